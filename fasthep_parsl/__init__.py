@@ -1,0 +1,32 @@
+"""fasthep-parsl: run FAST-HEP workflows on Parsl, each stage on its own pool.
+
+>>> import fasthep_parsl as fp
+>>> fp.run("dimuon.yaml", site="local")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fasthep_parsl.driver import compile_plan, run
+    from fasthep_parsl.ops.declare import op
+
+__all__ = ["__version__", "compile_plan", "op", "run"]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "compile_plan": "fasthep_parsl.driver",
+    "op": "fasthep_parsl.ops.declare",
+    "run": "fasthep_parsl.driver",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use: ``import fasthep_parsl`` stays light."""
+    import importlib
+
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

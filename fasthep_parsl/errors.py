@@ -1,0 +1,147 @@
+"""Every error that fasthep-parsl raises on purpose, and how a problem in a user's file is described.
+
+::
+
+    FastHepError                 exit code 1
+    ├── ConfigError              2   one or more `Problem` in the user's files; nothing was started
+    │   └── InputError           2   the same for input data: missing file, truncated file, missing branch
+    ├── SiteError                4   the site refused: scheduler, credential, live check
+    ├── RunError                 1   a run that could not go on
+    └── OpError                  1   an op failed on the events it was given (raised on workers)
+
+All constructor arguments are passed up, so that every error survives pickling between workers and driver.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in a file.
+
+    Attributes
+    ----------
+    file : str
+        Path as the user gave it.
+    line, column : int
+        Counted from 1.
+    length : int
+        Number of characters to underline.
+    """
+
+    file: str
+    line: int
+    column: int
+    length: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in what the user gave: where, what, and what would be right.
+
+    Attributes
+    ----------
+    code : str
+        Stable code, ``E101`` and so on; listed in docs/reference/errors.md.
+    message : str
+        What is wrong, one line, names in backticks.
+    key : str
+        Key path in the file (``analysis.stages[2].params.expr``), empty where there is none.
+    where : Location or None
+        Place in the file, if it has one.
+    hint : str
+        What would be right: a close name, the allowed values, or a command.
+    """
+
+    code: str
+    message: str
+    key: str = ""
+    where: Location | None = None
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = " ".join(part for part in (str(self.where) if self.where else "", self.key) if part)
+        text = f"{place}: {self.message}" if place else self.message
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class FastHepError(Exception):
+    """Base of all errors raised on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(FastHepError):
+    """The user's files are wrong; nothing was started.
+
+    Parameters
+    ----------
+    *problems : Problem
+        Every mistake found, in the order of the file.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class InputError(ConfigError):
+    """Input data are missing, damaged or lack a branch; nothing was started."""
+
+
+class SiteError(FastHepError):
+    """The site refused: scheduler, credential or live check."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class RunError(FastHepError):
+    """A run could not go on (not the fault of single partitions)."""
+
+
+class OpError(FastHepError):
+    """An op cannot do what its parameters ask on these events.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, with the field names and what would be right.
+    """
+
+
+def suggest(name: str, known: Iterable[str], *, what: str = "known", limit: int = 12) -> str:
+    """Return ``did you mean `x`?`` for a close name, else the list of known names.
+
+    Parameters
+    ----------
+    name : str
+        What the user wrote.
+    known : iterable of str
+        What would have been understood.
+    what : str
+        Word put before the list of known names.
+    limit : int
+        At most so many known names are listed.
+    """
+    names = sorted(set(known))
+    by_case = [item for item in names if item.lower() == name.lower()]
+    close = by_case or difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if close:
+        return "did you mean " + " or ".join(f"`{item}`" for item in close) + "?"
+    if not names:
+        return f"{what}: none"
+    more = f", … ({len(names)} in all)" if len(names) > limit else ""
+    return f"{what}: " + ", ".join(names[:limit]) + more

@@ -1,0 +1,28 @@
+"""awkward and numpy, imported when first used: looking at a plan must not pay for them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+
+class _Deferred:
+    """Stands for a module until its first attribute is asked for."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        value = getattr(importlib.import_module(self._name), attribute)
+        setattr(self, attribute, value)
+        return value
+
+
+if TYPE_CHECKING:
+    import awkward as ak
+    import numpy as np
+else:
+    ak = _Deferred("awkward")
+    np = _Deferred("numpy")
+
+__all__ = ["ak", "np"]

@@ -1,0 +1,153 @@
+"""`Events`: the columns of a slice of events, filtered lazily.
+
+A column is a numpy array (one value per event) or an awkward array (jagged, or with missing values). A filter
+costs nothing until a column is used: a column that no later stage touches is never copied, and a chain of filters
+is applied to a column once, with the combined index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from fasthep_parsl.errors import OpError, suggest
+from fasthep_parsl.ops.arrays import ak, np
+
+Column = Any
+"""numpy array of shape (events,) or awkward array of length events."""
+
+
+class _Pending:
+    """A column that still has to be taken from `source` at `index`."""
+
+    __slots__ = ("index", "source")
+
+    def __init__(self, source: Column, index: Any) -> None:
+        self.source = source
+        self.index = index
+
+
+class Events(Mapping[str, Column]):
+    """Columns of equal length, one entry per collision event.
+
+    Behaves like an awkward record array where it matters: ``events.Muon_pt``, ``events["Muon_pt"]``,
+    ``events[mask]``, ``events.fields``, ``len(events)``. (`len` is the number of events.)
+
+    Parameters
+    ----------
+    columns : mapping
+        Field name → column.
+    length : int
+        Number of events.
+    """
+
+    __slots__ = ("_columns", "_length")
+
+    def __init__(self, columns: Mapping[str, Column], length: int) -> None:
+        self._columns: dict[str, Any] = dict(columns)
+        self._length = length
+
+    @property
+    def fields(self) -> list[str]:
+        """Names of the columns."""
+        return list(self._columns)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            return self._column(key)
+        if isinstance(key, list) and all(isinstance(name, str) for name in key):
+            return self.select(key)
+        return self.filter(key)
+
+    def __getattr__(self, name: str) -> Column:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self._column(name)
+        except OpError as error:
+            raise AttributeError(str(error)) from None
+
+    def _column(self, name: str) -> Column:
+        try:
+            value = self._columns[name]
+        except KeyError:
+            raise OpError(f"no field `{name}`: {suggest(name, self._columns, what='fields')}") from None
+        if isinstance(value, _Pending):
+            value = self._columns[name] = value.source[value.index]
+        return value
+
+    def filter(self, mask: Any) -> Events:
+        """Return the events where `mask` is true.
+
+        Parameters
+        ----------
+        mask : array of bool, shape (events,), or array of int
+            A missing value counts as false; integers are positions.
+
+        Raises
+        ------
+        OpError
+            `mask` is not one value per event.
+        """
+        index = _positions(mask, self._length)
+        if index is None:
+            return self
+        combined: dict[int, Any] = {}
+        columns: dict[str, Any] = {}
+        for name, value in self._columns.items():
+            if isinstance(value, _Pending):
+                key = id(value.index)
+                if key not in combined:
+                    combined[key] = value.index[index]
+                columns[name] = _Pending(value.source, combined[key])
+            else:
+                columns[name] = _Pending(value, index)
+        return Events(columns, len(index))
+
+    def select(self, names: Iterable[str]) -> Events:
+        """Return the same events with only the columns `names`."""
+        return Events({name: self._columns[name] for name in names}, self._length)
+
+    def with_columns(self, columns: Mapping[str, Column]) -> Events:
+        """Return the same events with `columns` added or replaced.
+
+        Raises
+        ------
+        OpError
+            A column has another length than the events.
+        """
+        for name, column in columns.items():
+            if len(column) != self._length:
+                raise OpError(f"column `{name}` has {len(column)} entries for {self._length} events")
+        return Events({**self._columns, **columns}, self._length)
+
+    def to_awkward(self) -> Any:
+        """Return an awkward record array of all columns."""
+        return ak.zip({name: self[name] for name in self}, depth_limit=1)
+
+
+def _positions(mask: Any, length: int) -> Any:
+    """Return positions (int64) selected by `mask`, or None if it selects all."""
+    if isinstance(mask, slice):
+        return np.arange(length)[mask]
+    if isinstance(mask, ak.Array):
+        if mask.ndim != 1:
+            raise OpError(f"an event selection needs one value per event, this one is {mask.type}")
+        mask = ak.to_numpy(ak.fill_none(mask, False))
+    mask = np.asarray(mask)
+    if mask.dtype != bool:
+        return mask
+    if mask.shape != (length,):
+        raise OpError(f"an event selection needs {length} values, got {mask.shape}")
+    if mask.all():
+        return None
+    return np.flatnonzero(mask)

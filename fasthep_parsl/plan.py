@@ -1,0 +1,217 @@
+"""The `Plan`: what will be executed, as frozen plain data with a schema version and a hash.
+
+Left of it nothing happens, right of it nothing is decided. Workers, ``plan --json``, resume and the report read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PlanFile(_Frozen):
+    """An input file and how it is cut into partitions."""
+
+    path: str = Field(description="absolute path or URL")
+    entries: int = Field(ge=0, description="number of events")
+    size: int = Field(-1, description="bytes; -1 if unknown")
+    mtime_ns: int = Field(-1, description="modification time, ns; -1 if unknown")
+    edges: tuple[int, ...] = Field(description="event numbers at which partitions begin, and the end")
+
+    @property
+    def partitions(self) -> int:
+        """Number of partitions in this file."""
+        return max(len(self.edges) - 1, 0)
+
+
+class PlanDataset(_Frozen):
+    """A dataset: files and what ops may know of them."""
+
+    name: str
+    eventtype: str = "mc"
+    group: str = ""
+    meta: dict[str, Any] = Field(default_factory=dict)
+    files: tuple[PlanFile, ...] = ()
+
+    @property
+    def entries(self) -> int:
+        """Number of events."""
+        return sum(file.entries for file in self.files)
+
+
+class PlanSource(_Frozen):
+    """How events are read."""
+
+    name: str = "events"
+    kind: Literal["root_tree", "parquet"] = "root_tree"
+    tree: str = ""
+    aliases: dict[str, str] = Field(default_factory=dict, description="field → branch, from `fields`")
+
+
+class PlanModifier(_Frozen):
+    """A modifier of a stage, carried as metadata."""
+
+    kind: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class Binding(_Frozen):
+    """A product of another stage, bound to a parameter."""
+
+    node: str
+    port: str
+    to: str
+
+
+class PlanStage(_Frozen):
+    """A stage, routed and checked."""
+
+    id: str
+    op: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    op_hash: str = Field("", description="content hash of the op's code")
+    module: str = Field("", description="user module that defines the op, empty for built-ins")
+    scope: Literal["partition", "dataset", "workflow"] = "partition"
+    needs: tuple[str, ...] = ()
+    input: str = Field("", description="stage whose stream it reads, empty for the source")
+    bind: tuple[Binding, ...] = ()
+    stream: bool = True
+    product: str = ""
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    keep: tuple[str, ...] = Field((), description="columns needed after this stage in its segment")
+    pool: str = "default"
+    why: str = Field("", description="why this pool")
+    timeout: float | None = Field(None, description="s per task")
+    modifiers: tuple[PlanModifier, ...] = ()
+
+
+class PlanSegment(_Frozen):
+    """Stages that run together in one task: one pool, one read."""
+
+    id: int
+    pool: str
+    scope: Literal["partition", "dataset", "workflow"] = "partition"
+    stages: tuple[str, ...]
+    input: str = Field("", description="stage whose stored stream it reads, empty for the source")
+    columns: tuple[str, ...] = Field((), description="columns read at the start")
+    stores: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="stage → columns of its stream that are stored for other segments"
+    )
+    products: tuple[str, ...] = Field((), description="stages that yield a product")
+    after: tuple[int, ...] = Field((), description="segments that must be complete before")
+    per_partition: bool = False
+
+
+class PlanPool(_Frozen):
+    """A pool with its quantities, as the site grants them. Its name is the executor's label."""
+
+    name: str
+    workers: int = Field(ge=1)
+    cpus: int = Field(1, ge=1, description="cores per worker")
+    memory: int = Field(2_000_000_000, ge=1, description="bytes per worker")
+    gpus: int = Field(0, ge=0, description="GPUs per worker")
+    disk: int | None = Field(None, description="bytes per worker")
+    walltime: float | None = Field(None, description="s per block")
+    resource: str = Field("", description="resource class it was made from")
+    used: bool = True
+    provider: str = Field("local", description="kind of provider")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the provider")
+    workers_per_block: int = 1
+    blocks: int = 1
+    worker_init: tuple[str, ...] = ()
+
+
+class PlanModule(_Frozen):
+    """Analysis code that workers import."""
+
+    name: str
+    path: str
+    sha256: str
+
+
+class Plan(_Frozen):
+    """Everything that a backend needs, and nothing that it would have to decide."""
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    workflow: str = Field("", description="path of the workflow file")
+    site: str = "local"
+    backend: str = "parsl"
+    strategy: str = "local"
+    chunk_size: int = Field(description="most events per partition")
+    pass_size: int = Field(1, description="most events that adjacent partitions are read in at once")
+    source: PlanSource
+    datasets: tuple[PlanDataset, ...] = ()
+    stages: tuple[PlanStage, ...]
+    segments: tuple[PlanSegment, ...]
+    pools: tuple[PlanPool, ...]
+    modules: tuple[PlanModule, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 over what decides the results (not over how many workers there are)."""
+        content = self.model_dump_json(exclude={"pools", "warnings", "backend", "strategy", "site", "workflow"})
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    @cached_property
+    def _spans(self) -> tuple[list[int], list[tuple[int, int]]]:
+        firsts, owners, total = [], [], 0
+        for d, dataset in enumerate(self.datasets):
+            for f, file in enumerate(dataset.files):
+                if file.partitions:
+                    firsts.append(total)
+                    owners.append((d, f))
+                    total += file.partitions
+        return firsts, owners
+
+    @cached_property
+    def partitions(self) -> int:
+        """Number of partitions of all datasets."""
+        return sum(file.partitions for dataset in self.datasets for file in dataset.files)
+
+    @property
+    def entries(self) -> int:
+        """Number of events of all datasets."""
+        return sum(dataset.entries for dataset in self.datasets)
+
+    def locate(self, partition: int) -> tuple[int, int, int]:
+        """Return (dataset, file, number within the file) of a plan-wide partition number."""
+        firsts, owners = self._spans
+        span = bisect_right(firsts, partition) - 1
+        dataset, file = owners[span]
+        return dataset, file, partition - firsts[span]
+
+    def partition_range(self, partition: int) -> tuple[PlanDataset, PlanFile, int, int]:
+        """Return (dataset, file, entry_start, entry_stop) of a plan-wide partition number."""
+        d, f, number = self.locate(partition)
+        file = self.datasets[d].files[f]
+        return self.datasets[d], file, file.edges[number], file.edges[number + 1]
+
+    def dataset_partitions(self) -> Iterator[tuple[int, int, int]]:
+        """Yield (dataset, first, last) of the plan-wide partition numbers of each dataset, last excluded."""
+        total = 0
+        for d, dataset in enumerate(self.datasets):
+            count = sum(file.partitions for file in dataset.files)
+            yield d, total, total + count
+            total += count
+
+    def stage(self, stage_id: str) -> PlanStage:
+        """Return the stage with this id."""
+        return next(stage for stage in self.stages if stage.id == stage_id)
+
+    def pool(self, name: str) -> PlanPool:
+        """Return the pool with this name."""
+        return next(pool for pool in self.pools if pool.name == name)
