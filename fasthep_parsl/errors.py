@@ -7,6 +7,8 @@
     │   └── InputError           2   the same for input data: missing file, truncated file, missing branch
     ├── SiteError                4   the site refused: scheduler, credential, live check
     ├── RunError                 1   a run that could not go on
+    │   └── PoolError            1   a pool cannot run tasks
+    ├── WorkerLostError          1   the worker of a task is gone; the task may be run again
     └── OpError                  1   an op failed on the events it was given (raised on workers)
 
 All constructor arguments are passed up, so that every error survives pickling between workers and driver.
@@ -18,6 +20,53 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
+
+CODES: dict[str, str] = {
+    "E100": "a file that you named does not exist or cannot be read",
+    "E101": "the file is not valid YAML",
+    "E102": "unknown key",
+    "E103": "a key stands twice in one mapping",
+    "E104": "a key that is needed is missing",
+    "E105": "a value of the wrong type, or a quantity without a valid unit",
+    "E106": "a value that is not allowed here",
+    "E107": "a section of fasthep-flow that is not run here",
+    "E108": "`include` names no file, or files include each other",
+    "E109": "`--set` is not understood",
+    "E110": "unknown op, modifier, strategy, backend, environment or credential",
+    "E111": "unknown or wrong parameter of an op or another kind",
+    "E112": "analysis code (`use.modules`) cannot be loaded",
+    "E120": "two stages have the same id",
+    "E121": "`needs` or `from` names a stage that does not exist",
+    "E122": "stages need each other in a circle",
+    "E123": "it is not clear which stream a stage reads",
+    "E124": "`from` names a product that the stage does not have",
+    "E130": "two datasets have the same name",
+    "E131": "a pattern matches no file",
+    "E132": "an input file does not exist",
+    "E133": "an input file is listed twice",
+    "E134": "a dataset has no files",
+    "E135": "an input file is damaged or is not what `sources` says",
+    "E136": "a branch is missing in an input file",
+    "E137": "`nevents` does not agree with the files",
+    "E140": "a label that names no pool and no resource class",
+    "E141": "no pool fits what a stage requires",
+    "E142": "a pool names a resource class that does not exist",
+    "E143": "unknown site",
+    "E144": "a site profile is wrong",
+    "E150": "unknown field",
+    "E151": "an expression is not valid",
+    "E160": "the run directory exists already",
+    "E161": "the run directory cannot be written",
+    "E162": "a run directory does not belong to this plan",
+    "E170": "demo data: a number that makes no sense",
+    "E171": "demo data: unknown dataset, or shares that are not positive",
+    "E172": "demo data: the directory holds other files, or is a file",
+    "E173": "demo data cannot be written there",
+    "W107": "something of fasthep-flow that has no effect here",
+    "W140": "a pool was made smaller to fit the machine",
+    "W141": "a stage runs on its fallback",
+}
+"""Every code of a `Problem` and what it means; ``E`` errors, ``W`` warnings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +194,11 @@ def suggest(name: str, known: Iterable[str], *, what: str = "known", limit: int 
         return f"{what}: none"
     more = f", … ({len(names)} in all)" if len(names) > limit else ""
     return f"{what}: " + ", ".join(names[:limit]) + more
+
+
+class WorkerLostError(FastHepError):
+    """The worker that ran a task is gone (killed, out of memory, node lost); the task may be run again."""
+
+
+class PoolError(RunError):
+    """A pool cannot run tasks: its workers do not come up, or its interchange died."""

@@ -12,19 +12,29 @@ from typing import Any
 
 from fasthep_parsl.errors import OpError, suggest
 from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.picking import take_events
 
 Column = Any
 """numpy array of shape (events,) or awkward array of length events."""
 
 
 class _Pending:
-    """A column that still has to be taken from `source` at `index`."""
+    """A column that still has to be taken from `source` at `index`; taken once for all streams that hold it."""
 
-    __slots__ = ("index", "source")
+    __slots__ = ("index", "result", "shared", "source")
 
-    def __init__(self, source: Column, index: Any) -> None:
+    def __init__(self, source: Column, index: Any, shared: dict[tuple[int, int], Any]) -> None:
         self.source = source
         self.index = index
+        self.shared = shared
+        self.result: Column = None
+
+    def take(self) -> Column:
+        if self.result is None:
+            self.result = take_events(self.source, self.index, self.shared)
+            self.source = self.index = None
+            self.shared = {}
+        return self.result
 
 
 class Events(Mapping[str, Column]):
@@ -82,7 +92,7 @@ class Events(Mapping[str, Column]):
         except KeyError:
             raise OpError(f"no field `{name}`: {suggest(name, self._columns, what='fields')}") from None
         if isinstance(value, _Pending):
-            value = self._columns[name] = value.source[value.index]
+            value = self._columns[name] = value.take()
         return value
 
     def filter(self, mask: Any) -> Events:
@@ -102,15 +112,18 @@ class Events(Mapping[str, Column]):
         if index is None:
             return self
         combined: dict[int, Any] = {}
+        shared: dict[tuple[int, int], Any] = {}
         columns: dict[str, Any] = {}
         for name, value in self._columns.items():
-            if isinstance(value, _Pending):
+            if not isinstance(value, _Pending):
+                columns[name] = _Pending(value, index, shared)
+            elif value.result is not None:
+                columns[name] = _Pending(value.result, index, shared)
+            else:
                 key = id(value.index)
                 if key not in combined:
                     combined[key] = value.index[index]
-                columns[name] = _Pending(value.source, combined[key])
-            else:
-                columns[name] = _Pending(value, index)
+                columns[name] = _Pending(value.source, combined[key], shared)
         return Events(columns, len(index))
 
     def select(self, names: Iterable[str]) -> Events:

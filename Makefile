@@ -1,0 +1,49 @@
+# Everything a developer types. Needs Python 3.11 or newer and make; all else goes into .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+EVENTS ?= 200000
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-unit test-gpu lint docs bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## make the environment .venv with everything for users and developers
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP) ## make demo data, analyse them and say where the pictures are
+	$(BIN)/fasthep-parsl demo-data demo/data --events $(EVENTS)
+	$(BIN)/fasthep-parsl run configs/dimuon.yaml --site local --outdir demo/run --force
+	@echo "pictures: $(CURDIR)/demo/run/plots"
+
+test: lint docs ## lint, build the docs, run all tests
+	$(BIN)/pytest
+
+test-unit: $(STAMP) ## the fast tests only
+	$(BIN)/pytest tests/unit
+
+test-gpu: $(STAMP) ## the tests that need a GPU
+	$(BIN)/pytest -m gpu
+
+lint: $(STAMP) ## ruff, mypy, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(STAMP) ## build the documentation; warnings are errors
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+bench: $(STAMP) ## measure what the README's table says
+	$(BIN)/python -m benchmarks
+
+clean: ## remove everything that was made here
+	rm -rf $(VENV) build dist demo docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

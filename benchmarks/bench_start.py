@@ -1,0 +1,60 @@
+"""How long a newcomer waits: the first run, ``--help``, and the import."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from measure import measure
+from setting import COMMAND, Options, Row, data_folder, dimuon_workflow, middle, read_events, run_workflow, workspace
+
+HEAVY = ("parsl", "awkward", "numba", "uproot", "cupy")
+
+
+def start(options: Options) -> list[Row]:
+    """``run`` on 4000 events, from the command to its exit."""
+    data = data_folder(4000)
+    walls, notes = [], []
+    for _ in range(options.repeats):
+        with workspace() as folder:
+            workflow = dimuon_workflow(folder, data)
+            begin = time.time()
+            usage = run_workflow(workflow, folder / "run")
+            walls.append(usage.wall)
+            notes.append(_breakdown(begin, usage.wall, read_events(folder / "run")) + f", {usage.cpu:.1f} CPU s")
+    wall = middle(walls)
+    return [Row("run on 4000 events", wall, "s", wall, 5.0, note=notes[walls.index(min(walls))])]
+
+
+def _breakdown(begin: float, wall: float, events: list[dict[str, object]]) -> str:
+    """Return where the time of one run went."""
+    marks = [("to the plan", events[0]["at"])]
+    finished = [event["at"] for event in events if event["kind"] == "finished"]
+    if finished:
+        marks += [("to the first result", finished[0]), ("to the last", finished[-1])]
+    marks.append(("to the end", begin + wall))
+    parts, before = [], begin
+    for name, at in marks:
+        parts.append(f"{name} {at - before:.1f}")  # type: ignore[operator]
+        before = at  # type: ignore[assignment]
+    return ", ".join(parts)
+
+
+def light(options: Options) -> list[Row]:
+    """``import fasthep_parsl`` and ``fasthep-parsl --help`` import nothing heavy."""
+    probe = f"import sys, json; print(json.dumps([m for m in {HEAVY} if m in sys.modules]))"
+    call_help = (
+        "import sys, contextlib, io\nsys.argv = ['fasthep-parsl', '--help']\nfrom fasthep_parsl.cli.main import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n    main()\n"
+    )
+    rows = []
+    for name, command, code in (
+        ("import fasthep_parsl", [sys.executable, "-c", "import fasthep_parsl"], "import fasthep_parsl\n" + probe),
+        ("fasthep-parsl --help", [str(COMMAND), "--help"], call_help + probe),
+    ):
+        wall = middle(measure(command).wall for _ in range(max(options.repeats, 3)))
+        heavy = json.loads(measure([sys.executable, "-c", code]).output.splitlines()[-1])
+        rows.append(Row(name, wall, "s", wall, 0.5, note=f"imports {', '.join(heavy)}" if heavy else "nothing heavy"))
+        rows.append(Row(f"{name}, heavy imports", len(heavy), "modules", len(heavy), 0))
+    return rows

@@ -1,0 +1,47 @@
+"""Backend ``local``: tasks run one after the other in this process. No Parsl: the reference for all other backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from fasthep_parsl.interfaces import Session, Task, TaskResult
+from fasthep_parsl.plan import Plan
+
+
+class Local(BaseModel):
+    """Run in process, one task at a time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @contextmanager
+    def open(self, plan: Plan, run_dir: Path, record: Callable[..., None]) -> Iterator[Session]:
+        """Yield a session; nothing is started."""
+        del plan, run_dir, record
+        yield _InProcess()
+
+
+class _InProcess:
+    def submit(self, pool: str, task: Task, priority: int) -> Future[TaskResult]:
+        """Run `task` now."""
+        from fasthep_parsl.worker.runner import run_task
+
+        del pool, priority
+        future: Future[TaskResult] = Future()
+        try:
+            future.set_result(run_task(task))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def slots(self, pool: str) -> int:
+        """One task at a time."""
+        del pool
+        return 1
+
+    def cancel(self) -> None:
+        """Nothing runs between two tasks."""

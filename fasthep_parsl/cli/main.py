@@ -1,0 +1,168 @@
+"""The command line: parses and prints, decides nothing. Heavy modules are imported inside commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fasthep_parsl import __version__
+from fasthep_parsl.errors import ConfigError, FastHepError
+
+app = typer.Typer(
+    name="fasthep-parsl",
+    help="Run FAST-HEP workflows on Parsl: the same analysis on a laptop, a batch system or a remote facility.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+ops_app = typer.Typer(help="What stages can do.", no_args_is_help=True)
+sites_app = typer.Typer(help="Where workflows can run.", no_args_is_help=True)
+app.add_typer(ops_app, name="ops")
+app.add_typer(sites_app, name="sites")
+
+Workflow = Annotated[Path, typer.Argument(help="The workflow file (YAML).", show_default=False)]
+Site = Annotated[str, typer.Option("--site", "-s", help="Name of a site profile, or its file.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value, e.g. execution.pools.default.workers=4."),
+]
+ChunkSize = Annotated[
+    int | None, typer.Option("--chunk-size", min=1, help="Most events per partition; default: chosen for memory.")
+]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"fasthep-parsl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def run(
+    workflow: Workflow,
+    site: Site = "local",
+    outdir: Annotated[Path, typer.Option("--outdir", "-o", help="The run directory.")] = Path("run"),
+    settings: Settings = None,
+    chunk_size: ChunkSize = None,
+    backend: Annotated[str | None, typer.Option(help="Who executes: parsl, or local (in process).")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the run in --outdir.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Do what is missing of the run in --outdir.")] = False,
+    plots: Annotated[bool, typer.Option(help="Draw histograms.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Run a workflow and write histograms, cutflows and pictures.
+
+    Exit codes: 0 complete, 1 failed, 2 bad input (nothing was started), 3 partial (some events are missing; see
+    missing.json), 4 the site refused, 130 interrupted.
+    """
+    from fasthep_parsl.cli.running import run_workflow
+
+    if force and resume:
+        raise typer.BadParameter("--force starts again, --resume goes on: give one of them")
+    overrides = [*(settings or []), *([f"execution.backend={backend}"] if backend else [])]
+    mode = "force" if force else "resume" if resume else "new"
+    _leave(run_workflow(workflow, site, outdir, overrides, chunk_size, mode, plots=plots, quiet=quiet))
+
+
+@app.command()
+def plan(
+    workflow: Workflow,
+    site: Site = "local",
+    settings: Settings = None,
+    chunk_size: ChunkSize = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+    graph: Annotated[bool, typer.Option("--graph", help="Print a Mermaid graph.")] = False,
+    explain: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Say who set a value, e.g. pools.gpu.memory.")
+    ] = None,
+) -> None:
+    """Show what `run` would do. Starts no process."""
+    from fasthep_parsl.cli.planning import show_plan
+
+    show_plan(workflow, site, settings or [], chunk_size, as_json=as_json, graph=graph, explain=explain)
+
+
+@app.command("demo-data")
+def demo_data(
+    directory: Annotated[Path, typer.Argument(help="Folder for the files.", show_default=False)],
+    events: Annotated[int, typer.Option("--events", "-n", help="Number of events of all datasets.")] = 200_000,
+    seed: Annotated[int, typer.Option(help="Same seed, same events.")] = 1,
+) -> None:
+    """Write a NanoAOD-like set of files: data, Z → ll, tt̄ and dibosons, with a Z peak."""
+    from fasthep_parsl.demo import write_demo_data
+
+    paths = write_demo_data(directory, events, seed=seed)
+    size = sum(path.stat().st_size for path in paths)
+    typer.echo(f"{events:,} events in {len(paths)} files ({size / 1e6:.1f} MB) in {directory}")
+
+
+@ops_app.command("list")
+def ops_list() -> None:
+    """List the installed operations."""
+    from fasthep_parsl.cli.listing import list_ops
+
+    list_ops()
+
+
+@ops_app.command("show")
+def ops_show(name: Annotated[str, typer.Argument(help="Name of an operation, e.g. hep.hist.")]) -> None:
+    """Show the parameters of an operation."""
+    from fasthep_parsl.cli.listing import show_op
+
+    show_op(name)
+
+
+@sites_app.command("list")
+def sites_list() -> None:
+    """List the site profiles that can be found."""
+    from fasthep_parsl.cli.listing import list_sites
+
+    list_sites()
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of workflow files, for editors."""
+    from fasthep_parsl.cli.listing import print_schema
+
+    print_schema()
+
+
+def _leave(code: int) -> None:
+    """End with `code`; skips the interpreter's tear-down of threads and large modules, which takes long."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code or "PYTEST_CURRENT_TEST" in os.environ:
+        raise typer.Exit(code)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake never shows a traceback."""
+    try:
+        app()
+    except ConfigError as error:
+        from rich.console import Console
+
+        from fasthep_parsl.cli.problems import render
+
+        render(error.problems, Console(stderr=True))
+        sys.exit(error.exit_code)
+    except FastHepError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)

@@ -1,0 +1,105 @@
+"""``fasthep-parsl run``: progress while it runs, tables and places when it has ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from fasthep_parsl.cli.progress import make_progress
+from fasthep_parsl.driver.api import RunOutcome, compile_plan, run
+from fasthep_parsl.driver.rundir import Mode
+
+MOST_FAILURES = 10
+
+
+def run_workflow(
+    workflow: Path,
+    site: str,
+    outdir: Path,
+    overrides: list[str],
+    chunk_size: int | None,
+    mode: Mode,
+    *,
+    plots: bool,
+    quiet: bool,
+) -> int:
+    """Run a workflow, print what a person wants to know, return the exit code."""
+    out, err = Console(quiet=quiet), Console(stderr=True)
+    plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size)
+    if not quiet:
+        for warning in plan.warnings:
+            err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
+    with make_progress(plan, err, quiet=quiet) as observer:
+        outcome = run(plan, outdir=outdir, mode=mode, plots=plots, observer=observer)
+    _tables(outcome, out)
+    _failures(outcome, err)
+    _places(outcome, out, err)
+    return outcome.exit_code
+
+
+def _tables(outcome: RunOutcome, out: Console) -> None:
+    from fasthep_parsl.ops.products import Cutflow, Histogram
+    from fasthep_parsl.results import cutflow_table
+
+    for (stage, _), product in outcome.products.items():
+        if isinstance(product, Cutflow):
+            out.print()
+            out.print(stage, style="bold", highlight=False)
+            out.print(cutflow_table(product))
+    unfilled = [
+        f"{stage}: {product.none:,} missing, {product.nan:,} NaN"
+        for (stage, _), product in outcome.products.items()
+        if isinstance(product, Histogram) and (product.none or product.nan)
+    ]
+    for line in unfilled:
+        out.print(f"not in a bin of {line}", markup=False, highlight=False)
+
+
+def _failures(outcome: RunOutcome, err: Console) -> None:
+    failures: list[dict[str, Any]] = outcome.summary["failures"]
+    causes: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for failure in failures:
+        causes.setdefault((failure["stage"], failure["message"], failure["where"]), []).append(failure)
+    for (stage, message, where), items in list(causes.items())[:MOST_FAILURES]:
+        first = items[0]
+        at = f" at {where}" if where else ""
+        head = f"stage {stage}" if stage else "reading"
+        err.print(f"failed: {head}{at}: {message}", style="red", markup=False, highlight=False)
+        if "file" in first:
+            place = f"{first['dataset']}: {first['file']} events {first['entry_start']:,}–{first['entry_stop']:,}"
+            more = f" and {len(items) - 1} more partitions" if len(items) > 1 else ""
+            err.print(f"        {place}{more}", markup=False, highlight=False)
+    if len(causes) > MOST_FAILURES:
+        err.print(f"        … {len(causes) - MOST_FAILURES} more causes in run.json", highlight=False)
+    for stages, why in outcome.summary["blocked"].items():
+        err.print(f"not run: {stages}: {why}", style="red", markup=False, highlight=False)
+
+
+def _places(outcome: RunOutcome, out: Console, err: Console) -> None:
+    summary = outcome.summary
+    events = summary["events"]
+    rate = events["done"] / max(summary["seconds"], 1e-9)
+    line = f"{events['done']:,} of {events['total']:,} events in {summary['seconds']:.1f} s ({rate:,.0f}/s)"
+    if outcome.status == "complete":
+        out.print(f"\ncomplete: {line}", style="green", highlight=False)
+    else:
+        err.print(f"\n{outcome.status}: {line}", style="red", highlight=False)
+        if outcome.error and outcome.status != "interrupted":
+            err.print(outcome.error, markup=False, highlight=False)
+        again = f"fasthep-parsl run {summary['workflow']} --outdir {_short(outcome.run_dir)} --resume"
+        err.print(f"what is missing: {_short(outcome.run_dir / 'missing.json')}; go on with\n  {again}",
+                  markup=False, highlight=False, soft_wrap=True)
+    for name, what in (("plots", "pictures"), ("results", "results"), ("run.json", "summary")):
+        path = outcome.run_dir / name
+        if path.exists():
+            out.print(f"  {what:9} {_short(path)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _short(path: Path) -> str:
+    """Return a path relative to where the user stands, if it lies below."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,196 @@
+"""`compile_workflow`: everything that can be wrong is found here, before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fasthep_parsl import registry
+from fasthep_parsl.compiler.fields import Flow, follow_fields
+from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets, plan_source, read_inputs
+from fasthep_parsl.compiler.routes import Routing, make_strategy, route_stages
+from fasthep_parsl.compiler.segments import cut_segments, keep_after
+from fasthep_parsl.compiler.stages import CheckedStage, check_stages, find_modules
+from fasthep_parsl.errors import ConfigError, Problem, suggest
+from fasthep_parsl.plan import Binding, Plan, PlanModifier, PlanModule, PlanPool, PlanSegment, PlanSource, PlanStage
+from fasthep_parsl.resources.machine import Machine
+from fasthep_parsl.worker.code import OpTable
+from fasthep_parsl.workflow.loader import LoadedWorkflow
+from fasthep_parsl.workflow.yamldoc import problem
+
+PASS_FACTOR = 2
+"""Adjacent partitions are read in one pass up to so many times the default chunk."""
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """What the command line adds to a workflow.
+
+    Attributes
+    ----------
+    site : str
+        Name of the site, for the plan.
+    chunk_size : int or None
+        Most events per partition.
+    machine : Machine or None
+        What pools are clamped to (strategy ``local``).
+    cache : bool
+        Whether headers of input files may come from the cache.
+    """
+
+    site: str = "local"
+    chunk_size: int | None = None
+    machine: Machine | None = None
+    cache: bool = True
+
+
+def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
+    """Return the plan of a workflow on a site. Starts nothing.
+
+    Raises
+    ------
+    ConfigError
+        With every mistake, each with its place.
+    """
+    problems: list[Problem] = []
+    modules, stages = _stages(loaded, problems)
+    strategy, found = make_strategy(loaded.workflow.execution.strategy, loaded)
+    problems += found
+    problems += _check_backend(loaded)
+    routing, found = route_stages(loaded, stages, options.machine, strategy)
+    problems += found
+    source = plan_source(loaded.workflow)
+    inputs, found = read_inputs(loaded, source, cache=options.cache)
+    problems += found
+    flow = Flow()
+    if inputs.schema:  # without a readable file nothing can be said of fields
+        flow, found = follow_fields(stages, inputs, loaded.document)
+        problems += found
+    if not problems and not any(header.entries for header in inputs.headers.values()):
+        problems.append(problem(loaded.document, ("data", "datasets"), "E136", "no input file has any event"))
+    if problems:
+        raise ConfigError(*_in_order(problems))
+    return _plan(loaded, options, modules, stages, routing, source, inputs, flow)
+
+
+def _stages(loaded: LoadedWorkflow, problems: list[Problem]) -> tuple[tuple[PlanModule, ...], list[CheckedStage]]:
+    modules, found = find_modules(loaded)
+    problems += found
+    try:
+        table = OpTable(modules)
+    except ConfigError as error:
+        problems += error.problems
+        return modules, []
+    if found:  # ops of a missing module would all be unknown: say only what is missing
+        return modules, []
+    stages, found = check_stages(loaded, table)
+    problems += found
+    if not loaded.workflow.analysis.stages:
+        problems.append(problem(loaded.document, ("analysis",), "E120", "there are no stages", "write at least one"))
+    return modules, stages
+
+
+def _check_backend(loaded: LoadedWorkflow) -> list[Problem]:
+    name, known = loaded.workflow.execution.backend.kind, registry.names("backends")
+    if name in known:
+        return []
+    hint = suggest(name, known, what="backends")
+    return [problem(loaded.document, ("execution", "backend"), "E110", f"unknown backend `{name}`", hint)]
+
+
+def _in_order(problems: list[Problem]) -> list[Problem]:
+    """Sort by place in the file, those without one last; drop repetitions."""
+    unique = list(dict.fromkeys(problems))
+    return sorted(
+        unique, key=lambda p: (p.where is None, p.where.file if p.where else "", p.where.line if p.where else 0)
+    )
+
+
+def _plan(
+    loaded: LoadedWorkflow,
+    options: CompileOptions,
+    modules: tuple[PlanModule, ...],
+    stages: list[CheckedStage],
+    routing: Routing,
+    source: PlanSource,
+    inputs: Inputs,
+    flow: Flow,
+) -> Plan:
+    pools = {stage: answer.pool for stage, answer in routing.routes.items()}
+    segments = cut_segments(stages, pools, flow)
+    chunk = options.chunk_size or loaded.workflow.execution.chunk_size or _default_chunk(segments, routing.pools)
+    datasets = plan_datasets(inputs, chunk)
+    keep = keep_after(stages, flow)
+    partitions = sum(file.partitions for dataset in datasets for file in dataset.files)
+    return Plan(
+        name=loaded.path.stem,
+        workflow=str(loaded.path),
+        site=options.site,
+        backend=loaded.workflow.execution.backend.kind,
+        strategy=loaded.workflow.execution.strategy.kind,
+        chunk_size=chunk,
+        pass_size=max(_default_chunk(segments, routing.pools) * PASS_FACTOR, 1),
+        source=source.model_copy(update={"aliases": _used_aliases(source, segments)}),
+        datasets=datasets,
+        stages=tuple(_plan_stage(item, routing, flow, keep) for item in stages),
+        segments=tuple(segments),
+        pools=tuple(_trim(pool, segments, partitions) for pool in routing.pools),
+        modules=modules,
+        warnings=(*(str(warning) for warning in loaded.warnings), *routing.warnings, *_empty_datasets(inputs)),
+    )
+
+
+def _default_chunk(segments: list[PlanSegment], pools: tuple[PlanPool, ...]) -> int:
+    memory = {pool.name: pool.memory for pool in pools}
+    return (
+        min(choose_chunk(len(s.columns), memory[s.pool]) for s in segments if s.scope == "partition")
+        if any(s.scope == "partition" for s in segments)
+        else choose_chunk(1, min(memory.values()))
+    )
+
+
+def _used_aliases(source: PlanSource, segments: list[PlanSegment]) -> dict[str, str]:
+    used = {column for segment in segments if not segment.input for column in segment.columns}
+    return {field: branch for field, branch in source.aliases.items() if field in used}
+
+
+def _plan_stage(item: CheckedStage, routing: Routing, flow: Flow, keep: dict[str, tuple[str, ...]]) -> PlanStage:
+    stage = item.stage
+    answer = routing.routes[stage.id]
+    return PlanStage(
+        id=stage.id,
+        op=stage.op,
+        params=stage.params,
+        op_hash=item.code,
+        module=item.module,
+        scope=item.op.scope,
+        needs=item.needs,
+        input=item.input,
+        bind=tuple(Binding(node=b.node, port=b.port, to=b.to) for b in stage.inputs),
+        stream=item.op.stream,
+        product=item.op.product or "",
+        reads=flow.reads[stage.id],
+        writes=flow.writes[stage.id],
+        keep=keep[stage.id],
+        pool=answer.pool,
+        why=answer.why,
+        timeout=stage.execution.timeout,
+        modifiers=tuple(PlanModifier(kind=m.kind, params=m.params) for m in stage.execution.modifiers),
+    )
+
+
+def _trim(pool: PlanPool, segments: list[PlanSegment], partitions: int) -> PlanPool:
+    """Start no more workers than there can be tasks."""
+    mine = [segment for segment in segments if segment.pool == pool.name]
+    most = max((partitions if segment.scope == "partition" else 1 for segment in mine), default=0)
+    workers = max(min(pool.workers, most), 1)
+    return pool.model_copy(
+        update={"used": bool(mine), "workers": workers, "workers_per_block": min(pool.workers_per_block, workers)}
+    )
+
+
+def _empty_datasets(inputs: Inputs) -> list[str]:
+    return [
+        f"dataset `{dataset.name}` has no events"
+        for dataset in inputs.datasets
+        if dataset.files and not any(inputs.headers[file.path].entries for file in dataset.files)
+    ]

@@ -1,0 +1,174 @@
+"""Input files: headers read, identities taken, partitions cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.interfaces import Shape
+from fasthep_parsl.plan import PlanDataset, PlanFile, PlanSource
+from fasthep_parsl.worker.headers import Header, cache_folder, read_headers
+from fasthep_parsl.workflow.datasets import InputFile, ResolvedDataset, cut, resolve_datasets
+from fasthep_parsl.workflow.loader import LoadedWorkflow
+from fasthep_parsl.workflow.model import Workflow
+from fasthep_parsl.workflow.yamldoc import Document, problem
+
+DEFAULT_CHUNK = 100_000
+"""Events per partition if nothing is said: what a NanoAOD analysis holds in about 100 MB."""
+BYTES_PER_VALUE = 12
+"""Bytes that a column takes per event while it is worked on: jagged content, offsets, a copy."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All input files of a workflow.
+
+    Attributes
+    ----------
+    datasets : tuple of ResolvedDataset
+        With their files.
+    headers : mapping
+        Path → header of each file.
+    schema : mapping
+        Field → structure, for fields that every file has (aliases included).
+    partial : mapping
+        Field → a file that lacks it, for fields that only some files have.
+    """
+
+    datasets: tuple[ResolvedDataset, ...]
+    headers: dict[str, Header]
+    schema: dict[str, Shape]
+    partial: dict[str, str]
+
+
+def plan_source(workflow: Workflow) -> PlanSource:
+    """Return how events are read."""
+    name = workflow.source_name
+    source = workflow.sources[name]
+    aliases = {field: spec.branch for field, spec in workflow.fields.items()}
+    return PlanSource(name=name, kind=source.kind, tree=getattr(source, "tree", ""), aliases=aliases)
+
+
+def read_inputs(loaded: LoadedWorkflow, source: PlanSource, *, cache: bool = True) -> tuple[Inputs, list[Problem]]:
+    """Find and open all input files; every problem is returned, with the place where the file is named."""
+    datasets, found = resolve_datasets(loaded.workflow, loaded.document)
+    problems = list(found)
+    files = [file for dataset in datasets for file in dataset.files]
+    headers = {
+        header.path: header
+        for header in read_headers([file.path for file in files], source, cache=cache_folder() if cache else None)
+    }
+    problems += _unusable(files, headers, loaded.document)
+    problems += _unexpected_counts(datasets, headers, loaded.document)
+    schema, partial = _common_schema(list(headers.values()))
+    problems += _add_aliases(schema, partial, source, loaded.document)
+    return Inputs(datasets, headers, schema, partial), problems
+
+
+def _unusable(files: list[InputFile], headers: dict[str, Header], document: Document) -> list[Problem]:
+    bad = [(file, headers[file.path]) for file in files if headers[file.path].problem]
+    found = [
+        problem(document, file.key, "E134", f"{_short(file.path)}: {header.problem}", header.hint)
+        for file, header in bad[:10]
+    ]
+    if len(bad) > len(found):
+        found.append(Problem("E134", f"… and {len(bad) - len(found)} more files cannot be used"))
+    return found
+
+
+def _unexpected_counts(
+    datasets: tuple[ResolvedDataset, ...], headers: dict[str, Header], document: Document
+) -> list[Problem]:
+    found = []
+    for dataset in datasets:
+        usable = [headers[file.path] for file in dataset.files]
+        events = sum(header.entries for header in usable)
+        if dataset.nevents is not None and not any(h.problem for h in usable) and events != dataset.nevents:
+            message = f"dataset `{dataset.name}` has {events:,} events, the workflow says {dataset.nevents:,}"
+            key = ("data", "datasets", dataset.index, "nevents")
+            found.append(problem(document, key, "E135", message, "is a file missing? correct or remove `nevents`"))
+    return found
+
+
+def _common_schema(headers: list[Header]) -> tuple[dict[str, Shape], dict[str, str]]:
+    usable = [header for header in headers if header.branches is not None]
+    if not usable:
+        return {}, {}
+    schema = dict(usable[0].branches or {})
+    partial: dict[str, str] = {}
+    for header in usable[1:]:
+        branches = header.branches or {}
+        if branches.keys() == schema.keys():
+            continue
+        for name in schema.keys() - branches.keys():
+            partial[name] = header.path
+            del schema[name]
+        for name in branches.keys() - schema.keys():
+            partial.setdefault(name, usable[0].path)
+    return schema, partial
+
+
+def _add_aliases(
+    schema: dict[str, Shape], partial: dict[str, str], source: PlanSource, document: Document
+) -> list[Problem]:
+    problems = []
+    branches = dict(schema)
+    for field, branch in source.aliases.items():
+        if branch in branches:
+            schema[field] = branches[branch]
+        elif branch in partial:
+            partial[field] = partial[branch]
+        elif branches:
+            hint = suggest(branch, branches, what="branches")
+            key = ("fields", field, "branch") if document.has(("fields", field, "branch")) else ("fields", field)
+            problems.append(problem(document, key, "E150", f"no branch `{branch}` in the input files", hint))
+    return problems
+
+
+def choose_chunk(columns: int, memory: int) -> int:
+    """Return how many events a partition may have so that a worker's memory is not strained.
+
+    Parameters
+    ----------
+    columns : int
+        Columns read from the files.
+    memory : int
+        Bytes that a worker has.
+
+    Returns
+    -------
+    int
+        Events: an eighth of the memory (columns are copied while they are worked on), between 10,000 and
+        `DEFAULT_CHUNK`.
+    """
+    fits = memory // 8 // (max(columns, 1) * BYTES_PER_VALUE)
+    return int(min(max(fits, 10_000), DEFAULT_CHUNK))
+
+
+def plan_datasets(inputs: Inputs, chunk_size: int) -> tuple[PlanDataset, ...]:
+    """Cut all files into partitions."""
+    return tuple(
+        PlanDataset(
+            name=dataset.name,
+            eventtype=dataset.eventtype,
+            group=dataset.group,
+            meta=dataset.meta,
+            files=tuple(_plan_file(inputs.headers[file.path], chunk_size) for file in dataset.files),
+        )
+        for dataset in inputs.datasets
+    )
+
+
+def _plan_file(header: Header, chunk_size: int) -> PlanFile:
+    return PlanFile(
+        path=header.path,
+        entries=header.entries,
+        size=header.size,
+        mtime_ns=header.mtime_ns,
+        edges=cut(header.entries, header.clusters, chunk_size),
+    )
+
+
+def _short(path: str) -> str:
+    return path if "://" in path else Path(path).name

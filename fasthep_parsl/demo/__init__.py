@@ -1,0 +1,9 @@
+"""Demo data: a seeded set of NanoAOD-like files, so that the first analysis needs no download.
+
+>>> from fasthep_parsl.demo import write_demo_data
+>>> files = write_demo_data("demo/data", 4000)  # doctest: +SKIP
+"""
+
+from fasthep_parsl.demo.write import DATASETS, write_demo_data
+
+__all__ = ["DATASETS", "write_demo_data"]

@@ -1,0 +1,274 @@
+"""`compile_plan` and `run`: the Python interface, used by the command line too."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+from fasthep_parsl import registry
+from fasthep_parsl.compiler import CompileOptions, compile_workflow
+from fasthep_parsl.driver import resume, rundir, summary
+from fasthep_parsl.driver.rundir import Mode, RunDirectory
+from fasthep_parsl.driver.scheduler import Scheduler
+from fasthep_parsl.driver.state import SegmentState
+from fasthep_parsl.errors import FastHepError
+from fasthep_parsl.events import EventLog, Observer, read_events
+from fasthep_parsl.interfaces import DatasetInfo
+from fasthep_parsl.plan import Plan
+from fasthep_parsl.resources.machine import this_machine
+from fasthep_parsl.sites import load_site
+from fasthep_parsl.workflow.loader import LoadedWorkflow, load_workflow
+
+Status = Literal["complete", "partial", "failed", "interrupted"]
+EXIT_CODES: Mapping[Status, int] = {"complete": 0, "failed": 1, "partial": 3, "interrupted": 130}
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What came of a run.
+
+    Attributes
+    ----------
+    status : str
+        ``complete``, ``partial`` (some events are missing, results of the rest are there), ``failed`` or
+        ``interrupted``.
+    exit_code : int
+        0, 3, 1 or 130.
+    run_dir : Path
+        The run directory.
+    products : dict
+        (stage id, product name) → product.
+    summary : dict
+        The content of ``run.json``.
+    error : str
+        Why it failed, empty otherwise.
+    """
+
+    status: Status
+    exit_code: int
+    run_dir: Path
+    products: dict[tuple[str, str], Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+def load(workflow: str | Path, site: str | Path = "local", overrides: Sequence[str] = ()) -> LoadedWorkflow:
+    """Read a workflow with the layers of a site.
+
+    Raises
+    ------
+    ConfigError
+        With every mistake in the files.
+    """
+    return load_workflow(Path(workflow), layers=load_site(site).layers, overrides=overrides)
+
+
+def compile_plan(
+    workflow: str | Path,
+    site: str | Path = "local",
+    *,
+    overrides: Sequence[str] = (),
+    chunk_size: int | None = None,
+    cache: bool = True,
+) -> Plan:
+    """Compile a workflow for a site; starts nothing.
+
+    Parameters
+    ----------
+    workflow : str or Path
+        The workflow file.
+    site : str or Path
+        Name of a site profile, or a file.
+    overrides : sequence of str
+        Settings ``key=value`` with the highest precedence, e.g. ``execution.pools.default.workers=4``.
+    chunk_size : int, optional
+        Most events per partition.
+    cache : bool
+        Whether headers of input files may come from the cache.
+
+    Returns
+    -------
+    Plan
+        What `run` would execute.
+
+    Raises
+    ------
+    ConfigError
+        With every mistake in the files; a missing or damaged input file too.
+    """
+    loaded = load(workflow, site, overrides)
+    options = CompileOptions(site=str(site), chunk_size=chunk_size, machine=this_machine(), cache=cache)
+    return compile_workflow(loaded, options)
+
+
+def run(
+    workflow: str | Path | Plan,
+    site: str | Path = "local",
+    *,
+    outdir: str | Path = "run",
+    overrides: Sequence[str] = (),
+    chunk_size: int | None = None,
+    mode: Mode = "new",
+    plots: bool = True,
+    observer: Observer | None = None,
+) -> RunOutcome:
+    """Run a workflow and write its results.
+
+    Parameters
+    ----------
+    workflow : str, Path or Plan
+        The workflow file, or what `compile_plan` made of it.
+    site, overrides, chunk_size
+        As in `compile_plan`; not used for a plan.
+    outdir : str or Path
+        The run directory.
+    mode : "new", "force" or "resume"
+        What to do if `outdir` holds a run: refuse, replace it, or do what is missing.
+    plots : bool
+        Whether to draw histograms.
+    observer : callable, optional
+        Called with each event of the run.
+
+    Returns
+    -------
+    RunOutcome
+        Also for partial, failed and interrupted runs: what worked is written.
+
+    Raises
+    ------
+    ConfigError
+        Mistakes in the files, or a run directory that cannot be used; nothing was started.
+    """
+    plan = workflow if isinstance(workflow, Plan) else compile_plan(
+        workflow, site, overrides=overrides, chunk_size=chunk_size
+    )
+    directory = rundir.prepare(Path(outdir), plan, mode)
+    return _Run(plan, directory, plots=plots, observer=observer).execute()
+
+
+class _Run:
+    """One execution of a plan in a run directory."""
+
+    def __init__(self, plan: Plan, directory: RunDirectory, *, plots: bool, observer: Observer | None) -> None:
+        self.plan = plan
+        self.directory = directory
+        self.plots = plots
+        self.observer = observer
+        self.tally = summary.Tally(plan)
+        self.error = ""
+        self.began = time.monotonic()
+        self.products: dict[tuple[str, str], Any] = {}
+
+    def execute(self) -> RunOutcome:
+        """Run, write results, write ``run.json``; always."""
+        path = self.directory.path
+        states, first = self._states()
+        with EventLog(path / "events.jsonl", self._observe) as record:
+            record("run", state="resumed" if self.directory.resumed else "started", plan=self.plan.hash)
+            status = self._compute(states, first, record)
+            try:
+                self._write_results(states)
+            except (FastHepError, OSError) as error:
+                self.error, status = f"results could not be written: {error}", "failed"
+            outcome = self._conclude(states, status)
+            record("ended", status=outcome.status, exit_code=outcome.exit_code)
+        return outcome
+
+    def _states(self) -> tuple[list[SegmentState], int]:
+        if not self.directory.resumed:
+            return [SegmentState(self.plan, segment) for segment in self.plan.segments], 0
+        for event in read_events(self.directory.path / "events.jsonl"):
+            self.tally(event)
+        return resume.restore(self.plan, self.directory.path)
+
+    def _observe(self, event: dict[str, Any]) -> None:
+        self.tally(event)
+        if self.observer is not None:
+            self.observer(event)
+
+    def _compute(self, states: list[SegmentState], first: int, record: EventLog) -> Status:
+        if self.plots:
+            threading.Thread(target=_preload, name="preload-results", daemon=True).start()
+        try:
+            with _terminable():
+                if not all(state.complete for state in states):
+                    backend = registry.load("backends", self.plan.backend)()
+                    with backend.open(self.plan, self.directory.path, record) as session:
+                        Scheduler(self.plan, self.directory.path, record, states, first).run(session)
+        except KeyboardInterrupt:
+            self.error = "interrupted"
+            return "interrupted"
+        except FastHepError as error:
+            self.error = str(error)
+            return "failed"
+        return self._status(states)
+
+    def _status(self, states: list[SegmentState]) -> Status:
+        worked = any(state.done or state.product for state in states)
+        failed = any(state.failures or state.blocked for state in states)
+        if not failed and not summary.missing_partitions(states, self.plan):
+            return "complete"
+        return "partial" if worked else "failed"
+
+    def _write_results(self, states: list[SegmentState]) -> None:
+        """Write the products of complete segments; partial sums of an interrupted run stay in ``work``."""
+        from fasthep_parsl.results import write_results
+        from fasthep_parsl.worker.store import load_products
+
+        for state in states:
+            if state.product:
+                for stage_id, product in load_products(state.product).items():
+                    self.products[stage_id, self.plan.stage(stage_id).product] = product
+        datasets = [DatasetInfo(d.name, d.eventtype, d.group, d.meta) for d in self.plan.datasets]
+        if self.products:
+            write_results(self.products, self.directory.path, datasets=datasets, plots=self.plots)
+
+    def _conclude(self, states: list[SegmentState], status: Status) -> RunOutcome:
+        missing = summary.missing_partitions(states, self.plan)
+        if missing:
+            self.directory.write_json("missing.json", summary.missing_fileset(self.plan, missing))
+        else:
+            (self.directory.path / "missing.json").unlink(missing_ok=True)
+        content = summary.run_summary(
+            self.plan,
+            states,
+            self.tally,
+            status=status,
+            exit_code=EXIT_CODES[status],
+            error=self.error,
+            seconds=round(time.monotonic() - self.began, 3),
+        )
+        self.directory.write_json("run.json", content)
+        return RunOutcome(status, EXIT_CODES[status], self.directory.path, self.products, content, self.error)
+
+
+def _preload() -> None:
+    """Import what results need while workers compute; not being able to is found out later."""
+    with contextlib.suppress(ImportError):
+        from fasthep_parsl.results import preload
+
+        preload()
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end a run as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

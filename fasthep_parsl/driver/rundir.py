@@ -1,0 +1,120 @@
+"""The run directory: made, refused, replaced or resumed; nothing in it is ever half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from fasthep_parsl.errors import ConfigError, Problem
+from fasthep_parsl.plan import Plan
+
+Mode = Literal["new", "force", "resume"]
+MARKER = "plan.json"
+OURS = ("plan.json", "events.jsonl", "run.json", "missing.json", "log", "results", "plots", "work", "code")
+"""What ``--force`` removes; anything else in the folder is the user's and is kept."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Where a run keeps everything.
+
+    Attributes
+    ----------
+    path : Path
+        Absolute path.
+    resumed : bool
+        Whether it holds the beginning of the same run.
+    """
+
+    path: Path
+    resumed: bool = False
+
+    def write_json(self, name: str, content: Any) -> Path:
+        """Write a JSON file atomically."""
+        return write_text(self.path / name, json.dumps(content, indent=1, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file atomically: under another name, then renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:
+    """Make the run directory and put the plan and the analysis code in it.
+
+    Raises
+    ------
+    ConfigError
+        It exists and neither ``--force`` nor ``--resume`` was given; it cannot be written; or it holds another plan.
+    """
+    path = path.expanduser().absolute()
+    resumed = False
+    if path.exists() and not path.is_dir():
+        raise _refuse("E160", f"{path} is a file, not a folder", "give another --outdir")
+    if path.is_dir() and any(path.iterdir()):
+        resumed = _existing(path, plan, mode)
+    try:
+        (path / "log").mkdir(parents=True, exist_ok=True)
+        (path / "code").mkdir(exist_ok=True)
+        for module in plan.modules:
+            shutil.copyfile(module.path, path / "code" / Path(module.path).name)
+        write_text(path / MARKER, plan.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise _refuse("E161", f"{path} cannot be written: {error.strerror}", "give another --outdir") from None
+    return RunDirectory(path, resumed)
+
+
+def _existing(path: Path, plan: Plan, mode: Mode) -> bool:
+    """Deal with a folder that is not empty; return whether the run in it goes on."""
+    if mode == "new":
+        what = "holds a run" if (path / MARKER).exists() else "is not empty"
+        raise _refuse("E162", f"{path} {what}", "--resume goes on with it, --force replaces it, or give another --outdir")
+    if mode == "resume" and (path / MARKER).exists():
+        try:
+            before = Plan.model_validate_json((path / MARKER).read_bytes())
+        except ValidationError:
+            raise _refuse("E163", f"{path / MARKER} cannot be read by this version", "--force starts again") from None
+        if before.hash != plan.hash:
+            hint = "--force starts again, or give another --outdir"
+            raise _refuse("E163", f"{path} holds another run: {_difference(before, plan)}", hint)
+        return True
+    if mode == "resume":
+        raise _refuse("E162", f"{path} holds no run to resume", "leave out --resume, or give its --outdir")
+    if not (path / MARKER).exists():
+        raise _refuse("E162", f"{path} is not empty and holds no run", "--force replaces runs only: give another --outdir")
+    _remove(path)
+    return False
+
+
+def _remove(path: Path) -> None:
+    for name in OURS:
+        item = path / name
+        try:
+            if item.is_dir() and not item.is_symlink():
+                shutil.rmtree(item)
+            else:
+                item.unlink(missing_ok=True)
+        except OSError as error:
+            raise _refuse("E161", f"{item} cannot be removed: {error.strerror}", "give another --outdir") from None
+
+
+def _difference(before: Plan, now: Plan) -> str:
+    """Say in a few words how two plans differ."""
+    changed = []
+    for name in ("stages", "datasets", "segments", "source", "modules", "chunk_size", "pass_size", "name"):
+        if getattr(before, name) != getattr(now, name):
+            changed.append(name.replace("_", " "))
+    return ", ".join(changed[:3]) + " changed since" if changed else "its plan differs"
+
+
+def _refuse(code: str, message: str, hint: str) -> ConfigError:
+    return ConfigError(Problem(code, message, hint=hint))

@@ -1,0 +1,270 @@
+"""The loop of a run: hand out bundles within a window, take in results, merge, retry what was lost."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fasthep_parsl.driver.spans import count
+from fasthep_parsl.driver.state import SegmentState
+from fasthep_parsl.errors import PoolError, RunError, WorkerLostError
+from fasthep_parsl.interfaces import Failure, Session, Task, TaskResult
+from fasthep_parsl.plan import Plan
+
+WINDOW = 2
+"""Tasks per worker that are handed out at once: one runs, one waits beside it."""
+MAX_LOST = 3
+"""How often a single partition may take its worker down before it counts as failed."""
+MERGE_FIRST, MAP = -1, 0
+
+
+class Scheduler:
+    """Run all segments of a plan in a session.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    run_dir : Path
+        The run directory; ``plan.json`` lies there.
+    record : callable
+        Writes to the run's event log.
+    states : list of SegmentState
+        One per segment; those of a resumed run know what is done.
+    first_task : int
+        Number of the first task (resumed runs go on counting).
+    """
+
+    def __init__(
+        self, plan: Plan, run_dir: Path, record: Callable[..., None], states: list[SegmentState], first_task: int = 0
+    ) -> None:
+        self.plan = plan
+        self.run_dir = run_dir
+        self.record = record
+        self.states = states
+        self._next = first_task
+        self._finished: queue.SimpleQueue[tuple[Task, Future[TaskResult]]] = queue.SimpleQueue()
+        self._open: Counter[str] = Counter()
+        self._lost: Counter[tuple[int, int]] = Counter()
+        self._broken: dict[str, str] = {}
+
+    def run(self, session: Session) -> None:
+        """Return when nothing is left to do.
+
+        Raises
+        ------
+        RunError
+            Every pool that is still needed is broken.
+        """
+        while True:
+            self._release()
+            for state in self.states:
+                self._hand_out(session, state)
+            if not sum(self._open.values()):
+                if all(state.complete for state in self.states):
+                    return
+                stuck = [state for state in self.states if not state.complete]
+                if not self._progress(stuck):
+                    raise RunError(
+                        "nothing left to run, but segments are not complete: "
+                        + ", ".join("/".join(state.segment.stages) for state in stuck)
+                    )
+                continue
+            self._take_in(*self._finished.get())
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self._take_in(*self._finished.get_nowait())
+
+    # --- what may start -----------------------------------------------------------------------------------
+
+    def _progress(self, stuck: list[SegmentState]) -> bool:
+        """Whether the next look can start something: a segment became complete, ready or blocked just now."""
+
+        def picture() -> list[tuple[Any, ...]]:
+            return [(state.blocked, state.expects_refs, state.complete, self._ready(state)) for state in stuck]
+
+        before = picture()
+        self._release()
+        return before != picture() or any(self._ready(state) and not state.mapped for state in stuck)
+
+    def _release(self) -> None:
+        """Close inputs whose producers have ended; block segments that can never run."""
+        for state in self.states:
+            if state.expects_refs and self._producer(state).mapped:
+                state.expects_refs = False
+            if state.blocked or state.complete:
+                continue
+            missing = [
+                binding.node
+                for stage_id in state.segment.stages
+                for binding in self.plan.stage(stage_id).bind
+                if self._owner(binding.node).complete and not self._owner(binding.node).product
+            ]
+            if missing:
+                state.blocked = f"stage {missing[0]} has no product"
+            elif state.segment.pool in self._broken and not state.mapped:
+                state.blocked = self._broken[state.segment.pool]
+
+    def _producer(self, state: SegmentState) -> SegmentState:
+        return self._owner(state.segment.input)
+
+    def _owner(self, stage_id: str) -> SegmentState:
+        return next(state for state in self.states if stage_id in state.segment.stages)
+
+    def _ready(self, state: SegmentState) -> bool:
+        if state.blocked or not all(self.states[number].complete for number in state.segment.after):
+            return False
+        return state.segment.scope == "partition" or not state.expects_refs
+
+    def _hand_out(self, session: Session, state: SegmentState) -> None:
+        if not state.blocked:
+            while partials := state.start_merge(self._next):
+                self._submit(session, state, Task(**self._common("merge", state), partials=partials))
+        if not self._ready(state):
+            return
+        pool = state.segment.pool
+        while state.calls:
+            self._call(session, state, state.calls.popleft())
+        if state.segment.scope != "partition":
+            return
+        while (state.spans or state.refs or state.again) and self._open[pool] < WINDOW * session.slots(pool):
+            spans, refs = state.take(session.slots(pool))
+            task = Task(**self._common("map", state), partitions=spans, refs=refs, products=self._products(state))
+            self._submit(session, state, task)
+
+    def _call(self, session: Session, state: SegmentState, dataset: int) -> None:
+        refs = tuple(ref for ref in state.all_refs if dataset < 0 or ref.dataset == dataset)
+        spans = tuple((first, last) for d, first, last in self.plan.dataset_partitions() if dataset in (-1, d))
+        task = Task(
+            **self._common("call", state),
+            partitions=() if state.segment.input else spans,
+            refs=refs,
+            products=self._products(state),
+            dataset=dataset,
+        )
+        self._submit(session, state, task)
+
+    def _common(self, kind: str, state: SegmentState) -> dict[str, Any]:
+        plan = (str(self.run_dir / "plan.json"), self.plan.hash)
+        number, self._next = self._next, self._next + 1
+        return {"kind": kind, "id": number, "segment": state.segment.id, "plan": plan, "run_dir": str(self.run_dir)}
+
+    def _products(self, state: SegmentState) -> dict[str, str]:
+        nodes = {binding.node for stage in state.segment.stages for binding in self.plan.stage(stage).bind}
+        return {node: self._owner(node).product for node in nodes}
+
+    def _submit(self, session: Session, state: SegmentState, task: Task) -> None:
+        pool = state.segment.pool
+        if task.kind != "merge":
+            state.running[task.id] = task
+        self._open[pool] += 1
+        self.record(
+            "submitted", task=task.id, what=task.kind, segment=task.segment, pool=pool, partitions=task.partitions
+        )
+        future = session.submit(pool, task, MERGE_FIRST if task.kind == "merge" else MAP)
+        future.add_done_callback(lambda done: self._finished.put((task, done)))
+
+    # --- what has ended -----------------------------------------------------------------------------------
+
+    def _take_in(self, task: Task, future: Future[TaskResult]) -> None:
+        state = self.states[task.segment]
+        self._open[state.segment.pool] -= 1
+        error = future.exception()
+        if error is None:
+            self._succeeded(state, task, future.result())
+        elif isinstance(error, PoolError):
+            self._broken[state.segment.pool] = str(error)
+            self._lose(state, task, str(error), "configuration")
+        elif isinstance(error, WorkerLostError | MemoryError):
+            self.record("lost", task=task.id, segment=task.segment, message=str(error))
+            self._retry(state, task, str(error))
+        else:
+            self._lose(state, task, f"{type(error).__name__}: {error}", "configuration")
+
+    def _succeeded(self, state: SegmentState, task: Task, result: TaskResult) -> None:
+        if task.kind == "merge":
+            old = state.merged(task.id, result.partial)
+        else:
+            old = ()
+            state.add(task, result)
+            for stage, refs in result.refs.items():
+                for other in self.states:
+                    if other.segment.input == stage:
+                        other.refs.extend(refs)
+                        other.all_refs.extend(refs)
+        self._record_finished(task, result, old)
+        for path in old:
+            Path(path).unlink(missing_ok=True)
+
+    def _record_finished(self, task: Task, result: TaskResult, merged: tuple[str, ...]) -> None:
+        for failure in result.failures:
+            self._record_failure(task.segment, failure)
+        stages = {
+            name: [s.calls, round(s.wall, 6), round(s.cpu, 6), s.events_in, s.events_out]
+            for name, s in result.stages.items()
+        }
+        self.record(
+            "finished",
+            task=task.id,
+            what=task.kind,
+            segment=task.segment,
+            done=result.done,
+            dataset=task.dataset,
+            inputs=[ref.path for ref in task.refs] if task.kind == "map" else [],
+            partial=result.partial,
+            merged=merged,
+            refs={stage: [asdict(ref) for ref in refs] for stage, refs in result.refs.items()},
+            events=result.events,
+            bytes=result.bytes_read,
+            wall=round(result.wall, 6),
+            cpu=round(result.cpu, 6),
+            peak_memory=result.peak_memory,
+            host=result.host,
+            pid=result.pid,
+            stages=stages,
+        )
+
+    def _record_failure(self, segment: int, failure: Failure) -> None:
+        facts = asdict(failure)
+        self.record("failed", segment=segment, cause=facts.pop("kind"), **facts)
+
+    def _retry(self, state: SegmentState, task: Task, message: str) -> None:
+        """Give a lost task's work out again."""
+        state.running.pop(task.id, None)
+        first = task.partitions[0][0] if task.partitions else task.refs[0].partitions[0][0] if task.refs else -1
+        alone = task.kind != "map" or count(task.partitions) + len(task.refs) == 1
+        key = (task.segment, first if task.kind == "map" else -2 - task.dataset)
+        if alone:
+            self._lost[key] += 1
+        if alone and self._lost[key] >= MAX_LOST:
+            self._lose(state, task, message, "infrastructure")
+            return
+        self.record("retried", task=task.id, segment=task.segment)
+        if task.kind == "merge":
+            state.merge_failed(task.id)
+        elif task.kind == "call":
+            state.calls.append(task.dataset)
+        else:
+            state.give_back(task)
+
+    def _lose(self, state: SegmentState, task: Task, message: str, kind: Any) -> None:
+        """Count the work of a task as failed."""
+        state.running.pop(task.id, None)
+        if task.kind == "merge":
+            state.merge_failed(task.id)
+            raise RunError(f"merging the products of {'/'.join(state.segment.stages)} failed: {message}")
+        numbers = [p for first, last in task.partitions for p in range(first, last)]
+        numbers += [p for ref in task.refs for first, last in ref.partitions for p in range(first, last)]
+        if task.kind == "call":
+            numbers = [-1]
+        stage = state.segment.stages[0] if task.kind == "call" else ""
+        for number in numbers:
+            failure = Failure(number, kind, stage, message.splitlines()[0][:500], detail=message[-8000:])
+            state.failures.append(failure)
+            self._record_failure(task.segment, failure)

@@ -1,0 +1,177 @@
+"""``run.json`` and ``missing.json``: what came of a run, counted from its events."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fasthep_parsl import __version__
+from fasthep_parsl.driver.spans import Span, count, subtract, union
+from fasthep_parsl.driver.state import SegmentState
+from fasthep_parsl.plan import Plan
+
+SCHEMA_VERSION = 1
+MAX_FAILURES = 1000
+"""Failures listed in ``run.json``; all of them are in ``events.jsonl``."""
+_PACKAGES = ("parsl", "awkward", "uproot", "hist", "numpy", "pydantic")
+
+
+class Tally:
+    """Sums over the events of a run, fed one by one.
+
+    Attributes
+    ----------
+    stages : dict
+        Stage (or ``read``, ``store``, ``merge``) → calls, wall s, CPU s, events in, events out.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.stages: dict[str, list[float]] = {}
+        self.tasks: Counter[int] = Counter()
+        self.peak: Counter[int] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.events = 0
+        self.bytes = 0
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Take in one event."""
+        kind = event["kind"]
+        self.counts[kind] += 1
+        if kind != "finished":
+            return
+        segment = event["segment"]
+        self.tasks[segment] += 1
+        self.peak[segment] = max(self.peak[segment], event["peak_memory"])
+        self.bytes += event["bytes"]
+        if not self._plan.segments[segment].input and event["what"] == "map":
+            self.events += event["events"]
+        for name, values in event["stages"].items():
+            row = self.stages.setdefault(name, [0, 0.0, 0.0, 0, 0])
+            for index, value in enumerate(values):
+                row[index] += value
+
+
+def missing_partitions(states: Iterable[SegmentState], plan: Plan) -> list[Span]:
+    """Return partitions whose events are not in every result that they should be in."""
+    everything = [(0, plan.partitions)]
+    missing: list[Span] = []
+    for state in states:
+        if state.segment.scope == "partition":
+            missing += subtract(everything, state.done)
+    return union(missing)
+
+
+def run_summary(plan: Plan, states: list[SegmentState], tally: Tally, **facts: Any) -> dict[str, Any]:
+    """Return the content of ``run.json``.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was to be done.
+    states : list of SegmentState
+        What was done.
+    tally : Tally
+        What it took.
+    **facts
+        ``status``, ``exit_code``, ``seconds`` …; put first.
+    """
+    missing = missing_partitions(states, plan)
+    failures = [failure for state in states for failure in state.failures]
+    failed = union((f.partition, f.partition + 1) for f in failures if f.partition >= 0)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **facts,
+        "workflow": plan.workflow,
+        "site": plan.site,
+        "backend": plan.backend,
+        "plan_hash": plan.hash,
+        "partitions": {
+            "total": plan.partitions,
+            "done": plan.partitions - count(missing),
+            "failed": count(failed),
+            "missing": count(missing),
+        },
+        "events": {"total": plan.entries, "done": plan.entries - _events(plan, missing), "read": tally.events},
+        "bytes_read": tally.bytes,
+        "tasks": dict(tally.counts),
+        "stages": {stage.id: _stage(plan, stage.id, tally) for stage in plan.stages},
+        "other": {name: _row(row) for name, row in tally.stages.items() if name in ("read", "store", "merge")},
+        "pools": {
+            pool.name: {"strategy": plan.strategy, "workers": pool.workers, "blocks": pool.blocks, "used": pool.used}
+            for pool in plan.pools
+        },
+        "blocked": {"/".join(s.segment.stages): s.blocked for s in states if s.blocked},
+        "failures": [_failure(plan, failure) for failure in failures[:MAX_FAILURES]],
+        "warnings": list(plan.warnings),
+        "versions": versions(),
+    }
+
+
+def _stage(plan: Plan, stage: str, tally: Tally) -> dict[str, Any]:
+    segment = next(segment for segment in plan.segments if stage in segment.stages)
+    return {
+        "pool": segment.pool,
+        "segment": segment.id,
+        "tasks": tally.tasks[segment.id],
+        "peak_memory": tally.peak[segment.id],
+        **_row(tally.stages.get(stage, [0, 0.0, 0.0, 0, 0])),
+    }
+
+
+def _row(row: list[float]) -> dict[str, Any]:
+    return {
+        "calls": int(row[0]),
+        "wall_seconds": round(row[1], 6),
+        "cpu_seconds": round(row[2], 6),
+        "events_in": int(row[3]),
+        "events_out": int(row[4]),
+    }
+
+
+def _failure(plan: Plan, failure: Any) -> dict[str, Any]:
+    content = asdict(failure)
+    if failure.partition >= 0:
+        dataset, file, start, stop = plan.partition_range(failure.partition)
+        content |= {"dataset": dataset.name, "file": file.path, "entry_start": start, "entry_stop": stop}
+    return content
+
+
+def _events(plan: Plan, spans: Iterable[Span]) -> int:
+    total = 0
+    for first, last in spans:
+        for partition in range(first, last):
+            _, _, start, stop = plan.partition_range(partition)
+            total += stop - start
+    return total
+
+
+def missing_fileset(plan: Plan, spans: Iterable[Span]) -> dict[str, Any]:
+    """Return missing partitions as a fileset in the form that coffea reads: dataset → files → steps."""
+    found: dict[str, Any] = {}
+    for first, last in spans:
+        for partition in range(first, last):
+            dataset, file, start, stop = plan.partition_range(partition)
+            entry = found.setdefault(
+                dataset.name, {"files": {}, "metadata": {"eventtype": dataset.eventtype, **dataset.meta}}
+            )
+            listed = entry["files"].setdefault(
+                file.path, {"object_path": plan.source.tree, "steps": [], "num_entries": file.entries, "uuid": None}
+            )
+            listed["steps"].append([start, stop])
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes, without importing it."""
+    found = {"python": platform.python_version(), "fasthep-parsl": __version__}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,63 @@
+"""The run's truth: ``events.jsonl``, one line per thing that happened.
+
+Progress, ``run.json``, resume and the report all read it; there is no second bookkeeping. A line is a JSON object with
+``time`` (UTC, ISO 8601), ``kind`` and facts. Kinds: ``run`` (started, resumed), ``pool`` (workers up or down),
+``submitted``, ``finished``, ``failed`` (a partition), ``lost`` (a worker), ``retried``, ``merged``, ``ended``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+Observer = Callable[[dict[str, Any]], None]
+
+
+class EventLog:
+    """Append-only writer of ``events.jsonl``; the only one in a run.
+
+    Parameters
+    ----------
+    path : Path
+        The file; appended to.
+    observer : callable, optional
+        Called with each event after it was written (progress display).
+    """
+
+    def __init__(self, path: Path, observer: Observer | None = None) -> None:
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._observer = observer
+
+    def __call__(self, kind: str, **facts: Any) -> None:
+        """Write one event; facts must be JSON-able and must not hold secrets."""
+        if self._file.closed:
+            return
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        event = {"time": now, "kind": kind, **facts}
+        self._file.write(json.dumps(event, separators=(",", ":"), default=str) + "\n")
+        if self._observer is not None:
+            self._observer(event)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of a run; a half-written last line (killed run) is left out."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if not line.endswith("\n"):
+                return
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue

@@ -1,0 +1,242 @@
+"""How candidates are built: positions of their objects first, then only the quantities that are asked for.
+
+A selection on constituents (say opposite charge) is applied before four-vectors are summed. Events are taken in
+blocks, so that many objects per event do not need much memory. A compiled loop over events (numba) would save the
+index tables and gathers, but its import and compilation cost 1–2 s per worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fasthep_parsl.interfaces import Context
+from fasthep_parsl.ops import kinematics
+from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.collections import Collection, Merged, keep_rows, offsets_of, order_within, unflatten
+from fasthep_parsl.ops.combinatorics import blocks, count_distinct, distinct, product
+from fasthep_parsl.ops.scopes import Scope
+from fasthep_parsl.ops.stream import Events
+
+BLOCK = 1 << 16
+"""Combinations that are worked on at once: their columns fit in a second-level cache."""
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "pt": ("pt", "phi"),
+    "eta": ("pt", "eta", "phi"),
+    "phi": ("pt", "phi"),
+    "mass": ("pt", "eta", "phi", "mass"),
+    "charge": ("charge",),
+}
+"""Quantity of a candidate → fields of its constituents that it is made from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Which candidates to build.
+
+    Attributes
+    ----------
+    collections : tuple of str
+        Where objects come from.
+    n : int
+        Objects per candidate.
+    merged : bool
+        Whether `n` different objects are taken from all collections together, else one from each.
+    roles : tuple of str
+        Names of the constituents, shape (n,).
+    candidate, prefix : str
+        Names of the outputs: ``{candidate}_mass``, ``{prefix}_{role}_pt``.
+    selection : tuple of str
+        Expressions that a candidate must fulfil, in the order of evaluation.
+    sort : (str, bool) or None
+        What to sort by, and whether the largest comes first.
+    take : int or None
+        Candidates kept per event.
+    keep : tuple of str or None
+        Quantities to write, None for all that the collections allow.
+    constituents : tuple of str
+        Fields of constituents to write.
+    masses : mapping
+        Collection → mass of its objects that replaces its field ``mass``.
+    index : bool
+        Whether to write the positions of the constituents in their collection.
+    """
+
+    collections: tuple[str, ...]
+    n: int
+    merged: bool
+    roles: tuple[str, ...]
+    candidate: str
+    prefix: str
+    selection: tuple[str, ...] = ()
+    sort: tuple[str, bool] | None = None
+    take: int | None = None
+    keep: tuple[str, ...] | None = None
+    constituents: tuple[str, ...] = ()
+    masses: Mapping[str, float] = field(default_factory=dict)
+    index: bool = True
+
+
+def build(events: Events, spec: Spec, context: Context | None = None) -> dict[str, Any]:
+    """Return the columns of all candidates of `spec` in `events`."""
+    parts = []
+    for name in spec.collections:
+        constants = {"mass": spec.masses[name]} if name in spec.masses else {}
+        parts.append(Collection(events, name, "pt", constants))
+    groups: list[Collection | Merged]
+    if spec.merged:
+        groups = [parts[0] if len(parts) == 1 else Merged(parts)] * spec.n
+        numbers = count_distinct(np.diff(groups[0].offsets), spec.n)
+    else:
+        groups = list(parts)
+        numbers = np.prod([np.diff(group.offsets) for group in groups], axis=0, dtype=np.int64)
+    ranges = list(blocks(numbers, BLOCK)) or [(0, 0)]
+    found = [_Candidates(events, spec, groups, bounds, context).columns() for bounds in ranges]
+    counts = _joined([columns.pop("") for columns in found])
+    offsets = offsets_of(counts)
+    flat = {name: _joined([columns[name] for columns in found]) for name in found[0]}
+    return {f"n{spec.candidate}": counts} | {name: unflatten(offsets, values) for name, values in flat.items()}
+
+
+def _joined(pieces: Sequence[Any]) -> Any:
+    if len(pieces) == 1:
+        return pieces[0]
+    return ak.concatenate(pieces) if isinstance(pieces[0], ak.Array) else np.concatenate(pieces)
+
+
+class _Slice(Mapping[str, Any]):
+    """The events in a range of positions."""
+
+    def __init__(self, events: Events, first: int, last: int) -> None:
+        self._events = events
+        self._range = slice(first, last)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._events[name][self._range]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._events
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._events)
+
+    def __len__(self) -> int:
+        return len(self._events.fields)
+
+
+class _Candidates:
+    """The candidates of the events in `bounds`; quantities are computed when first asked for."""
+
+    def __init__(
+        self,
+        events: Events,
+        spec: Spec,
+        groups: Sequence[Collection | Merged],
+        bounds: tuple[int, int],
+        context: Context | None,
+    ) -> None:
+        self._spec = spec
+        self._groups = groups
+        self._context = context
+        first, last = bounds
+        self._events = _Slice(events, first, last)
+        offsets = [group.offsets[first : last + 1] for group in groups]
+        self._starts = [each[:-1] for each in offsets]
+        found = distinct(offsets[0], spec.n) if spec.merged else product(offsets)
+        numbers, self._parents, self._positions = found
+        self._offsets = offsets_of(numbers)
+        self._computed: dict[str, Any] = {}
+        self._scope = self._new_scope()
+        self._roles = sorted(enumerate(spec.roles), key=lambda item: -len(item[1]))
+
+    def columns(self) -> dict[str, Any]:
+        """Select, sort and take; return flat columns by name, and under ``""`` the candidates per event."""
+        spec = self._spec
+        for text in spec.selection:
+            self._keep(self._scope.mask(text, self._context))
+        if spec.sort is not None:
+            by, descending = spec.sort
+            order = order_within(self._offsets, self._scope.evaluate(by, self._context), descending=descending)
+            if order is not None:
+                self._at(order)
+        if spec.take is not None:
+            counts = np.diff(self._offsets)
+            if counts.max(initial=0) > spec.take:
+                rank = np.arange(self._offsets[-1]) - self._offsets[self._parents]
+                self._keep(rank < spec.take)
+        keep = spec.keep
+        if keep is None:
+            charged = all("charge" in group for group in self._groups)
+            keep = tuple(name for name in NEEDS if name != "charge" or charged)
+        columns = {"": np.diff(self._offsets)}
+        columns |= {f"{spec.candidate}_{name}": self._scope.flat(name) for name in keep}
+        fields = (*spec.constituents, *(["index"] if spec.index and "index" not in spec.constituents else []))
+        columns |= {
+            f"{spec.prefix}_{role}_{name}": self._scope.flat(f"{role}_{name}") for role in spec.roles for name in fields
+        }
+        return columns
+
+    def _new_scope(self) -> Scope:
+        return Scope(self._events, self._offsets, self._local)
+
+    def _keep(self, mask: Any) -> None:
+        if not mask.all():
+            self._offsets, rows = keep_rows(self._offsets, mask)
+            self._at(rows)
+
+    def _at(self, rows: Any) -> None:
+        """Take the candidates at `rows`. What was gathered is gathered again if needed; what was computed is kept."""
+        self._parents = self._parents[rows]
+        self._positions = tuple(each[rows] for each in self._positions)
+        self._computed = {name: values[rows] for name, values in self._computed.items()}
+        self._scope = self._new_scope()
+
+    def _local(self, name: str) -> Any:
+        """Return a column by its local name: a quantity, or ``<role>_<field>``; None if there is no such name."""
+        if name in NEEDS:
+            if not all(need in group for group in self._groups for need in NEEDS[name]):
+                return None
+            return self._quantity(name)
+        for k, role in self._roles:
+            if name.startswith(f"{role}_"):
+                return self._constituent(k, name.removeprefix(f"{role}_"))
+        return None
+
+    def _constituent(self, k: int, name: str) -> Any:
+        if name == "index":
+            return self._positions[k] - self._starts[k][self._parents]
+        if name not in self._groups[k]:
+            return None
+        return self._groups[k].column(name)[self._positions[k]]
+
+    def _quantity(self, name: str) -> Any:
+        if name not in self._computed:
+            self._computed[name] = self._compute(name)
+        return self._computed[name]
+
+    def _of_all(self, name: str) -> list[Any]:
+        return [self._scope.flat(f"{role}_{name}") for role in self._spec.roles]
+
+    def _compute(self, name: str) -> Any:
+        if name == "mass":
+            return kinematics.invariant_mass(*(self._of_all(need) for need in ("pt", "eta", "phi", "mass")))
+        if name == "charge":
+            charges = self._of_all("charge")
+            small = charges[0].dtype.kind in "iu" if not isinstance(charges[0], ak.Array) else False
+            return sum(each.astype(np.int32) for each in charges) if small else sum(map(kinematics.float64, charges))
+        px, py = self._transverse()
+        if name == "phi":
+            return np.arctan2(py, px)
+        if name == "pt":
+            return np.sqrt(px * px + py * py)
+        return kinematics.pseudorapidity(
+            self._quantity("pt"), kinematics.longitudinal_sum(self._of_all("pt"), self._of_all("eta"))
+        )
+
+    def _transverse(self) -> tuple[Any, Any]:
+        if "px" not in self._computed:
+            px, py = kinematics.transverse_sum(self._of_all("pt"), self._of_all("phi"))
+            self._computed |= {"px": px, "py": py}
+        return self._computed["px"], self._computed["py"]

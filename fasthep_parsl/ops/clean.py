@@ -1,0 +1,180 @@
+"""``hep.clean``: remove the objects of a collection that lie close to objects of others."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from fasthep_parsl.interfaces import Effects, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.ops.arrays import np
+from fasthep_parsl.ops.collections import (
+    Collection,
+    Name,
+    Params,
+    already_there,
+    collection_fields,
+    fields_at_run_time,
+    keep_rows,
+    order_within,
+    unflatten,
+    unknown_collection,
+)
+from fasthep_parsl.ops.combinatorics import blocks, product
+from fasthep_parsl.ops.declare import op
+from fasthep_parsl.ops.kinematics import delta_phi, float64
+from fasthep_parsl.ops.stream import Events
+
+BLOCK = 1 << 16
+"""Pairs of objects that are compared at once."""
+
+
+class CleanDiagnostics(Params):
+    """What is written about removed objects."""
+
+    removed_count: Name | Literal[False] | None = Field(default=None, description="default nremoved_<output>")
+    keep_removed: bool = Field(default=False, description="write them as collection <output>_removed")
+
+
+class Clean(Params):
+    """Parameters of ``hep.clean``."""
+
+    source: Name = Field(description="collection to clean")
+    clean_against: list[Name] = Field(min_length=1, description="collections whose objects must not be close")
+    output: Name | None = Field(default=None, description="name of the new collection; default cleaned_<source>")
+    metric: Literal["delta_r"] = "delta_r"
+    min_delta_r: float = Field(default=0.4, ge=0, description="objects closer than this are removed")
+    mode: Literal["remove_source_on_overlap"] = "remove_source_on_overlap"
+    sort_by: Name | None = Field(default=None, description="field of the source to sort by")
+    sort_order: Literal["ascending", "descending"] = "descending"
+    diagnostics: CleanDiagnostics | Literal[False] | None = None
+    fields: list[Name] | None = Field(
+        default=None, description="fields of the new collection, besides eta, phi and sort_by; default: all"
+    )
+
+    def output_name(self) -> str:
+        """Return the name of the new collection."""
+        return self.output or f"cleaned_{self.source}"
+
+    def removed_count(self) -> str | None:
+        """Return the field that counts removed objects per event, if it is wanted."""
+        name = self.diagnostics.removed_count if self.diagnostics else None
+        if self.diagnostics and "removed_count" in self.diagnostics.model_fields_set and not name:
+            return None
+        return name or f"nremoved_{self.output_name()}"
+
+    def kept_fields(self, available: list[str]) -> list[str]:
+        """Return the fields of the new collection."""
+        if self.fields is None:
+            return available
+        return list(dict.fromkeys((*self.fields, "eta", "phi", *([self.sort_by] if self.sort_by else []))))
+
+
+def _analyse(params: Clean, schema: Schema) -> Effects:
+    problems = unknown_collection(schema, params.source, ("source",))
+    for i, name in enumerate(params.clean_against):
+        problems += unknown_collection(schema, name, ("clean_against", i))
+        if name == params.source:
+            problems.append(
+                OpProblem(("clean_against", i), "every object overlaps with itself", "name another collection")
+            )
+    if problems:
+        return Effects(problems=tuple(problems))
+    reads: dict[str, ParamPath] = {}
+    fields = params.kept_fields(collection_fields(schema, params.source))
+    for i, field in enumerate(params.fields or ()):
+        reads[f"{params.source}_{field}"] = ("fields", i)
+    if params.sort_by:
+        reads.setdefault(f"{params.source}_{params.sort_by}", ("sort_by",))
+    for field in (*fields, "eta", "phi"):
+        reads.setdefault(f"{params.source}_{field}", ("source",))
+    for i, name in enumerate(params.clean_against):
+        reads |= {f"{name}_eta": ("clean_against", i), f"{name}_phi": ("clean_against", i)}
+    for field in fields:
+        name = f"{params.source}_{field}"
+        if schema.get(name) == ():
+            problems.append(OpProblem(reads[name], f"`{name}` has one value per event"))
+    output = params.output_name()
+    writes: dict[str, Shape] = {}
+    for name in (output, *([f"{output}_removed"] if params.diagnostics and params.diagnostics.keep_removed else [])):
+        writes |= {f"n{name}": ()} | {f"{name}_{field}": (f"n{name}",) for field in fields}
+    count = params.removed_count()
+    if count is not None:
+        writes[count] = ()
+    return Effects(reads, writes, (*problems, *already_there(schema, writes, ("output",))))
+
+
+@op("hep.clean", params=Clean, analyse=_analyse)
+def clean(
+    events: Events,
+    *,
+    source: str,
+    clean_against: list[str],
+    output: str | None = None,
+    metric: Literal["delta_r"] = "delta_r",
+    min_delta_r: float = 0.4,
+    mode: Literal["remove_source_on_overlap"] = "remove_source_on_overlap",
+    sort_by: str | None = None,
+    sort_order: Literal["ascending", "descending"] = "descending",
+    diagnostics: CleanDiagnostics | Literal[False] | None = None,
+    fields: list[str] | None = None,
+) -> dict[str, Any]:
+    """Remove objects of `source` with ``ΔR < min_delta_r`` to any object of the collections `clean_against`.
+
+    Writes ``n{output}``, ``{output}_{field}``, the number of removed objects ``nremoved_{output}``, and with
+    ``diagnostics: {keep_removed: true}`` the removed objects as collection ``{output}_removed``.
+    """
+    params = Clean(
+        source=source,
+        clean_against=clean_against,
+        output=output,
+        metric=metric,
+        min_delta_r=min_delta_r,
+        mode=mode,
+        sort_by=sort_by,
+        sort_order=sort_order,
+        diagnostics=diagnostics,
+        fields=fields,
+    )
+    objects = Collection(events, source, "eta")
+    overlaps = np.zeros(objects.offsets[-1], dtype=bool)
+    for name in clean_against:
+        _mark_overlaps(overlaps, objects, Collection(events, name, "eta"), min_delta_r)
+    kept = params.kept_fields([] if fields is not None else fields_at_run_time(events, source))
+    name = params.output_name()
+    columns, offsets = _columns(objects, name, kept, ~overlaps, (sort_by, sort_order == "descending"))
+    count = params.removed_count()
+    if count is not None:
+        columns[count] = np.diff(objects.offsets) - np.diff(offsets)
+    if params.diagnostics and params.diagnostics.keep_removed:
+        columns |= _columns(objects, f"{name}_removed", kept, overlaps, (None, False))[0]
+    return columns
+
+
+def _mark_overlaps(overlaps: Any, source: Collection, target: Collection, min_delta_r: float) -> None:
+    """Set `overlaps` (bool, shape (source objects,)) where an object of `target` is closer than `min_delta_r`."""
+    eta_1, phi_1 = float64(source.column("eta")), float64(source.column("phi"))
+    eta_2, phi_2 = float64(target.column("eta")), float64(target.column("phi"))
+    numbers = np.diff(source.offsets) * np.diff(target.offsets)
+    for first, last in blocks(numbers, BLOCK):
+        _, _, (i, j) = product([source.offsets[first : last + 1], target.offsets[first : last + 1]])
+        delta_eta = eta_1[i] - eta_2[j]
+        # Most pairs are far apart in η alone: the rest is computed for few.
+        near = np.flatnonzero(np.abs(delta_eta) < min_delta_r)
+        i, j = i[near], j[near]
+        delta_r2 = np.square(delta_eta[near]) + np.square(delta_phi(phi_1[i], phi_2[j]))
+        overlaps[i[np.sqrt(delta_r2) < min_delta_r]] = True
+
+
+def _columns(
+    objects: Collection, name: str, fields: list[str], mask: Any, sort: tuple[str | None, bool]
+) -> tuple[dict[str, Any], Any]:
+    """Return the columns and the offsets of the objects in `mask` as collection `name`."""
+    offsets, rows = keep_rows(objects.offsets, mask)
+    by, descending = sort
+    if by is not None:
+        order = order_within(offsets, objects.column(by)[rows], descending=descending)
+        rows = rows if order is None else rows[order]
+    columns: dict[str, Any] = {f"n{name}": np.diff(offsets)}
+    columns |= {f"{name}_{field}": unflatten(offsets, objects.column(field)[rows]) for field in fields}
+    return columns, offsets

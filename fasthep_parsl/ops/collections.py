@@ -1,0 +1,298 @@
+"""Flat collections: the fields ``Muon_pt``, ``Muon_eta`` … seen as one list of objects per event.
+
+At run time a collection is flat numpy arrays plus offsets, so that work on objects costs no awkward records.
+Before the run it is names and shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from fasthep_parsl.errors import OpError, suggest
+from fasthep_parsl.interfaces import OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.values import jagged_of, same_offsets
+
+UNKNOWN: Shape = ("*",)
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""Name of a field or collection."""
+
+
+class Params(BaseModel):
+    """Base of the parameters of ops: unknown keys are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --- before the run ---------------------------------------------------------------------------------------
+
+
+def matches(a: Shape, b: Shape) -> bool:
+    """Return whether fields of structure `a` and `b` can belong to one collection."""
+    return a == b or UNKNOWN in (a, b)
+
+
+def structure_of(schema: Schema, field: str) -> Shape:
+    """Return the structure of `field`; unknown if it has a counter of its own, as plain uproot writes jagged branches."""
+    shape = schema.get(field, UNKNOWN)
+    return UNKNOWN if shape == (f"n{field}",) else shape
+
+
+def collection_shape(schema: Schema, name: str) -> Shape | None:
+    """Return the structure of the objects of collection `name`, None if there is no such collection."""
+    shapes = [structure_of(schema, field) for field, shape in schema.items() if field.startswith(f"{name}_") and shape]
+    if (f"n{name}",) in shapes:
+        return (f"n{name}",)
+    return shapes[0] if shapes else None
+
+
+def collection_fields(schema: Schema, name: str) -> list[str]:
+    """Return the fields of collection `name`, without its prefix, in the order of the schema."""
+    shape = collection_shape(schema, name)
+    if shape is None:
+        return []
+    prefix = f"{name}_"
+    return [
+        field.removeprefix(prefix)
+        for field, its in schema.items()
+        if field.startswith(prefix)
+        and its
+        and matches(structure_of(schema, field), shape)
+        and (shape != UNKNOWN or owner_of(field, schema) in (None, name))
+    ]
+
+
+def unknown_collection(schema: Schema, name: str, path: ParamPath) -> list[OpProblem]:
+    """Return the problem that collection `name` does not exist, or nothing."""
+    if collection_shape(schema, name) is not None:
+        return []
+    known = {field.split("_")[0] for field, shape in schema.items() if shape and "_" in field}
+    known |= {field[1:] for field in schema if field[:1] == "n" and collection_shape(schema, field[1:])}
+    return [OpProblem(path, f"no collection `{name}`", suggest(name, known, what="collections"))]
+
+
+def probe_of(fields: Sequence[str]) -> str:
+    """Return the field of a collection that is read when only its structure is needed."""
+    return next((field for field in ("pt", "eta") if field in fields), fields[0])
+
+
+def already_there(schema: Schema, writes: Iterable[str], path: ParamPath) -> list[OpProblem]:
+    """Return the problem that some of `writes` exist already, or nothing."""
+    taken = [field for field in writes if field in schema]
+    if not taken:
+        return []
+    more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+    return [OpProblem(path, f"field `{taken[0]}`{more} already exists", "choose another name")]
+
+
+# --- at run time ------------------------------------------------------------------------------------------
+
+
+def flatten(column: Any, name: str = "column") -> tuple[Any, Any]:
+    """Return ``(offsets, content)`` of a jagged column.
+
+    Returns
+    -------
+    offsets : array of int64, shape (events + 1,)
+        Starts at 0.
+    content : numpy array, or awkward array if values can be missing or are not numbers; shape (objects,)
+
+    Raises
+    ------
+    OpError
+        The column is not jagged.
+    """
+    if isinstance(column, ak.Array):
+        plain = jagged_of(column)
+        if plain is not None:
+            return plain.offsets, plain.content
+        layout = column.layout if column.ndim > 1 else None
+        if layout is not None and layout.is_option:
+            layout = ak.fill_none(column, [], axis=0).layout
+        if layout is not None and layout.is_indexed:
+            layout = layout.project()
+        if layout is not None and layout.is_list:
+            layout = layout.to_ListOffsetArray64(True)
+            offsets = np.asarray(layout.offsets.data)
+            return offsets, ak.Array(layout.content[: offsets[-1]])
+    raise OpError(f"`{name}` has one value per event; a list of objects per event is needed")
+
+
+def unflatten(offsets: Any, content: Any) -> Any:
+    """Return the jagged awkward array with these `offsets` and this flat `content`."""
+    layout = content.layout if isinstance(content, ak.Array) else ak.contents.NumpyArray(content)
+    return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), layout))
+
+
+def offsets_of(counts: Any) -> Any:
+    """Return offsets (int64, shape (events + 1,)) of lists of length `counts`."""
+    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+def keep_rows(offsets: Any, mask: Any) -> tuple[Any, Any]:
+    """Return ``(offsets, rows)`` of the objects for which `mask` (bool, shape (objects,)) is true."""
+    before = np.zeros(len(mask) + 1, dtype=np.int64)
+    np.cumsum(mask, out=before[1:])
+    return before[offsets], np.flatnonzero(mask)
+
+
+def schema_at_run_time(events: Mapping[str, Any], collections: Iterable[str]) -> dict[str, Shape]:
+    """Return the fields of `collections` among the columns of `events`, their structure unknown.
+
+    ``Jet_good_pt`` is taken for a field of ``Jet_good`` rather than of ``Jet`` if there is ``nJet_good``.
+    """
+    return {
+        field: UNKNOWN
+        for name in collections
+        for field in events
+        if field.startswith(f"{name}_")
+        and owner_of(field, events) in (None, name)
+        and isinstance(events[field], ak.Array)
+        and events[field].ndim > 1
+    }
+
+
+def fields_at_run_time(events: Mapping[str, Any], name: str) -> list[str]:
+    """Return the fields of collection `name` among the columns of `events`, without the prefix."""
+    return collection_fields(schema_at_run_time(events, [name]), name)
+
+
+def owner_of(field: str, names: Container[str]) -> str | None:
+    """Return the longest ``X`` for which `field` is ``X_…`` and `names` has the counter ``nX``, but no field ``X``."""
+    parts = field.split("_")
+    prefixes = ("_".join(parts[:i]) for i in range(len(parts) - 1, 0, -1))
+    return next((prefix for prefix in prefixes if f"n{prefix}" in names and prefix not in names), None)
+
+
+class Collection:
+    """The objects of one collection in a slice of events.
+
+    Parameters
+    ----------
+    events : mapping of str to column
+        The events.
+    name : str
+        Prefix of its fields.
+    probe : str
+        A field that exists; it gives the structure.
+    constants : mapping
+        Field → number that all its objects have, whatever the events say.
+
+    Attributes
+    ----------
+    offsets : array of int64, shape (events + 1,)
+        Where each event's objects lie in flat columns.
+    """
+
+    def __init__(
+        self, events: Mapping[str, Any], name: str, probe: str, constants: Mapping[str, float] | None = None
+    ) -> None:
+        self.name = name
+        self._events = events
+        self._constants = constants or {}
+        self.offsets, values = flatten(events[f"{name}_{probe}"], f"{name}_{probe}")
+        self._columns = {} if probe in self._constants else {probe: values}
+        self._probe = probe
+
+    def __contains__(self, field: str) -> bool:
+        return field in self._columns or field in self._constants or f"{self.name}_{field}" in self._events
+
+    def column(self, field: str) -> Any:
+        """Return a field of all objects, flat, shape (objects,)."""
+        if field not in self._columns:
+            self._columns[field] = self._read(field)
+        return self._columns[field]
+
+    def _read(self, field: str) -> Any:
+        if field in self._constants:
+            return np.full(self.offsets[-1], self._constants[field], dtype=np.float64)
+        offsets, values = flatten(self._events[f"{self.name}_{field}"], f"{self.name}_{field}")
+        if not same_offsets(offsets, self.offsets):
+            raise OpError(
+                f"`{self.name}_{field}` and `{self.name}_{self._probe}` differ in the number of objects per event"
+            )
+        return values
+
+
+class Merged:
+    """The objects of several collections, event by event one collection after the other.
+
+    Parameters
+    ----------
+    parts : sequence of Collection
+        At least one.
+    """
+
+    def __init__(self, parts: Sequence[Collection]) -> None:
+        self._parts = parts
+        counts = [np.diff(part.offsets) for part in parts]
+        self.offsets = offsets_of(sum(counts))
+        self._places = []
+        first = self.offsets[:-1]
+        for part, count in zip(parts, counts, strict=True):
+            self._places.append(np.repeat(first - part.offsets[:-1], count) + np.arange(part.offsets[-1]))
+            first = first + count
+
+    def __contains__(self, field: str) -> bool:
+        return all(field in part for part in self._parts)
+
+    def column(self, field: str) -> Any:
+        """Return a field of all objects, flat, shape (objects,), in the common type of the collections."""
+        return self.join([part.column(field) for part in self._parts])
+
+    def join(self, columns: Sequence[Any]) -> Any:
+        """Return flat columns, one per collection, as one flat column of all objects."""
+        if any(isinstance(column, ak.Array) for column in columns):
+            order = np.empty(self.offsets[-1], dtype=np.int64)
+            order[np.concatenate(self._places)] = np.arange(self.offsets[-1])
+            return ak.concatenate(columns)[order]
+        joined = np.empty(self.offsets[-1], dtype=np.result_type(*columns))
+        for place, column in zip(self._places, columns, strict=True):
+            joined[place] = column
+        return joined
+
+
+def order_within(offsets: Any, key: Any, *, descending: bool) -> Any:
+    """Return positions that sort objects by `key` within each event, or None if they are sorted.
+
+    The sort is stable; NaN and missing values come last in both directions.
+
+    Parameters
+    ----------
+    offsets : array of int64, shape (events + 1,)
+        Structure of the objects.
+    key : array, shape (objects,)
+        What to sort by.
+    descending : bool
+        Largest first.
+    """
+    if len(key) < 2:
+        return None
+    if isinstance(key, ak.Array):
+        key = ak.to_numpy(ak.fill_none(key, np.nan))
+    if key.dtype.kind in "bu":
+        key = key.astype(np.int64)
+    if descending:
+        key = -key
+    in_order = key[:-1] <= key[1:]
+    borders = offsets[1:-1]
+    in_order[borders[(borders > 0) & (borders < len(key))] - 1] = True
+    wrong = np.flatnonzero(~in_order)
+    if not len(wrong):
+        return None
+    # Objects are mostly sorted already: only events with a pair in the wrong order are, all of one size at once.
+    unsorted = np.zeros(len(offsets) - 1, dtype=bool)
+    unsorted[np.searchsorted(offsets, wrong, side="right") - 1] = True
+    events = np.flatnonzero(unsorted)
+    counts = np.diff(offsets)[events]
+    order = np.arange(len(key))
+    for size in np.flatnonzero(np.bincount(counts)).tolist():
+        rows = offsets[events[counts == size]][:, np.newaxis] + np.arange(size)
+        order[rows] = np.take_along_axis(rows, np.argsort(key[rows], axis=1, kind="stable"), axis=1)
+    return order

@@ -1,0 +1,149 @@
+"""What ``hep.build_combinations`` and ``hep.build_pairs`` read and write, found before the run."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from fasthep_parsl.errors import suggest
+from fasthep_parsl.interfaces import Effects, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.ops.candidates import NEEDS, Spec
+from fasthep_parsl.ops.collections import already_there, collection_fields, unknown_collection
+from fasthep_parsl.ops.scopes import ScopeSchema
+
+
+class CombinationParams(Protocol):
+    """What both ops' parameters can tell."""
+
+    @property
+    def sort(self) -> Any:
+        """What to sort by."""
+
+    def spec(self) -> Spec:
+        """Return what to build."""
+
+    def problems(self) -> list[OpProblem]:
+        """Return contradictions between the parameters."""
+
+    def selections(self) -> list[tuple[ParamPath, str]]:
+        """Return (place in the parameters, expression) in the order of evaluation."""
+
+
+class Analysis:
+    """Collects what candidates read, write and get wrong."""
+
+    def __init__(self, params: CombinationParams, schema: Schema) -> None:
+        self.params = params
+        self.schema = schema
+        self.spec = params.spec()
+        self.reads: dict[str, ParamPath] = {}
+        self.problems = params.problems()
+        self.place: ParamPath = ("collection",) if getattr(params, "collection", None) else ("collections",)
+
+    def run(self) -> Effects:
+        """Return the effects."""
+        for i, name in enumerate(self.spec.collections):
+            path = self.place if self.place == ("collection",) else (*self.place, i)
+            self.problems += unknown_collection(self.schema, name, path)
+        for name in self.spec.masses.keys() - set(self.spec.collections):
+            self.problems.append(OpProblem(("mass", name), f"`{name}` is not one of the collections here"))
+        if self.problems:
+            return Effects(problems=tuple(self.problems))
+        self.expressions()
+        self.kept()
+        for name in self.spec.collections:
+            self.reads.setdefault(f"{name}_pt", self.place)
+        counter = f"n{self.spec.candidate}"
+        writes: dict[str, Shape] = {counter: ()} | dict.fromkeys(self.outputs(), (counter,))
+        self.problems += already_there(self.schema, writes, ("output",))
+        return Effects(self.reads, writes, tuple(dict.fromkeys(self.problems)))
+
+    def fields(self, name: str) -> list[str]:
+        """Return the fields of a collection, a mass given in the parameters included."""
+        found = collection_fields(self.schema, name)
+        return found if "mass" in found or name not in self.spec.masses else [*found, "mass"]
+
+    def sources(self, name: str, field: str) -> tuple[str, ...]:
+        """Return the stream's field behind a field of a collection; none for a fixed mass."""
+        return () if field == "mass" and name in self.spec.masses else (f"{name}_{field}",)
+
+    def collections_of(self, k: int) -> tuple[str, ...]:
+        """Return the collections that the constituent `k` can come from."""
+        return self.spec.collections if self.spec.merged else (self.spec.collections[k],)
+
+    def local(self) -> dict[str, list[str]]:
+        """Return the local names of expressions, and what they are made from."""
+        names = {
+            quantity: [s for c in self.spec.collections for need in needs for s in self.sources(c, need)]
+            for quantity, needs in NEEDS.items()
+        }
+        for k, role in enumerate(self.spec.roles):
+            first, *others = self.collections_of(k)
+            for field in self.fields(first):
+                if all(field in self.fields(other) for other in others):
+                    names[f"{role}_{field}"] = [s for c in (first, *others) for s in self.sources(c, field)]
+            names[f"{role}_index"] = []
+        return names
+
+    def expressions(self) -> None:
+        """Analyse selection and sort."""
+        scope = ScopeSchema(self.schema, (f"n{self.spec.candidate}",), self.local())
+        items = self.params.selections()
+        if self.params.sort:
+            items.append((("sort", "by"), self.params.sort.by))
+        for path, text in items:
+            needed, wrong = scope.analyse(text, path)
+            for field in needed:
+                self.read(field, path)
+            self.problems += wrong
+
+    def read(self, field: str, path: ParamPath) -> None:
+        """Note that a field is read; a missing mass is a problem with a remedy of its own."""
+        if field in self.schema or not field.endswith("_mass"):
+            self.reads.setdefault(field, path)
+        else:
+            self.problems.append(
+                OpProblem(path, f"the mass needs `{field}`, which does not exist", "give it, in GeV: `mass: 0.10566`")
+            )
+
+    def kept(self) -> None:
+        """Analyse `keep`."""
+        for i, name in enumerate(self.spec.keep or ()):
+            if name not in NEEDS:
+                hint = suggest(name, NEEDS, what="a candidate has")
+                self.problems.append(OpProblem(("keep", "candidate", i), f"a candidate has no `{name}`", hint))
+        local = self.local()
+        for i, name in enumerate(self.quantities()):
+            path: ParamPath = self.place if self.spec.keep is None else ("keep", "candidate", i)
+            for field in local.get(name, ()):
+                self.read(field, path)
+        for i, name in enumerate(self.spec.constituents):
+            path = ("keep", "constituents", i)
+            for collection in self.spec.collections:
+                if name == "index":
+                    self.clash(collection, path)
+                    continue
+                for field in self.sources(collection, name):
+                    self.read(field, path)
+                    if self.schema.get(field) == ():
+                        self.problems.append(OpProblem(path, f"`{field}` has one value per event"))
+
+    def clash(self, collection: str, path: ParamPath) -> None:
+        """Refuse the field ``index`` of a collection: the position is written under that name."""
+        if "index" in self.fields(collection):
+            message = f"`{collection}_index` would hide the position in `{collection}`"
+            self.problems.append(OpProblem(path, message, "leave `index` out and look it up by the position"))
+
+    def quantities(self) -> tuple[str, ...]:
+        """Return the quantities of the candidate that are written."""
+        if self.spec.keep is not None:
+            return self.spec.keep
+        charged = all("charge" in self.fields(name) for name in self.spec.collections)
+        return tuple(name for name in NEEDS if name != "charge" or charged)
+
+    def outputs(self) -> list[str]:
+        """Return the fields that are written, without the counter."""
+        spec = self.spec
+        fields = dict.fromkeys((*spec.constituents, *(["index"] if spec.index else [])))
+        return [f"{spec.candidate}_{name}" for name in self.quantities()] + [
+            f"{spec.prefix}_{role}_{field}" for role in spec.roles for field in fields
+        ]

@@ -1,0 +1,216 @@
+"""``hep.build_combinations`` and ``hep.build_pairs``: candidates made of several objects of an event."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema
+from fasthep_parsl.ops.candidates import Spec, build
+from fasthep_parsl.ops.collections import Name, Params
+from fasthep_parsl.ops.combination_effects import Analysis
+from fasthep_parsl.ops.declare import op
+from fasthep_parsl.ops.stream import Events
+
+
+class CombinationSort(Params):
+    """Order of the candidates of an event, e.g. ``by: abs(mass - 91.2)``; stable, NaN last."""
+
+    by: str
+    order: Literal["ascending", "descending"] = "ascending"
+
+
+class CombinationSelection(Params):
+    """Expressions that a candidate must fulfil; cheap ones on constituents first, then on the candidate."""
+
+    pair: list[str] | None = Field(default=None, description="on constituents, `<role>_<field>`")
+    combination: list[str] | None = Field(default=None, description="the same as `pair`, for any number")
+    candidate: list[str] | None = Field(default=None, description="on pt, eta, phi, mass, charge of the candidate")
+
+
+class CombinationKeep(Params):
+    """Fields of the candidates and of their constituents to write."""
+
+    candidate: list[Name] | None = Field(default=None, description="of pt, eta, phi, mass, charge; default: all")
+    constituents: list[Name] | None = Field(default=None, description="fields of the collection; default: none")
+
+
+class PairRule(Params):
+    """How pairs are formed; only what is default is supported."""
+
+    unordered: Literal[True] = True
+    distinct_objects: Literal[True] = True
+
+
+class _Common(Params):
+    """Parameters that both ops have."""
+
+    output: Name = Field(description="name of the candidates")
+    selection: CombinationSelection | list[str] | None = Field(default=None, description="what a candidate must fulfil")
+    sort: CombinationSort | Literal[False] | None = Field(default=None, description="default: in the order of objects")
+    take: int | None = Field(default=None, ge=1, description="candidates kept per event, after sorting; default: all")
+    keep: CombinationKeep = CombinationKeep()
+    mass: float | dict[Name, float] | None = Field(
+        default=None, description="mass of a constituent in GeV, instead of the field `mass`; or collection → mass"
+    )
+
+    def selections(self) -> list[tuple[ParamPath, str]]:
+        """Return (place in the parameters, expression) in the order of evaluation."""
+        if self.selection is None:
+            return []
+        if isinstance(self.selection, list):
+            return [(("selection", i), text) for i, text in enumerate(self.selection)]
+        groups = {name: getattr(self.selection, name) or [] for name in type(self.selection).model_fields}
+        return [(("selection", name, i), text) for name, texts in groups.items() for i, text in enumerate(texts)]
+
+    def _spec(self, names: list[str], roles: list[str], *, n: int, merged: bool, candidate: str, index: bool) -> Spec:
+        fixed = (
+            {} if self.mass is None else dict.fromkeys(names, self.mass) if isinstance(self.mass, float) else self.mass
+        )
+        return Spec(
+            collections=tuple(names),
+            n=n,
+            merged=merged,
+            roles=tuple(roles),
+            candidate=candidate,
+            prefix=self.output,
+            selection=tuple(text for _, text in self.selections()),
+            sort=(self.sort.by, self.sort.order == "descending") if self.sort else None,
+            take=self.take,
+            keep=None if self.keep.candidate is None else tuple(self.keep.candidate),
+            constituents=tuple(self.keep.constituents or ()),
+            masses=fixed,
+            index=index,
+        )
+
+
+class BuildCombinations(_Common):
+    """Parameters of ``hep.build_combinations``."""
+
+    collection: Name | None = Field(default=None, description="take `n` different objects of this collection")
+    collections: list[Name] | None = Field(default=None, min_length=1, description="or one object of each of these")
+    n: int | None = Field(default=None, ge=2, le=8, description="number of objects; default 2")
+    roles: list[Name] | None = Field(default=None, description="names of constituents; default Muon_1, Muon_2 …")
+
+    def spec(self) -> Spec:
+        """Return what to build."""
+        names = [self.collection] if self.collection else self.collections or []
+        merged = len(names) < 2
+        n = self.n or 2 if merged else len(names)
+        roles = self.roles or ([f"{names[0]}_{i + 1}" for i in range(n)] if merged and names else names)
+        return self._spec(names, roles, n=n, merged=merged, candidate=self.output, index=True)
+
+    def problems(self) -> list[OpProblem]:
+        """Return contradictions between the parameters."""
+        found = []
+        names = [self.collection] if self.collection else self.collections or []
+        if (self.collection is None) == (self.collections is None):
+            hint = "`collection` with `n` for different objects of one, `collections` for one object of each"
+            return [OpProblem((), "give either `collection` or `collections`", hint)]
+        if len(set(names)) < len(names):
+            hint = f"write collection: {names[0]}, n: {len(names)}"
+            found.append(
+                OpProblem(("collections",), "a collection is named twice: its objects could pair with themselves", hint)
+            )
+        if len(names) > 1 and self.n not in (None, len(names)):
+            found.append(OpProblem(("n",), f"`n` is {self.n} for {len(names)} collections", "leave `n` out"))
+        n = len(names) if len(names) > 1 else self.n or 2
+        if self.roles is not None and (len(self.roles) != n or len(set(self.roles)) < n):
+            found.append(OpProblem(("roles",), f"{n} different roles are needed, one per object"))
+        return found
+
+
+class BuildPairs(_Common):
+    """Parameters of ``hep.build_pairs``: pairs of the objects of all collections together."""
+
+    collections: list[Name] = Field(min_length=1, description="their objects are put together, in this order")
+    pair: PairRule = PairRule()
+
+    def spec(self) -> Spec:
+        """Return what to build."""
+        roles = ["lepton_1", "lepton_2"]
+        return self._spec(self.collections, roles, n=2, merged=True, candidate=f"{self.output}_Z", index=False)
+
+    def problems(self) -> list[OpProblem]:
+        """Return contradictions between the parameters."""
+        if len(set(self.collections)) < len(self.collections):
+            return [OpProblem(("collections",), "a collection is named twice: its objects would pair with themselves")]
+        return []
+
+
+# --- the ops ----------------------------------------------------------------------------------------------
+
+
+def _analyse(params: BuildCombinations | BuildPairs, schema: Schema) -> Effects:
+    return Analysis(params, schema).run()
+
+
+@op("hep.build_combinations", params=BuildCombinations, analyse=_analyse)
+def build_combinations(
+    events: Events,
+    *,
+    output: str,
+    collection: str | None = None,
+    collections: list[str] | None = None,
+    n: int | None = None,
+    roles: list[str] | None = None,
+    selection: CombinationSelection | list[str] | None = None,
+    sort: CombinationSort | Literal[False] | None = None,
+    take: int | None = None,
+    keep: CombinationKeep | None = None,
+    mass: float | dict[str, float] | None = None,
+    context: Context | None = None,
+) -> dict[str, Any]:
+    """Build candidates from `n` different objects of one collection, or from one object of each collection.
+
+    Writes ``n{output}``, ``{output}_{pt,eta,phi,mass,charge}``, ``{output}_<role>_<field>``, and the position of each
+    constituent in its collection, ``{output}_<role>_index``. Expressions name constituents ``<role>_<field>``, and the
+    candidate's quantities ``pt``, ``eta``, ``phi``, ``mass``, ``charge``. All in float64.
+    """
+    params = BuildCombinations(
+        output=output,
+        collection=collection,
+        collections=collections,
+        n=n,
+        roles=roles,
+        selection=selection,
+        sort=sort,
+        take=take,
+        keep=keep or CombinationKeep(),
+        mass=mass,
+    )
+    return build(events, params.spec(), context)
+
+
+@op("hep.build_pairs", params=BuildPairs, analyse=_analyse)
+def build_pairs(
+    events: Events,
+    *,
+    collections: list[str],
+    output: str,
+    pair: PairRule | None = None,
+    selection: CombinationSelection | list[str] | None = None,
+    sort: CombinationSort | Literal[False] | None = None,
+    take: int | None = None,
+    keep: CombinationKeep | None = None,
+    mass: float | dict[str, float] | None = None,
+    context: Context | None = None,
+) -> dict[str, Any]:
+    """Build all unordered pairs of the objects of `collections` put together.
+
+    Writes ``n{output}_Z``, ``{output}_Z_{pt,eta,phi,mass}``, ``{output}_lepton_1_<field>`` and
+    ``{output}_lepton_2_<field>``. Expressions name constituents ``lepton_1_<field>`` and ``lepton_2_<field>``, and the
+    candidate's quantities ``pt``, ``eta``, ``phi``, ``mass``, ``charge``. All in float64.
+    """
+    params = BuildPairs(
+        collections=collections,
+        output=output,
+        pair=pair or PairRule(),
+        selection=selection,
+        sort=sort,
+        take=take,
+        keep=keep or CombinationKeep(),
+        mass=mass,
+    )
+    return build(events, params.spec(), context)

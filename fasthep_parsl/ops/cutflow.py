@@ -1,0 +1,167 @@
+"""``hep.selection.cutflow``: select events and count, raw and weighted, after each cut."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
+
+from fasthep_parsl.errors import OpError
+from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.ops.arrays import np
+from fasthep_parsl.ops.declare import op
+from fasthep_parsl.ops.expressions import analyse_expression, expression
+from fasthep_parsl.ops.products import Cutflow, CutflowRow, merge_cutflows
+from fasthep_parsl.ops.steps import Group, SelectionParam, analyse_selection, group_cuts, read_selection
+from fasthep_parsl.ops.stream import Events
+from fasthep_parsl.ops.values import Jagged, Masked
+
+
+def _filter_mode(value: Any) -> Any:
+    """Accept YAML's true, false and null."""
+    if value is None:
+        return "all"
+    if isinstance(value, bool):
+        return "all" if value else "none"
+    return {"true": "all", "false": "none"}.get(str(value).lower(), str(value).lower())
+
+
+FilterMode = Annotated[Literal["all", "any", "none"], BeforeValidator(_filter_mode)]
+
+
+def weight_of(params: Any) -> tuple[str | None, ParamPath, list[OpProblem]]:
+    """Return the weight expression given as `weight_expr` or `weights`, its path, and a problem if both are given."""
+    if params.weight_expr is not None and params.weights is not None:
+        return (
+            params.weight_expr,
+            ("weight_expr",),
+            [OpProblem(("weights",), "`weights` and `weight_expr` are the same parameter", "give one of them")],
+        )
+    name = "weights" if params.weight_expr is None else "weight_expr"
+    return getattr(params, name), (name,), []
+
+
+def _analyse(params: Any, schema: Schema) -> Effects:
+    reads, groups, problems = analyse_selection(params.selection, schema)
+    weight, path, wrong = weight_of(params)
+    problems += wrong
+    if weight is not None:
+        found, shape, wrong = analyse_expression(weight, path, schema)
+        reads = {**found, **reads}
+        problems += wrong
+        if not wrong and shape not in ((), ("*",)):
+            hint = "reduce it, e.g. with sum(…)"
+            problems.append(OpProblem(path, f"the weight `{weight}` has one value per object, not per event", hint))
+    writes: dict[str, Shape] = {}
+    if params.emit_flags:
+        writes = {f"{{stage}}.{group.name}": () for group in groups}
+    if params.output_field:
+        if params.output_field in schema:
+            message = f"field `{params.output_field}` exists already"
+            problems.append(OpProblem(("output_field",), message, "give another name"))
+        writes[params.output_field] = ()
+    return Effects(reads, writes, tuple(problems))
+
+
+@op("hep.selection.cutflow", analyse=_analyse, product="cutflow", merge=merge_cutflows, stream=True)
+def cutflow(
+    events: Events,
+    *,
+    selection: SelectionParam,
+    weight_expr: str | None = None,
+    weights: str | None = None,
+    output_field: str | None = None,
+    filter: FilterMode = "all",  # noqa: A002
+    emit_flags: bool = True,
+    context: Context | None = None,
+) -> tuple[Events, Cutflow]:
+    """Keep the events that pass, and count after each cut.
+
+    A list (or ``All``) has one row per cut, after the cuts before it. ``Any`` has one row per alternative, each on
+    the events it starts from, and a last row ``any`` for those that pass at least one.
+
+    Parameters
+    ----------
+    selection : list of expressions, or mapping
+        See `fasthep_parsl.ops.steps`. A list is the selection ``All``; named lists are independent selections,
+        unless one starts from a cut of another (``from: "presel[0]"``).
+    weight_expr, weights : str, optional
+        Expression of one weight per event (give one of the two).
+    output_field : str, optional
+        New bool field: whether the event passes the selections together.
+    filter : "all", "any", "none", true or false
+        Keep events that pass all selections, at least one, or keep all events.
+    emit_flags : bool
+        Add a bool field ``<stage id>.<selection>`` for each selection.
+    """
+    groups, problems = read_selection(selection)
+    if problems:
+        raise OpError("; ".join(str(problem.message) for problem in problems))
+    weight = weight_expr if weight_expr is not None else weights
+    sums = _Sums(_weights(weight, events, context))
+    rows: list[CutflowRow] = []
+    finals: dict[str, Any] = {}
+    for group, base, masks in group_cuts(groups, events, context):
+        rows += _rows(group, base, masks, sums)
+        finals[group.name] = masks[-1]
+    together = (np.logical_or if filter == "any" else np.logical_and).reduce(list(finals.values()))
+    columns: dict[str, Any] = {}
+    if emit_flags:
+        stage = context.stage if context else "selection"
+        columns = {f"{stage}.{name}": mask for name, mask in finals.items()}
+    if output_field:
+        columns[output_field] = together
+    kept = events.with_columns(columns)
+    dataset = context.dataset.name if context else ""
+    table = Cutflow({dataset: tuple(rows)}, weighted=weight is not None)
+    return kept if filter == "none" else kept.filter(together), table
+
+
+class _Sums:
+    """Counts and sums of weights (float64) of the events in a mask."""
+
+    def __init__(self, weights: Any) -> None:
+        self.weights = weights
+        self._last: tuple[Any, tuple[int, float, float]] | None = None
+
+    def __call__(self, mask: Any) -> tuple[int, float, float]:
+        if self._last is None or self._last[0] is not mask:
+            self._last = (mask, self._of(mask))
+        return self._last[1]
+
+    def _of(self, mask: Any) -> tuple[int, float, float]:
+        number = int(np.count_nonzero(mask))
+        if self.weights is None:
+            return number, float(number), float(number)
+        if np.ndim(self.weights) == 0:
+            weight = float(self.weights)
+            return number, number * weight, number * weight * weight
+        chosen = self.weights if number == len(mask) else self.weights.compress(mask)
+        return number, float(chosen.sum()), float((chosen * chosen).sum())  # no BLAS: its threads cost more
+
+
+def _rows(group: Group, base: Any, masks: list[Any], sums: _Sums) -> list[CutflowRow]:
+    labels = [step.label for step in group.steps] + (["any"] if group.mode == "any" else [])
+    start = before = sums(base)
+    rows = []
+    for index, (label, mask) in enumerate(zip(labels, masks, strict=True)):
+        after = sums(mask)
+        first = start if group.mode == "any" else before
+        pairs = (first[0], after[0], first[1], after[1], first[2], after[2])
+        rows.append(CutflowRow(group.name, index, label, *pairs))
+        before = after
+    return rows
+
+
+def _weights(text: str | None, events: Events, context: Context | None) -> Any:
+    """Return weights as float64 of shape (events,), a number, or None."""
+    if text is None:
+        return None
+    value = expression(text).value(events, context)
+    if isinstance(value, Masked):
+        if not value.valid.all():
+            raise OpError(f"the weight `{text}` is missing for some events: use fill_none({text}, …)")
+        value = value.values
+    if isinstance(value, Jagged):
+        raise OpError(f"the weight `{text}` has one value per object, not per event")
+    return np.asarray(value, dtype=np.float64)

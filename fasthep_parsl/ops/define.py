@@ -1,0 +1,97 @@
+"""``hep.define``: new fields from expressions or reductions."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.declare import op
+from fasthep_parsl.ops.expressions import analyse_expression, expression
+from fasthep_parsl.ops.grammar import CONSTANTS
+from fasthep_parsl.ops.stream import Events
+
+Reduction = Literal["count_nonzero", "any", "all", "sum", "min", "max", "mean", "argmin", "argmax"]
+Dtype = Literal[
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "int",
+    "float32", "float64", "float",
+]  # fmt: skip
+
+
+class Reduce(BaseModel):
+    """A reduction over the objects of each event."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    op: Reduction = Field(description="how the objects of an event become one value")
+    over: str = Field(description="expression of one value per object")
+
+
+class Variable(BaseModel):
+    """A new field: exactly one of `expr` and `reduce`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="name of the new field", min_length=1)
+    expr: str | None = Field(None, description="its value")
+    reduce: Reduce | None = Field(None, description="its value, as a reduction of a list per event")
+    dtype: Dtype | None = Field(None, description="type of its values; default: what the expression yields")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.expr is None) == (self.reduce is None):
+            raise ValueError(f"variable `{self.name}` needs exactly one of `expr` and `reduce`")
+        return self
+
+    @property
+    def text(self) -> str:
+        """The expression that computes it."""
+        return f"{self.reduce.op}({self.reduce.over})" if self.reduce else self.expr or ""
+
+
+_NAME = re.compile(r"[A-Za-z_][\w.]*")
+
+
+def _analyse(params: Any, schema: Schema) -> Effects:
+    known: dict[str, Shape] = dict(schema)
+    reads: dict[str, ParamPath] = {}
+    writes: dict[str, Shape] = {}
+    problems: list[OpProblem] = []
+    for index, variable in enumerate(params.variables):
+        at: ParamPath = ("variables", index)
+        if not _NAME.fullmatch(variable.name) or variable.name in CONSTANTS or variable.name.startswith("dataset."):
+            hint = "letters, digits and _, not the name of a constant"
+            problems.append(OpProblem((*at, "name"), f"`{variable.name}` cannot name a field", hint))
+        path = (*at, "reduce", "over") if variable.reduce else (*at, "expr")
+        found, shape, wrong = analyse_expression(variable.text, path, known)
+        problems += wrong
+        reads = {**{name: where for name, where in found.items() if name not in writes}, **reads}
+        known[variable.name] = writes[variable.name] = shape
+    return Effects(reads, writes, tuple(problems))
+
+
+@op("hep.define", analyse=_analyse)
+def define(events: Events, *, variables: list[Variable], context: Context | None = None) -> Events:
+    """Add fields, in order: later ones may use earlier ones.
+
+    Parameters
+    ----------
+    variables : list of {name, expr, dtype} or {name, reduce: {op, over}, dtype}
+        Reductions: count_nonzero, any, all, sum, min, max, mean, argmin, argmax, over the objects of each event.
+    """
+    for variable in variables:
+        column = expression(variable.text)(events, context)
+        if variable.dtype is not None:
+            column = _cast(column, variable.dtype)
+        events = events.with_columns({variable.name: column})
+    return events
+
+
+def _cast(column: Any, dtype: str) -> Any:
+    if isinstance(column, np.ndarray):
+        with np.errstate(all="ignore"):
+            return column.astype(dtype, copy=False)
+    return ak.values_astype(column, np.dtype(dtype))

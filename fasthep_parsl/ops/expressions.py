@@ -1,0 +1,292 @@
+"""Expressions over fields: ``expression("Muon_pt[abs(Muon_eta) < 2.4] > 20")``.
+
+Parsed once against a whitelisted grammar (`grammar`), checked against a schema without reading an event
+(`Expression.shape`), computed on numpy buffers (`values`).
+
+- A name is a field; ``dataset.<key>`` is a fact of the dataset (``name``, ``eventtype``, ``group``, else a key of
+  its ``meta``); any other dotted name is a field of just that name (``Sel.presel``).
+- A reduction (``sum``, ``any`` …) goes over the objects of each event.
+- ``x[mask]`` keeps objects, ``x[positions]`` takes objects, ``x[argmax(y)]`` takes one object per event, missing
+  where there is none.
+- A missing value stays missing through everything but ``fill_none`` and ``is_none``.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Container, Mapping
+from functools import lru_cache
+from typing import Any
+
+from fasthep_parsl.errors import suggest
+from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.ops.arrays import np
+from fasthep_parsl.ops.functions import function
+from fasthep_parsl.ops.grammar import BINARY, COMPARE, CONSTANTS, UNARY, dotted, parse
+from fasthep_parsl.ops.picking import select
+from fasthep_parsl.ops.stream import Column, Events
+from fasthep_parsl.ops.structure import UNKNOWN, keywords_of, shape_of, unknown_field
+from fasthep_parsl.ops.values import ExpressionError, Value, arithmetic, elementwise, from_column, to_column
+
+__all__ = ["Expression", "ExpressionError", "analyse_expression", "expression", "with_prefix"]
+
+
+class Expression:
+    """A parsed expression; immutable. Made by `expression`, which keeps those it has made.
+
+    Attributes
+    ----------
+    text : str
+        As written.
+    names : frozenset of str
+        Fields that it reads (no functions, constants or facts of the dataset).
+    meta : frozenset of str
+        Keys of the dataset that it uses (``dataset.<key>``).
+    """
+
+    __slots__ = ("_tree", "meta", "names", "text")
+
+    def __init__(self, text: str, tree: ast.expr) -> None:
+        self.text = text
+        self._tree = tree
+        found = set(_names(tree))
+        self.meta = frozenset(name.partition(".")[2] for name in found if name.startswith("dataset."))
+        self.names = frozenset(name for name in found if not name.startswith("dataset."))
+
+    def __repr__(self) -> str:
+        return f"expression({self.text!r})"
+
+    def __reduce__(self) -> Any:
+        return expression, (self.text,)
+
+    def shape(self, schema: Schema) -> Shape:
+        """Return the structure of the result on fields of structure `schema`.
+
+        Raises
+        ------
+        ExpressionError
+            Unknown field, jagged fields of different structure, reduction of one value per event.
+        """
+        return shape_of(self._tree, schema)
+
+    def value(self, events: Mapping[str, Column], context: Context | None = None) -> Value:
+        """Return the result in the cheapest form: a scalar stays one, lists stay flat (see `values`)."""
+        return _Evaluation(events, context).of(self._tree)
+
+    def __call__(self, events: Mapping[str, Column], context: Context | None = None) -> Column:
+        """Return the result as a column.
+
+        Parameters
+        ----------
+        events : Events or mapping
+            Field → column, all of the same number of events.
+        context : Context, optional
+            For ``dataset.<key>``.
+
+        Returns
+        -------
+        numpy array of shape (events,), or awkward array where the result is jagged or has missing values.
+
+        Raises
+        ------
+        ExpressionError
+            The fields do not fit together, or a fact of the dataset is unknown.
+        """
+        try:
+            value = self.value(events, context)
+        except ExpressionError as error:
+            raise ExpressionError(f"in `{self.text}`: {error.message}", error.hint) from None
+        return to_column(value, _number_of(events))
+
+
+@lru_cache(maxsize=4096)
+def expression(text: str) -> Expression:
+    """Parse `text`.
+
+    Raises
+    ------
+    ExpressionError
+        Not in the grammar; the hint says what would be right.
+    """
+    tree = parse(text)
+    _check_functions(tree)
+    return Expression(text, tree)
+
+
+def with_prefix(text: str, prefix: str, known: Container[str]) -> Expression:
+    """Return `text` with each name ``x`` read as ``<prefix>x`` where `known` has such a field.
+
+    Parameters
+    ----------
+    text : str
+        E.g. ``"pt > 20"``.
+    prefix : str
+        E.g. ``"Muon_"``.
+    known : container of str
+        Fields of the stream (a schema, or events).
+    """
+    if not prefix:
+        return expression(text)
+    plain = expression(text)
+    renamed = {name: prefix + name for name in plain.names if prefix + name in known}
+    if not renamed:
+        return plain
+    tree = _Rename(renamed).visit(parse(text))
+    return expression(ast.unparse(tree))
+
+
+def analyse_expression(
+    text: str, path: ParamPath, schema: Schema, *, prefix: str = ""
+) -> tuple[dict[str, ParamPath], Shape, list[OpProblem]]:
+    """Find what an op needs to know of an expression in its parameters, without reading an event.
+
+    Parameters
+    ----------
+    text : str
+        The expression.
+    path : tuple
+        Where in the parameters it stands.
+    schema : mapping
+        Fields of the stream.
+    prefix : str
+        See `with_prefix`.
+
+    Returns
+    -------
+    reads, shape, problems
+        Fields it reads; structure of the result (unknown if there are problems); what is wrong.
+    """
+    try:
+        found = with_prefix(text, prefix, schema)
+        reads = dict.fromkeys(sorted(found.names & schema.keys()), path)
+    except ExpressionError as error:
+        return {}, UNKNOWN, [OpProblem(path, error.message, error.hint)]
+    unknown = [OpProblem(path, *unknown_field(name, schema).args) for name in sorted(found.names - schema.keys())]
+    if unknown:
+        return reads, UNKNOWN, unknown
+    try:
+        return reads, found.shape(schema), []
+    except ExpressionError as error:
+        return reads, UNKNOWN, [OpProblem(path, error.message, error.hint)]
+
+
+# --- names ------------------------------------------------------------------------------------------------
+
+
+def _names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Name | ast.Attribute):
+        name = dotted(node) or ""
+        return [] if name in CONSTANTS else [name]
+    if isinstance(node, ast.Call):
+        return [name for part in (*node.args, *(k.value for k in node.keywords)) for name in _names(part)]
+    return [name for child in ast.iter_child_nodes(node) for name in _names(child)]
+
+
+class _Rename(ast.NodeTransformer):
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names = names
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Name(self.names.get(node.id, node.id), node.ctx)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        name = dotted(node) or ""
+        return ast.Name(self.names.get(name, name), node.ctx)
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        node.args = [self.visit(arg) for arg in node.args]
+        for keyword in node.keywords:
+            keyword.value = self.visit(keyword.value)
+        return node
+
+
+def _check_functions(tree: ast.expr) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            function(dotted(node.func) or "").bind(list(node.args), keywords_of(node))
+
+
+# --- values -----------------------------------------------------------------------------------------------
+
+
+def _number_of(events: Mapping[str, Column]) -> int:
+    if isinstance(events, Events):
+        return len(events)
+    return len(next(iter(events.values()))) if events else 0
+
+
+class _Evaluation:
+    """Computes the nodes of a tree on one set of events."""
+
+    def __init__(self, events: Mapping[str, Column], context: Context | None) -> None:
+        self.events = events
+        self.context = context
+        self.columns: dict[str, Value] = {}
+
+    def of(self, node: ast.expr) -> Value:  # noqa: PLR0911 - one per kind of node
+        match node:
+            case ast.Constant(value=value):
+                return value
+            case ast.Name() | ast.Attribute():
+                return self.name(dotted(node) or "")
+            case ast.BinOp(left=left, op=operator, right=right):
+                return self.binary(BINARY[type(operator)], left, right)
+            case ast.UnaryOp(op=operator, operand=operand):
+                return self.unary(UNARY[type(operator)], operand)
+            case ast.BoolOp(op=operator, values=values):
+                name = "logical_and" if isinstance(operator, ast.And) else "logical_or"
+                return self.fold(name, [self.of(value) for value in values])
+            case ast.Compare(left=left, ops=operators, comparators=others):
+                values = [self.of(part) for part in (left, *others)]
+                pairs = zip(operators, values[:-1], values[1:], strict=True)
+                return self.fold("logical_and", [elementwise(getattr(np, COMPARE[type(o)]), a, b) for o, a, b in pairs])
+            case ast.Subscript(value=value, slice=index):
+                return select(self.of(value), self.of(index))
+            case ast.Call():
+                found = function(dotted(node.func) or "")
+                keywords = {key: self.of(part) for key, part in keywords_of(node).items()}
+                return found.call(*(self.of(part) for part in node.args), **keywords)
+        raise ExpressionError(f"`{ast.unparse(node)}`: not allowed in an expression")
+
+    def name(self, name: str) -> Value:
+        if name in self.columns:
+            return self.columns[name]
+        if name in CONSTANTS:
+            return CONSTANTS[name]
+        if name in self.events:
+            value = self.columns[name] = from_column(self.events[name])
+            return value
+        if name.startswith("dataset."):
+            return self.fact(name.partition(".")[2])
+        raise unknown_field(name, self.events)
+
+    def fact(self, key: str) -> Any:
+        if self.context is None:
+            raise ExpressionError(f"`dataset.{key}` is not known here")
+        dataset = self.context.dataset
+        facts = {"name": dataset.name, "eventtype": dataset.eventtype, "group": dataset.group, **dataset.meta}
+        if key not in facts:
+            hint = suggest(key, facts, what="known")
+            raise ExpressionError(f"dataset `{dataset.name}` has no `{key}` in its meta", hint)
+        return facts[key]
+
+    def binary(self, name: str, left: ast.expr, right: ast.expr) -> Value:
+        a, b = self.of(left), self.of(right)
+        if name == "power" and isinstance(b, int) and b < 0:
+            b = float(b)  # numpy refuses negative integer powers of integers
+        return elementwise(getattr(np, name) if name.startswith("bitwise") else arithmetic(name), a, b)
+
+    def unary(self, name: str, operand: ast.expr) -> Value:
+        value = self.of(operand)
+        if isinstance(value, bool) and name == "invert":
+            return not value
+        if isinstance(value, int | float) and name == "negative":
+            return -value  # stays a plain number, which does not widen float32
+        return elementwise(arithmetic(name) if name in ("negative", "positive") else getattr(np, name), value)
+
+    @staticmethod
+    def fold(name: str, values: list[Value]) -> Value:
+        result = values[0]
+        for value in values[1:]:
+            result = elementwise(getattr(np, name), result, value)
+        return result

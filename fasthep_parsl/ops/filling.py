@@ -1,0 +1,191 @@
+"""Filling a booked histogram from the columns of events, near the speed of boost-histogram itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fasthep_parsl.errors import OpError
+from fasthep_parsl.interfaces import Context
+from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.axes import DATASET, VARIATION, Axis, book
+from fasthep_parsl.ops.expressions import ExpressionError, expression
+from fasthep_parsl.ops.stream import Events
+from fasthep_parsl.ops.values import Jagged, Masked, Value, from_column, same_offsets
+
+Flat = tuple[Any, Any]
+"""Entries of one field: numbers (an array, or a scalar for all of them), and where they are valid (None: all are)."""
+
+
+class Filling:
+    """Fills a new histogram with `events`, once per weight.
+
+    Parameters
+    ----------
+    axes : tuple of Axis
+        Axes of datasets and variations have their categories as bins.
+    storage : "count", "double" or "weighted"
+        See ``hep.hist``.
+
+    Attributes
+    ----------
+    hist : hist.Hist
+        What is filled so far.
+    none, nan : int
+        Entries that were missing; that had a NaN on an axis (the same for each weight).
+    """
+
+    def __init__(self, axes: tuple[Axis, ...], storage: str, events: Events, context: Context | None) -> None:
+        self.hist = book(axes, storage).copy(deep=False)
+        self.none = 0
+        self.nan = 0
+        self._axes = axes
+        self._storage = storage
+        self._events = events
+        self._context = context
+        self._plain = tuple(axis for axis in axes if axis.source not in (DATASET, VARIATION))
+        self._values = [(axis.text, self._value(axis.text)) for axis in self._plain]
+
+    def fill(self, weight: str | None, variation: str) -> None:
+        """Fill with a weight expression; `variation` is the category on the axis of variations.
+
+        Raises
+        ------
+        OpError
+            Jagged fields of different structure.
+        """
+        values = self._values if weight is None else [*self._values, (weight, self._value(weight))]
+        flat = _flatten(values, len(self._events))
+        keep = self._usable(flat)
+        arrays = [array if keep is None or np.ndim(array) == 0 else array[keep] for array, _ in flat]
+        weights = None if weight is None else np.asarray(arrays.pop(), dtype=np.float64)
+        entries = [_fillable(axis, array) for axis, array in zip(self._plain, arrays, strict=True)]
+        if any(np.ndim(entry) and not len(entry) for entry in entries):
+            return  # boost-histogram does not take empty lists of strings
+        self._into(entries, weights, variation)
+
+    def _value(self, text: str) -> Value:
+        try:
+            return expression(text).value(self._events, self._context)
+        except ExpressionError as error:
+            raise ExpressionError(f"in `{text}`: {error.message}", error.hint) from None
+
+    def _usable(self, flat: list[Flat]) -> Any:
+        """Return which entries can be filled (None: all), and count the others."""
+        masks = [valid for _, valid in flat if valid is not None]
+        valid = np.logical_and.reduce(masks) if masks else None
+        nan_any = nan_dropped = None
+        for axis, (array, _) in zip(self._plain, flat, strict=False):
+            if getattr(array, "dtype", None) is None or array.dtype.kind != "f":
+                continue
+            nan = np.isnan(array)
+            if nan.any():
+                nan_any = nan if nan_any is None else nan_any | nan
+                if axis.kind not in ("regular", "variable"):
+                    nan_dropped = nan if nan_dropped is None else nan_dropped | nan
+        self.none = 0 if valid is None else len(valid) - int(np.count_nonzero(valid))
+        self.nan = 0 if nan_any is None else int(np.count_nonzero(nan_any if valid is None else nan_any & valid))
+        if nan_dropped is None:
+            return valid if self.none else None
+        return ~nan_dropped if valid is None else valid & ~nan_dropped
+
+    def _into(self, entries: list[Any], weights: Any, variation: str) -> None:
+        """Fill; the category of a whole call costs nothing per entry (a string would be looked up each time)."""
+        plain = iter(entries)
+        place = {DATASET: self._context.dataset.name if self._context else "", VARIATION: variation}
+        if len(self._plain) == len(self._axes):
+            self.hist.fill(*entries, weight=weights)
+        elif any(axis.grows for axis in self._plain):
+            everything = [place[axis.source] if axis.source in place else next(plain) for axis in self._axes]
+            self.hist.fill(*everything, weight=weights)
+        else:
+            part = book(self._plain, self._storage).copy(deep=False).fill(*entries, weight=weights)
+            where = tuple(
+                _category(axis, place[axis.source]) if axis.source in place else slice(None) for axis in self._axes
+            )
+            _add(np.asarray(self.hist.view(flow=True)), where, np.asarray(part.view(flow=True)))
+
+
+def _category(axis: Axis, name: str) -> int:
+    """Return the bin of `name`; that after the last one is the overflow."""
+    names = [str(category) for category in axis.categories]
+    return names.index(name) if name in names else len(names)
+
+
+def _add(total: Any, where: tuple[Any, ...], part: Any) -> None:
+    if total.dtype.names is None:
+        total[where] += part
+    for field in total.dtype.names or ():
+        total[field][where] += part[field]
+
+
+def _flatten(values: list[tuple[str, Value]], events: int) -> list[Flat]:
+    """Return entries of equal number: one per object if a value is jagged, else one per event."""
+    lists = [(text, *_objects(value)) if _is_jagged(value) else (text, None, None) for text, value in values]
+    reference = next(((text, found) for text, found, _ in lists if found is not None), None)
+    flat: list[Flat] = []
+    for (text, value), (_, found, missing) in zip(values, lists, strict=True):
+        if reference is None or found is None:
+            flat.append(_per_event(value, reference[1] if reference else None))
+        elif same_offsets(found.offsets, reference[1].offsets):
+            flat.append((found.content, missing))
+        else:
+            raise OpError(
+                f"`{reference[0]}` and `{text}` have different structure in one histogram: fill two, or make one of "
+                "them one value per event, e.g. nth(…, 0)"
+            )
+    if np.ndim(flat[0][0]) == 0:
+        number = events if reference is None else len(reference[1].content)
+        flat[0] = (np.full(number, flat[0][0]), flat[0][1])
+    return flat
+
+
+def _per_event(value: Value, to: Jagged | None) -> Flat:
+    """Return one value per event, repeated for each object of `to`."""
+    array, valid = (value.values, value.valid) if isinstance(value, Masked) else (_plain(value), None)
+    if to is not None and np.ndim(array):
+        return np.repeat(array, to.counts), None if valid is None else np.repeat(valid, to.counts)
+    return array, valid
+
+
+def _is_jagged(value: Value) -> bool:
+    return isinstance(value, Jagged) or (isinstance(value, ak.Array) and value.ndim > 1)
+
+
+def _objects(value: Value) -> tuple[Jagged, Any]:
+    """Return lists of plain numbers, and which of them are not missing (None: all)."""
+    if isinstance(value, Jagged):
+        return value, None
+    counts = ak.to_numpy(ak.num(value, axis=1))
+    content = from_column(ak.flatten(value, axis=1))
+    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    if isinstance(content, Masked):
+        return Jagged(offsets, content.values), content.valid
+    return Jagged(offsets, _plain(content)), None
+
+
+def _plain(value: Value) -> Any:
+    """Return strings of an awkward array as numpy; anything else as it is."""
+    if not isinstance(value, ak.Array):
+        return value
+    if value.ndim > 1:
+        raise OpError(f"a histogram takes one value per event or a list per event, not {value.type}")
+    return ak.to_numpy(value)
+
+
+def _fillable(axis: Axis, array: Any) -> Any:
+    """Return entries in the type that boost-histogram fills without converting one by one."""
+    if axis.kind in ("regular", "variable"):
+        return np.asarray(array, dtype=np.float64)  # float32 would be four times as slow
+    if axis.numeric or axis.kind == "int":
+        array = np.asarray(array)
+        if array.dtype.kind == "f":
+            array = np.floor(array)
+        top = 2**31 - 1  # boost-histogram's integers: larger ones must not wrap around
+        if array.dtype.kind == "u":
+            array = np.minimum(array, top) if array.dtype.itemsize > 2 else array
+        elif array.dtype.itemsize > 4 or array.dtype.kind == "f":
+            array = np.clip(array, -top, top)
+        return array.astype(np.int32)
+    array = np.asarray(array)
+    return array if array.dtype.kind == "U" else array.astype(str)

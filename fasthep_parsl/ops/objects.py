@@ -1,0 +1,263 @@
+"""``hep.select_objects`` and ``hep.merge_collections``: new collections from those that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from fasthep_parsl.errors import OpError
+from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.ops.arrays import np
+from fasthep_parsl.ops.collections import (
+    UNKNOWN,
+    Collection,
+    Merged,
+    Name,
+    Params,
+    already_there,
+    collection_fields,
+    collection_shape,
+    fields_at_run_time,
+    keep_rows,
+    order_within,
+    probe_of,
+    schema_at_run_time,
+    structure_of,
+    unflatten,
+    unknown_collection,
+)
+from fasthep_parsl.ops.declare import op
+from fasthep_parsl.ops.scopes import Scope, ScopeSchema
+from fasthep_parsl.ops.stream import Events
+
+
+class ObjectSort(Params):
+    """Order of the objects of an event: by a field or expression of the object; stable, NaN last."""
+
+    by: str = "pt"
+    order: Literal["ascending", "descending"] = "descending"
+
+
+# --- hep.select_objects -----------------------------------------------------------------------------------
+
+
+class SelectObjects(Params):
+    """Parameters of ``hep.select_objects``; bare names in expressions are fields of the collection."""
+
+    collection: Name = Field(description="collection to take objects from")
+    output: Name = Field(description="name of the new collection")
+    selection: list[str] | None = Field(default=None, description="expressions an object must fulfil, all of them")
+    keep: list[Name] = Field(min_length=1, description="fields of the new collection")
+    derived: dict[Name, str] | None = Field(default=None, description="new fields: name → expression")
+    sort: ObjectSort | Literal[False] | None = Field(default=None, description="default by pt, descending; false: none")
+    missing_fields: Literal["error", "ignore"] = Field(default="error", description="ignore: leave out missing `keep`")
+
+
+def _scope_of_collection(schema: Schema, name: str, shape: Shape, derived: Mapping[str, str]) -> ScopeSchema:
+    local: dict[str, tuple[str, ...]] = {field: (f"{name}_{field}",) for field in collection_fields(schema, name)}
+    plain = ScopeSchema(schema, shape, local)
+    made = {field: tuple(plain.analyse(text, ())[0]) for field, text in derived.items()}
+    return ScopeSchema(schema, shape, local | made)
+
+
+def _analyse_select(params: SelectObjects, schema: Schema) -> Effects:
+    name, derived = params.collection, params.derived or {}
+    problems = unknown_collection(schema, name, ("collection",))
+    if problems:
+        return Effects(problems=tuple(problems))
+    shape = collection_shape(schema, name) or UNKNOWN
+    scope = _scope_of_collection(schema, name, shape, derived)
+    plain = _scope_of_collection(schema, name, shape, {})
+    reads: dict[str, ParamPath] = {}
+
+    def expressions(within: ScopeSchema, items: list[tuple[ParamPath, str]]) -> None:
+        for path, text in items:
+            needed, wrong = within.analyse(text, path)
+            reads.update({field: where for field, where in needed.items() if field not in reads})
+            problems.extend(wrong)
+
+    expressions(scope, [(("selection", i), text) for i, text in enumerate(params.selection or [])])
+    expressions(plain, [(("derived", field), text) for field, text in derived.items()])
+    sort = params.sort
+    if isinstance(sort, ObjectSort):
+        expressions(scope, [(("sort", "by"), sort.by)])
+    elif sort is None and "pt" in scope.local:
+        reads = dict.fromkeys(scope.local["pt"], ("sort",)) | reads
+    kept = []
+    for i, field in enumerate(params.keep):
+        source = f"{name}_{field}"
+        if field not in derived and source not in schema and params.missing_fields == "ignore":
+            continue
+        kept.append(field)
+        if field not in derived:
+            reads.setdefault(source, ("keep", i))
+            problems += _of_collection(schema, source, shape, ("keep", i))
+    if not kept:
+        problems.append(OpProblem(("keep",), f"`{name}` has none of the fields to keep"))
+    if all(field in derived for field in kept):
+        reads.setdefault(f"{name}_{probe_of(collection_fields(schema, name))}", ("collection",))
+    new = (f"n{params.output}",)
+    writes: dict[str, Shape] = {new[0]: ()} | {f"{params.output}_{field}": new for field in kept}
+    return Effects(reads, writes, (*problems, *already_there(schema, writes, ("output",))))
+
+
+def _of_collection(schema: Schema, field: str, shape: Shape, path: ParamPath) -> list[OpProblem]:
+    its = structure_of(schema, field)
+    if its == () or (UNKNOWN not in (its, shape) and its != shape):
+        what = "has one value per event" if its == () else f"belongs to {' '.join(its)}, not to {' '.join(shape)}"
+        return [OpProblem(path, f"`{field}` {what}", "a collection is made of fields of the same objects")]
+    return []
+
+
+@op("hep.select_objects", params=SelectObjects, analyse=_analyse_select)
+def select_objects(
+    events: Events,
+    *,
+    collection: str,
+    output: str,
+    keep: list[str],
+    selection: list[str] | None = None,
+    derived: Mapping[str, str] | None = None,
+    sort: ObjectSort | Literal[False] | None = None,
+    missing_fields: str = "error",
+    context: Context | None = None,
+) -> dict[str, Any]:
+    """Make a collection of the objects that fulfil all expressions of `selection`.
+
+    Writes ``n{output}`` and ``{output}_{field}`` for the fields in `keep`. In expressions ``pt`` is
+    ``{collection}_pt``; fields of the event can be used as well.
+
+    Raises
+    ------
+    OpError
+        The collection's fields differ in the number of objects per event.
+    """
+    made = derived or {}
+    fields = [field for field in keep if field in made or f"{collection}_{field}" in events]
+    if missing_fields == "error" and len(fields) < len(keep):
+        raise OpError(f"no field `{collection}_{next(field for field in keep if field not in fields)}`")
+    anchor = next((field for field in fields if field not in made), None)
+    objects = Collection(events, collection, anchor or probe_of(fields_at_run_time(events, collection)))
+    plain = Scope(events, objects.offsets, lambda name: objects.column(name) if name in objects else None)
+    scope = Scope(
+        events, objects.offsets, lambda name: plain.evaluate(made[name], context) if name in made else plain.flat(name)
+    )
+    offsets, rows = objects.offsets, None
+    mask = None
+    for text in selection or []:
+        found = scope.mask(text, context)
+        mask = found if mask is None else mask & found
+    if mask is not None and not mask.all():
+        offsets, rows = keep_rows(offsets, mask)
+    if sort is None and scope.flat("pt") is not None:
+        sort = ObjectSort()
+    if isinstance(sort, ObjectSort):
+        key = scope.evaluate(sort.by, context)
+        order = order_within(offsets, key if rows is None else key[rows], descending=sort.order == "descending")
+        if order is not None:
+            rows = order if rows is None else rows[order]
+    columns: dict[str, Any] = {f"n{output}": np.diff(offsets)}
+    for field in fields:
+        values = scope.flat(field)
+        columns[f"{output}_{field}"] = unflatten(offsets, values if rows is None else values[rows])
+    return columns
+
+
+# --- hep.merge_collections --------------------------------------------------------------------------------
+
+
+class MergeCollections(Params):
+    """Parameters of ``hep.merge_collections``."""
+
+    inputs: dict[Name, int] | list[Name] = Field(min_length=1, description="collection → its number, or collections")
+    output: Name = Field(description="name of the new collection")
+    tag: Name | None = Field(default="flavour", description="field with the number of the collection; null: none")
+    keep: list[Name] | None = Field(default=None, description="fields; default: all that the inputs have in common")
+    sort: ObjectSort | Literal[False] = Field(default=False, description="default: in the order of the inputs")
+
+
+def _common_fields(schema: Schema, inputs: list[str]) -> list[str]:
+    first, *others = (collection_fields(schema, name) for name in inputs)
+    return [field for field in first if all(field in other for other in others)]
+
+
+def _analyse_merge(params: MergeCollections, schema: Schema) -> Effects:
+    names = list(params.inputs)
+    problems = [
+        problem
+        for i, name in enumerate(names)
+        for problem in unknown_collection(schema, name, ("inputs", name if isinstance(params.inputs, dict) else i))
+    ]
+    if len(set(names)) < len(names):
+        problems.append(OpProblem(("inputs",), "a collection is named twice"))
+    if problems:
+        return Effects(problems=tuple(problems))
+    fields = _common_fields(schema, names) if params.keep is None else params.keep
+    reads: dict[str, ParamPath] = {}
+    for i, field in enumerate(fields):
+        path: ParamPath = ("inputs",) if params.keep is None else ("keep", i)
+        for name in names:
+            reads[f"{name}_{field}"] = path
+            problems += _of_collection(schema, f"{name}_{field}", collection_shape(schema, name) or UNKNOWN, path)
+    if not fields:
+        problems.append(OpProblem(("inputs",), f"{' and '.join(names)} have no field in common"))
+    own = ["index"] if params.tag is None else [params.tag, "index"]
+    for field in own:
+        if field in fields:
+            hint = "choose another `tag`" if field == params.tag else "leave it out of `keep`"
+            problems.append(OpProblem(("tag",), f"`{field}` is a field of the inputs too", hint))
+    new = (f"n{params.output}",)
+    if isinstance(params.sort, ObjectSort):
+        local = {field: [f"{name}_{field}" for name in names] for field in fields} | {field: [] for field in own}
+        needed, wrong = ScopeSchema(schema, new, local).analyse(params.sort.by, ("sort", "by"))
+        reads = needed | reads
+        problems += wrong
+    writes: dict[str, Shape] = {new[0]: ()} | {f"{params.output}_{field}": new for field in (*fields, *own)}
+    return Effects(reads, writes, (*problems, *already_there(schema, writes, ("output",))))
+
+
+@op("hep.merge_collections", params=MergeCollections, analyse=_analyse_merge)
+def merge_collections(
+    events: Events,
+    *,
+    inputs: Mapping[str, int] | list[str],
+    output: str,
+    tag: str | None = "flavour",
+    keep: list[str] | None = None,
+    sort: ObjectSort | Literal[False] = False,
+    context: Context | None = None,
+) -> dict[str, Any]:
+    """Join collections event by event; all their objects, with where they come from.
+
+    Writes ``n{output}``, ``{output}_{field}``, the number of the collection as ``{output}_{tag}`` (its position from
+    0 if `inputs` is a list), and the position in its own collection as ``{output}_index``.
+    """
+    numbers = inputs if isinstance(inputs, Mapping) else {name: i for i, name in enumerate(inputs)}
+    fields = _common_fields(schema_at_run_time(events, list(numbers)), list(numbers)) if keep is None else keep
+    parts = [Collection(events, name, fields[0]) for name in numbers]
+    merged = Merged(parts)
+
+    def column(name: str) -> Any:
+        if name == tag:
+            return merged.join(
+                [np.full(p.offsets[-1], number) for p, number in zip(parts, numbers.values(), strict=True)]
+            )
+        if name == "index":
+            return merged.join([_positions(part.offsets) for part in parts])
+        return merged.column(name) if name in fields else None
+
+    scope = Scope(events, merged.offsets, column)
+    order = None
+    if isinstance(sort, ObjectSort):
+        order = order_within(merged.offsets, scope.evaluate(sort.by, context), descending=sort.order == "descending")
+    columns: dict[str, Any] = {f"n{output}": np.diff(merged.offsets)}
+    for field in (*fields, *([tag] if tag else []), "index"):
+        values = scope.flat(field)
+        columns[f"{output}_{field}"] = unflatten(merged.offsets, values if order is None else values[order])
+    return columns
+
+
+def _positions(offsets: Any) -> Any:
+    return np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))

@@ -1,0 +1,131 @@
+"""Expressions on the objects of a collection, in which a bare ``pt`` means the object's own field.
+
+A scope has local names (fields of the objects, quantities computed for them) on top of the fields of the stream;
+one value per event counts for each of its objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.collections import UNKNOWN, flatten, unflatten
+from fasthep_parsl.ops.expressions import ExpressionError, analyse_expression, expression
+from fasthep_parsl.ops.values import Jagged, Masked, same_offsets, to_awkward
+
+Reads = dict[str, ParamPath]
+
+
+class ScopeSchema:
+    """What expressions on objects may name, known without reading an event.
+
+    Parameters
+    ----------
+    schema : mapping
+        Fields of the stream.
+    structure : tuple
+        Structure of the objects.
+    local : mapping of str to iterable of str
+        Local name → fields of the stream that it is made from.
+    """
+
+    def __init__(self, schema: Schema, structure: Shape, local: Mapping[str, Iterable[str]]) -> None:
+        self.structure = structure
+        self.local = local
+        self.known: dict[str, Shape] = dict.fromkeys(local, structure) | {
+            field: shape for field, shape in schema.items() if field not in local
+        }
+
+    def analyse(self, text: str, path: ParamPath) -> tuple[Reads, list[OpProblem]]:
+        """Return the stream's fields that `text` needs, and what is wrong with it.
+
+        The result must be one value per object (or per event, which then counts for all its objects).
+        """
+        names, shape, problems = analyse_expression(text, path, self.known)
+        reads = {field: path for name in names for field in self.local.get(name, (name,))}
+        if not problems and shape not in ((), UNKNOWN, self.structure):
+            message = f"`{text}` does not give one value per object of {' '.join(self.structure)}"
+            problems = [OpProblem(path, message, "reduce lists of other objects, e.g. with any(…) or sum(…)")]
+        return reads, problems
+
+
+class Scope(Mapping[str, Any]):
+    """What expressions on objects may name, with values; given to an expression as its events.
+
+    Parameters
+    ----------
+    events : mapping of str to column
+        Fields of the stream, for the events of `offsets`.
+    offsets : array of int64, shape (events + 1,)
+        Structure of the objects.
+    local : callable
+        ``local(name)`` → flat column of shape (objects,), or None if the name is not local.
+    """
+
+    def __init__(self, events: Mapping[str, Any], offsets: Any, local: Callable[[str], Any]) -> None:
+        self._events = events
+        self._local = local
+        self._flat: dict[str, Any] = {}
+        self.offsets = offsets
+
+    def flat(self, name: str) -> Any:
+        """Return a local column, flat, or None if `name` is not local."""
+        if name not in self._flat:
+            self._flat[name] = self._local(name)
+        return self._flat[name]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (self.flat(name) is not None or name in self._events)
+
+    def __getitem__(self, name: str) -> Any:
+        values = self.flat(name)
+        if values is None:
+            return self._events[name]
+        # Expressions compute with `Jagged`: handing it over saves the way through an awkward array.
+        return unflatten(self.offsets, values) if isinstance(values, ak.Array) else Jagged(self.offsets, values)
+
+    def __iter__(self) -> Any:
+        return iter(self._events)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def evaluate(self, text: str, context: Context | None = None) -> Any:
+        """Return `text` for each object: numpy or flat awkward array, shape (objects,).
+
+        Raises
+        ------
+        ExpressionError
+            The result is not one value per object or event.
+        """
+        try:
+            value = expression(text).value(self, context)
+            return self._per_object(value)
+        except ExpressionError as error:
+            raise ExpressionError(f"in `{text}`: {error.message}", error.hint) from None
+
+    def mask(self, text: str, context: Context | None = None) -> Any:
+        """Return whether each object fulfils `text` (bool, shape (objects,)); a missing value counts as false."""
+        value = self.evaluate(text, context)
+        if isinstance(value, ak.Array):
+            value = ak.to_numpy(ak.fill_none(value, False))
+        return value if value.dtype == bool else value != 0
+
+    def _per_object(self, value: Any) -> Any:
+        if isinstance(value, Jagged):
+            return self._checked(value.offsets, value.content)
+        if isinstance(value, Masked):
+            value = to_awkward(value)
+        if isinstance(value, ak.Array) and value.ndim > 1:
+            return self._checked(*flatten(value))
+        counts = np.diff(self.offsets)
+        if isinstance(value, ak.Array):
+            return value[np.repeat(np.arange(len(counts)), counts)]
+        return np.repeat(value, counts) if np.ndim(value) else np.full(self.offsets[-1], value)
+
+    def _checked(self, offsets: Any, content: Any) -> Any:
+        if not same_offsets(offsets, self.offsets):
+            raise ExpressionError("the result is not one value per object")
+        return content

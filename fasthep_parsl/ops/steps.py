@@ -1,0 +1,278 @@
+"""The one model of selections that ``hep.select``, ``hep.selection.flag`` and ``hep.selection.cutflow`` share.
+
+::
+
+    selection: ["nMuon >= 2", {expr: "MET_pt > 30", label: MET}]       # a list: all of them
+    selection: {All: [...]}   selection: {Any: [...]}                  # may be nested: {All: ["a > 1", {Any: [...]}]}
+    selection: {presel: [...], tight: {cuts: [...], from: "presel[0]"}}  # named lists; `from` starts after a cut
+
+A step is an expression, ``{expr, label}``, ``{reduce: {op: any|all, over}, label}`` or ``{All|Any: [...]}``, and
+yields one bool per event; a missing value counts as false.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import WithJsonSchema
+
+from fasthep_parsl.errors import OpError, suggest
+from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema
+from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.expressions import ExpressionError, analyse_expression, expression
+from fasthep_parsl.ops.stream import Events
+from fasthep_parsl.ops.values import Jagged, Masked
+
+Mode = Literal["all", "any"]
+_MODES: dict[str, Mode] = {"All": "all", "Any": "any"}
+_STEP_KEYS = ("expr", "reduce", "All", "Any", "label")
+_PARENTS = ("parents", "from", "parent")
+
+SelectionParam = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "description": "expressions that must hold: a list, {All: […]}, {Any: […]}, or named lists",
+            "anyOf": [{"type": "string"}, {"type": "array", "minItems": 1}, {"type": "object", "minProperties": 1}],
+        }
+    ),
+]
+"""Type of the parameter `selection`. Checked by `read_selection`, which knows the place of each mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One condition: an expression, or several joined by `mode`.
+
+    Attributes
+    ----------
+    text : str
+        Expression of one bool per event; empty if it has `parts`.
+    label : str
+        For tables.
+    path : tuple
+        Where it stands in the op's parameters.
+    parts : tuple of Step
+        Conditions that `mode` joins.
+    """
+
+    text: str
+    label: str
+    path: ParamPath
+    parts: tuple[Step, ...] = ()
+    mode: Mode = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A named list of steps; `parents` are cuts (``name[i]``) or whole groups that must hold before."""
+
+    name: str
+    steps: tuple[Step, ...]
+    mode: Mode = "all"
+    parents: tuple[str, ...] = ()
+    path: ParamPath = ()
+
+
+class _Reader:
+    """Reads the written form and collects what is wrong with it."""
+
+    def __init__(self) -> None:
+        self.problems: list[OpProblem] = []
+
+    def wrong(self, path: ParamPath, message: str, hint: str = "") -> None:
+        self.problems.append(OpProblem(path, message, hint))
+
+    def groups(self, raw: Any, path: ParamPath) -> tuple[Group, ...]:
+        if isinstance(raw, str | list | tuple) or (isinstance(raw, dict) and ("expr" in raw or "reduce" in raw)):
+            items = raw if isinstance(raw, list | tuple) else [raw]
+            at = path if isinstance(raw, list | tuple) else None
+            steps = self.steps(items, path) if at else self.single(raw, path)
+            return (Group("All", steps, path=path),)
+        if not isinstance(raw, dict) or not raw:
+            self.wrong(path, "a selection is a list of expressions or a mapping", 'e.g. ["nMuon >= 2"]')
+            return ()
+        known: list[str] = []
+        found = []
+        for name, value in raw.items():
+            group = self.group(str(name), value, (*path, name))
+            for parent in group.parents:
+                if parent not in known:
+                    hint = suggest(parent, known, what="before it")
+                    self.wrong(group.path, f"`{group.name}` starts from unknown `{parent}`", hint)
+            known += [group.name, *(f"{group.name}[{i}]" for i in range(len(group.steps)))]
+            found.append(group)
+        return tuple(found)
+
+    def group(self, name: str, raw: Any, path: ParamPath) -> Group:
+        default: Mode = _MODES.get(name, "all")
+        if isinstance(raw, str):
+            return Group(name, self.single(raw, path), default, path=path)
+        if isinstance(raw, list | tuple):
+            return Group(name, self.steps(raw, path), default, path=path)
+        if not isinstance(raw, dict):
+            self.wrong(path, f"`{name}` must be a list of expressions")
+            return Group(name, (), path=path)
+        if "expr" in raw or "reduce" in raw:
+            return Group(name, self.single(raw, path), default, path=path)
+        return self.mapping(name, raw, default, path)
+
+    def mapping(self, name: str, raw: dict[Any, Any], mode: Mode, path: ParamPath) -> Group:
+        lists = [key for key in ("steps", "cuts", *_MODES) if key in raw]
+        for key in raw:
+            if key not in ("steps", "cuts", *_MODES, *_PARENTS):
+                hint = suggest(str(key), ("steps", "cuts", *_MODES, *_PARENTS), what="allowed")
+                self.wrong((*path, key), f"unknown key `{key}` in selection `{name}`", hint)
+        if len(lists) != 1:
+            self.wrong(path, f"selection `{name}` needs exactly one of steps, cuts, All, Any")
+            return Group(name, (), path=path)
+        parents = next((raw[key] for key in _PARENTS if raw.get(key)), ())
+        parents = (parents,) if isinstance(parents, str) else tuple(map(str, parents))
+        items = raw[lists[0]]
+        if not isinstance(items, list | tuple):
+            self.wrong((*path, lists[0]), f"`{lists[0]}` must be a list of expressions")
+            items = ["True"]
+        return Group(name, self.steps(items, (*path, lists[0])), _MODES.get(lists[0], mode), parents, path)
+
+    def steps(self, raw: list[Any] | tuple[Any, ...], path: ParamPath) -> tuple[Step, ...]:
+        if not raw:
+            self.wrong(path, "an empty list selects nothing in particular", "give at least one expression")
+        return tuple(step for i, item in enumerate(raw) for step in self.single(item, (*path, i)))
+
+    def single(self, raw: Any, path: ParamPath) -> tuple[Step, ...]:
+        """Return one step, or none if it cannot be read."""
+        if isinstance(raw, str | bool):
+            return (Step(str(raw), str(raw), path),)
+        if not isinstance(raw, dict):
+            self.wrong(path, f"a step is an expression or a mapping, not `{raw}`")
+            return ()
+        unknown = [key for key in raw if key not in _STEP_KEYS]
+        for key in unknown:
+            hint = suggest(str(key), _STEP_KEYS, what="allowed")
+            self.wrong((*path, key), f"unknown key `{key}` in a step", hint)
+        kinds = [key for key in _STEP_KEYS[:-1] if key in raw]
+        if len(kinds) != 1 and not unknown:
+            self.wrong(path, "a step has exactly one of expr, reduce, All, Any")
+        return () if unknown or len(kinds) != 1 else self.of_kind(kinds[0], raw, path)
+
+    def of_kind(self, kind: str, raw: dict[Any, Any], path: ParamPath) -> tuple[Step, ...]:
+        value, label = raw[kind], str(raw.get("label") or "")
+        if kind == "expr":
+            return (Step(str(value), label or str(value), (*path, kind)),)
+        if kind == "reduce":
+            return self.reduce(value, label, (*path, kind))
+        return self.nested(value, label, _MODES[kind], (*path, kind))
+
+    def reduce(self, raw: Any, label: str, path: ParamPath) -> tuple[Step, ...]:
+        if not isinstance(raw, dict) or set(raw) != {"op", "over"} or raw["op"] not in ("any", "all"):
+            self.wrong(
+                path, "reduce needs `op` (any or all) and `over`", 'e.g. reduce: {op: any, over: "Muon_pt > 25"}'
+            )
+            return ()
+        text = f"{raw['op']}({raw['over']})"
+        return (Step(text, label or text, (*path, "over")),)
+
+    def nested(self, raw: Any, label: str, mode: Mode, path: ParamPath) -> tuple[Step, ...]:
+        if not isinstance(raw, list | tuple):
+            self.wrong(path, "All and Any hold a list of steps")
+            return ()
+        parts = self.steps(raw, path)
+        text = label or f"{mode}({', '.join(part.label for part in parts)})"
+        return (Step("", text, path, parts, mode),)
+
+
+def read_selection(raw: Any, path: ParamPath = ("selection",)) -> tuple[tuple[Group, ...], list[OpProblem]]:
+    """Return the groups of a written selection, and what is wrong with its form."""
+    reader = _Reader()
+    return reader.groups(raw, path), reader.problems
+
+
+def analyse_selection(
+    raw: Any, schema: Schema, path: ParamPath = ("selection",)
+) -> tuple[dict[str, ParamPath], tuple[Group, ...], list[OpProblem]]:
+    """Return the fields that a selection reads, its groups, and all that is wrong with it on `schema`."""
+    groups, problems = read_selection(raw, path)
+    reads: dict[str, ParamPath] = {}
+    for step in (leaf for group in groups for top in group.steps for leaf in _leaves(top)):
+        found, shape, wrong = analyse_expression(step.text, step.path, schema)
+        reads = {**found, **reads}
+        problems += wrong
+        if not wrong and shape not in ((), ("*",)):
+            message = f"`{step.text}` has one value per object ({shape[-1]}), a selection needs one per event"
+            problems.append(OpProblem(step.path, message, f"use any({step.text}) or all({step.text})"))
+    return reads, groups, problems
+
+
+def _leaves(step: Step) -> Iterator[Step]:
+    if not step.parts and step.text:
+        yield step
+    for part in step.parts:
+        yield from _leaves(part)
+
+
+def step_mask(step: Step, events: Events, context: Context | None) -> Any:
+    """Return where `step` holds: bool, shape (events,); missing counts as false.
+
+    Raises
+    ------
+    OpError
+        It is not one bool per event.
+    """
+    if step.parts:
+        masks = [step_mask(part, events, context) for part in step.parts]
+        return (np.logical_and if step.mode == "all" else np.logical_or).reduce(masks)
+    try:
+        value = expression(step.text).value(events, context)
+    except ExpressionError as error:
+        raise ExpressionError(f"in `{step.text}`: {error.message}", error.hint) from None
+    if isinstance(value, Masked):
+        value = value.values & value.valid if value.values.dtype == bool else value.values
+    if isinstance(value, bool | np.bool_):
+        return np.full(len(events), bool(value))
+    if isinstance(value, Jagged | ak.Array):
+        raise OpError(f"`{step.text}` has one value per object, a selection needs one per event: use any(…) or all(…)")
+    if getattr(value, "dtype", None) != bool:
+        raise OpError(f"`{step.text}` is a number, a selection needs true or false: compare it, e.g. != 0")
+    return value
+
+
+def selection_mask(raw: Any, events: Events, context: Context | None) -> Any:
+    """Return where all groups of a written selection hold: bool, shape (events,)."""
+    groups, problems = read_selection(raw)
+    if problems:
+        raise OpError("; ".join(f"{problem.message} ({problem.hint})" for problem in problems))
+    masks = [mask for _, mask in group_masks(groups, events, context)]
+    return masks[0] if len(masks) == 1 else np.logical_and.reduce(masks)
+
+
+def group_masks(groups: tuple[Group, ...], events: Events, context: Context | None) -> Iterator[tuple[Group, Any]]:
+    """Yield each group with the mask of events that pass it and its parents."""
+    for group, _, rows in group_cuts(groups, events, context):
+        yield group, rows[-1]
+
+
+def group_cuts(
+    groups: tuple[Group, ...], events: Events, context: Context | None
+) -> Iterator[tuple[Group, Any, list[Any]]]:
+    """Yield each group with the mask that it starts from and one mask per row of a cutflow.
+
+    A list of cuts has one row per cut, each after those before it. With `Any` there is one row per alternative,
+    each after the start alone, and a last row for events that pass at least one.
+    """
+    done: dict[str, Any] = {}
+    every = np.ones(len(events), dtype=bool)
+    for group in groups:
+        starts = [done[parent] for parent in group.parents] or [every]
+        base = starts[0] if len(starts) == 1 else np.logical_and.reduce(starts)
+        rows: list[Any] = []
+        for step in group.steps:
+            before = rows[-1] if rows and group.mode == "all" else base
+            mask = step_mask(step, events, context)
+            rows.append(mask if before is every else before & mask)
+        if group.mode == "any":
+            rows.append(np.logical_or.reduce(rows))
+        done[group.name] = rows[-1]
+        done.update({f"{group.name}[{i}]": row for i, row in enumerate(rows)})
+        yield group, base, rows

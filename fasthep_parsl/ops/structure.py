@@ -1,0 +1,126 @@
+"""The structure of an expression's result, found from the structures of its fields without reading an event."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Container, Mapping
+from typing import Any
+
+from fasthep_parsl.errors import suggest
+from fasthep_parsl.interfaces import Schema, Shape
+from fasthep_parsl.ops.functions import Function, function
+from fasthep_parsl.ops.grammar import CONSTANTS, dotted, literal_int, looks_boolean
+from fasthep_parsl.ops.reductions import not_jagged
+from fasthep_parsl.ops.values import ExpressionError
+
+UNKNOWN: Shape = ("*",)
+
+
+def unknown_field(name: str, schema: Container[str] | Mapping[str, Any]) -> ExpressionError:
+    """Return the error for a field that is not there, naming close ones."""
+    flat = name.replace(".", "_")
+    known = list(schema) if isinstance(schema, Mapping) else []
+    hint = f"did you mean `{flat}`?" if flat != name and flat in schema else suggest(name, known, what="fields")
+    return ExpressionError(f"unknown field `{name}`", hint)
+
+
+def keywords_of(node: ast.Call) -> dict[str, ast.expr]:
+    """Return the keyword arguments of a call."""
+    return {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+
+
+def shape_of(node: ast.expr, schema: Schema) -> Shape:  # noqa: PLR0911 - one per kind of node
+    """Return the structure of `node` on fields of structure `schema`; raises `ExpressionError`."""
+    match node:
+        case ast.Constant():
+            return ()
+        case ast.Name() | ast.Attribute():
+            return _shape_of_name(dotted(node) or "", schema)
+        case ast.BinOp(left=left, right=right):
+            return _join([left, right], schema)
+        case ast.UnaryOp(operand=operand):
+            return shape_of(operand, schema)
+        case ast.BoolOp(values=values):
+            return _join(values, schema)
+        case ast.Compare(left=left, comparators=others):
+            return _join([left, *others], schema)
+        case ast.Subscript(value=value, slice=index):
+            return _shape_of_index(value, index, schema)
+        case ast.Call():
+            found = function(dotted(node.func) or "")
+            return _shape_of_call(found, found.bind(list(node.args), keywords_of(node)), schema)
+    raise ExpressionError(f"`{ast.unparse(node)}`: not allowed in an expression")
+
+
+def _shape_of_name(name: str, schema: Schema) -> Shape:
+    if name in CONSTANTS or name.startswith("dataset."):
+        return ()
+    if name in schema:
+        return schema[name]
+    raise unknown_field(name, schema)
+
+
+def _join(nodes: list[ast.expr], schema: Schema) -> Shape:
+    """Return the structure of an element-wise combination; one value per event goes with everything."""
+    joined: Shape = ()
+    owner: ast.expr | None = None
+    for node in nodes:
+        shape = shape_of(node, schema)
+        if not shape or (shape == UNKNOWN and joined):
+            continue
+        if joined in ((), UNKNOWN):
+            joined, owner = shape, node
+        elif shape != joined and shape[: len(joined)] != joined and joined[: len(shape)] != shape:
+            one, other = ast.unparse(owner) if owner else "", ast.unparse(node)
+            raise ExpressionError(
+                f"`{one}` and `{other}` belong to different objects ({' '.join(joined)} and {' '.join(shape)})",
+                "reduce one of them to one value per event first, e.g. with sum(…), max(…) or nth(…, 0)",
+            )
+        elif len(shape) > len(joined):
+            joined, owner = shape, node
+    return joined
+
+
+def _shape_of_index(value: ast.expr, index: ast.expr, schema: Schema) -> Shape:
+    base, picked = shape_of(value, schema), shape_of(index, schema)
+    text, inner = ast.unparse(value), ast.unparse(index)
+    if base == ():
+        raise ExpressionError(
+            f"`{text}` has one value per event and cannot be indexed",
+            f"to select events use a selection; to blank values use where({inner}, {text}, …)",
+        )
+    if picked == ():
+        if looks_boolean(index):
+            raise ExpressionError(
+                f"`{inner}` has one value per event and cannot be the mask of `{text}`",
+                f"to select events use a selection; to blank values use where({inner}, {text}, …)",
+            )
+        return ()
+    if looks_boolean(index) and UNKNOWN not in (base, picked) and base != picked:
+        raise ExpressionError(
+            f"the mask `{inner}` and `{text}` belong to different objects ({' '.join(picked)} and {' '.join(base)})",
+            "a mask must come from fields of the same objects",
+        )
+    return UNKNOWN if base == UNKNOWN else (*base[:-1], f"{base[-1]}[{inner}]")
+
+
+def _shape_of_call(found: Function, args: dict[str, ast.expr], schema: Schema) -> Shape:
+    nodes = list(args.values())
+    if found.rule == "elementwise":
+        return _join(nodes, schema)
+    first = nodes[0]
+    if found.name == "take" and literal_int(nodes[1]) is None:
+        return _shape_of_index(first, nodes[1], schema)
+    shape = shape_of(first, schema)
+    if shape == ():
+        error = not_jagged(found.name)
+        raise ExpressionError(f"`{found.name}({ast.unparse(first)})`: {error.message}", error.hint)
+    if found.rule in ("reduce", "object"):
+        rest = _join(nodes[1:], schema)
+        if rest not in ((), UNKNOWN):
+            raise ExpressionError(f"{found.usage}: only `{ast.unparse(first)}` may be a list per event")
+        return () if len(shape) == 1 else shape[:-1] if found.rule == "object" else (shape[0], *shape[2:])
+    if found.rule == "same" or shape == UNKNOWN:
+        return shape
+    rest_text = ", ".join(ast.unparse(node) for node in nodes[1:])
+    return (*shape[:-1], f"{shape[-1]}[{found.name}({rest_text})]")

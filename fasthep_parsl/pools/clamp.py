@@ -1,0 +1,79 @@
+"""Make a pool fit one machine: never silently, and never without the GPUs that it asks for. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fasthep_parsl.plan import PlanPool
+from fasthep_parsl.pools.model import Pool
+from fasthep_parsl.resources.machine import Machine
+from fasthep_parsl.resources.units import format_memory
+
+
+@dataclass(frozen=True, slots=True)
+class Clamped:
+    """A pool as a machine can have it.
+
+    Attributes
+    ----------
+    pool : PlanPool or None
+        What can be had; None if nothing.
+    warnings : tuple of str
+        What was made smaller, with quantities.
+    reason : str
+        Why it cannot be had, if it cannot.
+    """
+
+    pool: PlanPool | None
+    warnings: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def clamp(pool: Pool, machine: Machine) -> Clamped:
+    """Return `pool` with quantities that `machine` has.
+
+    Cores per worker are limited to the machine's; then memory per worker; then as many workers as fit, at
+    least one. A pool that asks for more GPUs per worker than there are cannot be had.
+
+    Parameters
+    ----------
+    pool : Pool
+        As described; `workers` None (`auto`) becomes as many as fit, without a warning.
+    machine : Machine
+        What there is.
+    """
+    wants = pool.resource
+    if wants.gpus > machine.gpus:
+        has = f"this machine has {machine.gpus or 'no'} GPU" + ("s" if machine.gpus > 1 else "")
+        return Clamped(None, reason=f"{has}, the pool asks for {wants.gpus} per worker")
+    said: list[str] = []
+    cpus = min(wants.cpus, machine.cpus)
+    if cpus < wants.cpus:
+        said.append(f"{wants.cpus} → {cpus} cpus per worker (this machine has {machine.cpus})")
+    memory = min(wants.memory, machine.memory)
+    if memory < wants.memory:
+        said.append(
+            f"{format_memory(wants.memory)} → {format_memory(memory)} of memory per worker (all that this machine has)"
+        )
+    limits = {
+        f"{machine.cpus} cpus": machine.cpus // cpus,
+        f"{format_memory(machine.memory)} of memory": machine.memory // memory,
+    }
+    if wants.gpus:
+        limits[f"{machine.gpus} GPUs"] = machine.gpus // wants.gpus
+    tightest = min(limits, key=lambda name: limits[name])
+    fits = max(limits[tightest], 1)
+    workers = fits if pool.workers is None else min(pool.workers, fits)
+    if pool.workers is not None and workers < pool.workers:
+        said.append(f"{pool.workers} → {workers} workers ({tightest} have room for {fits})")
+    granted = PlanPool(
+        name=pool.name,
+        workers=workers,
+        cpus=cpus,
+        memory=memory,
+        gpus=wants.gpus,
+        disk=wants.disk,
+        walltime=wants.walltime,
+        resource=pool.resource_class,
+    )
+    return Clamped(granted, tuple(f"pool `{pool.name}`: {text}" for text in said))

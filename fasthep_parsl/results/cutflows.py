@@ -1,0 +1,195 @@
+"""Cutflows as JSON, CSV and a table for the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fasthep_parsl.ops.products import Cutflow, CutflowRow
+from fasthep_parsl.results.files import write_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+CSV_COLUMNS = (
+    "dataset",
+    "selection",
+    "index",
+    "label",
+    "n_in",
+    "n_out",
+    "sumw_in",
+    "sumw_out",
+    "sumw2_in",
+    "sumw2_out",
+    "efficiency",
+    "cumulative_efficiency",
+)
+CUT_WIDTH, DATASET_WIDTH = 24, 18
+"""Characters that a cut and a dataset need in a table; more datasets than fit are listed one below the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutReport:
+    """One cut of one dataset with its efficiencies.
+
+    Attributes
+    ----------
+    dataset : str
+        Name of the dataset.
+    row : CutflowRow
+        Counts and sums of weights.
+    efficiency : float or None
+        Raw events out over in; None if none came in.
+    cumulative : float or None
+        Raw events out over the events that the first cut of the same selection saw.
+    """
+
+    dataset: str
+    row: CutflowRow
+    efficiency: float | None
+    cumulative: float | None
+
+
+def reports(cutflow: Cutflow) -> Iterator[CutReport]:
+    """Yield one `CutReport` per dataset and cut, in the order of the cutflow."""
+    for dataset, rows in cutflow.rows.items():
+        first: dict[str, int] = {}
+        for row in rows:
+            start = first.setdefault(row.selection, row.n_in)
+            yield CutReport(dataset, row, _ratio(row.n_out, row.n_in), _ratio(row.n_out, start))
+
+
+def write_cutflow(cutflow: Cutflow, path: Path) -> list[Path]:
+    """Write `cutflow` to `path` (``….json``) and to the CSV file of the same name; return both paths."""
+    return [write_text(path, _json(cutflow)), write_text(path.with_suffix(".csv"), _csv(cutflow))]
+
+
+def cutflow_table(cutflow: Cutflow, *, title: str = "", width: int | None = None) -> Table:
+    """Return the cutflow as a table for the terminal.
+
+    Parameters
+    ----------
+    cutflow : Cutflow
+        Raw counts are shown, with the sums of weights below them if ``cutflow.weighted``.
+    title : str
+        Usually the id of the stage.
+    width : int, optional
+        Characters; default: that of the terminal. Datasets stand side by side if they fit, else one below the other.
+    """
+    columns = ((width or shutil.get_terminal_size().columns) - CUT_WIDTH) // DATASET_WIDTH
+    side_by_side = 0 < len(cutflow.rows) <= columns
+    return _wide(cutflow, title) if side_by_side else _long(cutflow, title)
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def _values(report: CutReport) -> dict[str, str | int | float | None]:
+    row = report.row
+    values = {name: getattr(row, name) for name in CSV_COLUMNS[1:-2]}
+    return {
+        "dataset": report.dataset,
+        **values,
+        "efficiency": report.efficiency,
+        "cumulative_efficiency": report.cumulative,
+    }
+
+
+def _json(cutflow: Cutflow) -> str:
+    datasets: dict[str, list[dict[str, str | int | float | None]]] = {name: [] for name in cutflow.rows}
+    for report in reports(cutflow):
+        values = _values(report)
+        del values["dataset"]
+        datasets[report.dataset].append(values)
+    return json.dumps({"weighted": cutflow.weighted, "datasets": datasets}, indent=1) + "\n"
+
+
+def _csv(cutflow: Cutflow) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_values(report) for report in reports(cutflow))
+    return out.getvalue()
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _weight(value: float) -> str:
+    return f"{value:,.1f}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
+def _table(title: str) -> Table:
+    from rich.table import Table
+
+    return Table(title=title or None, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+
+
+def _wide(cutflow: Cutflow, title: str) -> Table:
+    """One row per cut, one column per dataset: events left, share of the first cut's input."""
+    from rich.text import Text
+
+    table = _table(title)
+    table.add_column("cut", overflow="fold", min_width=CUT_WIDTH - 4)
+    for dataset in cutflow.rows:
+        table.add_column(Text(dataset), justify="right", no_wrap=True)
+    by_cut = zip(*_per_dataset(cutflow), strict=True)
+    selection = None
+    for cut in by_cut:
+        row = cut[0].row
+        if row.selection != selection:
+            selection = row.selection
+            before = [_cell(report.row.n_in, report.row.sumw_in, None, cutflow.weighted) for report in cut]
+            table.add_row(Text(f"{selection}: all" if selection else "all", style="dim"), *before)
+        cells = [_cell(r.row.n_out, r.row.sumw_out, r.cumulative, cutflow.weighted) for r in cut]
+        table.add_row(Text(row.label), *cells)
+    return table
+
+
+def _per_dataset(cutflow: Cutflow) -> list[list[CutReport]]:
+    found: dict[str, list[CutReport]] = {name: [] for name in cutflow.rows}
+    for report in reports(cutflow):
+        found[report.dataset].append(report)
+    return list(found.values())
+
+
+def _cell(count: int, sumw: float, share: float | None, weighted: bool) -> str:
+    text = f"{count:,}" if share is None else f"{count:,} {_percent(share):>7}"
+    return f"{text}\n[dim]Σw {_weight(sumw)}[/dim]" if weighted else text
+
+
+def _long(cutflow: Cutflow, title: str) -> Table:
+    """One row per dataset and cut."""
+    from rich.text import Text
+
+    table = _table(title)
+    table.add_column("dataset", overflow="fold")
+    table.add_column("cut", overflow="fold", min_width=CUT_WIDTH - 8)
+    for name in ("in", "out", *(("Σw out",) if cutflow.weighted else ()), "eff.", "cumul."):
+        table.add_column(name, justify="right", no_wrap=True)
+    before = None
+    for report in reports(cutflow):
+        row = report.row
+        if before not in (None, report.dataset):
+            table.add_section()
+        weight = (_weight(row.sumw_out),) if cutflow.weighted else ()
+        table.add_row(
+            Text("" if before == report.dataset else report.dataset),
+            Text(row.label),
+            f"{row.n_in:,}",
+            f"{row.n_out:,}",
+            *weight,
+            _percent(report.efficiency),
+            _percent(report.cumulative),
+        )
+        before = report.dataset
+    return table

@@ -1,0 +1,106 @@
+"""Histograms as UHI JSON, and all of them in one ROOT file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fasthep_parsl.interfaces import DatasetInfo
+from fasthep_parsl.ops.products import Histogram
+from fasthep_parsl.results.files import atomic, write_text
+
+METADATA_KEY = "fasthep_{}"
+"""Keys in the UHI metadata for ``title``, ``none`` and ``nan``; UHI allows no mapping there."""
+
+
+def as_histogram(product: Any) -> Histogram | None:
+    """Return `product` as a `Histogram` if it is one or is a bare ``hist.Hist``, else None."""
+    if isinstance(product, Histogram):
+        return product
+    is_hist = hasattr(product, "axes") and hasattr(product, "_to_uhi_")
+    return Histogram(product) if is_hist else None
+
+
+def dataset_axis(hist: Any, datasets: Sequence[DatasetInfo]) -> int | None:
+    """Return the position of the axis whose categories are datasets, or None.
+
+    An axis counts if it is named ``dataset``, or if it holds strings and all of them are names of datasets.
+    """
+    known = {dataset.name for dataset in datasets}
+    for position, axis in enumerate(hist.axes):
+        categories = categories_of(axis)
+        if categories is None or not all(isinstance(category, str) for category in categories):
+            continue
+        if axis.name == "dataset" or (categories and known.issuperset(categories)):
+            return position
+    return None
+
+
+def categories_of(axis: Any) -> list[Any] | None:
+    """Return the categories of a discrete axis with names or numbers as bins, None for other axes."""
+    return list(axis) if type(axis).__name__ in ("StrCategory", "IntCategory") else None
+
+
+def write_json(histogram: Histogram, path: Path) -> Path:
+    """Write `histogram` as UHI JSON; what was not filled and the title are in the metadata (`METADATA_KEY`)."""
+    import uhi.io.json
+
+    content = uhi.io.json.default(histogram.hist)
+    own = {"title": histogram.title, "none": histogram.none, "nan": histogram.nan}
+    content["metadata"] = {
+        **content.get("metadata", {}),
+        **{METADATA_KEY.format(key): value for key, value in own.items()},
+    }
+    return write_text(path, json.dumps(content, default=uhi.io.json.default) + "\n")
+
+
+def write_root(histograms: Mapping[str, Histogram], path: Path, datasets: Sequence[DatasetInfo]) -> Path:
+    """Write all histograms to one ROOT file.
+
+    Parameters
+    ----------
+    histograms : mapping
+        Name in the file → histogram. One with a dataset axis becomes a folder with one TH1/2/3 per dataset.
+    path : Path
+        The file; replaced if it exists.
+    datasets : sequence of DatasetInfo
+        Datasets of the run.
+    """
+    import uproot
+
+    with atomic(path) as draft, uproot.recreate(draft) as file:
+        for name, histogram in histograms.items():
+            for key, hist in _without_datasets(name, histogram.hist, datasets):
+                writable = _for_root(hist, histogram.title)
+                if writable is not None:
+                    file[key] = writable
+    return path
+
+
+def _without_datasets(name: str, hist: Any, datasets: Sequence[DatasetInfo]) -> Iterator[tuple[str, Any]]:
+    position = dataset_axis(hist, datasets)
+    if position is None:
+        yield name, hist
+        return
+    if hist.ndim == 1:  # yields per dataset: the dataset axis is all there is
+        yield name, hist
+        return
+    for number, dataset in enumerate(hist.axes[position]):
+        yield f"{name}/{dataset}", hist[{position: number}]
+
+
+def _for_root(hist: Any, title: str) -> Any:
+    """Return `hist` in a form that ROOT has a class for, None if it has none."""
+    import boost_histogram as bh
+
+    if not 1 <= hist.ndim <= 3:
+        return None
+    if hist.storage_type is bh.storage.Int64:  # there is no TH1 of 64-bit integers before ROOT 6.32
+        counts = hist.view(flow=True)
+        hist = type(hist)(*hist.axes, storage=bh.storage.Double())
+        hist[...] = counts
+    named = hist.copy(deep=False)
+    named.title = title
+    return named

@@ -1,0 +1,133 @@
+"""Analysis code: modules named by ``use.modules``, imported by path and known by their content hash."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from fasthep_parsl import registry
+from fasthep_parsl.errors import ConfigError, Location, Problem, suggest
+from fasthep_parsl.interfaces import Op
+from fasthep_parsl.plan import PlanModule
+
+
+def sha256(path: Path) -> str:
+    """Return the hex digest of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def describe(path: Path) -> PlanModule:
+    """Return what a plan holds of a module file."""
+    return PlanModule(name=path.stem, path=str(path), sha256=sha256(path))
+
+
+def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
+    """Import analysis code under its file's name, so that what it defines can be pickled.
+
+    Parameters
+    ----------
+    module : PlanModule
+        Which one.
+    folder : Path, optional
+        Where to look for its copy; default: where the plan found it.
+
+    Raises
+    ------
+    ConfigError
+        The module cannot be imported; says which of the user's lines failed.
+    """
+    path = Path(module.path) if folder is None else folder / Path(module.path).name
+    loaded = sys.modules.get(module.name)
+    if loaded is not None and getattr(loaded, "__fasthep_sha256__", "") == module.sha256:
+        return loaded
+    if loaded is None and importlib.util.find_spec(module.name) is not None and str(path.parent) not in sys.path:
+        raise ConfigError(
+            Problem(
+                "E111", f"analysis module `{path.name}` has the name of an installed module", hint="rename the file"
+            )
+        )
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))  # it may import modules that lie beside it
+    spec = importlib.util.spec_from_file_location(module.name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(Problem("E111", f"`{path}` is not a Python file", hint="use.modules takes .py files"))
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[module.name] = loaded
+    try:
+        spec.loader.exec_module(loaded)
+    except Exception as error:
+        del sys.modules[module.name]
+        raise ConfigError(_import_problem(path, error)) from error
+    loaded.__fasthep_sha256__ = module.sha256  # type: ignore[attr-defined]
+    return loaded
+
+
+def _import_problem(path: Path, error: Exception) -> Problem:
+    line, column = 1, 1
+    if isinstance(error, SyntaxError) and error.lineno:
+        line, column = error.lineno, error.offset or 1
+    else:
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == str(path):
+                line = trace.tb_lineno
+            trace = trace.tb_next
+    message = f"analysis module `{path.name}` cannot be imported: {type(error).__name__}: {error}"
+    return Problem("E111", message, where=Location(str(path), line, column))
+
+
+def ops_of(module: ModuleType) -> dict[str, Op]:
+    """Return the ops that a module declares: name → op."""
+    found = {}
+    for value in vars(module).values():
+        declared = getattr(value, "op", None)
+        if isinstance(declared, Op):
+            found[declared.name] = declared
+    return found
+
+
+class OpTable:
+    """Ops by name: those of the user's modules first, then the installed ones.
+
+    Parameters
+    ----------
+    modules : tuple of PlanModule
+        Analysis code of the workflow.
+    folder : Path, optional
+        Where copies of the modules lie (on workers).
+    """
+
+    def __init__(self, modules: tuple[PlanModule, ...] = (), folder: Path | None = None) -> None:
+        self._user: dict[str, tuple[Op, PlanModule]] = {}
+        for module in modules:
+            for name, op in ops_of(import_module(module, folder)).items():
+                self._user[name] = (op, module)
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        return sorted({*self._user, *registry.names("ops")})
+
+    def get(self, name: str) -> Op:
+        """Return the op called `name`.
+
+        Raises
+        ------
+        ConfigError
+            There is none; the hint has close names.
+        """
+        if name in self._user:
+            return self._user[name][0]
+        if name not in registry.names("ops"):
+            raise ConfigError(Problem("E112", f"unknown op `{name}`", hint=suggest(name, self.names(), what="ops")))
+        op = registry.load("ops", name).op
+        if not isinstance(op, Op):
+            raise ConfigError(Problem("E112", f"`{name}` is registered, but is not an op", hint="decorate it with @op"))
+        return op
+
+    def module(self, name: str) -> PlanModule | None:
+        """Return the user module that defines the op, None for installed ones."""
+        return self._user[name][1] if name in self._user else None

@@ -1,0 +1,129 @@
+"""What can be known of input files from their headers: entries, clusters, branches. Read in parallel and cached."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fasthep_parsl.interfaces import Shape
+from fasthep_parsl.plan import PlanSource
+
+CACHE_VERSION = 1
+THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The header of an input file.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    size, mtime_ns : int
+        Identity of a local file: bytes and modification time in ns; -1 for URLs.
+    entries : int
+        Number of events.
+    clusters : tuple of int
+        Event numbers at which it can be cut cheaply, with 0 and the end.
+    branches : mapping
+        Branch → structure.
+    problem, hint : str
+        Why it cannot be used, empty if it can.
+    """
+
+    path: str
+    size: int = -1
+    mtime_ns: int = -1
+    entries: int = 0
+    clusters: tuple[int, ...] = ()
+    branches: dict[str, Shape] | None = None
+    problem: str = ""
+    hint: str = ""
+
+
+def cache_folder() -> Path:
+    """Return the folder of the header cache (``$FASTHEP_PARSL_CACHE``, else below ``$XDG_CACHE_HOME``)."""
+    explicit = os.environ.get("FASTHEP_PARSL_CACHE")
+    if explicit:
+        return Path(explicit)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fasthep-parsl"
+
+
+def read_headers(paths: Iterable[str], source: PlanSource, *, cache: Path | None = None) -> list[Header]:
+    """Read the headers of files, in their order; a file that cannot be used has its `problem` set.
+
+    Parameters
+    ----------
+    paths : iterable of str
+        Files and URLs.
+    source : PlanSource
+        Kind and tree.
+    cache : Path, optional
+        Folder of the cache; a local file is found by path, size and modification time.
+    """
+    wanted = list(paths)
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(lambda path: _header(path, source, cache), wanted))
+
+
+def _header(path: str, source: PlanSource, cache: Path | None) -> Header:
+    size, mtime_ns = -1, -1
+    if "://" not in path:
+        try:
+            stat = Path(path).stat()
+        except OSError as error:
+            return Header(path, problem=error.strerror or "cannot be read")
+        size, mtime_ns = stat.st_size, stat.st_mtime_ns
+    entry = None
+    if cache is not None and size >= 0:
+        key = f"{CACHE_VERSION}|{path}|{size}|{mtime_ns}|{source.kind}|{source.tree}"
+        entry = cache / "headers" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+        found = _cached(entry, path)
+        if found is not None:
+            return found
+    header = _read(path, source, size, mtime_ns)
+    if entry is not None and not header.problem:
+        _remember(entry, header)
+    return header
+
+
+def _read(path: str, source: PlanSource, size: int, mtime_ns: int) -> Header:
+    from fasthep_parsl.worker.files import FileProblem, open_file
+
+    try:
+        file = open_file(path, source)
+    except FileProblem as error:
+        return Header(path, size, mtime_ns, problem=error.message, hint=error.hint)
+    try:
+        return Header(path, size, mtime_ns, file.entries, tuple(file.clusters()), file.shapes())
+    except Exception as error:
+        return Header(path, size, mtime_ns, problem=f"its header is damaged: {type(error).__name__}: {error}")
+    finally:
+        file.close()
+
+
+def _cached(entry: Path, path: str) -> Header | None:
+    try:
+        content = json.loads(entry.read_text())
+        content["clusters"] = tuple(content["clusters"])
+        content["branches"] = {name: tuple(shape) for name, shape in content["branches"].items()}
+        header = Header(**content)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return header if header.path == path else None
+
+
+def _remember(entry: Path, header: Header) -> None:
+    temporary = entry.with_suffix(f".{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(asdict(header)))
+        temporary.replace(entry)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # a cache that cannot be written is no reason to stop

@@ -1,0 +1,12 @@
+"""Import what nearly every task needs; named as the module that worker pools import before they fork workers."""
+
+import hist  # noqa: F401
+import uproot  # noqa: F401
+
+import fasthep_parsl.ops.combinations
+import fasthep_parsl.ops.cutflow
+import fasthep_parsl.ops.define
+import fasthep_parsl.ops.histogram
+import fasthep_parsl.ops.objects
+import fasthep_parsl.ops.selection
+import fasthep_parsl.worker.runner  # noqa: F401

@@ -1,0 +1,235 @@
+"""The stages of a segment, ready to be called: ops found, parameters validated, modifiers wrapped. Made once per worker."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from fasthep_parsl import registry
+from fasthep_parsl.errors import FastHepError, OpError
+from fasthep_parsl.interfaces import Context, DatasetInfo, Op, StageStats
+from fasthep_parsl.ops.stream import Events
+from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
+from fasthep_parsl.worker import store
+from fasthep_parsl.worker.code import OpTable
+
+
+class StageFailure(FastHepError):
+    """A stage raised on some events; the cause is chained.
+
+    Parameters
+    ----------
+    stage : str
+        Id of the stage.
+    module : str
+        File of the user's module that defines its op, empty for built-ins.
+    """
+
+    def __init__(self, stage: str, module: str) -> None:
+        super().__init__(stage, module)
+        self.stage, self.module = stage, module
+
+
+class StageTimeoutError(FastHepError):
+    """A stage took longer than its ``timeout``."""
+
+
+@dataclass
+class Step:
+    """A stage, ready to be called."""
+
+    stage: PlanStage
+    op: Op
+    call: Callable[..., Any]
+    keywords: dict[str, Any]
+    module: str
+
+
+class Meter:
+    """Sums what stages used in a task."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, list[float]] = {}
+
+    def add(self, name: str, wall: float, cpu: float, events_in: int = 0, events_out: int = 0) -> None:
+        """Add one call of `name`."""
+        row = self.stages.setdefault(name, [0, 0.0, 0.0, 0, 0])
+        for index, value in enumerate((1, wall, cpu, events_in, events_out)):
+            row[index] += value
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        """Measure a block."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - wall, time.process_time() - cpu)
+
+    def result(self) -> dict[str, StageStats]:
+        """Return the sums."""
+        return {n: StageStats(int(r[0]), r[1], r[2], int(r[3]), int(r[4])) for n, r in self.stages.items()}
+
+
+class Program:
+    """A plan on a worker.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    run_dir : Path
+        The run directory, with copies of the user's modules in ``code``.
+    """
+
+    def __init__(self, plan: Plan, run_dir: Path) -> None:
+        self.plan = plan
+        self.run_dir = run_dir
+        self.datasets = tuple(DatasetInfo(d.name, d.eventtype, d.group, d.meta) for d in plan.datasets)
+        self._ops = OpTable(plan.modules, run_dir / "code")
+        self._steps: dict[int, list[Step]] = {}
+        self._products: dict[tuple[str, str], Any] = {}
+
+    def steps(self, segment: PlanSegment) -> list[Step]:
+        """Return the steps of a segment in their order."""
+        if segment.id not in self._steps:
+            self._steps[segment.id] = [self._step(self.plan.stage(stage)) for stage in segment.stages]
+        return self._steps[segment.id]
+
+    def _step(self, stage: PlanStage) -> Step:
+        op = self._ops.get(stage.op)
+        bound = {binding.to for binding in stage.bind}
+        given = {key: value for key, value in stage.params.items() if key not in bound}
+        model = op.params.model_validate(given) if not bound else _partial(op, given, bound)
+        keywords = {name: getattr(model, name) for name in op.params.model_fields if name not in bound}
+        call = op.call
+        for modifier in reversed(stage.modifiers):
+            call = registry.load("modifiers", modifier.kind)(**modifier.params).wrap(call)
+        module = self._ops.module(stage.op)
+        return Step(stage, op, call, keywords, Path(module.path).name if module else "")
+
+    def merge(self, stage_id: str) -> Callable[[Any, Any], Any]:
+        """Return what joins two products of a stage."""
+        op = self._ops.get(self.plan.stage(stage_id).op)
+        if op.merge is None and op.scope == "dataset":
+            return lambda a, b: {**a, **b}  # one product per dataset, kept apart
+        if op.merge is None:
+            raise OpError(f"products of stage {stage_id} cannot be merged: op {op.name} has no merge")
+        return op.merge
+
+    def context(self, stage: PlanStage, dataset: int, partition: str) -> Context:
+        """Return what an op may know besides its events."""
+        info = self.datasets[dataset] if dataset >= 0 else DatasetInfo("")
+        outdir = self.run_dir / "results" / stage.id
+        outdir.mkdir(parents=True, exist_ok=True)
+        return Context(stage.id, info, self.datasets, partition, outdir)
+
+    def bound(self, step: Step, products: Mapping[str, str]) -> dict[str, Any]:
+        """Return the products of other stages that a step takes as parameters; each file is read once."""
+        found = {}
+        for binding in step.stage.bind:
+            key = (products[binding.node], binding.node)
+            if key not in self._products:
+                self._products[key] = store.load_products(key[0])[binding.node]
+            found[binding.to] = self._products[key]
+        return found
+
+    def run(
+        self, step: Step, events: Any, dataset: int, partition: str, products: Mapping[str, str], meter: Meter
+    ) -> tuple[Events | None, Any]:
+        """Call a step; return its stream (None if it yields none) and its product.
+
+        Raises
+        ------
+        StageFailure
+            The op raised; the cause is chained.
+        """
+        keywords = dict(step.keywords)
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            if step.stage.bind:
+                keywords |= self.bound(step, products)
+            if step.op.takes_context:
+                keywords["context"] = self.context(step.stage, dataset, partition)
+            with _deadline(step.stage.timeout):
+                result = step.call(events, **keywords) if step.op.takes_events else step.call(**keywords)
+            stream, product = _split(step.op, events, result)
+        except Exception as error:
+            raise StageFailure(step.stage.id, step.module) from error
+        counts = (len(events), len(stream) if stream is not None else 0) if isinstance(events, Events) else (0, 0)
+        meter.add(step.stage.id, time.perf_counter() - wall, time.process_time() - cpu, *counts)
+        return stream, product
+
+
+def _partial(op: Op, given: dict[str, Any], bound: set[str]) -> Any:
+    """Validate the parameters that are not bound to products of other stages."""
+    from pydantic import create_model
+
+    fields: dict[str, Any] = {n: (f.annotation, f) for n, f in op.params.model_fields.items() if n not in bound}
+    return create_model(f"{op.params.__name__}_given", __config__=op.params.model_config, **fields).model_validate(
+        given
+    )
+
+
+def _split(op: Op, events: Any, result: Any) -> tuple[Events | None, Any]:
+    """Sort what an op returned into stream and product."""
+    if op.stream and op.product:
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise OpError(f"op {op.name} must return (events, {op.product}), it returned {type(result).__name__}")
+        return _stream(op, events, result[0]), result[1]
+    if op.stream:
+        return _stream(op, events, result), None
+    return None, result
+
+
+def _stream(op: Op, events: Events, result: Any) -> Events:
+    if isinstance(result, Events):
+        return result
+    if isinstance(result, Mapping):
+        return events.with_columns(result)
+    fields = getattr(result, "fields", None)
+    if fields:
+        return Events({name: result[name] for name in fields}, len(result))
+    raise OpError(f"op {op.name} must return events or a dict of new columns, it returned {type(result).__name__}")
+
+
+@contextmanager
+def _deadline(seconds: float | None) -> Iterator[None]:
+    """Raise `StageTimeoutError` in this thread after `seconds`."""
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(signum: int, frame: FrameType | None) -> None:
+        raise StageTimeoutError(f"took longer than its timeout of {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@lru_cache(maxsize=4)
+def program(path: str, plan_hash: str, run_dir: str) -> Program:
+    """Return the plan that lies at `path`, read once per worker.
+
+    Raises
+    ------
+    FastHepError
+        The file holds another plan than the one with `plan_hash`.
+    """
+    plan = Plan.model_validate_json(Path(path).read_bytes())
+    if plan.hash != plan_hash:
+        raise FastHepError(f"{path} holds plan {plan.hash[:12]}, this task belongs to {plan_hash[:12]}")
+    return Program(plan, Path(run_dir))

@@ -1,0 +1,321 @@
+"""The one function that every backend runs: a task in, counts and references out.
+
+A ``map`` task reads adjacent partitions in one pass up to a size bound and runs all stages of its segment on them. A pass
+that fails is halved until the partition that fails is alone, so that one bad event costs no other partition.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fasthep_parsl.interfaces import Failure, Ref, Task, TaskResult
+from fasthep_parsl.ops.stream import Events
+from fasthep_parsl.plan import PlanSegment
+from fasthep_parsl.worker import store
+from fasthep_parsl.worker.files import FileProblem, OpenFiles
+from fasthep_parsl.worker.program import Meter, Program, StageFailure, program
+
+_FILES = OpenFiles()
+Span = tuple[int, int]
+
+
+def run_task(task: Task, parsl_resource_specification: dict[str, Any] | None = None) -> TaskResult:
+    """Run `task` in this process.
+
+    Parameters
+    ----------
+    task : Task
+        What to do.
+    parsl_resource_specification : dict, optional
+        Taken by Parsl (the priority); not used here.
+
+    Returns
+    -------
+    TaskResult
+        Counts and references. A partition that fails is reported in `failures`, not raised.
+    """
+    del parsl_resource_specification
+    wall, cpu = time.perf_counter(), time.process_time()
+    work = _Work(task, program(*task.plan, task.run_dir))
+    if task.kind == "merge":
+        work.merge()
+    elif task.kind == "call":
+        work.call()
+    else:
+        work.map()
+    return TaskResult(
+        id=task.id,
+        partial=work.partial,
+        refs={stage: tuple(refs) for stage, refs in work.refs.items()},
+        done=tuple(work.done),
+        failures=tuple(work.failures),
+        stages=work.meter.result(),
+        events=work.events,
+        bytes_read=work.bytes_read,
+        wall=time.perf_counter() - wall,
+        cpu=time.process_time() - cpu,
+        peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+    )
+
+
+@dataclass
+class _Pass:
+    """What one pass yields; counted only when the whole pass has succeeded."""
+
+    products: dict[str, Any] = field(default_factory=dict)
+    streams: dict[str, Events] = field(default_factory=dict)
+
+
+class _Work:
+    def __init__(self, task: Task, program: Program) -> None:
+        self.task = task
+        self.program = program
+        self.plan = program.plan
+        self.segment: PlanSegment = program.plan.segments[task.segment]
+        self.steps = program.steps(self.segment)
+        self.meter = Meter()
+        self.products: dict[str, Any] = {}
+        self.waiting: dict[str, list[tuple[Events, int, Span]]] = {stage: [] for stage in self.segment.stores}
+        self.refs: dict[str, list[Ref]] = {stage: [] for stage in self.segment.stores}
+        self.done: list[Span] = []
+        self.failures: list[Failure] = []
+        self.events = 0
+        self.bytes_read = 0
+        self.partial = ""
+
+    # --- map ----------------------------------------------------------------------------------------------
+
+    def map(self) -> None:
+        """Run the segment over partitions of the source or over stored pieces of a stream."""
+        for ref in self.task.refs:
+            self._map_ref(ref)
+        for span in self._passes():
+            self._map_span(span)
+        self._flush(everything=True)
+        if self.products:
+            self._save_products()
+
+    def _passes(self) -> Iterator[Span]:
+        """Cut the task's partitions into passes: adjacent, in one file, up to the size bound."""
+        for first, last in self.task.partitions:
+            start = first
+            while start < last:
+                _, file, low, high = self.plan.partition_range(start)
+                stop = start + 1
+                if not self.segment.per_partition:
+                    number = self.plan.locate(start)[2]
+                    while stop < last and number + (stop - start) < file.partitions:
+                        high = file.edges[number + (stop - start) + 1]
+                        if high - low > self.plan.pass_size:
+                            break
+                        stop += 1
+                yield start, stop
+                start = stop
+
+    def _map_span(self, span: Span) -> None:
+        first, last = span
+        try:
+            events = self._read(span)
+            dataset = self.plan.locate(first)[0]
+            found = self._run(events, dataset, self._name(first))
+        except (StageFailure, FileProblem) as error:
+            if last - first > 1:
+                middle = (first + last) // 2
+                self._map_span((first, middle))
+                self._map_span((middle, last))
+            else:
+                self.failures.append(_failure(first, error))
+            return
+        self.events += len(events)
+        self._accept(found, dataset, [span])
+
+    def _map_ref(self, ref: Ref) -> None:
+        try:
+            with self.meter.measure("read"):
+                events = store.load_events(ref, self.segment.columns)
+            found = self._run(events, ref.dataset, self._name(ref.partitions[0][0]))
+        except (StageFailure, store.StoreError) as error:
+            self.failures += [_failure(p, error) for first, last in ref.partitions for p in range(first, last)]
+            return
+        self.events += len(events)
+        self._accept(found, ref.dataset, ref.partitions)
+
+    def _read(self, span: Span) -> Events:
+        first, last = span
+        dataset, file, start, _ = self.plan.partition_range(first)
+        del dataset
+        stop = self.plan.partition_range(last - 1)[3]
+        if not self.segment.columns:  # nothing is asked of the file: do not open it
+            return Events({}, stop - start)
+        aliases = self.plan.source.aliases
+        with self.meter.measure("read"):
+            for attempt in (1, 2):
+                try:
+                    opened = _FILES.get(file.path, self.plan.source)
+                    before = opened.bytes_read
+                    arrays = opened.read([aliases.get(c, c) for c in self.segment.columns], start, stop)
+                    break
+                except FileProblem:
+                    _FILES.drop(file.path)
+                    if attempt == 2 or "://" not in file.path:
+                        raise
+            self.bytes_read += opened.bytes_read - before
+        return Events({c: arrays[aliases.get(c, c)] for c in self.segment.columns}, stop - start)
+
+    def _run(self, events: Events, dataset: int, partition: str) -> _Pass:
+        """Run all steps on one pass."""
+        found = _Pass()
+        streams: dict[str, Events] = {self.segment.input: events}
+        for step in self.steps:
+            stage = step.stage
+            needed = set(stage.reads) | set(stage.keep)
+            given = streams[stage.input]
+            if "*" not in needed:
+                given = given.select(name for name in given if name in needed)
+            stream, product = self.program.run(step, given, dataset, partition, self.task.products, self.meter)
+            if stream is not None:
+                streams[stage.id] = stream
+            if stage.product:
+                found.products[stage.id] = product
+        for stage_id, columns in self.segment.stores.items():
+            stored = streams[stage_id].select(columns)
+            found.streams[stage_id] = Events({name: stored[name] for name in columns}, len(stored))
+        return found
+
+    def _accept(self, found: _Pass, dataset: int, spans: Iterable[Span]) -> None:
+        """Count a pass that has succeeded."""
+        spans = list(spans)
+        for stage, product in found.products.items():
+            if stage in self.products:
+                with self.meter.measure("merge"):
+                    product = self.program.merge(stage)(self.products[stage], product)  # noqa: PLW2901
+            self.products[stage] = product
+        for stage, events in found.streams.items():
+            self.waiting[stage] += [(events, dataset, span) for span in spans[:1]]
+            self.waiting[stage] += [(events.filter(slice(0, 0)), dataset, span) for span in spans[1:]]
+        for first, last in spans:
+            if self.done and self.done[-1][1] == first:
+                self.done[-1] = (self.done[-1][0], last)
+            else:
+                self.done.append((first, last))
+        self._flush(everything=False)
+
+    def _flush(self, *, everything: bool) -> None:
+        """Store waiting pieces of streams, once they are as large as a pass or another dataset begins."""
+        for stage, waiting in self.waiting.items():
+            while waiting:
+                dataset = waiting[0][1]
+                run = [piece for piece in waiting if piece[1] == dataset]
+                full = sum(len(events) for events, _, _ in run) >= self.plan.pass_size
+                if not (everything or full or len(run) < len(waiting)):
+                    break
+                self._store(stage, dataset, run)
+                del waiting[: len(run)]
+
+    def _store(self, stage: str, dataset: int, pieces: list[tuple[Events, int, Span]]) -> None:
+        import awkward as ak
+        import numpy as np
+
+        columns = self.segment.stores[stage]
+        parts = [events for events, _, _ in pieces]
+        length = sum(len(part) for part in parts)
+        joined = Events(
+            {
+                c: ak.concatenate([np.asarray(p[c]) if isinstance(p[c], np.ndarray) else p[c] for p in parts])
+                for c in columns
+            },
+            length,
+        )
+        number = len(self.refs[stage])
+        path = self._work_file(f"{stage}-{self.task.id:06d}-{number:03d}.npz", "streams")
+        with self.meter.measure("store"):
+            self.refs[stage].append(store.save_events(path, joined, dataset, [span for _, _, span in pieces]))
+
+    # --- merge and call -----------------------------------------------------------------------------------
+
+    def merge(self) -> None:
+        """Join partial products."""
+        with self.meter.measure("merge"):
+            for path in self.task.partials:
+                for stage, product in store.load_products(path).items():
+                    known = stage in self.products
+                    self.products[stage] = (
+                        self.program.merge(stage)(self.products[stage], product) if known else product
+                    )
+            self._save_products()
+
+    def call(self) -> None:
+        """Run a stage that sees a whole dataset or the whole workflow."""
+        step = self.steps[0]
+        pieces = _Pieces(self._pieces)
+        dataset = self.task.dataset
+        name = self.plan.datasets[dataset].name if dataset >= 0 else "all"
+        try:
+            _, product = self.program.run(step, pieces, dataset, name, self.task.products, self.meter)
+        except StageFailure as error:
+            self.failures.append(_failure(-1, error))
+            return
+        whole = step.op.scope == "workflow" or step.op.merge is not None
+        self.products[step.stage.id] = product if whole else {name: product}
+        self._save_products()
+
+    def _pieces(self) -> Iterator[Events]:
+        """Yield the events of a call: stored pieces, or passes over the source."""
+        self.events = 0
+        for ref in self.task.refs:
+            self.events += ref.events
+            yield store.load_events(ref, self.segment.columns)
+        for span in self._passes():
+            events = self._read(span)
+            self.events += len(events)
+            yield events
+
+    # --- files --------------------------------------------------------------------------------------------
+
+    def _save_products(self) -> None:
+        path = self._work_file(f"{self.task.kind}-{self.segment.id}-{self.task.id:06d}.pkl", "products")
+        self.partial = store.save_products(path, self.products)
+
+    def _work_file(self, name: str, kind: str) -> Path:
+        folder = Path(self.task.run_dir) / "work" / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+
+    def _name(self, partition: int) -> str:
+        dataset = self.plan.locate(partition)[0]
+        return f"{self.plan.datasets[dataset].name}-{partition:06d}"
+
+
+class _Pieces:
+    """Pieces of a stream, loaded one at a time; what an op of scope dataset or workflow iterates over, also twice."""
+
+    def __init__(self, load: Callable[[], Iterator[Events]]) -> None:
+        self._load = load
+
+    def __iter__(self) -> Iterator[Events]:
+        return self._load()
+
+
+def _failure(partition: int, error: Exception) -> Failure:
+    """Describe why a partition failed, with the line of the user's code."""
+    stage, module = (error.stage, error.module) if isinstance(error, StageFailure) else ("", "")
+    cause = error.__cause__ if isinstance(error, StageFailure) and error.__cause__ is not None else error
+    frames = traceback.extract_tb(cause.__traceback__)
+    mine = [f for f in frames if module and Path(f.filename).name == module]
+    ours = mine or [f for f in frames if "fasthep_parsl" in f.filename] or frames
+    where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours and stage else ""
+    data = isinstance(cause, FileProblem | store.StoreError)
+    message = str(cause) if data else f"{type(cause).__name__}: {cause}"
+    detail = "".join(traceback.format_exception(cause))
+    kind = "data" if data else "infrastructure" if isinstance(cause, MemoryError) else "user"
+    return Failure(partition, kind, stage, message.splitlines()[0][:500], where, detail[-8000:])  # type: ignore[arg-type]

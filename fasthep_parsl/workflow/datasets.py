@@ -1,0 +1,240 @@
+"""From datasets to files, and from files to partitions."""
+
+from __future__ import annotations
+
+import glob
+import os.path
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.workflow.model import Dataset, Workflow
+from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
+
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+DEFAULT_EVENTTYPE = "mc"
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file of a dataset.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path, or URL.
+    key : tuple of str and int
+        Where in the workflow it was named (``("data", "datasets", 0, "files", 1)``).
+    """
+
+    path: str
+    key: Path_
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is a URL."""
+        return is_url(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedDataset:
+    """A dataset with its defaults filled in and its files found.
+
+    Attributes
+    ----------
+    name, eventtype, group : str
+        As in the workflow.
+    meta : dict
+        The defaults' ``meta`` below the dataset's own.
+    nevents : int or None
+        Number of events that the workflow promises.
+    files : tuple of InputFile
+        In the order named; the matches of a pattern sorted.
+    index : int
+        Position in ``data.datasets``.
+    """
+
+    name: str
+    eventtype: str
+    group: str
+    meta: dict[str, Any] = field(default_factory=dict)
+    nevents: int | None = None
+    files: tuple[InputFile, ...] = ()
+    index: int = 0
+
+
+def is_url(path: str) -> bool:
+    """Return whether `path` is a URL (``root://…``, ``https://…``)."""
+    return _URL.match(path) is not None
+
+
+def resolve_datasets(workflow: Workflow, document: Document) -> tuple[tuple[ResolvedDataset, ...], tuple[Problem, ...]]:
+    """Find the files of all datasets. Looks at folders and names, opens nothing.
+
+    Paths and patterns are relative to the file in which the dataset stands; URLs are kept.
+
+    Returns
+    -------
+    datasets : tuple of ResolvedDataset
+    problems : tuple of Problem
+        Patterns without a match, missing files, files listed twice, datasets without files or with one name.
+    """
+    found: list[ResolvedDataset] = []
+    problems: list[Problem] = []
+    names: dict[str, int] = {}
+    owners: dict[str, tuple[str, int]] = {}
+    defaults = workflow.data.defaults
+    for index, dataset in enumerate(workflow.data.datasets):
+        base: Path_ = ("data", "datasets", index)
+        if dataset.name in names:
+            message = f"two datasets have the name `{dataset.name}`"
+            problems.append(problem(document, (*base, "name"), "E130", message, "give each a name of its own"))
+        names.setdefault(dataset.name, index)
+        files = _files_of(dataset, base, document, problems)
+        own: list[InputFile] = []
+        for file in files:
+            if file.path in owners:
+                other, where = owners[file.path]
+                twice = "twice" if where == index else f"in dataset `{other}` too"
+                message = f"`{_short(file.path)}` is listed {twice}"
+                hint = "its events would count twice: remove one"
+                problems.append(problem(document, file.key, "E133", message, hint))
+                continue
+            owners[file.path] = (dataset.name, index)
+            own.append(file)
+        found.append(
+            ResolvedDataset(
+                name=dataset.name,
+                eventtype=dataset.eventtype or defaults.eventtype or DEFAULT_EVENTTYPE,
+                group=dataset.group or defaults.group or "",
+                meta={**defaults.meta, **dataset.meta},
+                nevents=dataset.nevents,
+                files=tuple(own),
+                index=index,
+            )
+        )
+    return tuple(found), tuple(problems)
+
+
+def _files_of(dataset: Dataset, base: Path_, document: Document, problems: list[Problem]) -> list[InputFile]:
+    files: list[InputFile] = []
+    if not dataset.files:
+        hint = "write `files: [dy_*.root]`"
+        message = f"dataset `{dataset.name}` has no files"
+        problems.append(problem(document, (*base, "files"), "E134", message, hint))
+    listed = document.get((*base, "files"))
+    for position, text in enumerate(dataset.files):
+        single = listed is not None and not isinstance(listed.value, list)
+        key: Path_ = (*base, "files") if single else (*base, "files", position)
+        if is_url(text):
+            files.append(InputFile(text, key))
+            continue
+        wanted = Path(text).expanduser()
+        full = wanted if wanted.is_absolute() else document.folder_of(key) / wanted
+        found, complaint = _expand(full, text)
+        if complaint:
+            code, message, hint = complaint
+            problems.append(problem(document, key, code, message, hint))
+        files += [InputFile(str(path), key) for path in found]
+    return files
+
+
+def _expand(full: Path, text: str) -> tuple[list[Path], tuple[str, str, str] | None]:
+    """Return the files that `full` means, or what is wrong with it."""
+    normal = Path(os.path.normpath(full))
+    if normal.is_file():  # a name with brackets may be a file as it stands
+        return [normal], None
+    if glob.has_magic(str(full)):
+        found = glob.glob(str(normal), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+        matches = sorted(path for path in map(Path, found) if path.is_file())
+        if matches:
+            return matches, None
+        return [], ("E131", f"no file matches `{text}`", _near(normal.parent, None))
+    if normal.is_dir():
+        return [], ("E132", f"`{text}` is a folder", f"write `{text.rstrip('/')}/*.root`")
+    return [], ("E132", f"no such file: `{text}`", _near(normal.parent, normal.name))
+
+
+def _near(folder: Path, name: str | None) -> str:
+    """Return what there is in `folder`, as a hint."""
+    while not folder.is_dir() and not glob.has_magic(str(folder)) and folder != folder.parent:
+        if not folder.parent.is_dir():
+            folder = folder.parent
+            continue
+        others = [path.name for path in folder.parent.iterdir() if path.is_dir()]
+        return f"no folder `{folder}`; " + suggest(folder.name, others, what=f"folders in {folder.parent}", limit=5)
+    if not folder.is_dir():
+        return f"looked for {folder}"
+    names = [path.name for path in folder.iterdir() if path.is_file()]
+    if name is None:
+        return f"looked in {folder} ({len(names)} files)"
+    return suggest(name, names, what=f"files in {folder}", limit=5)
+
+
+def _short(path: str) -> str:
+    return path if is_url(path) else Path(path).name
+
+
+def cut(entries: int, clusters: Sequence[int], chunk_size: int) -> tuple[int, ...]:
+    """Cut a file into partitions.
+
+    Parameters
+    ----------
+    entries : int
+        Number of events in the file.
+    clusters : sequence of int
+        Ascending event numbers at which clusters begin (0 and `entries` may be among them; empty if unknown).
+        Reading within a cluster decompresses all of it, so partitions begin at clusters where they can.
+    chunk_size : int
+        Most events per partition.
+
+    Returns
+    -------
+    tuple of int
+        Edges: partition i has the events from ``edges[i]`` to ``edges[i + 1]``, last excluded. ``(0,)`` (no
+        partition) for a file without events. There are never more than `chunk_size` events in a partition; it
+        cuts inside a cluster only if the cluster is larger. Sizes are balanced: no tiny rest at the end.
+
+    Raises
+    ------
+    ValueError
+        `chunk_size` is less than 1 or `entries` less than 0.
+    """
+    if chunk_size < 1 or entries < 0:
+        raise ValueError(f"cannot cut {entries} events into chunks of {chunk_size}")
+    inner = sorted({edge for edge in clusters if 0 < edge < entries})
+    bounds = [0, *inner, entries]
+    edges = [0]
+    while edges[-1] < entries:
+        start = edges[-1]
+        last = _furthest(bounds, start, chunk_size)
+        if last is None:  # a cluster larger than a chunk: cut it into equal parts
+            stop = bounds[bisect_left(bounds, start + 1)]
+            edges += _equal(start, stop, chunk_size)
+            continue
+        edges.append(_balanced(bounds, start, last, entries, chunk_size))
+    return tuple(edges)
+
+
+def _furthest(bounds: list[int], start: int, chunk_size: int) -> int | None:
+    """Return the last bound within `chunk_size` of `start`, None if there is none."""
+    position = bisect_left(bounds, start + chunk_size + 1) - 1
+    return bounds[position] if bounds[position] > start else None
+
+
+def _balanced(bounds: list[int], start: int, last: int, entries: int, chunk_size: int) -> int:
+    """Return the bound nearest to an equal share of what is left, not beyond `last`."""
+    parts = -(-(entries - start) // chunk_size)
+    share = start + (entries - start) / parts
+    position = bisect_left(bounds, share)
+    near = [bound for bound in bounds[max(position - 1, 0) : position + 1] if start < bound <= last]
+    return min(near, key=lambda bound: abs(bound - share)) if near else last
+
+
+def _equal(start: int, stop: int, chunk_size: int) -> list[int]:
+    parts = -(-(stop - start) // chunk_size)
+    return [start + (stop - start) * number // parts for number in range(1, parts + 1)]

@@ -1,0 +1,269 @@
+"""The workflow file as frozen values, in FAST-HEP's vocabulary."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+
+from fasthep_parsl.resources.model import Resource
+from fasthep_parsl.resources.units import Count, Duration, UnitError, describe, parse_count
+
+
+class Model(BaseModel):
+    """Base of everything in a workflow file: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise UnitError(f"expected text, got {describe(value)}")
+    if not value.strip():
+        raise UnitError("expected text, got nothing")
+    return value.strip()
+
+
+def _texts(value: object) -> object:
+    return [value] if isinstance(value, str) else _empty_list(value)
+
+
+def _empty_list(value: object) -> object:
+    return () if value is None else value
+
+
+def _empty_mapping(value: object) -> object:
+    return {} if value is None else value
+
+
+Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | float)]
+"""Text that is not empty; a number counts as text (`name: 2018`)."""
+
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_texts, json_schema_input_type=str | list[str | float] | None)]
+"""A list of texts; a single text counts as a list of one."""
+
+
+class Use(Model):
+    """What the workflow brings along."""
+
+    modules: Texts = Field((), description="Python files with analysis code, relative to the workflow file")
+    profiles: Texts = Field((), description="profiles of fasthep-flow; not read here")
+
+
+class Dataset(Model):
+    """A set of files that belong together."""
+
+    # the loader moves unknown keys to `meta`, as fasthep-flow does
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
+
+    name: Text = Field(description="unique name")
+    files: Texts = Field(description="paths, globs (relative to this file) or URLs (`root://…`)")
+    nevents: Count | None = Field(None, ge=0, description="number of events in all files; checked")
+    eventtype: Text | None = Field(None, description="`data` or `mc`")
+    group: Text | None = Field(None, description="label for plots")
+    meta: dict[str, Any] = Field(default_factory=dict, description="anything that ops may use, e.g. `xsec` in pb")
+
+
+class DataDefaults(Model):
+    """What holds for all datasets that do not say otherwise."""
+
+    eventtype: Text | None = Field(None, description="`data` or `mc`")
+    group: Text | None = Field(None, description="label for plots")
+    meta: dict[str, Any] = Field(default_factory=dict, description="as in a dataset")
+
+
+class Data(Model):
+    """The input."""
+
+    defaults: Annotated[DataDefaults, BeforeValidator(_empty_mapping)] = Field(
+        DataDefaults(), description="defaults for all datasets"
+    )
+    datasets: Annotated[tuple[Dataset, ...], BeforeValidator(_empty_list)] = Field((), description="the datasets")
+
+
+class Source(Model):
+    """How events are read from the files."""
+
+    kind: Literal["root_tree", "parquet"] = Field("root_tree", description="`root_tree` or `parquet`")
+    tree: Text | None = Field(None, description="name of the TTree or RNTuple; only for `root_tree`")
+    stream_type: Text = Field("event_stream", description="kept for fasthep-flow")
+
+
+def _branch(value: object) -> object:
+    return {"branch": value} if isinstance(value, str) else value
+
+
+class FieldSpec(Model):
+    """Another name for a branch."""
+
+    branch: Text = Field(description="name of the branch in the file")
+    stream: Text | None = Field(None, description="name of the source; default: the only one")
+
+
+class Input(Model):
+    """A product of another stage, bound to a parameter of the op."""
+
+    node: Text = Field(description="id of the stage")
+    port: Text = Field(description="name of its product, e.g. `hist`")
+    to: Text = Field(alias="as", description="parameter of this stage's op")
+
+
+def _kind(value: object) -> object:
+    """Turn a name, or a mapping with `kind:` and its fields, into kind and params."""
+    if isinstance(value, str):
+        return {"kind": value}
+    if isinstance(value, dict) and "kind" in value:
+        return {"kind": value["kind"], "params": {key: item for key, item in value.items() if key != "kind"}}
+    if isinstance(value, dict) and not value:
+        raise UnitError("expected a name, or a mapping with `kind:`, got an empty mapping")
+    if isinstance(value, dict):
+        raise UnitError("`kind` is missing", "write its name, or `{kind: name, …}` with its fields")
+    raise UnitError(f"expected a name, or a mapping with `kind:`, got {describe(value)}")
+
+
+class Kind(Model):
+    """Something that has variants: its name, or a mapping with ``kind:`` and its fields."""
+
+    kind: Text = Field(description="name of the variant")
+    params: dict[str, Any] = Field(default_factory=dict, description="its fields; checked by the variant itself")
+
+
+def _modifier(value: object) -> object:
+    """Accept upstream's ``{name, params}`` too."""
+    if isinstance(value, dict) and "name" in value and "kind" not in value:
+        extra = sorted(set(value) - {"name", "params"})
+        if extra:
+            raise UnitError(f"unknown key `{extra[0]}` in a modifier", "allowed: name, params; or `{kind: name, …}`")
+        params = value.get("params") or {}
+        if not isinstance(params, dict):
+            raise UnitError(f"`params` of a modifier must be a mapping, got {describe(params)}")
+        return {"kind": value["name"], "params": params}
+    return _kind(value)
+
+
+KindOf = Annotated[Kind, BeforeValidator(_kind, json_schema_input_type=str | dict[str, Any])]
+ModifierOf = Annotated[Kind, BeforeValidator(_modifier, json_schema_input_type=str | dict[str, Any])]
+
+
+class StageExecution(Model):
+    """What a stage needs, by label."""
+
+    require: Text | None = Field(None, description="label of a pool or resource class that it cannot do without")
+    prefer: Text | None = Field(None, description="label that is used if such a pool exists")
+    fallback: Text | None = Field(None, description="label that is used otherwise")
+    timeout: Duration | None = Field(None, description="longest time per task, seconds; `30m`")
+    modifiers: Annotated[tuple[ModifierOf, ...], BeforeValidator(_empty_list)] = Field(
+        (), description="change how the op is called"
+    )
+
+
+def _id_is_optional(schema: dict[str, Any]) -> None:
+    schema["required"] = [name for name in schema["required"] if name != "id"]
+
+
+class Stage(Model):
+    """One step of the analysis."""
+
+    model_config = ConfigDict(json_schema_extra=_id_is_optional)  # the loader fills it in
+
+    id: Text = Field(description="unique name; default: the last word of the op and its number")
+    op: Text = Field(description="name of the operation, e.g. `hep.hist`")
+    params: Annotated[dict[str, Any], BeforeValidator(_empty_mapping)] = Field(
+        default_factory=dict, description="parameters of the op"
+    )
+    needs: Texts | None = Field(None, description="stages before this one; default: the last with a stream; `[]`: none")
+    inputs: Annotated[tuple[Input, ...], BeforeValidator(_empty_list)] = Field(
+        (), alias="from", description="products of other stages"
+    )
+    execution: Annotated[StageExecution, BeforeValidator(_empty_mapping)] = Field(
+        StageExecution(), description="labels, timeout, modifiers"
+    )
+
+
+class Analysis(Model):
+    """What is computed."""
+
+    stages: Annotated[tuple[Stage, ...], BeforeValidator(_empty_list)] = Field((), description="in the order of work")
+
+
+def _workers(value: object) -> int | None:
+    if value == "auto" or value is None:
+        return None
+    try:
+        return parse_count(value)
+    except UnitError as error:
+        raise UnitError(f"{error.message}", "a number of workers, or `auto` for as many as fit") from None
+
+
+def _how(value: object) -> str | None:
+    """Tell the two spellings of a pool's resources apart."""
+    return "<quantities>" if isinstance(value, dict | Resource) else "<class>"
+
+
+ClassOrQuantities = Annotated[
+    Annotated[Text, Tag("<class>")] | Annotated[Resource, Tag("<quantities>")], Discriminator(_how)
+]
+
+
+class PoolSpec(Model):
+    """A group of workers."""
+
+    workers: Annotated[int | None, BeforeValidator(_workers, json_schema_input_type=int | Literal["auto"] | None)] = (
+        Field(None, ge=1, description="number of workers; `auto`: as many as fit")
+    )
+    resources: ClassOrQuantities = Field(
+        Resource(), description="quantities per worker, or the name of a class in `execution.resources`"
+    )
+
+
+class Execution(Model):
+    """How and where it is computed."""
+
+    backend: KindOf = Field(Kind(kind="parsl"), description="who executes tasks")
+    strategy: KindOf = Field(Kind(kind="local"), description="who creates workers")
+    pools: dict[str, PoolSpec] = Field(default_factory=dict, description="groups of workers")
+    resources: dict[str, Resource] = Field(default_factory=dict, description="resource classes")
+    environment: KindOf | None = Field(None, description="the software of workers")
+    credentials: Annotated[tuple[KindOf, ...], BeforeValidator(_empty_list)] = Field(
+        (), description="proxies and tokens that workers need"
+    )
+    chunk_size: Count | None = Field(None, ge=1, description="most events per partition; default: chosen for memory")
+
+
+def _version(value: object) -> object:
+    if str(value) in {"1", "1.0"} and not isinstance(value, bool):
+        return "1.0"
+    raise UnitError(f"expected version `1.0`, got {describe(value)}", "this package reads version 1.0 of the format")
+
+
+def _with_include(schema: dict[str, Any]) -> None:
+    schema["properties"]["include"] = {
+        "description": "other files, relative to this one; read first, so that this one is over them",
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+    }
+
+
+class Workflow(Model):
+    """A workflow file."""
+
+    model_config = ConfigDict(json_schema_extra=_with_include)  # the loader follows it
+
+    version: Annotated[Literal["1.0"], BeforeValidator(_version, json_schema_input_type=Literal["1.0"] | float)] = (
+        Field("1.0", description="version of the format")
+    )
+    use: Annotated[Use, BeforeValidator(_empty_mapping)] = Field(Use(), description="analysis code")
+    data: Data = Field(description="the input")
+    sources: dict[str, Source] = Field(min_length=1, description="how events are read; exactly one")
+    fields: dict[str, Annotated[FieldSpec, BeforeValidator(_branch, json_schema_input_type=FieldSpec | str)]] = Field(
+        default_factory=dict, description="other names for branches"
+    )
+    primary_stream: Text | None = Field(None, description="name of the source, as fasthep-flow writes it")
+    analysis: Analysis = Field(description="what is computed")
+    execution: Execution = Field(Execution(), description="how and where it is computed")
+
+    @property
+    def source_name(self) -> str:
+        """Name of the only source."""
+        return next(iter(self.sources))

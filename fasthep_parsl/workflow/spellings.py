@@ -1,0 +1,197 @@
+"""What fasthep-flow writes otherwise: accepted spellings, and sections that are not run here."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+
+from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.workflow.model import Dataset, Workflow
+from fasthep_parsl.workflow.yamldoc import Document, Node, Path_, merge_nodes, problem
+
+_NOT_RUN = "remove it"
+FOREIGN_SECTIONS = {
+    "joins": "several trees are not joined here; make one file per tree and one workflow each",
+    "outputs": "use a stage with `op: hep.write`",
+    "observers": "remove the section; every run records events, times and memory by itself",
+    "reports": "remove the section; `fasthep-parsl report` makes one from any run",
+    "styles": "remove the section; pictures are made with mplhep",
+    "systematics": "write the variations as stages of their own",
+    "registry": "name your Python files in `use: {modules: […]}` and decorate functions with `@op`",
+    "render": "remove the section; every histogram gets a picture",
+    "hooks": _NOT_RUN,
+    "execution_hooks": _NOT_RUN,
+    "compile_hooks": _NOT_RUN,
+    "products": _NOT_RUN,
+    "profiles": "remove the section; machines are described by site profiles (`--site`)",
+    "progress": _NOT_RUN,
+    "workflow_metadata": _NOT_RUN,
+}
+FOREIGN_STAGE = {
+    "render": "remove it; every histogram gets a picture",
+    "write": "use a stage with `op: hep.write`",
+    "inspect": "remove it",
+    "observers": "remove it; every run records events, times and memory by itself",
+    "applies_to": "put the condition into an expression, or write two workflows",
+    "role": "remove it; the op says what it yields",
+    "in": "write `from: [{node: …, port: …, as: …}]`",
+    "variations": "write the variations as stages of their own",
+}
+FOREIGN_EXECUTION = {
+    "profiles": "machines are described by site profiles (`--site`)",
+    "config": "give options with their kind: `strategy: {kind: name, …}`",
+    "staging": "remove it; files are read in place",
+}
+
+
+def refuse_foreign(document: Document) -> tuple[Document, list[Problem]]:
+    """Return `document` without the sections that only fasthep-flow runs, and a problem for each of them."""
+    problems: list[Problem] = []
+    root = _without(document, (), FOREIGN_SECTIONS, problems)
+    document = replace(document, root=root)
+    root = _replace(document.root, ("execution",), _without(document, ("execution",), FOREIGN_EXECUTION, problems))
+    stages = document.get(("analysis", "stages"))
+    for number in range(len(stages.value) if stages and isinstance(stages.value, list) else 0):
+        path = ("analysis", "stages", number)
+        root = _replace(root, path, _without(document, path, FOREIGN_STAGE, problems))
+    return replace(document, root=root), problems
+
+
+def _without(document: Document, path: Path_, foreign: dict[str, str], problems: list[Problem]) -> Node:
+    node = document.get(path)
+    if node is None or not isinstance(node.value, dict):
+        return node or Node(None)
+    for name in node.value:
+        if name in foreign:
+            message = f"fasthep-flow's `{name}` is not run here"
+            problems.append(problem(document, (*path, name), "E107", message, foreign[name], on="key"))
+    return replace(node, value={name: child for name, child in node.value.items() if name not in foreign})
+
+
+def _replace(root: Node, path: Path_, new: Node) -> Node:
+    """Return `root` with `new` at `path`, if there is something at `path`."""
+    if not path:
+        return new
+    child = root.child(path[0])
+    if child is None:
+        return root
+    changed = _replace(child, path[1:], new)
+    if isinstance(root.value, list):
+        return replace(root, value=[changed if n == path[0] else item for n, item in enumerate(root.value)])
+    return replace(root, value={k: changed if k == path[0] else item for k, item in root.value.items()})
+
+
+def normalise(document: Document) -> tuple[Document, tuple[Problem, ...]]:
+    """Return `document` with fasthep-flow's other spellings brought to one, and warnings.
+
+    Datasets may stand at the top level and as a mapping by name; a dataset's unknown keys are its ``meta``;
+    a stage may lack an id.
+    """
+    root = document.root
+    sections = dict(root.value)
+    if "datasets" in sections:
+        extra = sections.pop("datasets")
+        data = sections.get("data") or Node({}, extra.where, extra.key, extra.layer)
+        if isinstance(data.value, dict):
+            lists = _as_list(extra)
+            own = data.value.get("datasets")
+            joined = merge_nodes(lists, _as_list(own), "join") if own and own.value is not None else lists
+            sections["data"] = replace(data, value={**data.value, "datasets": joined})
+    data = sections.get("data")
+    if data and isinstance(data.value, dict) and "datasets" in data.value:
+        datasets = _as_list(data.value["datasets"])
+        if isinstance(datasets.value, list):
+            datasets = replace(datasets, value=[_with_meta(item) for item in datasets.value])
+        sections["data"] = replace(data, value={**data.value, "datasets": datasets})
+    analysis = sections.get("analysis")
+    if analysis and isinstance(analysis.value, dict) and isinstance(analysis.value.get("stages"), Node):
+        stages = analysis.value["stages"]
+        if isinstance(stages.value, list):
+            named = replace(stages, value=[_with_id(item, number + 1) for number, item in enumerate(stages.value)])
+            sections["analysis"] = replace(analysis, value={**analysis.value, "stages": named})
+    document = replace(document, root=replace(root, value=sections))
+    warnings = []
+    if document.has(("use", "profiles")):
+        message = "`use.profiles` are profiles of fasthep-flow and are not read here"
+        hint = "machines are described by site profiles (`--site`)"
+        warnings.append(problem(document, ("use", "profiles"), "W107", message, hint, on="key"))
+    return document, tuple(warnings)
+
+
+def _as_list(node: Node) -> Node:
+    """Return datasets given by name (``{dy: {files: …}}``) as a list."""
+    if not isinstance(node.value, dict):
+        return node
+    items = []
+    for name, item in node.value.items():
+        content = item.value if isinstance(item.value, dict) else {"files": item}
+        named = {"name": Node(name, item.key, item.key, item.layer), **content}
+        items.append(Node(named, item.key, None, item.layer))
+    return replace(node, value=items)
+
+
+def _with_meta(node: Node) -> Node:
+    """Move unknown keys of a dataset under ``meta``, as fasthep-flow does, unless they look like a typing error."""
+    if not isinstance(node.value, dict):
+        return node
+    known = list(Dataset.model_fields)
+    moved = {
+        name: child
+        for name, child in node.value.items()
+        if name not in known and not difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    }
+    if not moved:
+        return node
+    meta = node.value.get("meta") or Node({}, node.where, None, node.layer)
+    if not isinstance(meta.value, dict):
+        return node
+    rest = {name: child for name, child in node.value.items() if name not in moved}
+    return replace(node, value={**rest, "meta": replace(meta, value={**moved, **meta.value})})
+
+
+def _with_id(node: Node, number: int) -> Node:
+    """Give a stage without id the last word of its op and its number: ``hist3``."""
+    if not isinstance(node.value, dict) or "id" in node.value:
+        return node
+    op = node.value.get("op")
+    if op is None or not isinstance(op.value, str):
+        return node
+    name = f"{op.value.rsplit('.', 1)[-1]}{number}"
+    return replace(node, value={"id": Node(name, op.where, op.key, op.layer), **node.value})
+
+
+def check_model(workflow: Workflow, document: Document) -> list[Problem]:
+    """Return what is wrong between the sections of a valid workflow."""
+    found: list[Problem] = []
+    sources = list(workflow.sources)
+    for name in sources[1:]:
+        message = f"a second source `{name}`: exactly one is read"
+        hint = "make one workflow per source, or remove the others"
+        found.append(problem(document, ("sources", name), "E107", message, hint, on="key"))
+    for name, source in workflow.sources.items():
+        if source.kind == "root_tree" and source.tree is None:
+            hint = "write `tree: Events` (the name of the tree in the files)"
+            found.append(problem(document, ("sources", name), "E104", f"`tree` is missing in `sources.{name}`", hint,
+                                 on="key"))  # fmt: skip
+        if source.kind == "parquet" and source.tree is not None:
+            hint = "remove it, or write `kind: root_tree`"
+            found.append(problem(document, ("sources", name, "tree"), "E102", "a Parquet source has no `tree`", hint,
+                                 on="key"))  # fmt: skip
+    streams = [(("fields", name, "stream"), field.stream) for name, field in workflow.fields.items()]
+    for path, stream in [(("primary_stream",), workflow.primary_stream), *streams]:
+        if stream is not None and stream not in sources:
+            hint = suggest(stream, sources, what="sources")
+            found.append(problem(document, path, "E106", f"no source `{stream}`", hint))
+    if not workflow.analysis.stages:
+        hint = "write `stages: [{id: Name, op: hep.define, params: {…}}]`"
+        found.append(problem(document, ("analysis", "stages"), "E104", "no stages: nothing to do", hint, on="key"))
+    if not workflow.data.datasets:
+        hint = "write `datasets: [{name: dy, files: [dy_*.root]}]`"
+        found.append(problem(document, ("data", "datasets"), "E104", "no datasets: nothing to read", hint, on="key"))
+    for number, stage in enumerate(workflow.analysis.stages):
+        if stage.execution.require and stage.execution.prefer:
+            at: Path_ = ("analysis", "stages", number, "execution", "prefer")
+            hint = "`require` is strict, `prefer` is not: keep one; `fallback` goes with either"
+            found.append(problem(document, at, "E106", f"stage `{stage.id}` has both `require` and `prefer`", hint,
+                                 on="key"))  # fmt: skip
+    return found
