@@ -28,7 +28,7 @@ class Local(BaseModel):
 class _InProcess:
     def submit(self, pool: str, task: Task, priority: int) -> Future[TaskResult]:
         """Run `task` now."""
-        from fasthep_parsl.worker.runner import run_task
+        from fasthep_parsl.worker.entry import run_task
 
         del pool, priority
         future: Future[TaskResult] = Future()

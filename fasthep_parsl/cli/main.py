@@ -142,11 +142,10 @@ def schema() -> None:
 
 
 def _leave(code: int) -> None:
-    """End with `code`; skips the interpreter's tear-down of threads and large modules, which takes long."""
+    """End the process: everything is written, and tearing down large modules would take half a second."""
     sys.stdout.flush()
     sys.stderr.flush()
-    if code or "PYTEST_CURRENT_TEST" in os.environ:
-        raise typer.Exit(code)
+    os._exit(code)
 
 
 def main() -> None:

@@ -190,12 +190,13 @@ class _Run:
 
     def _observe(self, event: dict[str, Any]) -> None:
         self.tally(event)
+        if self.plots and event["kind"] == "pool" and event["state"] == "starting":
+            # imports take seconds, and now workers need time to come up
+            threading.Thread(target=_preload, name="preload-results", daemon=True).start()
         if self.observer is not None:
             self.observer(event)
 
     def _compute(self, states: list[SegmentState], first: int, record: EventLog) -> Status:
-        if self.plots:
-            threading.Thread(target=_preload, name="preload-results", daemon=True).start()
         try:
             with _terminable():
                 if not all(state.complete for state in states):

@@ -27,22 +27,19 @@ _FILES = OpenFiles()
 Span = tuple[int, int]
 
 
-def run_task(task: Task, parsl_resource_specification: dict[str, Any] | None = None) -> TaskResult:
+def run_task(task: Task) -> TaskResult:
     """Run `task` in this process.
 
     Parameters
     ----------
     task : Task
         What to do.
-    parsl_resource_specification : dict, optional
-        Taken by Parsl (the priority); not used here.
 
     Returns
     -------
     TaskResult
         Counts and references. A partition that fails is reported in `failures`, not raised.
     """
-    del parsl_resource_specification
     wall, cpu = time.perf_counter(), time.process_time()
     work = _Work(task, program(*task.plan, task.run_dir))
     if task.kind == "merge":

@@ -28,7 +28,7 @@ _LAUNCH = (
     "{python} -m {module} {{debug}} {{max_workers_per_node}} -a {{addresses}} -p {{prefetch_capacity}} "
     "-c {{cores_per_worker}} -m {{mem_per_worker}} --poll {{poll_period}} --port={{worker_port}} "
     "--cert_dir {{cert_dir}} --logdir={{logdir}} --logconf={{logconf}} --hb_period={{heartbeat_period}} "
-    "{{address_probe_timeout_string}} --hb_threshold={{heartbeat_threshold}} --drain_period={{drain_period}} "
+    "--block_id={{{{block_id}}}} {{address_probe_timeout_string}} --hb_threshold={{heartbeat_threshold}} --drain_period={{drain_period}} "
     "--cpu-affinity {{cpu_affinity}} {{enable_mpi_mode}} --mpi-launcher={{mpi_launcher}} "
     "--available-accelerators {{accelerators}}"
 )

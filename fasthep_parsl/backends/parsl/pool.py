@@ -19,7 +19,7 @@ from fasthep_parsl.backends.parsl import executors
 from fasthep_parsl.errors import PoolError, WorkerLostError
 from fasthep_parsl.interfaces import Task, TaskResult
 from fasthep_parsl.plan import PlanPool
-from fasthep_parsl.worker.runner import run_task
+from fasthep_parsl.worker.entry import run_task
 
 MAX_BLOCK_RESTARTS = 3
 

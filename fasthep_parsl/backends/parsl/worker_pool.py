@@ -1,8 +1,8 @@
 """Run Parsl's worker pool with workers forked from one process that has imported everything.
 
 Parsl spawns: the pool, its helper and every worker import Parsl, uproot, awkward and hist anew, 1.5–2.5 CPU s each. Here
-a single-threaded fork server imports them once per node, while the pool itself starts; a worker then costs milliseconds,
-and a node with 128 of them reads the software from the shared file system once.
+one process imports Parsl and forks a single-threaded fork server, which imports the rest while the pool connects; a
+worker then costs milliseconds, and a node with 128 of them reads the software from the shared file system once.
 
 A local pool is started before the interchange is known (``--warm``): it imports, then reads its command line from standard
 input.
@@ -11,6 +11,7 @@ input.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.util
 import os
 import runpy
 import shlex
@@ -20,31 +21,53 @@ import threading
 import time
 from multiprocessing import forkserver
 
-PRELOAD = ("parsl.executors.high_throughput.process_worker_pool", "fasthep_parsl.worker.preload")
+PRELOAD = "fasthep_parsl.worker.preload"
 POOL = "parsl.executors.high_throughput.process_worker_pool"
 
 
 def main(arguments: list[str]) -> None:
     """Start the fork server, then become Parsl's worker pool with `arguments`."""
-    context = multiprocessing.get_context("forkserver")
-    forkserver.set_forkserver_preload(list(PRELOAD))
-    forkserver.ensure_running()  # imports in the background
+    import parsl.executors.high_throughput.process_worker_pool  # noqa: F401  (before the fork: shared with the server)
     import parsl.multiprocessing
 
-    parsl.multiprocessing.SpawnContext = context
+    _start_fork_server()
+    parsl.multiprocessing.SpawnContext = multiprocessing.get_context("forkserver")
+    del sys.modules[POOL]  # it runs as the main module below
     if arguments[:1] == ["--warm"]:
-        import parsl.executors.high_throughput.process_worker_pool
-
         line = sys.stdin.readline()
         if not line:
             return  # the driver went away
         arguments = shlex.split(line)
-        del sys.modules[POOL]
     driver = int(os.environ.get("FASTHEP_PARSL_DRIVER", "0"))
     if driver:
         threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
     sys.argv = ["process_worker_pool", *arguments]
     runpy.run_module(POOL, run_name="__main__", alter_sys=True)
+
+
+def _start_fork_server() -> None:
+    """Start multiprocessing's fork server as a fork of this process, which has no threads yet, instead of anew."""
+    forkserver.set_forkserver_preload([PRELOAD])
+    spawn = multiprocessing.util.spawnv_passfds  # type: ignore[attr-defined]
+    multiprocessing.util.spawnv_passfds = _fork  # type: ignore[attr-defined]
+    try:
+        forkserver.ensure_running()
+    finally:
+        multiprocessing.util.spawnv_passfds = spawn  # type: ignore[attr-defined]
+
+
+def _fork(path: str, arguments: list[str], descriptors: list[int]) -> int:
+    """Do in a fork what ``python -c <last argument>`` would do in a new process; return its process id."""
+    del path, descriptors
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        exec(arguments[-1], {})  # noqa: S102  (multiprocessing's own text: runs the server until all clients are gone)
+    finally:
+        os._exit(0)
 
 
 def _end_with(driver: int) -> None:
