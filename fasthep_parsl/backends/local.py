@@ -34,7 +34,7 @@ class _InProcess:
         future: Future[TaskResult] = Future()
         try:
             future.set_result(run_task(task))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (whatever it is belongs to the future)
             future.set_exception(error)
         return future
 

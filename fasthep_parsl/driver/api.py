@@ -146,8 +146,10 @@ def run(
     ConfigError
         Mistakes in the files, or a run directory that cannot be used; nothing was started.
     """
-    plan = workflow if isinstance(workflow, Plan) else compile_plan(
-        workflow, site, overrides=overrides, chunk_size=chunk_size
+    plan = (
+        workflow
+        if isinstance(workflow, Plan)
+        else compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size)
     )
     directory = rundir.prepare(Path(outdir), plan, mode)
     return _Run(plan, directory, plots=plots, observer=observer).execute()
@@ -265,7 +267,7 @@ def _terminable() -> Iterator[None]:
         yield
         return
 
-    def stop(signum: int, frame: FrameType | None) -> None:
+    def stop(_signum: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)

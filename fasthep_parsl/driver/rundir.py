@@ -77,7 +77,9 @@ def _existing(path: Path, plan: Plan, mode: Mode) -> bool:
     """Deal with a folder that is not empty; return whether the run in it goes on."""
     if mode == "new":
         what = "holds a run" if (path / MARKER).exists() else "is not empty"
-        raise _refuse("E162", f"{path} {what}", "--resume goes on with it, --force replaces it, or give another --outdir")
+        raise _refuse(
+            "E162", f"{path} {what}", "--resume goes on with it, --force replaces it, or give another --outdir"
+        )
     if mode == "resume" and (path / MARKER).exists():
         try:
             before = Plan.model_validate_json((path / MARKER).read_bytes())
@@ -90,7 +92,9 @@ def _existing(path: Path, plan: Plan, mode: Mode) -> bool:
     if mode == "resume":
         raise _refuse("E162", f"{path} holds no run to resume", "leave out --resume, or give its --outdir")
     if not (path / MARKER).exists():
-        raise _refuse("E162", f"{path} is not empty and holds no run", "--force replaces runs only: give another --outdir")
+        raise _refuse(
+            "E162", f"{path} is not empty and holds no run", "--force replaces runs only: give another --outdir"
+        )
     _remove(path)
     return False
 
@@ -109,10 +113,8 @@ def _remove(path: Path) -> None:
 
 def _difference(before: Plan, now: Plan) -> str:
     """Say in a few words how two plans differ."""
-    changed = []
-    for name in ("stages", "datasets", "segments", "source", "modules", "chunk_size", "pass_size", "name"):
-        if getattr(before, name) != getattr(now, name):
-            changed.append(name.replace("_", " "))
+    names = ("stages", "datasets", "segments", "source", "modules", "chunk_size", "pass_size", "name")
+    changed = [name.replace("_", " ") for name in names if getattr(before, name) != getattr(now, name)]
     return ", ".join(changed[:3]) + " changed since" if changed else "its plan differs"
 
 

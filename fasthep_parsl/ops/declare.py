@@ -119,7 +119,7 @@ def _resolve(annotation: Any, function: Callable[..., Any]) -> Any:
         return Any
     if isinstance(annotation, str):
         try:
-            return eval(annotation, function.__globals__)  # type: ignore[attr-defined]  # noqa: S307
+            return eval(annotation, function.__globals__)  # noqa: S307
         except NameError:
             return Any
     return annotation
@@ -145,9 +145,7 @@ class _Templates:
                 reads[name[:-1]] = path
         shapes = self.writes if isinstance(self.writes, Mapping) else {}
         names = list(self.writes) if isinstance(self.writes, Mapping) else self.writes
-        writes = {
-            name: shapes.get(name, schema.get(name, UNKNOWN)) for name, _ in _expand(names, params)
-        }
+        writes = {name: shapes.get(name, schema.get(name, UNKNOWN)) for name, _ in _expand(names, params)}
         return Effects(reads, writes, tuple(problems), keeps_all)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +25,7 @@ MAX_OPEN = 16
 """Files that a worker keeps open."""
 
 
-class FileProblem(FastHepError):
+class InputFileError(FastHepError):
     """An input file cannot be used.
 
     Parameters
@@ -72,7 +73,7 @@ def open_file(path: str, source: PlanSource) -> InputFile:
 
     Raises
     ------
-    FileProblem
+    InputFileError
         Missing, damaged, of another kind, or without the tree.
     """
     if source.kind == "parquet":
@@ -92,9 +93,9 @@ class RootFile:
         try:
             self._file = uproot.open(path, array_cache=None, **options)
         except FileNotFoundError:
-            raise FileProblem(path, "no such file") from None
+            raise InputFileError(path, "no such file") from None
         except Exception as error:
-            raise FileProblem(path, f"not a readable ROOT file: {_first_line(error)}", "is it truncated?") from error
+            raise InputFileError(path, f"not a readable ROOT file: {_first_line(error)}", "is it truncated?") from error
         try:
             self._tree = self._file[tree]
             self.entries = int(self._tree.num_entries)
@@ -104,9 +105,9 @@ class RootFile:
                 for name, kind in self._file.classnames().items()
                 if kind in ("TTree", "ROOT::RNTuple")
             ]
-            raise FileProblem(path, f"no tree `{tree}`", suggest(tree, trees, what="trees")) from None
+            raise InputFileError(path, f"no tree `{tree}`", suggest(tree, trees, what="trees")) from None
         except Exception as error:
-            raise FileProblem(path, f"tree `{tree}` is damaged: {_first_line(error)}", "is it truncated?") from error
+            raise InputFileError(path, f"tree `{tree}` is damaged: {_first_line(error)}", "is it truncated?") from error
         self._branches: dict[str, Any] = {}
         self._local = local
 
@@ -129,20 +130,20 @@ class RootFile:
                 arrays = {name: self._branch(name).array(entry_start=start, entry_stop=stop) for name in names}
             else:  # one request for all columns
                 arrays = self._tree.arrays(names, entry_start=start, entry_stop=stop, how=dict)
-        except FileProblem:
+        except InputFileError:
             raise
         except Exception as error:
             where = f"events {start}–{stop} cannot be read: {_first_line(error)}"
-            raise FileProblem(self.path, where, "is the file damaged?") from error
+            raise InputFileError(self.path, where, "is the file damaged?") from error
         return _tidy(arrays)
 
     def _branch(self, name: str) -> Any:
         if name not in self._branches:
             try:
                 self._branches[name] = self._tree[name]
-            except Exception:
+            except Exception:  # noqa: BLE001  (uproot raises several kinds)
                 known = self._tree.keys()
-                raise FileProblem(self.path, f"no branch `{name}`", suggest(name, known, what="branches")) from None
+                raise InputFileError(self.path, f"no branch `{name}`", suggest(name, known, what="branches")) from None
         return self._branches[name]
 
     @property
@@ -183,13 +184,13 @@ class ParquetFile:
         try:
             import pyarrow.parquet
         except ImportError:
-            raise FileProblem(path, "Parquet needs pyarrow", "pip install 'fasthep-parsl[parquet]'") from None
+            raise InputFileError(path, "Parquet needs pyarrow", "pip install 'fasthep-parsl[parquet]'") from None
         try:
             self._file = pyarrow.parquet.ParquetFile(path, memory_map=True)
         except FileNotFoundError:
-            raise FileProblem(path, "no such file") from None
+            raise InputFileError(path, "no such file") from None
         except Exception as error:
-            raise FileProblem(path, f"not a readable Parquet file: {_first_line(error)}") from error
+            raise InputFileError(path, f"not a readable Parquet file: {_first_line(error)}") from error
         self.path = path
         self.entries = int(self._file.metadata.num_rows)
         self._bytes = 0
@@ -211,7 +212,7 @@ class ParquetFile:
     def read(self, columns: Iterable[str], start: int, stop: int) -> dict[str, Column]:
         """Return events [start, stop)."""
         edges = self.clusters()
-        groups = [i for i, (low, high) in enumerate(zip(edges, edges[1:], strict=False)) if low < stop and high > start]
+        groups = [i for i, (low, high) in enumerate(pairwise(edges)) if low < stop and high > start]
         names = list(columns)
         table = self._file.read_row_groups(groups, columns=names)
         metadata = self._file.metadata
@@ -241,16 +242,19 @@ def _tidy(arrays: dict[str, Any]) -> dict[str, Column]:
         if isinstance(layout, ak.contents.NumpyArray) and layout.data.ndim == 1:
             found[name] = layout.data
         elif isinstance(layout, ak.contents.ListOffsetArray):
-            for offsets in shared:
-                if len(offsets) == len(layout.offsets) and np.array_equal(offsets.data, layout.offsets.data):
-                    array = ak.Array(ak.contents.ListOffsetArray(offsets, layout.content))
-                    break
-            else:
+            offsets = next((known for known in shared if _same(known, layout.offsets)), None)
+            if offsets is None:
                 shared.append(layout.offsets)
-            found[name] = array
+                found[name] = array
+            else:
+                found[name] = ak.Array(ak.contents.ListOffsetArray(offsets, layout.content))
         else:
             found[name] = array
     return found
+
+
+def _same(a: Any, b: Any) -> bool:
+    return len(a) == len(b) and bool(np.array_equal(a.data, b.data))
 
 
 def _first_line(error: BaseException) -> str:

@@ -94,15 +94,15 @@ def _header(path: str, source: PlanSource, cache: Path | None) -> Header:
 
 
 def _read(path: str, source: PlanSource, size: int, mtime_ns: int) -> Header:
-    from fasthep_parsl.worker.files import FileProblem, open_file
+    from fasthep_parsl.worker.files import InputFileError, open_file
 
     try:
         file = open_file(path, source)
-    except FileProblem as error:
+    except InputFileError as error:
         return Header(path, size, mtime_ns, problem=error.message, hint=error.hint)
     try:
         return Header(path, size, mtime_ns, file.entries, tuple(file.clusters()), file.shapes())
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (damage shows in many ways)
         return Header(path, size, mtime_ns, problem=f"its header is damaged: {type(error).__name__}: {error}")
     finally:
         file.close()

@@ -22,7 +22,7 @@ from fasthep_parsl.worker import store
 from fasthep_parsl.worker.code import OpTable
 
 
-class StageFailure(FastHepError):
+class StageError(FastHepError):
     """A stage raised on some events; the cause is chained.
 
     Parameters
@@ -149,7 +149,7 @@ class Program:
 
         Raises
         ------
-        StageFailure
+        StageError
             The op raised; the cause is chained.
         """
         keywords = dict(step.keywords)
@@ -163,7 +163,7 @@ class Program:
                 result = step.call(events, **keywords) if step.op.takes_events else step.call(**keywords)
             stream, product = _split(step.op, events, result)
         except Exception as error:
-            raise StageFailure(step.stage.id, step.module) from error
+            raise StageError(step.stage.id, step.module) from error
         counts = (len(events), len(stream) if stream is not None else 0) if isinstance(events, Events) else (0, 0)
         meter.add(step.stage.id, time.perf_counter() - wall, time.process_time() - cpu, *counts)
         return stream, product
@@ -208,7 +208,7 @@ def _deadline(seconds: float | None) -> Iterator[None]:
         yield
         return
 
-    def ring(signum: int, frame: FrameType | None) -> None:
+    def ring(_signum: int, _frame: FrameType | None) -> None:
         raise StageTimeoutError(f"took longer than its timeout of {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, ring)

@@ -20,8 +20,8 @@ from fasthep_parsl.interfaces import Failure, Ref, Task, TaskResult
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.worker import store
-from fasthep_parsl.worker.files import FileProblem, OpenFiles
-from fasthep_parsl.worker.program import Meter, Program, StageFailure, program
+from fasthep_parsl.worker.files import InputFileError, OpenFiles
+from fasthep_parsl.worker.program import Meter, Program, StageError, program
 
 _FILES = OpenFiles()
 Span = tuple[int, int]
@@ -125,7 +125,7 @@ class _Work:
             events = self._read(span)
             dataset = self.plan.locate(first)[0]
             found = self._run(events, dataset, self._name(first))
-        except (StageFailure, FileProblem) as error:
+        except (StageError, InputFileError) as error:
             if last - first > 1:
                 middle = (first + last) // 2
                 self._map_span((first, middle))
@@ -141,7 +141,7 @@ class _Work:
             with self.meter.measure("read"):
                 events = store.load_events(ref, self.segment.columns)
             found = self._run(events, ref.dataset, self._name(ref.partitions[0][0]))
-        except (StageFailure, store.StoreError) as error:
+        except (StageError, store.StoreError) as error:
             self.failures += [_failure(p, error) for first, last in ref.partitions for p in range(first, last)]
             return
         self.events += len(events)
@@ -162,7 +162,7 @@ class _Work:
                     before = opened.bytes_read
                     arrays = opened.read([aliases.get(c, c) for c in self.segment.columns], start, stop)
                     break
-                except FileProblem:
+                except InputFileError:
                     _FILES.drop(file.path)
                     if attempt == 2 or "://" not in file.path:
                         raise
@@ -259,7 +259,7 @@ class _Work:
         name = self.plan.datasets[dataset].name if dataset >= 0 else "all"
         try:
             _, product = self.program.run(step, pieces, dataset, name, self.task.products, self.meter)
-        except StageFailure as error:
+        except StageError as error:
             self.failures.append(_failure(-1, error))
             return
         whole = step.op.scope == "workflow" or step.op.merge is not None
@@ -305,13 +305,13 @@ class _Pieces:
 
 def _failure(partition: int, error: Exception) -> Failure:
     """Describe why a partition failed, with the line of the user's code."""
-    stage, module = (error.stage, error.module) if isinstance(error, StageFailure) else ("", "")
-    cause = error.__cause__ if isinstance(error, StageFailure) and error.__cause__ is not None else error
+    stage, module = (error.stage, error.module) if isinstance(error, StageError) else ("", "")
+    cause = error.__cause__ if isinstance(error, StageError) and error.__cause__ is not None else error
     frames = traceback.extract_tb(cause.__traceback__)
     mine = [f for f in frames if module and Path(f.filename).name == module]
     ours = mine or [f for f in frames if "fasthep_parsl" in f.filename] or frames
     where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours and stage else ""
-    data = isinstance(cause, FileProblem | store.StoreError)
+    data = isinstance(cause, InputFileError | store.StoreError)
     message = str(cause) if data else f"{type(cause).__name__}: {cause}"
     detail = "".join(traceback.format_exception(cause))
     kind = "data" if data else "infrastructure" if isinstance(cause, MemoryError) else "user"

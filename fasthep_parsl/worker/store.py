@@ -116,7 +116,7 @@ class _replacing:  # noqa: N801  (used like a function)
         self.file = self.temporary.open("wb")
         return self.file
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.file.close()
         if kind is None:
             self.temporary.replace(self.path)
