@@ -66,7 +66,7 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
         flow, found = follow_fields(stages, inputs, loaded.document)
         problems += found
     if not problems and not any(header.entries for header in inputs.headers.values()):
-        problems.append(problem(loaded.document, ("data", "datasets"), "E136", "no input file has any event"))
+        problems.append(problem(loaded.document, ("data", "datasets"), "E134", "no input file has any event"))
     if problems:
         raise ConfigError(*_in_order(problems))
     return _plan(loaded, options, modules, stages, routing, source, inputs, flow)
@@ -85,7 +85,7 @@ def _stages(loaded: LoadedWorkflow, problems: list[Problem]) -> tuple[tuple[Plan
     stages, found = check_stages(loaded, table)
     problems += found
     if not loaded.workflow.analysis.stages:
-        problems.append(problem(loaded.document, ("analysis",), "E120", "there are no stages", "write at least one"))
+        problems.append(problem(loaded.document, ("analysis",), "E106", "there are no stages", "write at least one"))
     return modules, stages
 
 

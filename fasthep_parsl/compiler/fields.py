@@ -72,11 +72,11 @@ def _problems(
             found.append(_only_some(name, inputs, (*base, *path), document))
         else:
             hint = suggest(name, schema, what="fields")
-            found.append(problem(document, (*base, *path), "E152", f"unknown field `{name}`", hint))
+            found.append(problem(document, (*base, *path), "E150", f"unknown field `{name}`", hint))
     return found
 
 
 def _only_some(name: str, inputs: Inputs, path: tuple[str | int, ...], document: Document) -> Problem:
     lacks = inputs.partial[name]
     hint = "give the files that have it a dataset and a workflow of their own, or do without"
-    return problem(document, path, "E153", f"branch `{name}` is not in every input file: {lacks} lacks it", hint)
+    return problem(document, path, "E136", f"branch `{name}` is not in every input file: {lacks} lacks it", hint)

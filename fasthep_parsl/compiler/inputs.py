@@ -69,11 +69,11 @@ def read_inputs(loaded: LoadedWorkflow, source: PlanSource, *, cache: bool = Tru
 def _unusable(files: list[InputFile], headers: dict[str, Header], document: Document) -> list[Problem]:
     bad = [(file, headers[file.path]) for file in files if headers[file.path].problem]
     found = [
-        problem(document, file.key, "E134", f"{_short(file.path)}: {header.problem}", header.hint)
+        problem(document, file.key, "E135", f"{_short(file.path)}: {header.problem}", header.hint)
         for file, header in bad[:10]
     ]
     if len(bad) > len(found):
-        found.append(Problem("E134", f"… and {len(bad) - len(found)} more files cannot be used"))
+        found.append(Problem("E135", f"… and {len(bad) - len(found)} more files cannot be used"))
     return found
 
 
@@ -87,7 +87,7 @@ def _unexpected_counts(
         if dataset.nevents is not None and not any(h.problem for h in usable) and events != dataset.nevents:
             message = f"dataset `{dataset.name}` has {events:,} events, the workflow says {dataset.nevents:,}"
             key = ("data", "datasets", dataset.index, "nevents")
-            found.append(problem(document, key, "E135", message, "is a file missing? correct or remove `nevents`"))
+            found.append(problem(document, key, "E137", message, "is a file missing? correct or remove `nevents`"))
     return found
 
 
@@ -122,7 +122,7 @@ def _add_aliases(
         elif branches:
             hint = suggest(branch, branches, what="branches")
             key = ("fields", field, "branch") if document.has(("fields", field, "branch")) else ("fields", field)
-            problems.append(problem(document, key, "E150", f"no branch `{branch}` in the input files", hint))
+            problems.append(problem(document, key, "E136", f"no branch `{branch}` in the input files", hint))
     return problems
 
 

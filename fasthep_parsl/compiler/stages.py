@@ -67,10 +67,10 @@ def find_modules(loaded: LoadedWorkflow) -> tuple[tuple[PlanModule, ...], list[P
         if not path.is_file():
             beside = [item.name for item in path.parent.glob("*.py")] if path.parent.is_dir() else []
             hint = suggest(path.name, beside, what="modules beside it")
-            problems.append(problem(loaded.document, key, "E113", f"no analysis module `{name}`", hint))
+            problems.append(problem(loaded.document, key, "E112", f"no analysis module `{name}`", hint))
         elif path.suffix != ".py" or not path.stem.isidentifier():
             message = f"`{name}` cannot be imported"
-            problems.append(problem(loaded.document, key, "E113", message, "name it like `my_ops.py`"))
+            problems.append(problem(loaded.document, key, "E112", message, "name it like `my_ops.py`"))
         else:
             found.append(describe(path))
     return tuple(found), problems
@@ -135,10 +135,10 @@ def _check_bindings(stage: Stage, op: Op, document: Document, path: Path_) -> li
         if item.to not in op.params.model_fields:
             hint = suggest(item.to, op.params.model_fields, what="parameters")
             message = f"op `{op.name}` has no parameter `{item.to}`"
-            problems.append(problem(document, (*key, "as"), "E121", message, hint))
+            problems.append(problem(document, (*key, "as"), "E111", message, hint))
         elif item.to in stage.params:
             message = f"parameter `{item.to}` is given twice: in `params` and by `from`"
-            problems.append(problem(document, (*key, "as"), "E121", message, "remove one"))
+            problems.append(problem(document, (*key, "as"), "E111", message, "remove one"))
     return problems
 
 

@@ -78,22 +78,22 @@ def _existing(path: Path, plan: Plan, mode: Mode) -> bool:
     if mode == "new":
         what = "holds a run" if (path / MARKER).exists() else "is not empty"
         raise _refuse(
-            "E162", f"{path} {what}", "--resume goes on with it, --force replaces it, or give another --outdir"
+            "E160", f"{path} {what}", "--resume goes on with it, --force replaces it, or give another --outdir"
         )
     if mode == "resume" and (path / MARKER).exists():
         try:
             before = Plan.model_validate_json((path / MARKER).read_bytes())
         except ValidationError:
-            raise _refuse("E163", f"{path / MARKER} cannot be read by this version", "--force starts again") from None
+            raise _refuse("E162", f"{path / MARKER} cannot be read by this version", "--force starts again") from None
         if before.hash != plan.hash:
             hint = "--force starts again, or give another --outdir"
-            raise _refuse("E163", f"{path} holds another run: {_difference(before, plan)}", hint)
+            raise _refuse("E162", f"{path} holds another run: {_difference(before, plan)}", hint)
         return True
     if mode == "resume":
-        raise _refuse("E162", f"{path} holds no run to resume", "leave out --resume, or give its --outdir")
+        raise _refuse("E160", f"{path} holds no run to resume", "leave out --resume, or give its --outdir")
     if not (path / MARKER).exists():
         raise _refuse(
-            "E162", f"{path} is not empty and holds no run", "--force replaces runs only: give another --outdir"
+            "E160", f"{path} is not empty and holds no run", "--force replaces runs only: give another --outdir"
         )
     _remove(path)
     return False

@@ -47,14 +47,14 @@ def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
     if loaded is None and importlib.util.find_spec(module.name) is not None and str(path.parent) not in sys.path:
         raise ConfigError(
             Problem(
-                "E111", f"analysis module `{path.name}` has the name of an installed module", hint="rename the file"
+                "E112", f"analysis module `{path.name}` has the name of an installed module", hint="rename the file"
             )
         )
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))  # it may import modules that lie beside it
     spec = importlib.util.spec_from_file_location(module.name, path)
     if spec is None or spec.loader is None:
-        raise ConfigError(Problem("E111", f"`{path}` is not a Python file", hint="use.modules takes .py files"))
+        raise ConfigError(Problem("E112", f"`{path}` is not a Python file", hint="use.modules takes .py files"))
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[module.name] = loaded
     try:
@@ -77,7 +77,7 @@ def _import_problem(path: Path, error: Exception) -> Problem:
                 line = trace.tb_lineno
             trace = trace.tb_next
     message = f"analysis module `{path.name}` cannot be imported: {type(error).__name__}: {error}"
-    return Problem("E111", message, where=Location(str(path), line, column))
+    return Problem("E112", message, where=Location(str(path), line, column))
 
 
 def ops_of(module: ModuleType) -> dict[str, Op]:
@@ -122,10 +122,10 @@ class OpTable:
         if name in self._user:
             return self._user[name][0]
         if name not in registry.names("ops"):
-            raise ConfigError(Problem("E112", f"unknown op `{name}`", hint=suggest(name, self.names(), what="ops")))
+            raise ConfigError(Problem("E110", f"unknown op `{name}`", hint=suggest(name, self.names(), what="ops")))
         op = registry.load("ops", name).op
         if not isinstance(op, Op):
-            raise ConfigError(Problem("E112", f"`{name}` is registered, but is not an op", hint="decorate it with @op"))
+            raise ConfigError(Problem("E110", f"`{name}` is registered, but is not an op", hint="decorate it with @op"))
         return op
 
     def module(self, name: str) -> PlanModule | None:
