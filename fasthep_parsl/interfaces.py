@@ -92,7 +92,7 @@ class Context:
     partition : str
         ``<dataset>-<number>``: a name that is unique in the plan (for output files).
     outdir : Path
-        ``results/<StageId>`` of the run directory; exists.
+        ``results/<StageId>`` of the run directory; exists if the op yields a product.
     """
 
     stage: str
@@ -388,6 +388,9 @@ class Session(Protocol):
         `WorkerLostError` if the worker died, else with what was raised.
         """
 
+    def call(self, pool: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Run an importable function on a worker of `pool` (to finish a run where everything is imported)."""
+
     def slots(self, pool: str) -> int:
         """Return how many tasks of `pool` can run at once when all its workers are up."""
 
@@ -398,9 +401,7 @@ class Session(Protocol):
 class Backend(Protocol):
     """Who executes tasks."""
 
-    def open(
-        self, plan: Plan, run_dir: Path, record: Callable[..., None]
-    ) -> AbstractContextManager[Session]:
+    def open(self, plan: Plan, run_dir: Path, record: Callable[..., None]) -> AbstractContextManager[Session]:
         """Return a session for `plan`; leaving it ends every process and job it started.
 
         Parameters

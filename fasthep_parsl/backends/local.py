@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -30,10 +31,15 @@ class _InProcess:
         """Run `task` now."""
         from fasthep_parsl.worker.entry import run_task
 
-        del pool, priority
-        future: Future[TaskResult] = Future()
+        del priority
+        return self.call(pool, run_task, task)
+
+    def call(self, pool: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Call `function` now."""
+        del pool
+        future: Future[Any] = Future()
         try:
-            future.set_result(run_task(task))
+            future.set_result(function(*arguments))
         except Exception as error:  # noqa: BLE001  (whatever it is belongs to the future)
             future.set_exception(error)
         return future

@@ -17,6 +17,7 @@ app = typer.Typer(
     help="Run FAST-HEP workflows on Parsl: the same analysis on a laptop, a batch system or a remote facility.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich help pages take 0.15 s
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 ops_app = typer.Typer(help="What stages can do.", no_args_is_help=True)

@@ -56,7 +56,14 @@ class _Count:
 
 @contextlib.contextmanager
 def _bar(plan: Plan, console: Console) -> Iterator[Observer]:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     count = _Count(plan)
     columns = (

@@ -20,10 +20,12 @@ from fasthep_parsl.driver.scheduler import Scheduler
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.errors import FastHepError
 from fasthep_parsl.events import EventLog, Observer, read_events
-from fasthep_parsl.interfaces import DatasetInfo
+from fasthep_parsl.interfaces import DatasetInfo, Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.resources.machine import this_machine
+from fasthep_parsl.results import preload, write_numbers_of, write_pictures, write_results
 from fasthep_parsl.sites import load_site
+from fasthep_parsl.worker.partials import load_products
 from fasthep_parsl.workflow.loader import LoadedWorkflow, load_workflow
 
 Status = Literal["complete", "partial", "failed", "interrupted"]
@@ -167,6 +169,7 @@ class _Run:
         self.error = ""
         self.began = time.monotonic()
         self.products: dict[tuple[str, str], Any] = {}
+        self.written = False
 
     def execute(self) -> RunOutcome:
         """Run, write results, write ``run.json``; always."""
@@ -205,6 +208,7 @@ class _Run:
                     backend = registry.load("backends", self.plan.backend)()
                     with backend.open(self.plan, self.directory.path, record) as session:
                         Scheduler(self.plan, self.directory.path, record, states, first).run(session)
+                        self._finish_with(session, states)
         except KeyboardInterrupt:
             self.error = "interrupted"
             return "interrupted"
@@ -213,6 +217,21 @@ class _Run:
             return "failed"
         return self._status(states)
 
+    def _finish_with(self, session: Session, states: list[SegmentState]) -> None:
+        """Let a worker, which has imported everything, write the numbers while pictures are drawn here."""
+        files = [state.product for state in states if state.product]
+        if not files:
+            return
+        names = {stage.id: stage.product for stage in self.plan.stages}
+        pool = next(state.segment.pool for state in states if state.product)
+        numbers = session.call(pool, write_numbers_of, files, names, self.directory.path, self._datasets())
+        if self.plots:
+            self._load_products(states)
+            write_pictures(self.products, self.directory.path, self._datasets())
+        with contextlib.suppress(Exception):  # if the worker is gone, the driver writes them itself
+            numbers.result()
+            self.written = True
+
     def _status(self, states: list[SegmentState]) -> Status:
         worked = any(state.done or state.product for state in states)
         failed = any(state.failures or state.blocked for state in states)
@@ -220,18 +239,21 @@ class _Run:
             return "complete"
         return "partial" if worked else "failed"
 
-    def _write_results(self, states: list[SegmentState]) -> None:
-        """Write the products of complete segments; partial sums of an interrupted run stay in ``work``."""
-        from fasthep_parsl.results import write_results
-        from fasthep_parsl.worker.store import load_products
-
+    def _load_products(self, states: list[SegmentState]) -> None:
         for state in states:
             if state.product:
                 for stage_id, product in load_products(state.product).items():
                     self.products[stage_id, self.plan.stage(stage_id).product] = product
-        datasets = [DatasetInfo(d.name, d.eventtype, d.group, d.meta) for d in self.plan.datasets]
-        if self.products:
-            write_results(self.products, self.directory.path, datasets=datasets, plots=self.plots)
+
+    def _datasets(self) -> list[DatasetInfo]:
+        return [DatasetInfo(d.name, d.eventtype, d.group, d.meta) for d in self.plan.datasets]
+
+    def _write_results(self, states: list[SegmentState]) -> None:
+        """Write the products of complete segments; partial sums of an interrupted run stay in ``work``."""
+        if not self.products:
+            self._load_products(states)
+        if self.products and not self.written:
+            write_results(self.products, self.directory.path, datasets=self._datasets(), plots=self.plots)
 
     def _conclude(self, states: list[SegmentState], status: Status) -> RunOutcome:
         missing = summary.missing_partitions(states, self.plan)
@@ -255,8 +277,6 @@ class _Run:
 def _preload() -> None:
     """Import what results need while workers compute; not being able to is found out later."""
     with contextlib.suppress(ImportError):
-        from fasthep_parsl.results import preload
-
         preload()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from fasthep_parsl.atomic import write_text
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.plan import Plan
 
@@ -38,14 +38,6 @@ class RunDirectory:
     def write_json(self, name: str, content: Any) -> Path:
         """Write a JSON file atomically."""
         return write_text(self.path / name, json.dumps(content, indent=1, default=str) + "\n")
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a file atomically: under another name, then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-    return path
 
 
 def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:

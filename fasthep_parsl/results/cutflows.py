@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fasthep_parsl.atomic import write_text
 from fasthep_parsl.ops.products import Cutflow, CutflowRow
-from fasthep_parsl.results.files import write_text
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fasthep_parsl.results.files import atomic, write_text
+from fasthep_parsl.atomic import atomic, write_text
 
 
 class _NotJsonError(TypeError):

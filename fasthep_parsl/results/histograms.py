@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fasthep_parsl.atomic import atomic, write_text
 from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Histogram
-from fasthep_parsl.results.files import atomic, write_text
 
 METADATA_KEY = "fasthep_{}"
 """Keys in the UHI metadata for ``title``, ``none`` and ``nan``; UHI allows no mapping there."""

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fasthep_parsl.atomic import atomic
 from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Histogram
-from fasthep_parsl.results.files import atomic
 from fasthep_parsl.results.histograms import categories_of, dataset_axis
 from fasthep_parsl.results.layers import COLOURS, Layer, layers
 from fasthep_parsl.results.style import STYLE, axis_label, heading, minor_ticks, safe_text, y_label

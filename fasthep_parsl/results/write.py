@@ -14,15 +14,13 @@ from fasthep_parsl.ops.products import Cutflow, Histogram
 from fasthep_parsl.results.cutflows import write_cutflow
 from fasthep_parsl.results.generic import write_generic
 from fasthep_parsl.results.histograms import as_histogram, write_json, write_root
+from fasthep_parsl.worker.partials import load_products
 
 ProductKey = tuple[str, str]
 """(stage id, product name)."""
 
 _HEAVY = (
     "hist",
-    "uhi.io.json",
-    "uproot",
-    "uproot.writing",
     "matplotlib.figure",
     "matplotlib.backends.backend_agg",
     "mplhep",
@@ -31,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def preload() -> None:
-    """Import what `write_results` needs; call it in a thread while workers compute (about 2 CPU s cold)."""
+    """Import what `write_pictures` needs; call it in a thread while workers compute (about 2 CPU s cold)."""
     for name in _HEAVY:
         importlib.import_module(name)
     from fasthep_parsl.results import plots
@@ -66,27 +64,60 @@ def write_results(
     OSError
         The folder is not writable or the disk is full.
     """
+    written = write_numbers(products, run_dir, datasets)
+    return written + (write_pictures(products, run_dir, datasets) if plots else [])
+
+
+def write_numbers(products: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
+    """Write everything but pictures; parameters as in `write_results`."""
     results = run_dir / "results"
     written: list[Path] = []
-    histograms: dict[ProductKey, Histogram] = {}
     for (stage, name), product in products.items():
         path = results / stage / f"{name}.json"
         histogram = as_histogram(product)
         if histogram is not None:
-            histograms[stage, name] = histogram
             written.append(write_json(histogram, path))
         elif isinstance(product, Cutflow):
             written += write_cutflow(product, path)
         else:
             written.append(write_generic(product, path))
+    histograms = _histograms(products)
     if histograms:
-        names = _short_names(histograms)
-        rooted = {names[key].replace(":", "/"): histogram for key, histogram in histograms.items()}
+        rooted = {name.replace(":", "/"): histogram for name, histogram in histograms.items()}
         written.append(write_root(rooted, results / "histograms.root", datasets))
-        if plots:
-            pictures = {names[key].replace(":", "-"): histogram for key, histogram in histograms.items()}
-            written += _draw_all(pictures, run_dir / "plots", datasets)
     return written
+
+
+def write_numbers_of(
+    files: Sequence[str], names: Mapping[str, str], run_dir: Path, datasets: Sequence[DatasetInfo]
+) -> list[Path]:
+    """Do what `write_numbers` does with products that lie in files: made to run on a worker.
+
+    Parameters
+    ----------
+    files : sequence of str
+        Merged products of segments.
+    names : mapping
+        Stage id → name of its product.
+    run_dir, datasets
+        As in `write_results`.
+    """
+    found = {(stage, names[stage]): p for file in files for stage, p in load_products(file).items()}
+    return write_numbers(found, run_dir, datasets)
+
+
+def write_pictures(products: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
+    """Draw all histograms; parameters as in `write_results`."""
+    histograms = _histograms(products)
+    pictures = {name.replace(":", "-"): histogram for name, histogram in histograms.items()}
+    return _draw_all(pictures, run_dir / "plots", datasets)
+
+
+def _histograms(products: Mapping[ProductKey, Any]) -> dict[str, Histogram]:
+    found = {key: as_histogram(product) for key, product in products.items()}
+    histograms = {key: histogram for key, histogram in found.items() if histogram is not None}
+    names = _short_names(histograms)
+    return {names[key]: histogram for key, histogram in histograms.items()}
 
 
 def _short_names(keys: Mapping[ProductKey, Any]) -> dict[ProductKey, str]:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fasthep_parsl.interfaces import Task, TaskResult
 
 
-def run_task(task: Task, parsl_resource_specification: dict[str, Any] | None = None) -> TaskResult:
-    """Run `task` in this process; see `fasthep_parsl.worker.runner.run_task`.
+def run_task(task: Task) -> TaskResult:
+    """Run `task` in this process; see `fasthep_parsl.worker.runner.run_task`."""
+    from fasthep_parsl.worker import runner
+
+    return runner.run_task(task)
+
+
+def apply(
+    function: Callable[..., Any], *arguments: Any, parsl_resource_specification: dict[str, Any] | None = None
+) -> Any:
+    """Return ``function(*arguments)``; the one app that is given to Parsl.
 
     Parameters
     ----------
-    task : Task
-        What to do.
+    function : callable
+        Importable.
+    *arguments
+        Handed to it.
     parsl_resource_specification : dict, optional
-        Taken by Parsl (the priority); not used here.
+        Taken by Parsl on the way (the priority); not used here.
     """
-    from fasthep_parsl.worker import runner
-
     del parsl_resource_specification
-    return runner.run_task(task)
+    return function(*arguments)

@@ -18,8 +18,8 @@ from fasthep_parsl.errors import FastHepError, OpError
 from fasthep_parsl.interfaces import Context, DatasetInfo, Op, StageStats
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
-from fasthep_parsl.worker import store
 from fasthep_parsl.worker.code import OpTable
+from fasthep_parsl.worker.partials import load_products
 
 
 class StageError(FastHepError):
@@ -129,7 +129,8 @@ class Program:
         """Return what an op may know besides its events."""
         info = self.datasets[dataset] if dataset >= 0 else DatasetInfo("")
         outdir = self.run_dir / "results" / stage.id
-        outdir.mkdir(parents=True, exist_ok=True)
+        if stage.product:
+            outdir.mkdir(parents=True, exist_ok=True)
         return Context(stage.id, info, self.datasets, partition, outdir)
 
     def bound(self, step: Step, products: Mapping[str, str]) -> dict[str, Any]:
@@ -138,7 +139,7 @@ class Program:
         for binding in step.stage.bind:
             key = (products[binding.node], binding.node)
             if key not in self._products:
-                self._products[key] = store.load_products(key[0])[binding.node]
+                self._products[key] = load_products(key[0])[binding.node]
             found[binding.to] = self._products[key]
         return found
 

@@ -21,6 +21,7 @@ from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.worker import store
 from fasthep_parsl.worker.files import InputFileError, OpenFiles
+from fasthep_parsl.worker.partials import StoreError, load_products, save_products
 from fasthep_parsl.worker.program import Meter, Program, StageError, program
 
 _FILES = OpenFiles()
@@ -141,7 +142,7 @@ class _Work:
             with self.meter.measure("read"):
                 events = store.load_events(ref, self.segment.columns)
             found = self._run(events, ref.dataset, self._name(ref.partitions[0][0]))
-        except (StageError, store.StoreError) as error:
+        except (StageError, StoreError) as error:
             self.failures += [_failure(p, error) for first, last in ref.partitions for p in range(first, last)]
             return
         self.events += len(events)
@@ -244,7 +245,7 @@ class _Work:
         """Join partial products."""
         with self.meter.measure("merge"):
             for path in self.task.partials:
-                for stage, product in store.load_products(path).items():
+                for stage, product in load_products(path).items():
                     known = stage in self.products
                     self.products[stage] = (
                         self.program.merge(stage)(self.products[stage], product) if known else product
@@ -281,7 +282,7 @@ class _Work:
 
     def _save_products(self) -> None:
         path = self._work_file(f"{self.task.kind}-{self.segment.id}-{self.task.id:06d}.pkl", "products")
-        self.partial = store.save_products(path, self.products)
+        self.partial = save_products(path, self.products)
 
     def _work_file(self, name: str, kind: str) -> Path:
         folder = Path(self.task.run_dir) / "work" / kind
@@ -311,7 +312,7 @@ def _failure(partition: int, error: Exception) -> Failure:
     mine = [f for f in frames if module and Path(f.filename).name == module]
     ours = mine or [f for f in frames if "fasthep_parsl" in f.filename] or frames
     where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours and stage else ""
-    data = isinstance(cause, InputFileError | store.StoreError)
+    data = isinstance(cause, InputFileError | StoreError)
     message = str(cause) if data else f"{type(cause).__name__}: {cause}"
     detail = "".join(traceback.format_exception(cause))
     kind = "data" if data else "infrastructure" if isinstance(cause, MemoryError) else "user"

@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,18 @@ from parsl.jobs.states import JobState
 
 from fasthep_parsl.backends.parsl import executors
 from fasthep_parsl.errors import PoolError, WorkerLostError
-from fasthep_parsl.interfaces import Task, TaskResult
 from fasthep_parsl.plan import PlanPool
-from fasthep_parsl.worker.entry import run_task
+from fasthep_parsl.worker.entry import apply
 
 MAX_BLOCK_RESTARTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    future: Future[Any]
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    priority: int
 
 
 class RunningPool:
@@ -53,22 +61,22 @@ class RunningPool:
         self._kernel = kernel
         self._record = record
         self._lock = threading.Lock()
-        self._backlog: list[tuple[Future[TaskResult], Task, int]] | None = []
-        self._open: set[Future[TaskResult]] = set()
+        self._backlog: list[_Work] | None = []
+        self._open: set[Future[Any]] = set()
         self._broken: PoolError | None = None
         self._restarts = 0
         self._connected = False
         self._closed = threading.Event()
         self.blocks = executors.provider(pool, log_dir, warm)
         self.executor = executors.executor(pool, self.blocks, self._on_status, _accelerators(pool))
-        self._app = parsl.python_app(run_task, data_flow_kernel=kernel, executors=[pool.name])
+        self._app = parsl.python_app(apply, data_flow_kernel=kernel, executors=[pool.name])
         threading.Thread(target=self._start, name=f"start-{pool.name}", daemon=True).start()
 
     def _start(self) -> None:
         try:
             self._kernel.add_executors([self.executor])
             self.executor.scale_out_facade(self.pool.blocks)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (a thread has nobody to raise to)
             self.fail(PoolError(f"pool `{self.pool.name}` could not be started: {error}"))
             return
         pids = [int(str(job)) for job in self.executor.job_ids_to_block]
@@ -82,33 +90,35 @@ class RunningPool:
         )
         with self._lock:
             waiting, self._backlog = self._backlog or [], None
-        for future, task, priority in waiting:
-            self._launch(future, task, priority)
+        for work in waiting:
+            self._launch(work)
         self._closed.wait()  # the interchange ends with the thread that started it, so this one stays
 
-    def submit(self, task: Task, priority: int) -> Future[TaskResult]:
-        """Run `task` as a python_app routed by the pool's label, as soon as the pool is up."""
-        future: Future[TaskResult] = Future()
+    def submit(self, function: Callable[..., Any], *arguments: Any, priority: int = 0) -> Future[Any]:
+        """Call `function` on a worker: a python_app routed by the pool's label, run as soon as the pool is up."""
+        future: Future[Any] = Future()
+        work = _Work(future, function, arguments, priority)
         with self._lock:
             if self._broken is not None:
                 future.set_exception(self._broken)
                 return future
             self._open.add(future)
             if self._backlog is not None:
-                self._backlog.append((future, task, priority))
+                self._backlog.append(work)
                 return future
-        self._launch(future, task, priority)
+        self._launch(work)
         return future
 
-    def _launch(self, future: Future[TaskResult], task: Task, priority: int) -> None:
+    def _launch(self, work: _Work) -> None:
         try:
-            app_future = self._app(task, parsl_resource_specification={"priority": priority})
-        except Exception as error:
-            self._finish(future, None, error)
+            priority = {"priority": work.priority}
+            app_future = self._app(work.function, *work.arguments, parsl_resource_specification=priority)
+        except Exception as error:  # noqa: BLE001  (whatever it is belongs to the future)
+            self._finish(work.future, None, error)
             return
-        app_future.add_done_callback(lambda done: self._finish(future, done, done.exception()))
+        app_future.add_done_callback(lambda done: self._finish(work.future, done, done.exception()))
 
-    def _finish(self, future: Future[TaskResult], done: Any, error: BaseException | None) -> None:
+    def _finish(self, future: Future[Any], done: Any, error: BaseException | None) -> None:
         with self._lock:
             if future not in self._open:  # already failed by the watchdog
                 return

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from fasthep_parsl.backends.parsl import processes
 from fasthep_parsl.interfaces import Session, Task, TaskResult
 from fasthep_parsl.plan import Plan
+from fasthep_parsl.worker.entry import run_task
 
 if TYPE_CHECKING:
     from fasthep_parsl.backends.parsl.pool import RunningPool
@@ -66,6 +67,13 @@ class ParslSession:
 
     def submit(self, pool: str, task: Task, priority: int) -> Future[TaskResult]:
         """Run `task` on a worker of `pool`; a lower `priority` runs earlier."""
+        return self._pool(pool).submit(run_task, task, priority=priority)
+
+    def call(self, pool: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Run an importable function on a worker of `pool`."""
+        return self._pool(pool).submit(function, *arguments)
+
+    def _pool(self, pool: str) -> RunningPool:
         if pool not in self._pools:
             from fasthep_parsl.backends.parsl.pool import RunningPool
 
@@ -73,7 +81,7 @@ class ParslSession:
             self._pools[pool] = RunningPool(
                 self._plan.pool(pool), self._kernel, blocks, self._record, self._warm.pop(pool, None)
             )
-        return self._pools[pool].submit(task, priority)
+        return self._pools[pool]
 
     def slots(self, pool: str) -> int:
         """Return the number of workers of `pool`."""

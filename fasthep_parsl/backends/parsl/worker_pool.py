@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from multiprocessing import forkserver
+from typing import Any
 
 PRELOAD = "fasthep_parsl.worker.preload"
 POOL = "parsl.executors.high_throughput.process_worker_pool"
@@ -27,7 +28,7 @@ POOL = "parsl.executors.high_throughput.process_worker_pool"
 
 def main(arguments: list[str]) -> None:
     """Start the fork server, then become Parsl's worker pool with `arguments`."""
-    import parsl.executors.high_throughput.process_worker_pool  # noqa: F401  (before the fork: shared with the server)
+    import parsl.executors.high_throughput.process_worker_pool
     import parsl.multiprocessing
 
     _start_fork_server()
@@ -48,15 +49,15 @@ def main(arguments: list[str]) -> None:
 def _start_fork_server() -> None:
     """Start multiprocessing's fork server as a fork of this process, which has no threads yet, instead of anew."""
     forkserver.set_forkserver_preload([PRELOAD])
-    spawn = multiprocessing.util.spawnv_passfds  # type: ignore[attr-defined]
-    multiprocessing.util.spawnv_passfds = _fork  # type: ignore[attr-defined]
+    spawn = multiprocessing.util.spawnv_passfds
+    multiprocessing.util.spawnv_passfds = _fork
     try:
         forkserver.ensure_running()
     finally:
-        multiprocessing.util.spawnv_passfds = spawn  # type: ignore[attr-defined]
+        multiprocessing.util.spawnv_passfds = spawn
 
 
-def _fork(path: str, arguments: list[str], descriptors: list[int]) -> int:
+def _fork(path: Any, arguments: Any, descriptors: Any) -> int:
     """Do in a fork what ``python -c <last argument>`` would do in a new process; return its process id."""
     del path, descriptors
     pid = os.fork()

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from fasthep_parsl.results import write_results
-from fasthep_parsl.results.files import atomic, write_text
+from fasthep_parsl.atomic import atomic, write_text
 
 
 @dataclass(frozen=True)
