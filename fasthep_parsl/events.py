@@ -8,6 +8,7 @@ Progress, ``run.json``, resume and the report all read it; there is no second bo
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,18 +30,21 @@ class EventLog:
     """
 
     def __init__(self, path: Path, observer: Observer | None = None) -> None:
+        self._lock = threading.Lock()  # pools report from threads of their own
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._observer = observer
 
     def __call__(self, kind: str, **facts: Any) -> None:
         """Write one event; facts must be JSON-able and must not hold secrets."""
-        if self._file.closed:
-            return
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         event = {"time": now, "kind": kind, **facts}
-        self._file.write(json.dumps(event, separators=(",", ":"), default=str) + "\n")
-        if self._observer is not None:
-            self._observer(event)
+        line = json.dumps(event, separators=(",", ":"), default=str) + "\n"
+        with self._lock:
+            if self._file.closed:
+                return
+            self._file.write(line)
+            if self._observer is not None:
+                self._observer(event)
 
     def __enter__(self) -> Self:
         return self

@@ -55,7 +55,7 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     modules, stages = _stages(loaded, problems)
     strategy, found = make_strategy(loaded.workflow.execution.strategy, loaded)
     problems += found
-    problems += _check_backend(loaded)
+    problems += _check_kinds(loaded)
     routing, found = route_stages(loaded, stages, options.machine, strategy)
     problems += found
     source = plan_source(loaded.workflow)
@@ -89,12 +89,20 @@ def _stages(loaded: LoadedWorkflow, problems: list[Problem]) -> tuple[tuple[Plan
     return modules, stages
 
 
-def _check_backend(loaded: LoadedWorkflow) -> list[Problem]:
-    name, known = loaded.workflow.execution.backend.kind, registry.names("backends")
-    if name in known:
-        return []
-    hint = suggest(name, known, what="backends")
-    return [problem(loaded.document, ("execution", "backend"), "E110", f"unknown backend `{name}`", hint)]
+def _check_kinds(loaded: LoadedWorkflow) -> list[Problem]:
+    execution = loaded.workflow.execution
+    wanted = [("backend", "backends", execution.backend.kind, ("execution", "backend"))]
+    if execution.environment is not None:
+        wanted.append(("environment", "environments", execution.environment.kind, ("execution", "environment")))
+    for number, credential in enumerate(execution.credentials):
+        wanted.append(("credential", "credentials", credential.kind, ("execution", "credentials", number)))
+    return [
+        problem(
+            loaded.document, path, "E110", f"unknown {what} `{name}`", suggest(name, registry.names(group), what=group)
+        )
+        for what, group, name, path in wanted
+        if name not in registry.names(group)
+    ]
 
 
 def _in_order(problems: list[Problem]) -> list[Problem]:

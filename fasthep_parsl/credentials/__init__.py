@@ -1,1 +1,1 @@
-"""."""
+"""Proxies and tokens for workers. None is built in yet."""

@@ -1,1 +1,1 @@
-"""."""
+"""② Quantities that a label promises, with units; and what this machine has."""

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from fasthep_parsl.interfaces import Shape
@@ -68,8 +68,15 @@ def read_headers(paths: Iterable[str], source: PlanSource, *, cache: Path | None
         Folder of the cache; a local file is found by path, size and modification time.
     """
     wanted = list(paths)
+    seen: dict[tuple[tuple[str, Shape], ...], dict[str, Shape]] = {}
+    found = []
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(lambda path: _header(path, source, cache), wanted))
+        for header in pool.map(lambda path: _header(path, source, cache), wanted):
+            if header.branches is None:
+                found.append(header)
+            else:  # files of a dataset have the same 1500 branches: keep them once
+                found.append(replace(header, branches=seen.setdefault(tuple(header.branches.items()), header.branches)))
+    return found
 
 
 def _header(path: str, source: PlanSource, cache: Path | None) -> Header:

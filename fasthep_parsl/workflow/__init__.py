@@ -1,1 +1,1 @@
-"""."""
+"""① What is computed: workflow files, their places, the graph of stages, datasets. Pure but for reading files."""
