@@ -31,7 +31,7 @@ CODES: dict[str, str] = {
     "E106": "a value that is not allowed here",
     "E107": "a section of fasthep-flow that is not run here",
     "E108": "`include` names no file, or files include each other",
-    "E109": "`--set` is not understood",
+    "E109": "`--set` or `--explain` is not understood",
     "E110": "unknown op, modifier, strategy, backend, environment or credential",
     "E111": "unknown or wrong parameter of an op or another kind",
     "E112": "analysis code (`use.modules`) cannot be loaded",
@@ -55,6 +55,7 @@ CODES: dict[str, str] = {
     "E144": "a site profile is wrong",
     "E150": "unknown field",
     "E151": "an expression is not valid",
+    "E152": "a fact of a dataset (`dataset.<key>`) that not every dataset has",
     "E160": "the run directory exists already",
     "E161": "the run directory cannot be written",
     "E162": "a run directory does not belong to this plan",
@@ -187,13 +188,20 @@ def suggest(name: str, known: Iterable[str], *, what: str = "known", limit: int 
     """
     names = sorted(set(known))
     by_case = [item for item in names if item.lower() == name.lower()]
-    close = by_case or difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    close = by_case or _closest(name, names)
     if close:
         return "did you mean " + " or ".join(f"`{item}`" for item in close) + "?"
     if not names:
         return f"{what}: none"
     more = f", … ({len(names)} in all)" if len(names) > limit else ""
     return f"{what}: " + ", ".join(names[:limit]) + more
+
+
+def _closest(name: str, names: list[str]) -> list[str]:
+    """Return at most three close names, without those that are clearly further away than the closest."""
+    found = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    ratios = [difflib.SequenceMatcher(None, item, name).ratio() for item in found]
+    return [item for item, ratio in zip(found, ratios, strict=True) if ratio > ratios[0] - 0.1]
 
 
 class WorkerLostError(FastHepError):

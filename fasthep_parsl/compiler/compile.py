@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fasthep_parsl import registry
+from fasthep_parsl.compiler.facts import check_facts
 from fasthep_parsl.compiler.fields import Flow, follow_fields
 from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets, plan_source, read_inputs
 from fasthep_parsl.compiler.routes import Routing, make_strategy, route_stages
 from fasthep_parsl.compiler.segments import cut_segments, keep_after
-from fasthep_parsl.compiler.stages import CheckedStage, check_stages, find_modules
+from fasthep_parsl.compiler.stages import CheckedStage, check_stages, find_modules, load_ops
 from fasthep_parsl.errors import ConfigError, Problem, suggest
 from fasthep_parsl.plan import Binding, Plan, PlanModifier, PlanModule, PlanPool, PlanSegment, PlanSource, PlanStage
 from fasthep_parsl.resources.machine import Machine
-from fasthep_parsl.worker.code import OpTable
 from fasthep_parsl.workflow.loader import LoadedWorkflow
-from fasthep_parsl.workflow.yamldoc import problem
+from fasthep_parsl.workflow.yamldoc import Path_, problem
 
 PASS_FACTOR = 2
 """Adjacent partitions are read in one pass up to so many times the default chunk."""
@@ -52,7 +52,7 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
         With every mistake, each with its place.
     """
     problems: list[Problem] = []
-    modules, stages = _stages(loaded, problems)
+    modules, stages, ordered = _stages(loaded, problems)
     strategy, found = make_strategy(loaded.workflow.execution.strategy, loaded)
     problems += found
     problems += _check_kinds(loaded)
@@ -63,8 +63,9 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     problems += found
     flow = Flow()
     if inputs.schema:  # without a readable file nothing can be said of fields
-        flow, found = follow_fields(stages, inputs, loaded.document)
+        flow, found = follow_fields(stages, inputs, loaded.document, ordered=ordered)
         problems += found
+    problems += check_facts(stages, inputs.datasets, loaded.document)
     if not problems and not any(header.entries for header in inputs.headers.values()):
         problems.append(problem(loaded.document, ("data", "datasets"), "E134", "no input file has any event"))
     if problems:
@@ -72,26 +73,20 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     return _plan(loaded, options, modules, stages, routing, source, inputs, flow)
 
 
-def _stages(loaded: LoadedWorkflow, problems: list[Problem]) -> tuple[tuple[PlanModule, ...], list[CheckedStage]]:
-    modules, found = find_modules(loaded)
-    problems += found
-    try:
-        table = OpTable(modules)
-    except ConfigError as error:
-        problems += error.problems
-        return modules, []
-    if found:  # ops of a missing module would all be unknown: say only what is missing
-        return modules, []
-    stages, found = check_stages(loaded, table)
-    problems += found
-    if not loaded.workflow.analysis.stages:
-        problems.append(problem(loaded.document, ("analysis",), "E106", "there are no stages", "write at least one"))
-    return modules, stages
+def _stages(loaded: LoadedWorkflow, problems: list[Problem]) -> tuple[tuple[PlanModule, ...], list[CheckedStage], bool]:
+    modules, missing = find_modules(loaded)
+    table, broken = load_ops(loaded, modules)
+    # ops of a module that cannot be had would all be unknown: say only what is wrong with the module
+    stages, found, ordered = check_stages(loaded, table, complete=not (missing or broken))
+    problems += [*missing, *broken, *found]
+    return modules, stages, ordered
 
 
 def _check_kinds(loaded: LoadedWorkflow) -> list[Problem]:
     execution = loaded.workflow.execution
-    wanted = [("backend", "backends", execution.backend.kind, ("execution", "backend"))]
+    wanted: list[tuple[str, str, str, Path_]] = [
+        ("backend", "backends", execution.backend.kind, ("execution", "backend"))
+    ]
     if execution.environment is not None:
         wanted.append(("environment", "environments", execution.environment.kind, ("execution", "environment")))
     for number, credential in enumerate(execution.credentials):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from fasthep_parsl.compiler.inputs import Inputs
+from fasthep_parsl.compiler.inputs import Inputs, short
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.interfaces import Effects, Shape
-from fasthep_parsl.workflow.yamldoc import Document, problem
+from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
+
+_FIELD = re.compile(r"unknown field `([^`]+)`")
 
 
 @dataclass
@@ -31,26 +34,72 @@ class Flow:
     schemas: dict[str, dict[str, Shape]] = field(default_factory=dict)
 
 
-def follow_fields(stages: list[CheckedStage], inputs: Inputs, document: Document) -> tuple[Flow, list[Problem]]:
+def follow_fields(
+    stages: list[CheckedStage], inputs: Inputs, document: Document, *, ordered: bool = True
+) -> tuple[Flow, list[Problem]]:
     """Follow all fields from the source through the stages.
+
+    Parameters
+    ----------
+    stages : list of CheckedStage
+        In their order.
+    inputs : Inputs
+        For the fields of the source.
+    document : Document
+        Places the problems.
+    ordered : bool
+        Whether the order of the stages and what each reads is known.
 
     Returns
     -------
     Flow, list of Problem
-        A field that a stage reads but no one provides is a problem, placed where it is named.
+        A field that a stage reads but no one provides is a problem, placed where it is named. Behind a stage that is
+        wrong itself only names that look misspelt are complained about.
     """
     flow = Flow(schemas={"": dict(inputs.schema)})
     problems: list[Problem] = []
+    if not ordered:
+        return flow, _misspelt_anywhere(stages, inputs, document)
+    vague: set[str] = set()
     for item in stages:
+        name = item.stage.id
         schema = flow.schemas.get(item.input, flow.schemas[""])
+        if item.params is None or item.input in vague or item.input not in flow.schemas:
+            vague.add(name)
+        if item.params is None:
+            flow.schemas[name] = schema
+            continue
         effects = item.op.analyse(item.params, schema)
-        problems += _problems(item, effects, schema, inputs, document)
-        writes = {name.replace("{stage}", item.stage.id): shape for name, shape in effects.writes.items()}
-        known = [name for name in effects.reads if name in schema]
-        flow.reads[item.stage.id] = tuple(schema) if effects.keeps_all else tuple(known)
-        flow.writes[item.stage.id] = tuple(writes)
-        flow.schemas[item.stage.id] = {**schema, **writes}
+        found = _problems(item, effects, schema, inputs, document)
+        problems += _misspelt(found) if name in vague else found
+        writes = _writes(item, effects)
+        known = [field for field in effects.reads if field in schema]
+        flow.reads[name] = tuple(schema) if effects.keeps_all else tuple(known)
+        flow.writes[name] = tuple(writes)
+        flow.schemas[name] = {**schema, **writes}
     return flow, problems
+
+
+def _misspelt_anywhere(stages: list[CheckedStage], inputs: Inputs, document: Document) -> list[Problem]:
+    """Return names that no stage provides, wherever it stands, and that are close to one that is."""
+    schema = dict(inputs.schema)
+    found: list[Problem] = []
+    for _ in range(2):  # what is read early may be written late
+        found = []
+        for item in stages:
+            if item.params is not None:
+                effects = item.op.analyse(item.params, schema)
+                found += [p for p in _problems(item, effects, schema, inputs, document) if p.code == "E150"]
+                schema |= _writes(item, effects)
+    return _misspelt(found)
+
+
+def _misspelt(problems: list[Problem]) -> list[Problem]:
+    return [item for item in problems if item.code != "E150" or item.hint.startswith("did you mean")]
+
+
+def _writes(item: CheckedStage, effects: Effects) -> dict[str, Shape]:
+    return {name.replace("{stage}", item.stage.id): shape for name, shape in effects.writes.items()}
 
 
 def _problems(
@@ -59,24 +108,42 @@ def _problems(
     base = (*item.path, "params")
     found: list[Problem] = []
     for wrong in effects.problems:
-        unknown = next((name for name in inputs.partial if f"`{name}`" in wrong.message and name not in schema), None)
-        if unknown is not None:
-            found.append(_only_some(unknown, inputs, (*base, *wrong.path), document))
-        else:
-            found.append(problem(document, (*base, *wrong.path), "E151", wrong.message, wrong.hint))
-    named = " ".join(wrong.message for wrong in effects.problems)
-    for name, path in effects.reads.items():
-        if name in schema or f"`{name}`" in named:
-            continue
+        path = (*base, *wrong.path)
+        named = _FIELD.match(wrong.message)
+        name = named[1] if named else ""
         if name in inputs.partial:
-            found.append(_only_some(name, inputs, (*base, *path), document))
+            found.append(_only_some(name, inputs, path, document))
+        else:
+            code = "E150" if named else "E151"
+            found.append(narrow(problem(document, path, code, wrong.message, wrong.hint), name, path, document))
+    said = " ".join(wrong.message for wrong in effects.problems)
+    for name, place in effects.reads.items():
+        if name in schema or f"`{name}`" in said:
+            continue
+        path = (*base, *place)
+        if name in inputs.partial:
+            found.append(_only_some(name, inputs, path, document))
         else:
             hint = suggest(name, schema, what="fields")
-            found.append(problem(document, (*base, *path), "E150", f"unknown field `{name}`", hint))
+            found.append(narrow(problem(document, path, "E150", f"unknown field `{name}`", hint), name, path, document))
     return found
 
 
-def _only_some(name: str, inputs: Inputs, path: tuple[str | int, ...], document: Document) -> Problem:
-    lacks = inputs.partial[name]
-    hint = "give the files that have it a dataset and a workflow of their own, or do without"
-    return problem(document, path, "E136", f"branch `{name}` is not in every input file: {lacks} lacks it", hint)
+def _only_some(name: str, inputs: Inputs, path: Path_, document: Document) -> Problem:
+    have, lack = inputs.partial[name]
+    message = f"branch `{name}` is not in every input file: {short(lack)} lacks it, {short(have)} has it"
+    hint = "give the files that have it a workflow of their own, or do without"
+    return narrow(problem(document, path, "E136", message, hint), name, path, document)
+
+
+def narrow(found: Problem, name: str, path: Path_, document: Document) -> Problem:
+    """Underline just `name` in the expression that a problem is about, if that stands on one line as it is."""
+    node, where = document.get(path), found.where
+    if not name or where is None or node is None or not isinstance(node.value, str) or node.where != where:
+        return found
+    match = re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", node.value)
+    quotes = where.length - len(node.value)
+    if match is None or quotes not in (0, 2):
+        return found
+    column = where.column + match.start() + quotes // 2
+    return replace(found, where=replace(where, column=column, length=len(name)))

@@ -16,6 +16,8 @@ from fasthep_parsl.workflow.yamldoc import Document, problem
 
 DEFAULT_CHUNK = 100_000
 """Events per partition if nothing is said: what a NanoAOD analysis holds in about 100 MB."""
+MAX_SHOWN = 10
+"""Unusable files that are shown one by one."""
 BYTES_PER_VALUE = 12
 """Bytes that a column takes per event while it is worked on: jagged content, offsets, a copy."""
 
@@ -33,13 +35,13 @@ class Inputs:
     schema : mapping
         Field → structure, for fields that every file has (aliases included).
     partial : mapping
-        Field → a file that lacks it, for fields that only some files have.
+        Field → a file that has it and one that lacks it, for fields that only some files have.
     """
 
     datasets: tuple[ResolvedDataset, ...]
     headers: dict[str, Header]
     schema: dict[str, Shape]
-    partial: dict[str, str]
+    partial: dict[str, tuple[str, str]]
 
 
 def plan_source(workflow: Workflow) -> PlanSource:
@@ -47,7 +49,7 @@ def plan_source(workflow: Workflow) -> PlanSource:
     name = workflow.source_name
     source = workflow.sources[name]
     aliases = {field: spec.branch for field, spec in workflow.fields.items()}
-    return PlanSource(name=name, kind=source.kind, tree=getattr(source, "tree", ""), aliases=aliases)
+    return PlanSource(name=name, kind=source.kind, tree=source.tree or "", aliases=aliases)
 
 
 def read_inputs(loaded: LoadedWorkflow, source: PlanSource, *, cache: bool = True) -> tuple[Inputs, list[Problem]]:
@@ -59,18 +61,24 @@ def read_inputs(loaded: LoadedWorkflow, source: PlanSource, *, cache: bool = Tru
         header.path: header
         for header in read_headers([file.path for file in files], source, cache=cache_folder() if cache else None)
     }
-    problems += _unusable(files, headers, loaded.document)
+    problems += _unusable(files, headers, source, loaded.document)
     problems += _unexpected_counts(datasets, headers, loaded.document)
     schema, partial = _common_schema(list(headers.values()))
     problems += _add_aliases(schema, partial, source, loaded.document)
     return Inputs(datasets, headers, schema, partial), problems
 
 
-def _unusable(files: list[InputFile], headers: dict[str, Header], document: Document) -> list[Problem]:
+def _unusable(
+    files: list[InputFile], headers: dict[str, Header], source: PlanSource, document: Document
+) -> list[Problem]:
     bad = [(file, headers[file.path]) for file in files if headers[file.path].problem]
+    same = {(header.problem, header.hint) for _, header in bad}
+    if len(bad) == len(files) > 1 and len(same) == 1 and source.tree and f"`{source.tree}`" in bad[0][1].problem:
+        (message, hint), key = same.pop(), ("sources", source.name, "tree")
+        return [problem(document, key, "E135", f"{message} in any of the {len(bad)} input files", hint)]
     found = [
-        problem(document, file.key, "E135", f"{_short(file.path)}: {header.problem}", header.hint)
-        for file, header in bad[:10]
+        problem(document, file.key, "E135", f"{short(file.path)}: {header.problem}", header.hint)
+        for file, header in bad[:MAX_SHOWN]
     ]
     if len(bad) > len(found):
         found.append(Problem("E135", f"… and {len(bad) - len(found)} more files cannot be used"))
@@ -91,26 +99,27 @@ def _unexpected_counts(
     return found
 
 
-def _common_schema(headers: list[Header]) -> tuple[dict[str, Shape], dict[str, str]]:
+def _common_schema(headers: list[Header]) -> tuple[dict[str, Shape], dict[str, tuple[str, str]]]:
     usable = [header for header in headers if header.branches is not None]
     if not usable:
         return {}, {}
-    schema = dict(usable[0].branches or {})
-    partial: dict[str, str] = {}
+    first = usable[0]
+    schema = dict(first.branches or {})
+    partial: dict[str, tuple[str, str]] = {}
     for header in usable[1:]:
         branches = header.branches or {}
         if branches.keys() == schema.keys():
             continue
         for name in schema.keys() - branches.keys():
-            partial[name] = header.path
+            partial[name] = (first.path, header.path)
             del schema[name]
         for name in branches.keys() - schema.keys():
-            partial.setdefault(name, usable[0].path)
+            partial.setdefault(name, (header.path, first.path))
     return schema, partial
 
 
 def _add_aliases(
-    schema: dict[str, Shape], partial: dict[str, str], source: PlanSource, document: Document
+    schema: dict[str, Shape], partial: dict[str, tuple[str, str]], source: PlanSource, document: Document
 ) -> list[Problem]:
     problems = []
     branches = dict(schema)
@@ -170,5 +179,6 @@ def _plan_file(header: Header, chunk_size: int) -> PlanFile:
     )
 
 
-def _short(path: str) -> str:
+def short(path: str) -> str:
+    """Return a file's name without its folder, or a URL."""
     return path if "://" in path else Path(path).name

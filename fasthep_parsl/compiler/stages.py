@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from fasthep_parsl import __version__, registry
 from fasthep_parsl.errors import ConfigError, Problem, suggest
 from fasthep_parsl.interfaces import Op
 from fasthep_parsl.plan import PlanModule
-from fasthep_parsl.worker.code import OpTable, describe
+from fasthep_parsl.worker.code import OpTable, describe, import_module, ops_of
 from fasthep_parsl.workflow.graph import order_stages
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Stage
@@ -33,8 +34,8 @@ class CheckedStage:
         Its place in the document.
     op : Op
         Its operation.
-    params : BaseModel
-        The validated parameters (without those that are bound to products).
+    params : BaseModel or None
+        The validated parameters (without those that are bound to products); None if they are wrong.
     needs : tuple of str
         Stages that come before.
     input : str
@@ -48,7 +49,7 @@ class CheckedStage:
     stage: Stage
     path: Path_
     op: Op
-    params: BaseModel
+    params: BaseModel | None
     needs: tuple[str, ...]
     input: str
     module: str
@@ -76,48 +77,103 @@ def find_modules(loaded: LoadedWorkflow) -> tuple[tuple[PlanModule, ...], list[P
     return tuple(found), problems
 
 
-def check_stages(loaded: LoadedWorkflow, table: OpTable) -> tuple[list[CheckedStage], list[Problem]]:
-    """Find ops, validate parameters and order the stages; all problems are returned."""
+def load_ops(loaded: LoadedWorkflow, modules: tuple[PlanModule, ...]) -> tuple[OpTable, list[Problem]]:
+    """Import analysis code; returns all ops that can be had, and what is wrong with the modules."""
+    problems: list[Problem] = []
+    good: list[PlanModule] = []
+    owners: dict[str, str] = {}
+    for index, module in enumerate(modules):
+        place: Path_ = ("use", "modules", index)
+        try:
+            names = ops_of(import_module(module))
+        except ConfigError as error:
+            for item in error.problems:
+                placed = problem(loaded.document, place, item.code, item.message, item.hint)
+                problems.append(item if item.where else placed)
+            continue
+        for name in names:
+            if name in owners:
+                message = f"`{owners[name]}` and `{module.name}` both define the op `{name}`"
+                problems.append(problem(loaded.document, place, "E112", message, "rename one of them"))
+            owners.setdefault(name, module.name)
+        good.append(module)
+    return OpTable(tuple(good)), problems
+
+
+def check_stages(
+    loaded: LoadedWorkflow, table: OpTable, *, complete: bool = True
+) -> tuple[list[CheckedStage], list[Problem], bool]:
+    """Find ops, validate parameters and order the stages; all problems are returned.
+
+    Parameters
+    ----------
+    loaded : LoadedWorkflow
+        The workflow.
+    table : OpTable
+        All ops.
+    complete : bool
+        Whether all analysis code could be imported; if not, unknown ops are not complained about.
+
+    Returns
+    -------
+    list of CheckedStage
+        In their order if it can be told, else in that of the file; stages whose op cannot be guessed are left out.
+    list of Problem
+    bool
+        Whether the order of the stages is known.
+    """
     document, stages = loaded.document, loaded.workflow.analysis.stages
     problems: list[Problem] = []
-    ops: dict[str, Op] = {}
-    params: dict[str, BaseModel] = {}
+    ops: dict[int, Op] = {}
+    params: dict[int, BaseModel | None] = {}
     for index, stage in enumerate(stages):
         path: Path_ = ("analysis", "stages", index)
-        try:
-            op = ops[stage.id] = table.get(stage.op)
-        except ConfigError as error:
-            first = error.problems[0]
-            problems.append(problem(document, (*path, "op"), first.code, first.message, first.hint))
-            continue
+        op, found = _find_op(stage, table, document, path)
+        problems += found if complete else []
         problems += _check_modifiers(stage, document, path)
-        bound = {item.to for item in stage.inputs}
-        problems += _check_bindings(stage, op, document, path)
-        try:
-            params[stage.id] = _model(op, bound).model_validate(
-                {k: v for k, v in stage.params.items() if k not in bound}
-            )
-        except ValidationError as error:
-            problems += problems_of(error, op.params, document, (*path, "params"))
-    if len(ops) < len(stages):  # the order cannot be told without knowing what stages yield
-        return [], problems
-    order = order_stages(stages, ops, document)
+        if op is not None:
+            ops[index] = op
+            params[index], found = _check_params(stage, op, document, path)
+            problems += found
+    order = order_stages(stages, {stages[index].id: op for index, op in ops.items()}, document)
     problems += order.problems
+    places = [(item.index, item.needs, item.input) for item in order.stages]
     checked = [
         CheckedStage(
-            item.stage,
-            ("analysis", "stages", item.index),
-            ops[item.stage.id],
-            params[item.stage.id],
-            item.needs,
-            item.input,
-            _module_name(table, item.stage.op),
-            _code_hash(table, item.stage.op),
+            stages[index],
+            ("analysis", "stages", index),
+            ops[index],
+            params[index],
+            needs,
+            origin,
+            _module_name(table, ops[index].name),
+            _code_hash(table, ops[index].name),
         )
-        for item in order.stages
-        if item.stage.id in params
+        for index, needs, origin in places or [(index, (), "") for index in range(len(stages))]
+        if index in ops
     ]
-    return checked, problems
+    return checked, problems, bool(order.stages)
+
+
+def _find_op(stage: Stage, table: OpTable, document: Document, path: Path_) -> tuple[Op | None, list[Problem]]:
+    """Return the op of a stage; with a misspelt name the one that was meant, so that the rest is checked too."""
+    try:
+        return table.get(stage.op), []
+    except ConfigError as error:
+        first = error.problems[0]
+        close = difflib.get_close_matches(stage.op, table.names(), n=1, cutoff=0.8)
+        op = table.get(close[0]) if close else None
+        return op, [problem(document, (*path, "op"), first.code, first.message, first.hint)]
+
+
+def _check_params(stage: Stage, op: Op, document: Document, path: Path_) -> tuple[BaseModel | None, list[Problem]]:
+    bound = {item.to for item in stage.inputs}
+    problems = _check_bindings(stage, op, document, path)
+    try:
+        given = {key: value for key, value in stage.params.items() if key not in bound}
+        return _model(op, bound).model_validate(given), problems
+    except ValidationError as error:
+        return None, problems + problems_of(error, op.params, document, (*path, "params"))
 
 
 def _model(op: Op, bound: set[str]) -> type[BaseModel]:

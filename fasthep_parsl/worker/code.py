@@ -59,14 +59,14 @@ def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
     sys.modules[module.name] = loaded
     try:
         spec.loader.exec_module(loaded)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module.name]
         raise ConfigError(_import_problem(path, error)) from error
     loaded.__fasthep_sha256__ = module.sha256  # type: ignore[attr-defined]
     return loaded
 
 
-def _import_problem(path: Path, error: Exception) -> Problem:
+def _import_problem(path: Path, error: BaseException) -> Problem:
     line, column = 1, 1
     if isinstance(error, SyntaxError) and error.lineno:
         line, column = error.lineno, error.offset or 1

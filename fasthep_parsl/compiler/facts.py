@@ -1,0 +1,69 @@
+"""Facts of datasets that expressions use (``dataset.xsec``): every dataset must have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fasthep_parsl.compiler.fields import narrow
+from fasthep_parsl.compiler.stages import CheckedStage
+from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.ops.expressions import ExpressionError, expression
+from fasthep_parsl.workflow.datasets import ResolvedDataset
+from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
+
+ALWAYS = ("name", "eventtype", "group")
+"""Facts that every dataset has."""
+NOT_EXPRESSIONS = frozenset({"name", "id", "title", "label", "unit", "output", "type", "path"})
+
+
+def check_facts(
+    stages: Sequence[CheckedStage], datasets: Sequence[ResolvedDataset], document: Document
+) -> list[Problem]:
+    """Return a problem for each ``dataset.<key>`` that a dataset lacks.
+
+    Looks at the parameters of the package's own ops, where it is known which texts are expressions.
+    """
+    found: list[Problem] = []
+    for item in stages:
+        if item.module or not item.op.name.startswith("hep."):
+            continue
+        for path, text in _texts(item.stage.params, (*item.path, "params")):
+            for key in _facts(text):
+                lacking = [dataset for dataset in datasets if key not in ALWAYS and key not in dataset.meta]
+                if lacking:
+                    found.append(_problem(key, lacking, datasets, path, document))
+    return found
+
+
+def _texts(value: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
+    """Yield the texts that may be expressions, with their places."""
+    if isinstance(value, str):
+        if "dataset." in value:
+            yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key not in NOT_EXPRESSIONS:
+                yield from _texts(item, (*path, key))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _texts(item, (*path, number))
+
+
+def _facts(text: str) -> list[str]:
+    try:
+        return sorted(expression(text).meta)
+    except ExpressionError:  # said elsewhere
+        return []
+
+
+def _problem(
+    key: str, lacking: list[ResolvedDataset], datasets: Sequence[ResolvedDataset], path: Path_, document: Document
+) -> Problem:
+    names = ", ".join(f"`{dataset.name}`" for dataset in lacking[:3]) + (" …" if len(lacking) > 3 else "")
+    known = {name for dataset in lacking for name in dataset.meta} | set(ALWAYS)
+    hint = suggest(key, known, what="known")
+    if len(lacking) < len(datasets):
+        hint = f"write `meta: {{{key}: …}}` there, or in `data.defaults` for all"
+    message = f"no `{key}` in the `meta` of dataset{'s' if len(lacking) > 1 else ''} {names}"
+    return narrow(problem(document, path, "E152", message, hint), f"dataset.{key}", path, document)
