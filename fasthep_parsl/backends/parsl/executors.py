@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import logging
+import os
+import shlex
 import socket
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.logconfigs.file import FileLogging
 
-from fasthep_parsl.backends.parsl.processes import POOL_MODULE, worker_environment
+from fasthep_parsl.backends.parsl.processes import POOL_MODULE, Block, worker_environment
 from fasthep_parsl.backends.parsl.provider import LocalBlocks
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.plan import PlanPool
 
 INTERCHANGE_MODULE = "fasthep_parsl.backends.parsl.interchange"
-HEARTBEAT_PERIOD = 5
+HEARTBEAT_PERIOD = 2
+"""Seconds; how long a dead worker may stay unnoticed."""
 HEARTBEAT_THRESHOLD = 30
 """Seconds; Parsl's 120 s is how long a lost node would stay unnoticed."""
+SEND_TIMEOUT = 2000
+"""Milliseconds that handing a task to the interchange may take; without a limit it hangs when the interchange is dead."""
 
 _LAUNCH = (
     "{python} -m {module} {{debug}} {{max_workers_per_node}} -a {{addresses}} -p {{prefetch_capacity}} "
     "-c {{cores_per_worker}} -m {{mem_per_worker}} --poll {{poll_period}} --port={{worker_port}} "
-    "--cert_dir {{cert_dir}} --logdir={{logdir}} --logconf={{logconf}} --hb_period={{heartbeat_period}} "
+    "--cert_dir '{{cert_dir}}' --logdir='{{logdir}}' --logconf='{{logconf}}' --hb_period={{heartbeat_period}} "
     "--block_id={{{{block_id}}}} {{address_probe_timeout_string}} --hb_threshold={{heartbeat_threshold}} --drain_period={{drain_period}} "
     "--cpu-affinity {{cpu_affinity}} {{enable_mpi_mode}} --mpi-launcher={{mpi_launcher}} "
     "--available-accelerators {{accelerators}}"
@@ -40,14 +42,14 @@ def config(run_dir: Path) -> Config:
         executors=[],
         run_dir=str(run_dir / "log" / "parsl"),
         strategy="none",  # we start blocks ourselves: none for a pool that is not used
-        strategy_period=0.5,
+        strategy_period=60,  # nothing to do for Parsl's poller: pools watch over their blocks themselves
         initialize_logging=FileLogging(level=logging.WARNING),  # INFO is 3.75 MB per 1000 tasks
         retries=0,  # we split a bundle before we run it again
         usage_tracking=0,
     )
 
 
-def provider(pool: PlanPool, log_dir: Path, warm: subprocess.Popen[bytes] | None) -> LocalBlocks:
+def provider(pool: PlanPool, log_dir: Path, warm: Block | None) -> LocalBlocks:
     """Return the provider of a pool; `warm` is a block of it that was started early.
 
     Raises
@@ -60,9 +62,7 @@ def provider(pool: PlanPool, log_dir: Path, warm: subprocess.Popen[bytes] | None
     return LocalBlocks(log_dir, worker_environment(pool), pool.worker_init, pool.workers * pool.cpus, warm)
 
 
-def executor(
-    pool: PlanPool, blocks: LocalBlocks, on_status: Callable[[Any, dict[str, Any]], None], accelerators: list[str]
-) -> HighThroughputExecutor:
+def executor(pool: PlanPool, blocks: LocalBlocks, accelerators: list[str]) -> HighThroughputExecutor:
     """Return the executor of a pool, labelled with its name.
 
     Parameters
@@ -71,11 +71,11 @@ def executor(
         The pool.
     blocks : LocalBlocks
         Its provider.
-    on_status : callable
-        Called with the executor and the status of its blocks after each look at them.
     accelerators : list of str
         Devices that workers may use, one each.
     """
+    blocks.log_dir.mkdir(parents=True, exist_ok=True)
+    output = str(blocks.log_dir / "interchange.out")
     return HighThroughputExecutor(
         label=pool.name,
         provider=blocks,
@@ -88,7 +88,13 @@ def executor(
         heartbeat_threshold=HEARTBEAT_THRESHOLD,
         poll_period=50,
         drain_period=None if pool.walltime is None else max(int(pool.walltime * 0.9), 60),
-        block_error_handler=on_status,
-        launch_cmd=_LAUNCH.format(python=sys.executable, module=POOL_MODULE),
-        interchange_launch_cmd=[sys.executable, "-m", INTERCHANGE_MODULE],
+        block_error_handler=False,
+        launch_cmd=_LAUNCH.format(python=shlex.quote(sys.executable), module=POOL_MODULE),
+        interchange_launch_cmd=[sys.executable, "-m", INTERCHANGE_MODULE, str(os.getpid()), output],
     )
+
+
+def never_block(started: HighThroughputExecutor) -> None:
+    """Keep a dead interchange from blocking who submits a task to it, or closes it."""
+    started.outgoing_q.zmq_socket.sndtimeo = SEND_TIMEOUT
+    started.outgoing_q.zmq_socket.linger = 0

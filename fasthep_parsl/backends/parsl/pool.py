@@ -1,10 +1,9 @@
-"""One pool at run time: its executor, its blocks, the tasks that wait until it is up, and what watches over them."""
+"""One pool at run time: its executor, the tasks that wait until it is up, and what watches over them."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -14,17 +13,24 @@ from typing import Any
 import parsl
 from parsl.executors.errors import BadStateException
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
-from parsl.jobs.states import JobState
+from zmq import ZMQError
 
 from fasthep_parsl.backends.parsl import executors
+from fasthep_parsl.backends.parsl.life import Life
+from fasthep_parsl.backends.parsl.processes import Block
 from fasthep_parsl.errors import PoolError, WorkerLostError
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.worker.entry import apply
 
-MAX_BLOCK_RESTARTS = 3
+MAX_RESTARTS = 3
+"""How often a pool is started anew without a single task finished in between."""
+START_DEADLINE = 120.0
+"""Seconds that local workers may take to connect; a `worker_init` may be slow, but not for ever."""
+PERIOD = 0.5
+"""Seconds between two looks at the processes of a pool."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class _Work:
     future: Future[Any]
     function: Callable[..., Any]
@@ -33,7 +39,7 @@ class _Work:
 
 
 class RunningPool:
-    """A pool whose workers come up with its first task.
+    """A pool whose workers come up with its first task, and come up again when they die.
 
     Parameters
     ----------
@@ -45,69 +51,44 @@ class RunningPool:
         For the output of its blocks.
     record : callable
         Writes to the run's event log.
-    warm : Popen, optional
+    warm : Block, optional
         A block that was started early.
     """
 
     def __init__(
-        self,
-        pool: PlanPool,
-        kernel: Any,
-        log_dir: Path,
-        record: Callable[..., None],
-        warm: subprocess.Popen[bytes] | None = None,
+        self, pool: PlanPool, kernel: Any, log_dir: Path, record: Callable[..., None], warm: Block | None = None
     ) -> None:
         self.pool = pool
         self._kernel = kernel
+        self._log_dir = log_dir
         self._record = record
         self._lock = threading.Lock()
-        self._backlog: list[_Work] | None = []
+        self._backlog: list[_Work] = []
         self._open: set[Future[Any]] = set()
         self._broken: PoolError | None = None
         self._restarts = 0
-        self._connected = False
-        self._closed = threading.Event()
-        self.blocks = executors.provider(pool, log_dir, warm)
-        self.executor = executors.executor(pool, self.blocks, self._on_status, _accelerators(pool))
+        self._known_good = False
+        self._closing = threading.Event()
         self._app = parsl.python_app(apply, data_flow_kernel=kernel, executors=[pool.name])
-        threading.Thread(target=self._start, name=f"start-{pool.name}", daemon=True).start()
+        self._life = self._begin(warm)
+        self._watcher = threading.Thread(target=self._watch, name=f"watch-{pool.name}", daemon=True)
+        self._watcher.start()
 
-    def _start(self) -> None:
-        try:
-            self._kernel.add_executors([self.executor])
-            self.executor.scale_out_facade(self.pool.blocks)
-        except Exception as error:  # noqa: BLE001  (a thread has nobody to raise to)
-            self.fail(PoolError(f"pool `{self.pool.name}` could not be started: {error}"))
-            return
-        pids = [int(str(job)) for job in self.executor.job_ids_to_block]
-        self._record(
-            "pool",
-            pool=self.pool.name,
-            state="starting",
-            workers=self.pool.workers,
-            jobs=pids,
-            interchange=self.executor.interchange_proc.pid,
-        )
-        with self._lock:
-            waiting, self._backlog = self._backlog or [], None
-        for work in waiting:
-            self._launch(work)
-        self._closed.wait()  # the interchange ends with the thread that started it, so this one stays
+    # --- tasks --------------------------------------------------------------------------------------------
 
     def submit(self, function: Callable[..., Any], *arguments: Any, priority: int = 0) -> Future[Any]:
         """Call `function` on a worker: a python_app routed by the pool's label, run as soon as the pool is up."""
-        future: Future[Any] = Future()
-        work = _Work(future, function, arguments, priority)
+        work = _Work(Future(), function, arguments, priority)
         with self._lock:
             if self._broken is not None:
-                future.set_exception(self._broken)
-                return future
-            self._open.add(future)
-            if self._backlog is not None:
+                work.future.set_exception(self._broken)
+                return work.future
+            self._open.add(work.future)
+            if not self._life.usable:
                 self._backlog.append(work)
-                return future
+                return work.future
         self._launch(work)
-        return future
+        return work.future
 
     def _launch(self, work: _Work) -> None:
         try:
@@ -120,18 +101,66 @@ class RunningPool:
 
     def _finish(self, future: Future[Any], done: Any, error: BaseException | None) -> None:
         with self._lock:
-            if future not in self._open:  # already failed by the watchdog
+            if future not in self._open:  # already failed with its pool
                 return
             self._open.discard(future)
-        if error is None:
-            self._connected = True
-            future.set_result(done.result())
-        elif isinstance(error, WorkerLost | ManagerLost):
+        if isinstance(error, BadStateException):
+            future.set_exception(WorkerLostError(f"pool `{self.pool.name}`: {error.reason}"))
+        elif isinstance(error, WorkerLost | ManagerLost | ZMQError):
             future.set_exception(WorkerLostError(str(error)))
-        elif isinstance(error, BadStateException):
-            future.set_exception(self._broken or PoolError(f"pool `{self.pool.name}`: {error}"))
-        else:
+        elif error is not None:
             future.set_exception(error)
+        else:
+            self._known_good, self._restarts = True, 0
+            future.set_result(done.result())
+
+    # --- its lives ----------------------------------------------------------------------------------------
+
+    def _begin(self, warm: Block | None = None) -> Life:
+        blocks = executors.provider(self.pool, self._log_dir, warm)
+        self._began = time.monotonic()
+        return Life(self.pool, self._kernel, blocks, self._started)
+
+    def _started(self, life: Life) -> None:
+        self._event("starting", workers=self.pool.workers, jobs=life.blocks.jobs(), interchange=_pid(life))
+        with self._lock:
+            waiting, self._backlog = self._backlog, []
+        for work in waiting:
+            self._launch(work)
+
+    def _watch(self) -> None:
+        while not self._closing.wait(PERIOD) and self._broken is None:
+            life = self._life
+            known = life.connected
+            if life.look_for_workers() and not known:
+                self._known_good = True
+                self._event("up", seconds=round(time.monotonic() - self._began, 3))
+            why = life.trouble() or self._overdue(life)
+            if why:
+                self._recover(life, why)
+            elif life.replace_blocks():
+                self._event("replaced", jobs=life.blocks.jobs())
+
+    def _overdue(self, life: Life) -> str:
+        late = self.pool.provider == "local" and time.monotonic() - self._began > START_DEADLINE
+        return f"no worker has connected within {START_DEADLINE:g} s" if late and not life.connected else ""
+
+    def _recover(self, life: Life, why: str) -> None:
+        """Start anew what has died; give up if it never worked, or does not get anywhere."""
+        hopeless = life.faultless and not self._known_good
+        if hopeless or self._restarts >= MAX_RESTARTS:
+            life.close()
+            detail = life.blocks.errors()
+            what = "its workers do not come up" if hopeless else "it keeps dying"
+            self.fail(PoolError(f"pool `{self.pool.name}`: {what}: {why}" + (f"\n{detail}" if detail else "")))
+            return
+        self._event("lost", message=why)
+        self._restarts += 1
+        with self._lock:  # what is submitted from here on waits for the next life
+            if self._closing.is_set():
+                return
+            self._life = self._begin()
+        life.give_up()
 
     def fail(self, error: PoolError) -> None:
         """Give the pool up: all its tasks fail with `error`."""
@@ -139,46 +168,32 @@ class RunningPool:
             if self._broken is not None:
                 return
             self._broken = error
-            waiting, self._open, self._backlog = list(self._open), set(), None
-        self._record("pool", pool=self.pool.name, state="failed", message=str(error))
+            waiting, self._open, self._backlog = list(self._open), set(), []
+        if not self._closing.is_set():
+            self._event("failed", message=str(error))
         for future in waiting:
             future.set_exception(error)
 
-    def look(self) -> None:
-        """Notice a dead interchange: Parsl itself would wait for it for ever."""
-        process = self.executor.interchange_proc
-        if process is not None and process.poll() is not None:
-            self.fail(PoolError(f"pool `{self.pool.name}`: its interchange died (exit code {process.returncode})"))
+    def _event(self, state: str, **facts: Any) -> None:
+        self._record("pool", pool=self.pool.name, state=state, **facts)
 
-    def _on_status(self, executor: Any, status: dict[str, Any]) -> None:
-        """Replace lost blocks; give up if none ever came up, with what it wrote."""
-        ended = (JobState.FAILED, JobState.COMPLETED, JobState.MISSING)
-        lost = [block for block, state in status.items() if state.state in ended]
-        if len(lost) <= self._restarts or self._broken is not None:
-            return
-        if not self._connected or self._restarts >= MAX_BLOCK_RESTARTS:
-            why = "its workers do not come up" if not self._connected else "its workers keep dying"
-            detail = self.blocks.errors()
-            self.fail(PoolError(f"pool `{self.pool.name}`: {why}" + (f":\n{detail}" if detail else "")))
-            return
-        self._restarts += 1
-        self._record("pool", pool=self.pool.name, state="restarting", lost=len(lost))
-        executor.scale_out_facade(1)
+    # --- its end ------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End all processes of the pool's blocks."""
+        """End all processes of its blocks."""
+        with self._lock:
+            self._closing.set()
+        self._watcher.join(10)
         self.fail(PoolError(f"pool `{self.pool.name}` was closed"))
-        self.blocks.close()
+        self._life.close()
+        if not self._life.wait_until_started():  # Parsl must not touch what its thread still uses
+            self._kernel.executors.pop(self.pool.name, None)
 
     def end(self) -> None:
-        """Let the thread go that keeps the interchange alive."""
-        self._closed.set()
+        """End what Parsl's own clean-up has left."""
+        self._life.end()
+        self._event("ended")
 
 
-def _accelerators(pool: PlanPool) -> list[str]:
-    """Return the devices that workers are pinned to: those that are visible to us, one per worker."""
-    if not pool.gpus:
-        return []
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = visible.split(",") if visible else [str(number) for number in range(pool.workers * pool.gpus)]
-    return names[: pool.workers * pool.gpus : pool.gpus]
+def _pid(life: Life) -> int:
+    return life.interchange.pid if life.interchange is not None else -1

@@ -4,34 +4,105 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from fasthep_parsl.plan import PlanPool
 
 POOL_MODULE = "fasthep_parsl.backends.parsl.worker_pool"
+LIFELINE = "FASTHEP_PARSL_LIFELINE"
+"""Environment variable: number of the file descriptor that ends when the driver ends."""
+SCRATCH = "FASTHEP_PARSL_SCRATCH"
+"""Environment variable: folder for the sockets of a block."""
 
 
-def start(
-    arguments: list[str], log_dir: Path, name: str, environment: Mapping[str, str], stdin: int = subprocess.DEVNULL
-) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own; its output goes to ``<log_dir>/<name>.out`` and ``.err``."""
-    log_dir.mkdir(parents=True, exist_ok=True)
-    with (log_dir / f"{name}.out").open("ab") as out, (log_dir / f"{name}.err").open("ab") as err:
-        return subprocess.Popen(  # noqa: S603  (our own command line)
-            arguments, stdin=stdin, stdout=out, stderr=err, env={**os.environ, **environment}, start_new_session=True
-        )
+class Block:
+    """Processes in a session of their own.
+
+    They hold the end of a pipe to us, the *lifeline*: whatever ends this process, the kernel closes the pipe, and the
+    block ends itself. Their sockets lie in a folder that is removed with them.
+
+    Parameters
+    ----------
+    arguments : list of str
+        The command line.
+    log_dir : Path
+        Output goes to ``<log_dir>/<name>.out`` and ``.err``.
+    name : str
+        Name of these files.
+    environment : mapping
+        Added to ours.
+    """
+
+    def __init__(self, arguments: list[str], log_dir: Path, name: str, environment: Mapping[str, str]) -> None:
+        log_dir.mkdir(parents=True, exist_ok=True)
+        self.log = log_dir / f"{name}.err"
+        short = len(tempfile.gettempdir()) < 60  # the path of a socket has at most 107 characters
+        self._scratch = tempfile.mkdtemp(prefix="fasthep-parsl-", dir=None if short else "/tmp")  # noqa: S108
+        theirs, self._lifeline = os.pipe()
+        try:
+            with (log_dir / f"{name}.out").open("ab") as out, self.log.open("ab") as err:
+                self.process = subprocess.Popen(  # noqa: S603  (our own command line)
+                    arguments,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    env={**os.environ, **environment, LIFELINE: str(theirs), SCRATCH: self._scratch},
+                    pass_fds=[theirs],
+                    start_new_session=True,
+                )
+        except BaseException:
+            os.close(self._lifeline)
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            raise
+        finally:
+            os.close(theirs)
+
+    @property
+    def pid(self) -> int:
+        """Id of its first process, which is also the id of the group and the session."""
+        return self.process.pid
+
+    def send(self, line: str) -> bool:
+        """Tell a block that was started early what to do; return whether it could be told."""
+        try:
+            os.write(self._lifeline, (line + "\n").encode())
+        except OSError:
+            return False
+        return self.process.poll() is None
+
+    def end(self, patience: float = 1.0) -> None:
+        """End all its processes: ask the first one, then kill what is left.
+
+        Parameters
+        ----------
+        patience : float
+            Seconds between asking and killing.
+        """
+        if self.process.poll() is None:
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(patience)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
-def start_warm(pool: PlanPool, log_dir: Path) -> subprocess.Popen[bytes] | None:
+def start_warm(pool: PlanPool, log_dir: Path) -> Block | None:
     """Start a block that imports, then waits for its command line; None if the pool needs a shell first."""
     if pool.worker_init or pool.provider != "local":
         return None
-    command = [sys.executable, "-m", POOL_MODULE, "--warm"]
-    return start(command, log_dir, "warm", worker_environment(pool), stdin=subprocess.PIPE)
+    return Block([sys.executable, "-m", POOL_MODULE, "--warm"], log_dir, "warm", worker_environment(pool))
 
 
 def worker_environment(pool: PlanPool) -> dict[str, str]:
@@ -41,7 +112,7 @@ def worker_environment(pool: PlanPool) -> dict[str, str]:
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         "NUMEXPR_MAX_THREADS": threads,
-        "FASTHEP_PARSL_DRIVER": str(os.getpid()),
+        "PARSL_CORES": str(pool.workers_per_block * pool.cpus),  # the plan has decided, Parsl need not count again
         "PYTHONPATH": _python_path(),
     }
 
@@ -50,23 +121,3 @@ def _python_path() -> str:
     """Return a path on which workers find this package, also when it was not installed."""
     here = str(Path(__file__).resolve().parents[3])
     return os.pathsep.join(dict.fromkeys([here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]))
-
-
-def end_group(process: subprocess.Popen[bytes], patience: float = 1.0) -> None:
-    """End a session's processes: ask its leader, then kill what is left.
-
-    Parameters
-    ----------
-    process : Popen
-        Leader of the session.
-    patience : float
-        Seconds between asking and killing.
-    """
-    if process.poll() is None:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    if process.poll() is None:
-        process.wait(5)

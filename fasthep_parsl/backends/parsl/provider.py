@@ -1,22 +1,23 @@
 """Blocks of workers as process groups on this machine.
 
 Unlike Parsl's own LocalProvider each block is a session of its own, so that cancelling it ends all its processes and never
-ours; nothing here raises from `status` or `cancel`, since one exception stops Parsl's polling of the other pools; and a
-block may have been started early, so that its imports run while the interchange comes up.
+ours; nothing here raises from `status` or `cancel`; and a block may have been started early, so that its imports run while
+the interchange comes up.
 """
 
 from __future__ import annotations
 
 import shlex
-import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from parsl.jobs.states import JobState, JobStatus
 from parsl.providers.base import ExecutionProvider
 
-from fasthep_parsl.backends.parsl.processes import POOL_MODULE, end_group, start
+from fasthep_parsl.backends.parsl.processes import LIFELINE, POOL_MODULE, SCRATCH, Block
+
+_GUARD = f"""(read -r -u "${LIFELINE}"; rm -rf "${SCRATCH}"; kill -KILL -- -$$) &"""
+"""Ends a block whose driver has died while its `worker_init` runs; later the worker pool sees to that as well."""
 
 
 class LocalBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not typed
@@ -32,7 +33,7 @@ class LocalBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
         Shell lines run first; a block with any cannot be started early.
     cores_per_node : int
         Cores that workers may use.
-    warm : Popen, optional
+    warm : Block, optional
         A block that was started early.
     """
 
@@ -42,7 +43,7 @@ class LocalBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
         environment: Mapping[str, str],
         worker_init: tuple[str, ...] = (),
         cores_per_node: int = 1,
-        warm: subprocess.Popen[bytes] | None = None,
+        warm: Block | None = None,
     ) -> None:
         self.log_dir = log_dir
         self.environment = dict(environment)
@@ -55,9 +56,10 @@ class LocalBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
         self.script_dir: str | None = None
         self._cores_per_node = cores_per_node
         self.resources: dict[object, object] = {}
-        self._blocks: dict[str, subprocess.Popen[bytes]] = {}
+        self._blocks: dict[str, Block] = {}
         self._cancelled: set[str] = set()
         self._warm = warm
+        self._latest: Block | None = None
 
     @property
     def label(self) -> str:
@@ -80,34 +82,40 @@ class LocalBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
 
     @property
     def status_polling_interval(self) -> int:
-        """Seconds between two looks at the blocks."""
-        return 1
+        """0: Parsl does not look at the blocks, their pool does.
+
+        Parsl has one thread for all executors, and that thread hangs for ever when one interchange has died.
+        """
+        return 0
 
     def submit(self, command: str, tasks_per_node: int, job_name: str = "block") -> str:
         """Start a block that runs `command`; return its process id."""
         del tasks_per_node
-        process, self._warm = self._warm, None
+        block, self._warm = self._warm, None
         arguments = shlex.split(command)
-        if process is not None and process.poll() is None and process.stdin is not None:
-            tail = arguments[arguments.index(POOL_MODULE) + 1 :]
-            process.stdin.write((shlex.join(tail) + "\n").encode())
-            process.stdin.close()
-        else:
-            script = "\n".join((*self.worker_init, "exec " + command))
-            process = start(["/bin/bash", "-c", script], self.log_dir, f"{job_name}.{time.time_ns()}", self.environment)
-        self._blocks[str(process.pid)] = process
-        self.resources[str(process.pid)] = {"job_id": str(process.pid)}
-        return str(process.pid)
+        if block is None or not block.send(shlex.join(arguments[arguments.index(POOL_MODULE) + 1 :])):
+            if block is not None:
+                block.end()
+            block = self._start(command, job_name)
+        job = str(block.pid)
+        self._blocks[job] = self._latest = block
+        self.resources[job] = {"job_id": job}
+        return job
+
+    def _start(self, command: str, job_name: str) -> Block:
+        first = (_GUARD, *self.worker_init) if self.worker_init else ()
+        script = "\n".join((*first, "exec " + command))
+        return Block(["/bin/bash", "-c", script], self.log_dir, f"{job_name}.{len(self._blocks)}", self.environment)
 
     def status(self, job_ids: Sequence[object]) -> list[JobStatus]:
         """Return the state of blocks."""
         return [self._state(str(job)) for job in job_ids]
 
     def _state(self, job: str) -> JobStatus:
-        process = self._blocks.get(job)
-        if process is None:
+        block = self._blocks.get(job)
+        if block is None:
             return JobStatus(JobState.MISSING)
-        code = process.poll()
+        code = block.process.poll()
         if code is None:
             return JobStatus(JobState.RUNNING)
         if job in self._cancelled:
@@ -118,20 +126,29 @@ class LocalBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
         """End blocks with all their processes."""
         for job in job_ids:
             self._cancelled.add(str(job))
-            process = self._blocks.get(str(job))
-            if process is not None:
-                end_group(process)
+            block = self._blocks.get(str(job))
+            if block is not None:
+                block.end()
         return [True for _ in job_ids]
+
+    def ended(self) -> list[int | None]:
+        """Return, for each block that was not cancelled, its exit code, or None while it runs."""
+        return [block.process.poll() for job, block in self._blocks.items() if job not in self._cancelled]
+
+    def jobs(self) -> list[int]:
+        """Return the process ids of all blocks that were not cancelled."""
+        return [int(job) for job in self._blocks if job not in self._cancelled]
 
     def close(self) -> None:
         """End every block that is left."""
-        if self._warm is not None:
-            end_group(self._warm)
-        self.cancel(list(self._blocks))
+        warm, self._warm = self._warm, None
+        if warm is not None:
+            warm.end()
+        self.cancel(self.jobs())
 
-    def errors(self) -> str:
-        """Return the last lines that blocks wrote to standard error."""
-        found = []
-        for path in sorted(self.log_dir.glob("*.err")):
-            found += path.read_text(errors="replace").splitlines()[-5:]
-        return "\n".join(found[-10:])
+    def errors(self, lines: int = 10) -> str:
+        """Return the last lines that the latest block wrote to standard error."""
+        if self._latest is None:
+            return ""
+        text = self._latest.log.read_text(errors="replace") if self._latest.log.exists() else ""
+        return "\n".join(text.strip().splitlines()[-lines:])

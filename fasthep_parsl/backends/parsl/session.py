@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 CLEANUP_DEADLINE = 10.0
 """Seconds that Parsl's own clean-up may take before we end its processes ourselves."""
-WATCH_PERIOD = 1.0
-"""Seconds between two looks at the interchanges."""
 
 
 class ParslBackend(BaseModel):
@@ -35,35 +34,49 @@ class ParslBackend(BaseModel):
         """Yield a session; on leaving, every process that it started has ended."""
         session = ParslSession(plan, run_dir, record)
         try:
+            session.start()
             yield session
         finally:
-            session.close()
+            with _undisturbed():
+                session.close()
 
 
 class ParslSession:
-    """Pools of one run; each comes up with its first task."""
+    """Pools of one run; each comes up with its first task.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    run_dir : Path
+        The run directory; logs go to its ``log``.
+    record : callable
+        Writes to the run's event log.
+    """
 
     def __init__(self, plan: Plan, run_dir: Path, record: Callable[..., None]) -> None:
         self._plan = plan
-        self._log_dir = run_dir / "log"
-        self._warm = {
-            segment.pool: processes.start_warm(plan.pool(segment.pool), self._log_dir / "blocks" / segment.pool)
-            for segment in plan.segments[:1]
-        }
-        from parsl.dataflow.dflow import DataFlowKernel  # imports take a second; the first block has begun its own
+        self._run_dir = run_dir
+        self._record = record
+        self._warm: dict[str, processes.Block] = {}
+        self._pools: dict[str, RunningPool] = {}
+        self._kernel: Any = None
+
+    def start(self) -> None:
+        """Start what takes longest: the first pool's first block imports while we import Parsl."""
+        for segment in self._plan.segments[:1]:
+            block = processes.start_warm(self._plan.pool(segment.pool), self._blocks_dir(segment.pool))
+            if block is not None:
+                self._warm[segment.pool] = block
+                self._record("pool", pool=segment.pool, state="warming", jobs=[block.pid])
+        from parsl.dataflow.dflow import DataFlowKernel
 
         from fasthep_parsl.backends.parsl import executors
 
-        self._record = record
-        self._pools: dict[str, RunningPool] = {}
-        self._closing = threading.Event()
-        self._kernel = DataFlowKernel(executors.config(run_dir))
-        threading.Thread(target=self._watch, name="watch-interchanges", daemon=True).start()
+        self._kernel = DataFlowKernel(executors.config(self._run_dir))
 
-    def _watch(self) -> None:
-        while not self._closing.wait(WATCH_PERIOD):
-            for pool in list(self._pools.values()):
-                pool.look()
+    def _blocks_dir(self, pool: str) -> Path:
+        return self._run_dir / "log" / "blocks" / pool
 
     def submit(self, pool: str, task: Task, priority: int) -> Future[TaskResult]:
         """Run `task` on a worker of `pool`; a lower `priority` runs earlier."""
@@ -77,9 +90,8 @@ class ParslSession:
         if pool not in self._pools:
             from fasthep_parsl.backends.parsl.pool import RunningPool
 
-            blocks = self._log_dir / "blocks" / pool
             self._pools[pool] = RunningPool(
-                self._plan.pool(pool), self._kernel, blocks, self._record, self._warm.pop(pool, None)
+                self._plan.pool(pool), self._kernel, self._blocks_dir(pool), self._record, self._warm.pop(pool, None)
             )
         return self._pools[pool]
 
@@ -92,22 +104,28 @@ class ParslSession:
         for pool in self._pools.values():
             pool.close()
         while self._warm:  # started, but never asked for
-            process = self._warm.popitem()[1]
-            if process is not None:
-                processes.end_group(process)
+            self._warm.popitem()[1].end()
 
     def close(self) -> None:
         """End all workers, then Parsl, under a deadline."""
-        self._closing.set()
         self.cancel()
-        cleanup = threading.Thread(target=self._kernel.cleanup, name="parsl-cleanup", daemon=True)
-        cleanup.start()
-        cleanup.join(CLEANUP_DEADLINE)
+        if self._kernel is not None:
+            cleanup = threading.Thread(target=self._kernel.cleanup, name="parsl-cleanup", daemon=True)
+            cleanup.start()
+            cleanup.join(CLEANUP_DEADLINE)
         for pool in self._pools.values():
-            process = pool.executor.interchange_proc
-            if process is not None and process.poll() is None:
-                process.kill()
-                process.wait(5)
             pool.end()
-        for name in self._pools:
-            self._record("pool", pool=name, state="ended")
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep Ctrl-C and SIGTERM away: a second one must not leave processes behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {sign: signal.signal(sign, signal.SIG_IGN) for sign in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, signal.SIG_DFL if handler is None else handler)

@@ -4,8 +4,8 @@ Parsl spawns: the pool, its helper and every worker import Parsl, uproot, awkwar
 one process imports Parsl and forks a single-threaded fork server, which imports the rest while the pool connects; a
 worker then costs milliseconds, and a node with 128 of them reads the software from the shared file system once.
 
-A local pool is started before the interchange is known (``--warm``): it imports, then reads its command line from standard
-input.
+A local pool is started before the interchange is known (``--warm``): it imports, then reads its command line from the
+lifeline, a pipe that the driver holds; when the pipe ends, the whole process group ends.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ import multiprocessing.util
 import os
 import runpy
 import shlex
+import shutil
 import signal
 import sys
 import threading
-import time
+import warnings
 from multiprocessing import forkserver
 from typing import Any
+
+from fasthep_parsl.backends.parsl.processes import LIFELINE, SCRATCH
+from fasthep_parsl.backends.parsl.queues import Context
 
 PRELOAD = "fasthep_parsl.worker.preload"
 POOL = "parsl.executors.high_throughput.process_worker_pool"
@@ -31,17 +35,20 @@ def main(arguments: list[str]) -> None:
     import parsl.executors.high_throughput.process_worker_pool
     import parsl.multiprocessing
 
+    warnings.filterwarnings("ignore", message=".*found in sys.modules", category=RuntimeWarning)  # we know: see below
+    scratch = os.environ.get(SCRATCH)
+    if scratch:  # sockets of multiprocessing; removed by whoever ends this block
+        multiprocessing.current_process()._config["tempdir"] = scratch  # type: ignore[attr-defined]
     _start_fork_server()
-    parsl.multiprocessing.SpawnContext = multiprocessing.get_context("forkserver")
+    parsl.multiprocessing.SpawnContext = Context()
     del sys.modules[POOL]  # it runs as the main module below
+    lifeline = int(os.environ.get(LIFELINE, "-1"))
     if arguments[:1] == ["--warm"]:
-        line = sys.stdin.readline()
-        if not line:
+        arguments = shlex.split(_first_line(lifeline))
+        if not arguments:
             return  # the driver went away
-        arguments = shlex.split(line)
-    driver = int(os.environ.get("FASTHEP_PARSL_DRIVER", "0"))
-    if driver:
-        threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
+    if lifeline >= 0:
+        threading.Thread(target=_end_with, args=(lifeline, scratch), daemon=True).start()
     sys.argv = ["process_worker_pool", *arguments]
     runpy.run_module(POOL, run_name="__main__", alter_sys=True)
 
@@ -50,7 +57,7 @@ def _start_fork_server() -> None:
     """Start multiprocessing's fork server as a fork of this process, which has no threads yet, instead of anew."""
     forkserver.set_forkserver_preload([PRELOAD])
     spawn = multiprocessing.util.spawnv_passfds
-    multiprocessing.util.spawnv_passfds = _fork
+    multiprocessing.util.spawnv_passfds = _fork  # type: ignore[assignment]
     try:
         forkserver.ensure_running()
     finally:
@@ -71,14 +78,24 @@ def _fork(path: Any, arguments: Any, descriptors: Any) -> int:
         os._exit(0)
 
 
-def _end_with(driver: int) -> None:
-    """End this process group when the driver (on this machine) has died."""
-    while True:
-        time.sleep(1)
-        try:
-            os.kill(driver, 0)
-        except ProcessLookupError:
-            os.killpg(os.getpgid(0), signal.SIGKILL)
+def _first_line(lifeline: int) -> str:
+    """Return the line that the driver sends, empty if the driver has died."""
+    text = b""
+    while not text.endswith(b"\n"):
+        more = os.read(lifeline, 4096)
+        if not more:
+            return ""
+        text += more
+    return text.decode()
+
+
+def _end_with(lifeline: int, scratch: str | None) -> None:
+    """End this process group when the driver (on this machine) has ended, in whatever way."""
+    while os.read(lifeline, 4096):
+        pass
+    if scratch:
+        shutil.rmtree(scratch, ignore_errors=True)
+    os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 if __name__ == "__main__":
