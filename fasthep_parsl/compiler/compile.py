@@ -51,13 +51,13 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     ConfigError
         With every mistake, each with its place.
     """
-    problems: list[Problem] = []
+    problems: list[Problem] = list(loaded.problems)
     modules, stages, ordered = _stages(loaded, problems)
     strategy, found = make_strategy(loaded.workflow.execution.strategy, loaded)
     problems += found
     problems += _check_kinds(loaded)
     routing, found = route_stages(loaded, stages, options.machine, strategy)
-    problems += found
+    problems += [] if loaded.problems else found  # a pool may be missing because of them
     source = plan_source(loaded.workflow)
     inputs, found = read_inputs(loaded, source, cache=options.cache)
     problems += found
@@ -66,8 +66,6 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
         flow, found = follow_fields(stages, inputs, loaded.document, ordered=ordered)
         problems += found
     problems += check_facts(stages, inputs.datasets, loaded.document)
-    if not problems and not any(header.entries for header in inputs.headers.values()):
-        problems.append(problem(loaded.document, ("data", "datasets"), "E134", "no input file has any event"))
     if problems:
         raise ConfigError(*_in_order(problems))
     return _plan(loaded, options, modules, stages, routing, source, inputs, flow)
@@ -192,8 +190,11 @@ def _trim(pool: PlanPool, segments: list[PlanSegment], partitions: int) -> PlanP
 
 
 def _empty_datasets(inputs: Inputs) -> list[str]:
-    return [
-        f"dataset `{dataset.name}` has no events"
+    empty = [
+        dataset.name
         for dataset in inputs.datasets
         if dataset.files and not any(inputs.headers[file.path].entries for file in dataset.files)
     ]
+    if len(empty) == len(inputs.datasets):
+        return ["no input file has any event: all results will be empty"]
+    return [f"dataset `{name}` has no events" for name in empty]

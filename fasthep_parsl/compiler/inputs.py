@@ -156,26 +156,31 @@ def choose_chunk(columns: int, memory: int) -> int:
 
 
 def plan_datasets(inputs: Inputs, chunk_size: int) -> tuple[PlanDataset, ...]:
-    """Cut all files into partitions."""
+    """Cut all files into partitions.
+
+    If there is not a single event, the first file is one empty partition, so that results are made (and are empty).
+    """
+    empty = not any(header.entries for header in inputs.headers.values())
+    first = next((file.path for dataset in inputs.datasets for file in dataset.files), "") if empty else ""
     return tuple(
         PlanDataset(
             name=dataset.name,
             eventtype=dataset.eventtype,
             group=dataset.group,
             meta=dataset.meta,
-            files=tuple(_plan_file(inputs.headers[file.path], chunk_size) for file in dataset.files),
+            files=tuple(_plan_file(inputs.headers[f.path], chunk_size, keep=f.path == first) for f in dataset.files),
         )
         for dataset in inputs.datasets
     )
 
 
-def _plan_file(header: Header, chunk_size: int) -> PlanFile:
+def _plan_file(header: Header, chunk_size: int, *, keep: bool) -> PlanFile:
     return PlanFile(
         path=header.path,
         entries=header.entries,
         size=header.size,
         mtime_ns=header.mtime_ns,
-        edges=cut(header.entries, header.clusters, chunk_size),
+        edges=(0, 0) if keep else cut(header.entries, header.clusters, chunk_size),
     )
 
 

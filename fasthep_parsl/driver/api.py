@@ -61,15 +61,17 @@ class RunOutcome:
     error: str = ""
 
 
-def load(workflow: str | Path, site: str | Path = "local", overrides: Sequence[str] = ()) -> LoadedWorkflow:
-    """Read a workflow with the layers of a site.
+def load(
+    workflow: str | Path, site: str | Path = "local", overrides: Sequence[str] = (), *, tolerant: bool = False
+) -> LoadedWorkflow:
+    """Read a workflow with the layers of a site; see `load_workflow`.
 
     Raises
     ------
     ConfigError
         With every mistake in the files.
     """
-    return load_workflow(Path(workflow), layers=load_site(site).layers, overrides=overrides)
+    return load_workflow(Path(workflow), layers=load_site(site).layers, overrides=overrides, tolerant=tolerant)
 
 
 def compile_plan(
@@ -105,7 +107,7 @@ def compile_plan(
     ConfigError
         With every mistake in the files; a missing or damaged input file too.
     """
-    loaded = load(workflow, site, overrides)
+    loaded = load(workflow, site, overrides, tolerant=True)  # the compiler adds what it finds, and raises
     options = CompileOptions(site=str(site), chunk_size=chunk_size, machine=this_machine(), cache=cache)
     return compile_workflow(loaded, options)
 

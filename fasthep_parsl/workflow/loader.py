@@ -14,6 +14,7 @@ from fasthep_parsl.workflow.includes import load_document
 from fasthep_parsl.workflow.model import Workflow
 from fasthep_parsl.workflow.overrides import apply_override
 from fasthep_parsl.workflow.parse import load_file
+from fasthep_parsl.workflow.repair import repair
 from fasthep_parsl.workflow.spellings import check_model, normalise, refuse_foreign
 from fasthep_parsl.workflow.translate import problems_of
 from fasthep_parsl.workflow.yamldoc import Document, merge, refuse
@@ -34,12 +35,15 @@ class LoadedWorkflow:
         The workflow file.
     warnings : tuple of Problem
         What was accepted but has no effect.
+    problems : tuple of Problem
+        With ``tolerant=True``: what is wrong; `workflow` is then a guess at what was meant and must not be run.
     """
 
     workflow: Workflow
     document: Document
     path: Path
     warnings: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 @cache
@@ -48,7 +52,9 @@ def package_defaults() -> Document:
     return load_file(Path(__file__).with_name("defaults.yaml"), "package defaults")
 
 
-def load_workflow(path: Path, *, layers: Sequence[Document] = (), overrides: Sequence[str] = ()) -> LoadedWorkflow:
+def load_workflow(
+    path: Path, *, layers: Sequence[Document] = (), overrides: Sequence[str] = (), tolerant: bool = False
+) -> LoadedWorkflow:
     """Read, merge and check a workflow.
 
     Precedence, lowest first: package defaults, the workflow's ``execution:``, `layers`, `overrides`.
@@ -61,6 +67,9 @@ def load_workflow(path: Path, *, layers: Sequence[Document] = (), overrides: Seq
         Execution layers of a site, lowest first: their top level is the content of ``execution:``.
     overrides : sequence of str
         Settings ``key=value``; see `resolve_key` for keys.
+    tolerant : bool
+        Whether mistakes may be returned in `problems` where it can be guessed what was meant, so that the caller can
+        look for more.
 
     Raises
     ------
@@ -83,8 +92,17 @@ def load_workflow(path: Path, *, layers: Sequence[Document] = (), overrides: Seq
         workflow = Workflow.model_validate(document.data)
     except ValidationError as error:
         problems += problems_of(error, Workflow, document)
-        raise refuse(*problems) from None
-    problems += check_model(workflow, document)
-    if problems:
+        document = repair(document, error)
+        try:
+            workflow = Workflow.model_validate(document.data)
+        except ValidationError:
+            raise refuse(*problems) from None
+        if not tolerant or check_model(workflow, document):  # the latter may follow from what was left out
+            raise refuse(*problems) from None
+    else:
+        found = check_model(workflow, document)
+        problems += found
+        tolerant = tolerant and not found
+    if problems and not tolerant:
         raise refuse(*problems)
-    return LoadedWorkflow(workflow, document, Path(path), warnings)
+    return LoadedWorkflow(workflow, document, Path(path), warnings, tuple(problems))

@@ -1,0 +1,52 @@
+"""Guess what was meant in a wrong workflow, so that the rest of it can be checked too. Nothing guessed is ever run."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+
+from pydantic import ValidationError
+
+from fasthep_parsl.workflow.model import Workflow
+from fasthep_parsl.workflow.translate import allowed_keys
+from fasthep_parsl.workflow.yamldoc import Document, Node, Path_, merge_nodes
+
+
+def repair(document: Document, error: ValidationError) -> Document:
+    """Return `document` with misspelt keys renamed, and without other unknown keys and wrong values.
+
+    Parameters
+    ----------
+    document : Document
+        What could not be validated as a `Workflow`.
+    error : ValidationError
+        What was raised.
+    """
+    root = document.root
+    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        path = tuple(step for step in detail["loc"] if not str(step).startswith(("<", "function-", "tagged-union")))
+        if detail["type"] == "missing" or not path:
+            continue
+        meant = ""
+        if detail["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(str(path[-1]), allowed_keys(Workflow, path[:-1]), n=1)
+            meant = close[0] if close else ""
+        root = _changed(root, path, meant)
+    return replace(document, root=root)
+
+
+def _changed(node: Node, path: Path_, meant: str) -> Node:
+    """Return `node` with the key at `path` renamed to `meant`, or left out if that is empty."""
+    step, rest = path[0], path[1:]
+    child = node.child(step)
+    if child is None:
+        return node
+    if isinstance(node.value, list):
+        new = [_changed(child, rest, meant)] if rest else []
+        return replace(node, value=[*node.value[: int(step)], *new, *node.value[int(step) + 1 :]])
+    if rest:
+        return replace(node, value={**node.value, str(step): _changed(child, rest, meant)})
+    others = {key: item for key, item in node.value.items() if key != step}
+    if meant:
+        others[meant] = merge_nodes(child, others[meant], "replace") if meant in others else child
+    return replace(node, value=others)
