@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 from fasthep_parsl import registry
@@ -24,6 +22,7 @@ from fasthep_parsl.interfaces import DatasetInfo, Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.resources.machine import this_machine
 from fasthep_parsl.results import preload, write_numbers_of, write_pictures, write_results
+from fasthep_parsl.signals import terminable, undisturbed
 from fasthep_parsl.sites import load_site
 from fasthep_parsl.worker.partials import load_products
 from fasthep_parsl.workflow.loader import LoadedWorkflow, load_workflow
@@ -177,15 +176,19 @@ class _Run:
         """Run, write results, write ``run.json``; always."""
         path = self.directory.path
         states, first = self._states()
-        with EventLog(path / "events.jsonl", self._observe) as record:
+        with terminable(), EventLog(path / "events.jsonl", self._observe) as record:
             record("run", state="resumed" if self.directory.resumed else "started", plan=self.plan.hash)
-            status = self._compute(states, first, record)
+            status: Status = "interrupted"
             try:
+                status = self._compute(states, first, record)
                 self._write_results(states)
+            except KeyboardInterrupt:
+                self.error, status = "interrupted", "interrupted"
             except (FastHepError, OSError) as error:
                 self.error, status = f"results could not be written: {error}", "failed"
-            outcome = self._conclude(states, status)
-            record("ended", status=outcome.status, exit_code=outcome.exit_code)
+            with undisturbed():
+                outcome = self._conclude(states, status)
+                record("ended", status=outcome.status, exit_code=outcome.exit_code)
         return outcome
 
     def _states(self) -> tuple[list[SegmentState], int]:
@@ -205,12 +208,11 @@ class _Run:
 
     def _compute(self, states: list[SegmentState], first: int, record: EventLog) -> Status:
         try:
-            with _terminable():
-                if not all(state.complete for state in states):
-                    backend = registry.load("backends", self.plan.backend)()
-                    with backend.open(self.plan, self.directory.path, record) as session:
-                        Scheduler(self.plan, self.directory.path, record, states, first).run(session)
-                        self._finish_with(session, states)
+            if not all(state.complete for state in states):
+                backend = registry.load("backends", self.plan.backend)()
+                with backend.open(self.plan, self.directory.path, record) as session:
+                    Scheduler(self.plan, self.directory.path, record, states, first).run(session)
+                    self._finish_with(session, states)
         except KeyboardInterrupt:
             self.error = "interrupted"
             return "interrupted"
@@ -280,20 +282,3 @@ def _preload() -> None:
     """Import what results need while workers compute; not being able to is found out later."""
     with contextlib.suppress(ImportError):
         preload()
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_signum: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

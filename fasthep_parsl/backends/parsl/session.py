@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from fasthep_parsl.backends.parsl import processes
 from fasthep_parsl.interfaces import Session, Task, TaskResult
 from fasthep_parsl.plan import Plan
+from fasthep_parsl.signals import undisturbed
 from fasthep_parsl.worker.entry import run_task
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class ParslBackend(BaseModel):
             session.start()
             yield session
         finally:
-            with _undisturbed():
+            with undisturbed():
                 session.close()
 
 
@@ -115,17 +115,3 @@ class ParslSession:
             cleanup.join(CLEANUP_DEADLINE)
         for pool in self._pools.values():
             pool.end()
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Keep Ctrl-C and SIGTERM away: a second one must not leave processes behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {sign: signal.signal(sign, signal.SIG_IGN) for sign in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for sign, handler in before.items():
-            signal.signal(sign, signal.SIG_DFL if handler is None else handler)

@@ -1,0 +1,41 @@
+"""What Ctrl-C and SIGTERM do while a run goes on. Only the main thread of a process can decide that."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end a run as Ctrl-C does: by `KeyboardInterrupt`."""
+    with _handling({signal.SIGTERM: _interrupt}):
+        yield
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Keep both away for a moment: a second Ctrl-C must not leave processes or half a summary behind."""
+    with _handling({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}):
+        yield
+
+
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _handling(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {sign: signal.signal(sign, handler) for sign, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, signal.SIG_DFL if handler is None else handler)
