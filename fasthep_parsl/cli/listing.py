@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 
-import typer
-from rich.console import Console
 from rich.table import Table
 
 from fasthep_parsl import registry
+from fasthep_parsl.cli.ending import emit
+from fasthep_parsl.cli.screen import Screen
 from fasthep_parsl.sites import list_sites as found_sites
 from fasthep_parsl.sites import load_site
 from fasthep_parsl.worker.code import OpTable
@@ -25,7 +25,7 @@ def list_ops() -> None:
         op = OpTable().get(name)
         yields = " + ".join(part for part in ("stream" if op.stream else "", op.product or "") if part)
         table.add_row(name, yields, (inspect.getdoc(op.call) or "").split("\n")[0])
-    Console().print(table)
+    Screen().print(table)
 
 
 def show_op(name: str) -> None:
@@ -37,7 +37,7 @@ def show_op(name: str) -> None:
         There is no such op.
     """
     op = OpTable().get(name)
-    console = Console()
+    console = Screen()
     console.print(name, style="bold", highlight=False)
     console.print(inspect.getdoc(op.call) or "", markup=False, highlight=False)
     table = Table(box=None, pad_edge=False)
@@ -57,9 +57,9 @@ def list_sites() -> None:
     for name in found_sites():
         site = load_site(name)
         table.add_row(name, site.strategy.kind, site.meta.status, site.meta.description)
-    Console().print(table)
+    Screen().print(table)
 
 
 def print_schema() -> None:
     """Print the JSON Schema of workflow files."""
-    typer.echo(json.dumps(Workflow.model_json_schema(by_alias=True), indent=1))
+    emit(json.dumps(Workflow.model_json_schema(by_alias=True), indent=1))

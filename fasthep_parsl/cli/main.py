@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fasthep_parsl import __version__
 from fasthep_parsl.errors import ConfigError, FastHepError
+
+if TYPE_CHECKING:
+    from fasthep_parsl.driver.rundir import Mode
 
 app = typer.Typer(
     name="fasthep-parsl",
@@ -74,8 +77,9 @@ def run(
     if force and resume:
         raise typer.BadParameter("--force starts again, --resume goes on: give one of them")
     overrides = [*(settings or []), *([f"execution.backend={backend}"] if backend else [])]
-    mode = "force" if force else "resume" if resume else "new"
-    _leave(run_workflow(workflow, site, outdir, overrides, chunk_size, mode, plots=plots, quiet=quiet))
+    mode: Mode = "force" if force else "resume" if resume else "new"
+    code = run_workflow(workflow, site, outdir, overrides, chunk_size, mode, plots=plots, quiet=quiet)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -142,27 +146,59 @@ def schema() -> None:
     print_schema()
 
 
-def _leave(code: int) -> None:
-    """End the process: everything is written, and tearing down large modules would take half a second."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+def invoke(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; no mistake of a user shows a traceback.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What stands behind the program's name; default: the command line.
+    """
+    try:
+        app(None if arguments is None else list(arguments), prog_name="fasthep-parsl")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    except Exception as error:  # noqa: BLE001 - the last place where it can be said in words
+        return _explain(error)
+    return 0
+
+
+def _explain(error: Exception) -> int:
+    """Say what went wrong; return the exit code."""
+    if isinstance(error, ConfigError):
+        from fasthep_parsl.cli.problems import render
+        from fasthep_parsl.cli.screen import Screen
+
+        render(error.problems, Screen(stderr=True))
+        return error.exit_code
+    if isinstance(error, FastHepError | OSError):
+        typer.echo(f"error: {error}", err=True)
+        return error.exit_code if isinstance(error, FastHepError) else 1
+    typer.echo(_bug(error), err=True)
+    return 1
+
+
+def _bug(error: Exception) -> str:
+    """Write down a surprise and say where."""
+    import tempfile
+    import traceback
+
+    text = f"fasthep-parsl {__version__}, Python {sys.version}\n{sys.argv}\n\n" + "".join(
+        traceback.format_exception(error)
+    )
+    with tempfile.NamedTemporaryFile("w", prefix="fasthep-parsl-bug-", suffix=".txt", delete=False) as file:
+        file.write(text)
+    first = str(error).strip().split("\n")[0][:200]
+    return (
+        f"error: {type(error).__name__}: {first}\n"
+        f"This is a bug in fasthep-parsl, not a mistake of yours. Please send {file.name} with your workflow to\n"
+        "https://github.com/FAST-HEP/fasthep-parsl/issues"
+    )
 
 
 def main() -> None:
-    """Run the command line; a user's mistake never shows a traceback."""
-    try:
-        app()
-    except ConfigError as error:
-        from rich.console import Console
+    """Run the command line and end the process."""
+    from fasthep_parsl.cli.ending import leave, open_missing
 
-        from fasthep_parsl.cli.problems import render
-
-        render(error.problems, Console(stderr=True))
-        sys.exit(error.exit_code)
-    except FastHepError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
+    open_missing()
+    leave(invoke())

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
 from rich.console import Console
 from rich.table import Table
 
+from fasthep_parsl.cli.ending import emit
+from fasthep_parsl.cli.explain import explain_key
+from fasthep_parsl.cli.screen import Screen
 from fasthep_parsl.driver.api import compile_plan, load
-from fasthep_parsl.errors import ConfigError, Problem, suggest
 from fasthep_parsl.plan import Plan, PlanPool
 from fasthep_parsl.resources.units import format_memory
-from fasthep_parsl.workflow.yamldoc import Document, Path_
 
 
 def show_plan(
@@ -27,15 +27,21 @@ def show_plan(
 ) -> None:
     """Print the plan in the form asked for."""
     if explain is not None:
-        typer.echo(explain_key(load(workflow, site, overrides).document, explain))
+        emit(
+            explain_key(
+                load(workflow, site, overrides),
+                explain,
+                lambda: compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size),
+            )
+        )
         return
     plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size)
     if as_json:
-        typer.echo(plan.model_dump_json(indent=1))
+        emit(plan.model_dump_json(indent=1))
     elif graph:
-        typer.echo(mermaid(plan))
+        emit(mermaid(plan))
     else:
-        _tables(plan, Console())
+        _tables(plan, Screen())
 
 
 def _tables(plan: Plan, console: Console) -> None:
@@ -125,48 +131,3 @@ def mermaid(plan: Plan) -> str:
 
 def _node(name: str) -> str:
     return "n_" + "".join(char if char.isalnum() else "_" for char in name)
-
-
-def explain_key(document: Document, key: str) -> str:
-    """Say what a value is and which layer and line set it.
-
-    Parameters
-    ----------
-    document : Document
-        The merged document.
-    key : str
-        Dotted path below the top, or below ``execution``: ``pools.gpu.memory`` is found in
-        ``execution.pools.gpu.resources.memory`` too.
-
-    Raises
-    ------
-    ConfigError
-        Nothing is set there; the hint has what is.
-    """
-    path = _find(document, tuple(key.split(".")))
-    value = document.data
-    for step in path:
-        value = value[step]
-    where = document.marks.value(path)
-    place = f" at {where}" if where is not None else ""
-    return f"{'.'.join(str(step) for step in path)} = {value!r}\n  set by {document.marks.layer(path)}{place}"
-
-
-def _find(document: Document, steps: Path_) -> Path_:
-    candidates: list[Path_] = [steps, ("execution", *steps)]
-    if len(steps) == 3 and steps[0] == "pools":  # the two spellings of a pool's quantities
-        candidates.append(("execution", "pools", steps[1], "resources", steps[2]))
-        name = document.data.get("execution", {}).get("pools", {}).get(steps[1], {}).get("resources")
-        if isinstance(name, str):
-            candidates.append(("execution", "resources", name, steps[2]))
-    for path in candidates:
-        if document.has(path):
-            return path
-    base: Path_ = ("execution",)
-    value = document.data.get("execution", {})
-    for step in steps[:-1]:
-        value = value.get(step, {}) if isinstance(value, dict) else {}
-        base = (*base, step)
-    known = list(value) if isinstance(value, dict) else []
-    hint = suggest(str(steps[-1]), known, what="set there") if known else "see `plan --json` for all values"
-    raise ConfigError(Problem("E165", f"nothing sets `{'.'.join(str(s) for s in steps)}`; the default holds", hint=hint))

@@ -17,6 +17,8 @@ from fasthep_parsl.workflow.parse import split_lines
 WIDTH = 100
 """Columns for source lines and hints where the terminal does not say."""
 MAX_HINT_LINES = 3
+OPTIONS = ("--set ", "--explain ")
+"""What the `file` of a location on the command line begins with."""
 _TAB = "    "
 
 
@@ -64,7 +66,7 @@ def layout(item: Problem, width: int = WIDTH) -> list[Text]:
         if source is not None:
             shown, column, length = _window(source, where, width - margin - 3)
             lines.append(Text(f"{pad} |", style="dim"))
-            number = "" if where.file.startswith("--set ") else str(where.line)
+            number = "" if where.file.startswith(OPTIONS) else str(where.line)
             lines.append(Text.assemble((f"{number:>{margin}} | ", "dim"), shown))
             caret = Text.assemble((f"{pad} | ", "dim"), " " * column, ("^" * length, f"bold {colour}"))
             if near and margin + 3 + column + length + 1 + len(near) <= width:
@@ -92,14 +94,14 @@ def _split_hint(hint: str) -> tuple[str, str]:
 
 
 def _place(where: Location) -> str:
-    if where.file.startswith("--set "):
+    if where.file.startswith(OPTIONS):
         return "command line"
     return _clean(str(where))
 
 
 def _source(where: Location) -> str | None:
     """Return the line that `where` is in, None if it cannot be read."""
-    if where.file.startswith("--set "):
+    if where.file.startswith(OPTIONS):
         return where.file
     lines = _lines_of(where.file)
     return lines[where.line - 1] if lines and 0 < where.line <= len(lines) else None

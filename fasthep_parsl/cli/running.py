@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from fasthep_parsl.cli.progress import make_progress
+from fasthep_parsl.cli.screen import Screen
 from fasthep_parsl.driver.api import RunOutcome, compile_plan, run
 from fasthep_parsl.driver.rundir import Mode
 
@@ -26,7 +27,7 @@ def run_workflow(
     quiet: bool,
 ) -> int:
     """Run a workflow, print what a person wants to know, return the exit code."""
-    out, err = Console(quiet=quiet), Console(stderr=True)
+    out, err = Screen(quiet=quiet), Screen(stderr=True)
     plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size)
     if not quiet:
         for warning in plan.warnings:
@@ -89,8 +90,12 @@ def _places(outcome: RunOutcome, out: Console, err: Console) -> None:
         if outcome.error and outcome.status != "interrupted":
             err.print(outcome.error, markup=False, highlight=False)
         again = f"fasthep-parsl run {summary['workflow']} --outdir {_short(outcome.run_dir)} --resume"
-        err.print(f"what is missing: {_short(outcome.run_dir / 'missing.json')}; go on with\n  {again}",
-                  markup=False, highlight=False, soft_wrap=True)
+        err.print(
+            f"what is missing: {_short(outcome.run_dir / 'missing.json')}; go on with\n  {again}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     for name, what in (("plots", "pictures"), ("results", "results"), ("run.json", "summary")):
         path = outcome.run_dir / name
         if path.exists():

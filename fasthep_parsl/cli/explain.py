@@ -1,0 +1,134 @@
+"""``plan --explain KEY``: what a value is, and which layer and line set it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from fasthep_parsl.errors import ConfigError, Location, Problem, suggest
+from fasthep_parsl.plan import Plan
+from fasthep_parsl.resources.units import format_memory
+from fasthep_parsl.workflow.loader import LoadedWorkflow
+from fasthep_parsl.workflow.overrides import resolve_key
+from fasthep_parsl.workflow.yamldoc import Document, Path_, show_path, walk
+
+
+def explain_key(loaded: LoadedWorkflow, key: str, compile_plan: Callable[[], Plan]) -> str:
+    """Say what a value is and who set it, one line per value, and what became of it in the plan.
+
+    Parameters
+    ----------
+    loaded : LoadedWorkflow
+        The workflow with its layers.
+    key : str
+        As `resolve_key` understands it: ``pools.gpu.memory``, ``stages[Mass].params``.
+    compile_plan : callable
+        Makes the plan; called only if the value may be changed on the way.
+
+    Raises
+    ------
+    ConfigError
+        Nothing is set there and no default is known; the hint has what is set nearby.
+    """
+    document = loaded.document
+    path = _through_class(document, _path(document, key))
+    lines = _set(document, path)
+    lines += _planned(loaded, path, compile_plan)
+    if not lines:
+        lines = _default(loaded, path)
+    if not lines:
+        parent = document.get(path[:-1])
+        known = list(parent.value) if parent is not None and isinstance(parent.value, dict) else []
+        hint = suggest(str(path[-1]), known, what="set there") if known else "`plan --json` has all values"
+        raise ConfigError(Problem("E109", f"nothing sets `{key}`", hint=hint))
+    return "\n".join(lines)
+
+
+def _path(document: Document, key: str) -> Path_:
+    try:
+        return resolve_key(document, key)
+    except ConfigError as error:
+        shown = f"--explain {key}"
+        where = Location(shown, 1, shown.index(key) + 1, len(key))
+        raise ConfigError(*(replace(item, where=where) for item in error.problems)) from None
+
+
+def _through_class(document: Document, path: Path_) -> Path_:
+    """Follow ``execution.pools.x.resources.memory`` into the class where the pool names one."""
+    if path[:2] == ("execution", "pools") and path[3:4] == ("resources",) and len(path) == 5:
+        named = document.get(path[:4])
+        if named is not None and isinstance(named.value, str):
+            return ("execution", "resources", named.value, path[4])
+    return path
+
+
+def _set(document: Document, path: Path_) -> list[str]:
+    node = document.get(path)
+    if node is None:
+        return []
+    leaves = [(at, item) for at, item in walk(node, path) if not isinstance(item.value, dict | list) or not item.value]
+    return [
+        f"{show_path(at)} = {_shown(item.plain())}\n  set by {item.layer}{_place(item.where)}" for at, item in leaves
+    ]
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value) if not isinstance(value, str) or value else '""'
+
+
+def _place(where: Location | None) -> str:
+    if where is None:
+        return ""
+    return f" ({where.file})" if where.file.startswith("--set ") else f" at {where}"
+
+
+def _planned(loaded: LoadedWorkflow, path: Path_, compile_plan: Callable[[], Plan]) -> list[str]:
+    """Return what became of the value of a pool, of the chunk size, or of a stage's labels."""
+    pool = path[2] if path[:2] == ("execution", "pools") and len(path) > 2 else None
+    stage = path[2] if path[:2] == ("analysis", "stages") and path[3:4] == ("execution",) else None
+    if pool is None and stage is None and path != ("execution", "chunk_size"):
+        return []
+    try:
+        plan = compile_plan()
+    except ConfigError as error:
+        count = len(error.problems)
+        return [f"in the plan: there is none, the workflow has {count} error{'s' if count > 1 else ''}; see `plan`"]
+    if pool is not None:
+        return _pool(plan, str(pool), str(path[-1]) if len(path) > 3 else "")
+    if stage is not None and isinstance(stage, int):
+        chosen = plan.stage(loaded.workflow.analysis.stages[stage].id)
+        return [f"in the plan: stage {chosen.id} runs on pool {chosen.pool}: {chosen.why}"]
+    return [f"in the plan: {plan.chunk_size:,} events per partition at most"]
+
+
+def _pool(plan: Plan, name: str, quantity: str) -> list[str]:
+    found = next((item for item in plan.pools if item.name == name), None)
+    if found is None:
+        return []
+    values = {
+        "workers": f"{found.workers} workers",
+        "cpus": f"{found.cpus} cpus per worker",
+        "memory": f"{format_memory(found.memory)} of memory per worker",
+        "gpus": f"{found.gpus} gpus per worker",
+    }
+    shown = [values[quantity]] if quantity in values else list(values.values()) if quantity in ("", "resources") else []
+    if not shown:
+        return []
+    why = "".join(f"\n  {text}" for text in plan.warnings if text.startswith(f"pool `{name}`"))
+    return [f"in the plan: {', '.join(shown)}{'' if found.used else ' (not used: no stage runs there)'}{why}"]
+
+
+def _default(loaded: LoadedWorkflow, path: Path_) -> list[str]:
+    """Return the default of the model for a value that nobody set."""
+    value: Any = loaded.workflow
+    for step in path:
+        try:
+            value = getattr(value, str(step)) if isinstance(value, BaseModel) else value[step]
+        except (AttributeError, LookupError, TypeError):
+            return []
+    return [f"{show_path(path)} = {_shown(value)}\n  nobody set it: the default"]
