@@ -163,7 +163,7 @@ class Program:
             with _deadline(step.stage.timeout):
                 result = step.call(events, **keywords) if step.op.takes_events else step.call(**keywords)
             stream, product = _split(step.op, events, result)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit() in an op must not end the worker
             raise StageError(step.stage.id, step.module) from error
         counts = (len(events), len(stream) if stream is not None else 0) if isinstance(events, Events) else (0, 0)
         meter.add(step.stage.id, time.perf_counter() - wall, time.process_time() - cpu, *counts)
