@@ -24,13 +24,14 @@ class EventLog:
     Parameters
     ----------
     path : Path
-        The file; appended to.
+        The file; appended to, after a half-written last line (killed run) was removed.
     observer : callable, optional
         Called with each event after it was written (progress display).
     """
 
     def __init__(self, path: Path, observer: Observer | None = None) -> None:
         self._lock = threading.Lock()  # pools report from threads of their own
+        _drop_half_line(path)
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._observer = observer
 
@@ -53,6 +54,24 @@ class EventLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def _drop_half_line(path: Path) -> None:
+    """Remove what a killed run did not finish writing; what comes next would be glued to it."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        end = size = file.seek(0, 2)
+        while end > 0:
+            start = max(end - 65_536, 0)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                end = start + found + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -160,22 +160,34 @@ class Plan(_Frozen):
     modules: tuple[PlanModule, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def __copy__(self) -> Self:
+        """Return a copy that forgets what was computed from the original (`model_copy` changes fields)."""
+        copied = super().__copy__()
+        for name in ("hash", "partitions", "_spans"):
+            copied.__dict__.pop(name, None)
+        return copied
+
     @cached_property
     def hash(self) -> str:
         """sha256 over what decides the results (not over how many workers there are)."""
-        content = self.model_dump_json(exclude={"pools", "warnings", "backend", "strategy", "site", "workflow"})
+        aside = dict.fromkeys(("pools", "warnings", "backend", "strategy", "site", "workflow"), True)
+        content = self.model_dump_json(exclude={**aside, "stages": {"__all__": {"why", "timeout"}}})
         return hashlib.sha256(content.encode()).hexdigest()
 
     @cached_property
-    def _spans(self) -> tuple[list[int], list[tuple[int, int]]]:
-        firsts, owners, total = [], [], 0
+    def _spans(self) -> tuple[list[int], list[tuple[int, int]], list[int]]:
+        """First partition of each file that has any, (dataset, file), and events in all files before it."""
+        firsts, owners, before = [], [], []
+        total = events = 0
         for d, dataset in enumerate(self.datasets):
             for f, file in enumerate(dataset.files):
                 if file.partitions:
                     firsts.append(total)
                     owners.append((d, f))
+                    before.append(events)
                     total += file.partitions
-        return firsts, owners
+                    events += file.edges[-1] - file.edges[0]
+        return firsts, owners, before
 
     @cached_property
     def partitions(self) -> int:
@@ -189,10 +201,24 @@ class Plan(_Frozen):
 
     def locate(self, partition: int) -> tuple[int, int, int]:
         """Return (dataset, file, number within the file) of a plan-wide partition number."""
-        firsts, owners = self._spans
+        firsts, owners, _ = self._spans
         span = bisect_right(firsts, partition) - 1
         dataset, file = owners[span]
         return dataset, file, partition - firsts[span]
+
+    def events_before(self, partition: int) -> int:
+        """Return the number of events in all partitions with smaller plan-wide numbers."""
+        firsts, owners, before = self._spans
+        if not firsts:
+            return 0
+        span = bisect_right(firsts, partition) - 1
+        dataset, number = owners[span]
+        edges = self.datasets[dataset].files[number].edges
+        return before[span] + edges[min(partition - firsts[span], len(edges) - 1)] - edges[0]
+
+    def events_in(self, first: int, last: int) -> int:
+        """Return the number of events in the partitions from `first` to `last`, last excluded."""
+        return self.events_before(last) - self.events_before(first)
 
     def partition_range(self, partition: int) -> tuple[PlanDataset, PlanFile, int, int]:
         """Return (dataset, file, entry_start, entry_stop) of a plan-wide partition number."""

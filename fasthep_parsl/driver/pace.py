@@ -6,6 +6,8 @@ TARGET = 20.0
 """Seconds that a bundle should take at most, so that a lost worker costs little."""
 SHORTEST = 0.25
 """Seconds below which handing out a bundle costs more than it is worth."""
+CAUTION = 0.1
+"""What is left of `SHORTEST` while nothing is known: the first guess may be wrong by much."""
 PER_WORKER = 4
 """Bundles that are left for each worker when the next is cut: keeps the last ones even."""
 EVENT_COST = 1e-6
@@ -44,4 +46,4 @@ class Pace:
             Workers of the pool.
         """
         share = self.seconds(events_left, partitions_left) / (PER_WORKER * max(slots, 1))
-        return min(max(share, SHORTEST), TARGET)
+        return min(max(share, SHORTEST if self._known else SHORTEST * CAUTION), TARGET)

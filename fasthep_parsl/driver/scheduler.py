@@ -71,10 +71,7 @@ class Scheduler:
                     return
                 stuck = [state for state in self.states if not state.complete]
                 if not self._progress(stuck):
-                    raise RunError(
-                        "nothing left to run, but segments are not complete: "
-                        + ", ".join("/".join(state.segment.stages) for state in stuck)
-                    )
+                    raise RunError("; ".join(_why_stuck(state) for state in stuck))
                 continue
             self._take_in(*self._finished.get())
             with contextlib.suppress(queue.Empty):
@@ -108,7 +105,7 @@ class Scheduler:
             ]
             if missing:
                 state.blocked = f"stage {missing[0]} has no product"
-            elif state.segment.pool in self._broken and not state.mapped:
+            elif state.segment.pool in self._broken:
                 state.blocked = self._broken[state.segment.pool]
 
     def _producer(self, state: SegmentState) -> SegmentState:
@@ -180,7 +177,8 @@ class Scheduler:
             self._succeeded(state, task, future.result())
         elif isinstance(error, PoolError):
             self._broken[state.segment.pool] = str(error)
-            self._lose(state, task, str(error), "configuration")
+            state.running.pop(task.id, None)
+            self._hand_back(state, task)  # not the fault of its partitions: they are missing, not failed
         elif isinstance(error, WorkerLostError | MemoryError):
             self.record("lost", task=task.id, segment=task.segment, message=str(error))
             self._retry(state, task, str(error))
@@ -190,14 +188,14 @@ class Scheduler:
     def _succeeded(self, state: SegmentState, task: Task, result: TaskResult) -> None:
         if task.kind == "merge":
             old = state.merged(task.id, result.partial)
+            self._lost.pop(_key(task), None)
         else:
             old = ()
             state.add(task, result)
             for stage, refs in result.refs.items():
                 for other in self.states:
                     if other.segment.input == stage:
-                        other.refs.extend(refs)
-                        other.all_refs.extend(refs)
+                        other.receive(refs)
         self._record_finished(task, result, old)
         for path in old:
             Path(path).unlink(missing_ok=True)
@@ -237,15 +235,18 @@ class Scheduler:
     def _retry(self, state: SegmentState, task: Task, message: str) -> None:
         """Give a lost task's work out again."""
         state.running.pop(task.id, None)
-        first = task.partitions[0][0] if task.partitions else task.refs[0].partitions[0][0] if task.refs else -1
         alone = task.kind != "map" or count(task.partitions) + len(task.refs) == 1
-        key = (task.segment, first if task.kind == "map" else -2 - task.dataset)
+        key = _key(task)
         if alone:
             self._lost[key] += 1
         if alone and self._lost[key] >= MAX_LOST:
             self._lose(state, task, message, "infrastructure")
             return
         self.record("retried", task=task.id, segment=task.segment)
+        self._hand_back(state, task)
+
+    @staticmethod
+    def _hand_back(state: SegmentState, task: Task) -> None:
         if task.kind == "merge":
             state.merge_failed(task.id)
         elif task.kind == "call":
@@ -264,7 +265,24 @@ class Scheduler:
         if task.kind == "call":
             numbers = [-1]
         stage = state.segment.stages[0] if task.kind == "call" else ""
-        for number in numbers:
-            failure = Failure(number, kind, stage, message.splitlines()[0][:500], detail=message[-8000:])
+        line = (message.splitlines() or [kind])[0][:500]
+        for number in numbers:  # there may be very many: the details stand once
+            failure = Failure(number, kind, stage, line, detail=message[-8000:] if number == numbers[0] else "")
             state.failures.append(failure)
             self._record_failure(task.segment, failure)
+
+
+def _key(task: Task) -> tuple[int, int]:
+    """Return under what the losses of a task are counted: its only partition, or what kind of task it is."""
+    if task.kind == "merge":
+        return task.segment, -1
+    if task.kind == "call":
+        return task.segment, -3 - task.dataset  # -2 is the call for all datasets
+    return task.segment, task.partitions[0][0] if task.partitions else task.refs[0].partitions[0][0]
+
+
+def _why_stuck(state: SegmentState) -> str:
+    name = "/".join(state.segment.stages)
+    if state.blocked:
+        return f"{name} cannot go on: {state.blocked} (`--resume` continues)"
+    return f"{name} is not complete, but nothing is left to run"

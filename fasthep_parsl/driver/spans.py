@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
 Span = tuple[int, int]
@@ -32,16 +33,40 @@ def subtract(spans: Iterable[Span], gone: Iterable[Span]) -> list[Span]:
     >>> subtract([(0, 10)], [(2, 4), (8, 12)])
     [(0, 2), (4, 8)]
     """
-    left = union(spans)
-    for low, high in union(gone):
-        cut: list[Span] = []
-        for first, last in left:
-            if first < low:
-                cut.append((first, min(last, low)))
-            if last > high:
-                cut.append((max(first, high), last))
-        left = cut
-    return left
+    found: list[Span] = []
+    holes = union(gone)
+    ends = [last for _, last in holes]
+    for first, last in union(spans):
+        start = first
+        for low, high in holes[bisect_right(ends, first) : bisect_left(ends, last) + 1]:
+            if low >= last:
+                break
+            if low > start:
+                found.append((start, low))
+            start = max(start, high)
+        if start < last:
+            found.append((start, last))
+    return found
+
+
+def add(spans: list[Span], span: Span) -> None:
+    """Add a range to sorted, disjoint ranges, in place: cheap even if there are very many.
+
+    Examples
+    --------
+    >>> spans = [(0, 2), (4, 5), (8, 9)]
+    >>> add(spans, (2, 4))
+    >>> spans
+    [(0, 5), (8, 9)]
+    """
+    first, last = span
+    if last <= first:
+        return
+    low = bisect_left(spans, first, key=lambda known: known[1])  # those before it end earlier
+    high = bisect_right(spans, last, key=lambda known: known[0])  # those after it begin later
+    if low < high:
+        first, last = min(first, spans[low][0]), max(last, spans[high - 1][1])
+    spans[low:high] = [(first, last)]
 
 
 def count(spans: Iterable[Span]) -> int:

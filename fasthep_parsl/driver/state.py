@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 
 from fasthep_parsl.driver.pace import Pace
-from fasthep_parsl.driver.spans import Span, count, halves, subtract, union
+from fasthep_parsl.driver.spans import Span, add, count, halves, subtract, union
 from fasthep_parsl.interfaces import Failure, Ref, Task, TaskResult
 from fasthep_parsl.plan import Plan, PlanSegment
 
@@ -44,6 +45,7 @@ class SegmentState:
         self.done: list[Span] = []
         self.failures: list[Failure] = []
         self.blocked = ""
+        self._count_left()
 
     # --- what is left -------------------------------------------------------------------------------------
 
@@ -68,33 +70,51 @@ class SegmentState:
         """File of the merged products, empty if there are none."""
         return next(iter(self.partials), "") if self.complete else ""
 
-    def _left(self) -> tuple[int, int]:
-        events = sum(_events(self.plan, span) for span in self.spans) + sum(ref.events for ref in self.refs)
-        return events, count(self.spans) + len(self.refs)
+    def receive(self, refs: Iterable[Ref]) -> None:
+        """Queue pieces of the stream that it reads."""
+        for ref in refs:
+            self.refs.append(ref)
+            self.all_refs.append(ref)
+            self._events_left += ref.events
+            self._parts_left += 1
+
+    def _count_left(self) -> None:
+        """Count the events and partitions (or pieces) that were not handed out; kept up to date from then on."""
+        self._events_left = sum(self.plan.events_in(*span) for span in self.spans) + sum(r.events for r in self.refs)
+        self._parts_left = count(self.spans) + len(self.refs)
 
     def take(self, slots: int) -> tuple[tuple[Span, ...], tuple[Ref, ...]]:
         """Cut the next bundle off what is left: partitions or references for one task."""
         if self.again:
             return self.again.popleft()
-        events, parts = self._left()
-        target = self.pace.target(events, parts, slots)
+        target = self.pace.target(self._events_left, self._parts_left, slots)
         spans: list[Span] = []
         refs: list[Ref] = []
         spent = 0.0
         while spent < target and self.refs:
             refs.append(self.refs.popleft())
-            spent += self.pace.seconds(refs[-1].events, 1)
+            spent += self._spend(refs[-1].events, 1)
         while spent < target and self.spans:
             first, last = self.spans.popleft()
-            stop = first
-            while stop < last and spent < target:
-                step = min(max((last - stop) // 64, 1), last - stop)  # no need to be exact in long ranges
-                spent += self.pace.seconds(_events(self.plan, (stop, stop + step)), step)
-                stop += step
+            stop = self._reach(first, last, target - spent)
+            spent += self._spend(self.plan.events_in(first, stop), stop - first)
             spans.append((first, stop))
             if stop < last:
                 self.spans.appendleft((stop, last))
         return tuple(spans), tuple(refs)
+
+    def _spend(self, events: int, parts: int) -> float:
+        self._events_left -= events
+        self._parts_left -= parts
+        return self.pace.seconds(events, parts)
+
+    def _reach(self, first: int, last: int, seconds: float) -> int:
+        """Return where a range of partitions must end to take about `seconds`; it has at least one."""
+
+        def cost(stop: int) -> float:
+            return self.pace.seconds(self.plan.events_in(first, stop), stop - first)
+
+        return first + 1 + bisect_left(range(first + 1, last), seconds, key=cost)
 
     def give_back(self, task: Task) -> None:
         """Put back what a lost task was to do, in halves, so that what kills workers is found."""
@@ -108,7 +128,8 @@ class SegmentState:
     def add(self, task: Task, result: TaskResult) -> None:
         """Take in a finished map or call task."""
         self.running.pop(task.id, None)
-        self.done = union([*self.done, *result.done])
+        for span in result.done:
+            add(self.done, span)
         self.failures += result.failures
         if result.partial:
             self.partials[result.partial] = list(result.done)
@@ -135,24 +156,13 @@ class SegmentState:
         """Put partial products back after a merge was lost."""
         self.partials |= self.merging.pop(task_id)
 
-    def restore_missing(self, wanted: Iterable[Span]) -> None:
-        """Set what is left to `wanted` minus what is done (resume)."""
-        self.spans = deque(subtract(wanted, self.done))
+    def settle(self) -> None:
+        """Leave in the queues what is not done (resume)."""
+        self.spans = deque(subtract(self.spans, self.done))
+        self.refs = deque(ref for ref in self.all_refs if subtract(ref.partitions, self.done))
+        self._count_left()
 
 
 def _calls(plan: Plan, segment: PlanSegment) -> list[int]:
     """Return the datasets that a segment is called for: each, or -1 for all at once."""
     return {"partition": [], "workflow": [-1], "dataset": list(range(len(plan.datasets)))}[segment.scope]
-
-
-def _events(plan: Plan, span: Span) -> int:
-    """Return the number of events in a range of partitions."""
-    first, last = span
-    total = 0
-    while first < last:
-        dataset, number, inside = plan.locate(first)
-        file = plan.datasets[dataset].files[number]
-        stop = min(file.partitions, inside + (last - first))
-        total += file.edges[stop] - file.edges[inside]
-        first += stop - inside
-    return total

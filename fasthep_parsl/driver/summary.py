@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from typing import Any
 
 from fasthep_parsl import __version__
@@ -81,6 +82,7 @@ def run_summary(plan: Plan, states: list[SegmentState], tally: Tally, **facts: A
         ``status``, ``exit_code``, ``seconds`` …; put first.
     """
     missing = missing_partitions(states, plan)
+    absent = sum(plan.events_in(*span) for span in missing)
     failures = [failure for state in states for failure in state.failures]
     failed = union((f.partition, f.partition + 1) for f in failures if f.partition >= 0)
     return {
@@ -96,7 +98,7 @@ def run_summary(plan: Plan, states: list[SegmentState], tally: Tally, **facts: A
             "failed": count(failed),
             "missing": count(missing),
         },
-        "events": {"total": plan.entries, "done": plan.entries - _events(plan, missing), "read": tally.events},
+        "events": {"total": plan.entries, "done": plan.entries - absent, "read": tally.events},
         "bytes_read": tally.bytes,
         "tasks": dict(tally.counts),
         "stages": {stage.id: _stage(plan, stage.id, tally) for stage in plan.stages},
@@ -141,28 +143,23 @@ def _failure(plan: Plan, failure: Any) -> dict[str, Any]:
     return content
 
 
-def _events(plan: Plan, spans: Iterable[Span]) -> int:
-    total = 0
-    for first, last in spans:
-        for partition in range(first, last):
-            _, _, start, stop = plan.partition_range(partition)
-            total += stop - start
-    return total
-
-
 def missing_fileset(plan: Plan, spans: Iterable[Span]) -> dict[str, Any]:
     """Return missing partitions as a fileset in the form that coffea reads: dataset → files → steps."""
     found: dict[str, Any] = {}
     for first, last in spans:
-        for partition in range(first, last):
-            dataset, file, start, stop = plan.partition_range(partition)
+        start = first
+        while start < last:  # file by file
+            d, number, inside = plan.locate(start)
+            dataset, file = plan.datasets[d], plan.datasets[d].files[number]
+            edges = file.edges[inside : inside + (last - start) + 1]
             entry = found.setdefault(
                 dataset.name, {"files": {}, "metadata": {"eventtype": dataset.eventtype, **dataset.meta}}
             )
             listed = entry["files"].setdefault(
                 file.path, {"object_path": plan.source.tree, "steps": [], "num_entries": file.entries, "uuid": None}
             )
-            listed["steps"].append([start, stop])
+            listed["steps"] += map(list, pairwise(edges))
+            start += len(edges) - 1
     return found
 
 

@@ -1,0 +1,59 @@
+"""``events.jsonl``: one line per thing that happened, readable after any kind of death."""
+
+from __future__ import annotations
+
+import pytest
+
+from fasthep_parsl.events import EventLog, read_events
+
+
+def kinds(path):
+    return [event["kind"] for event in read_events(path)]
+
+
+def test_events_are_written_read_and_observed(tmp_path):
+    seen = []
+    path = tmp_path / "events.jsonl"
+    with EventLog(path, seen.append) as record:
+        record("run", state="started")
+        record("finished", task=3, done=((0, 2),), path=tmp_path)
+        assert kinds(path) == ["run", "finished"]  # on disk at once
+    events = list(read_events(path))
+    assert events[1] | {"time": ""} == {
+        "time": "",
+        "kind": "finished",
+        "task": 3,
+        "done": [[0, 2]],
+        "path": str(tmp_path),
+    }
+    assert events[0]["time"].endswith("Z")
+    assert [event["kind"] for event in seen] == ["run", "finished"]
+
+
+def test_nothing_is_written_after_the_end(tmp_path):
+    path = tmp_path / "events.jsonl"
+    with EventLog(path) as record:
+        record("run")
+    record("late")
+    assert kinds(path) == ["run"]
+
+
+@pytest.mark.parametrize("rest", ['{"kind": "fini', '{"kind": "finished"}', "x" * 200_000, ""])
+def test_a_half_written_last_line_is_left_out_for_good(tmp_path, rest):
+    path = tmp_path / "events.jsonl"
+    with EventLog(path) as record:
+        record("run")
+    path.write_text(path.read_text() + rest)
+    assert kinds(path) == ["run"]
+    with EventLog(path) as record:
+        record("resumed")
+        record("ended")
+    assert kinds(path) == ["run", "resumed", "ended"]
+
+
+def test_a_log_that_is_one_half_line(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"kind": "ru')
+    with EventLog(path) as record:
+        record("run")
+    assert kinds(path) == ["run"]

@@ -1,0 +1,198 @@
+"""A run that was stopped goes on where it was, and ends with what a clean run ends with: nothing twice, nothing missing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fasthep_parsl.driver import api
+from fasthep_parsl.driver.resume import restore
+from fasthep_parsl.events import read_events
+from fasthep_parsl.worker.partials import load_products
+from fasthep_parsl.worker.runner import run_task
+
+SUM = 140 * 139 // 2
+
+
+def run(flow, plan, mode="new"):
+    return api.run(plan, outdir=flow.folder / "run", mode=mode, plots=False)
+
+
+@pytest.fixture
+def small(flow, small_files):
+    """70 partitions of one or two events; a sum and a sum behind another pool, and all events at once."""
+    s = flow.stage
+    flow.write(
+        [
+            s("Sum", "probe.sum", []),
+            s("Pick", "hep.select", [], selection=["x >= 0"]),
+            s("Far", "probe.sum", ["Pick"], "other"),
+            s("All", "probe.all", ["Pick"]),
+            s("Use", "probe.use", ["Pick"], bind=("All", "all", "given")),
+            s("Last", "probe.sum", ["Use"], field="y"),
+        ],
+        [small_files / "a.root", small_files / "b.root"],
+    )
+    return flow.compile(chunk_size=2).model_copy(update={"pass_size": 1})
+
+
+EXPECTED = {
+    ("Sum", "sum"): SUM,
+    ("Far", "sum"): SUM,
+    ("All", "all"): {"events": 140, "sum": float(SUM)},
+    ("Last", "sum"): SUM + 140 * 140,
+}
+
+
+class Stopped(KeyboardInterrupt):
+    """What the user does, at a chosen task."""
+
+
+def stop_after(monkeypatch, tasks):
+    """Let the run be interrupted after so many tasks."""
+    left = iter(range(tasks))
+
+    def limited(task):
+        if next(left, None) is None:
+            raise Stopped
+        return run_task(task)
+
+    monkeypatch.setattr("fasthep_parsl.worker.entry.run_task", limited)
+
+
+def finished(flow, what=""):
+    events = read_events(flow.folder / "run" / "events.jsonl")
+    return [e for e in events if e["kind"] == "finished" and (not what or e["what"] == what)]
+
+
+def check(outcome):
+    assert outcome.error == ""
+    assert outcome.status == "complete"
+    assert outcome.products == EXPECTED
+    assert outcome.summary["partitions"] == {"total": 72, "done": 72, "failed": 0, "missing": 0}
+    assert outcome.summary["events"]["done"] == 140
+
+
+def test_a_clean_run(flow, small):
+    check(run(flow, small))
+
+
+def test_a_complete_run_does_nothing_more(flow, small):
+    run(flow, small)
+    before = len(finished(flow))
+    check(run(flow, small, "resume"))
+    assert len(finished(flow)) == before
+
+
+@pytest.mark.parametrize("tasks", [0, 1, 5, 8])
+def test_an_interrupted_run_goes_on(flow, small, monkeypatch, tasks):
+    with monkeypatch.context() as patch:
+        stop_after(patch, tasks)
+        outcome = run(flow, small)
+    assert outcome.exit_code == 130 or len(finished(flow)) <= tasks
+    done = {e["task"] for e in finished(flow)}
+    check(run(flow, small, "resume"))
+    assert len(done) == min(tasks, len(done))
+    assert len({e["task"] for e in finished(flow)}) == len(finished(flow))  # numbers are not used twice
+
+
+def test_a_run_interrupted_again_and_again(flow, small, monkeypatch):
+    mode = "new"
+    for _ in range(20):
+        with monkeypatch.context() as patch:
+            stop_after(patch, 5)  # more than are open at once, so that each run gets further
+            outcome = run(flow, small, mode)
+        mode = "resume"
+        if outcome.status == "complete":
+            break
+    check(outcome)
+
+
+@pytest.mark.parametrize("tasks", [7, 1000])
+@pytest.mark.parametrize(
+    ("kind", "which"),
+    [("products/map-0", 0), ("products/m", -1), ("products/call", 0), ("products/merge", 0), ("streams", 0)],
+)
+def test_files_that_are_gone_are_made_again(flow, small, monkeypatch, tasks, kind, which):
+    with monkeypatch.context() as patch:
+        stop_after(patch, tasks)
+        run(flow, small)
+    folder, _, prefix = kind.partition("/")
+    files = sorted((flow.folder / "run" / "work" / folder).glob(f"{prefix}*"))
+    if not files:
+        return  # nothing of that kind at this point
+    files[which].unlink()
+    check(run(flow, small, "resume"))
+
+
+def test_everything_but_the_events_is_gone(flow, small):
+    run(flow, small)
+    for file in (flow.folder / "run" / "work").rglob("*.*"):
+        file.unlink()
+    check(run(flow, small, "resume"))
+
+
+@pytest.mark.parametrize("cut", [1, 300])
+def test_a_half_written_last_line(flow, small, monkeypatch, cut):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 6)
+        run(flow, small)
+    log = flow.folder / "run" / "events.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    last = max(n for n, line in enumerate(lines) if '"kind":"finished"' in line)
+    log.write_text("".join(lines[: last + 1])[:-cut])
+    check(run(flow, small, "resume"))
+    check(run(flow, small, "resume"))
+
+
+def test_partitions_that_failed_are_tried_again_and_what_saw_less_is_redone(flow, small_files):
+    s = flow.stage
+    flag = flow.folder / "repaired"
+    flow.write(
+        [
+            s("Fragile", "probe.fail", [], at=[7, 90], once=str(flag)),
+            s("Sum", "probe.sum", ["Fragile"]),
+            s("All", "probe.all", ["Fragile"]),
+            s("Use", "probe.use", ["Fragile"], bind=("All", "all", "given")),
+            s("Last", "probe.sum", ["Use"], field="y"),
+        ],
+        [small_files / "a.root", small_files / "b.root"],
+    )
+    plan = flow.compile(chunk_size=10)
+    outcome = run(flow, plan)
+    assert (outcome.status, outcome.exit_code) == ("partial", 3)
+    assert outcome.products["All", "all"]["events"] < 140
+    missing = json.loads((flow.folder / "run" / "missing.json").read_text())
+    steps = [step for file in missing["small"]["files"].values() for step in file["steps"]]
+    assert any(a <= 7 < b for a, b in steps)
+    flag.touch()
+    outcome = run(flow, plan, "resume")
+    assert outcome.status == "complete"
+    assert outcome.products["Sum", "sum"] == SUM
+    assert outcome.products["All", "all"] == {"events": 140, "sum": float(SUM)}
+    assert outcome.products["Last", "sum"] == SUM + 140 * 140
+    assert not (flow.folder / "run" / "missing.json").exists()
+
+
+def test_the_state_after_nothing_is_the_state_at_the_start(small, tmp_path):
+    states, first = restore(small, tmp_path)
+    assert first == 0
+    assert [list(state.spans) for state in states][0] == [(0, 72)]
+    assert not any(state.done or state.partials for state in states)
+
+
+def test_partial_sums_cover_what_is_done(flow, small, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        run(flow, small)
+    states, first = restore(small, flow.folder / "run")
+    assert first > 5 - 1
+    covered = sorted(span for spans in states[0].partials.values() for span in spans)
+    assert covered
+    sums = [load_products(path)["Sum"] for path in states[0].partials]
+    done = [small.partition_range(n) for first, last in states[0].done for n in range(first, last)]
+    begins = {"a.root": 0, "b.root": 100}
+    assert sum(sums) == sum(
+        begins[file.path.split("/")[-1]] + x for _, file, start, stop in done for x in range(start, stop)
+    )

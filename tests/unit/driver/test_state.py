@@ -1,0 +1,115 @@
+"""Bundles: as large as their time allows, large at first, small near the end; nothing is cut twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from fasthep_parsl.driver.pace import PER_WORKER, SHORTEST, TARGET, Pace
+from fasthep_parsl.driver.spans import count, union
+from fasthep_parsl.driver.state import SegmentState
+from fasthep_parsl.interfaces import Ref, Task, TaskResult
+
+
+def map_task(number, spans=(), refs=()):
+    return Task("map", number, 0, ("p", "h"), "/r", partitions=tuple(spans), refs=tuple(refs))
+
+
+@pytest.fixture
+def state(make_plan):
+    def make(partitions, **facts):
+        plan = make_plan([(["A"], "p", {"products": ("A",), **facts})], partitions)
+        return SegmentState(plan, plan.segments[0])
+
+    return make
+
+
+def drain(state, slots, seconds=0.0):
+    """Take all bundles; each partition takes `seconds`."""
+    taken = []
+    while state.spans or state.refs:
+        spans, _ = state.take(slots)
+        size = count(spans)
+        taken.append(spans)
+        state.add(map_task(0, spans), TaskResult(0, events=10 * size, done=spans, wall=seconds * size))
+    return taken
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-4, 0.05, 3.0, 100.0])
+@pytest.mark.parametrize("partitions", [1, 7, 1000])
+def test_every_partition_is_handed_out_once(state, partitions, seconds):
+    taken = drain(state(partitions), 2, seconds)
+    spans = [span for bundle in taken for span in bundle]
+    assert count(spans) == partitions
+    assert union(spans) == [(0, partitions)]
+    assert all(bundle for bundle in taken)
+
+
+def test_bundles_take_no_longer_than_the_target(state):
+    sizes = [count(spans) for spans in drain(state(100_000), 2, 1.0)]
+    assert max(sizes[1:]) <= TARGET + 1
+    # what one cuts off a very long range must not be coarser than that
+    assert sum(sizes) == 100_000
+
+
+def test_bundles_are_large_at_first_and_small_near_the_end(state):
+    sizes = [count(spans) for spans in drain(state(4000), 4, 0.05)]
+    assert sizes[1] > 4 * sizes[-2]
+    assert len(sizes) >= PER_WORKER * 4
+
+
+def test_tiny_partitions_are_bundled(state):
+    sizes = [count(spans) for spans in drain(state(10_000), 2, 1e-4)]
+    assert len(sizes) < 60
+    assert max(sizes) * 1e-4 >= SHORTEST
+
+
+def test_the_first_guess_is_careful(state):
+    spans, _ = state(64).take(2)
+    assert count(spans) < 40
+
+
+def test_pieces_are_handed_out_once(make_plan):
+    plan = make_plan([(["A"], "p", {"stores": {"A": ("x",)}}), (["B"], "p", {"input": "A"})], 100)
+    state = SegmentState(plan, plan.segments[1])
+    refs = [Ref(str(n), "c", 1, 10, 0, ((n, n + 1),)) for n in range(100)]
+    state.receive(refs)
+    taken = []
+    while state.refs:
+        spans, found = state.take(2)
+        assert not spans
+        assert found
+        taken += found
+    assert taken == refs
+    assert state.all_refs == refs
+
+
+def test_half_of_what_was_lost_is_given_out_at_a_time(state):
+    made = state(10)
+    made.spans.clear()
+    made.give_back(map_task(1, [(0, 5), (8, 9)]))
+    assert [made.take(2), made.take(2)] == [(((0, 3),), ()), (((3, 5), (8, 9)), ())]
+    made.give_back(map_task(2, [(4, 5)]))
+    assert made.take(2) == (((4, 5),), ())
+    assert not made.again
+
+
+def test_what_is_left_is_counted_right(state):
+    made = state(1000)
+    while made.spans:
+        assert made._parts_left == count(made.spans)
+        assert made._events_left == 10 * count(made.spans)
+        made.take(3)
+    assert (made._parts_left, made._events_left) == (0, 0)
+
+
+def test_the_pace_is_learnt():
+    pace = Pace()
+    pace.learn(1000, 10, 5.0)
+    assert pace.seconds(1000, 10) == pytest.approx(5.0)
+    for _ in range(20):
+        pace.learn(1000, 10, 0.5)
+    assert pace.seconds(1000, 10) == pytest.approx(0.5, rel=0.01)
+    pace.learn(0, 0, 3.0)  # nothing to learn from
+    assert pace.seconds(1000, 10) == pytest.approx(0.5, rel=0.01)
+    pace.learn(1000, 10, 0.0)
+    assert pace.seconds(10**9, 10**6) > 0
