@@ -1,0 +1,86 @@
+"""Analysis code of the tests: ops that show how they are called, or that fail when told to."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from fasthep_parsl import op
+
+
+@op("probe.lengths", reads=["x"], product="lengths", merge=lambda a, b: a + b)
+def lengths(events: Any) -> list[int]:
+    """Return how many events each call saw."""
+    return [len(events.x)]
+
+
+@op("probe.alone", product="lengths", merge=lambda a, b: a + b, per_partition=True)
+def alone(events: Any, *, context: Any) -> list[tuple[str, int]]:
+    """Return the name of each partition and how many events it has."""
+    return [(context.partition, len(events))]
+
+
+@op("probe.sum", reads=["{field}"], product="sum", merge=lambda a, b: a + b)
+def total(events: Any, *, field: str = "x") -> int:
+    """Return the sum of a field of whole numbers: exact in any order."""
+    return int(ak.sum(events[field]))
+
+
+@op("probe.fail", reads=["x"])
+def fail(events: Any, *, at: list[int], once: str = "") -> Any:
+    """Raise if one of the events `at` is among these; if `once` is set, only while that file does not exist."""
+    if once and open_once(once):
+        return {}
+    if np.isin(events.x, at).any():
+        raise ValueError("probe: bad event")  # the line that failures name
+    return {}
+
+
+def open_once(path: str) -> bool:
+    """Return whether a file exists."""
+    from pathlib import Path
+
+    return Path(path).exists()
+
+
+@op("probe.sleep")
+def sleep(events: Any, *, seconds: float) -> dict[str, Any]:
+    """Take time."""
+    del events
+    time.sleep(seconds)
+    return {}
+
+
+@op("probe.all", reads=["{field}"], scope="workflow", product="all")
+def everything(chunks: Any, *, field: str = "x") -> dict[str, Any]:
+    """See all events at once."""
+    parts = [np.asarray(chunk[field]) for chunk in chunks]
+    values = np.sort(np.concatenate([np.empty(0), *parts]))
+    return {"events": len(values), "sum": float(values.sum())}
+
+
+@op("probe.each", reads=["x"], scope="dataset", product="each")
+def each(chunks: Any, *, context: Any) -> dict[str, Any]:
+    """See a whole dataset at once."""
+    return {"dataset": context.dataset.name, "events": sum(len(chunk) for chunk in chunks)}
+
+
+@op("probe.use", reads=["x"], writes=["y"])
+def use(events: Any, *, given: Any) -> dict[str, Any]:
+    """Take a product of another stage as a parameter."""
+    return {"y": events.x + given["events"]}
+
+
+@op("probe.wrong")
+def wrong(events: Any) -> Any:
+    """Return neither events nor columns."""
+    return len(events)
+
+
+@op("probe.short", writes=["z"])
+def short(events: Any) -> dict[str, Any]:
+    """Return a column of the wrong length."""
+    return {"z": np.zeros(len(events) + 1)}
