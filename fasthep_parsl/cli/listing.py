@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-import inspect
 import json
+import textwrap
 
 from rich.table import Table
+from rich.text import Text
 
 from fasthep_parsl import registry
 from fasthep_parsl.cli.ending import emit
 from fasthep_parsl.cli.screen import Screen
+from fasthep_parsl.cli.words import about, parameters
+from fasthep_parsl.errors import ConfigError
+from fasthep_parsl.interfaces import Op
+from fasthep_parsl.sites import SiteFile, load_site
 from fasthep_parsl.sites import list_sites as found_sites
-from fasthep_parsl.sites import load_site
 from fasthep_parsl.worker.code import OpTable
 from fasthep_parsl.workflow.model import Workflow
+
+WIDTH = 100
+"""Widest text; longer lines are hard to read."""
 
 
 def list_ops() -> None:
     """Print all installed ops with one line each."""
     table = Table(box=None, pad_edge=False)
     for column in ("op", "yields", "what it does"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column != "what it does")
     for name in registry.names("ops"):
         op = OpTable().get(name)
-        yields = " + ".join(part for part in ("stream" if op.stream else "", op.product or "") if part)
-        table.add_row(name, yields, (inspect.getdoc(op.call) or "").split("\n")[0])
+        table.add_row(name, _yields(op), Text(" ".join(about(op)[:1])))
     Screen().print(table)
 
 
 def show_op(name: str) -> None:
-    """Print an op's documentation and parameters.
+    """Print what an op does and takes.
 
     Raises
     ------
@@ -37,29 +43,43 @@ def show_op(name: str) -> None:
         There is no such op.
     """
     op = OpTable().get(name)
-    console = Screen()
-    console.print(name, style="bold", highlight=False)
-    console.print(inspect.getdoc(op.call) or "", markup=False, highlight=False)
-    table = Table(box=None, pad_edge=False)
-    for column in ("parameter", "type", "default"):
-        table.add_column(column)
-    for key, field in op.params.model_fields.items():
-        kind = getattr(field.annotation, "__name__", str(field.annotation)).replace("fasthep_parsl.ops.", "")
-        table.add_row(key, kind, "required" if field.is_required() else repr(field.default))
-    console.print(table)
+    screen = Screen()
+    width = min(screen.width, WIDTH)
+    lines = [Text.assemble((name, "bold"), f"  yields {_yields(op)}")]
+    for paragraph in about(op):
+        lines += [Text(line) for line in ("", *textwrap.wrap(paragraph, width))]
+    lines.append(Text())
+    for item in parameters(op):
+        tail = "required" if item.required else f"default {item.default}" if item.default else ""
+        head = textwrap.wrap(f"{item.kind}{', ' if tail else ''}{tail}", width - 4, break_on_hyphens=False)
+        lines.append(Text(item.name, style="bold"))
+        lines += [Text(f"    {line}", style="cyan") for line in head]
+        lines += [Text(f"    {line}") for line in textwrap.wrap(item.meaning, width - 4, break_on_hyphens=False)]
+    for line in lines:
+        screen.print(line, soft_wrap=True, highlight=False)
+
+
+def _yields(op: Op) -> str:
+    return " + ".join(part for part in ("stream" if op.stream else "", op.product or "") if part)
 
 
 def list_sites() -> None:
-    """Print all sites that can be found."""
+    """Print all sites that can be found; a profile with mistakes is named as such."""
     table = Table(box=None, pad_edge=False)
     for column in ("site", "strategy", "status", "description"):
-        table.add_column(column)
-    for name in found_sites():
-        site = load_site(name)
-        table.add_row(name, site.strategy.kind, site.meta.status, site.meta.description)
+        table.add_column(column, overflow="fold")
+    for name, path in found_sites().items():
+        try:
+            site = load_site(name)
+        except ConfigError as error:
+            table.add_row(name, "", "wrong", Text(f"{path}: {error.problems[0].message}"))
+            continue
+        table.add_row(name, site.strategy.kind, site.meta.status, Text(site.meta.description))
     Screen().print(table)
 
 
-def print_schema() -> None:
-    """Print the JSON Schema of workflow files."""
-    emit(json.dumps(Workflow.model_json_schema(by_alias=True), indent=1))
+def print_schema(*, site: bool) -> None:
+    """Print the JSON Schema of workflow files, or of site profiles."""
+    model = SiteFile if site else Workflow
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema(by_alias=True)}
+    emit(json.dumps(schema, indent=1, ensure_ascii=False))

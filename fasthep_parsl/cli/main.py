@@ -139,11 +139,13 @@ def sites_list() -> None:
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    site: Annotated[bool, typer.Option("--site", help="That of site profiles instead.")] = False,
+) -> None:
     """Print the JSON Schema of workflow files, for editors."""
     from fasthep_parsl.cli.listing import print_schema
 
-    print_schema()
+    print_schema(site=site)
 
 
 def invoke(arguments: Sequence[str] | None = None) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
+from rich.text import Text
 
 from fasthep_parsl.cli.ending import emit
 from fasthep_parsl.cli.explain import explain_key
@@ -63,16 +65,20 @@ def _tables(plan: Plan, console: Console) -> None:
 
 
 def _table(*columns: str) -> Table:
+    """Return an empty table; ``#`` marks numbers, ``!`` what must not be wrapped."""
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column.strip("#"), justify="right" if column.startswith("#") else "left", overflow="fold")
+        kind = column[0] if column[:1] in ("#", "!") else ""
+        justify: JustifyMethod = "right" if kind == "#" else "left"
+        table.add_column(column.removeprefix(kind), justify=justify, no_wrap=bool(kind), overflow="fold")
     return table
 
 
 def _stages(plan: Plan) -> Table:
-    table = _table("stage", "op", "pool", "why", "after")
+    table = _table("!stage", "!op", "!pool", "why", "after")
     for stage in plan.stages:
-        table.add_row(stage.id, stage.op, stage.pool, stage.why, ", ".join(stage.needs) or "source")
+        why = re.sub(r" \([^()]*\)", "", stage.why)  # reasons in brackets are long, and warnings repeat them
+        table.add_row(stage.id, stage.op, stage.pool, Text(why), ", ".join(stage.needs) or "source")
     return table
 
 
@@ -91,7 +97,7 @@ def _quantities(pool: PlanPool) -> str:
 
 
 def _segments(plan: Plan) -> Table:
-    table = _table("#segment", "pool", "reads", "#columns", "stages", "#partitions", "#tasks")
+    table = _table("#segment", "!pool", "reads", "#columns", "stages", "#partitions", "#tasks")
     for segment in plan.segments:
         source = f"stream of {segment.input}" if segment.input else "source"
         pool = plan.pool(segment.pool)
@@ -113,21 +119,24 @@ def _segments(plan: Plan) -> Table:
 
 def mermaid(plan: Plan) -> str:
     """Return the graph of stages, grouped by segment, as Mermaid text."""
-    lines = ["flowchart TD", f'  source[("{plan.source.name}<br/>{plan.entries:,} events")]']
+    nodes = {"": "source"} | {stage.id: f"n{number}" for number, stage in enumerate(plan.stages)}
+    lines = ["flowchart TD", f'  source[("{_label(plan.source.name)}<br/>{plan.entries:,} events")]']
     for segment in plan.segments:
-        lines.append(f'  subgraph s{segment.id}["segment {segment.id} · pool {segment.pool}"]')
+        lines.append(f'  subgraph s{segment.id}["segment {segment.id} · pool {_label(segment.pool)}"]')
         for name in segment.stages:
             stage = plan.stage(name)
             left, right = ("[", "]") if stage.stream else ("([", "])")
-            lines.append(f'    {_node(name)}{left}"{name}<br/>{stage.op}"{right}')
+            lines.append(f'    {nodes[name]}{left}"{_label(name)}<br/>{_label(stage.op)}"{right}')
         lines.append("  end")
     for stage in plan.stages:
-        lines.append(f"  {_node(stage.input) if stage.input else 'source'} --> {_node(stage.id)}")
-        lines += [f"  {_node(bind.node)} -. {bind.port} .-> {_node(stage.id)}" for bind in stage.bind]
+        target = nodes[stage.id]
+        lines.append(f"  {nodes[stage.input]} --> {target}")
+        lines += [f'  {nodes[bind.node]} -. "{_label(bind.port)}" .-> {target}' for bind in stage.bind]
         others = set(stage.needs) - {stage.input} - {bind.node for bind in stage.bind}
-        lines += [f"  {_node(node)} -.-> {_node(stage.id)}" for node in sorted(others)]
+        lines += [f"  {nodes[node]} -.-> {target}" for node in sorted(others)]
     return "\n".join(lines)
 
 
-def _node(name: str) -> str:
-    return "n_" + "".join(char if char.isalnum() else "_" for char in name)
+def _label(text: str) -> str:
+    """Return `text` without characters that mean something in a quoted Mermaid label."""
+    return "".join(f"#{ord(char)};" if char in '"#&<>`\\' else char for char in text)
