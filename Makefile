@@ -42,7 +42,7 @@ docs: $(STAMP) ## build the documentation; warnings are errors
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 bench: $(STAMP) ## measure what the README's table says
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks/run.py
 
 clean: ## remove everything that was made here
 	rm -rf $(VENV) build dist demo docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

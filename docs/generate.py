@@ -175,7 +175,7 @@ def kinds() -> str:
 
 def functions() -> str:
     """Return the functions that expressions may use, by what they do to the structure of a field."""
-    from fasthep_parsl.ops.functions import FUNCTIONS
+    from fasthep_parsl.ops.expressions.functions import FUNCTIONS
 
     titles = {
         "elementwise": "Value by value (structure of the arguments)",

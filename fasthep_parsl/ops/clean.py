@@ -8,7 +8,7 @@ from pydantic import Field
 
 from fasthep_parsl.interfaces import Effects, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops.arrays import np
-from fasthep_parsl.ops.collections import (
+from fasthep_parsl.ops.collections.collection import (
     Collection,
     Name,
     Params,
@@ -20,9 +20,9 @@ from fasthep_parsl.ops.collections import (
     unflatten,
     unknown_collection,
 )
-from fasthep_parsl.ops.combinatorics import blocks, product
+from fasthep_parsl.ops.collections.combinatorics import blocks, product
+from fasthep_parsl.ops.collections.kinematics import delta_phi, float64
 from fasthep_parsl.ops.declare import op
-from fasthep_parsl.ops.kinematics import delta_phi, float64
 from fasthep_parsl.ops.stream import Events
 
 BLOCK = 1 << 16

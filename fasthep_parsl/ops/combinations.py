@@ -7,9 +7,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema
-from fasthep_parsl.ops.candidates import Spec, build
-from fasthep_parsl.ops.collections import Name, Params
-from fasthep_parsl.ops.combination_effects import Analysis
+from fasthep_parsl.ops.collections.candidates import Spec, build
+from fasthep_parsl.ops.collections.collection import Name, Params
+from fasthep_parsl.ops.collections.effects import Analysis
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.stream import Events
 

@@ -9,12 +9,12 @@ from pydantic import BeforeValidator
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops.arrays import np
+from fasthep_parsl.ops.columns.values import Jagged, Masked
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.expressions import analyse_expression, expression
 from fasthep_parsl.ops.products import Cutflow, CutflowRow, merge_cutflows
 from fasthep_parsl.ops.steps import Group, SelectionParam, analyse_selection, group_cuts, read_selection
 from fasthep_parsl.ops.stream import Events
-from fasthep_parsl.ops.values import Jagged, Masked
 
 
 def _filter_mode(value: Any) -> Any:

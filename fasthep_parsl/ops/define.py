@@ -11,7 +11,7 @@ from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Sch
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.expressions import analyse_expression, expression
-from fasthep_parsl.ops.grammar import CONSTANTS
+from fasthep_parsl.ops.expressions.grammar import CONSTANTS
 from fasthep_parsl.ops.stream import Events
 
 Reduction = Literal["count_nonzero", "any", "all", "sum", "min", "max", "mean", "argmin", "argmax"]

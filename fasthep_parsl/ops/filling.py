@@ -8,9 +8,9 @@ from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Context
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.axes import DATASET, VARIATION, Axis, book
+from fasthep_parsl.ops.columns.values import Jagged, Masked, Value, from_column, same_offsets
 from fasthep_parsl.ops.expressions import ExpressionError, expression
 from fasthep_parsl.ops.stream import Events
-from fasthep_parsl.ops.values import Jagged, Masked, Value, from_column, same_offsets
 
 Flat = tuple[Any, Any]
 """Entries of one field: numbers (an array, or a scalar for all of them), and where they are valid (None: all are)."""

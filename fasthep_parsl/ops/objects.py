@@ -10,7 +10,7 @@ from pydantic import Field
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops.arrays import np
-from fasthep_parsl.ops.collections import (
+from fasthep_parsl.ops.collections.collection import (
     UNKNOWN,
     Collection,
     Merged,
@@ -28,8 +28,8 @@ from fasthep_parsl.ops.collections import (
     unflatten,
     unknown_collection,
 )
+from fasthep_parsl.ops.collections.scopes import Scope, ScopeSchema
 from fasthep_parsl.ops.declare import op
-from fasthep_parsl.ops.scopes import Scope, ScopeSchema
 from fasthep_parsl.ops.stream import Events
 
 

@@ -21,9 +21,9 @@ from pydantic import WithJsonSchema
 from fasthep_parsl.errors import OpError, suggest
 from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema
 from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.columns.values import Jagged, Masked
 from fasthep_parsl.ops.expressions import ExpressionError, analyse_expression, expression
 from fasthep_parsl.ops.stream import Events
-from fasthep_parsl.ops.values import Jagged, Masked
 
 Mode = Literal["all", "any"]
 _MODES: dict[str, Mode] = {"All": "all", "Any": "any"}

@@ -12,7 +12,7 @@ from typing import Any
 
 from fasthep_parsl.errors import OpError, suggest
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.picking import take_events
+from fasthep_parsl.ops.columns.picking import take_events
 
 Column = Any
 """numpy array of shape (events,) or awkward array of length events."""

@@ -16,10 +16,10 @@ from pydantic import Field
 from fasthep_parsl.errors import OpError, suggest
 from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.collections import Params, flatten, matches, owner_of, structure_of
+from fasthep_parsl.ops.collections.collection import Params, flatten, matches, owner_of, structure_of
+from fasthep_parsl.ops.columns.values import same_offsets
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.stream import Events
-from fasthep_parsl.ops.values import same_offsets
 
 Compression = Literal["zstd", "lz4", "zlib", "lzma", "snappy", "gzip", "none"]
 COMPRESSIONS: dict[str, tuple[str, ...]] = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fasthep_parsl.interfaces import Context, DatasetInfo
 from fasthep_parsl.ops.expressions import ExpressionError, analyse_expression, expression, with_prefix
-from fasthep_parsl.ops.functions import FUNCTIONS
+from fasthep_parsl.ops.expressions.functions import FUNCTIONS
 from fasthep_parsl.ops.stream import Events
 
 SCHEMA = {

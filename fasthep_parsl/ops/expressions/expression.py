@@ -21,12 +21,12 @@ from typing import Any
 from fasthep_parsl.errors import suggest
 from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops.arrays import np
-from fasthep_parsl.ops.functions import function
-from fasthep_parsl.ops.grammar import BINARY, COMPARE, CONSTANTS, UNARY, dotted, parse
-from fasthep_parsl.ops.picking import select
+from fasthep_parsl.ops.columns.picking import select
+from fasthep_parsl.ops.columns.values import ExpressionError, Value, arithmetic, elementwise, from_column, to_column
+from fasthep_parsl.ops.expressions.functions import function
+from fasthep_parsl.ops.expressions.grammar import BINARY, COMPARE, CONSTANTS, UNARY, dotted, parse
+from fasthep_parsl.ops.expressions.structure import UNKNOWN, keywords_of, shape_of, unknown_field
 from fasthep_parsl.ops.stream import Column, Events
-from fasthep_parsl.ops.structure import UNKNOWN, keywords_of, shape_of, unknown_field
-from fasthep_parsl.ops.values import ExpressionError, Value, arithmetic, elementwise, from_column, to_column
 
 __all__ = ["Expression", "ExpressionError", "analyse_expression", "expression", "with_prefix"]
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from fasthep_parsl.errors import suggest
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.picking import nth_value, select
-from fasthep_parsl.ops.reductions import REDUCTIONS, not_jagged, reduce_value
-from fasthep_parsl.ops.values import (
+from fasthep_parsl.ops.columns.picking import nth_value, select
+from fasthep_parsl.ops.columns.reductions import REDUCTIONS, not_jagged, reduce_value
+from fasthep_parsl.ops.columns.values import (
     ExpressionError,
     Jagged,
     Masked,

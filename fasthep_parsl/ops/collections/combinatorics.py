@@ -8,7 +8,7 @@ from math import comb
 from typing import Any
 
 from fasthep_parsl.ops.arrays import np
-from fasthep_parsl.ops.collections import offsets_of
+from fasthep_parsl.ops.collections.collection import offsets_of
 
 Found = tuple[Any, Any, tuple[Any, ...]]
 """``(numbers, parents, positions)``: combinations per event (int64, shape (events,)); for each combination its event,

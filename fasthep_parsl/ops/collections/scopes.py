@@ -11,9 +11,9 @@ from typing import Any
 
 from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.collections import UNKNOWN, flatten, unflatten
+from fasthep_parsl.ops.collections.collection import UNKNOWN, flatten, unflatten
+from fasthep_parsl.ops.columns.values import Jagged, Masked, same_offsets, to_awkward
 from fasthep_parsl.ops.expressions import ExpressionError, analyse_expression, expression
-from fasthep_parsl.ops.values import Jagged, Masked, same_offsets, to_awkward
 
 Reads = dict[str, ParamPath]
 

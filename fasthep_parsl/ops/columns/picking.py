@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.values import (
+from fasthep_parsl.ops.columns.values import (
     ExpressionError,
     Jagged,
     Masked,

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.picking import counted
-from fasthep_parsl.ops.values import (
+from fasthep_parsl.ops.columns.picking import counted
+from fasthep_parsl.ops.columns.values import (
     ExpressionError,
     Jagged,
     Masked,

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 from fasthep_parsl.errors import suggest
 from fasthep_parsl.interfaces import Effects, OpProblem, ParamPath, Schema, Shape
-from fasthep_parsl.ops.candidates import NEEDS, Spec
-from fasthep_parsl.ops.collections import already_there, collection_fields, unknown_collection
-from fasthep_parsl.ops.scopes import ScopeSchema
+from fasthep_parsl.ops.collections.candidates import NEEDS, Spec
+from fasthep_parsl.ops.collections.collection import already_there, collection_fields, unknown_collection
+from fasthep_parsl.ops.collections.scopes import ScopeSchema
 
 
 class CombinationParams(Protocol):

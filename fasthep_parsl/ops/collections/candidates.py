@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fasthep_parsl.interfaces import Context
-from fasthep_parsl.ops import kinematics
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.collections import Collection, Merged, keep_rows, offsets_of, order_within, unflatten
-from fasthep_parsl.ops.combinatorics import blocks, count_distinct, distinct, product
-from fasthep_parsl.ops.scopes import Scope
+from fasthep_parsl.ops.collections import kinematics
+from fasthep_parsl.ops.collections.collection import Collection, Merged, keep_rows, offsets_of, order_within, unflatten
+from fasthep_parsl.ops.collections.combinatorics import blocks, count_distinct, distinct, product
+from fasthep_parsl.ops.collections.scopes import Scope
 from fasthep_parsl.ops.stream import Events
 
 BLOCK = 1 << 16

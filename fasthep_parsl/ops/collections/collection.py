@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from fasthep_parsl.errors import OpError, suggest
 from fasthep_parsl.interfaces import OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.values import jagged_of, same_offsets
+from fasthep_parsl.ops.columns.values import jagged_of, same_offsets
 
 UNKNOWN: Shape = ("*",)
 

@@ -1,0 +1,1 @@
+"""What expressions and ops compute with: flat numpy buffers wherever possible."""
