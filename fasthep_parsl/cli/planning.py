@@ -131,7 +131,7 @@ def mermaid(plan: Plan) -> str:
     for stage in plan.stages:
         target = nodes[stage.id]
         lines.append(f"  {nodes[stage.input]} --> {target}")
-        lines += [f'  {nodes[bind.node]} -. "{_label(bind.port)}" .-> {target}' for bind in stage.bind]
+        lines += [f"  {nodes[bind.node]} -.->|{_label(bind.port)}| {target}" for bind in stage.bind]
         others = set(stage.needs) - {stage.input} - {bind.node for bind in stage.bind}
         lines += [f"  {nodes[node]} -.-> {target}" for node in sorted(others)]
     return "\n".join(lines)
@@ -139,4 +139,4 @@ def mermaid(plan: Plan) -> str:
 
 def _label(text: str) -> str:
     """Return `text` without characters that mean something in a quoted Mermaid label."""
-    return "".join(f"#{ord(char)};" if char in '"#&<>`\\' else char for char in text)
+    return "".join(f"#{ord(char)};" if char in '"#&<>`|\\' else char for char in text)

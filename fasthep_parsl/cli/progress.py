@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
 
 from rich.console import Console
 
@@ -14,6 +15,8 @@ from fasthep_parsl.plan import Plan
 
 PLAIN_PERIOD = 30.0
 """Seconds between two lines without a terminal."""
+MAX_NAME = 24
+"""Characters for the names of stages beside the bar."""
 
 
 @contextlib.contextmanager
@@ -22,10 +25,11 @@ def make_progress(plan: Plan, console: Console, *, quiet: bool) -> Iterator[Obse
     if quiet:
         yield None
     elif console.is_terminal:
-        with _bar(plan, console) as observer:
-            yield observer
+        with _bar(plan, console) as bar:
+            yield bar
     else:
-        yield _Plain(plan, console)
+        with _Plain(plan, console, PLAIN_PERIOD) as plain:
+            yield plain
 
 
 class _Count:
@@ -56,27 +60,19 @@ class _Count:
 
 @contextlib.contextmanager
 def _bar(plan: Plan, console: Console) -> Iterator[Observer]:
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     count = _Count(plan)
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
         TaskProgressColumn(),
         TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
         TextColumn("left"),
-        TimeRemainingColumn(),
         TextColumn("{task.fields[trouble]}", style="red"),
     )
-    with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
+    with Progress(*columns, console=console, transient=True, refresh_per_second=4, expand=True) as progress:
         bar = progress.add_task("starting workers", total=count.total or None, rate="", trouble="")
         began = 0.0
 
@@ -86,35 +82,60 @@ def _bar(plan: Plan, console: Console) -> Iterator[Observer]:
             if event["kind"] == "submitted" and not began:
                 began = time.monotonic()
             if event["kind"] == "finished":
-                rate = f"{count.done / max(time.monotonic() - began, 1e-9) / 1000:,.0f} k events/s"
-                stages = plan.segments[event["segment"]].stages
-                name = stages[0] if len(stages) == 1 else f"{stages[0]} … {stages[-1]}"
-                progress.update(bar, completed=count.done, rate=rate, trouble=count.trouble(), description=name)
+                progress.update(
+                    bar,
+                    completed=count.done,
+                    rate=_rate(count.done, time.monotonic() - began),
+                    trouble=count.trouble(),
+                    description=_shortened(plan.segments[event["segment"]].stages),
+                )
+            elif event["kind"] in ("failed", "lost"):
+                progress.update(bar, trouble=count.trouble())
 
         yield observe
 
 
-class _Plain:
-    """One line when something changes that matters, and from time to time."""
+def _rate(events: int, seconds: float) -> str:
+    rate = events / max(seconds, 1e-9)
+    return f"{rate / 1000:,.0f} k events/s" if rate >= 10_000 else f"{rate:,.0f} events/s"
 
-    def __init__(self, plan: Plan, console: Console) -> None:
+
+def _shortened(stages: Sequence[str]) -> str:
+    """Return the names of stages in at most `MAX_NAME` characters."""
+    name = stages[0] if len(stages) == 1 else f"{stages[0]}…{stages[-1]}"
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
+
+
+class _Plain:
+    """One line when something changes that matters, and one from time to time whether or not anything happens."""
+
+    def __init__(self, plan: Plan, console: Console, period: float) -> None:
         self._count = _Count(plan)
         self._console = console
-        self._next = time.monotonic() + PLAIN_PERIOD
+        self._period = period
         self._began = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
 
     def __call__(self, event: dict[str, Any]) -> None:
         self._count.take(event)
-        now = time.monotonic()
         if event["kind"] == "pool":
             self._print(f"pool {event['pool']}: {event['state']}")
-        elif now >= self._next:
-            self._next = now + PLAIN_PERIOD
-            count = self._count
-            rate = count.done / max(now - self._began, 1e-9)
-            left = f"{(count.total - count.done) / rate:.0f} s left" if rate else "waiting"
-            parts = [f"{count.done:,}/{count.total:,} events", f"{rate:,.0f}/s", left, count.trouble()]
+
+    def _tick(self) -> None:
+        while not self._stop.wait(self._period):
+            count, seconds = self._count, time.monotonic() - self._began
+            left = f"{(count.total - count.done) / (count.done / seconds):,.0f} s left" if count.done else "waiting"
+            parts = [f"{count.done:,} of {count.total:,} events", _rate(count.done, seconds), left, count.trouble()]
             self._print(" · ".join(part for part in parts if part))
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(f"{time.strftime('%H:%M:%S')} {text}", markup=False, highlight=False, soft_wrap=True)

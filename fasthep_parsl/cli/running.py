@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,14 @@ def run_workflow(
     plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size)
     if not quiet:
         for warning in plan.warnings:
-            err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
+            err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     with make_progress(plan, err, quiet=quiet) as observer:
         outcome = run(plan, outdir=outdir, mode=mode, plots=plots, observer=observer)
     _tables(outcome, out)
     _failures(outcome, err)
     _places(outcome, out, err)
+    if outcome.status != "complete":
+        _how_to_go_on(outcome, [str(workflow), *_options(site, overrides, chunk_size)], err)
     return outcome.exit_code
 
 
@@ -67,15 +70,15 @@ def _failures(outcome: RunOutcome, err: Console) -> None:
         first = items[0]
         at = f" at {where}" if where else ""
         head = f"stage {stage}" if stage else "reading"
-        err.print(f"failed: {head}{at}: {message}", style="red", markup=False, highlight=False)
+        err.print(f"failed: {head}{at}: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
         if "file" in first:
             place = f"{first['dataset']}: {first['file']} events {first['entry_start']:,}–{first['entry_stop']:,}"
-            more = f" and {len(items) - 1} more partitions" if len(items) > 1 else ""
-            err.print(f"        {place}{more}", markup=False, highlight=False)
+            more = f" and {len(items) - 1} more partition{'s' if len(items) > 2 else ''}" if len(items) > 1 else ""
+            err.print(f"        {place}{more}", markup=False, highlight=False, soft_wrap=True)
     if len(causes) > MOST_FAILURES:
         err.print(f"        … {len(causes) - MOST_FAILURES} more causes in run.json", highlight=False)
     for stages, why in outcome.summary["blocked"].items():
-        err.print(f"not run: {stages}: {why}", style="red", markup=False, highlight=False)
+        err.print(f"not run: {stages}: {why}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _places(outcome: RunOutcome, out: Console, err: Console) -> None:
@@ -88,18 +91,26 @@ def _places(outcome: RunOutcome, out: Console, err: Console) -> None:
     else:
         err.print(f"\n{outcome.status}: {line}", style="red", highlight=False)
         if outcome.error and outcome.status != "interrupted":
-            err.print(outcome.error, markup=False, highlight=False)
-        again = f"fasthep-parsl run {summary['workflow']} --outdir {_short(outcome.run_dir)} --resume"
-        err.print(
-            f"what is missing: {_short(outcome.run_dir / 'missing.json')}; go on with\n  {again}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+            err.print(outcome.error, markup=False, highlight=False, soft_wrap=True)
     for name, what in (("plots", "pictures"), ("results", "results"), ("run.json", "summary")):
         path = outcome.run_dir / name
         if path.exists():
             out.print(f"  {what:9} {_short(path)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _how_to_go_on(outcome: RunOutcome, arguments: list[str], err: Console) -> None:
+    missing = outcome.run_dir / "missing.json"
+    if missing.exists():
+        err.print(f"what is missing is listed in {_short(missing)}", markup=False, highlight=False, soft_wrap=True)
+    again = ["fasthep-parsl", "run", *arguments, "--outdir", _short(outcome.run_dir), "--resume"]
+    err.print(f"go on with\n  {shlex.join(again)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _options(site: str, overrides: list[str], chunk_size: int | None) -> list[str]:
+    """Return the options that make the same plan again."""
+    found = [] if site == "local" else ["--site", site]
+    found += [part for setting in overrides for part in ("--set", setting)]
+    return found + ([] if chunk_size is None else ["--chunk-size", str(chunk_size)])
 
 
 def _short(path: Path) -> str:

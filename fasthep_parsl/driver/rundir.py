@@ -68,7 +68,9 @@ def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:
 def _existing(path: Path, plan: Plan, mode: Mode) -> bool:
     """Deal with a folder that is not empty; return whether the run in it goes on."""
     if mode == "new":
-        what = "holds a run" if (path / MARKER).exists() else "is not empty"
+        if not (path / MARKER).exists():
+            raise _refuse("E160", f"{path} is not empty and holds no run", "give another --outdir")
+        what = "holds a run already"
         raise _refuse(
             "E160", f"{path} {what}", "--resume goes on with it, --force replaces it, or give another --outdir"
         )

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import sysconfig
 from pathlib import Path
 from types import ModuleType
 
@@ -44,7 +45,7 @@ def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
     loaded = sys.modules.get(module.name)
     if loaded is not None and getattr(loaded, "__fasthep_sha256__", "") == module.sha256:
         return loaded
-    if loaded is None and importlib.util.find_spec(module.name) is not None and str(path.parent) not in sys.path:
+    if loaded is None and _is_installed(module.name):
         raise ConfigError(
             Problem(
                 "E112", f"analysis module `{path.name}` has the name of an installed module", hint="rename the file"
@@ -64,6 +65,16 @@ def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
         raise ConfigError(_import_problem(path, error)) from error
     loaded.__fasthep_sha256__ = module.sha256  # type: ignore[attr-defined]
     return loaded
+
+
+def _is_installed(name: str) -> bool:
+    """Return whether Python or a package has a module of that name; one that just lies in the folder does not count."""
+    found = importlib.util.find_spec(name)
+    if found is None or found.origin is None:
+        return False
+    origin = Path(found.origin)
+    folders = {Path(sysconfig.get_path(key)) for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return not origin.is_absolute() or any(origin.is_relative_to(folder) for folder in folders)  # or "built-in"
 
 
 def _import_problem(path: Path, error: BaseException) -> Problem:
