@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fasthep_parsl.compiler import CompileOptions, compile_workflow
-from fasthep_parsl.driver.api import load
+from fasthep_parsl.driver.api import load, run
 from fasthep_parsl.resources.machine import Machine
 
 ROOT = Path(__file__).parents[1]
@@ -99,7 +99,7 @@ class Workflow:
         self.folder = folder
         self.path = folder / "flow.yaml"
 
-    def write(self, stages, files=None, *, datasets=None, **sections):
+    def write(self, stages, files=(), *, datasets=None, **sections):
         listed = [{"name": name, "files": [str(f) for f in found]} for name, found in (datasets or {}).items()]
         content = {
             "version": "1.0",
@@ -128,6 +128,11 @@ class Workflow:
     def compile(self, *, overrides=(), chunk_size=None, machine=MACHINE, cache=True):
         loaded = load(self.path, "local", overrides)
         return compile_workflow(loaded, CompileOptions(chunk_size=chunk_size, machine=machine, cache=cache))
+
+    def run(self, plan=None, mode="new", **options):
+        """Run in process; the plan, or what `compile` makes with `options`."""
+        plan = self.compile(**options) if plan is None else plan
+        return run(plan, outdir=self.folder / "run", mode=mode, plots=False)
 
 
 @pytest.fixture

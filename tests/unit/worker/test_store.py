@@ -1,0 +1,107 @@
+"""Stored pieces of streams come back as they were, or not at all."""
+
+from __future__ import annotations
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from fasthep_parsl.ops.stream import Events
+from fasthep_parsl.worker.partials import StoreError, load_products, save_products
+from fasthep_parsl.worker.store import load_events, save_events
+
+JAGGED = ak.Array([[1.5, 2.5], [], [3.5]])
+COLUMNS = {
+    "float32": np.array([1, np.nan, np.inf], np.float32),
+    "uint64": np.array([0, 2**64 - 1, 5], np.uint64),
+    "bool": np.array([True, False, True]),
+    "jagged": JAGGED,
+    "jagged_bool": JAGGED > 2,
+    "jagged_int8": ak.values_astype(JAGGED, np.int8),
+    "option": ak.Array([1.0, None, 3.0]),
+    "option_bool": ak.Array([True, None, False]),
+    "all_missing": ak.Array([None, None, 1.0])[[0, 1, 0]],
+    "jagged_option": ak.Array([[1, None], [], [None]]),
+    "option_jagged": ak.Array([[1, 2], None, []]),
+    "nested": ak.Array([[[1], []], [], [[2, 3]]]),
+    "strings": ak.Array(["a", "", "ü"]),
+    "record": ak.Array([[{"pt": 1.0, "n": 1}], [], [{"pt": 2.0, "n": 2}]]),
+    "sliced": ak.Array([[9.0], [1.0, 2.0], [], [3.0]])[1:],
+    "reordered": ak.Array([[1.0], [2.0, 3.0], []])[[2, 0, 1]],
+    "regular": ak.Array(np.arange(6).reshape(3, 2)),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_column_survives(tmp_path, name):
+    column = COLUMNS[name]
+    ref = save_events(tmp_path / "s.npz", Events({name: column, "n": np.arange(3)}, 3), 0, [(0, 1)])
+    again = load_events(ref, [name])[name]
+    assert (
+        ak.to_list(again) == pytest.approx(ak.to_list(column), nan_ok=True)
+        if name == "float32"
+        else (ak.to_list(again) == ak.to_list(column))
+    )
+    if isinstance(column, np.ndarray):
+        assert isinstance(again, np.ndarray)
+        assert again.dtype == column.dtype
+    else:
+        assert again.type == column.type
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_column_without_events_survives(tmp_path, name):
+    column = COLUMNS[name][:0]
+    ref = save_events(tmp_path / "s.npz", Events({name: column}, 0), 2, [(4, 9)])
+    again = load_events(ref, [name])
+    assert len(again) == len(again[name]) == 0
+    assert ak.type(again[name]) == ak.type(column)
+    assert (ref.events, ref.dataset, ref.partitions) == (0, 2, ((4, 9),))
+
+
+def test_only_the_columns_asked_for_are_read(tmp_path):
+    ref = save_events(tmp_path / "s.npz", Events(COLUMNS, 3), 0, [(0, 3)])
+    assert load_events(ref, ["jagged", "bool"]).fields == ["jagged", "bool"]
+    assert len(load_events(ref, [])) == 3
+    with pytest.raises(StoreError, match="nothere"):
+        load_events(ref, ["nothere"])
+
+
+def test_a_filtered_stream_stores_only_what_is_left(tmp_path):
+    events = Events({"x": np.arange(100_000), "j": ak.Array(np.ones((100_000, 3)).tolist()[:1000] * 100)}, 100_000)
+    ref = save_events(tmp_path / "s.npz", events.filter(np.arange(100_000) < 2), 0, [(0, 1)])
+    assert ref.events == 2
+    assert ref.size < 5000
+    assert load_events(ref, ["x"])["x"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "gone", "foreign"])
+def test_what_is_not_what_was_written_is_refused(tmp_path, damage):
+    ref = save_events(tmp_path / "s.npz", Events(COLUMNS, 3), 0, [(0, 3)])
+    path = tmp_path / "s.npz"
+    content = bytearray(path.read_bytes())
+    if damage == "gone":
+        path.unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        path.write_bytes({"flip": content, "cut": content[:100], "empty": b"", "foreign": b"PK nothing"}[damage])
+    with pytest.raises(StoreError, match="s.npz"):
+        load_events(ref, ["bool"])
+
+
+def test_nothing_half_written_is_left(tmp_path):
+    with pytest.raises(TypeError):
+        save_products(tmp_path / "p.pkl", {"A": (n for n in range(3))})
+    assert list(tmp_path.iterdir()) == []
+    assert load_products(save_products(tmp_path / "p.pkl", {"A": [1]})) == {"A": [1]}
+    assert [path.name for path in tmp_path.iterdir()] == ["p.pkl"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x05", b"nonsense", b"\x80\x05cno_such_module\nname\n."])
+def test_products_that_cannot_be_read_are_refused(tmp_path, content):
+    path = tmp_path / "p.pkl"
+    with pytest.raises(StoreError):
+        load_products(path)
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"p\.pkl"):
+        load_products(path)
