@@ -90,12 +90,21 @@ class RootFile:
         self.path = path
         local = "://" not in path
         options: dict[str, Any] = {"handler": uproot.MemmapSource} if local else {}
+        size = Path(path).stat().st_size if local and Path(path).is_file() else -1
+        if size == 0:
+            raise InputFileError(path, "the file is empty (0 bytes)", "was it written to the end?")
         try:
             self._file = uproot.open(path, array_cache=None, **options)
         except FileNotFoundError:
             raise InputFileError(path, "no such file") from None
+        except PermissionError:
+            raise InputFileError(path, "you may not read it", "see its permissions with `ls -l`") from None
         except Exception as error:
             raise InputFileError(path, f"not a readable ROOT file: {_first_line(error)}", "is it truncated?") from error
+        if 0 <= size < self._file.file.fEND:
+            self._file.close()
+            message = f"the file is truncated: it has {size:,} of {self._file.file.fEND:,} bytes"
+            raise InputFileError(path, message, "copy it again")
         try:
             self._tree = self._file[tree]
             self.entries = int(self._tree.num_entries)
@@ -273,12 +282,30 @@ class OpenFiles:
 
     def __init__(self, limit: int = MAX_OPEN) -> None:
         self._limit = limit
-        self._open: OrderedDict[tuple[str, str, str], InputFile] = OrderedDict()
+        self._open: OrderedDict[tuple[str, str, str, int, int], InputFile] = OrderedDict()
 
-    def get(self, path: str, source: PlanSource) -> InputFile:
-        """Return the open file, opening it if need be."""
-        key = (path, source.kind, source.tree)
-        file = self._open.pop(key, None) or open_file(path, source)
+    def get(self, path: str, source: PlanSource, *, size: int = -1, mtime_ns: int = -1) -> InputFile:
+        """Return the open file, opening it if need be.
+
+        Parameters
+        ----------
+        path : str
+            The file.
+        source : PlanSource
+            Kind and tree.
+        size, mtime_ns : int
+            What it was when the plan was made: bytes, and modification time in ns; -1 if unknown.
+
+        Raises
+        ------
+        InputFileError
+            It cannot be opened, or was changed since.
+        """
+        key = (path, source.kind, source.tree, size, mtime_ns)
+        file = self._open.pop(key, None)
+        if file is None:
+            _check_unchanged(path, size, mtime_ns)
+            file = open_file(path, source)
         self._open[key] = file
         if len(self._open) > self._limit:
             self._open.popitem(last=False)[1].close()
@@ -290,9 +317,13 @@ class OpenFiles:
             self._open.pop(key).close()
 
 
-def local_identity(path: str) -> tuple[int, int]:
-    """Return (size in bytes, modification time in ns) of a local file, (-1, -1) for a URL."""
-    if "://" in path:
-        return -1, -1
-    stat = Path(path).stat()
-    return stat.st_size, stat.st_mtime_ns
+def _check_unchanged(path: str, size: int, mtime_ns: int) -> None:
+    """Refuse a file whose partitions were cut from another content; times agree to 1 s (file systems round them)."""
+    if size < 0 or "://" in path:
+        return
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return  # opening it will say what is wrong
+    if stat.st_size != size or abs(stat.st_mtime_ns - mtime_ns) > 1_000_000_000:
+        raise InputFileError(path, "was changed after the plan was made", "run again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -132,5 +133,6 @@ def _remember(entry: Path, header: Header) -> None:
         entry.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(asdict(header)))
         temporary.replace(entry)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # a cache that cannot be written is no reason to stop
+    except OSError:  # a cache that cannot be written is no reason to stop
+        with contextlib.suppress(OSError):
+            temporary.unlink()

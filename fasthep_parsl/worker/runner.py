@@ -159,7 +159,7 @@ class _Work:
         with self.meter.measure("read"):
             for attempt in (1, 2):
                 try:
-                    opened = _FILES.get(file.path, self.plan.source)
+                    opened = _FILES.get(file.path, self.plan.source, size=file.size, mtime_ns=file.mtime_ns)
                     before = opened.bytes_read
                     arrays = opened.read([aliases.get(c, c) for c in self.segment.columns], start, stop)
                     break
