@@ -19,8 +19,9 @@ from fasthep_parsl.errors import SiteError
 from fasthep_parsl.plan import PlanPool
 
 INTERCHANGE_MODULE = "fasthep_parsl.backends.parsl.interchange"
-HEARTBEAT_PERIOD = 2
-"""Seconds; how long a dead worker may stay unnoticed."""
+HEARTBEAT_PERIOD = {"local": 1}
+"""Seconds, by provider: how long a dead worker may stay unnoticed. Thousands of managers must not beat that often."""
+USUAL_HEARTBEAT = 5
 HEARTBEAT_THRESHOLD = 30
 """Seconds; Parsl's 120 s is how long a lost node would stay unnoticed."""
 SEND_TIMEOUT = 2000
@@ -84,7 +85,7 @@ def executor(pool: PlanPool, blocks: LocalBlocks, accelerators: list[str]) -> Hi
         max_workers_per_node=pool.workers_per_block,
         cores_per_worker=pool.cpus,
         available_accelerators=accelerators,
-        heartbeat_period=HEARTBEAT_PERIOD,
+        heartbeat_period=HEARTBEAT_PERIOD.get(pool.provider, USUAL_HEARTBEAT),
         heartbeat_threshold=HEARTBEAT_THRESHOLD,
         poll_period=50,
         drain_period=None if pool.walltime is None else max(int(pool.walltime * 0.9), 60),

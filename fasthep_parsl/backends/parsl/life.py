@@ -90,6 +90,8 @@ class Life:
             return f"its interchange died (exit code {process.returncode})"
         if self.executor.bad_state_is_set:
             return str(self.executor.executor_exception)
+        if self._ready.is_set() and not self.executor._result_queue_thread.is_alive():
+            return "what takes in its results has failed; see log/parsl"
         codes = self.blocks.ended()
         if self._ready.is_set() and None not in codes:
             ends = ", ".join(str(code) for code in codes) or "none could be started"

@@ -104,10 +104,14 @@ class RunningPool:
             if future not in self._open:  # already failed with its pool
                 return
             self._open.discard(future)
-        if isinstance(error, BadStateException):
-            future.set_exception(WorkerLostError(f"pool `{self.pool.name}`: {error.reason}"))
-        elif isinstance(error, WorkerLost | ManagerLost | ZMQError):
-            future.set_exception(WorkerLostError(str(error)))
+        name = f"pool `{self.pool.name}`"
+        if isinstance(error, WorkerLost):
+            why = "killed, out of memory, or a crash in compiled code"
+            future.set_exception(WorkerLostError(f"{name}: the worker of this task died ({why})"))
+        elif isinstance(error, BadStateException):
+            future.set_exception(WorkerLostError(f"{name}: {error.reason}"))
+        elif isinstance(error, ManagerLost | ZMQError):
+            future.set_exception(WorkerLostError(f"{name}: {error}"))
         elif error is not None:
             future.set_exception(error)
         else:

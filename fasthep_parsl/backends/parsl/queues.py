@@ -1,26 +1,32 @@
-"""A queue that survives the death of a process that waits for it.
+"""A queue that survives the death of the processes at its other end.
 
-Parsl's workers wait for tasks in `multiprocessing.Queue.get`, and one of them holds the queue's lock while it waits. If
-that one is killed (by the kernel when memory runs out, by a person), the lock is never released, and no other worker of the
-node gets a task again.
+Parsl's workers use `multiprocessing.Queue`, which loses two things when a worker is killed (by the kernel when memory runs
+out, by an op, by a person). A worker that waits for a task holds the lock for reading while it waits: killed then, no other
+worker of the node gets a task again. A result is written by a thread in the background, so that a worker that takes its next
+task and dies of it at once takes the result of the last one with it, and the run waits for that for ever.
 """
 
 from __future__ import annotations
 
 import multiprocessing.queues
+import os
 import time
 from multiprocessing.context import ForkServerContext
+from multiprocessing.reduction import ForkingPickler
 from queue import Empty
 from typing import Any
 
 
 class PatientQueue(multiprocessing.queues.Queue):  # type: ignore[type-arg]  # generic from Python 3.12 on
-    """A queue whose readers wait without the lock, and hold it only while they take a message out."""
+    """A queue whose locks are held only while a message is moved, and whose workers write before they go on."""
 
+    _opid: int
     _poll: Any
     _recv_bytes: Any
     _rlock: Any
     _sem: Any
+    _send_bytes: Any
+    _wlock: Any
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Return the next message; raise `queue.Empty` after `timeout` seconds."""
@@ -34,7 +40,17 @@ class PatientQueue(multiprocessing.queues.Queue):  # type: ignore[type-arg]  # g
                     message = self._recv_bytes()
                     self._sem.release()
                     break
-        return multiprocessing.queues._ForkingPickler.loads(message)  # type: ignore[attr-defined]
+        return ForkingPickler.loads(message)
+
+    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Send a message; a worker returns when it is on its way, the owner (which has other duties) at once."""
+        if os.getpid() == self._opid:
+            super().put(obj, block, timeout)
+            return
+        message = ForkingPickler.dumps(obj)
+        self._sem.acquire(block, timeout)
+        with self._wlock:
+            self._send_bytes(message)
 
 
 class Context(ForkServerContext):
