@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 
@@ -13,18 +14,24 @@ HEAVY = ("parsl", "awkward", "numba", "uproot", "cupy")
 
 
 def start(options: Options) -> list[Row]:
-    """``run`` on 4000 events, from the command to its exit."""
+    """``run`` on 4000 events, from the command to its exit: the first time, and with headers in the cache."""
     data = data_folder(4000)
-    walls, notes = [], []
+    walls: dict[str, list[float]] = {"first": [], "again": []}
+    notes: dict[str, list[str]] = {"first": [], "again": []}
     for _ in range(options.repeats):
         with workspace() as folder:
+            os.environ["FASTHEP_PARSL_CACHE"] = str(folder / "cache")
             workflow = dimuon_workflow(folder, data)
-            begin = time.time()
-            usage = run_workflow(workflow, folder / "run")
-            walls.append(usage.wall)
-            notes.append(_breakdown(begin, usage.wall, read_events(folder / "run")) + f", {usage.cpu:.1f} CPU s")
-    wall = middle(walls)
-    return [Row("run on 4000 events", wall, "s", wall, 5.0, note=notes[walls.index(min(walls))])]
+            for name, found in walls.items():
+                begin = time.time()
+                usage = run_workflow(workflow, folder / name)
+                found.append(usage.wall)
+                marks = _breakdown(begin, usage.wall, read_events(folder / name))
+                notes[name].append(f"{marks}, {usage.cpu:.1f} CPU s")
+    return [
+        Row(f"run on 4000 events, {name}", middle(found), "s", middle(found), 5.0, note=notes[name][-1])
+        for name, found in walls.items()
+    ]
 
 
 def _breakdown(begin: float, wall: float, events: list[dict[str, object]]) -> str:
@@ -45,8 +52,8 @@ def light(options: Options) -> list[Row]:
     """``import fasthep_parsl`` and ``fasthep-parsl --help`` import nothing heavy."""
     probe = f"import sys, json; print(json.dumps([m for m in {HEAVY} if m in sys.modules]))"
     call_help = (
-        "import sys, contextlib, io\nsys.argv = ['fasthep-parsl', '--help']\nfrom fasthep_parsl.cli.main import main\n"
-        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n    main()\n"
+        "import contextlib, io\nfrom fasthep_parsl.cli.main import app\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n    app(['--help'], standalone_mode=False)\n"
     )
     rows = []
     for name, command, code in (
