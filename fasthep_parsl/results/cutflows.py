@@ -31,7 +31,7 @@ CSV_COLUMNS = (
     "efficiency",
     "cumulative_efficiency",
 )
-CUT_WIDTH, DATASET_WIDTH = 24, 18
+CUT_WIDTH, DATASET_WIDTH, LONG_WIDTH = 24, 18, 96
 """Characters that a cut and a dataset need in a table; more datasets than fit are listed one below the other."""
 
 
@@ -83,9 +83,9 @@ def cutflow_table(cutflow: Cutflow, *, title: str = "", width: int | None = None
     width : int, optional
         Characters; default: that of the terminal. Datasets stand side by side if they fit, else one below the other.
     """
-    columns = ((width or shutil.get_terminal_size().columns) - CUT_WIDTH) // DATASET_WIDTH
-    side_by_side = 0 < len(cutflow.rows) <= columns
-    return _wide(cutflow, title) if side_by_side else _long(cutflow, title)
+    room = width or shutil.get_terminal_size().columns
+    side_by_side = 0 < len(cutflow.rows) <= (room - CUT_WIDTH) // DATASET_WIDTH
+    return _wide(cutflow, title) if side_by_side else _long(cutflow, title, narrow=room < LONG_WIDTH)
 
 
 def _ratio(part: float, whole: float) -> float | None:
@@ -167,14 +167,14 @@ def _cell(count: int, sumw: float, share: float | None, weighted: bool) -> str:
     return f"{text}\n[dim]Σw {_weight(sumw)}[/dim]" if weighted else text
 
 
-def _long(cutflow: Cutflow, title: str) -> Table:
-    """One row per dataset and cut."""
+def _long(cutflow: Cutflow, title: str, *, narrow: bool) -> Table:
+    """One row per dataset and cut; the number of events before a cut is left out where it is `narrow`."""
     from rich.text import Text
 
     table = _table(title)
     table.add_column("dataset", overflow="fold")
     table.add_column("cut", overflow="fold", min_width=CUT_WIDTH - 8)
-    for name in ("in", "out", *(("Σw out",) if cutflow.weighted else ()), "eff.", "cumul."):
+    for name in (*(() if narrow else ("in",)), "out", *(("Σw out",) if cutflow.weighted else ()), "eff.", "cumul."):
         table.add_column(name, justify="right", no_wrap=True)
     before = None
     for report in reports(cutflow):
@@ -185,7 +185,7 @@ def _long(cutflow: Cutflow, title: str) -> Table:
         table.add_row(
             Text("" if before == report.dataset else report.dataset),
             Text(row.label),
-            f"{row.n_in:,}",
+            *(() if narrow else (f"{row.n_in:,}",)),
             f"{row.n_out:,}",
             *weight,
             _percent(report.efficiency),
