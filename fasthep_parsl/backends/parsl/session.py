@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -61,6 +62,7 @@ class ParslSession:
         self._warm: dict[str, processes.Block] = {}
         self._pools: dict[str, RunningPool] = {}
         self._kernel: Any = None
+        self._log_files: list[logging.FileHandler] = []
 
     def start(self) -> None:
         """Start what takes longest: the first pool's first block imports while we import Parsl."""
@@ -74,6 +76,8 @@ class ParslSession:
         from fasthep_parsl.backends.parsl import executors
 
         self._kernel = DataFlowKernel(executors.config(self._run_dir))
+        handlers = [h for h in logging.getLogger("parsl").handlers if isinstance(h, logging.FileHandler)]
+        self._log_files = [h for h in handlers if Path(h.baseFilename).is_relative_to(self._run_dir / "log")]
 
     def _blocks_dir(self, pool: str) -> Path:
         return self._run_dir / "log" / "blocks" / pool
@@ -115,3 +119,5 @@ class ParslSession:
             cleanup.join(CLEANUP_DEADLINE)
         for pool in self._pools.values():
             pool.end()
+        for handler in self._log_files:  # Parsl takes them off its logger, but leaves the files open
+            handler.close()

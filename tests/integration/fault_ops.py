@@ -1,0 +1,77 @@
+"""Analysis code of the fault tests: ops that do to their worker what happens to workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fasthep_parsl import op
+
+
+@op("fault.sum", reads=["x"], product="sum", merge=lambda a, b: a + b)
+def total(events: Any) -> int:
+    """Return the sum of x: exact in any order."""
+    return int(np.asarray(events["x"]).sum())
+
+
+@op("fault.sleep")
+def sleep(events: Any, *, seconds: float) -> dict[str, Any]:
+    """Take time."""
+    del events
+    time.sleep(seconds)
+    return {}
+
+
+@op("fault.flood")
+def flood(events: Any, *, megabytes: int) -> dict[str, Any]:
+    """Write much to standard output and error."""
+    del events
+    for _ in range(megabytes):
+        sys.stdout.write("x" * 1_000_000 + "\n")
+        sys.stderr.write("y" * 1_000_000 + "\n")
+    return {}
+
+
+class Awkward(Exception):
+    """Does not unpickle: it passes fewer arguments up than it takes."""
+
+    def __init__(self, what: str, more: int) -> None:
+        super().__init__(what)
+        self.more = more
+
+    def __str__(self) -> str:
+        return f"awkward {self.more}"
+
+
+@op("fault.strike", reads=["x"], per_partition=True)
+def strike(events: Any, *, at: int, how: str, once: str = "") -> dict[str, Any]:
+    """Do something bad when event `at` is among these; only the first time if the file `once` is named."""
+    if at not in np.asarray(events["x"]):
+        return {}
+    if once:
+        try:
+            Path(once).touch(exist_ok=False)
+        except FileExistsError:
+            return {}
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif how == "exit":
+        os._exit(7)
+    elif how == "manager":
+        os.kill(os.getpgid(0), signal.SIGKILL)  # the leader of the block
+        time.sleep(60)
+    elif how == "block":
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+    elif how == "memory":
+        raise MemoryError("no more")
+    elif how == "sys.exit":
+        sys.exit("goodbye")
+    elif how == "awkward":
+        raise Awkward("what", 1)
+    return {}
