@@ -138,7 +138,12 @@ class _Router:
         return self.refuse("prefer" if prefer else "fallback", DEFAULT, None)
 
     def refuse(self, key: str, label: str, fallback: str | None) -> Problem:
-        reasons = [f"{pool.name}: {self.unavailable.get(pool.name) or self.other(pool, label)}" for pool in self.pools]
+        lacking = self.lack(label)
+        reasons = [
+            f"{pool.name}: {self.unavailable.get(pool.name) or self.other(pool, label)}"
+            for pool in self.pools
+            if not (pool.name in self.unavailable and pool.offers(label))
+        ]
         free = [pool.name for pool in self.pools if pool.name not in self.unavailable]
         if fallback:
             reasons.insert(0, f"fallback `{fallback}`: {self.lack(fallback)}")
@@ -146,9 +151,9 @@ class _Router:
             reasons.insert(0, "`fallback: " + free[0] + "` would do")
         elif label not in self.labels:
             reasons.insert(0, f"describe it in `execution.pools.{label}`")
-        message = f"stage `{self.stage_id}` requires `{label}`, which cannot be had here"
+        message = f"stage `{self.stage_id}` requires `{label}`, which cannot be had here: {lacking}"
         if label == DEFAULT and key != "require":
-            message = f"stage `{self.stage_id}` runs on `{DEFAULT}`, which cannot be had here"
+            message = f"stage `{self.stage_id}` runs on `{DEFAULT}`, which cannot be had here: {lacking}"
         return self.complain(key, "E141", message, "; ".join(reasons))
 
     @staticmethod

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import sys
 import sysconfig
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -45,7 +46,7 @@ def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
     loaded = sys.modules.get(module.name)
     if loaded is not None and getattr(loaded, "__fasthep_sha256__", "") == module.sha256:
         return loaded
-    if loaded is None and _is_installed(module.name):
+    if _is_taken(module):
         raise ConfigError(
             Problem(
                 "E112", f"analysis module `{path.name}` has the name of an installed module", hint="rename the file"
@@ -67,14 +68,14 @@ def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
     return loaded
 
 
-def _is_installed(name: str) -> bool:
-    """Return whether Python or a package has a module of that name; one that just lies in the folder does not count."""
-    found = importlib.util.find_spec(name)
-    if found is None or found.origin is None:
-        return False
-    origin = Path(found.origin)
-    folders = {Path(sysconfig.get_path(key)) for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return not origin.is_absolute() or any(origin.is_relative_to(folder) for folder in folders)  # or "built-in"
+def _is_taken(module: PlanModule) -> bool:
+    """Return whether another module has that name: one of Python's, of a package, or one that is imported already."""
+    loaded = sys.modules.get(module.name)
+    if loaded is None:  # a file that just lies in the current folder does not count
+        packages = [sysconfig.get_path(key) for key in ("purelib", "platlib")]
+        return module.name in sys.stdlib_module_names or PathFinder.find_spec(module.name, packages) is not None
+    file = getattr(loaded, "__file__", None)
+    return not hasattr(loaded, "__fasthep_sha256__") and (file is None or Path(file).name != Path(module.path).name)
 
 
 def _import_problem(path: Path, error: BaseException) -> Problem:
