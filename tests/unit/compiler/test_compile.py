@@ -46,6 +46,7 @@ def test_parameters_chunks_inputs_and_code_change_the_hash(flow, simple, small_f
     assert len(hashes) == 6
 
 
+@pytest.mark.integration
 def test_changed_analysis_code_changes_the_hash(simple):
     code = "import sys; from fasthep_parsl import compile_plan; print(compile_plan(sys.argv[1]).hash)"
 

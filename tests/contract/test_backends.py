@@ -1,0 +1,123 @@
+"""Every backend gives what ``local`` gives, for all shipped workflows: counts exactly, weighted sums to 1e-12."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+import fasthep_parsl as fp
+from fasthep_parsl import registry
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
+BACKENDS = [
+    pytest.param(name, marks=() if name == "local" else pytest.mark.integration) for name in registry.names("backends")
+]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory, demo_data):
+    """A folder like the repository after ``make demo``."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    shutil.copytree(demo_data, folder / "demo" / "data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(checkout):
+    """Run a workflow on a backend once; return its products."""
+    known = {}
+
+    def run(config, backend, chunk=None):
+        key = (config, backend, chunk)
+        if key not in known:
+            plan = fp.compile_plan(
+                checkout / "configs" / f"{config}.yaml", overrides=[f"execution.backend={backend}"], chunk_size=chunk
+            )
+            assert plan.backend == backend
+            outcome = fp.run(plan, outdir=checkout / f"{config}-{backend}-{chunk}", plots=False)
+            assert outcome.error == ""
+            assert outcome.status == "complete"
+            known[key] = outcome.products
+        return known[key]
+
+    return run
+
+
+def plain(product):
+    """Return a product as nested plain data, histograms as arrays."""
+    if hasattr(product, "hist"):
+        view = product.hist.view(flow=True)
+        return {
+            "axes": [repr(axis) for axis in product.hist.axes],
+            "values": np.asarray([view[name] for name in view.dtype.names] if view.dtype.names else view),
+            "none": product.none,
+            "nan": product.nan,
+        }
+    if hasattr(product, "rows"):
+        return {dataset: [vars_of(row) for row in rows] for dataset, rows in product.rows.items()}
+    return product
+
+
+def vars_of(row):
+    return {name: getattr(row, name) for name in type(row).__slots__}
+
+
+def assert_same(a, b, where=""):
+    assert type(a) is type(b), where
+    if isinstance(a, dict):
+        assert list(a) == list(b), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for n, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}[{n}]")
+    elif isinstance(a, float | np.ndarray):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-9, err_msg=where)
+    else:
+        assert a == b, where
+
+
+@pytest.mark.parametrize("backend", registry.names("backends"))
+def test_it_is_a_frozen_model(backend):
+    found = registry.load("backends", backend)
+    assert issubclass(found, BaseModel)
+    assert found.model_config["frozen"]
+    assert found.model_config["extra"] == "forbid"
+    assert callable(found().open)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("chunk", [37, 1000])
+def test_chunks_do_not_change_results(run, config, chunk):
+    expected, found = run(config, "local"), run(config, "local", chunk)
+    assert expected.keys() == found.keys()
+    for key, product in expected.items():
+        assert_same(plain(product), plain(found[key]), str(key))
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_it_gives_what_local_gives(run, config, backend):
+    expected, found = run(config, "local", 100), run(config, backend, 100)
+    assert expected.keys() == found.keys()
+    for key, product in expected.items():
+        assert_same(plain(product), plain(found[key]), str(key))
+
+
+def test_what_goes_wrong_in_a_task_belongs_to_its_future(checkout, tmp_path):
+    from fasthep_parsl.errors import FastHepError
+    from fasthep_parsl.interfaces import Task
+
+    plan = fp.compile_plan(checkout / "configs" / "dimuon.yaml")
+    with registry.load("backends", "local")().open(plan, tmp_path, lambda *a, **k: None) as session:
+        future = session.submit("default", Task("map", 0, 0, (str(tmp_path / "none.json"), "x"), str(tmp_path)), 0)
+        assert isinstance(future.exception(timeout=0), OSError | FastHepError)
+        assert session.slots("default") == 1
+        assert session.call("default", len, "abc").result(timeout=0) == 3
