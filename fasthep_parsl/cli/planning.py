@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def show_plan(
         return
     plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size)
     if as_json:
-        emit(plan.model_dump_json(indent=1))
+        emit(json.dumps({"hash": plan.hash, **plan.model_dump(mode="json")}, indent=1, ensure_ascii=False))
     elif graph:
         emit(mermaid(plan))
     else:

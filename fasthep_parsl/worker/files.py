@@ -23,6 +23,8 @@ from fasthep_parsl.plan import PlanSource
 
 MAX_OPEN = 16
 """Files that a worker keeps open."""
+TREES = ("TTree", "TNtuple", "TNtupleD", "TChain")
+"""Classes of ROOT that hold events and are read here."""
 
 
 class InputFileError(FastHepError):
@@ -107,18 +109,20 @@ class RootFile:
             raise InputFileError(path, message, "copy it again")
         try:
             self._tree = self._file[tree]
-            self.entries = int(self._tree.num_entries)
+            kind = self._tree.classname
+            self.entries = int(self._tree.num_entries) if kind in TREES else 0
         except uproot.exceptions.KeyInFileError:
-            trees = [
-                name.split(";")[0]
-                for name, kind in self._file.classnames().items()
-                if kind in ("TTree", "ROOT::RNTuple")
-            ]
-            raise InputFileError(path, f"no tree `{tree}`", suggest(tree, trees, what="trees")) from None
+            raise InputFileError(path, f"no tree `{tree}`", suggest(tree, self._trees(), what="trees")) from None
         except Exception as error:
             raise InputFileError(path, f"tree `{tree}` is damaged: {_first_line(error)}", "is it truncated?") from error
+        if kind not in TREES:
+            raise InputFileError(path, f"`{tree}` is a {kind}, not a TTree", suggest(tree, self._trees(), what="trees"))
         self._branches: dict[str, Any] = {}
         self._local = local
+
+    def _trees(self) -> set[str]:
+        """Names of all trees in the file."""
+        return {name.split(";")[0] for name, kind in self._file.classnames().items() if kind in TREES}
 
     def clusters(self) -> list[int]:
         """Event numbers at which all branches begin a new basket, with 0 and the end."""

@@ -87,7 +87,7 @@ class Source(Model):
     """How events are read from the files."""
 
     kind: Literal["root_tree", "parquet"] = Field("root_tree", description="`root_tree` or `parquet`")
-    tree: Text | None = Field(None, description="name of the TTree or RNTuple; only for `root_tree`")
+    tree: Text | None = Field(None, description="name of the TTree; only for `root_tree`")
     stream_type: Text = Field("event_stream", description="kept for fasthep-flow")
 
 

@@ -79,6 +79,7 @@ def write(path, events, tree="Events", drop=()):
     columns = {name: column for name, column in columns.items() if name not in drop}
     types = {n: c.dtype if isinstance(c, np.ndarray) else ak.type(c).content for n, c in columns.items()}
     with uproot.recreate(path) as file:
+        file["h"] = np.histogram([1.0])
         made = file.mktree(tree, types)
         if events:
             made.extend(columns)
@@ -207,6 +208,7 @@ CASES = {
     "not a ROOT file": ([("a.root", "text.root")], "E135", "text.root", "not a readable ROOT file"),
     "file of 0 bytes": ([("a.root", "nothing.root")], "E135", "nothing.root", "empty (0 bytes)"),
     "wrong tree": ([("tree: Events", "tree: Event")], "E135", "Event", "did you mean `Events`?"),
+    "a histogram as tree": ([("tree: Events", "tree: h")], "E135", None, "`h` is a TH1D, not a TTree"),
     "wrong tree in one file": ([("a.root", "othertree.root")], "E135", "othertree.root", "did you mean `Evnts`?"),
     "not a Parquet file": (
         [("kind: root_tree, tree: Events", "kind: parquet"), (", b.root", "")][:1], None, None, "not a readable Parquet"),

@@ -1,0 +1,76 @@
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from fasthep_parsl.cli import progress
+from fasthep_parsl.plan import Plan, PlanDataset, PlanFile, PlanPool, PlanSegment, PlanSource, PlanStage
+
+
+@pytest.fixture
+def plan():
+    stage = PlanStage(id="Sel", op="hep.select")
+    segment = PlanSegment(id=0, pool="default", stages=("Sel",))
+    file = PlanFile(path="/a.root", entries=100, edges=(0, 50, 100))
+    return Plan(
+        name="w",
+        workflow="w.yaml",
+        site="local",
+        backend="local",
+        strategy="local",
+        chunk_size=50,
+        pass_size=100,
+        source=PlanSource(tree="Events"),
+        datasets=(PlanDataset(name="dy", files=(file,)),),
+        stages=(stage,),
+        segments=(segment,),
+        pools=(PlanPool(name="default", workers=1, cpus=1, memory=10**9),),
+    )
+
+
+def finished(events):
+    return {"kind": "finished", "segment": 0, "what": "map", "events": events}
+
+
+def test_plain_lines_come_even_if_nothing_happens(plan, monkeypatch):
+    monkeypatch.setattr(progress, "PLAIN_PERIOD", 0.05)
+    out = io.StringIO()
+    with progress.make_progress(plan, Console(file=out), quiet=False) as observe:
+        observe({"kind": "pool", "pool": "default", "state": "up"})
+        deadline = time.monotonic() + 10
+        while "waiting" not in out.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        observe(finished(50))
+        observe({"kind": "failed"})
+        while "50 of 100 events" not in out.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    lines = out.getvalue().splitlines()
+    assert lines[0].endswith("pool default: up")
+    assert any("0 of 100 events" in line and "waiting" in line for line in lines)
+    assert any("50 of 100 events" in line and "s left" in line and "1 failed" in line for line in lines)
+    assert "\x1b" not in out.getvalue()
+
+
+def test_nothing_where_quiet(plan):
+    out = io.StringIO()
+    with progress.make_progress(plan, Console(file=out), quiet=True) as observe:
+        assert observe is None
+    assert out.getvalue() == ""
+
+
+def test_a_bar_that_fits_a_terminal_of_80_columns(plan):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, height=24, color_system=None)
+    with progress.make_progress(plan, console, quiet=False) as observe:
+        observe({"kind": "submitted"})
+        observe(finished(50))
+        time.sleep(0.6)
+    frames = out.getvalue().replace("\x1b[2K", "\n").replace("\r", "\n").splitlines()
+    assert any("50%" in frame and "events/s" in frame and "left" in frame for frame in frames)
+    assert max(map(len, frames)) <= 80 + len("\x1b[?25l")
+
+
+@pytest.mark.parametrize(("stages", "shown"), [(["A"], "A"), (["A", "B", "C"], "A…C"), (["x" * 30], "x" * 23 + "…")])
+def test_names_beside_the_bar_are_short(stages, shown):
+    assert progress._shortened(stages) == shown
