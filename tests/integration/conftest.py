@@ -134,7 +134,7 @@ class Driver(Records):
         super().__init__(flow.parent / "run")
         command = [sys.executable, "-m", "fasthep_parsl", "run", str(flow), "--outdir", str(self.run_dir)]
         self.process = subprocess.Popen(
-            [*command, "--chunk-size", str(CLUSTER), "--no-plots", *arguments],
+            [*command, "--chunk-size", "1", "--no-plots", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -180,4 +180,4 @@ def driver():
     for one in started:
         if one.process.poll() is None:
             one.process.send_signal(signal.SIGKILL)
-            one.process.communicate()
+        one.process.communicate()

@@ -20,7 +20,7 @@ def total(events: Any) -> int:
     return int(np.asarray(events["x"]).sum())
 
 
-@op("fault.sleep")
+@op("fault.sleep", per_partition=True)
 def sleep(events: Any, *, seconds: float) -> dict[str, Any]:
     """Take time."""
     del events

@@ -209,7 +209,7 @@ def test_an_op_that_fails_for_one_partition(here, capsys):
     assert "failed: stage Boom at cli_boom.py:7: ValueError: x 450 is bad\n" in err
     assert re.search(r"dy: \S*/a\.root events 400–500\n", err)
     assert "partial: 900 of 1,000 events" in err
-    assert "fasthep-parsl run w.yaml --set pools.default.workers=1 --chunk-size 100 --outdir 'my run' --resume\n" in err
+    assert "fasthep-parsl run w.yaml --set pools.default.workers=1 --chunk-size 100 --outdir 'my run' --force\n" in err
     summary = json.loads((here / "my run" / "run.json").read_text())
     failure = summary["failures"][0]
     assert (summary["status"], summary["exit_code"], len(summary["failures"])) == ("partial", 3, 1)
@@ -218,7 +218,22 @@ def test_an_op_that_fails_for_one_partition(here, capsys):
     assert json.loads((here / "my run" / "missing.json").read_text())["dy"]["files"]
 
     again = command(capsys, "run", "w.yaml", *options, "--resume")
-    assert again[0] == 3, "the printed command goes on, and the mistake is still there"
+    assert again[0] == 3, "the mistake is still there"
+
+
+def test_an_input_file_that_is_damaged_inside(here, capsys):
+    with uproot.open("a.root") as file:
+        start = int(file["Events"]["x"].member("fBasketSeek")[0])
+    content = bytearray((here / "a.root").read_bytes())
+    content[start : start + 200] = bytes(200)
+    (here / "a.root").write_bytes(content)
+    code, out, err = command(capsys, "run", "w.yaml", "--no-plots", "--quiet")
+    assert (code, out) == (3, "")
+    assert "Traceback" not in err
+    assert re.search(r"^failed: reading: .*a\.root: events 0–600 cannot be read", err, re.MULTILINE)
+    assert "go on with\n  fasthep-parsl run w.yaml --outdir run --resume\n" in err
+    failure = json.loads((here / "run" / "run.json").read_text())["failures"][0]
+    assert (failure["kind"], failure["dataset"], failure["entry_stop"]) == ("data", "dy", 600)
 
 
 def test_an_op_that_fails_for_all_partitions_is_one_cause(here, capsys):

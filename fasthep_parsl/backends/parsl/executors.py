@@ -27,15 +27,6 @@ HEARTBEAT_THRESHOLD = 30
 SEND_TIMEOUT = 2000
 """Milliseconds that handing a task to the interchange may take; without a limit it hangs when the interchange is dead."""
 
-_LAUNCH = (
-    "{python} -m {module} {{debug}} {{max_workers_per_node}} -a {{addresses}} -p {{prefetch_capacity}} "
-    "-c {{cores_per_worker}} -m {{mem_per_worker}} --poll {{poll_period}} --port={{worker_port}} "
-    "--cert_dir '{{cert_dir}}' --logdir='{{logdir}}' --logconf='{{logconf}}' --hb_period={{heartbeat_period}} "
-    "--block_id={{{{block_id}}}} {{address_probe_timeout_string}} --hb_threshold={{heartbeat_threshold}} --drain_period={{drain_period}} "
-    "--cpu-affinity {{cpu_affinity}} {{enable_mpi_mode}} --mpi-launcher={{mpi_launcher}} "
-    "--available-accelerators {{accelerators}}"
-)
-
 
 def config(run_dir: Path) -> Config:
     """Return a Parsl configuration without pools; they are added when their first task comes."""
@@ -90,12 +81,35 @@ def executor(pool: PlanPool, blocks: LocalBlocks, accelerators: list[str]) -> Hi
         poll_period=50,
         drain_period=None if pool.walltime is None else max(int(pool.walltime * 0.9), 60),
         block_error_handler=False,
-        launch_cmd=_LAUNCH.format(python=shlex.quote(sys.executable), module=POOL_MODULE),
         interchange_launch_cmd=[sys.executable, "-m", INTERCHANGE_MODULE, str(os.getpid()), output],
     )
 
 
-def never_block(started: HighThroughputExecutor) -> None:
-    """Keep a dead interchange from blocking who submits a task to it, or closes it."""
+def prepare(pool: PlanPool, started: HighThroughputExecutor) -> None:
+    """Correct what can only be corrected once an executor has started, before its first block is."""
     started.outgoing_q.zmq_socket.sndtimeo = SEND_TIMEOUT
     started.outgoing_q.zmq_socket.linger = 0
+    started.launch_cmd = _launch_command(pool, started)
+
+
+def _launch_command(pool: PlanPool, started: HighThroughputExecutor) -> str:
+    """Return the command line of a block, with ``{block_id}`` to be filled in; paths may hold any character."""
+    options = {
+        "--max_workers_per_node": pool.workers_per_block,
+        "--addresses": ",".join(started.all_addresses),
+        "--port": started.worker_port,
+        "--cores_per_worker": pool.cpus,
+        "--mem_per_worker": None,
+        "--cert_dir": started.cert_dir,
+        "--logdir": started.worker_logdir,
+        "--logconf": started.logconf_path,
+        "--hb_period": started.heartbeat_period,
+        "--hb_threshold": started.heartbeat_threshold,
+        "--poll": started.poll_period,
+        "--drain_period": started.drain_period,
+        "--cpu-affinity": "none",
+        "--mpi-launcher": started.mpi_launcher,
+    }
+    words = [sys.executable, "-m", POOL_MODULE, *(f"{name}={value}" for name, value in options.items())]
+    words += ["--available-accelerators", *started.available_accelerators]
+    return shlex.join(words).replace("{", "{{").replace("}", "}}") + " --block_id={block_id}"

@@ -58,7 +58,7 @@ class Life:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._kernel.add_executors([self.executor])
-            executors.never_block(self.executor)
+            executors.prepare(self.pool, self.executor)
             if not self._end.is_set():
                 self.executor.scale_out_facade(self.pool.blocks)
         except Exception as error:  # noqa: BLE001  (a thread has nobody to raise to)

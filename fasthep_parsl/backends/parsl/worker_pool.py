@@ -10,6 +10,7 @@ lifeline, a pipe that the driver holds; when the pipe ends, the whole process gr
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import multiprocessing.util
 import os
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> None:
     if arguments[:1] == ["--warm"]:
         arguments = shlex.split(_first_line(lifeline))
         if not arguments:
-            return  # the driver went away
+            _end(scratch)
     if lifeline >= 0:
         threading.Thread(target=_end_with, args=(lifeline, scratch), daemon=True).start()
     sys.argv = ["process_worker_pool", *arguments]
@@ -65,14 +66,22 @@ def _start_fork_server() -> None:
 
 
 def _fork(path: Any, arguments: Any, descriptors: Any) -> int:
-    """Do in a fork what ``python -c <last argument>`` would do in a new process; return its process id."""
-    del path, descriptors
+    """Do in a fork what ``python -c <last argument>`` would do in a new process; return its process id.
+
+    Like a new process it keeps only `descriptors`: these helpers end when pipes to them end, and a fork would hold the
+    other end of its own pipe.
+    """
+    del path
     pid = os.fork()
     if pid:
         return pid
     try:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
+        for descriptor in map(int, os.listdir("/dev/fd")):  # noqa: PTH208
+            if descriptor > 2 and descriptor not in descriptors:
+                with contextlib.suppress(OSError):  # the one that listed them
+                    os.close(descriptor)
         exec(arguments[-1], {})  # noqa: S102  (multiprocessing's own text: runs the server until all clients are gone)
     finally:
         os._exit(0)
@@ -90,9 +99,13 @@ def _first_line(lifeline: int) -> str:
 
 
 def _end_with(lifeline: int, scratch: str | None) -> None:
-    """End this process group when the driver (on this machine) has ended, in whatever way."""
+    """End this block when the driver (on this machine) has ended, in whatever way."""
     while os.read(lifeline, 4096):
         pass
+    _end(scratch)
+
+
+def _end(scratch: str | None) -> None:
     if scratch:
         shutil.rmtree(scratch, ignore_errors=True)
     os.killpg(os.getpgid(0), signal.SIGKILL)

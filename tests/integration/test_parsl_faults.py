@@ -1,0 +1,182 @@
+"""Workers, their manager and the interchange die in the middle of a run: it goes on, and names what it had to leave out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+import fasthep_parsl
+
+TOTAL = 200 * 199 // 2
+LOST = sum(range(50, 75))
+"""Sum of x over the partition that holds event 60."""
+
+
+@pytest.fixture
+def run(write_flow, tmp_path, records):
+    """Run stages and ``Sum``; nothing may be left when it returns."""
+
+    def start(*stages, observer=None, **pools):
+        flow = write_flow(tmp_path / "flow", *stages, **pools)
+        outcome = fasthep_parsl.run(flow, outdir=tmp_path / "run", chunk_size=25, plots=False, observer=observer)
+        records(tmp_path / "run").assert_nothing_left()
+        return outcome
+
+    return start
+
+
+def strike(how, once=""):
+    return ("Strike", "fault.strike", {"at": 60, "how": how, "once": str(once)})
+
+
+@pytest.mark.parametrize("how", ["kill", "exit", "manager", "block"])
+def test_what_dies_once_costs_no_event(run, tmp_path, how):
+    outcome = run(strike(how, tmp_path / "once"))
+    assert outcome.status == "complete"
+    assert outcome.products["Sum", "sum"] == TOTAL
+    assert outcome.summary["tasks"]["lost"] >= 1
+
+
+def test_a_partition_that_always_kills_its_worker_is_named(run):
+    outcome = run(strike("kill"))
+    assert (outcome.status, outcome.exit_code) == ("partial", 3)
+    assert outcome.products["Sum", "sum"] == TOTAL - LOST
+    (failure,) = outcome.summary["failures"]
+    assert (failure["kind"], failure["partition"]) == ("infrastructure", 2)
+    assert (failure["entry_start"], failure["entry_stop"]) == (50, 75)
+    assert "pool `default`" in failure["message"]
+    assert "died" in failure["message"]
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "message"),
+    [
+        ("memory", "infrastructure", "MemoryError: no more"),
+        ("sys.exit", "user", "SystemExit: goodbye"),
+        ("awkward", "user", "Awkward: awkward 1"),
+    ],
+)
+def test_an_op_that_raises_whatever_it_is_costs_its_partition(run, how, kind, message):
+    outcome = run(strike(how), ("Flood", "fault.flood", {"megabytes": 2}))
+    assert (outcome.status, outcome.exit_code) == ("partial", 3)
+    assert outcome.products["Sum", "sum"] == TOTAL - LOST
+    assert [(f["partition"], f["kind"], f["message"], f["stage"]) for f in outcome.summary["failures"]] == [
+        (2, kind, message, "Strike")
+    ]
+
+
+class Killer:
+    """Kills something of a run, once workers are up."""
+
+    def __init__(self, find, sign=signal.SIGKILL):
+        self.find = find
+        self.sign = sign
+        self.killed = []
+        self._facts = {}
+
+    def __call__(self, event):
+        if event["kind"] == "pool" and event["state"] == "starting" and not self._facts:
+            self._facts = event
+        if event["kind"] == "pool" and event["state"] == "up" and not self.killed:
+            self.killed = self.find(self._facts)
+            threading.Timer(0.3, self._kill).start()
+
+    def _kill(self):
+        for pid in self.killed:
+            os.kill(pid, self.sign)
+
+
+SLEEP = ("Sleep", "fault.sleep", {"seconds": 0.5})
+
+
+def test_a_dead_interchange_is_replaced(run):
+    killer = Killer(lambda event: [event["interchange"]])
+    began = time.monotonic()
+    outcome = run(SLEEP, observer=killer)
+    assert killer.killed
+    assert outcome.status == "complete"
+    assert outcome.products["Sum", "sum"] == TOTAL
+    assert time.monotonic() - began < 25
+
+
+def test_an_interchange_that_dies_while_it_starts_is_replaced(run):
+    killed = []
+
+    def kill_first(event):
+        if event["kind"] == "pool" and event["state"] == "warming" and not killed:
+            threading.Thread(target=watch).start()
+
+    def watch():
+        import psutil
+
+        me = psutil.Process()
+        while not killed:
+            for child in me.children():
+                try:
+                    if any("backends.parsl.interchange" in part for part in child.cmdline()):
+                        child.kill()
+                        killed.append(child.pid)
+                except psutil.NoSuchProcess:
+                    continue
+            time.sleep(0.02)
+
+    began = time.monotonic()
+    outcome = run(observer=kill_first)
+    assert killed
+    assert outcome.status == "complete"
+    assert outcome.products["Sum", "sum"] == TOTAL
+    assert time.monotonic() - began < 25
+
+
+def test_idle_workers_that_are_killed_do_not_stop_the_others(run):
+    """The worker that waits for a task must not hold what the others need."""
+    import psutil
+
+    def idle(event):
+        workers = [
+            p for p in psutil.process_iter() if p.pid != event["jobs"][0] and _session(p.pid) == event["jobs"][0]
+        ]
+        # forked last: the workers; the first partition keeps one busy, the other waits
+        return [p.pid for p in sorted(workers, key=lambda p: p.pid)[-2:]]
+
+    killer = Killer(idle)
+    outcome = run(SLEEP, observer=killer)
+    assert killer.killed
+    assert outcome.status == "complete"
+    assert outcome.products["Sum", "sum"] == TOTAL
+
+
+def _session(pid):
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return -1
+
+
+@pytest.mark.parametrize(
+    ("init", "expected"),
+    [
+        (["echo no such module >&2", "exit 3"], ["exit code 3", "no such module"]),
+        (["export PYTHONPATH=$PWD/poison"], ["ImportError: poisoned"]),
+    ],
+)
+def test_a_broken_environment_is_reported_at_once(write_flow, tmp_path, monkeypatch, records, init, expected):
+    poison = tmp_path / "poison" / "psutil"
+    poison.mkdir(parents=True)
+    (poison / "__init__.py").write_text("raise ImportError('poisoned')\n")
+    monkeypatch.chdir(tmp_path)
+    plan = fasthep_parsl.compile_plan(write_flow(tmp_path / "flow"), chunk_size=25)
+    pools = tuple(pool.model_copy(update={"worker_init": tuple(init)}) for pool in plan.pools)
+    began = time.monotonic()
+    outcome = fasthep_parsl.run(plan.model_copy(update={"pools": pools}), outdir=tmp_path / "run", plots=False)
+    assert time.monotonic() - began < 20
+    assert (outcome.status, outcome.exit_code) == ("failed", 1)
+    said = "\n".join([outcome.error, *outcome.summary["blocked"].values()])
+    assert "pool `default`: its workers do not come up" in said
+    for words in expected:
+        assert words in said
+    records(tmp_path / "run").assert_nothing_left()
