@@ -48,6 +48,9 @@ class Scheduler:
         self.run_dir = run_dir
         self.record = record
         self.states = states
+        self._owners = {stage: state for state in states for stage in state.segment.stages}
+        stages = {stage.id: stage for stage in plan.stages}
+        self._bound = [{b.node for name in state.segment.stages for b in stages[name].bind} for state in states]
         self._next = first_task
         self._finished: queue.SimpleQueue[tuple[Task, Future[TaskResult]]] = queue.SimpleQueue()
         self._open: Counter[str] = Counter()
@@ -93,26 +96,19 @@ class Scheduler:
     def _release(self) -> None:
         """Close inputs whose producers have ended; block segments that can never run."""
         for state in self.states:
-            if state.expects_refs and self._producer(state).mapped:
+            if state.expects_refs and self._owners[state.segment.input].mapped:
                 state.expects_refs = False
             if state.blocked or state.complete:
                 continue
-            missing = [
-                binding.node
-                for stage_id in state.segment.stages
-                for binding in self.plan.stage(stage_id).bind
-                if self._owner(binding.node).complete and not self._owner(binding.node).product
-            ]
+            missing = [node for node in sorted(self._bound[state.segment.id]) if self._is_missing(node)]
             if missing:
                 state.blocked = f"stage {missing[0]} has no product"
             elif state.segment.pool in self._broken:
                 state.blocked = self._broken[state.segment.pool]
 
-    def _producer(self, state: SegmentState) -> SegmentState:
-        return self._owner(state.segment.input)
-
-    def _owner(self, stage_id: str) -> SegmentState:
-        return next(state for state in self.states if stage_id in state.segment.stages)
+    def _is_missing(self, stage_id: str) -> bool:
+        """Whether the product of a stage will never come."""
+        return self._owners[stage_id].complete and not self._owners[stage_id].product
 
     def _ready(self, state: SegmentState) -> bool:
         if state.blocked or not all(self.states[number].complete for number in state.segment.after):
@@ -153,8 +149,7 @@ class Scheduler:
         return {"kind": kind, "id": number, "segment": state.segment.id, "plan": plan, "run_dir": str(self.run_dir)}
 
     def _products(self, state: SegmentState) -> dict[str, str]:
-        nodes = {binding.node for stage in state.segment.stages for binding in self.plan.stage(stage).bind}
-        return {node: self._owner(node).product for node in nodes}
+        return {node: self._owners[node].product for node in sorted(self._bound[state.segment.id])}
 
     def _submit(self, session: Session, state: SegmentState, task: Task) -> None:
         pool = state.segment.pool

@@ -47,7 +47,7 @@ def test_ops_of_a_module_are_found_before_the_installed_ones(write):
 
 def test_an_unknown_op_has_a_hint(write):
     table = OpTable((write("zz_hint", GOOD.format(name="first", value=1)),))
-    with pytest.raises(ConfigError, match="`mine.first`"):
+    with pytest.raises(ConfigError, match=r"`mine\.first`"):
         table.get("mine.frist")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -34,8 +35,8 @@ def test_a_header(mine):
     assert header.problem == ""
     assert header.entries == 100
     assert header.clusters == (0, 25, 50, 75, 100)
-    assert header.size == os.stat(mine).st_size
-    assert header.mtime_ns == os.stat(mine).st_mtime_ns
+    assert header.size == Path(mine).stat().st_size
+    assert header.mtime_ns == Path(mine).stat().st_mtime_ns
     assert header.branches["x"] == ()
     assert header.branches["Jet_pt"] == header.branches["Jet_eta"] == ("nJet",)
 

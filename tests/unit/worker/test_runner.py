@@ -284,3 +284,15 @@ def test_real_nanoaod_is_read_alike_in_all_chunks(flow, real_data):
     ]
     assert found[0] == found[1] == found[2]
     assert found[0]["Sum", "sum"] > 0
+
+
+def test_no_event_at_all(flow, small_files):
+    stages = [
+        flow.stage("Sum", "probe.sum", []),
+        flow.stage("All", "probe.all", []),
+        flow.stage("Far", "probe.sum", [], "other"),
+    ]
+    outcome = flow.write(stages, [small_files / "none.root"]).run()
+    assert (outcome.status, outcome.exit_code) == ("complete", 0)
+    assert outcome.products["All", "all"]["events"] == 0
+    assert outcome.products["Sum", "sum"] == outcome.products["Far", "sum"] == 0

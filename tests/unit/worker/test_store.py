@@ -85,7 +85,7 @@ def test_what_is_not_what_was_written_is_refused(tmp_path, damage):
     else:
         content[len(content) // 2] ^= 1
         path.write_bytes({"flip": content, "cut": content[:100], "empty": b"", "foreign": b"PK nothing"}[damage])
-    with pytest.raises(StoreError, match="s.npz"):
+    with pytest.raises(StoreError, match=r"s\.npz"):
         load_events(ref, ["bool"])
 
 

@@ -1,0 +1,127 @@
+"""``@op``: what a function declares is what the compiler sees, and contradictions are refused at import."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from fasthep_parsl import op
+from fasthep_parsl.interfaces import Effects
+
+SCHEMA = {"Muon_pt": ("nMuon",), "Muon_eta": ("nMuon",), "MET_pt": (), "nMuon": ()}
+
+
+def add(a, b):
+    return a + b
+
+
+def effects_of(function, **params):
+    return function.op.analyse(function.op.params(**params), SCHEMA)
+
+
+def test_a_function_with_parameters():
+    @op("mine.ht", reads=["{collection}_pt"], writes=["{output}"])
+    def ht(events, *, collection: str, output: str = "HT", context: Any = None):
+        return {output: events[f"{collection}_pt"]}
+
+    assert ht({"Jet_pt": 1}, collection="Jet") == {"HT": 1}  # it stays a plain function
+    assert ht.op.call is ht
+    assert (ht.op.stream, ht.op.product, ht.op.scope, ht.op.takes_events, ht.op.takes_context) == (
+        True,
+        None,
+        "partition",
+        True,
+        True,
+    )
+    assert set(ht.op.params.model_fields) == {"collection", "output"}
+    assert effects_of(ht, collection="Muon") == Effects({"Muon_pt": ("collection",)}, {"HT": ("*",)})
+    for wrong in ({}, {"collection": "Muon", "outputs": "x"}, {"collection": 3}):
+        with pytest.raises(ValidationError):
+            ht.op.params(**wrong)
+
+
+def test_templates_over_lists_optional_fields_and_all():
+    @op("mine.many", reads=["{fields}", "weight?", "MET_pt?"], writes=["{out}_{fields}"])
+    def many(events, *, fields: list[str], out: str | None = None):
+        return {}
+
+    found = effects_of(many, fields=["Muon_pt", "Muon_eta"], out="x")
+    assert found.reads == {"Muon_pt": ("fields", 0), "Muon_eta": ("fields", 1), "MET_pt": ()}
+    assert set(found.writes) == {"x_Muon_pt", "x_Muon_eta"}
+    assert effects_of(many, fields=["Muon_pt"]).writes == {}  # a parameter that is not given names nothing
+
+    @op("mine.all", reads=["*"], writes=lambda n: [f"w{i}" for i in range(n)])
+    def everything(events, *, n: int = 2):
+        return {}
+
+    assert effects_of(everything).keeps_all
+    assert set(effects_of(everything, n=3).writes) == {"w0", "w1", "w2"}
+
+
+def test_shapes_of_new_fields():
+    @op("mine.shape", writes={"a": (), "Muon_new": ("nMuon",)})
+    def shape(events):
+        return {}
+
+    assert effects_of(shape).writes == {"a": (), "Muon_new": ("nMuon",)}
+
+    @op("mine.replace", writes=["Muon_pt"])
+    def replace(events):
+        return {}
+
+    assert effects_of(replace).writes == {"Muon_pt": ("nMuon",)}  # a field that is replaced keeps its structure
+
+
+def test_products():
+    @op("mine.count", merge=add)
+    def count(events):
+        return len(events)
+
+    assert (count.op.stream, count.op.product) == (False, "product")
+
+    @op("mine.both", merge=add, product="n", stream=True)
+    def both(events):
+        return events, len(events)
+
+    assert (both.op.stream, both.op.product) == (True, "n")
+
+    @op("mine.whole", scope="workflow")
+    def whole():
+        return 1
+
+    assert (whole.op.stream, whole.op.product, whole.op.takes_events) == (False, "product", False)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"product": "p"}, "give merge"),
+        ({"scope": "workflow", "stream": True}, "not a stream"),
+        ({"scope": "dataset", "stream": True}, "not a stream"),
+    ],
+)
+def test_contradictions_are_refused(facts, message):
+    with pytest.raises(TypeError, match=message):
+        op("mine.wrong", **facts)
+
+
+def test_parameters_must_have_names():
+    with pytest.raises(TypeError, match=r"mine\.wrong.*\*\*rest"):
+
+        @op("mine.wrong")
+        def wrong(events, **rest):
+            return {}
+
+
+def test_a_model_of_ones_own():
+    class Mine(BaseModel):
+        a: int
+
+    @op("mine.model", params=Mine, analyse=lambda params, schema: Effects({"MET_pt": ("a",)}, {f"x{params.a}": ()}))
+    def model(events, *, a):
+        return {}
+
+    assert model.op.params is Mine
+    assert effects_of(model, a=4) == Effects({"MET_pt": ("a",)}, {"x4": ()})
