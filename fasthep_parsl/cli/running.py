@@ -36,7 +36,7 @@ def run_workflow(
     with make_progress(plan, err, quiet=quiet) as observer:
         outcome = run(plan, outdir=outdir, mode=mode, plots=plots, observer=observer)
     _tables(outcome, [dataset.name for dataset in plan.datasets], out)
-    _failures(outcome, err)
+    _failures(outcome, {Path(module.path).name for module in plan.modules}, err)
     _places(outcome, out, err)
     if outcome.status != "complete":
         _how_to_go_on(outcome, [str(workflow), *_options(site, overrides, chunk_size)], err)
@@ -64,16 +64,23 @@ def _tables(outcome: RunOutcome, datasets: list[str], out: Console) -> None:
         out.print(f"not in a bin of {line}", markup=False, highlight=False)
 
 
-def _failures(outcome: RunOutcome, err: Console) -> None:
+def _failures(outcome: RunOutcome, modules: set[str], err: Console) -> None:
+    """Print each cause once; a place only if it is in the user's code."""
     failures: list[dict[str, Any]] = outcome.summary["failures"]
     causes: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for failure in failures:
         causes.setdefault((failure["stage"], failure["message"], failure["where"]), []).append(failure)
     for (stage, message, where), items in list(causes.items())[:MOST_FAILURES]:
         first = items[0]
-        at = f" at {where}" if where else ""
+        at = f" at {where}" if where.rpartition(":")[0] in modules else ""
         head = f"stage {stage}" if stage else "reading"
-        err.print(f"failed: {head}{at}: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+        err.print(
+            f"failed: {head}{at}: {message.removeprefix('OpError: ')}",
+            style="red",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
         if "file" in first:
             place = f"{first['dataset']}: {first['file']} events {first['entry_start']:,}–{first['entry_stop']:,}"
             more = f" and {len(items) - 1} more partition{'s' if len(items) > 2 else ''}" if len(items) > 1 else ""
@@ -105,8 +112,12 @@ def _how_to_go_on(outcome: RunOutcome, arguments: list[str], err: Console) -> No
     missing = outcome.run_dir / "missing.json"
     if missing.exists():
         err.print(f"what is missing is listed in {_short(missing)}", markup=False, highlight=False, soft_wrap=True)
-    again = ["fasthep-parsl", "run", *arguments, "--outdir", _short(outcome.run_dir), "--resume"]
-    err.print(f"go on with\n  {shlex.join(again)}", markup=False, highlight=False, soft_wrap=True)
+    again = ["fasthep-parsl", "run", *arguments, "--outdir", _short(outcome.run_dir)]
+    if any(failure["kind"] == "user" for failure in outcome.summary["failures"]):  # changed code is another plan
+        advice = f"when that is mended, start again with\n  {shlex.join([*again, '--force'])}"
+    else:
+        advice = f"go on with\n  {shlex.join([*again, '--resume'])}"
+    err.print(advice, markup=False, highlight=False, soft_wrap=True)
 
 
 def _options(site: str, overrides: list[str], chunk_size: int | None) -> list[str]:

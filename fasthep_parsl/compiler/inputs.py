@@ -73,9 +73,12 @@ def _unusable(
 ) -> list[Problem]:
     bad = [(file, headers[file.path]) for file in files if headers[file.path].problem]
     same = {(header.problem, header.hint) for _, header in bad}
-    if len(bad) == len(files) > 1 and len(same) == 1 and source.tree and f"`{source.tree}`" in bad[0][1].problem:
-        (message, hint), key = same.pop(), ("sources", source.name, "tree")
-        return [problem(document, key, "E135", f"{message} in any of the {len(bad)} input files", hint)]
+    if len(bad) == len(files) > 1 and len(same) == 1:  # then it is rather `sources` that is wrong
+        message, hint = same.pop()
+        for key, name in (("tree", f"`{source.tree}`"), ("kind", "pyarrow")):
+            if name in message:
+                path = ("sources", source.name, key)
+                return [problem(document, path, "E135", f"{message} (all {len(bad)} input files)", hint)]
     found = [
         problem(document, file.key, "E135", f"{short(file.path)}: {header.problem}", header.hint)
         for file, header in bad[:MAX_SHOWN]

@@ -292,6 +292,18 @@ def test_a_branch_that_only_some_files_have(here, capsys):
     assert [underlined(block) for block in blocks(err)] == ["MET_pt", "MET_pt"]
 
 
+def test_parquet_without_pyarrow(here, capsys, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (here / "w.yaml").write_text(edited([("kind: root_tree, tree: Events", "kind: parquet")]))
+    status, _, err = command(capsys, "plan", "w.yaml")
+    assert status == 2
+    assert "Parquet needs pyarrow" in err
+    assert "pip install 'fasthep-parsl[parquet]'" in err
+    assert underlined(err) == "parquet"
+
+
 def test_many_bad_files_do_not_fill_the_screen(here, capsys):
     for number in range(30):
         (here / f"bad{number}.root").write_text("hello")

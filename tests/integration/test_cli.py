@@ -298,6 +298,16 @@ def test_pipes_and_closed_streams(here, line, code):
 
 
 @pytest.mark.integration
+def test_parsl_workers_find_code_that_lies_in_the_current_folder(here):
+    failing(here)
+    done = shell("FP run w.yaml --no-plots --backend parsl --chunk-size 100 --set pools.default.workers=1", here)
+    assert done.returncode == 3, done.stderr
+    assert "failed: stage Boom at cli_boom.py:7: ValueError: x 450 is bad" in done.stderr
+    assert "partial: 900 of 1,000 events" in done.stderr
+    assert re.search(r"^\d\d:\d\d:\d\d pool default: up$", done.stderr, re.MULTILINE)
+
+
+@pytest.mark.integration
 def test_help_imports_nothing_heavy(here):
     heavy = {"parsl", "awkward", "numba", "numpy", "uproot", "cupy", "hist", "rich", "yaml", "matplotlib"}
     script = (
