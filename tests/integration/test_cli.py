@@ -304,7 +304,7 @@ def test_parsl_workers_find_code_that_lies_in_the_current_folder(here):
     assert done.returncode == 3, done.stderr
     assert "failed: stage Boom at cli_boom.py:7: ValueError: x 450 is bad" in done.stderr
     assert "partial: 900 of 1,000 events" in done.stderr
-    assert re.search(r"^\d\d:\d\d:\d\d pool default: up$", done.stderr, re.MULTILINE)
+    assert re.search(r"^\d\d:\d\d:\d\d pool default: starting$", done.stderr, re.MULTILINE)
 
 
 @pytest.mark.integration
