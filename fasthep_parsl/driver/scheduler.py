@@ -63,7 +63,8 @@ class Scheduler:
         Raises
         ------
         RunError
-            Every pool that is still needed is broken.
+            Some stages cannot be completed: their pool is broken, or their products cannot be merged. All that does
+            not depend on them was done.
         """
         while True:
             self._release()
@@ -74,7 +75,8 @@ class Scheduler:
                     return
                 stuck = [state for state in self.states if not state.complete]
                 if not self._progress(stuck):
-                    raise RunError("; ".join(_why_stuck(state) for state in stuck))
+                    blamed = [state for state in stuck if state.blocked] or stuck
+                    raise RunError("; ".join(_why_stuck(state) for state in blamed))
                 continue
             self._take_in(*self._finished.get())
             with contextlib.suppress(queue.Empty):
@@ -254,7 +256,8 @@ class Scheduler:
         state.running.pop(task.id, None)
         if task.kind == "merge":
             state.merge_failed(task.id)
-            raise RunError(f"merging the products of {'/'.join(state.segment.stages)} failed: {message}")
+            state.blocked = f"its products cannot be merged: {message}"  # the others go on
+            return
         numbers = [p for first, last in task.partitions for p in range(first, last)]
         numbers += [p for ref in task.refs for first, last in ref.partitions for p in range(first, last)]
         if task.kind == "call":

@@ -179,6 +179,30 @@ def test_a_pool_that_breaks_before_its_sums_are_joined_is_named(make_plan, scrip
     assert kept == Counter({p: 1 for first, last in run.states[0].done for p in range(first, last)})
 
 
+def test_products_that_cannot_be_merged_stop_only_their_stages(make_plan, scripted):
+    segments = [
+        (["G"], "p", {"products": ("G",)}),
+        (["A"], "p", {"products": ("A",)}),
+        (["H"], "p", {"products": ("H",), "after": (0,)}),
+    ]
+    plan = make_plan(segments, 400, binds={"H": (Binding(node="G", port="p", to="given"),)})
+    run = scripted(plan)
+    work = run.session._run
+
+    def fails(pool, task):
+        if task.kind == "merge" and task.segment == 0:
+            raise TypeError("cannot add these")
+        return work(pool, task)
+
+    run.session._run = fails
+    with pytest.raises(
+        RunError, match="G cannot go on: its products cannot be merged: TypeError: cannot add these"
+    ) as caught:
+        run.go()
+    assert "H" not in str(caught.value)
+    assert product(run, 1) == Counter(range(400))
+
+
 def test_an_unexpected_error_of_a_task_is_a_failure_not_a_crash(make_plan, scripted):
     run = scripted(make_plan([(["A"], "p", HIST)], 200), lose={0: RuntimeError("")}).go()
     failed = {f.partition for f in run.states[0].failures}
