@@ -28,7 +28,7 @@ sites_app = typer.Typer(help="Where workflows can run.", no_args_is_help=True)
 app.add_typer(ops_app, name="ops")
 app.add_typer(sites_app, name="sites")
 
-Workflow = Annotated[Path, typer.Argument(help="The workflow file (YAML).", show_default=False)]
+Workflow = Annotated[Path, typer.Argument(metavar="WORKFLOW", help="The workflow file (YAML).", show_default=False)]
 Site = Annotated[str, typer.Option("--site", "-s", help="Name of a site profile, or its file.")]
 Settings = Annotated[
     list[str] | None,
@@ -102,7 +102,7 @@ def plan(
 
 @app.command("demo-data")
 def demo_data(
-    directory: Annotated[Path, typer.Argument(help="Folder for the files.", show_default=False)],
+    directory: Annotated[Path, typer.Argument(metavar="FOLDER", help="For the files.", show_default=False)],
     events: Annotated[int, typer.Option("--events", "-n", help="Number of events of all datasets.")] = 200_000,
     seed: Annotated[int, typer.Option(help="Same seed, same events.")] = 1,
 ) -> None:
@@ -123,7 +123,7 @@ def ops_list() -> None:
 
 
 @ops_app.command("show")
-def ops_show(name: Annotated[str, typer.Argument(help="Name of an operation, e.g. hep.hist.")]) -> None:
+def ops_show(name: Annotated[str, typer.Argument(metavar="OP", help="Name of an operation, e.g. hep.hist.")]) -> None:
     """Show the parameters of an operation."""
     from fasthep_parsl.cli.listing import show_op
 
