@@ -71,11 +71,15 @@ def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
 def _is_taken(module: PlanModule) -> bool:
     """Return whether another module has that name: one of Python's, of a package, or one that is imported already."""
     loaded = sys.modules.get(module.name)
+    if hasattr(loaded, "__fasthep_sha256__"):
+        return False
+    packages = [sysconfig.get_path(key) for key in ("purelib", "platlib")]
+    if module.name in sys.stdlib_module_names or PathFinder.find_spec(module.name, packages) is not None:
+        return True
     if loaded is None:  # a file that just lies in the current folder does not count
-        packages = [sysconfig.get_path(key) for key in ("purelib", "platlib")]
-        return module.name in sys.stdlib_module_names or PathFinder.find_spec(module.name, packages) is not None
+        return False
     file = getattr(loaded, "__file__", None)
-    return not hasattr(loaded, "__fasthep_sha256__") and (file is None or Path(file).name != Path(module.path).name)
+    return file is None or Path(file).name != Path(module.path).name
 
 
 def _import_problem(path: Path, error: BaseException) -> Problem:

@@ -99,6 +99,9 @@ def test_a_mistake_is_located(write, text, line, message):
     assert "zz_bad" not in sys.modules
 
 
-def test_a_module_with_the_name_of_an_installed_one_is_refused(write):
-    with pytest.raises(ConfigError, match=r"`colorsys\.py` has the name of an installed module"):
-        import_module(write("colorsys", "x = 1\n"))
+@pytest.mark.parametrize("name", ["colorsys", "json", "uproot", "sched"])
+def test_a_module_with_the_name_of_an_installed_one_is_refused(write, name):
+    before = sys.modules.get(name)
+    with pytest.raises(ConfigError, match=rf"`{name}\.py` has the name of an installed module"):
+        import_module(write(name, "x = 1\n"))
+    assert sys.modules.get(name) is before
