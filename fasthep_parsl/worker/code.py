@@ -52,8 +52,9 @@ def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
                 "E112", f"analysis module `{path.name}` has the name of an installed module", hint="rename the file"
             )
         )
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))  # it may import modules that lie beside it
+    for beside in (str(Path(module.path).parent), str(path.parent)):  # it may import modules that lie beside it
+        if beside not in sys.path:
+            sys.path.insert(0, beside)
     spec = importlib.util.spec_from_file_location(module.name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(Problem("E112", f"`{path}` is not a Python file", hint="use.modules takes .py files"))
@@ -71,7 +72,7 @@ def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
 def _is_taken(module: PlanModule) -> bool:
     """Return whether another module has that name: one of Python's, of a package, or one that is imported already."""
     loaded = sys.modules.get(module.name)
-    if hasattr(loaded, "__fasthep_sha256__"):
+    if getattr(loaded, "__fasthep_sha256__", ""):
         return False
     packages = [sysconfig.get_path(key) for key in ("purelib", "platlib")]
     if module.name in sys.stdlib_module_names or PathFinder.find_spec(module.name, packages) is not None:
