@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do while a run goes on. Only the main thread of a process can decide that."""
+"""What Ctrl-C, SIGTERM and a lost terminal do while a run goes on. Only the main thread of a process can decide that."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from typing import Any
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does: by `KeyboardInterrupt`."""
-    with _handling({signal.SIGTERM: _interrupt}):
+    """Let SIGTERM, and SIGHUP unless it is ignored (nohup), end a run as Ctrl-C does: by `KeyboardInterrupt`."""
+    handlers: dict[signal.Signals, Any] = {signal.SIGTERM: _interrupt}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        handlers[signal.SIGHUP] = _interrupt
+    with _handling(handlers):
         yield
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Keep both away for a moment: a second Ctrl-C must not leave processes or half a summary behind."""
-    with _handling({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}):
+    """Keep them away for a moment: a second Ctrl-C must not leave processes or half a summary behind."""
+    with _handling(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signal.SIG_IGN)):
         yield
 
 

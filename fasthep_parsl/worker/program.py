@@ -163,6 +163,7 @@ class Program:
             with _deadline(step.stage.timeout):
                 result = step.call(events, **keywords) if step.op.takes_events else step.call(**keywords)
             stream, product = _split(step.op, events, result)
+            _check_columns(step.stage, stream)
         except (Exception, SystemExit) as error:  # sys.exit() in an op must not end the worker
             raise StageError(step.stage.id, step.module) from error
         counts = (len(events), len(stream) if stream is not None else 0) if isinstance(events, Events) else (0, 0)
@@ -174,10 +175,15 @@ def _partial(op: Op, given: dict[str, Any], bound: set[str]) -> Any:
     """Validate the parameters that are not bound to products of other stages."""
     from pydantic import create_model
 
-    fields: dict[str, Any] = {n: (f.annotation, f) for n, f in op.params.model_fields.items() if n not in bound}
-    return create_model(f"{op.params.__name__}_given", __config__=op.params.model_config, **fields).model_validate(
-        given
-    )
+    unbound: dict[str, Any] = dict.fromkeys(bound, (Any, None))
+    return create_model(f"{op.params.__name__}_given", __base__=op.params, **unbound).model_validate(given)
+
+
+def _check_columns(stage: PlanStage, stream: Events | None) -> None:
+    """Notice an op that does not add what it declares: a later stage would blame the wrong one."""
+    missing = [name for name in stage.writes if stream is not None and name not in stream]
+    if missing:
+        raise OpError(f"op {stage.op} declares that it writes `{'`, `'.join(missing)}`, but did not return it")
 
 
 def _split(op: Op, events: Any, result: Any) -> tuple[Events | None, Any]:
