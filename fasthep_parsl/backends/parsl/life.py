@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,10 @@ from fasthep_parsl.plan import PlanPool
 
 START_TIMEOUT = 10.0
 """Seconds that we wait for an interchange that is just starting before we end it."""
+ASK_PERIOD = 5.0
+"""Seconds between two questions to an interchange whose workers have connected."""
+ASK_TIMEOUT = 10.0
+"""Seconds in which an interchange must answer."""
 SHUTDOWN_TIMEOUT = 5.0
 """Seconds that Parsl may take to close an executor that has died."""
 
@@ -45,6 +50,7 @@ class Life:
         self.blocks = blocks
         self.error = ""
         self.connected = False
+        self._asked = self._contact = 0.0
         self.executor = executors.executor(pool, blocks, _accelerators(pool))
         self._kernel = kernel
         self._started = started
@@ -84,10 +90,10 @@ class Life:
     def trouble(self) -> str:
         """Return why it cannot go on, empty if it can."""
         process = self.interchange
-        if self.error:
-            return self.error
         if process is not None and process.poll() is not None:
             return f"its interchange died (exit code {process.returncode})"
+        if self.error:
+            return self.error
         if self.executor.bad_state_is_set:
             return str(self.executor.executor_exception)
         if self._ready.is_set() and not self.executor._result_queue_thread.is_alive():
@@ -114,12 +120,22 @@ class Life:
         return 0
 
     def look_for_workers(self) -> bool:
-        """Return whether workers have connected, asking the interchange if that is not known yet."""
-        if not self.connected and self._ready.is_set() and not self.error:
+        """Ask the interchange who is there; return whether workers have ever connected.
+
+        Blocks that run, but have lost contact for long, count as trouble; so does an interchange that does not answer.
+        """
+        now = time.monotonic()
+        if self._ready.is_set() and not self.error and (not self.connected or now > self._asked + ASK_PERIOD):
+            self._asked = now
             try:
-                self.connected = bool(self.executor.command_client.run("CONNECTED_BLOCKS", timeout_s=2))
-            except (CommandClientBadError, CommandClientTimeoutError):  # the next look finds the reason
-                return False
+                managers = self.executor.command_client.run("MANAGERS", timeout_s=ASK_TIMEOUT)
+            except (CommandClientBadError, CommandClientTimeoutError):
+                self.error = f"its interchange has not answered for {ASK_TIMEOUT:g} s"
+                return self.connected
+            if managers:
+                self.connected, self._contact = True, now
+            elif self.connected and now > self._contact + executors.HEARTBEAT_THRESHOLD:
+                self.error = f"its workers have had no contact for {now - self._contact:.0f} s"
         return self.connected
 
     # --- its end ------------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ def main(arguments: list[str]) -> None:
             _end(scratch)
     if lifeline >= 0:
         threading.Thread(target=_end_with, args=(lifeline, scratch), daemon=True).start()
+    threading.excepthook = lambda failure: _give_up(failure, scratch)
     sys.argv = ["process_worker_pool", *arguments]
     runpy.run_module(POOL, run_name="__main__", alter_sys=True)
 
@@ -102,6 +103,16 @@ def _end_with(lifeline: int, scratch: str | None) -> None:
     """End this block when the driver (on this machine) has ended, in whatever way."""
     while os.read(lifeline, 4096):
         pass
+    _end(scratch)
+
+
+def _give_up(failure: threading.ExceptHookArgs, scratch: str | None) -> None:
+    """End this block when one of Parsl's threads has failed: without it no worker would be started any more.
+
+    That happens when a helper process was killed. The driver starts another block.
+    """
+    threading.__excepthook__(failure)
+    sys.stderr.flush()
     _end(scratch)
 
 
