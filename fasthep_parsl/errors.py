@@ -52,7 +52,6 @@ CODES: dict[str, str] = {
     "E141": "no pool fits what a stage requires",
     "E142": "a pool names a resource class that does not exist",
     "E143": "unknown site",
-    "E144": "a site profile is wrong",
     "E150": "unknown field",
     "E151": "an expression is not valid",
     "E152": "a fact of a dataset (`dataset.<key>`) that not every dataset has",
@@ -64,8 +63,6 @@ CODES: dict[str, str] = {
     "E172": "demo data: the directory holds other files, or is a file",
     "E173": "demo data cannot be written there",
     "W107": "something of fasthep-flow that has no effect here",
-    "W140": "a pool was made smaller to fit the machine",
-    "W141": "a stage runs on its fallback",
 }
 """Every code of a `Problem` and what it means; ``E`` errors, ``W`` warnings."""
 

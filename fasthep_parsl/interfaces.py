@@ -245,6 +245,9 @@ class Ref:
         Index of the dataset in the plan.
     partitions : tuple of (first, last)
         The partitions whose events it holds, as ranges of plan-wide numbers, last excluded.
+    counts : tuple of int
+        Events of each of these partitions in their order, so that a failure can be traced to one; empty if an op has
+        replaced the stream by one of its own.
     """
 
     path: str
@@ -253,6 +256,7 @@ class Ref:
     events: int
     dataset: int
     partitions: tuple[tuple[int, int], ...]
+    counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

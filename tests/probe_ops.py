@@ -84,3 +84,9 @@ def wrong(events: Any) -> Any:
 def short(events: Any) -> dict[str, Any]:
     """Return a column of the wrong length."""
     return {"z": np.zeros(len(events) + 1)}
+
+
+@op("probe.backwards", reads=["x"])
+def backwards(events: Any) -> Any:
+    """Return the events in the opposite order."""
+    return events[np.arange(len(events))[::-1]]

@@ -108,4 +108,4 @@ def _replay(states: list[SegmentState], event: dict[str, Any]) -> None:
 
 def _ref(content: dict[str, Any]) -> Ref:
     spans = tuple((first, last) for first, last in content["partitions"])
-    return Ref(**{**content, "partitions": spans})
+    return Ref(**{**content, "partitions": spans, "counts": tuple(content["counts"])})

@@ -47,7 +47,9 @@ class Clean(Params):
     mode: Literal["remove_source_on_overlap"] = "remove_source_on_overlap"
     sort_by: Name | None = Field(default=None, description="field of the source to sort by")
     sort_order: Literal["ascending", "descending"] = "descending"
-    diagnostics: CleanDiagnostics | Literal[False] | None = Field(default=None, description="what is said of the removed")
+    diagnostics: CleanDiagnostics | Literal[False] | None = Field(
+        default=None, description="what is said of the removed"
+    )
     fields: list[Name] | None = Field(
         default=None, description="fields of the new collection, besides eta, phi and sort_by; default: all"
     )

@@ -49,13 +49,16 @@ class Events(Mapping[str, Column]):
         Field name → column.
     length : int
         Number of events.
+    owners : array of int, shape (events,), optional
+        Plan-wide number of the partition that each event comes from; kept through filters, not a column.
     """
 
-    __slots__ = ("_columns", "_length")
+    __slots__ = ("_columns", "_length", "owners")
 
-    def __init__(self, columns: Mapping[str, Column], length: int) -> None:
+    def __init__(self, columns: Mapping[str, Column], length: int, owners: Any = None) -> None:
         self._columns: dict[str, Any] = dict(columns)
         self._length = length
+        self.owners = owners
 
     @property
     def fields(self) -> list[str]:
@@ -124,11 +127,11 @@ class Events(Mapping[str, Column]):
                 if key not in combined:
                     combined[key] = value.index[index]
                 columns[name] = _Pending(value.source, combined[key], shared)
-        return Events(columns, len(index))
+        return Events(columns, len(index), None if self.owners is None else self.owners[index])
 
     def select(self, names: Iterable[str]) -> Events:
         """Return the same events with only the columns `names`."""
-        return Events({name: self._columns[name] for name in names}, self._length)
+        return Events({name: self._columns[name] for name in names}, self._length, self.owners)
 
     def with_columns(self, columns: Mapping[str, Column]) -> Events:
         """Return the same events with `columns` added or replaced.
@@ -141,7 +144,7 @@ class Events(Mapping[str, Column]):
         for name, column in columns.items():
             if len(column) != self._length:
                 raise OpError(f"column `{name}` has {len(column)} entries for {self._length} events")
-        return Events({**self._columns, **columns}, self._length)
+        return Events({**self._columns, **columns}, self._length, self.owners)
 
     def to_awkward(self) -> Any:
         """Return an awkward record array of all columns."""

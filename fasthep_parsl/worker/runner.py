@@ -12,15 +12,19 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fasthep_parsl.interfaces import Failure, Ref, Task, TaskResult
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.worker import store
 from fasthep_parsl.worker.files import InputFileError, OpenFiles
+from fasthep_parsl.worker.outbox import Outbox
 from fasthep_parsl.worker.partials import StoreError, load_products, save_products
 from fasthep_parsl.worker.program import Meter, Program, StageError, program
 
@@ -52,7 +56,7 @@ def run_task(task: Task) -> TaskResult:
     return TaskResult(
         id=task.id,
         partial=work.partial,
-        refs={stage: tuple(refs) for stage, refs in work.refs.items()},
+        refs={stage: tuple(outbox.refs) for stage, outbox in work.outboxes.items()},
         done=tuple(work.done),
         failures=tuple(work.failures),
         stages=work.meter.result(),
@@ -83,8 +87,11 @@ class _Work:
         self.steps = program.steps(self.segment)
         self.meter = Meter()
         self.products: dict[str, Any] = {}
-        self.waiting: dict[str, list[tuple[Events, int, Span]]] = {stage: [] for stage in self.segment.stores}
-        self.refs: dict[str, list[Ref]] = {stage: [] for stage in self.segment.stores}
+        folder = Path(task.run_dir) / "work" / "streams"
+        self.outboxes = {
+            stage: Outbox(stage, columns, folder, task.id, self.plan.pass_size, self.meter)
+            for stage, columns in self.segment.stores.items()
+        }
         self.done: list[Span] = []
         self.failures: list[Failure] = []
         self.events = 0
@@ -99,7 +106,8 @@ class _Work:
             self._map_ref(ref)
         for span in self._passes():
             self._map_span(span)
-        self._flush(everything=True)
+        for outbox in self.outboxes.values():
+            outbox.flush()
         if self.products:
             self._save_products()
 
@@ -138,23 +146,45 @@ class _Work:
         self._accept(found, dataset, [span])
 
     def _map_ref(self, ref: Ref) -> None:
+        numbers = [number for first, last in ref.partitions for number in range(first, last)]
         try:
             with self.meter.measure("read"):
                 events = store.load_events(ref, self.segment.columns)
-            found = self._run(events, ref.dataset, self._name(ref.partitions[0][0]))
-        except (StageError, StoreError) as error:
-            self.failures += [_failure(p, error) for first, last in ref.partitions for p in range(first, last)]
+        except StoreError as error:
+            self._fail(numbers, error)
+            return
+        edges = [0, *accumulate(ref.counts)] if ref.counts else []
+        self._map_stored(events, ref.dataset, numbers, edges)
+
+    def _map_stored(self, events: Events, dataset: int, numbers: list[int], edges: list[int]) -> None:
+        """Run the segment on stored events of the partitions `numbers`, which begin at `edges`."""
+        try:
+            found = self._run(events, dataset, self._name(numbers[0]))
+        except StageError as error:
+            middle = len(numbers) // 2
+            if not (middle and edges):
+                self._fail(numbers, error)
+                return
+            for part, low, high in ((numbers[:middle], 0, middle), (numbers[middle:], middle, len(numbers))):
+                piece = events.filter(slice(edges[low] - edges[0], edges[high] - edges[0]))
+                self._map_stored(piece, dataset, part, edges[low : high + 1])
             return
         self.events += len(events)
-        self._accept(found, ref.dataset, ref.partitions)
+        self._accept(found, dataset, [(number, number + 1) for number in numbers])
+
+    def _fail(self, numbers: list[int], error: Exception) -> None:
+        """Count partitions as failed; the traceback is kept once."""
+        first = _failure(numbers[0], error)
+        self.failures += [first, *(replace(first, partition=number, detail="") for number in numbers[1:])]
 
     def _read(self, span: Span) -> Events:
         first, last = span
         dataset, file, start, _ = self.plan.partition_range(first)
         del dataset
         stop = self.plan.partition_range(last - 1)[3]
+        owners = self._owners(first, last) if self.segment.stores else None
         if not self.segment.columns:  # nothing is asked of the file: do not open it
-            return Events({}, stop - start)
+            return Events({}, stop - start, owners)
         aliases = self.plan.source.aliases
         with self.meter.measure("read"):
             for attempt in (1, 2):
@@ -168,7 +198,13 @@ class _Work:
                     if attempt == 2 or "://" not in file.path:
                         raise
             self.bytes_read += opened.bytes_read - before
-        return Events({c: arrays[aliases.get(c, c)] for c in self.segment.columns}, stop - start)
+        return Events({c: arrays[aliases.get(c, c)] for c in self.segment.columns}, stop - start, owners)
+
+    def _owners(self, first: int, last: int) -> Any:
+        """Return the partition of each event in a range of partitions of one file."""
+        _, number, inside = self.plan.locate(first)
+        edges = self.plan.datasets[self.plan.locate(first)[0]].files[number].edges[inside : inside + last - first + 1]
+        return np.repeat(np.arange(first, last), np.diff(edges))
 
     def _run(self, events: Events, dataset: int, partition: str) -> _Pass:
         """Run all steps on one pass."""
@@ -187,7 +223,7 @@ class _Work:
                 found.products[stage.id] = product
         for stage_id, columns in self.segment.stores.items():
             stored = streams[stage_id].select(columns)
-            found.streams[stage_id] = Events({name: stored[name] for name in columns}, len(stored))
+            found.streams[stage_id] = Events({name: stored[name] for name in columns}, len(stored), stored.owners)
         return found
 
     def _accept(self, found: _Pass, dataset: int, spans: Iterable[Span]) -> None:
@@ -199,45 +235,12 @@ class _Work:
                     product = self.program.merge(stage)(self.products[stage], product)  # noqa: PLW2901
             self.products[stage] = product
         for stage, events in found.streams.items():
-            self.waiting[stage] += [(events, dataset, span) for span in spans[:1]]
-            self.waiting[stage] += [(events.filter(slice(0, 0)), dataset, span) for span in spans[1:]]
+            self.outboxes[stage].put(events, dataset, spans)
         for first, last in spans:
             if self.done and self.done[-1][1] == first:
                 self.done[-1] = (self.done[-1][0], last)
             else:
                 self.done.append((first, last))
-        self._flush(everything=False)
-
-    def _flush(self, *, everything: bool) -> None:
-        """Store waiting pieces of streams, once they are as large as a pass or another dataset begins."""
-        for stage, waiting in self.waiting.items():
-            while waiting:
-                dataset = waiting[0][1]
-                run = [piece for piece in waiting if piece[1] == dataset]
-                full = sum(len(events) for events, _, _ in run) >= self.plan.pass_size
-                if not (everything or full or len(run) < len(waiting)):
-                    break
-                self._store(stage, dataset, run)
-                del waiting[: len(run)]
-
-    def _store(self, stage: str, dataset: int, pieces: list[tuple[Events, int, Span]]) -> None:
-        import awkward as ak
-        import numpy as np
-
-        columns = self.segment.stores[stage]
-        parts = [events for events, _, _ in pieces]
-        length = sum(len(part) for part in parts)
-        joined = Events(
-            {
-                c: ak.concatenate([np.asarray(p[c]) if isinstance(p[c], np.ndarray) else p[c] for p in parts])
-                for c in columns
-            },
-            length,
-        )
-        number = len(self.refs[stage])
-        path = self._work_file(f"{stage}-{self.task.id:06d}-{number:03d}.npz", "streams")
-        with self.meter.measure("store"):
-            self.refs[stage].append(store.save_events(path, joined, dataset, [span for _, _, span in pieces]))
 
     # --- merge and call -----------------------------------------------------------------------------------
 

@@ -22,7 +22,19 @@ from fasthep_parsl.worker.partials import StoreError
 
 
 def save_events(path: Path, events: Events, dataset: int, partitions: Iterable[tuple[int, int]]) -> Ref:
-    """Write a piece of a stream and return the reference to it."""
+    """Write a piece of a stream and return the reference to it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    events : Events
+        Ordered by partition.
+    dataset : int
+        Index of the dataset in the plan.
+    partitions : iterable of (first, last)
+        Partitions that the events come from, ascending.
+    """
     buffers: dict[str, Any] = {}
     forms: dict[str, str] = {}
     for number, name in enumerate(events):
@@ -36,7 +48,8 @@ def save_events(path: Path, events: Events, dataset: int, partitions: Iterable[t
     with atomic(path) as draft:
         np.savez(draft, **buffers)
     checksum, size = _checksum(path)
-    return Ref(str(path), checksum, size, len(events), dataset, tuple(partitions))
+    spans = tuple(partitions)
+    return Ref(str(path), checksum, size, len(events), dataset, spans, _counts(events, spans))
 
 
 def load_events(ref: Ref, columns: Sequence[str]) -> Events:
@@ -57,7 +70,20 @@ def load_events(ref: Ref, columns: Sequence[str]) -> Events:
             found = {name: _column(arrays, json.loads(forms[name])) for name in columns}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise StoreError(f"stored events cannot be read: {path}: {error!r}") from error
-    return Events(found, ref.events)
+    numbers = [number for first, last in ref.partitions for number in range(first, last)]
+    owners = np.repeat(numbers, ref.counts) if ref.counts else None
+    return Events(found, ref.events, owners)
+
+
+def _counts(events: Events, spans: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+    """Return the number of events of each partition, nothing if that is not known or an op has changed the order."""
+    if events.owners is None or not spans:
+        return ()
+    numbers = [number for first, last in spans for number in range(first, last)]
+    lowest = min(numbers)
+    found = np.bincount(events.owners - lowest)
+    counts = tuple(int(found[n - lowest]) if n - lowest < len(found) else 0 for n in numbers)
+    return counts if np.array_equal(events.owners, np.repeat(numbers, counts)) else ()
 
 
 def _column(arrays: Any, entry: dict[str, Any]) -> Any:

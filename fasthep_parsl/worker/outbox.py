@@ -1,0 +1,90 @@
+"""What a task hands on of a stream: passes are gathered until they are worth a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from fasthep_parsl.interfaces import Ref
+from fasthep_parsl.ops.stream import Events
+from fasthep_parsl.worker import store
+from fasthep_parsl.worker.program import Meter
+
+Span = tuple[int, int]
+
+
+class Outbox:
+    """Stores the stream of one stage in pieces.
+
+    Parameters
+    ----------
+    stage : str
+        Whose stream.
+    columns : tuple of str
+        What is needed of it.
+    folder : Path
+        Where pieces are written.
+    task : int
+        Number of the task, for names of files.
+    size : int
+        Events after which a piece is written.
+    meter : Meter
+        Takes the time that storing costs.
+
+    Attributes
+    ----------
+    refs : list of Ref
+        Pieces written so far.
+    """
+
+    def __init__(self, stage: str, columns: tuple[str, ...], folder: Path, task: int, size: int, meter: Meter) -> None:
+        self.refs: list[Ref] = []
+        self._stage = stage
+        self._columns = columns
+        self._folder = folder
+        self._task = task
+        self._size = size
+        self._meter = meter
+        self._waiting: list[Events] = []
+        self._spans: list[Span] = []
+        self._dataset = -1
+
+    def put(self, events: Events, dataset: int, spans: Iterable[Span]) -> None:
+        """Take in what a pass yields; write a piece if there is enough, or if another dataset begins."""
+        if dataset != self._dataset:
+            self.flush()
+            self._dataset = dataset
+        self._waiting.append(events)
+        for first, last in spans:
+            if self._spans and self._spans[-1][1] == first:
+                self._spans[-1] = (self._spans[-1][0], last)
+            else:
+                self._spans.append((first, last))
+        if sum(len(part) for part in self._waiting) >= self._size:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if not self._waiting:
+            return
+        path = self._folder / f"{self._stage}-{self._task:06d}-{len(self.refs):03d}.npz"
+        with self._meter.measure("store"):
+            self.refs.append(store.save_events(path, self._joined(), self._dataset, self._spans))
+        self._waiting, self._spans = [], []
+
+    def _joined(self) -> Events:
+        parts = self._waiting
+        columns: dict[str, Any] = {name: _concatenate([part[name] for part in parts]) for name in self._columns}
+        known = all(part.owners is not None for part in parts)
+        owners = np.concatenate([part.owners for part in parts]) if known else None
+        return Events(columns, sum(len(part) for part in parts), owners)
+
+
+def _concatenate(parts: list[Any]) -> Any:
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate(parts)
+    return ak.concatenate(parts)
