@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from fasthep_parsl.results import write_results
 from fasthep_parsl.atomic import atomic, write_text
+from fasthep_parsl.results import write_results
 
 
 @dataclass(frozen=True)
