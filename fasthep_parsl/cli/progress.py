@@ -1,4 +1,7 @@
-"""Progress of a run: a bar with rate and time left on a terminal, plain lines elsewhere."""
+"""Progress of a run: a bar with rate and time left on a terminal, plain lines elsewhere.
+
+Both have a thread of their own, which begins with the first pool or task: until then the backend may fork this process.
+"""
 
 from __future__ import annotations
 
@@ -72,27 +75,32 @@ def _bar(plan: Plan, console: Console) -> Iterator[Observer]:
         TextColumn("left"),
         TextColumn("{task.fields[trouble]}", style="red"),
     )
-    with Progress(*columns, console=console, transient=True, refresh_per_second=4, expand=True) as progress:
-        bar = progress.add_task("starting workers", total=count.total or None, rate="", trouble="")
-        began = 0.0
+    progress = Progress(*columns, console=console, transient=True, refresh_per_second=4, expand=True)
+    bar = progress.add_task("starting workers", total=count.total or None, rate="", trouble="")
+    began = 0.0
 
-        def observe(event: dict[str, Any]) -> None:
-            nonlocal began
-            count.take(event)
-            if event["kind"] == "submitted" and not began:
-                began = time.monotonic()
-            if event["kind"] == "finished":
-                progress.update(
-                    bar,
-                    completed=count.done,
-                    rate=_rate(count.done, time.monotonic() - began),
-                    trouble=count.trouble(),
-                    description=_shortened(plan.segments[event["segment"]].stages),
-                )
-            elif event["kind"] in ("failed", "lost"):
-                progress.update(bar, trouble=count.trouble())
+    def observe(event: dict[str, Any]) -> None:
+        nonlocal began
+        count.take(event)
+        if event["kind"] != "run":
+            progress.start()
+        if event["kind"] == "submitted" and not began:
+            began = time.monotonic()
+        if event["kind"] == "finished":
+            progress.update(
+                bar,
+                completed=count.done,
+                rate=_rate(count.done, time.monotonic() - began),
+                trouble=count.trouble(),
+                description=_shortened(plan.segments[event["segment"]].stages),
+            )
+        elif event["kind"] in ("failed", "lost"):
+            progress.update(bar, trouble=count.trouble())
 
+    try:
         yield observe
+    finally:
+        progress.stop()
 
 
 def _rate(events: int, seconds: float) -> str:
@@ -118,15 +126,17 @@ class _Plain:
         self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stop.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def __call__(self, event: dict[str, Any]) -> None:
         self._count.take(event)
+        if event["kind"] != "run" and self._thread.ident is None:
+            self._thread.start()
         if event["kind"] == "pool":
             self._print(f"pool {event['pool']}: {event['state']}")
 

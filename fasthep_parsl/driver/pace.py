@@ -7,7 +7,7 @@ TARGET = 20.0
 SHORTEST = 0.25
 """Seconds below which handing out a bundle costs more than it is worth."""
 CAUTION = 0.1
-"""What is left of `SHORTEST` while nothing is known: the first guess may be wrong by much."""
+"""What is left of `SHORTEST` while nothing is known: the first guess may be wrong by much. No worker stays idle for it."""
 PER_WORKER = 4
 """Bundles that are left for each worker when the next is cut: keeps the last ones even."""
 EVENT_COST = 1e-6
@@ -45,5 +45,6 @@ class Pace:
         slots : int
             Workers of the pool.
         """
-        share = self.seconds(events_left, partitions_left) / (PER_WORKER * max(slots, 1))
-        return min(max(share, SHORTEST if self._known else SHORTEST * CAUTION), TARGET)
+        left = self.seconds(events_left, partitions_left)
+        least = SHORTEST if self._known else min(SHORTEST * CAUTION, left / max(slots, 1))
+        return min(max(left / (PER_WORKER * max(slots, 1)), least), TARGET)

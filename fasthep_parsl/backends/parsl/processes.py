@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fasthep_parsl.plan import PlanPool
+from fasthep_parsl.backends.parsl.fork import Fork, Process, can_fork
+from fasthep_parsl.plan import Plan, PlanPool
 
 POOL_MODULE = "fasthep_parsl.backends.parsl.worker_pool"
 LIFELINE = "FASTHEP_PARSL_LIFELINE"
@@ -37,25 +39,38 @@ class Block:
         Name of these files.
     environment : mapping
         Added to ours.
+    run_here : callable, optional
+        Called in a fork of this process, instead of running the command line.
     """
 
-    def __init__(self, arguments: list[str], log_dir: Path, name: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        log_dir: Path,
+        name: str,
+        environment: Mapping[str, str],
+        run_here: Callable[[], None] | None = None,
+    ) -> None:
         log_dir.mkdir(parents=True, exist_ok=True)
         self.log = log_dir / f"{name}.err"
         short = len(tempfile.gettempdir()) < 60  # the path of a socket has at most 107 characters
         self._scratch = tempfile.mkdtemp(prefix="fasthep-parsl-", dir=None if short else "/tmp")  # noqa: S108
         theirs, self._lifeline = os.pipe()
+        environment = {**environment, LIFELINE: str(theirs), SCRATCH: self._scratch}
         try:
             with (log_dir / f"{name}.out").open("ab") as out, self.log.open("ab") as err:
-                self.process = subprocess.Popen(  # noqa: S603  (our own command line)
-                    arguments,
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    env={**os.environ, **environment, LIFELINE: str(theirs), SCRATCH: self._scratch},
-                    pass_fds=[theirs],
-                    start_new_session=True,
-                )
+                if run_here is not None:
+                    self.process: Process = Fork(run_here, out.fileno(), err.fileno(), environment, keep=theirs)
+                else:
+                    self.process = subprocess.Popen(  # noqa: S603  (our own command line)
+                        arguments,
+                        stdin=subprocess.DEVNULL,
+                        stdout=out,
+                        stderr=err,
+                        env={**os.environ, **environment},
+                        pass_fds=[theirs],
+                        start_new_session=True,
+                    )
         except BaseException:
             os.close(self._lifeline)
             shutil.rmtree(self._scratch, ignore_errors=True)
@@ -98,11 +113,30 @@ class Block:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
 
-def start_warm(pool: PlanPool, log_dir: Path) -> Block | None:
-    """Start a block that imports, then waits for its command line; None if the pool needs a shell first."""
+def start_warm(plan: Plan, pool: PlanPool, log_dir: Path) -> Block | None:
+    """Start a block that imports, then waits for its command line; None if the pool needs a shell first.
+
+    If this process has imported the array libraries already (to read headers of files), the block is a fork of it.
+    """
     if pool.worker_init or pool.provider != "local":
         return None
-    return Block([sys.executable, "-m", POOL_MODULE, "--warm"], log_dir, "warm", worker_environment(pool))
+    fork = "uproot" in sys.modules and can_fork() and _is_plain(plan, pool)
+    command = [sys.executable, "-m", POOL_MODULE, "--warm"]
+    return Block(command, log_dir, "warm", worker_environment(pool), _become_pool if fork else None)
+
+
+def _is_plain(plan: Plan, pool: PlanPool) -> bool:
+    """Return whether no library has threads or devices of its own that a fork would break.
+
+    XRootD and Parquet readers have threads, a GPU has a context, and numpy counts its threads when it is imported.
+    """
+    remote = any("://" in file.path for dataset in plan.datasets for file in dataset.files)
+    return pool.cpus == 1 and not pool.gpus and not remote and plan.source.kind == "root_tree"
+
+
+def _become_pool() -> None:
+    """Be what ``python -m <POOL_MODULE> --warm`` would be."""
+    runpy.run_module(POOL_MODULE, {"WARM": True}, run_name="__main__", alter_sys=True)
 
 
 def worker_environment(pool: PlanPool) -> dict[str, str]:

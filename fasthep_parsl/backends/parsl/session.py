@@ -67,7 +67,7 @@ class ParslSession:
     def start(self) -> None:
         """Start what takes longest: the first pool's first block imports while we import Parsl."""
         for segment in self._plan.segments[:1]:
-            block = processes.start_warm(self._plan.pool(segment.pool), self._blocks_dir(segment.pool))
+            block = processes.start_warm(self._plan, self._plan.pool(segment.pool), self._blocks_dir(segment.pool))
             if block is not None:
                 self._warm[segment.pool] = block
                 self._record("pool", pool=segment.pool, state="warming", jobs=[block.pid])

@@ -113,3 +113,11 @@ def test_the_pace_is_learnt():
     assert pace.seconds(1000, 10) == pytest.approx(0.5, rel=0.01)
     pace.learn(1000, 10, 0.0)
     assert pace.seconds(10**9, 10**6) > 0
+
+
+def test_while_nothing_is_known_no_worker_stays_idle():
+    pace = Pace()
+    few = pace.seconds(2_000, 20)
+    assert pace.target(2_000, 20, slots=4) <= few / 4  # slow ops on few partitions: all workers get some
+    pace.learn(1_000, 10, 0.001)
+    assert pace.target(2_000, 20, slots=4) == SHORTEST  # known to be fast: not worth cutting
