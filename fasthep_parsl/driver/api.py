@@ -171,6 +171,7 @@ class _Run:
         self.began = time.monotonic()
         self.products: dict[tuple[str, str], Any] = {}
         self.written = False
+        self.preloading = False
 
     def execute(self) -> RunOutcome:
         """Run, write results, write ``run.json``; always."""
@@ -200,8 +201,8 @@ class _Run:
 
     def _observe(self, event: dict[str, Any]) -> None:
         self.tally(event)
-        if self.plots and event["kind"] == "pool" and event["state"] == "starting":
-            # imports take seconds, and now workers need time to come up
+        if self.plots and not self.preloading and self.plan.backend != "local" and event["kind"] == "submitted":
+            self.preloading = True  # imports take seconds, and now workers need time to come up
             threading.Thread(target=_preload, name="preload-results", daemon=True).start()
         if self.observer is not None:
             self.observer(event)
