@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from fasthep_parsl.interfaces import Session, Task, TaskResult
+from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
+from fasthep_parsl.tasks import Task, TaskResult
 
 
 class Local(BaseModel):

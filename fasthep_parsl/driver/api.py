@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -219,7 +220,7 @@ class _Run:
             return "interrupted"
         except FastHepError as error:
             self.error = str(error)
-            return "failed"
+            return "partial" if any(state.product for state in states) else "failed"
         return self._status(states)
 
     def _finish_with(self, session: Session, states: list[SegmentState]) -> None:
@@ -238,11 +239,10 @@ class _Run:
             self.written = True
 
     def _status(self, states: list[SegmentState]) -> Status:
-        worked = any(state.done or state.product for state in states)
         failed = any(state.failures or state.blocked for state in states)
         if not failed and not summary.missing_partitions(states, self.plan):
             return "complete"
-        return "partial" if worked else "failed"
+        return "partial" if any(state.product for state in states) else "failed"
 
     def _load_products(self, states: list[SegmentState]) -> None:
         for state in states:
@@ -262,6 +262,8 @@ class _Run:
 
     def _conclude(self, states: list[SegmentState], status: Status) -> RunOutcome:
         missing = summary.missing_partitions(states, self.plan)
+        if status == "complete":  # stored streams may be as large as the input, and nobody needs them any more
+            shutil.rmtree(self.directory.path / "work" / "streams", ignore_errors=True)
         if missing:
             self.directory.write_json("missing.json", summary.missing_fileset(self.plan, missing))
         else:

@@ -9,8 +9,8 @@ from typing import Any
 from fasthep_parsl.driver.spans import Span, add, union
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.events import read_events
-from fasthep_parsl.interfaces import Ref
 from fasthep_parsl.plan import Plan
+from fasthep_parsl.tasks import Ref
 
 
 def restore(plan: Plan, run_dir: Path) -> tuple[list[SegmentState], int]:
@@ -19,13 +19,17 @@ def restore(plan: Plan, run_dir: Path) -> tuple[list[SegmentState], int]:
     Work whose files are gone counts as not done, and so does everything that was made from it.
     """
     last = -1
+    complete = False
     finished: list[dict[str, Any]] = []
     path = run_dir / "events.jsonl"
     for event in read_events(path) if path.exists() else ():
         last = max(last, int(event.get("task", -1)))
         if event["kind"] == "finished":
             finished.append(event)
-    lost = _lost(finished, set())
+        complete = event["kind"] == "ended" and event["status"] == "complete"
+    lost = _lost(finished, set(), streams=not complete)  # a complete run has removed its streams
+    if complete and lost:
+        lost = _lost(finished, lost)
     while True:
         states = [SegmentState(plan, segment) for segment in plan.segments]
         for event in finished:
@@ -55,8 +59,10 @@ def _stale(plan: Plan, states: list[SegmentState], finished: list[dict[str, Any]
     return stale
 
 
-def _lost(finished: list[dict[str, Any]], known: set[int]) -> set[int]:
+def _lost(finished: list[dict[str, Any]], known: set[int], *, streams: bool = True) -> set[int]:
     """Return the tasks that must be done again: `known` and more.
+
+    `streams` is whether stored streams are needed.
 
     A task is lost if a file of its is gone. A lost sum loses the tasks it was made from, whose own files were removed
     when it was written. A lost task loses what was made from it: sums, so that nothing is counted twice, and tasks that
@@ -76,7 +82,8 @@ def _lost(finished: list[dict[str, Any]], known: set[int]) -> set[int]:
         files = [ref["path"] for refs in event["refs"].values() for ref in refs]
         files += [partial] if partial and partial not in consumed else []
         maker |= dict.fromkeys([*files, *([partial] if partial else [])], task)
-        if not all(Path(file).exists() for file in files):
+        needed = files if streams else [partial] * (partial in files)
+        if not all(Path(file).exists() for file in needed):
             pending.append(task)
     lost: set[int] = set()
     while pending:

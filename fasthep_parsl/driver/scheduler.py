@@ -14,8 +14,9 @@ from typing import Any
 from fasthep_parsl.driver.spans import count
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.errors import PoolError, RunError, WorkerLostError
-from fasthep_parsl.interfaces import Failure, Session, Task, TaskResult
+from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
+from fasthep_parsl.tasks import Failure, Task, TaskResult
 
 WINDOW = 2
 """Tasks per worker that are handed out at once: one runs, one waits beside it."""

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from fasthep_parsl.driver.pace import Pace
 from fasthep_parsl.driver.spans import Span, add, count, halves, subtract, union
-from fasthep_parsl.interfaces import Failure, Ref, Task, TaskResult
 from fasthep_parsl.plan import Plan, PlanSegment
+from fasthep_parsl.tasks import Failure, Ref, Task, TaskResult
 
 FAN_IN = 8
 """Partial products that one merge task joins."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fasthep_parsl.interfaces import Task, TaskResult
+from fasthep_parsl.tasks import Task, TaskResult
 
 
 def run_task(task: Task) -> TaskResult:

@@ -9,8 +9,8 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from fasthep_parsl.interfaces import Ref
 from fasthep_parsl.ops.stream import Events
+from fasthep_parsl.tasks import Ref
 from fasthep_parsl.worker import store
 from fasthep_parsl.worker.program import Meter
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from fasthep_parsl import registry
 from fasthep_parsl.errors import FastHepError, OpError
-from fasthep_parsl.interfaces import Context, DatasetInfo, Op, StageStats
+from fasthep_parsl.interfaces import Context, DatasetInfo, Op
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
+from fasthep_parsl.tasks import StageStats
 from fasthep_parsl.worker.code import OpTable
 from fasthep_parsl.worker.partials import load_products
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from fasthep_parsl.interfaces import Failure, Ref, Task, TaskResult
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import PlanSegment
+from fasthep_parsl.tasks import Failure, Ref, Task, TaskResult
 from fasthep_parsl.worker import store
 from fasthep_parsl.worker.files import InputFileError, OpenFiles
 from fasthep_parsl.worker.outbox import Outbox

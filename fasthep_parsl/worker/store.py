@@ -16,8 +16,8 @@ import awkward as ak
 import numpy as np
 
 from fasthep_parsl.atomic import atomic
-from fasthep_parsl.interfaces import Ref
 from fasthep_parsl.ops.stream import Events
+from fasthep_parsl.tasks import Ref
 from fasthep_parsl.worker.partials import StoreError
 
 

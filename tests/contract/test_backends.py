@@ -113,7 +113,7 @@ def test_it_gives_what_local_gives(run, config, backend):
 
 def test_what_goes_wrong_in_a_task_belongs_to_its_future(checkout, tmp_path):
     from fasthep_parsl.errors import FastHepError
-    from fasthep_parsl.interfaces import Task
+    from fasthep_parsl.tasks import Task
 
     plan = fp.compile_plan(checkout / "configs" / "dimuon.yaml")
     with registry.load("backends", "local")().open(plan, tmp_path, lambda *a, **k: None) as session:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from fasthep_parsl.backends.parsl import processes
-from fasthep_parsl.interfaces import Session, Task, TaskResult
+from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.signals import undisturbed
+from fasthep_parsl.tasks import Task, TaskResult
 from fasthep_parsl.worker.entry import run_task
 
 if TYPE_CHECKING:

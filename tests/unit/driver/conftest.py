@@ -11,8 +11,8 @@ import pytest
 from fasthep_parsl.driver.scheduler import Scheduler
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.errors import PoolError, WorkerLostError
-from fasthep_parsl.interfaces import Failure, Ref, TaskResult
 from fasthep_parsl.plan import Plan, PlanDataset, PlanFile, PlanPool, PlanSegment, PlanSource, PlanStage
+from fasthep_parsl.tasks import Failure, Ref, TaskResult
 
 
 class ScriptedSession:

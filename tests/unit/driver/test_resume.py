@@ -196,3 +196,11 @@ def test_partial_sums_cover_what_is_done(flow, small, monkeypatch):
     assert sum(sums) == sum(
         begins[file.path.split("/")[-1]] + x for _, file, start, stop in done for x in range(start, stop)
     )
+
+
+def test_a_complete_run_keeps_no_streams(flow, small):
+    run(flow, small)
+    assert not (flow.folder / "run" / "work" / "streams").exists()
+    for path in (flow.folder / "run" / "work" / "products").iterdir():
+        path.unlink()
+    check(run(flow, small, "resume"))  # streams and products are made again

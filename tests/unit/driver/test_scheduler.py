@@ -232,7 +232,7 @@ def test_a_hundred_thousand_partitions_cost_the_driver_little(make_plan, scripte
 
 def _light(session, plan):
     """Answer like workers, with one reference per task and without keeping what was summed."""
-    from fasthep_parsl.interfaces import Ref, TaskResult
+    from fasthep_parsl.tasks import Ref, TaskResult
 
     def work(pool, task):
         spans = (*task.partitions, *(span for ref in task.refs for span in ref.partitions))

@@ -7,7 +7,7 @@ import pytest
 from fasthep_parsl.driver.pace import PER_WORKER, SHORTEST, TARGET, Pace
 from fasthep_parsl.driver.spans import count, union
 from fasthep_parsl.driver.state import SegmentState
-from fasthep_parsl.interfaces import Ref, Task, TaskResult
+from fasthep_parsl.tasks import Ref, Task, TaskResult
 
 
 def map_task(number, spans=(), refs=()):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fasthep_parsl.errors import FastHepError
-from fasthep_parsl.interfaces import Task
+from fasthep_parsl.tasks import Task
 from fasthep_parsl.worker.program import program
 from fasthep_parsl.worker.runner import run_task
 
@@ -241,10 +241,11 @@ def test_stored_events_that_were_changed_are_a_failure_of_the_data(flow, both):
     stages = [
         flow.stage("Near", "hep.select", [], selection=["x > 5"]),
         flow.stage("Far", "probe.sum", ["Near"], "other"),
+        flow.stage("Bad", "probe.fail", [], at=[7]),  # a run that is complete removes its streams
     ]
     run_dir = flow.write(stages, both).run().run_dir
     events = [json.loads(line) for line in (run_dir / "events.jsonl").read_text().splitlines()]
-    from fasthep_parsl.interfaces import Ref
+    from fasthep_parsl.tasks import Ref
 
     ref = next(ref for e in events if e["kind"] == "finished" for ref in e["refs"].get("Near", ()))
     path = Path(ref["path"])
