@@ -102,7 +102,8 @@ def _header(path: str, source: PlanSource, cache: Path | None) -> Header:
 
 
 def _read(path: str, source: PlanSource, size: int, mtime_ns: int) -> Header:
-    from fasthep_parsl.worker.files import InputFileError, open_file
+    from fasthep_parsl.worker.columns import InputFileError
+    from fasthep_parsl.worker.files import open_file
 
     try:
         file = open_file(path, source)

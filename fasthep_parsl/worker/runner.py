@@ -10,7 +10,6 @@ import os
 import resource
 import socket
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -23,7 +22,9 @@ from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.tasks import Failure, Ref, Task, TaskResult
 from fasthep_parsl.worker import store
-from fasthep_parsl.worker.files import InputFileError, OpenFiles
+from fasthep_parsl.worker.blame import failure_of
+from fasthep_parsl.worker.columns import InputFileError
+from fasthep_parsl.worker.files import OpenFiles
 from fasthep_parsl.worker.outbox import Outbox
 from fasthep_parsl.worker.partials import StoreError, load_products, save_products
 from fasthep_parsl.worker.program import Meter, Program, StageError, program
@@ -140,7 +141,7 @@ class _Work:
                 self._map_span((first, middle))
                 self._map_span((middle, last))
             else:
-                self.failures.append(_failure(first, error))
+                self.failures.append(failure_of(first, error))
             return
         self.events += len(events)
         self._accept(found, dataset, [span])
@@ -174,7 +175,7 @@ class _Work:
 
     def _fail(self, numbers: list[int], error: Exception) -> None:
         """Count partitions as failed; the traceback is kept once."""
-        first = _failure(numbers[0], error)
+        first = failure_of(numbers[0], error)
         self.failures += [first, *(replace(first, partition=number, detail="") for number in numbers[1:])]
 
     def _read(self, span: Span) -> Events:
@@ -264,7 +265,7 @@ class _Work:
         try:
             _, product = self.program.run(step, pieces, dataset, name, self.task.products, self.meter)
         except StageError as error:
-            self.failures.append(_failure(-1, error))
+            self.failures.append(failure_of(-1, error))
             return
         whole = step.op.scope == "workflow" or step.op.merge is not None
         self.products[step.stage.id] = product if whole else {name: product}
@@ -305,18 +306,3 @@ class _Pieces:
 
     def __iter__(self) -> Iterator[Events]:
         return self._load()
-
-
-def _failure(partition: int, error: Exception) -> Failure:
-    """Describe why a partition failed, with the line of the user's code."""
-    stage, module = (error.stage, error.module) if isinstance(error, StageError) else ("", "")
-    cause = error.__cause__ if isinstance(error, StageError) and error.__cause__ is not None else error
-    frames = traceback.extract_tb(cause.__traceback__)
-    mine = [f for f in frames if module and Path(f.filename).name == module]
-    ours = mine or [f for f in frames if "fasthep_parsl" in f.filename] or frames
-    where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours and stage else ""
-    data = isinstance(cause, InputFileError | StoreError)
-    message = str(cause) if data else f"{type(cause).__name__}: {cause}"
-    detail = "".join(traceback.format_exception(cause))
-    kind = "data" if data else "infrastructure" if isinstance(cause, MemoryError) else "user"
-    return Failure(partition, kind, stage, message.splitlines()[0][:500], where, detail[-8000:])  # type: ignore[arg-type]

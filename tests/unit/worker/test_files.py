@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from fasthep_parsl.plan import PlanSource
-from fasthep_parsl.worker.files import InputFileError, OpenFiles, open_file
+from fasthep_parsl.worker.columns import InputFileError
+from fasthep_parsl.worker.files import OpenFiles, open_file
 
 SOURCE = PlanSource(tree="Events")
 PARQUET = PlanSource(kind="parquet")

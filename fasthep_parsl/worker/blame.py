@@ -1,0 +1,26 @@
+"""Say why a partition failed, with the line of the user's code."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from fasthep_parsl.tasks import Failure
+from fasthep_parsl.worker.columns import InputFileError
+from fasthep_parsl.worker.partials import StoreError
+from fasthep_parsl.worker.program import StageError
+
+
+def failure_of(partition: int, error: Exception) -> Failure:
+    """Describe why a partition failed, with the line of the user's code."""
+    stage, module = (error.stage, error.module) if isinstance(error, StageError) else ("", "")
+    cause = error.__cause__ if isinstance(error, StageError) and error.__cause__ is not None else error
+    frames = traceback.extract_tb(cause.__traceback__)
+    mine = [f for f in frames if module and Path(f.filename).name == module]
+    ours = mine or [f for f in frames if "fasthep_parsl" in f.filename] or frames
+    where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours and stage else ""
+    data = isinstance(cause, InputFileError | StoreError)
+    message = str(cause) if data else f"{type(cause).__name__}: {cause}"
+    detail = "".join(traceback.format_exception(cause))
+    kind = "data" if data else "infrastructure" if isinstance(cause, MemoryError) else "user"
+    return Failure(partition, kind, stage, message.splitlines()[0][:500], where, detail[-8000:])  # type: ignore[arg-type]
