@@ -35,7 +35,7 @@ def run_workflow(
             err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     with make_progress(plan, err, quiet=quiet) as observer:
         outcome = run(plan, outdir=outdir, mode=mode, plots=plots, observer=observer)
-    _tables(outcome, [dataset.name for dataset in plan.datasets], out)
+    _tables(outcome, out)
     _failures(outcome, {Path(module.path).name for module in plan.modules}, err)
     _places(outcome, out, err)
     if outcome.status != "complete":
@@ -43,7 +43,7 @@ def run_workflow(
     return outcome.exit_code
 
 
-def _tables(outcome: RunOutcome, datasets: list[str], out: Console) -> None:
+def _tables(outcome: RunOutcome, out: Console) -> None:
     from fasthep_parsl.ops.products import Cutflow, Histogram
     from fasthep_parsl.results import cutflow_table
 
@@ -51,8 +51,7 @@ def _tables(outcome: RunOutcome, datasets: list[str], out: Console) -> None:
         if isinstance(product, Cutflow):
             out.print()
             out.print(stage, style="bold", highlight=False)
-            rows = {name: product.rows[name] for name in datasets if name in product.rows}
-            out.print(cutflow_table(Cutflow(rows, product.weighted)))
+            out.print(cutflow_table(product))
     unfilled = [
         f"{stage}: {product.none:,} missing, {product.nan:,} NaN"
         for (stage, _), product in outcome.products.items()

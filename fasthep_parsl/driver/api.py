@@ -22,10 +22,9 @@ from fasthep_parsl.events import EventLog, Observer, read_events
 from fasthep_parsl.interfaces import DatasetInfo, Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.resources.machine import this_machine
-from fasthep_parsl.results import preload, write_numbers_of, write_pictures, write_results
+from fasthep_parsl.results import preload, read_products, write_numbers_of, write_pictures, write_results
 from fasthep_parsl.signals import terminable, undisturbed
 from fasthep_parsl.sites import load_site
-from fasthep_parsl.worker.partials import load_products
 from fasthep_parsl.workflow.loader import LoadedWorkflow, load_workflow
 
 Status = Literal["complete", "partial", "failed", "interrupted"]
@@ -225,12 +224,11 @@ class _Run:
 
     def _finish_with(self, session: Session, states: list[SegmentState]) -> None:
         """Let a worker, which has imported everything, write the numbers while pictures are drawn here."""
-        files = [state.product for state in states if state.product]
-        if not files:
+        if not self._files(states):
             return
-        names = {stage.id: stage.product for stage in self.plan.stages}
         pool = next(state.segment.pool for state in states if state.product)
-        numbers = session.call(pool, write_numbers_of, files, names, self.directory.path, self._datasets())
+        products = (self._files(states), self._names(), self.directory.path, self._datasets())
+        numbers = session.call(pool, write_numbers_of, *products)
         if self.plots:
             self._load_products(states)
             write_pictures(self.products, self.directory.path, self._datasets())
@@ -245,10 +243,14 @@ class _Run:
         return "partial" if any(state.product for state in states) else "failed"
 
     def _load_products(self, states: list[SegmentState]) -> None:
-        for state in states:
-            if state.product:
-                for stage_id, product in load_products(state.product).items():
-                    self.products[stage_id, self.plan.stage(stage_id).product] = product
+        self.products = read_products(self._files(states), self._names(), self._datasets())
+
+    @staticmethod
+    def _files(states: list[SegmentState]) -> list[str]:
+        return [state.product for state in states if state.product]
+
+    def _names(self) -> dict[str, str]:
+        return {stage.id: stage.product for stage in self.plan.stages}
 
     def _datasets(self) -> list[DatasetInfo]:
         return [DatasetInfo(d.name, d.eventtype, d.group, d.meta) for d in self.plan.datasets]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -75,6 +76,11 @@ class Cutflow:
 
     rows: dict[str, tuple[CutflowRow, ...]] = field(default_factory=dict)
     weighted: bool = False
+
+
+def in_order(cutflow: Cutflow, datasets: Iterable[str]) -> Cutflow:
+    """Return the same cutflow with its datasets in the order of `datasets`, whatever order they were merged in."""
+    return replace(cutflow, rows={name: cutflow.rows[name] for name in datasets if name in cutflow.rows})
 
 
 def merge_cutflows(a: Cutflow, b: Cutflow) -> Cutflow:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.interfaces import DatasetInfo
-from fasthep_parsl.ops.products import Cutflow, Histogram
+from fasthep_parsl.ops.products import Cutflow, Histogram, in_order
 from fasthep_parsl.results.cutflows import write_cutflow
 from fasthep_parsl.results.generic import write_generic
 from fasthep_parsl.results.histograms import as_histogram, write_json, write_root
@@ -102,8 +102,19 @@ def write_numbers_of(
     run_dir, datasets
         As in `write_results`.
     """
+    return write_numbers(read_products(files, names, datasets), run_dir, datasets)
+
+
+def read_products(
+    files: Iterable[str], names: Mapping[str, str], datasets: Sequence[DatasetInfo]
+) -> dict[ProductKey, Any]:
+    """Read merged products of segments; what they say per dataset is in the order of `datasets`.
+
+    Parameters as in `write_numbers_of`.
+    """
+    order = [dataset.name for dataset in datasets]
     found = {(stage, names[stage]): p for file in files for stage, p in load_products(file).items()}
-    return write_numbers(found, run_dir, datasets)
+    return {key: in_order(p, order) if isinstance(p, Cutflow) else p for key, p in found.items()}
 
 
 def write_pictures(products: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:

@@ -111,3 +111,16 @@ def test_very_many_partitions_of_which_every_other_is_missing(make_plan):
     states[0].settle()
     assert count(states[0].spans) == 100_000
     assert time.process_time() - began < 15  # some seconds; quadratic ways never end
+
+
+def test_cutflows_list_datasets_in_the_order_of_the_plan(flow, small_files):
+    s = flow.stage
+    cuts = s("Cuts", "hep.selection.cutflow", [], selection=["x >= 0"])
+    names = {"late": [small_files / "a.root"], "early": [small_files / "b.root"]}
+    plan = flow.write([cuts], datasets=names).compile(chunk_size=10)
+    outcome = flow.run(plan)
+    assert list(outcome.products["Cuts", "cutflow"].rows) == ["late", "early"]
+    from fasthep_parsl.ops.products import in_order
+
+    turned = in_order(outcome.products["Cuts", "cutflow"], ["early", "missing", "late"])
+    assert list(turned.rows) == ["early", "late"]
