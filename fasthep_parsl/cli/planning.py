@@ -12,6 +12,7 @@ from rich.text import Text
 
 from fasthep_parsl.cli.ending import emit
 from fasthep_parsl.cli.explain import explain_key
+from fasthep_parsl.cli.progress import HeaderLines
 from fasthep_parsl.cli.screen import Screen
 from fasthep_parsl.driver.api import compile_plan, load
 from fasthep_parsl.plan import Plan, PlanPool
@@ -38,7 +39,8 @@ def show_plan(
             )
         )
         return
-    plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size)
+    lines = HeaderLines(Screen(stderr=True))
+    plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size, progress=lines)
     if as_json:
         emit(json.dumps({"hash": plan.hash, **plan.model_dump(mode="json")}, indent=1, ensure_ascii=False))
     elif graph:

@@ -16,10 +16,26 @@ from rich.console import Console
 from fasthep_parsl.events import Observer
 from fasthep_parsl.plan import Plan
 
+HEADER_PERIOD = 5.0
+"""Seconds between two lines while headers are read."""
 PLAIN_PERIOD = 30.0
 """Seconds between two lines without a terminal."""
 MAX_NAME = 24
 """Characters for the names of stages beside the bar."""
+
+
+class HeaderLines:
+    """A line from time to time while headers of many files are read. No thread: nothing may run beside planning."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._next = time.monotonic() + HEADER_PERIOD
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take in how many headers are read, and how many there are."""
+        if time.monotonic() >= self._next and done < total:
+            self._next = time.monotonic() + HEADER_PERIOD
+            self._console.print(f"reading headers: {done:,} of {total:,} files", highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from fasthep_parsl.cli.progress import make_progress
+from fasthep_parsl.cli.progress import HeaderLines, make_progress
 from fasthep_parsl.cli.screen import Screen
 from fasthep_parsl.driver.api import RunOutcome, compile_plan, run
 from fasthep_parsl.driver.rundir import Mode
@@ -29,7 +29,8 @@ def run_workflow(
 ) -> int:
     """Run a workflow, print what a person wants to know, return the exit code."""
     out, err = Screen(quiet=quiet), Screen(stderr=True)
-    plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size)
+    lines = None if quiet else HeaderLines(err)
+    plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size, progress=lines)
     if not quiet:
         for warning in plan.warnings:
             err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)

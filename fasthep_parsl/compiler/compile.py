@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fasthep_parsl import registry
@@ -35,12 +36,15 @@ class CompileOptions:
         What pools are clamped to (strategy ``local``).
     cache : bool
         Whether headers of input files may come from the cache.
+    progress : callable or None
+        Called with how many headers are read, and how many there are.
     """
 
     site: str = "local"
     chunk_size: int | None = None
     machine: Machine | None = None
     cache: bool = True
+    progress: Callable[[int, int], None] | None = None
 
 
 def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
@@ -59,7 +63,7 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     routing, found = route_stages(loaded, stages, options.machine, strategy)
     problems += [] if loaded.problems else found  # a pool may be missing because of them
     source = plan_source(loaded.workflow)
-    inputs, found = read_inputs(loaded, source, cache=options.cache)
+    inputs, found = read_inputs(loaded, source, cache=options.cache, progress=options.progress)
     problems += found
     flow = Flow()
     if inputs.schema:  # without a readable file nothing can be said of fields

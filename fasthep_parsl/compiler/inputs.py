@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,15 +53,23 @@ def plan_source(workflow: Workflow) -> PlanSource:
     return PlanSource(name=name, kind=source.kind, tree=source.tree or "", aliases=aliases)
 
 
-def read_inputs(loaded: LoadedWorkflow, source: PlanSource, *, cache: bool = True) -> tuple[Inputs, list[Problem]]:
-    """Find and open all input files; every problem is returned, with the place where the file is named."""
+def read_inputs(
+    loaded: LoadedWorkflow,
+    source: PlanSource,
+    *,
+    cache: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Inputs, list[Problem]]:
+    """Find and open all input files; every problem is returned, with the place where the file is named.
+
+    `progress` is called with how many headers are read, and how many there are.
+    """
     datasets, found = resolve_datasets(loaded.workflow, loaded.document)
     problems = list(found)
     files = [file for dataset in datasets for file in dataset.files]
-    headers = {
-        header.path: header
-        for header in read_headers([file.path for file in files], source, cache=cache_folder() if cache else None)
-    }
+    folder = cache_folder() if cache else None
+    found_headers = read_headers([file.path for file in files], source, cache=folder, progress=progress)
+    headers = {header.path: header for header in found_headers}
     problems += _unusable(files, headers, source, loaded.document)
     problems += _unexpected_counts(datasets, headers, loaded.document)
     schema, partial = _common_schema(list(headers.values()))

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -80,6 +80,7 @@ def compile_plan(
     overrides: Sequence[str] = (),
     chunk_size: int | None = None,
     cache: bool = True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """Compile a workflow for a site; starts nothing.
 
@@ -95,6 +96,8 @@ def compile_plan(
         Most events per partition.
     cache : bool
         Whether headers of input files may come from the cache.
+    progress : callable, optional
+        Called with how many headers of input files are read, and how many there are.
 
     Returns
     -------
@@ -107,7 +110,7 @@ def compile_plan(
         With every mistake in the files; a missing or damaged input file too.
     """
     loaded = load(workflow, site, overrides, tolerant=True)  # the compiler adds what it finds, and raises
-    options = CompileOptions(site=str(site), chunk_size=chunk_size, machine=this_machine(), cache=cache)
+    options = CompileOptions(str(site), chunk_size, this_machine(), cache, progress)
     return compile_workflow(loaded, options)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -56,7 +56,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fasthep-parsl"
 
 
-def read_headers(paths: Iterable[str], source: PlanSource, *, cache: Path | None = None) -> list[Header]:
+def read_headers(
+    paths: Iterable[str],
+    source: PlanSource,
+    *,
+    cache: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Header]:
     """Read the headers of files, in their order; a file that cannot be used has its `problem` set.
 
     Parameters
@@ -67,16 +73,23 @@ def read_headers(paths: Iterable[str], source: PlanSource, *, cache: Path | None
         Kind and tree.
     cache : Path, optional
         Folder of the cache; a local file is found by path, size and modification time.
+    progress : callable, optional
+        Called with how many headers are read, and how many there are.
     """
     wanted = list(paths)
     seen: dict[tuple[tuple[str, Shape], ...], dict[str, Shape]] = {}
-    found = []
-    with ThreadPoolExecutor(THREADS) as pool:
+    found: list[Header] = []
+    pool = ThreadPoolExecutor(THREADS)
+    try:
         for header in pool.map(lambda path: _header(path, source, cache), wanted):
             if header.branches is None:
                 found.append(header)
             else:  # files of a dataset have the same 1500 branches: keep them once
                 found.append(replace(header, branches=seen.setdefault(tuple(header.branches.items()), header.branches)))
+            if progress is not None:
+                progress(len(found), len(wanted))
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for thousands of files
     return found
 
 

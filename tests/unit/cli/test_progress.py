@@ -74,3 +74,12 @@ def test_a_bar_that_fits_a_terminal_of_80_columns(plan):
 @pytest.mark.parametrize(("stages", "shown"), [(["A"], "A"), (["A", "B", "C"], "A…C"), (["x" * 30], "x" * 23 + "…")])
 def test_names_beside_the_bar_are_short(stages, shown):
     assert progress._shortened(stages) == shown
+
+
+def test_headers_of_many_files_are_counted(monkeypatch):
+    monkeypatch.setattr(progress, "HEADER_PERIOD", 0.0)
+    out = io.StringIO()
+    lines = progress.HeaderLines(Console(file=out))
+    for done in range(1, 4):
+        lines(done, 3)
+    assert out.getvalue().splitlines() == ["reading headers: 1 of 3 files", "reading headers: 2 of 3 files"]

@@ -120,3 +120,16 @@ def test_real_nanoaod_has_counters(real_data, name):
     assert header.clusters[-1] == header.entries > 0
     assert header.branches["Muon_pt"] == header.branches["Muon_eta"] == ("nMuon",)
     assert header.branches["nMuon"] == header.branches["run"] == ()
+
+
+def test_progress_is_told_and_an_interrupt_waits_for_nothing(small_files):
+    seen = []
+
+    def told(done, total):
+        seen.append((done, total))
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        read_headers([str(small_files / "a.root")] * 200, SOURCE, progress=told)
+    assert seen == [(1, 200), (2, 200)]
