@@ -57,6 +57,9 @@ class PlanSource(_Frozen):
     kind: Literal["root_tree", "parquet"] = "root_tree"
     tree: str = ""
     aliases: dict[str, str] = Field(default_factory=dict, description="field → branch, from `fields`")
+    defaults: dict[str, float] = Field(
+        default_factory=dict, description="field → value per event in files that lack its branch"
+    )
 
 
 class PlanModifier(_Frozen):

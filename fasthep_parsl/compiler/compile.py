@@ -134,13 +134,18 @@ def _plan(
         strategy=loaded.workflow.execution.strategy.kind,
         chunk_size=chunk,
         pass_size=max(_default_chunk(segments, routing.pools) * PASS_FACTOR, 1),
-        source=source.model_copy(update={"aliases": _used_aliases(source, segments)}),
+        source=_only_used(source, segments),
         datasets=datasets,
         stages=tuple(_plan_stage(item, routing, flow, keep) for item in stages),
         segments=tuple(segments),
         pools=tuple(_trim(pool, segments, partitions) for pool in routing.pools),
         modules=modules,
-        warnings=(*(str(warning) for warning in loaded.warnings), *routing.warnings, *_empty_datasets(inputs)),
+        warnings=(
+            *(str(warning) for warning in loaded.warnings),
+            *routing.warnings,
+            *_empty_datasets(inputs),
+            *_constant_fields(source, inputs),
+        ),
     )
 
 
@@ -153,9 +158,23 @@ def _default_chunk(segments: list[PlanSegment], pools: tuple[PlanPool, ...]) -> 
     )
 
 
-def _used_aliases(source: PlanSource, segments: list[PlanSegment]) -> dict[str, str]:
+def _constant_fields(source: PlanSource, inputs: Inputs) -> list[str]:
+    """Warn of fields that have their default everywhere: the branch may be misspelt."""
+    known: set[str] = set()
+    for header in inputs.headers.values():
+        known |= (header.branches or {}).keys()
+    return [
+        f"field `{field}`: no input file has branch `{source.aliases[field]}`; it is {value:g} for all events"
+        for field, value in source.defaults.items()
+        if source.aliases[field] not in known
+    ]
+
+
+def _only_used(source: PlanSource, segments: list[PlanSegment]) -> PlanSource:
     used = {column for segment in segments if not segment.input for column in segment.columns}
-    return {field: branch for field, branch in source.aliases.items() if field in used}
+    aliases = {field: branch for field, branch in source.aliases.items() if field in used}
+    defaults = {field: value for field, value in source.defaults.items() if field in used}
+    return source.model_copy(update={"aliases": aliases, "defaults": defaults})
 
 
 def _plan_stage(item: CheckedStage, routing: Routing, flow: Flow, keep: dict[str, tuple[str, ...]]) -> PlanStage:

@@ -50,7 +50,8 @@ def plan_source(workflow: Workflow) -> PlanSource:
     name = workflow.source_name
     source = workflow.sources[name]
     aliases = {field: spec.branch for field, spec in workflow.fields.items()}
-    return PlanSource(name=name, kind=source.kind, tree=source.tree or "", aliases=aliases)
+    defaults = {field: spec.default for field, spec in workflow.fields.items() if spec.default is not None}
+    return PlanSource(name=name, kind=source.kind, tree=source.tree or "", aliases=aliases, defaults=defaults)
 
 
 def read_inputs(
@@ -73,7 +74,7 @@ def read_inputs(
     problems += _unusable(files, headers, source, loaded.document)
     problems += _unexpected_counts(datasets, headers, loaded.document)
     schema, partial = _common_schema(list(headers.values()))
-    problems += _add_aliases(schema, partial, source, loaded.document)
+    problems += _add_aliases(schema, partial, headers, source, loaded.document)
     return Inputs(datasets, headers, schema, partial), problems
 
 
@@ -131,13 +132,24 @@ def _common_schema(headers: list[Header]) -> tuple[dict[str, Shape], dict[str, t
 
 
 def _add_aliases(
-    schema: dict[str, Shape], partial: dict[str, tuple[str, str]], source: PlanSource, document: Document
+    schema: dict[str, Shape],
+    partial: dict[str, tuple[str, str]],
+    headers: dict[str, Header],
+    source: PlanSource,
+    document: Document,
 ) -> list[Problem]:
     problems = []
     branches = dict(schema)
     for field, branch in source.aliases.items():
+        has = headers[partial[branch][0]].branches if branch in partial else {}
         if branch in branches:
             schema[field] = branches[branch]
+        elif field in source.defaults and (has or {}).get(branch, ()) == ():
+            schema[field] = ()
+        elif field in source.defaults:
+            message = f"field `{field}` has a default, but branch `{branch}` is a list per event"
+            hint = "a default is one value per event"
+            problems.append(problem(document, ("fields", field, "default"), "E136", message, hint))
         elif branch in partial:
             partial[field] = partial[branch]
         elif branches:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from fasthep_parsl.interfaces import Shape
 from fasthep_parsl.ops.stream import Column
 from fasthep_parsl.plan import PlanSource
@@ -31,6 +33,9 @@ class InputFile(Protocol):
 
     def shapes(self) -> dict[str, Shape]:
         """Branches and their structure."""
+
+    def has(self, column: str) -> bool:
+        """Return whether the file has a column."""
 
     def read(self, columns: Iterable[str], start: int, stop: int) -> dict[str, Column]:
         """Return events [start, stop) of `columns`."""
@@ -58,6 +63,23 @@ def open_file(path: str, source: PlanSource) -> InputFile:
     from fasthep_parsl.worker.root_tree import RootFile
 
     return RootFile(path, source.tree)
+
+
+def read_fields(file: InputFile, source: PlanSource, fields: Iterable[str], start: int, stop: int) -> dict[str, Column]:
+    """Return events [start, stop) of `fields`, which may be other names of branches, or have a default.
+
+    Raises
+    ------
+    InputFileError
+        The file is damaged, or lacks a branch whose field has no default.
+    """
+    branches = {field: source.aliases.get(field, field) for field in fields}
+    lacking = {field for field in branches if field in source.defaults and not file.has(branches[field])}
+    arrays = file.read(dict.fromkeys(b for field, b in branches.items() if field not in lacking), start, stop)
+    return {
+        field: np.full(stop - start, source.defaults[field]) if field in lacking else arrays[branch]
+        for field, branch in branches.items()
+    }
 
 
 class OpenFiles:

@@ -45,6 +45,10 @@ class ParquetFile:
             found[field.name] = ("*",) if nested else ()
         return found
 
+    def has(self, column: str) -> bool:
+        """Return whether the file has a column."""
+        return column in self._file.schema_arrow.names
+
     def read(self, columns: Iterable[str], start: int, stop: int) -> dict[str, Column]:
         """Return events [start, stop)."""
         edges = self.clusters()

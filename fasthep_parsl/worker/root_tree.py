@@ -67,6 +67,10 @@ class RootFile:
             found |= _branch_shapes(branch, "")
         return found
 
+    def has(self, column: str) -> bool:
+        """Return whether the tree has a branch."""
+        return column in self._branches or column in self._tree
+
     def read(self, columns: Iterable[str], start: int, stop: int) -> dict[str, Column]:
         """Return events [start, stop); flat columns as numpy arrays, jagged ones share equal offsets."""
         names = list(columns)

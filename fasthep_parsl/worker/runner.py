@@ -24,7 +24,7 @@ from fasthep_parsl.tasks import Failure, Ref, Task, TaskResult
 from fasthep_parsl.worker import store
 from fasthep_parsl.worker.blame import failure_of
 from fasthep_parsl.worker.columns import InputFileError
-from fasthep_parsl.worker.files import OpenFiles
+from fasthep_parsl.worker.files import OpenFiles, read_fields
 from fasthep_parsl.worker.outbox import Outbox
 from fasthep_parsl.worker.partials import StoreError, load_products, save_products
 from fasthep_parsl.worker.program import Meter, Program, StageError, program
@@ -186,20 +186,20 @@ class _Work:
         owners = self._owners(first, last) if self.segment.stores else None
         if not self.segment.columns:  # nothing is asked of the file: do not open it
             return Events({}, stop - start, owners)
-        aliases = self.plan.source.aliases
+        source = self.plan.source
         with self.meter.measure("read"):
             for attempt in (1, 2):
                 try:
-                    opened = _FILES.get(file.path, self.plan.source, size=file.size, mtime_ns=file.mtime_ns)
+                    opened = _FILES.get(file.path, source, size=file.size, mtime_ns=file.mtime_ns)
                     before = opened.bytes_read
-                    arrays = opened.read([aliases.get(c, c) for c in self.segment.columns], start, stop)
+                    columns = read_fields(opened, source, self.segment.columns, start, stop)
                     break
                 except InputFileError:
                     _FILES.drop(file.path)
                     if attempt == 2 or "://" not in file.path:
                         raise
             self.bytes_read += opened.bytes_read - before
-        return Events({c: arrays[aliases.get(c, c)] for c in self.segment.columns}, stop - start, owners)
+        return Events(columns, stop - start, owners)
 
     def _owners(self, first: int, last: int) -> Any:
         """Return the partition of each event in a range of partitions of one file."""

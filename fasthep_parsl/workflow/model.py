@@ -100,6 +100,9 @@ class FieldSpec(Model):
 
     branch: Text = Field(description="name of the branch in the file")
     stream: Text | None = Field(None, description="name of the source; default: the only one")
+    default: float | None = Field(
+        None, description="value per event in files that lack the branch, e.g. `1` for a weight that data do not have"
+    )
 
 
 class Input(Model):
