@@ -4,7 +4,6 @@
 
     FastHepError                 exit code 1
     ├── ConfigError              2   one or more `Problem` in the user's files; nothing was started
-    │   └── InputError           2   the same for input data: missing file, truncated file, missing branch
     ├── SiteError                4   the site refused: scheduler, credential, live check
     ├── RunError                 1   a run that could not go on
     │   └── PoolError            1   a pool cannot run tasks
@@ -143,10 +142,6 @@ class ConfigError(FastHepError):
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
-
-
-class InputError(ConfigError):
-    """Input data are missing, damaged or lack a branch; nothing was started."""
 
 
 class SiteError(FastHepError):

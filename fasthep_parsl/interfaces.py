@@ -6,7 +6,7 @@ what has a lifetime is a context manager. Nothing here does anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -264,6 +264,3 @@ class Backend(Protocol):
         record : callable
             ``record(kind, **facts)`` appends to the run's ``events.jsonl`` (block up, block down …).
         """
-
-
-Problems = Sequence[OpProblem]

@@ -44,6 +44,15 @@ def demo_data(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory, demo_data):
+    """A folder like the repository after ``make demo``."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    shutil.copytree(demo_data, folder / "demo" / "data")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """The folder with small real files."""

@@ -21,8 +21,8 @@ from fasthep_parsl.ops.collections.collection import (
     unknown_collection,
 )
 from fasthep_parsl.ops.collections.combinatorics import blocks, product
-from fasthep_parsl.ops.collections.kinematics import delta_phi, float64
 from fasthep_parsl.ops.declare import op
+from fasthep_parsl.ops.kinematics import delta_phi, float64
 from fasthep_parsl.ops.stream import Events
 
 BLOCK = 1 << 16

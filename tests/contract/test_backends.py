@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +16,6 @@ CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
 BACKENDS = [
     pytest.param(name, marks=() if name == "local" else pytest.mark.integration) for name in registry.names("backends")
 ]
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory, demo_data):
-    """A folder like the repository after ``make demo``."""
-    folder = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(ROOT / "configs", folder / "configs")
-    shutil.copytree(demo_data, folder / "demo" / "data")
-    return folder
 
 
 @pytest.fixture(scope="module")

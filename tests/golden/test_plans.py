@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,14 +24,6 @@ CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
 SITES = sorted(path.stem for path in (ROOT / "site_profiles").glob("*.yaml"))
 MACHINE = Machine(cpus=4, memory=16_000_000_000, gpus=0)
 CASES = [(config, site) for config in CONFIGS for site in SITES]
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory, demo_data):
-    folder = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(ROOT / "configs", folder / "configs")
-    shutil.copytree(demo_data, folder / "demo" / "data")
-    return folder
 
 
 def describe(plan) -> str:

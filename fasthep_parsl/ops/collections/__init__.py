@@ -1,1 +1,1 @@
-"""Collections of objects: flat fields seen as lists, combinations of them, and their kinematics."""
+"""Collections of objects: flat fields seen as lists, and combinations of them."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fasthep_parsl.interfaces import Context
+from fasthep_parsl.ops import kinematics
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.collections import kinematics
 from fasthep_parsl.ops.collections.collection import Collection, Merged, keep_rows, offsets_of, order_within, unflatten
 from fasthep_parsl.ops.collections.combinatorics import blocks, count_distinct, distinct, product
 from fasthep_parsl.ops.collections.scopes import Scope

@@ -21,6 +21,7 @@ from fasthep_parsl.ops.columns.values import (
     from_column,
     to_awkward,
 )
+from fasthep_parsl.ops.kinematics import delta_phi, delta_r
 
 Rule = Literal["elementwise", "reduce", "object", "same", "new"]
 
@@ -110,20 +111,12 @@ def _where(condition: Value, a: Value, b: Value) -> Value:
     return elementwise(np.where, condition, a, b, generic=ak.where)
 
 
-def _flat_delta_phi(a: Any, b: Any) -> Any:
-    difference = a - b
-    return difference - 2 * _PI * np.round(difference / (2 * _PI))
-
-
 def _delta_phi(a: Value, b: Value) -> Value:
-    return elementwise(_flat_delta_phi, a, b)
+    return elementwise(delta_phi, a, b)
 
 
 def _delta_r(eta1: Value, phi1: Value, eta2: Value, phi2: Value) -> Value:
-    def distance(eta1: Any, phi1: Any, eta2: Any, phi2: Any) -> Any:
-        return np.hypot(eta1 - eta2, _flat_delta_phi(phi1, phi2))
-
-    return elementwise(distance, eta1, phi1, eta2, phi2)
+    return elementwise(delta_r, eta1, phi1, eta2, phi2)
 
 
 def _fill_none(x: Value, value: Value) -> Value:
@@ -212,7 +205,6 @@ def _pad_none(x: Value, target: int, clip: bool = False) -> Value:
     return from_column(ak.pad_none(_lists("pad_none", x), int(target), axis=1, clip=bool(clip)))
 
 
-_PI = 3.141592653589793
 _ONE = ("sqrt", "log", "log10", "log2", "log1p", "exp", "expm1", "cos", "sin", "tan", "cosh", "sinh", "tanh",
         "arccos", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh", "floor", "ceil", "sign", "isnan",
         "isfinite", "isinf")  # fmt: skip

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fasthep_parsl.ops.collections import candidates, kinematics
+from fasthep_parsl.ops import kinematics
+from fasthep_parsl.ops.collections import candidates
 from fasthep_parsl.ops.combinations import build_combinations, build_pairs
 from fasthep_parsl.ops.stream import Events
 

@@ -26,11 +26,11 @@ def float64(values: Any) -> Any:
 
 
 def delta_phi(phi_1: Any, phi_2: Any) -> Any:
-    """Return ``phi_1 - phi_2`` wrapped to [-π, π), in radians."""
+    """Return ``phi_1 - phi_2`` wrapped to [-π, π), in radians; numbers, numpy arrays or awkward arrays."""
     difference = np.subtract(phi_1, phi_2, dtype=np.float64)
-    difference -= TWO_PI * np.rint(difference / TWO_PI)
+    difference = difference - TWO_PI * np.rint(difference / TWO_PI)
     # Halves are rounded to even: π itself can be left over, and by rounding a little less than -π.
-    return np.maximum(np.where(difference >= math.pi, -math.pi, difference), -math.pi)
+    return np.maximum(difference - TWO_PI * (difference >= math.pi), -math.pi)
 
 
 def delta_r(eta_1: Any, phi_1: Any, eta_2: Any, phi_2: Any) -> Any:
