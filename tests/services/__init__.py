@@ -1,0 +1,1 @@
+"""Real batch systems for the tests: start, watch, break and stop them on one machine."""

@@ -1,0 +1,1 @@
+"""Pytest fixtures: a Slurm cluster, without and with accounting."""
