@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from fasthep_parsl.tasks import Task, TaskResult
 
@@ -171,32 +171,48 @@ class WorkerSetup:
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderSpec:
-    """How the workers of a pool come to exist, as plain data.
+class Place:
+    """Where a block of a pool lies, and what it is called.
 
     Attributes
     ----------
-    kind : str
-        Name of the provider in ``backends/parsl`` (``local``, ``slurm`` …).
-    options : mapping
-        Keyword arguments of the provider.
-    workers_per_block : int
-        Workers that one block brings.
-    blocks : int
-        Number of blocks.
+    folder : str
+        Absolute path; the block runs ``node.sh`` of it and writes ``block.<number>.out`` and ``.err`` there.
+    job : str
+        Name for the batch system's listings.
+    block : int
+        Number of the block in its pool.
+    avoid : tuple of str
+        Nodes, as the batch system calls them, on which blocks have failed.
     """
 
-    kind: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    workers_per_block: int = 1
-    blocks: int = 1
+    folder: str
+    job: str
+    block: int
+    avoid: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A submit file: its name in the folder of the block, and its text."""
+
+    name: str
+    text: str
 
 
 class Strategy(Protocol):
-    """How the workers of a pool come to exist. Pure: asks no scheduler, starts nothing."""
+    """How the workers of a pool come to exist: a frozen model with what a site says of its batch system."""
 
-    def workers(self, pool: PlanPool, setup: WorkerSetup) -> ProviderSpec:
-        """Return what a backend needs to create the workers of `pool`."""
+    batch: ClassVar[bool]
+    """Whether a batch system creates them: then it is a `BatchStrategy`, and the compiler shapes blocks to the site's
+    queues. Else workers are processes of this machine."""
+
+
+class BatchStrategy(Strategy, Protocol):
+    """A strategy whose workers are jobs of a batch system. Pure: asks no scheduler, starts nothing."""
+
+    def script(self, pool: PlanPool, place: Place) -> Script:
+        """Return what is submitted for one block of `pool`, whose `block` is set; `self` holds the pool's options."""
 
 
 class Environment(Protocol):

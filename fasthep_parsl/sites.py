@@ -14,8 +14,9 @@ from pydantic import Field, ValidationError
 from fasthep_parsl import registry
 from fasthep_parsl.errors import ConfigError, Problem, suggest
 from fasthep_parsl.workflow.includes import load_document
-from fasthep_parsl.workflow.model import Execution, Kind, Model, Text
+from fasthep_parsl.workflow.model import Execution, Kind
 from fasthep_parsl.workflow.translate import problems_of
+from fasthep_parsl.workflow.values import Model, Text
 from fasthep_parsl.workflow.yamldoc import Document, Node, merge, problem, refuse
 
 PATH_VARIABLE = "FASTHEP_PARSL_SITE_PATH"
@@ -27,7 +28,9 @@ class SiteMeta(Model):
     description: Text = Field(description="one line")
     contact: Text | None = Field(None, description="whom to ask: a URL or an address")
     docs_url: Text | None = Field(None, description="the site's own documentation")
-    status: Literal["verified", "unverified", "broken"] = Field("unverified", description="whether it was seen to work")
+    status: Literal["verified", "documented", "unverified", "broken"] = Field(
+        "unverified", description="whether it was seen to work"
+    )
     verified_on: Text | None = Field(None, description="day when it last worked, `YYYY-MM-DD`")
 
 

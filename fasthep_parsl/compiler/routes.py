@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from fasthep_parsl import registry
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.errors import Problem, suggest
-from fasthep_parsl.interfaces import Strategy, WorkerSetup
+from fasthep_parsl.interfaces import Strategy
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.pools.clamp import clamp
 from fasthep_parsl.pools.model import build_pools
@@ -109,13 +109,4 @@ def route_stages(
 def _realise(pool: PlanPool, strategy: Strategy | None, used: set[str]) -> PlanPool:
     if strategy is None:
         return pool
-    spec = strategy.workers(pool, WorkerSetup())
-    return pool.model_copy(
-        update={
-            "used": pool.name in used,
-            "provider": spec.kind,
-            "options": dict(spec.options),
-            "workers_per_block": spec.workers_per_block,
-            "blocks": spec.blocks,
-        }
-    )
+    return pool.model_copy(update={"used": pool.name in used, "workers_per_block": pool.workers, "blocks": 1})

@@ -4,45 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.resources.units import Count, Duration, UnitError, describe, parse_count
-
-
-class Model(BaseModel):
-    """Base of everything in a workflow file: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str):
-        raise UnitError(f"expected text, got {describe(value)}")
-    if not value.strip():
-        raise UnitError("expected text, got nothing")
-    return value.strip()
-
-
-def _texts(value: object) -> object:
-    return [value] if isinstance(value, str) else _empty_list(value)
-
-
-def _empty_list(value: object) -> object:
-    return () if value is None else value
-
-
-def _empty_mapping(value: object) -> object:
-    return {} if value is None else value
-
-
-Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | float)]
-"""Text that is not empty; a number counts as text (`name: 2018`)."""
-
-Texts = Annotated[tuple[Text, ...], BeforeValidator(_texts, json_schema_input_type=str | list[str | float] | None)]
-"""A list of texts; a single text counts as a list of one."""
+from fasthep_parsl.workflow.facility import Network, Queue, Scaling
+from fasthep_parsl.workflow.values import Model, Text, Texts, empty_list, empty_mapping
 
 
 class Use(Model):
@@ -77,10 +44,10 @@ class DataDefaults(Model):
 class Data(Model):
     """The input."""
 
-    defaults: Annotated[DataDefaults, BeforeValidator(_empty_mapping)] = Field(
+    defaults: Annotated[DataDefaults, BeforeValidator(empty_mapping)] = Field(
         DataDefaults(), description="defaults for all datasets"
     )
-    datasets: Annotated[tuple[Dataset, ...], BeforeValidator(_empty_list)] = Field((), description="the datasets")
+    datasets: Annotated[tuple[Dataset, ...], BeforeValidator(empty_list)] = Field((), description="the datasets")
 
 
 class Source(Model):
@@ -157,7 +124,7 @@ class StageExecution(Model):
     prefer: Text | None = Field(None, description="label that is used if such a pool exists")
     fallback: Text | None = Field(None, description="label that is used otherwise")
     timeout: Duration | None = Field(None, description="longest time per task, seconds; `30m`")
-    modifiers: Annotated[tuple[ModifierOf, ...], BeforeValidator(_empty_list)] = Field(
+    modifiers: Annotated[tuple[ModifierOf, ...], BeforeValidator(empty_list)] = Field(
         (), description="change how the op is called"
     )
 
@@ -173,14 +140,14 @@ class Stage(Model):
 
     id: Text = Field(description="unique name; default: the last word of the op and its number")
     op: Text = Field(description="name of the operation, e.g. `hep.hist`")
-    params: Annotated[dict[str, Any], BeforeValidator(_empty_mapping)] = Field(
+    params: Annotated[dict[str, Any], BeforeValidator(empty_mapping)] = Field(
         default_factory=dict, description="parameters of the op"
     )
     needs: Texts | None = Field(None, description="stages before this one; default: the last with a stream; `[]`: none")
-    inputs: Annotated[tuple[Input, ...], BeforeValidator(_empty_list)] = Field(
+    inputs: Annotated[tuple[Input, ...], BeforeValidator(empty_list)] = Field(
         (), alias="from", description="products of other stages"
     )
-    execution: Annotated[StageExecution, BeforeValidator(_empty_mapping)] = Field(
+    execution: Annotated[StageExecution, BeforeValidator(empty_mapping)] = Field(
         StageExecution(), description="labels, timeout, modifiers"
     )
 
@@ -188,7 +155,7 @@ class Stage(Model):
 class Analysis(Model):
     """What is computed."""
 
-    stages: Annotated[tuple[Stage, ...], BeforeValidator(_empty_list)] = Field((), description="in the order of work")
+    stages: Annotated[tuple[Stage, ...], BeforeValidator(empty_list)] = Field((), description="in the order of work")
 
 
 def _workers(value: object) -> int | None:
@@ -219,6 +186,7 @@ class PoolSpec(Model):
     resources: ClassOrQuantities = Field(
         Resource(), description="quantities per worker, or the name of a class in `execution.resources`"
     )
+    queue: Text | None = Field(None, description="queue of the site; default: the first whose nodes fit")
 
 
 class Execution(Model):
@@ -229,10 +197,20 @@ class Execution(Model):
     pools: dict[str, PoolSpec] = Field(default_factory=dict, description="groups of workers")
     resources: dict[str, Resource] = Field(default_factory=dict, description="resource classes")
     environment: KindOf | None = Field(None, description="the software of workers")
-    credentials: Annotated[tuple[KindOf, ...], BeforeValidator(_empty_list)] = Field(
+    credentials: Annotated[tuple[KindOf, ...], BeforeValidator(empty_list)] = Field(
         (), description="proxies and tokens that workers need"
     )
     chunk_size: Count | None = Field(None, ge=1, description="most events per partition; default: chosen for memory")
+    queues: dict[str, Queue] = Field(default_factory=dict, description="queues of the site and the nodes behind them")
+    network: Annotated[Network, BeforeValidator(empty_mapping)] = Field(
+        Network(), description="how workers reach the driver"
+    )
+    scaling: Annotated[Scaling, BeforeValidator(empty_mapping)] = Field(
+        Scaling(), description="how many blocks there are, and when"
+    )
+    worker_init: Texts = Field((), description="shell lines that run on each node before its workers start")
+    scratch: Text | None = Field(None, description="folder on the disk of a node, `$TMPDIR`; expanded there")
+    shared_filesystem: bool = Field(True, description="whether workers see the run directory")
 
 
 def _version(value: object) -> object:
@@ -256,7 +234,7 @@ class Workflow(Model):
     version: Annotated[Literal["1.0"], BeforeValidator(_version, json_schema_input_type=Literal["1.0"] | float)] = (
         Field("1.0", description="version of the format")
     )
-    use: Annotated[Use, BeforeValidator(_empty_mapping)] = Field(Use(), description="analysis code")
+    use: Annotated[Use, BeforeValidator(empty_mapping)] = Field(Use(), description="analysis code")
     data: Data = Field(description="the input")
     sources: dict[str, Source] = Field(min_length=1, description="how events are read; exactly one")
     fields: dict[str, Annotated[FieldSpec, BeforeValidator(_branch, json_schema_input_type=FieldSpec | str)]] = Field(
