@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import secrets
 import shutil
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from services import slurm_processes
-from services.commands import Commands
+from services.slurm_client import SlurmClient, SlurmError, search_path
+from services.slurm_commands import Commands
 from services.slurm_config import NAME, Partition, SlurmOptions, write_config
 from services.slurm_processes import Process, end, kill, of_cluster, read_pid
-from services.slurm_records import SACCT, Job, latest, parse_job, parse_sacct
+from services.slurm_records import Job
 
 __all__ = ["Job", "Partition", "SlurmCluster", "SlurmError", "SlurmOptions"]
 
@@ -33,21 +31,13 @@ DBD_PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db")
 LONGEST_FOLDER = 85  # characters: the path of a unix socket has at most 107
 
 
-class SlurmError(Exception):
-    """A daemon did not start, or a command of the cluster failed."""
-
-
 def missing_programs(options: SlurmOptions) -> list[str]:
     """Return the programs that such a cluster needs and that are not installed."""
     needed = PROGRAMS + (DBD_PROGRAMS if options.accounting == "dbd" else ())
-    return [name for name in needed if shutil.which(name, path=_path()) is None]
+    return [name for name in needed if shutil.which(name, path=search_path()) is None]
 
 
-def _path() -> str:
-    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-
-
-class SlurmCluster:
+class SlurmCluster(SlurmClient):
     """A cluster; `start` it, `stop` it.
 
     Parameters
@@ -57,22 +47,19 @@ class SlurmCluster:
 
     Attributes
     ----------
-    conf : Path
-        Its slurm.conf; what SLURM_CONF must be for those who use it.
     commands : Commands
         The scheduler commands as its users see them: counted, and broken on demand.
     """
 
     def __init__(self, options: SlurmOptions | None = None) -> None:
         self.options = options or SlurmOptions()
-        self._path = _path()
         base = tempfile.gettempdir()
         base = base if len(base) < LONGEST_FOLDER - 20 else "/tmp"
-        self.folder = Path(tempfile.mkdtemp(prefix="slurm-", dir=base))
+        super().__init__(Path(tempfile.mkdtemp(prefix="slurm-", dir=base)))
         self.folder.chmod(0o755)
         for name in ("dev", "etc", "log", "munge", "pid", "spool", "state"):
             (self.folder / name).mkdir()
-        self.conf = self.folder / "etc" / "slurm.conf"
+        self._server: subprocess.Popen[bytes] | None = None
         self.commands = Commands(self.folder / "commands", COMMANDS, self._path)
 
     # ---------------------------------------------------------------- life
@@ -129,6 +116,8 @@ class SlurmCluster:
                 end(pid)
         while left := of_cluster(self.conf):
             kill(left)
+        if self._server is not None:
+            self._server.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def processes(self) -> list[Process]:
@@ -146,14 +135,6 @@ class SlurmCluster:
         if code:
             raise SlurmError(f"{program} did not start (exit {code}): {self._log_tail(name)}")
 
-    def _log_tail(self, name: str) -> str:
-        found = [self.folder / "log" / f"{name}{suffix}" for suffix in (".out", ".log")]
-        return "\n".join("\n".join(f.read_text().splitlines()[-10:]) for f in found if f.exists())
-
-    def _env(self) -> dict[str, str]:
-        """Return the environment of daemons and of our own calls: real commands, nothing of the user's."""
-        return {"PATH": self._path, "SLURM_CONF": str(self.conf), "HOME": str(Path.home()), "LANG": "C.UTF-8"}
-
     def _start_munge(self) -> None:
         key = self.folder / "munge" / "key"
         key.touch(mode=0o600)
@@ -166,20 +147,18 @@ class SlurmCluster:
     def _start_database(self) -> None:
         database = self.folder / "db"
         database.mkdir(mode=0o700)  # there are no passwords: who can enter the folder may use the socket
-        options = ["--no-defaults", f"--datadir={database}/data", f"--user={os.environ.get('USER', 'root')}"]
-        if os.geteuid():
-            options.pop()
+        options = ["--no-defaults", f"--datadir={database}/data"]
+        options += ["--user=root"] if os.geteuid() == 0 else []
         self._daemon("mariadb-install-db", "mariadb-install", *options, "--skip-test-db")
         sock, pid = database / "sock", self.folder / "pid" / "mariadbd"
         with (self.folder / "log" / "mariadbd.log").open("a") as log:
-            server = subprocess.Popen(
+            self._server = subprocess.Popen(
                 [shutil.which("mariadbd", path=self._path) or "mariadbd", *options, f"--socket={sock}",
                  f"--pid-file={pid}", "--skip-networking", "--skip-grant-tables", "--innodb-buffer-pool-size=32M",
                  "--innodb-flush-log-at-trx-commit=0", "--innodb-lock-wait-timeout=900"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env(), start_new_session=True,
             )  # fmt: skip
-        self._server = server
-        self._wait(lambda: sock.exists() or server.poll() is not None, 30, "the database")
+        self._wait(lambda: sock.exists() or self._server.poll() is not None, 30, "the database")
         self._daemon("slurmdbd", "slurmdbd", MYSQL_UNIX_PORT=str(sock))
         self._wait(lambda: self.run("sacctmgr", "-n", "show", "cluster", check=False) is not None, 30, "slurmdbd")
         self.run("sacctmgr", "-i", "add", "cluster", NAME)
@@ -205,7 +184,10 @@ class SlurmCluster:
         self._wait(lambda: self.node_states()[name] in {"idle", "mixed", "allocated"}, 30, f"node {name}")
 
     def kill_controller(self) -> None:
-        """Kill slurmctld; commands fail until `restart_controller`."""
+        """Kill slurmctld; commands fail, after 4 s each, until `restart_controller`.
+
+        Slurm writes down what happens to jobs within 5 s: of a job that started just before, it then does not know.
+        """
         if pid := read_pid(self.folder / "pid" / "slurmctld", self.conf):
             kill([Process(pid, "slurmctld", "")])
 
@@ -217,7 +199,13 @@ class SlurmCluster:
         self._wait(lambda: self.run("squeue", "-h", check=False) is not None, 30, "slurmctld")
 
     def break_command(
-        self, name: str, exit: int = 1, stderr: str = "", partition: str | None = None, *, after_doing: bool = False
+        self,
+        name: str,
+        exit: int = 1,  # noqa: A002
+        stderr: str = "",
+        partition: str | None = None,
+        *,
+        after_doing: bool = False,
     ) -> None:
         """Make a scheduler command fail from now on.
 
@@ -246,6 +234,10 @@ class SlurmCluster:
         """Let the named commands, or all, do their work again."""
         self.commands.repair(*names)
 
+    def command_counts(self, since: float = 0.0) -> dict[str, int]:
+        """Return how often each scheduler command was called from outside of jobs, since a time (epoch, s)."""
+        return dict(self.commands.counts(since))
+
     def restore(self) -> None:
         """Undo all faults: commands, controller, dead nodes; what is in the queue stays."""
         self.repair()
@@ -253,125 +245,6 @@ class SlurmCluster:
             self.restart_controller()
         for node in self.options.nodes:
             self.revive(node.name)
-
-    # ---------------------------------------------------------------- use and records
-
-    def run(self, command: str, *args: str, check: bool = True) -> str | None:
-        """Run a real, uncounted scheduler command; its output, or None if it failed and `check` is false.
-
-        Raises
-        ------
-        SlurmError
-            If it failed, with what it said.
-        """
-        done = subprocess.run(
-            [shutil.which(command, path=self._path) or command, *args],
-            capture_output=True, text=True, env=self._env(), stdin=subprocess.DEVNULL, timeout=60, check=False,
-        )  # fmt: skip
-        if done.returncode == 0:
-            return done.stdout
-        if check:
-            raise SlurmError(f"{command} {' '.join(args)} (exit {done.returncode}): {done.stderr.strip()}")
-        return None
-
-    def submit(self, script: str, *args: str) -> int:
-        """Submit a shell script, with options of sbatch; the id of the job."""
-        file = self.folder / f"job-{secrets.token_hex(4)}.sh"
-        file.write_text(f"#!/bin/sh\n{script}\n")
-        output = self.run("sbatch", "--parsable", f"--output={self.folder}/job-%j.out", *args, str(file))
-        return int((output or "").split(";")[0])
-
-    def output(self, job_id: int) -> str:
-        """Return what a job of `submit` printed."""
-        return (self.folder / f"job-{job_id}.out").read_text()
-
-    def jobs(self) -> list[Job]:
-        """Return the jobs that are in the queue: waiting, running, ending."""
-        return [job for job in self._shown() if not job.ended]
-
-    def history(self) -> dict[int, Job]:
-        """Return every job since the start by its id, from Slurm's own records, as it is now or as it ended."""
-        written = self.folder / "log" / "jobcomp.txt"
-        ended = [parse_job(line) for line in written.read_text().splitlines()] if written.exists() else []
-        return latest([*ended, *self._shown()])
-
-    def accounting(self) -> dict[int, Job]:
-        """Return what sacct knows; for clusters with accounting."""
-        fields = ("--allocations", "--noheader", "--parsable2", f"--format={SACCT}", "--starttime=now-1day")
-        return latest(parse_sacct(line) for line in (self.run("sacct", *fields) or "").splitlines())
-
-    def job_nodes(self, job_id: int) -> list[str]:
-        """Return the names of the nodes on which a job ran, or runs."""
-        nodes = self.history()[job_id].nodes
-        if "[" not in nodes:
-            return [name for name in nodes.split(",") if name]
-        return (self.run("scontrol", "show", "hostnames", nodes) or "").split()
-
-    def command_counts(self, since: float = 0.0) -> dict[str, int]:
-        """Return how often each scheduler command was called from outside of jobs, since a time (epoch, s)."""
-        return dict(self.commands.counts(since))
-
-    def node_states(self) -> dict[str, str]:
-        """Return the state of each node, as sinfo writes it (``idle``, ``mixed``, ``down*``, …)."""
-        lines = (self.run("sinfo", "-h", "-N", "-o", "%N %T") or "").splitlines()
-        return dict(sorted({tuple(line.split()) for line in lines}))
-
-    def wait_for(self, job_id: int, *states: str, timeout: float = 30.0) -> Job:
-        """Wait until a job is in one of the states, or has ended if none is given; seconds.
-
-        Raises
-        ------
-        SlurmError
-            If it takes longer, with the job's record.
-        """
-        deadline = time.monotonic() + timeout
-        while True:
-            job = self.history().get(job_id)
-            if job and (job.state in states if states else job.ended):
-                return job
-            if time.monotonic() > deadline:
-                raise SlurmError(f"job {job_id} is not {' or '.join(states) or 'ended'} after {timeout} s: {job}")
-            time.sleep(0.1)
-
-    def wait_until_empty(self, timeout: float = 30.0) -> list[Job]:
-        """Wait until nothing is in the queue; what still is when the time (seconds) is over."""
-        deadline = time.monotonic() + timeout
-        while (left := self.jobs()) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        return left
-
-    def wait_until_idle(self, timeout: float = 30.0) -> None:
-        """Wait until all nodes are up and without work; seconds."""
-        names = {node.name for node in self.options.nodes}
-        self._wait(lambda: self._idle() == names, timeout, "all nodes to be idle")
-
-    def cancel_all(self) -> None:
-        """Cancel everything in the queue and wait for its end."""
-        if found := [str(job.id) for job in self.jobs()]:
-            self.run("scancel", *found, check=False)
-            self.wait_until_empty()
-
-    def _idle(self) -> set[str]:
-        return {name for name, state in self.node_states().items() if state == "idle"}
-
-    def _shown(self) -> list[Job]:
-        text = self.run("scontrol", "--oneliner", "show", "job") or ""
-        return [parse_job(line) for line in text.splitlines() if re.match(r"JobId=\d", line)]
-
-    def _wait(self, done: Callable[[], bool], timeout: float, what: str) -> None:
-        deadline = time.monotonic() + timeout
-        while not _quietly(done):
-            if time.monotonic() > deadline:
-                logs = "".join(f"\n{name}: {self._log_tail(name)}" for name in ("slurmctld", "slurmdbd", "mariadbd"))
-                raise SlurmError(f"waited {timeout} s for {what}{logs}")
-            time.sleep(0.1)
-
-
-def _quietly(done: Callable[[], bool]) -> bool:
-    try:
-        return done()
-    except SlurmError:
-        return False
 
 
 def _free_ports() -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
 import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,8 +120,12 @@ def _host() -> str:
     return socket.gethostname().partition(".")[0]
 
 
+def _user() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
 def _general(folder: Path, options: SlurmOptions, port: int) -> list[str]:
-    user = getpass.getuser()
+    user = _user()
     preempt = {
         "off": ["PreemptType=preempt/none"],
         "cancel": ["PreemptType=preempt/partition_prio", "PreemptMode=CANCEL"],
@@ -172,6 +177,7 @@ def _general(folder: Path, options: SlurmOptions, port: int) -> list[str]:
         "ReturnToService=2",
         "SlurmctldTimeout=30",
         f"SlurmdTimeout={options.slurmd_timeout}",
+        "MessageTimeout=4",  # a dead node is asked twice, so long each, before it is down: 27 s with the default 10
         "KillWait=3",
         "UnkillableStepTimeout=20",
         "MinJobAge=300",
@@ -191,12 +197,12 @@ def _cluster(options: SlurmOptions, port: int) -> list[str]:
     partitions = options.partitions
     if options.preempt != "off":
         partitions = (*partitions, Partition("urgent", partitions[0].nodes, priority=10))
-    for partition in partitions:
-        lines.append(
-            f"PartitionName={partition.name} Nodes={','.join(partition.nodes)} State=UP DefaultTime=10"
-            f" Default={'YES' if partition is partitions[0] else 'NO'} MaxTime={partition.max_minutes or 'INFINITE'}"
-            f" PriorityTier={partition.priority}"
-        )
+    lines += [
+        f"PartitionName={partition.name} Nodes={','.join(partition.nodes)} State=UP DefaultTime=10"
+        f" Default={'YES' if partition is partitions[0] else 'NO'} MaxTime={partition.max_minutes or 'INFINITE'}"
+        f" PriorityTier={partition.priority}"
+        for partition in partitions
+    ]
     return lines
 
 
@@ -206,7 +212,7 @@ def _database(folder: Path, port: int) -> list[str]:
         "DbdAddr=127.0.0.1",
         f"DbdPort={port + 19}",
         "CommunicationParameters=NoInAddrAny",
-        f"SlurmUser={getpass.getuser()}",
+        f"SlurmUser={_user()}",
         f"PidFile={folder}/pid/slurmdbd",
         f"LogFile={folder}/log/slurmdbd.log",
         "AuthType=auth/munge",

@@ -1,4 +1,4 @@
-"""Scheduler commands under observation: counted, and made to fail or hang on demand; otherwise the real ones.
+"""Slurm commands under observation: counted, and made to fail or hang on demand; otherwise the real ones.
 
 A folder of small scripts stands first on PATH. Each notes its call and becomes the real program.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 SCRIPT = """\
 #!/bin/sh
 # {name}, counted; it fails or hangs while {fault} says so
-printf '%s %s %s\\0' "$(date +%s.%N)" "${{SLURM_JOB_ID:-${{_CONDOR_SLOT:--}}}}" "{name} $*" >>{log}
+printf '%s %s %s\\0' "$(date +%s.%N)" "${{SLURM_JOB_ID:--}}" "{name} $*" >>{log}
 real={real}
 if [ -e {fault} ]; then . {fault}; fi
 exec "$real" "$@"
@@ -88,6 +88,10 @@ class Commands:
         quoted = {"log": self._log, "fault": self._faults / name, "real": real}
         script.write_text(SCRIPT.format(name=name, **{key: shlex.quote(str(value)) for key, value in quoted.items()}))
         script.chmod(0o755)
+
+    def forget(self) -> None:
+        """Count from zero."""
+        os.truncate(self._log, 0)
 
     def calls(self, since: float = 0.0) -> list[Call]:
         """Return the calls made since a time (seconds since the epoch), oldest first."""
