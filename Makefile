@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 EVENTS ?= 200000
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit test-gpu lint docs bench clean
+.PHONY: help venv demo services test test-unit test-gpu lint docs bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ demo: $(STAMP) ## make demo data, analyse them and say where the pictures are
 	$(BIN)/fasthep-parsl demo-data demo/data --events $(EVENTS)
 	$(BIN)/fasthep-parsl run configs/dimuon.yaml --site local --outdir demo/run --force
 	@echo "pictures: $(CURDIR)/demo/run/plots"
+
+services: ## install the batch systems that tests use, Slurm and HTCondor; needs root or sudo, and Debian
+	sh tests/services/install.sh
 
 test: lint docs ## lint, build the docs, run all tests
 	$(BIN)/pytest

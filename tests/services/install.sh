@@ -1,8 +1,8 @@
 #!/bin/sh
 # Install the batch systems that the tests run on: Slurm with accounting, and HTCondor. Debian and its relatives.
 # What is there already is left alone; no daemon is started and nothing is removed.
-set -eu
-cd "$(dirname "$0")"
+set -u
+cd "$(dirname "$0")" || exit 1
 
 slurm="slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
 accounting="slurmdbd slurm-wlm-mysql-plugin mariadb-server-core mariadb-client-core"
@@ -12,36 +12,41 @@ fail() {
     exit 1
 }
 
-missing=
-for package in $slurm $accounting; do
-    case $(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true) in
-        "install ok installed") ;;
-        *) missing="$missing $package" ;;
-    esac
-done
+install_slurm() (
+    missing=
+    for package in $slurm $accounting; do
+        case $(dpkg-query -W -f='${Status}' "$package" 2>/dev/null || true) in
+            "install ok installed") ;;
+            *) missing="$missing $package" ;;
+        esac
+    done
+    [ -n "$missing" ] || return 0
 
-if [ -n "$missing" ]; then
     command -v apt-get >/dev/null || fail "only Debian's packages are known here. Install Slurm and munge by hand;" \
         "the tests find slurmctld, slurmd, munged, slurmdbd and mariadbd on PATH."
     root=
     if [ "$(id -u)" -ne 0 ]; then
-        sudo -n true 2>/dev/null || fail "installing needs root or sudo without a password. Ask an administrator for:" \
+        sudo -n true 2>/dev/null || fail "Slurm needs root, or sudo without a password. Ask an administrator for:" \
             "apt-get install --no-install-recommends$missing"
         root=sudo
     fi
     # The packages would start daemons with a configuration nobody wrote: forbid it while they are unpacked.
     policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
-        trap '$root rm -f "$policy"' EXIT INT TERM
-        printf '#!/bin/sh\nexit 101\n' | $root tee "$policy" >/dev/null
-        $root chmod 0755 "$policy"
+        trap '$root rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' | $root tee "$policy" >/dev/null && $root chmod 0755 "$policy" ||
+            fail "cannot write $policy, which keeps packages from starting daemons"
     fi
-    $root apt-get -qq update
-    # shellcheck disable=SC2086 # a list of words
-    $root env DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-remove --no-install-recommends $missing
-fi
-echo "services: Slurm is installed"
+    $root apt-get -qq update || fail "apt-get update failed"
+    # shellcheck disable=SC2086 # lists of words
+    $root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 install --no-remove \
+        --no-install-recommends $missing >/dev/null || fail "apt-get could not install$missing"
+)
 
+status=0
+install_slurm || status=1
 if [ -f install_condor.sh ]; then
-    bash install_condor.sh
+    bash install_condor.sh || status=1
 fi
+[ $status -ne 0 ] || echo "services: Slurm and HTCondor are installed"
+exit $status
