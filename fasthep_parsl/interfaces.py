@@ -184,12 +184,15 @@ class Place:
         Number of the block in its pool.
     avoid : tuple of str
         Nodes, as the batch system calls them, on which blocks have failed.
+    files : tuple of str
+        Paths or URLs to be brought to workers that do not see `folder`; ``node.sh`` comes by itself.
     """
 
     folder: str
     job: str
     block: int
     avoid: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,51 @@
+"""What all strategies for batch systems have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from fasthep_parsl.interfaces import Place
+from fasthep_parsl.plan import PlanBlock, PlanPool
+from fasthep_parsl.workflow.values import Model
+
+NODE_SCRIPT = "node.sh"
+"""Name of the script that each node of a block runs, in the folder of the place."""
+
+
+class BatchModel(Model):
+    """Base of strategies whose workers are jobs of a batch system."""
+
+    batch: ClassVar[bool] = True
+    several_nodes: ClassVar[bool] = True
+    """Whether one job can have several nodes; else the compiler must ask for blocks of one node."""
+
+
+def block_of(pool: PlanPool, strategy: type[BatchModel]) -> PlanBlock:
+    """Return the geometry of the pool's blocks.
+
+    Raises
+    ------
+    ValueError
+        The compiler gave the pool no block, or more nodes than a job can have here.
+    """
+    if pool.block is None:
+        raise ValueError(f"pool `{pool.name}` has no block")
+    if pool.block.nodes > 1 and not strategy.several_nodes:
+        raise ValueError(f"pool `{pool.name}`: {strategy.__name__} jobs have one node, not {pool.block.nodes}")
+    return pool.block
+
+
+def node_words(place: Place) -> list[str]:
+    """Return the command that each node of the block runs."""
+    return ["/bin/bash", f"{place.folder}/{NODE_SCRIPT}", str(place.block)]
+
+
+def launch(launcher: str, options: Sequence[str], nodes: int) -> str:
+    """Return the launcher's part of a command line, with ``{nodes}`` filled in."""
+    return " ".join([launcher.replace("{nodes}", str(nodes)), *options])
+
+
+def output(place: Place, kind: str) -> str:
+    """Return the path of the block's output, `kind` ``out``, ``err`` or ``log``."""
+    return f"{place.folder}/block.{place.block}.{kind}"

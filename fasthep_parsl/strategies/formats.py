@@ -1,0 +1,81 @@
+"""How batch systems write times, sizes, names and paths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator
+
+from fasthep_parsl.resources.units import UnitError
+from fasthep_parsl.workflow.values import Text, empty_list
+
+
+def clock(seconds: float) -> str:
+    """Return a time as ``HH:MM:SS``; a fraction of a second is dropped, so that no limit is passed."""
+    whole = max(int(seconds), 1)
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def mebibytes(size: int) -> int:
+    """Return bytes as what batch systems call MB, 1024²; rounded down, so that a whole node's memory still fits."""
+    return max(size >> 20, 1)
+
+
+def kibibytes(size: int) -> int:
+    """Return bytes as what batch systems call kB, 1024; rounded down."""
+    return max(size >> 10, 1)
+
+
+def quote_by_choice(text: str) -> str:
+    """Put `text` between quotes that it does not hold, for systems that know no escaping."""
+    if re.fullmatch(r"[\w./:=+@%-]+", text):
+        return text
+    return f"'{text}'" if "'" not in text else f'"{text}"'
+
+
+def short_name(text: str, longest: int, allowed: str = r"A-Za-z0-9_.\-") -> str:
+    """Return `text` as a job name: characters outside of `allowed` become ``-``, and it starts with a letter."""
+    name = re.sub(f"[^{allowed}]+", "-", text).strip("-.")
+    if not name[:1].isalpha():
+        name = f"p{name}"
+    return name[:longest].rstrip("-.")
+
+
+def script_text(directives: Sequence[str], command: str) -> str:
+    """Return a bash script: directives first, because the first command ends them."""
+    return "\n".join(["#!/bin/bash", *directives, "", command]) + "\n"
+
+
+def with_prefix(prefix: str, lines: Sequence[str]) -> list[str]:
+    """Put `prefix` before each line that has neither it nor is a comment."""
+    return [line if line.startswith("#") else f"{prefix} {line}" for line in lines]
+
+
+def _single_line(value: str) -> str:
+    if "\n" in value or "\r" in value:
+        raise UnitError("expected a single line of text", "give each line as one entry of a list")
+    return value
+
+
+def _option(value: str) -> str:
+    if not re.match(r"(#\S+\s+)?-", value) and not value.startswith("# "):
+        hint = "an option of the submit command, such as `--mail-type=FAIL`; commands belong in `worker_init`"
+        raise UnitError(f"`{value}` is no directive: it would end all directives", hint)
+    return value
+
+
+def _texts(value: object) -> object:
+    return [value] if isinstance(value, str | int | float) else empty_list(value)
+
+
+Line = Annotated[Text, AfterValidator(_single_line)]
+"""One line of text; a number counts as text."""
+
+_LIST = BeforeValidator(_texts, json_schema_input_type=str | list[str | float] | None)
+Lines = Annotated[tuple[Line, ...], _LIST]
+"""Lines of text; a single text counts as one line."""
+
+Directives = Annotated[tuple[Annotated[Line, AfterValidator(_option)], ...], _LIST]
+"""Further options of the submit command."""

@@ -1,0 +1,113 @@
+r"""The script that each node of a block runs: the same for all batch systems.
+
+``node.sh <number of the block>`` sets what jobs may lack (PATH, HOME), enters the scratch folder, runs the site's and the
+user's ``worker_init``, and becomes the worker pool. It appends the name of its node, as the batch system knows it, as one
+line to ``block.<number>.node`` beside itself (several nodes or starts: several lines), if it can write there.
+
+A command of ``worker_init`` that fails ends the block with its exit code. Bash's ``set -e`` would do that inside of
+sourced setup scripts and functions too, and many of those (LCG views, ``module``) go on after harmless failures: so a
+trap looks only at what ``worker_init`` itself says. A step that may fail is written ``step || true``.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from fasthep_parsl.plan import PlanPool
+
+_START = r"""#!/bin/bash
+# Starts the workers of one node; $1 is the number of the block.
+block=$1
+folder=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
+
+# a job may start without PATH and HOME
+case ":$PATH:" in *:/usr/bin:*) ;; *) PATH=${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin ;; esac
+[ -n "$HOME" ] || { unset HOME; HOME=~; }
+[ -n "$USER" ] || USER=$(id -un 2>/dev/null)
+export PATH HOME USER
+
+# the name of this node as the batch system says it
+node=${SLURMD_NODENAME:-$FASTHEP_PARSL_NODE}
+if [ -z "$node" ] && [ -r "$_CONDOR_MACHINE_AD" ]; then
+    node=$(sed -n 's/^Machine = "\(.*\)"$/\1/p' "$_CONDOR_MACHINE_AD")
+fi
+[ -n "$node" ] || node=$(hostname 2>/dev/null || uname -n)
+{ echo "$node" >>"$folder/block.$block.node"; } 2>/dev/null
+
+say() { echo "fasthep-parsl: block $block on node $node: $1" >&2; }
+"""
+
+_SCRATCH = r"""
+scratch=%(scratch)s
+if [ -z "$scratch" ] || ! mkdir -p -- "$scratch" || ! cd -- "$scratch"; then
+    say "warning: scratch folder %(shown)s (\"$scratch\") cannot be used; working in $PWD"
+fi
+"""
+
+_INIT = r"""
+failed() {
+    trap - ERR EXIT
+    say "worker_init ended with code $1 at: $2"
+    exit "$(($1 ? $1 : 1))"
+}
+# only commands that stand here: scripts and functions that they call may go on after a failure
+trap 'code=$?; [ ${#BASH_SOURCE[@]} -gt 1 ] || failed $code "$BASH_COMMAND"' ERR
+trap 'failed $? "$BASH_COMMAND"' EXIT
+%(lines)s
+
+trap - ERR EXIT
+set +eu
+"""
+
+
+def node_script(pool: PlanPool, command: Sequence[str]) -> str:
+    """Return the text of ``node.sh``. Pure.
+
+    Parameters
+    ----------
+    pool : PlanPool
+        A pool whose `block` is set.
+    command : sequence of str
+        The worker pool's command line; ``--block_id=<number>`` is put at its end.
+
+    Returns
+    -------
+    str
+        A bash script with one argument, the number of the block. It exports PARSL_CORES, the cores of all workers of a
+        node, and the numbers of threads for common libraries, the cores of a worker; ``worker_init`` may change them.
+        FASTHEP_PARSL_FOLDER is the folder of the script, for files that were brought with it.
+
+    Raises
+    ------
+    ValueError
+        The pool has no block.
+    """
+    if pool.block is None:
+        raise ValueError(f"pool `{pool.name}` has no block")
+    exports = {
+        "FASTHEP_PARSL_FOLDER": '"$folder"',
+        "FASTHEP_PARSL_NODE": '"$node"',
+        "PARSL_CORES": str(pool.block.workers_per_node * pool.cpus),
+        **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(pool.cpus)),
+        "NUMEXPR_MAX_THREADS": str(pool.cpus),
+    }
+    parts = [_START, "".join(f"export {name}={value}\n" for name, value in exports.items())]
+    if pool.scratch:
+        parts.append(_SCRATCH % {"scratch": _expanded(pool.scratch), "shown": _shown(pool.scratch)})
+    if pool.worker_init:
+        parts.append(_INIT % {"lines": "\n".join(pool.worker_init)})
+    parts.append(f'\nexec {shlex.join(command)} --block_id="$block"\n')
+    return "".join(parts)
+
+
+def _expanded(text: str) -> str:
+    """Return text between double quotes, in which the shell of the node expands variables and ``$(…)``."""
+    home = re.sub(r"^~(?=/|$)", "$HOME", text)
+    return '"' + re.sub(r'(["`\\])', r"\\\1", home) + '"'
+
+
+def _shown(text: str) -> str:
+    """Return text for a message between double quotes, with nothing expanded."""
+    return re.sub(r'(["`\\$])', r"\\\1", text)
