@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -165,6 +167,24 @@ def test_a_job_left_in_the_queue_fails_the_test_and_is_cancelled(make_slurm, mon
     with pytest.raises(pytest.fail.Exception, match="jobs left in the queue"), used(cluster):
         pass
     assert cluster.wait_for(job).state == "CANCELLED"
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("0", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_a_missing_program_skips_or_fails_where_services_are_required(make_slurm, monkeypatch, required, outcome):
+    monkeypatch.setenv("FASTHEP_REQUIRE_SERVICES", required)
+    monkeypatch.setattr("shutil.which", lambda *args, **kwargs: None)
+    with pytest.raises(outcome, match=r"slurmctld, slurmd.* not found\): make services"):
+        make_slurm(accounting="dbd", slurmd_timeout=99)
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("0", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_a_daemon_that_does_not_start_says_why_and_leaves_nothing(make_slurm, monkeypatch, required, outcome):
+    monkeypatch.setenv("FASTHEP_REQUIRE_SERVICES", required)
+    with tempfile.TemporaryDirectory() as short:
+        monkeypatch.setattr(tempfile, "tempdir", short)
+        with pytest.raises(outcome, match=r"Slurm does not start here: slurmctld(.|\n)*NoSuchOption"):
+            make_slurm(extra_lines=("NoSuchOption=1",))
+        assert list(Path(short).iterdir()) == []
 
 
 def test_stop_leaves_no_process_and_no_file():
