@@ -8,6 +8,7 @@
     ├── RunError                 1   a run that could not go on
     │   └── PoolError            1   a pool cannot run tasks
     ├── WorkerLostError          1   the worker of a task is gone; the task may be run again
+    │   └── BlockLostError       1   its whole node or block is gone
     └── OpError                  1   an op failed on the events it was given (raised on workers)
 
 All constructor arguments are passed up, so that every error survives pickling between workers and driver.
@@ -203,6 +204,10 @@ def _closest(name: str, names: list[str]) -> list[str]:
 
 class WorkerLostError(FastHepError):
     """The worker that ran a task is gone (killed, out of memory, node lost); the task may be run again."""
+
+
+class BlockLostError(WorkerLostError):
+    """All workers of a node or a block are gone, hardly by the fault of one of their tasks."""
 
 
 class PoolError(RunError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict
@@ -13,7 +13,7 @@ from typing import Any
 
 from fasthep_parsl.driver.spans import count
 from fasthep_parsl.driver.state import SegmentState
-from fasthep_parsl.errors import PoolError, RunError, WorkerLostError
+from fasthep_parsl.errors import BlockLostError, PoolError, RunError, WorkerLostError
 from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.tasks import Failure, Task, TaskResult
@@ -22,6 +22,8 @@ WINDOW = 2
 """Tasks per worker that are handed out at once: one runs, one waits beside it."""
 MAX_LOST = 3
 """How often a single partition may take its worker down before it counts as failed."""
+MAX_BLOCKS_LOST = 12
+"""The same for whole blocks, which batch systems take away for reasons of their own."""
 MERGE_FIRST, MAP = -1, 0
 
 
@@ -55,7 +57,7 @@ class Scheduler:
         self._next = first_task
         self._finished: queue.SimpleQueue[tuple[Task, Future[TaskResult]]] = queue.SimpleQueue()
         self._open: Counter[str] = Counter()
-        self._lost: Counter[tuple[int, int]] = Counter()
+        self._lost: defaultdict[tuple[int, int], float] = defaultdict(float)
         self._broken: dict[str, str] = {}
 
     def run(self, session: Session) -> None:
@@ -179,7 +181,7 @@ class Scheduler:
             self._hand_back(state, task)  # not the fault of its partitions: they are missing, not failed
         elif isinstance(error, WorkerLostError | MemoryError):
             self.record("lost", task=task.id, segment=task.segment, message=str(error))
-            self._retry(state, task, str(error))
+            self._retry(state, task, str(error), MAX_BLOCKS_LOST if isinstance(error, BlockLostError) else MAX_LOST)
         else:
             self._lose(state, task, f"{type(error).__name__}: {error}", "configuration")
 
@@ -230,14 +232,14 @@ class Scheduler:
         facts = asdict(failure)
         self.record("failed", segment=segment, cause=facts.pop("kind"), **facts)
 
-    def _retry(self, state: SegmentState, task: Task, message: str) -> None:
-        """Give a lost task's work out again."""
+    def _retry(self, state: SegmentState, task: Task, message: str, most: int) -> None:
+        """Give a lost task's work out again, unless a single partition was lost `most` times."""
         state.running.pop(task.id, None)
         alone = task.kind != "map" or count(task.partitions) + len(task.refs) == 1
         key = _key(task)
         if alone:
-            self._lost[key] += 1
-        if alone and self._lost[key] >= MAX_LOST:
+            self._lost[key] += 1 / most
+        if alone and self._lost[key] > 1 - 1e-9:
             self._lose(state, task, message, "infrastructure")
             return
         self.record("retried", task=task.id, segment=task.segment)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
-import socket
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.logconfigs.file import FileLogging
 
+from fasthep_parsl.backends.parsl.arrival import arrival_options
+from fasthep_parsl.backends.parsl.batch.provider import BatchBlocks
+from fasthep_parsl.backends.parsl.network import meeting_point
 from fasthep_parsl.backends.parsl.processes import POOL_MODULE, Block, worker_environment
 from fasthep_parsl.backends.parsl.provider import LocalBlocks
+from fasthep_parsl.backends.parsl.watch import HEARTBEAT_THRESHOLD, Blocks
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.plan import PlanPool
 
@@ -22,8 +26,6 @@ INTERCHANGE_MODULE = "fasthep_parsl.backends.parsl.interchange"
 HEARTBEAT_PERIOD = {"local": 1}
 """Seconds, by provider: how long a dead worker may stay unnoticed. Thousands of managers must not beat that often."""
 USUAL_HEARTBEAT = 5
-HEARTBEAT_THRESHOLD = 30
-"""Seconds; Parsl's 120 s is how long a lost node would stay unnoticed."""
 SEND_TIMEOUT = 2000
 """Milliseconds that handing a task to the interchange may take; without a limit it hangs when the interchange is dead."""
 
@@ -41,62 +43,98 @@ def config(run_dir: Path) -> Config:
     )
 
 
-def provider(pool: PlanPool, log_dir: Path, warm: Block | None) -> LocalBlocks:
-    """Return the provider of a pool; `warm` is a block of it that was started early.
+def provider(
+    pool: PlanPool,
+    log_dir: Path,
+    closing: threading.Event,
+    record: Callable[..., None],
+    warm: Block | None = None,
+) -> Blocks:
+    """Return the provider of a pool.
+
+    Parameters
+    ----------
+    pool : PlanPool
+        The pool.
+    log_dir : Path
+        For scripts and output of its blocks.
+    closing : threading.Event
+        Set when the run ends: nothing is waited for any more.
+    record : callable
+        Writes to the run's event log what happens to a block.
+    warm : Block, optional
+        A block on this machine that was started early.
 
     Raises
     ------
     SiteError
-        The plan names a provider that this backend cannot build.
+        The plan names a strategy that this backend cannot run.
     """
+    if pool.block is not None:
+        return BatchBlocks(pool, log_dir, f"fasthep-{pool.name}", closing, record)
     if pool.provider != "local":
-        raise SiteError(f"pool `{pool.name}`: provider `{pool.provider}` is not known to backend parsl")
-    return LocalBlocks(log_dir, worker_environment(pool), pool.worker_init, pool.workers * pool.cpus, warm)
+        raise SiteError(f"pool `{pool.name}`: strategy `{pool.provider}` is not known to backend parsl")
+    return LocalBlocks(pool, log_dir, worker_environment(pool), warm)
 
 
-def executor(pool: PlanPool, blocks: LocalBlocks, accelerators: list[str]) -> HighThroughputExecutor:
+def executor(pool: PlanPool, blocks: Blocks) -> HighThroughputExecutor:
     """Return the executor of a pool, labelled with its name.
 
     Parameters
     ----------
     pool : PlanPool
         The pool.
-    blocks : LocalBlocks
+    blocks : Blocks
         Its provider.
-    accelerators : list of str
-        Devices that workers may use, one each.
+
+    Raises
+    ------
+    SiteError
+        This machine does not have the address or a free port that the site's `network` names.
     """
     blocks.log_dir.mkdir(parents=True, exist_ok=True)
     output = str(blocks.log_dir / "interchange.out")
+    reach = meeting_point(pool)
     return HighThroughputExecutor(
         label=pool.name,
         provider=blocks,
-        address="127.0.0.1" if pool.provider == "local" else socket.gethostname(),  # None asks a public service
+        address=reach.bind,  # None asks a public service
+        worker_port=reach.port,
         encrypted=True,  # also keeps a later driver on the same port from taking these workers
-        max_workers_per_node=pool.workers_per_block,
+        max_workers_per_node=pool.block.workers_per_node if pool.block else pool.workers_per_block,
         cores_per_worker=pool.cpus,
-        available_accelerators=accelerators,
         heartbeat_period=HEARTBEAT_PERIOD.get(pool.provider, USUAL_HEARTBEAT),
         heartbeat_threshold=HEARTBEAT_THRESHOLD,
         poll_period=50,
-        drain_period=None if pool.walltime is None else max(int(pool.walltime * 0.9), 60),
+        drain_period=drain_period(pool),
         block_error_handler=False,
         interchange_launch_cmd=[sys.executable, "-m", INTERCHANGE_MODULE, str(os.getpid()), output],
     )
 
 
-def prepare(pool: PlanPool, started: HighThroughputExecutor) -> None:
+def drain_period(pool: PlanPool) -> int | None:
+    """Return after how many seconds workers take no more tasks, None if they may for ever.
+
+    A tenth of the block's life is left for the tasks that run (they are made for tens of seconds), and 15 s for the
+    workers' start, which the batch system has counted already.
+    """
+    life = pool.block.walltime if pool.block else pool.walltime
+    return None if life is None else max(int(life * 0.9 - 15), int(life * 0.5), 1)
+
+
+def prepare(pool: PlanPool, started: HighThroughputExecutor, blocks: Blocks) -> None:
     """Correct what can only be corrected once an executor has started, before its first block is."""
     started.outgoing_q.zmq_socket.sndtimeo = SEND_TIMEOUT
     started.outgoing_q.zmq_socket.linger = 0
-    started.launch_cmd = _launch_command(pool, started)
+    started.launch_cmd = blocks.command(_worker_command(pool, started))
 
 
-def _launch_command(pool: PlanPool, started: HighThroughputExecutor) -> str:
-    """Return the command line of a block, with ``{block_id}`` to be filled in; paths may hold any character."""
+def _worker_command(pool: PlanPool, started: HighThroughputExecutor) -> list[str]:
+    """Return the command line of a node's workers, without ``--block_id``; paths may hold any character."""
+    node = pool.block
     options = {
-        "--max_workers_per_node": pool.workers_per_block,
-        "--addresses": ",".join(started.all_addresses),
+        "--max_workers_per_node": node.workers_per_node if node else pool.workers_per_block,
+        "--addresses": ",".join(meeting_point(pool, started.worker_port).addresses),
         "--port": started.worker_port,
         "--cores_per_worker": pool.cpus,
         "--mem_per_worker": None,
@@ -110,6 +148,10 @@ def _launch_command(pool: PlanPool, started: HighThroughputExecutor) -> str:
         "--cpu-affinity": "none",
         "--mpi-launcher": started.mpi_launcher,
     }
-    words = [sys.executable, "-m", POOL_MODULE, *(f"{name}={value}" for name, value in options.items())]
-    words += ["--available-accelerators", *started.available_accelerators]
-    return shlex.join(words).replace("{", "{{").replace("}", "}}") + " --block_id={block_id}"
+    return [
+        pool.python or sys.executable,
+        "-m",
+        POOL_MODULE,
+        *arrival_options(pool),
+        *(f"{k}={v}" for k, v in options.items()),
+    ]

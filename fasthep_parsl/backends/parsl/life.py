@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import threading
@@ -13,7 +12,7 @@ from typing import Any
 from parsl.executors.high_throughput.errors import CommandClientBadError, CommandClientTimeoutError
 
 from fasthep_parsl.backends.parsl import executors
-from fasthep_parsl.backends.parsl.provider import LocalBlocks
+from fasthep_parsl.backends.parsl.watch import Blocks, Manager, Watch
 from fasthep_parsl.plan import PlanPool
 
 START_TIMEOUT = 10.0
@@ -39,19 +38,19 @@ class Life:
         The pool.
     kernel : DataFlowKernel
         Knows the executor by its label from now on.
-    blocks : LocalBlocks
+    blocks : Blocks
         Its provider; not shared.
     started : callable
         Called with the life, in its thread, once tasks can be given to it.
     """
 
-    def __init__(self, pool: PlanPool, kernel: Any, blocks: LocalBlocks, started: Callable[[Life], None]) -> None:
+    def __init__(self, pool: PlanPool, kernel: Any, blocks: Blocks, started: Callable[[Life], None]) -> None:
         self.pool = pool
         self.blocks = blocks
         self.error = ""
-        self.connected = False
-        self._asked = self._contact = 0.0
-        self.executor = executors.executor(pool, blocks, _accelerators(pool))
+        self._asked = 0.0
+        self.executor = executors.executor(pool, blocks)
+        self.watch: Watch = blocks.watch(self.executor)
         self._kernel = kernel
         self._started = started
         self._ready = threading.Event()
@@ -64,9 +63,9 @@ class Life:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._kernel.add_executors([self.executor])
-            executors.prepare(self.pool, self.executor)
+            executors.prepare(self.pool, self.executor, self.blocks)
             if not self._end.is_set():
-                self.executor.scale_out_facade(self.pool.blocks)
+                self.watch.start()
         except Exception as error:  # noqa: BLE001  (a thread has nobody to raise to)
             self.error = str(error) or type(error).__name__
         self._ready.set()
@@ -98,11 +97,7 @@ class Life:
             return str(self.executor.executor_exception)
         if self._ready.is_set() and not self.executor._result_queue_thread.is_alive():
             return "what takes in its results has failed; see log/parsl"
-        codes = self.blocks.ended()
-        if self._ready.is_set() and None not in codes:
-            ends = ", ".join(str(code) for code in codes) or "none could be started"
-            return f"all its blocks have ended (exit code {ends})"
-        return ""
+        return self.watch.trouble() if self._ready.is_set() else ""
 
     @property
     def faultless(self) -> bool:
@@ -110,40 +105,42 @@ class Life:
         process = self.interchange
         return process is not None and process.poll() is None
 
-    def replace_blocks(self) -> int:
-        """Start a block for each that has ended while others run; return how many."""
-        lost = sum(code is not None for code in self.blocks.ended())
-        missing = self.pool.blocks - (len(self.blocks.ended()) - lost)
-        if lost and missing > 0 and self._ready.is_set():
-            self.executor.scale_out_facade(missing)
-            return missing
-        return 0
+    def ask(self) -> None:
+        """Ask the interchange who is there, if it is time to."""
+        managers = self._managers()
+        if managers is not None:
+            self.watch.see(managers)
 
-    def look_for_workers(self) -> bool:
-        """Ask the interchange who is there; return whether workers have ever connected.
+    def act(self, open_tasks: int) -> None:
+        """Look after its blocks, once it has started.
 
-        Blocks that run, but have lost contact for long, count as trouble; so does an interchange that does not answer.
+        Raises
+        ------
+        PoolError
+            The pool cannot work.
         """
+        if self._ready.is_set():
+            self.watch.act(open_tasks)
+
+    def _managers(self) -> list[Manager] | None:
+        """Ask the interchange who is there; None if it is too early to ask again, or it does not answer."""
         now = time.monotonic()
-        if self._ready.is_set() and not self.error and (not self.connected or now > self._asked + ASK_PERIOD):
-            self._asked = now
-            try:
-                managers = self.executor.command_client.run("MANAGERS", timeout_s=ASK_TIMEOUT)
-            except (CommandClientBadError, CommandClientTimeoutError):
-                self.error = f"its interchange has not answered for {ASK_TIMEOUT:g} s"
-                return self.connected
-            if managers:
-                self.connected, self._contact = True, now
-            elif self.connected and now > self._contact + executors.HEARTBEAT_THRESHOLD:
-                self.error = f"its workers have had no contact for {now - self._contact:.0f} s"
-        return self.connected
+        if not self._ready.is_set() or self.error or (self.watch.connected and now < self._asked + ASK_PERIOD):
+            return None
+        self._asked = now
+        try:
+            found: list[Manager] = self.executor.command_client.run("MANAGERS", timeout_s=ASK_TIMEOUT)
+        except (CommandClientBadError, CommandClientTimeoutError):
+            self.error = f"its interchange has not answered for {ASK_TIMEOUT:g} s"
+            return None
+        return found
 
     # --- its end ------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End all processes of its blocks, and let nothing start any more."""
+        """End all its blocks, and let nothing start any more."""
         self._end.set()
-        self.blocks.close()
+        self.watch.close()
 
     def give_up(self) -> None:
         """End it while the run goes on: its tasks fail with `BadStateException`. Never hangs."""
@@ -175,12 +172,3 @@ def _kill(process: subprocess.Popen[bytes] | None) -> None:
     if process is not None and process.poll() is None:
         process.kill()
         process.wait(5)
-
-
-def _accelerators(pool: PlanPool) -> list[str]:
-    """Return the devices that workers are pinned to: those that are visible to us, one per worker."""
-    if not pool.gpus:
-        return []
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = visible.split(",") if visible else [str(number) for number in range(pool.workers * pool.gpus)]
-    return names[: pool.workers * pool.gpus : pool.gpus]

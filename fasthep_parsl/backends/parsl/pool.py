@@ -18,14 +18,12 @@ from zmq import ZMQError
 from fasthep_parsl.backends.parsl import executors
 from fasthep_parsl.backends.parsl.life import Life
 from fasthep_parsl.backends.parsl.processes import Block
-from fasthep_parsl.errors import PoolError, WorkerLostError
+from fasthep_parsl.errors import BlockLostError, PoolError, WorkerLostError
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.worker.entry import apply
 
 MAX_RESTARTS = 3
 """How often a pool is started anew without a single task finished in between."""
-START_DEADLINE = 120.0
-"""Seconds that local workers may take to connect; a `worker_init` may be slow, but not for ever."""
 PERIOD = 0.5
 """Seconds between two looks at the processes of a pool."""
 
@@ -66,7 +64,7 @@ class RunningPool:
         self._backlog: list[_Work] = []
         self._open: set[Future[Any]] = set()
         self._broken: PoolError | None = None
-        self._restarts = 0
+        self._restarts = self._lives = 0
         self._known_good = False
         self._closing = threading.Event()
         self._app = parsl.python_app(apply, data_flow_kernel=kernel, executors=[pool.name])
@@ -109,9 +107,9 @@ class RunningPool:
             why = "killed, out of memory, or a crash in compiled code"
             future.set_exception(WorkerLostError(f"{name}: the worker of this task died ({why})"))
         elif isinstance(error, BadStateException):
-            future.set_exception(WorkerLostError(f"{name}: {error.reason}"))
+            future.set_exception(BlockLostError(f"{name}: {error.reason}"))
         elif isinstance(error, ManagerLost | ZMQError):
-            future.set_exception(WorkerLostError(f"{name}: {error}"))
+            future.set_exception(BlockLostError(f"{name}: the node of this task was lost ({error})"))
         elif error is not None:
             future.set_exception(error)
         else:
@@ -121,7 +119,9 @@ class RunningPool:
     # --- its lives ----------------------------------------------------------------------------------------
 
     def _begin(self, warm: Block | None = None) -> Life:
-        blocks = executors.provider(self.pool, self._log_dir, warm)
+        folder = self._log_dir if not self._lives else self._log_dir.with_name(f"{self._log_dir.name}.{self._lives}")
+        self._lives += 1
+        blocks = executors.provider(self.pool, folder, self._closing, self._block_event, warm)
         self._began = time.monotonic()
         return Life(self.pool, self._kernel, blocks, self._started)
 
@@ -135,19 +135,21 @@ class RunningPool:
     def _watch(self) -> None:
         while not self._closing.wait(PERIOD) and self._broken is None:
             life = self._life
-            known = life.connected
-            if life.look_for_workers() and not known:
+            known = life.watch.connected
+            life.ask()
+            if life.watch.connected and not known:
                 self._known_good = True
                 self._event("up", seconds=round(time.monotonic() - self._began, 3))
-            why = life.trouble() or self._overdue(life)
+            why = life.trouble()
             if why:
                 self._recover(life, why)
-            elif life.replace_blocks():
-                self._event("replaced", jobs=life.blocks.jobs())
-
-    def _overdue(self, life: Life) -> str:
-        late = self.pool.provider == "local" and time.monotonic() - self._began > START_DEADLINE
-        return f"no worker has connected within {START_DEADLINE:g} s" if late and not life.connected else ""
+                continue
+            try:
+                life.act(len(self._open))
+            except PoolError as error:
+                self.fail(error)
+                life.close()
+                return
 
     def _recover(self, life: Life, why: str) -> None:
         """Start anew what has died; give up if it never worked, or does not get anywhere."""
@@ -177,6 +179,9 @@ class RunningPool:
             self._event("failed", message=str(error))
         for future in waiting:
             future.set_exception(error)
+
+    def _block_event(self, state: str, **facts: Any) -> None:
+        self._record("block", pool=self.pool.name, state=state, **facts)
 
     def _event(self, state: str, **facts: Any) -> None:
         self._record("pool", pool=self.pool.name, state=state, **facts)

@@ -11,10 +11,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from parsl.executors import HighThroughputExecutor
 from parsl.jobs.states import JobState, JobStatus
 from parsl.providers.base import ExecutionProvider
 
 from fasthep_parsl.backends.parsl.processes import LIFELINE, POOL_MODULE, SCRATCH, Block
+from fasthep_parsl.backends.parsl.watch import LocalWatch
+from fasthep_parsl.plan import PlanPool
 
 _GUARD = f"""(read -r -u "${LIFELINE}"; rm -rf "${SCRATCH}"; kill -KILL -- -$$) &"""
 """Ends a block whose driver has died while its `worker_init` runs; later the worker pool sees to that as well."""
@@ -25,36 +28,29 @@ class LocalBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
 
     Parameters
     ----------
+    pool : PlanPool
+        The pool; a block of one with a `worker_init` cannot be started early.
     log_dir : Path
         Standard output and error of blocks go here.
     environment : mapping
         Added to the environment of blocks.
-    worker_init : tuple of str
-        Shell lines run first; a block with any cannot be started early.
-    cores_per_node : int
-        Cores that workers may use.
     warm : Block, optional
         A block that was started early.
     """
 
     def __init__(
-        self,
-        log_dir: Path,
-        environment: Mapping[str, str],
-        worker_init: tuple[str, ...] = (),
-        cores_per_node: int = 1,
-        warm: Block | None = None,
+        self, pool: PlanPool, log_dir: Path, environment: Mapping[str, str], warm: Block | None = None
     ) -> None:
+        self.pool = pool
         self.log_dir = log_dir
         self.environment = dict(environment)
-        self.worker_init = worker_init
         self.nodes_per_block = 1
         self.init_blocks = 0
         self.min_blocks = 0
         self.max_blocks = 1
         self.parallelism = 1.0
         self.script_dir: str | None = None
-        self._cores_per_node = cores_per_node
+        self._cores_per_node = pool.workers * pool.cpus
         self.resources: dict[object, object] = {}
         self._blocks: dict[str, Block] = {}
         self._cancelled: set[str] = set()
@@ -103,7 +99,7 @@ class LocalBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
         return job
 
     def _start(self, command: str, job_name: str) -> Block:
-        first = (_GUARD, *self.worker_init) if self.worker_init else ()
+        first = (_GUARD, *self.pool.worker_init) if self.pool.worker_init else ()
         script = "\n".join((*first, "exec " + command))
         return Block(["/bin/bash", "-c", script], self.log_dir, f"{job_name}.{len(self._blocks)}", self.environment)
 
@@ -138,6 +134,14 @@ class LocalBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
     def jobs(self) -> list[int]:
         """Return the process ids of all blocks that were not cancelled."""
         return [int(job) for job in self._blocks if job not in self._cancelled]
+
+    def watch(self, executor: HighThroughputExecutor) -> LocalWatch:
+        """Return what looks after the blocks of `executor`."""
+        return LocalWatch(self.pool, executor, self)
+
+    def command(self, words: list[str]) -> str:
+        """Return what Parsl is to launch for the command line `words`."""
+        return shlex.join(words).replace("{", "{{").replace("}", "}}") + " --block_id={block_id}"
 
     def close(self) -> None:
         """End every block that is left."""

@@ -11,10 +11,12 @@ from __future__ import annotations
 import multiprocessing.queues
 import os
 import time
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.reduction import ForkingPickler
 from queue import Empty
 from typing import Any
+
+from fasthep_parsl.backends.parsl.interchange import die_with_parent
 
 
 class PatientQueue(multiprocessing.queues.Queue):  # type: ignore[type-arg]  # generic from Python 3.12 on
@@ -53,8 +55,19 @@ class PatientQueue(multiprocessing.queues.Queue):  # type: ignore[type-arg]  # g
             self._send_bytes(message)
 
 
+class MortalProcess(ForkServerProcess):
+    """A process that does not outlive the fork server, which does not outlive the worker pool."""
+
+    def run(self) -> None:
+        """Do its work."""
+        die_with_parent(os.getppid())
+        super().run()
+
+
 class Context(ForkServerContext):
-    """The fork server's context with such queues."""
+    """The fork server's context with such queues and processes."""
+
+    Process = MortalProcess
 
     def Queue(self, maxsize: int = 0) -> PatientQueue:  # noqa: N802  (the name that multiprocessing gave it)
         """Return a queue for messages between processes."""

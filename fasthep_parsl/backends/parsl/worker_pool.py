@@ -24,6 +24,8 @@ import warnings
 from multiprocessing import forkserver
 from typing import Any
 
+from fasthep_parsl.backends.parsl.arrival import ArrivalError, arrive
+from fasthep_parsl.backends.parsl.interchange import die_with_parent
 from fasthep_parsl.backends.parsl.processes import LIFELINE, SCRATCH
 from fasthep_parsl.backends.parsl.queues import Context
 
@@ -48,6 +50,14 @@ def main(arguments: list[str]) -> None:
         arguments = shlex.split(_first_line(lifeline))
         if not arguments:
             _end(scratch)
+    try:
+        arguments = arrive(arguments)
+    except ArrivalError as error:
+        sys.stderr.write(f"fasthep-parsl: {error}\n")
+        sys.stderr.flush()
+        if scratch:
+            shutil.rmtree(scratch, ignore_errors=True)
+        os._exit(3)  # the fork server ends with us
     if lifeline >= 0:
         threading.Thread(target=_end_with, args=(lifeline, scratch), daemon=True).start()
     threading.excepthook = lambda failure: _give_up(failure, scratch)
@@ -73,10 +83,11 @@ def _fork(path: Any, arguments: Any, descriptors: Any) -> int:
     other end of its own pipe.
     """
     del path
-    pid = os.fork()
+    parent, pid = os.getpid(), os.fork()
     if pid:
         return pid
     try:
+        die_with_parent(parent)  # a batch system may kill only the first process of a job
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         for descriptor in map(int, os.listdir("/dev/fd")):  # noqa: PTH208

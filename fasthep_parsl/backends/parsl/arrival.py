@@ -1,0 +1,124 @@
+"""What the workers of a block check and find out on their node, before they connect. Runs on workers.
+
+A wrong version of Python or Parsl would make the whole pool fail, an address that cannot be reached would be waited for in
+silence, and Parsl would pin workers to GPUs 0..n-1, whichever the batch system has given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+
+from fasthep_parsl.plan import PlanPool
+
+GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
+"""In which batch systems say what GPUs a job has; Parsl writes the first, second and last of them for each worker."""
+REACH_TIMEOUT = 20.0
+"""Seconds in which the driver must answer at one of its addresses."""
+
+
+class ArrivalError(Exception):
+    """Workers cannot run on this node."""
+
+
+def arrival_options(pool: PlanPool) -> list[str]:
+    """Return the options that `arrive` needs on the nodes of `pool`; none on this machine."""
+    if pool.block is None:
+        return ["--gpus", str(pool.gpus), "--of", str(pool.workers), "--here"] if pool.gpus else []
+    import parsl
+
+    python = "{}.{}".format(*sys.version_info)
+    words = ["--python", python, "--parsl", parsl.__version__]
+    if pool.gpus:
+        words += ["--gpus", str(pool.gpus), "--of", str(pool.block.workers_per_node)]
+        words += ["--here"] if pool.block.whole_nodes else []
+    return words
+
+
+def arrive(arguments: Sequence[str]) -> list[str]:
+    """Check this node; return the command line for Parsl's worker pool.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Those of `arrival_options`, then those of Parsl.
+
+    Raises
+    ------
+    ArrivalError
+        What is wrong here.
+    """
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
+    parser.add_argument("--python", default="")
+    parser.add_argument("--parsl", default="")
+    parser.add_argument("--gpus", type=int, default=0)
+    parser.add_argument("--of", type=int, default=1)
+    parser.add_argument("--here", action="store_true")
+    known, rest = parser.parse_known_args(list(arguments))
+    if known.python:
+        _check_versions(known.python, known.parsl)
+        _check_reach(rest)
+    devices = assigned_gpus(os.environ, known.gpus, known.of, ours=known.here) if known.gpus else []
+    return [*rest, "--available-accelerators", *devices] if devices else rest
+
+
+def _check_versions(python: str, parsl_version: str) -> None:
+    import parsl
+
+    here = "{}.{}".format(*sys.version_info)
+    if here != python:
+        raise ArrivalError(
+            f"Python of the workers is {here} ({sys.executable}), the driver's is {python}: they must be equal"
+        )
+    if parsl.__version__ != parsl_version:
+        raise ArrivalError(
+            f"Parsl of the workers is {parsl.__version__}, the driver's is {parsl_version}: they must be equal"
+        )
+
+
+def _check_reach(arguments: Sequence[str]) -> None:
+    """Fail at once, and with words, if the driver cannot be reached."""
+    given = dict(word.split("=", 1) for word in arguments if word.startswith("--") and "=" in word)
+    addresses, port = given.get("--addresses", "").split(","), int(given.get("--port", "0"))
+    reasons = []
+    for address in addresses:
+        try:
+            with socket.create_connection((address, port), timeout=REACH_TIMEOUT / len(addresses)):
+                return
+        except OSError as error:
+            reasons.append(f"{address}:{port} ({error.strerror or error})")
+    raise ArrivalError(f"{socket.gethostname()} cannot reach the driver at {', '.join(reasons)}")
+
+
+def assigned_gpus(environment: Mapping[str, str], per_worker: int, workers: int, *, ours: bool) -> list[str]:
+    """Return the devices of each worker, as the batch system calls them.
+
+    Parameters
+    ----------
+    environment : mapping
+        Environment of the job.
+    per_worker : int
+        GPUs per worker.
+    workers : int
+        Workers on this node.
+    ours : bool
+        Whether all GPUs of the node are ours if the batch system says nothing (whole nodes, this machine).
+
+    Raises
+    ------
+    ArrivalError
+        There are fewer GPUs than workers need.
+    """
+    said = next((environment[name] for name in GPU_VARIABLES if environment.get(name)), "")
+    devices = [device.strip() for device in said.split(",") if device.strip()]
+    wanted = per_worker * workers
+    if not devices and ours:
+        devices = [str(number) for number in range(wanted)]
+    if len(devices) < per_worker:
+        given = f"{GPU_VARIABLES[0]}={said}" if said else f"{GPU_VARIABLES[0]} is not set"
+        raise ArrivalError(f"the batch system has assigned {len(devices)} GPUs, the workers need {wanted} ({given})")
+    groups = [devices[at : at + per_worker] for at in range(0, len(devices) - per_worker + 1, per_worker)]
+    return [",".join(group) for group in groups[:workers]]

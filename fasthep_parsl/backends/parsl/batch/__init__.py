@@ -1,0 +1,1 @@
+"""Blocks that are jobs of a batch system."""

@@ -1,0 +1,97 @@
+"""What differs between batch systems: the words of their commands and how to read the answers. Pure."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from fasthep_parsl.backends.parsl.batch.commands import Answer
+from fasthep_parsl.errors import SiteError
+
+State = Literal["pending", "running", "ended", "held"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as its batch system sees it.
+
+    Attributes
+    ----------
+    id : str
+        Its id.
+    state : str
+        ``pending``, ``running``, ``ended`` or ``held`` (it will not start without help).
+    node : str
+        Its first node, as the batch system calls it; empty if it has none.
+    reason : str
+        Why it waits, is held, or has ended.
+    """
+
+    id: str
+    state: State
+    node: str = ""
+    reason: str = ""
+
+
+_CLASSES = {
+    "slurm": "Slurm",
+    "htcondor": "HTCondor",
+    "pbs": "PBS",
+    "lsf": "LSF",
+    "grid_engine": "GridEngine",
+    "kubernetes": "Kubernetes",
+}
+"""Strategy → class in the module of the same name."""
+
+
+class Dialect(Protocol):
+    """Commands of one batch system."""
+
+    programs: tuple[str, ...]
+    """Commands that must be there."""
+
+    def submit(self, script: Path) -> list[str]:
+        """Return the command that submits a script."""
+
+    def job_id(self, output: str) -> str:
+        """Return the id in the output of a successful submission, empty if there is none."""
+
+    def status(self, jobs: Sequence[str]) -> list[str]:
+        """Return the command that asks for jobs."""
+
+    def read_status(self, answer: Answer, jobs: Sequence[str]) -> dict[str, Job] | None:
+        """Return what is known of `jobs`, None if nothing can be said; a job that is not in it has ended."""
+
+    def cancel(self, jobs: Sequence[str]) -> list[list[str]]:
+        """Return the commands that remove jobs, to be run one after the other."""
+
+    def post_mortem(self, folder: Path, block: int) -> Job | None:
+        """Return what the batch system has written about a block into its folder, None if it writes nothing."""
+
+    def queue_check(self, queue: str) -> list[str]:
+        """Return the command that fails, or prints nothing, if a queue does not exist; empty if there are none."""
+
+
+def dialect_of(kind: str, options: Mapping[str, Any]) -> Dialect:
+    """Return the dialect of a strategy.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the strategy.
+    options : mapping
+        Its fields.
+
+    Raises
+    ------
+    SiteError
+        This backend has no commands for it.
+    """
+    if kind not in _CLASSES:
+        raise SiteError(f"backend parsl has no commands for strategy `{kind}`; it has: {', '.join(_CLASSES)}")
+    module = importlib.import_module(f"{__package__}.{kind}")
+    made: Dialect = getattr(module, _CLASSES[kind])(options)
+    return made

@@ -1,0 +1,107 @@
+"""HTCondor: condor_submit, condor_q, condor_rm."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fasthep_parsl.backends.parsl.batch.commands import Answer
+from fasthep_parsl.backends.parsl.batch.dialect import Job, State
+
+_STATES: dict[int, State] = {1: "pending", 2: "running", 3: "ended", 4: "ended", 5: "held", 6: "running", 7: "pending"}
+"""JobStatus: idle, running, removed, completed, held, transferring output, suspended; HTCondor manual, "Job ClassAd
+Attributes"."""
+_ATTRIBUTES = "ClusterId,ProcId,JobStatus,RemoteHost,LastRemoteHost,HoldReason,RemoveReason"
+
+
+class HTCondor:
+    """Commands of HTCondor."""
+
+    programs = ("condor_submit", "condor_q", "condor_rm")
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        del options
+
+    def submit(self, script: Path) -> list[str]:
+        """Return the command that submits a script."""
+        return ["condor_submit", "-terse", str(script)]
+
+    def job_id(self, output: str) -> str:
+        """Return the id in ``<first job> - <last job>``."""
+        found = re.search(r"^\s*(\d+\.\d+)\s+-\s+\d+\.\d+\s*$", output, re.MULTILINE)
+        return found.group(1) if found else ""
+
+    def status(self, jobs: Sequence[str]) -> list[str]:
+        """Return the command that asks for jobs."""
+        return ["condor_q", *jobs, "-json", "-attributes", _ATTRIBUTES]
+
+    def read_status(self, answer: Answer, jobs: Sequence[str]) -> dict[str, Job] | None:
+        """Return what is known of `jobs`, None if nothing can be said. Jobs that have ended leave the queue."""
+        if not answer.ok:
+            return None
+        text = answer.out.strip()
+        try:
+            listed = json.loads(text[text.index("[") :]) if "[" in text else []
+        except ValueError:
+            return None
+        found = {}
+        for ad in listed:
+            job = f"{ad.get('ClusterId')}.{ad.get('ProcId')}"
+            if job in jobs:
+                host = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or "")
+                reason = str(ad.get("HoldReason" if ad.get("JobStatus") == 5 else "RemoveReason") or "")
+                found[job] = Job(job, _STATES.get(int(ad.get("JobStatus", 0)), "pending"), node_of(host), reason)
+        return found
+
+    def cancel(self, jobs: Sequence[str]) -> list[list[str]]:
+        """Return the commands that remove jobs, those on nodes that do not answer too."""
+        return [["condor_rm", *jobs], ["condor_rm", "-forcex", *jobs]]
+
+    def post_mortem(self, folder: Path, block: int) -> Job | None:
+        """Return where a block ran and how it ended, from the job's event log ``block.<number>.log``."""
+        try:
+            text = (folder / f"block.{block}.log").read_text(errors="replace")
+        except OSError:
+            return None
+        return read_log(text)
+
+    def queue_check(self, queue: str) -> list[str]:
+        """HTCondor has no queues."""
+        del queue
+        return []
+
+
+def node_of(slot: str) -> str:
+    """Return the machine of a slot, ``slot1_2@machine``."""
+    return slot.rpartition("@")[2]
+
+
+_EVENTS: dict[str, str] = {"004": "evicted", "005": "ended", "007": "", "009": "removed", "012": "held"}
+"""Numbers of events after which a job does not run; 007 is an exception of the shadow, with its own words."""
+
+
+def read_log(text: str) -> Job | None:
+    """Return the state of a job after the last event in its log; HTCondor manual, "Job Event Log Codes".
+
+    Parameters
+    ----------
+    text : str
+        An event log with one job.
+    """
+    node = reason = job = ""
+    for event in re.split(r"^\.\.\.$", text, flags=re.MULTILINE):
+        lines = [line.strip() for line in event.strip().splitlines()]
+        head = re.match(r"(\d{3}) \((\d+)\.(\d+)\.", lines[0]) if lines else None
+        if not head:
+            continue
+        code, job = head.group(1), f"{int(head.group(2))}.{int(head.group(3))}"
+        if code == "001":
+            slot = next((line for line in lines if line.startswith("SlotName:")), "")
+            node, reason = node_of(slot.removeprefix("SlotName:").strip()), ""
+        elif code in _EVENTS:
+            said = next((line for line in lines[1:] if line), "")
+            reason = ": ".join(word for word in (_EVENTS[code], said) if word)
+    return Job(job, "ended" if reason else "pending", node, reason) if job else None

@@ -1,0 +1,343 @@
+"""How many blocks there should be, and which ones: the policy of a pool on a batch system. Pure; the time is given.
+
+A block is *waiting* (submitted, in the queue), *starting* (runs, no worker has connected), *up* (workers connected),
+*retiring* (gets no more work, ends when it has none) or over. What the batch system says and what the interchange says
+are put together: squeue and condor_q may be late by minutes, a manager that beats is the truth.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fasthep_parsl.backends.parsl.batch.dialect import Job
+from fasthep_parsl.plan import PlanPool
+
+FIRST_WAIT, LONGEST_WAIT = 2.0, 300.0
+"""Seconds between failed blocks: doubled each time, up to the second."""
+REFUSALS = 3
+"""Refused submissions or rounds of failed blocks after which a pool that never worked is given up."""
+PATIENCE = 600.0
+"""Seconds that a batch system may be out of reach before a pool that never worked is given up."""
+GRACE = 5.0
+"""Seconds after the interchange has given up a block's managers until its job is taken for dead."""
+
+UNKNOWN = -1
+"""Tasks of a block that was just told to take no more: one may have come before it heard that."""
+
+Phase = Literal["waiting", "starting", "up", "retiring", "over"]
+
+
+@dataclass(slots=True)
+class Block:
+    """One job and what is known of it; times in seconds of the caller's clock."""
+
+    number: int
+    job: str
+    submitted: float
+    phase: Phase = "waiting"
+    node: str = ""
+    reason: str = ""
+    held: bool = False
+    started: float = 0.0
+    lost: float = 0.0
+    was_up: bool = False
+    tasks: int = 0
+    idle: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """What the interchange says of a block: its managers taken together.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The managers.
+    tasks : int
+        Tasks that they have.
+    idle : float
+        Seconds since the last one of them had any.
+    draining : bool
+        Whether they take no more.
+    """
+
+    names: tuple[str, ...]
+    tasks: int = 0
+    idle: float = 0.0
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happened to a block."""
+
+    block: int
+    state: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done now.
+
+    Attributes
+    ----------
+    submit : int
+        New blocks.
+    hold : tuple of int
+        Blocks that get no more work from now on.
+    remove : tuple of int
+        Blocks whose jobs are to be removed.
+    give_up : str
+        Why the pool cannot work, empty if it can.
+    """
+
+    submit: int = 0
+    hold: tuple[int, ...] = ()
+    remove: tuple[int, ...] = ()
+    give_up: str = ""
+
+
+@dataclass
+class Keeper:
+    """The blocks of a pool.
+
+    Parameters
+    ----------
+    pool : PlanPool
+        The pool.
+    known_good : bool
+        Whether workers of this pool have ever connected in this run.
+    """
+
+    pool: PlanPool
+    known_good: bool = False
+    blocks: dict[int, Block] = field(default_factory=dict)
+    failed_nodes: Counter[str] = field(default_factory=Counter)
+    happenings: list[Happening] = field(default_factory=list)
+    _submissions: deque[float] = field(default_factory=deque)
+    _questions: deque[float] = field(default_factory=deque)
+    _not_before: float = 0.0
+    _failures: int = 0
+    _round: float = -1.0
+    _unreachable_since: float | None = None
+    _refusals: int = 0
+    _last_words: str = ""
+    _surplus_since: float | None = None
+    _suspicion: bool = False
+
+    # --- what is there ------------------------------------------------------------------------------------
+
+    def alive(self) -> list[Block]:
+        """Return blocks that are not over."""
+        return [block for block in self.blocks.values() if block.phase != "over"]
+
+    def useful(self) -> list[Block]:
+        """Return blocks that have, or will have, workers that take tasks."""
+        return [block for block in self.alive() if block.phase != "retiring"]
+
+    @property
+    def avoid(self) -> tuple[str, ...]:
+        """Nodes on which too many blocks have failed."""
+        limit = self.pool.scaling.failures_per_node
+        return tuple(sorted(node for node, count in self.failed_nodes.items() if node and count >= limit))
+
+    # --- what has happened --------------------------------------------------------------------------------
+
+    def submitted(self, number: int, job: str, now: float) -> None:
+        """Take in a new block."""
+        self.blocks[number] = Block(number, job, now)
+        self._submissions.append(now)
+        self._refusals, self._unreachable_since = 0, None
+        self._say(number, "submitted")
+
+    def refused(self, words: str, now: float, *, transient: bool) -> None:
+        """Take in a submission that failed: the batch system did not answer (`transient`) or said no."""
+        self._submissions.append(now)
+        self._last_words = words
+        if transient:
+            self._unreachable_since = self._unreachable_since if self._unreachable_since is not None else now
+        else:
+            self._refusals += 1
+        self._back_off(now)
+        self.happenings.append(Happening(-1, "refused", words))
+
+    def see_crews(self, crews: Mapping[int, Crew], now: float) -> None:
+        """Take in what the interchange says."""
+        for block in self.alive():
+            crew = crews.get(block.number)
+            if crew is None:
+                if block.was_up and not block.lost:
+                    block.lost, self._suspicion = now, block.phase != "retiring"
+                continue
+            block.tasks, block.idle, block.lost = crew.tasks, crew.idle, 0.0
+            if not block.was_up:
+                block.was_up = self.known_good = True
+                self._failures, self._not_before = 0, 0.0
+                self._say(block.number, "up")
+            if block.phase != "retiring":
+                block.phase = "retiring" if crew.draining else "up"
+                if crew.draining:
+                    self._say(block.number, "draining", "its time is nearly over")
+
+    def see_jobs(self, jobs: Mapping[str, Job], now: float, asked: Iterable[int]) -> None:
+        """Take in what the batch system says of the blocks `asked`; a job that it does not know has ended."""
+        self._unreachable_since = None
+        for number in asked:
+            block = self.blocks[number]
+            job = jobs.get(block.job)
+            if block.phase == "over":
+                continue
+            if job is None or job.state == "ended":
+                self._over(block, job.node if job else "", job.reason if job else "", now)
+                continue
+            block.node = job.node or block.node
+            if job.state == "held":
+                block.held, block.reason = True, f"held: {job.reason}"
+            elif job.state == "running" and block.phase == "waiting":
+                block.phase, block.started = "starting", now
+                self._say(number, "running", block.node)
+            elif job.state == "pending":
+                block.reason = job.reason
+                if block.phase == "starting":  # vacated before a worker came
+                    block.phase = "waiting"
+
+    def _over(self, block: Block, node: str, reason: str, now: float) -> None:
+        block.node, block.reason = node or block.node, reason or block.reason
+        expected = block.phase == "retiring"
+        block.phase = "over"
+        if expected or (block.was_up and not block.tasks and not block.lost):
+            self._say(block.number, "ended", block.reason)
+        elif block.was_up:
+            self._say(block.number, "lost", block.reason)
+        else:
+            self._failed(block, now)
+
+    def _failed(self, block: Block, now: float) -> None:
+        """Count a block that ended, or was stuck, before any of its workers connected."""
+        block.phase = "over"
+        self.failed_nodes[block.node] += 1
+        if block.submitted > self._round:  # blocks of the same round fail for the same reason
+            self._round = now
+            self._failures += 1
+            self._back_off(now)
+        self._say(block.number, "failed", block.reason)
+
+    def _back_off(self, now: float) -> None:
+        rounds = self._failures + self._refusals + (self._unreachable_since is not None)
+        self._not_before = now + min(FIRST_WAIT * 2 ** min(max(rounds - 1, 0), 20), LONGEST_WAIT)
+
+    def _say(self, block: int, state: str, message: str = "") -> None:
+        self.happenings.append(Happening(block, state, message))
+
+    # --- what is to be done -------------------------------------------------------------------------------
+
+    def question(self, now: float) -> list[Block]:
+        """Return the blocks that the batch system should be asked for now; none if it is too early.
+
+        A block whose workers beat is not asked for. Never more than `scaling.poll` allows in the long run, nor more
+        than six times in any minute.
+        """
+        while self._questions and self._questions[0] < now - 60:
+            self._questions.popleft()
+        unclear = [b for b in self.alive() if b.phase in {"waiting", "starting"} or b.lost]
+        if not unclear or len(self._questions) >= 6:
+            return []
+        fresh = any(now - b.submitted < 60 for b in unclear)
+        wait = 5.0 if self._suspicion else self.pool.scaling.poll / (3 if fresh else 1)
+        if self._questions and now - self._questions[-1] < wait:
+            return []
+        self._questions.append(now)
+        self._suspicion = False
+        return unclear
+
+    def decide(self, open_tasks: int, now: float) -> Decision:
+        """Return what is to be done.
+
+        Parameters
+        ----------
+        open_tasks : int
+            Tasks that the pool has been given and that have not ended.
+        now : float
+            The time, seconds.
+        """
+        remove = self._dead(now)
+        give_up = self._hopeless(now)
+        wanted = self._wanted(open_tasks)
+        hold = self._surplus(wanted, open_tasks, now)
+        remove += [b for b in self.alive() if b.phase == "retiring" and not b.tasks]
+        for block in remove:
+            block.phase = "over"
+        missing = wanted - len(self.useful())
+        return Decision(
+            0 if give_up else max(min(missing, self._allowed(now)), 0),
+            tuple(hold),
+            tuple(block.number for block in remove),
+            give_up,
+        )
+
+    def _wanted(self, open_tasks: int) -> int:
+        least = self.pool.scaling.min_blocks if open_tasks else 0
+        return min(max(-(-open_tasks // self.pool.workers_per_block), least), self.pool.blocks)
+
+    def _allowed(self, now: float) -> int:
+        """Return how many blocks may be submitted now."""
+        if now < self._not_before:
+            return 0
+        while self._submissions and self._submissions[0] < now - 60:
+            self._submissions.popleft()
+        return self.pool.scaling.submissions_per_minute - len(self._submissions)
+
+    def _dead(self, now: float) -> list[Block]:
+        """Return blocks that will not come to anything: held, silent, or never connected."""
+        dead = []
+        for block in self.alive():
+            silent = block.was_up and block.lost and now > block.lost + GRACE
+            stuck = block.phase == "starting" and now > block.started + self.pool.scaling.start
+            if block.held and block.was_up:
+                self._say(block.number, "lost", block.reason)
+            elif block.held or stuck:
+                block.reason = (
+                    block.reason if block.held else f"no worker has connected within {self.pool.scaling.start:g} s"
+                )
+                self._failed(block, now)
+            elif silent:
+                if block.phase != "retiring":
+                    self._say(block.number, "lost", "no contact with its workers")
+            else:
+                continue
+            dead.append(block)
+        return dead
+
+    def _surplus(self, wanted: int, open_tasks: int, now: float) -> list[int]:
+        """Return blocks to give back: those without work for long, and those that wait though nobody needs them."""
+        spare = len(self.useful()) - max(wanted, self.pool.scaling.min_blocks if open_tasks else 0)
+        idle = self.pool.scaling.idle
+        if spare <= 0:
+            self._surplus_since = None
+            return []
+        self._surplus_since = now if self._surplus_since is None else self._surplus_since
+        chosen = [b for b in self.useful() if b.phase == "up" and not b.tasks and b.idle >= idle]
+        if now - self._surplus_since >= idle:
+            chosen = [b for b in self.useful() if b.phase in {"waiting", "starting"}] + chosen
+        chosen = chosen[:spare]
+        for block in chosen:
+            self._say(block.number, "retiring", "nothing left to do")
+            block.phase = "retiring"
+            block.tasks = UNKNOWN if block.was_up else 0
+        return [block.number for block in chosen if block.was_up]
+
+    def _hopeless(self, now: float) -> str:
+        """Return why a pool that never worked should not be tried any longer."""
+        if self.known_good:
+            return ""
+        if self._refusals >= REFUSALS:
+            return f"its jobs are refused: {self._last_words}"
+        if self._unreachable_since is not None and now > self._unreachable_since + PATIENCE:
+            return f"the batch system cannot be reached: {self._last_words}"
+        if self._failures >= REFUSALS:
+            return "its blocks fail before any worker connects"
+        return ""

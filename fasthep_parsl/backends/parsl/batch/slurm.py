@@ -1,0 +1,93 @@
+"""Slurm: sbatch, squeue, scancel. Works with and without accounting: ``sacct`` is never asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fasthep_parsl.backends.parsl.batch.commands import Answer
+from fasthep_parsl.backends.parsl.batch.dialect import Job, State
+
+_PENDING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
+_RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
+_HELD = {"JobHeldUser", "JobHeldAdmin", "launch_failed_requeued_held"}
+"""Reasons of a pending job that starts only after ``scontrol release``."""
+
+
+class Slurm:
+    """Commands of Slurm.
+
+    ``squeue --states=all`` also shows jobs that have ended within the last ``MinJobAge`` (5 minutes by default), with
+    their real end state, so that nothing depends on a database. Older ones are gone, hence ended.
+    """
+
+    programs = ("sbatch", "squeue", "scancel")
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        clusters = options.get("clusters")
+        self._clusters = [f"--clusters={clusters}"] if clusters else []
+
+    def submit(self, script: Path) -> list[str]:
+        """Return the command that submits a script."""
+        return ["sbatch", "--parsable", str(script)]
+
+    def job_id(self, output: str) -> str:
+        """Return the id in the output of a successful submission: ``id`` or ``id;cluster``."""
+        lines = output.strip().splitlines()  # plugins of a site may talk first
+        found = re.match(r"(\d+)(;|$)", lines[-1].strip()) if lines else None
+        return found.group(1) if found else ""
+
+    def status(self, jobs: Sequence[str]) -> list[str]:
+        """Return the command that asks for jobs."""
+        return [
+            "squeue",
+            *self._clusters,
+            "--noheader",
+            "--states=all",
+            "--format=%i|%T|%N|%r",
+            f"--jobs={','.join(jobs)}",
+        ]
+
+    def read_status(self, answer: Answer, jobs: Sequence[str]) -> dict[str, Job] | None:
+        """Return what is known of `jobs`, None if nothing can be said."""
+        if not answer.ok:
+            # with a single job that it has forgotten, squeue fails
+            return {} if "invalid job id" in answer.words.lower() else None
+        found: dict[str, Job] = {}
+        for line in answer.out.splitlines():
+            parts = line.strip().split("|")
+            if len(parts) == 4 and parts[0] in jobs:
+                found[parts[0]] = _job(*parts)
+        return found
+
+    def cancel(self, jobs: Sequence[str]) -> list[list[str]]:
+        """Return the commands that remove jobs."""
+        return [["scancel", *self._clusters, *jobs]]
+
+    def post_mortem(self, folder: Path, block: int) -> Job | None:
+        """Slurm writes nothing."""
+        del folder, block
+        return None
+
+    def queue_check(self, queue: str) -> list[str]:
+        """Return a command that prints nothing if the partition does not exist."""
+        return ["sinfo", *self._clusters, "--noheader", "--format=%P", f"--partition={queue}"] if queue else []
+
+
+def _job(job: str, state: str, nodes: str, reason: str) -> Job:
+    node = _first_node(nodes)
+    if state in _PENDING:
+        return Job(job, "held" if reason in _HELD else "pending", node, reason)
+    if state in _RUNNING:
+        return Job(job, "running", node, reason)
+    kind: State = "ended"
+    words = state.lower().replace("_", " ")
+    return Job(job, kind, node, words if reason in {"None", "", state.capitalize()} else f"{words} ({reason})")
+
+
+def _first_node(nodes: str) -> str:
+    """Return the first name of a list such as ``c[1-3,7],m1``."""
+    found = re.match(r"([^\[,]+)(\[([^\],-]+))?", nodes.strip())
+    return (found.group(1) + (found.group(3) or "")) if found else ""

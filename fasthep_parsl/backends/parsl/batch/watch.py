@@ -1,0 +1,190 @@
+"""Carries out what the keeper of a pool decides: asks and tells the batch system, the interchange and the event log."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from parsl.executors import HighThroughputExecutor
+from parsl.executors.high_throughput.errors import CommandClientBadError, CommandClientTimeoutError
+
+from fasthep_parsl.backends.parsl.batch.dialect import Job
+from fasthep_parsl.backends.parsl.batch.keeper import Crew, Keeper
+from fasthep_parsl.backends.parsl.watch import Manager
+from fasthep_parsl.errors import PoolError
+
+if TYPE_CHECKING:
+    from fasthep_parsl.backends.parsl.batch.provider import BatchBlocks
+
+AGAIN = 10.0
+"""Seconds until jobs that could not be removed are tried again."""
+LAST_CHANCE = 90.0
+"""Seconds at the end of a run in which its jobs must be removed; then they are left, and said to be."""
+LAST_TIMEOUT = 20.0
+"""Seconds that one command may take then."""
+
+
+class BatchWatch:
+    """Blocks of one executor on a batch system.
+
+    Parameters
+    ----------
+    executor : HighThroughputExecutor
+        The executor.
+    blocks : BatchBlocks
+        Its provider.
+    record : callable
+        ``record(state, **facts)`` writes to the run's event log what happens to a block.
+    """
+
+    def __init__(self, executor: HighThroughputExecutor, blocks: BatchBlocks, record: Callable[..., None]) -> None:
+        self._executor = executor
+        self._blocks = blocks
+        self._record = record
+        self._keeper = Keeper(blocks.pool)
+        self._crews: dict[int, Crew] = {}
+        self._doomed: dict[str, int] = {}
+        self._again = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether workers have ever connected."""
+        return self._keeper.known_good
+
+    def start(self) -> None:
+        """Start nothing: blocks come with the first look."""
+
+    def trouble(self) -> str:
+        """Return nothing: lost blocks are replaced, the executor goes on."""
+        return ""
+
+    def see(self, managers: list[Manager]) -> None:
+        """Take in what the interchange says."""
+        self._crews = _crews(managers)
+        self._keeper.see_crews(self._crews, time.monotonic())
+
+    def act(self, open_tasks: int) -> None:
+        """Do what is to be done now.
+
+        Raises
+        ------
+        PoolError
+            No block ever comes up; with the words of the batch system, or of the last block.
+        """
+        now = time.monotonic()
+        self._ask(now)
+        decision = self._keeper.decide(open_tasks, now)
+        for number in decision.hold:
+            self._hold(number)
+        for number in decision.remove:
+            self._doomed[self._blocks.jobs_by_block[number]] = number
+        self._report()
+        if decision.give_up:
+            raise PoolError(self._complaint(decision.give_up))
+        self._remove(now)
+        for _ in range(decision.submit):
+            if not self._submit():
+                break
+        self._report()
+
+    def _ask(self, now: float) -> None:
+        asked = self._keeper.question(now)
+        found = self._blocks.ask([block.job for block in asked]) if asked else None
+        if found is None:
+            return
+        for block in asked:
+            job = found.get(block.job)
+            if job is None or job.state == "ended":
+                found[block.job] = self._end_of(block.number, block.job, job)
+        self._keeper.see_jobs(found, time.monotonic(), [block.number for block in asked])
+
+    def _end_of(self, block: int, job: str, said: Job | None) -> Job:
+        """Put together what is known of the end of a block."""
+        written = self._blocks.post_mortem(block)
+        node = (said.node if said else "") or (written.node if written else "") or self._blocks.node_of(block)
+        reason = (said.reason if said else "") or (written.reason if written else "")
+        return Job(job, "ended", node, reason)
+
+    def _hold(self, number: int) -> None:
+        """Tell the interchange that a block is to get no more tasks."""
+        for name in self._crews[number].names if number in self._crews else ():
+            try:
+                self._executor.command_client.run(["HOLD_MANAGER", name], timeout_s=LAST_TIMEOUT)
+            except (CommandClientBadError, CommandClientTimeoutError):  # it is looked after elsewhere
+                return
+
+    def _submit(self) -> bool:
+        """Submit a block; return whether another one may be tried now."""
+        self._blocks.avoid = self._keeper.avoid
+        before = set(self._blocks.jobs_by_block)
+        self._executor.scale_out_facade(1)
+        now = time.monotonic()
+        new = set(self._blocks.jobs_by_block) - before
+        for number in new:
+            self._keeper.submitted(number, self._blocks.jobs_by_block[number], now)
+        answer = self._blocks.submission
+        if not new:
+            self._keeper.refused(answer.words, now, transient=answer.transient)
+        return bool(new)
+
+    def _remove(self, now: float) -> None:
+        if self._doomed and now >= self._again:
+            if self._blocks.remove(list(self._doomed)).ok:
+                self._doomed.clear()
+            else:
+                self._again = time.monotonic() + AGAIN
+
+    def _report(self) -> None:
+        for happened in self._keeper.happenings:
+            block = self._keeper.blocks.get(happened.block)
+            facts = {"job": block.job, "node": block.node} if block else {}
+            self._record(happened.state, block=happened.block, message=happened.message, **facts)
+        self._keeper.happenings.clear()
+
+    def _complaint(self, why: str) -> str:
+        ended = [block for block in self._keeper.blocks.values() if block.phase == "over"]
+        text = f"pool `{self._blocks.pool.name}`: {why}"
+        if ended:
+            last = ended[-1]
+            place = f" on {last.node}" if last.node else ""
+            said = self._blocks.errors_of(last.number)
+            text += f"\nthe last one (job {last.job}{place}): {last.reason or 'ended'}" + (f"\n{said}" if said else "")
+        return text
+
+    # --- the end ------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Remove all jobs; those that cannot be removed in time are recorded as left behind."""
+        jobs = {block.job: block.number for block in self._keeper.alive()} | self._doomed
+        new = {job: number for number, job in self._blocks.jobs_by_block.items() if number not in self._keeper.blocks}
+        jobs |= new  # submitted while the watcher was stopped
+        self._doomed = {}
+        until = time.monotonic() + LAST_CHANCE
+        while jobs and not self._blocks.remove(list(jobs), LAST_TIMEOUT).ok:
+            if time.monotonic() > until:
+                for job, number in jobs.items():
+                    self._record("left", block=number, job=job, message="could not be removed")
+                return
+            time.sleep(2)
+        for job, number in jobs.items():
+            self._record("removed", block=number, job=job)
+            self._keeper.blocks.pop(number, None)
+
+
+def _crews(managers: list[Manager]) -> dict[int, Crew]:
+    """Put the managers of each block together."""
+    found: dict[int, list[Manager]] = defaultdict(list)
+    for manager in managers:
+        if str(manager["block_id"]).isdigit():
+            found[int(manager["block_id"])].append(manager)
+    return {
+        number: Crew(
+            tuple(m["manager"] for m in crew),
+            sum(m["tasks"] for m in crew),
+            min(m["idle_duration"] for m in crew),
+            all(m["draining"] for m in crew),
+        )
+        for number, crew in found.items()
+    }

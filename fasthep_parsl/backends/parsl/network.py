@@ -1,0 +1,130 @@
+"""Where workers find the driver: address and port, found without asking anybody outside."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+from dataclasses import dataclass
+
+import psutil
+
+from fasthep_parsl.errors import SiteError
+from fasthep_parsl.plan import PlanPool
+
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104  (workers come from other machines; the connection is encrypted)
+SIOCGIFADDR = 0x8915
+"""From linux/sockios.h: get the address of an interface."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeetingPoint:
+    """Where an interchange listens.
+
+    Attributes
+    ----------
+    bind : str
+        Address that it listens at.
+    addresses : tuple of str
+        Addresses that workers try, all at once.
+    port : int or None
+        Port for workers; None: the interchange chooses.
+    """
+
+    bind: str
+    addresses: tuple[str, ...]
+    port: int | None = None
+
+
+def meeting_point(pool: PlanPool, port: int | None = None) -> MeetingPoint:
+    """Return where the workers of `pool` find the driver.
+
+    Parameters
+    ----------
+    pool : PlanPool
+        The pool.
+    port : int, optional
+        A port that is in use for them already; else one of the site's is looked for.
+
+    Raises
+    ------
+    SiteError
+        No such interface or address on this machine, or all ports in use.
+    """
+    wanted = pool.network
+    if pool.block is None:
+        return MeetingPoint(LOOPBACK, (LOOPBACK,), port)
+    if wanted.interface:
+        bind = interface_address(wanted.interface)
+        found: tuple[str, ...] = (wanted.address or bind,)
+    elif wanted.address:
+        bind = LOOPBACK if _is_loopback(wanted.address) else EVERYWHERE
+        found = (wanted.address,)
+    else:
+        bind, found = EVERYWHERE, own_addresses()
+    if port is None and wanted.ports is not None:
+        port = free_port(bind, wanted.ports, pool.name)
+    return MeetingPoint(bind, found, port)
+
+
+def _is_loopback(address: str) -> bool:
+    return address == "localhost" or address.startswith("127.")
+
+
+def interface_address(name: str) -> str:
+    """Return the IPv4 address of a network interface.
+
+    Raises
+    ------
+    SiteError
+        There is no such interface, or it has no address; the message lists those that there are.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        try:
+            packed = fcntl.ioctl(handle.fileno(), SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
+        except OSError:
+            known = ", ".join(sorted(psutil.net_if_addrs()))
+            raise SiteError(
+                f"network.interface: this machine has no interface `{name}` with an address ({known})"
+            ) from None
+    return socket.inet_ntoa(packed[20:24])
+
+
+def own_addresses() -> tuple[str, ...]:
+    """Return the addresses of this machine that others may reach it at: its name's first, no loopback."""
+    found = [socket.getfqdn()]
+    for addresses in psutil.net_if_addrs().values():
+        found += [a.address for a in addresses if a.family is socket.AF_INET and not _is_loopback(a.address)]
+    return tuple(dict.fromkeys(name for name in found if not _resolves_to_loopback(name))) or (LOOPBACK,)
+
+
+def _resolves_to_loopback(name: str) -> bool:
+    try:
+        return _is_loopback(socket.gethostbyname(name))
+    except OSError:
+        return True
+
+
+def free_port(bind: str, ports: tuple[int, int], pool: str) -> int:
+    """Return the first port of a range that nobody listens at.
+
+    Raises
+    ------
+    SiteError
+        All are in use.
+    """
+    first, last = ports
+    for port in range(first, last + 1):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as handle:
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                handle.bind((bind, port))
+            except OSError:
+                continue
+            return port
+    which = f"port {first} is" if first == last else f"all ports from {first} to {last} are"
+    raise SiteError(
+        f"pool `{pool}`: {which} in use on {socket.gethostname()}, and workers reach no other; "
+        "wait for the other run to end, or start this one on another login node"
+    )
