@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from fasthep_parsl import registry
 from fasthep_parsl.compiler.facts import check_facts
 from fasthep_parsl.compiler.fields import Flow, follow_fields
+from fasthep_parsl.compiler.grants import open_facility
 from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets, plan_source, read_inputs
-from fasthep_parsl.compiler.routes import Routing, make_strategy, route_stages
+from fasthep_parsl.compiler.routes import Routing, route_stages
 from fasthep_parsl.compiler.segments import cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, check_stages, find_modules, load_ops
 from fasthep_parsl.errors import ConfigError, Problem, suggest
@@ -57,10 +58,10 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     """
     problems: list[Problem] = list(loaded.problems)
     modules, stages, ordered = _stages(loaded, problems)
-    strategy, found = make_strategy(loaded.workflow.execution.strategy, loaded)
-    problems += found
+    facility, found = open_facility(loaded, options.machine)
+    problems += _not_asked_for(found, loaded.problems)
     problems += _check_kinds(loaded)
-    routing, found = route_stages(loaded, stages, options.machine, strategy)
+    routing, found = route_stages(facility, stages)
     problems += [] if loaded.problems else found  # a pool may be missing because of them
     source = plan_source(loaded.workflow)
     inputs, found = read_inputs(loaded, source, cache=options.cache, progress=options.progress)
@@ -102,6 +103,16 @@ def _check_kinds(loaded: LoadedWorkflow) -> list[Problem]:
     ]
 
 
+def _not_asked_for(problems: list[Problem], before: tuple[Problem, ...]) -> list[Problem]:
+    """Drop what the site has asked for already, with its help text: a field of the strategy that is missing."""
+    asked = {item.key for item in before if item.code == "E146"}
+
+    def field(item: Problem) -> str:
+        return f"{item.key}.{item.message.split('`')[1]}" if item.code == "E104" else item.key
+
+    return [item for item in problems if field(item) not in asked]
+
+
 def _in_order(problems: list[Problem]) -> list[Problem]:
     """Sort by place in the file, those without one last; drop repetitions."""
     unique = list(dict.fromkeys(problems))
@@ -126,6 +137,7 @@ def _plan(
     datasets = plan_datasets(inputs, chunk)
     keep = keep_after(stages, flow)
     partitions = sum(file.partitions for dataset in datasets for file in dataset.files)
+    planned, said = routing.planned(_most_tasks(segments, partitions))
     return Plan(
         name=loaded.path.stem,
         workflow=str(loaded.path),
@@ -138,11 +150,11 @@ def _plan(
         datasets=datasets,
         stages=tuple(_plan_stage(item, routing, flow, keep) for item in stages),
         segments=tuple(segments),
-        pools=tuple(_trim(pool, segments, partitions) for pool in routing.pools),
+        pools=planned,
         modules=modules,
         warnings=(
             *(str(warning) for warning in loaded.warnings),
-            *routing.warnings,
+            *said,
             *_empty_datasets(inputs),
             *_constant_fields(source, inputs),
         ),
@@ -202,14 +214,13 @@ def _plan_stage(item: CheckedStage, routing: Routing, flow: Flow, keep: dict[str
     )
 
 
-def _trim(pool: PlanPool, segments: list[PlanSegment], partitions: int) -> PlanPool:
-    """Start no more workers than there can be tasks."""
-    mine = [segment for segment in segments if segment.pool == pool.name]
-    most = max((partitions if segment.scope == "partition" else 1 for segment in mine), default=0)
-    workers = max(min(pool.workers, most), 1)
-    return pool.model_copy(
-        update={"used": bool(mine), "workers": workers, "workers_per_block": min(pool.workers_per_block, workers)}
-    )
+def _most_tasks(segments: list[PlanSegment], partitions: int) -> dict[str, int]:
+    """Return pool → the most tasks that it can have at once."""
+    most: dict[str, int] = {}
+    for segment in segments:
+        tasks = partitions if segment.scope == "partition" else 1
+        most[segment.pool] = max(most.get(segment.pool, 0), tasks)
+    return most
 
 
 def _empty_datasets(inputs: Inputs) -> list[str]:

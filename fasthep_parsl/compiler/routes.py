@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from pydantic import ValidationError
-
-from fasthep_parsl import registry
+from fasthep_parsl.compiler.grants import Facility, Grant
 from fasthep_parsl.compiler.stages import CheckedStage
-from fasthep_parsl.errors import Problem, suggest
-from fasthep_parsl.interfaces import Strategy
+from fasthep_parsl.errors import Problem
 from fasthep_parsl.plan import PlanPool
-from fasthep_parsl.pools.clamp import clamp
-from fasthep_parsl.pools.model import build_pools
+from fasthep_parsl.pools.model import DEFAULT, Pool, build_pools
 from fasthep_parsl.pools.routing import Route, route
-from fasthep_parsl.resources.machine import Machine
-from fasthep_parsl.workflow.loader import LoadedWorkflow
-from fasthep_parsl.workflow.model import Kind
-from fasthep_parsl.workflow.translate import problems_of
+from fasthep_parsl.resources.units import format_memory
 from fasthep_parsl.workflow.yamldoc import problem
 
 
@@ -27,63 +21,83 @@ class Routing:
 
     Attributes
     ----------
-    pools : tuple of PlanPool
-        All pools that can be had.
+    facility : Facility
+        Grants pools.
     routes : dict
         Stage → route.
-    warnings : tuple of str
-        What was made smaller or fell back.
+    wanted : dict
+        Name → pool as described.
+    grants : dict
+        Name → what can be had, for those that can be had.
     """
 
-    pools: tuple[PlanPool, ...]
-    routes: dict[str, Route]
-    warnings: tuple[str, ...]
+    facility: Facility
+    routes: dict[str, Route] = field(default_factory=dict)
+    wanted: dict[str, Pool] = field(default_factory=dict)
+    grants: dict[str, Grant] = field(default_factory=dict)
+
+    @property
+    def pools(self) -> tuple[PlanPool, ...]:
+        """All pools that can be had."""
+        return tuple(grant.pool for grant in self.grants.values() if grant.pool is not None)
+
+    def planned(self, tasks: Mapping[str, int]) -> tuple[tuple[PlanPool, ...], tuple[str, ...]]:
+        """Return the pools with no more workers than there can be tasks, and what to warn of.
+
+        Parameters
+        ----------
+        tasks : mapping
+            Pool → the most tasks that it can have at once; a pool that is missing is not used.
+        """
+        pools: list[PlanPool] = []
+        warnings = [answer.warning for answer in self.routes.values() if answer.warning]
+        for name, grant in self.grants.items():
+            if grant.pool is None:
+                continue
+            fitted = self.facility.with_workers(self.wanted[name], grant.pool, max(tasks.get(name, 1), 1))
+            pool = fitted.pool or grant.pool
+            pools.append(pool.model_copy(update={"used": name in tasks}))
+            if name in tasks:
+                warnings += fitted.warnings if self.facility.batch and pool is not grant.pool else grant.warnings
+        return tuple(pools), (*warnings, *self._crowded(pools))
+
+    def _crowded(self, pools: list[PlanPool]) -> list[str]:
+        """Warn of pools that share a queue and cannot all have their blocks at once."""
+        said = []
+        for name, queue in self.facility.execution.queues.items():
+            mine = [pool for pool in pools if pool.used and pool.block and pool.block.queue == name]
+            blocks = sum(pool.blocks for pool in mine)
+            if len(mine) > 1 and queue.max_blocks is not None and blocks > queue.max_blocks:
+                names = ", ".join(f"`{pool.name}`" for pool in mine)
+                said.append(
+                    f"pools {names} may ask for {blocks} jobs of queue `{name}` together, which allows "
+                    f"{queue.max_blocks}: some wait for others to end"
+                )
+        return said
 
 
-def make_strategy(kind: Kind, loaded: LoadedWorkflow) -> tuple[Strategy | None, list[Problem]]:
-    """Build the strategy that the workflow or the site names."""
-    key = ("execution", "strategy")
-    if kind.kind not in registry.names("strategies"):
-        hint = suggest(kind.kind, registry.names("strategies"), what="strategies")
-        return None, [problem(loaded.document, key, "E110", f"unknown strategy `{kind.kind}`", hint)]
-    model = registry.load("strategies", kind.kind)
-    try:
-        return model(**kind.params), []
-    except ValidationError as error:
-        return None, problems_of(error, model, loaded.document, key)
-
-
-def route_stages(
-    loaded: LoadedWorkflow, stages: list[CheckedStage], machine: Machine | None, strategy: Strategy | None
-) -> tuple[Routing, list[Problem]]:
+def route_stages(facility: Facility, stages: list[CheckedStage]) -> tuple[Routing, list[Problem]]:
     """Grant pools and route all stages.
 
     Parameters
     ----------
-    loaded : LoadedWorkflow
-        The workflow with the site's layers.
+    facility : Facility
+        The site.
     stages : list of CheckedStage
         In their order.
-    machine : Machine or None
-        What pools are clamped to; None leaves them as asked.
-    strategy : Strategy or None
-        Says how workers come to exist.
     """
+    loaded = facility.loaded
     execution = loaded.workflow.execution
     wanted, found = build_pools(execution, loaded.document)
     problems = list(found)
-    granted: dict[str, PlanPool] = {}
-    unavailable: dict[str, str] = {}
-    clamped_warnings: dict[str, tuple[str, ...]] = {}
-    for pool in wanted:
-        fitted = clamp(pool, machine or Machine(cpus=10**6, memory=10**18, gpus=10**6))
-        if fitted.pool is None:
-            unavailable[pool.name] = fitted.reason
-        else:
-            granted[pool.name] = fitted.pool
-            clamped_warnings[pool.name] = fitted.warnings
-    routes: dict[str, Route] = {}
-    warnings: list[str] = []
+    grants = {pool.name: facility.grant(pool) for pool in wanted}
+    routing = Routing(
+        facility,
+        wanted={pool.name: pool for pool in wanted},
+        grants={name: grant for name, grant in grants.items() if grant.pool is not None},
+    )
+    unavailable = {name: grant.reason for name, grant in grants.items() if grant.reason}
+    problems += [grant.refusal for grant in grants.values() if grant.refusal and grant.refusal.code == "E148"]
     for item in stages:
         answer = route(
             item.stage.id,
@@ -95,18 +109,59 @@ def route_stages(
             path=item.path,
         )
         if isinstance(answer, Route):
-            routes[item.stage.id] = answer
-            warnings += [answer.warning] if answer.warning else []
+            routing.routes[item.stage.id] = answer
+            refusal = grants[answer.pool].refusal
+            problems += [refusal] if refusal else []
         else:
-            problems.append(answer)
-    used = {answer.pool for answer in routes.values()}
-    for name in sorted(used):
-        warnings += clamped_warnings.get(name, ())
-    pools = tuple(_realise(pool, strategy, used) for pool in granted.values())
-    return Routing(pools, routes, tuple(warnings)), problems
+            problems += _causes(item, answer, routing, grants) or [answer]
+    if not problems:
+        problems += _too_few_ports(routing, stages)
+    return routing, problems
 
 
-def _realise(pool: PlanPool, strategy: Strategy | None, used: set[str]) -> PlanPool:
-    if strategy is None:
-        return pool
-    return pool.model_copy(update={"used": pool.name in used, "workers_per_block": pool.workers, "blocks": 1})
+def _causes(item: CheckedStage, answer: Problem, routing: Routing, grants: Mapping[str, Grant]) -> list[Problem]:
+    """Return the mistakes in pools because of which a stage has none."""
+    wants = item.stage.execution
+    labels = [label for label in (wants.require, wants.prefer, wants.fallback) if label]
+    labels += [] if wants.require else [DEFAULT]
+    if answer.code != "E141":
+        return []
+    return [
+        refusal
+        for pool in routing.wanted.values()
+        if any(pool.offers(label) for label in labels)
+        and (refusal := grants[pool.name].refusal)
+        and refusal.code == "E144"
+    ]
+
+
+def _too_few_ports(routing: Routing, stages: list[CheckedStage]) -> list[Problem]:
+    """Refuse more pools than ports: each pool in use has a port of its own that its workers connect to."""
+    facility = routing.facility
+    ports = facility.execution.network.ports
+    used = {answer.pool: None for answer in routing.routes.values()}
+    if not facility.batch or ports is None or len(used) <= ports[1] - ports[0] + 1:
+        return []
+    count = ports[1] - ports[0] + 1
+    there = f"one port, {ports[0]}" if count == 1 else f"{count} ports, {ports[0]}-{ports[1]}"
+    message = f"{len(used)} pools need a port each ({', '.join(used)}), but workers can reach only {there}"
+    target = DEFAULT if DEFAULT in used else next(iter(used))
+    moved = [item.stage.id for item in stages if routing.routes[item.stage.id].pool != target]
+    labels = [f"--set stages[{name}].execution.require={target}" for name in moved]
+    hint = (
+        f"let one pool do everything: `{' '.join(labels)} --set 'pools.{target}.resources={_largest(routing, used)}'`, "
+        "or start the run on a machine with more ports that workers reach (`network.ports`)"
+    )
+    return [problem(facility.loaded.document, ("execution", "network", "ports"), "E145", message, hint)]
+
+
+def _largest(routing: Routing, names: Mapping[str, None]) -> str:
+    """Return quantities that are enough for the stages of all these pools, as one writes them."""
+    wants = [routing.wanted[name].resource for name in names]
+    parts = [f"cpus: {max(r.cpus for r in wants)}", f"memory: {format_memory(max(r.memory for r in wants))}"]
+    gpus, disk = max(r.gpus for r in wants), max(r.disk or 0 for r in wants)
+    walltime = max(r.walltime or 0.0 for r in wants)
+    parts += [f"gpus: {gpus}"] if gpus else []
+    parts += [f"disk: {format_memory(disk)}"] if disk else []
+    parts += [f"walltime: {round(walltime)}"] if walltime else []
+    return f"{{{', '.join(parts)}}}"

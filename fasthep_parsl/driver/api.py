@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +17,14 @@ from fasthep_parsl.driver import resume, rundir, summary
 from fasthep_parsl.driver.rundir import Mode, RunDirectory
 from fasthep_parsl.driver.scheduler import Scheduler
 from fasthep_parsl.driver.state import SegmentState
-from fasthep_parsl.errors import FastHepError
+from fasthep_parsl.errors import ConfigError, FastHepError, Problem
 from fasthep_parsl.events import EventLog, Observer, read_events
 from fasthep_parsl.interfaces import DatasetInfo, Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.resources.machine import this_machine
 from fasthep_parsl.results import preload, read_products, write_numbers_of, write_pictures, write_results
 from fasthep_parsl.signals import terminable, undisturbed
-from fasthep_parsl.sites import load_site
+from fasthep_parsl.sites import is_batch, load_site, missing_requirements
 from fasthep_parsl.workflow.loader import LoadedWorkflow, load_workflow
 
 Status = Literal["complete", "partial", "failed", "interrupted"]
@@ -70,7 +70,22 @@ def load(
     ConfigError
         With every mistake in the files.
     """
-    return load_workflow(Path(workflow), layers=load_site(site).layers, overrides=overrides, tolerant=tolerant)
+    try:
+        found = load_site(site)
+    except ConfigError as error:  # mistakes in the workflow are shown beside it
+        raise ConfigError(*error.problems, *_problems_of(Path(workflow))) from None
+    loaded = load_workflow(Path(workflow), layers=found.layers, overrides=overrides, tolerant=tolerant)
+    missing = missing_requirements(found, loaded.document)
+    if missing and not tolerant:
+        raise ConfigError(*missing)
+    return replace(loaded, problems=(*loaded.problems, *missing))
+
+
+def _problems_of(workflow: Path) -> tuple[Problem, ...]:
+    try:
+        return load_workflow(workflow, tolerant=True).problems
+    except ConfigError as error:
+        return error.problems
 
 
 def compile_plan(
@@ -110,7 +125,8 @@ def compile_plan(
         With every mistake in the files; a missing or damaged input file too.
     """
     loaded = load(workflow, site, overrides, tolerant=True)  # the compiler adds what it finds, and raises
-    options = CompileOptions(str(site), chunk_size, this_machine(), cache, progress)
+    machine = None if is_batch(loaded.workflow.execution.strategy.kind) else this_machine()
+    options = CompileOptions(str(site), chunk_size, machine, cache, progress)
     return compile_workflow(loaded, options)
 
 

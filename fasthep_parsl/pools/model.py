@@ -27,12 +27,15 @@ class Pool:
         Quantities per worker.
     resource_class : str
         Name of the class that the quantities come from, empty if they stand in the pool.
+    queue : str or None
+        Queue of the site that it names; means nothing where workers are processes of this machine.
     """
 
     name: str
     workers: int | None = None
     resource: Resource = field(default_factory=Resource)
     resource_class: str = ""
+    queue: str | None = None
 
     def offers(self, label: str) -> bool:
         """Return whether `label` is its name or its resource class."""
@@ -55,9 +58,10 @@ def build_pools(execution: Execution, document: Document | None = None) -> tuple
     problems: list[Problem] = []
     for name, spec in execution.pools.items():
         if isinstance(spec.resources, Resource):
-            pools.append(Pool(name, spec.workers, spec.resources))
+            pools.append(Pool(name, spec.workers, spec.resources, queue=spec.queue))
         elif spec.resources in execution.resources:
-            pools.append(Pool(name, spec.workers, execution.resources[spec.resources], spec.resources))
+            resource = execution.resources[spec.resources]
+            pools.append(Pool(name, spec.workers, resource, spec.resources, spec.queue))
         else:
             path: Path_ = ("execution", "pools", name, "resources")
             hint = suggest(spec.resources, execution.resources, what="classes")

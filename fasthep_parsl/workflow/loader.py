@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.workflow.includes import load_document
+from fasthep_parsl.workflow.layers import expand, lay_over, spell_out
 from fasthep_parsl.workflow.model import Workflow
 from fasthep_parsl.workflow.overrides import apply_override
 from fasthep_parsl.workflow.parse import load_file
@@ -57,7 +58,8 @@ def load_workflow(
 ) -> LoadedWorkflow:
     """Read, merge and check a workflow.
 
-    Precedence, lowest first: package defaults, the workflow's ``execution:``, `layers`, `overrides`.
+    Precedence, lowest first: package defaults, the workflow's ``execution:``, `layers`, `overrides`. A strategy of
+    `layers` replaces the workflow's whole; environment variables are put into what `layers` set, see `expand`.
 
     Parameters
     ----------
@@ -80,14 +82,15 @@ def load_workflow(
     document, problems = refuse_foreign(document)
     document, warnings = normalise(document)
     below = package_defaults().under("execution")
-    document = replace(merge(below, document), path=str(path), files=document.files)
-    for layer in layers:
-        document = replace(merge(document, layer.under("execution")), path=str(path))
+    document = replace(merge(below, spell_out(document, ("execution",))), path=str(path), files=document.files)
+    document = replace(lay_over(document, layers), path=str(path))
     for text in overrides:
         try:
             document = apply_override(document, text)
         except ConfigError as error:
             problems += error.problems
+    document, unset = expand(document, {layer.root.layer for layer in layers})
+    problems += unset
     try:
         workflow = Workflow.model_validate(document.data)
     except ValidationError as error:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from fasthep_parsl.errors import ConfigError, Location, Problem, suggest
 from fasthep_parsl.resources.model import Resource
+from fasthep_parsl.workflow.layers import KINDS, spelled
 from fasthep_parsl.workflow.model import Execution, Workflow
 from fasthep_parsl.workflow.parse import parse_value
 from fasthep_parsl.workflow.yamldoc import Document, Node, Path_, show_path
@@ -119,6 +120,11 @@ def apply_override(document: Document, text: str) -> Document:
         message = f"the value of `{key}` is not YAML"
         hint = error.problems[0].message + "; put it in quotes"
         raise ConfigError(Problem("E109", message, show_path(path), value_at, hint)) from None
+    if path in {("execution", kind) for kind in KINDS}:
+        now = document.get((*path, "kind"))
+        if now is not None and now.value == found.value:
+            return document  # the fields of the kind stay
+        found = spelled(found)
     return replace(document, root=_put(document.root, path, (), replace(found, key=key_at), key_at))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -30,7 +30,10 @@ _BOUNDS = {
 
 
 def problems_of(
-    error: ValidationError, model: type[BaseModel], document: Document | None, base: Path_ = ()
+    error: ValidationError,
+    model: type[BaseModel],
+    document: Document | None,
+    base: Path_ | Callable[[Path_], Path_] = (),
 ) -> list[Problem]:
     """Return one problem per mistake that pydantic found.
 
@@ -42,13 +45,14 @@ def problems_of(
         The model that they were validated with.
     document : Document or None
         Where the data stand.
-    base : tuple of str and int
-        Path of the validated data in `document`.
+    base : tuple of str and int, or callable
+        Path of the validated data in `document`; where they were put together from several places, a function
+        from a path in the data to the one below which it stands.
     """
     found: dict[tuple[str, str], Problem] = {}
     for detail in error.errors(include_url=False):
         loc = tuple(step for step in detail["loc"] if not str(step).startswith(("<", "function-", "tagged-union")))
-        item = _problem(dict(detail), loc, model, document, base)
+        item = _problem(dict(detail), loc, model, document, base(loc) if callable(base) else base)
         found[(item.code, item.key + item.message)] = item
     return _without_consequences(list(found.values()))
 

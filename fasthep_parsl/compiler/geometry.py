@@ -1,0 +1,220 @@
+"""From a pool (workers of a size) and the queues of a site to blocks: what one job asks for, and how many. Pure.
+
+A block is one job of the batch system. On nodes that are shared with others' jobs, few jobs with several workers are
+better than many with one; where a job gets whole nodes, they are filled. A site without queues says nothing of its
+nodes: then nothing is limited, and nothing is promised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fasthep_parsl.compiler.queues import Choice, Refusal, choose_queue
+from fasthep_parsl.plan import PlanBlock, PlanPool, PlanScaling
+from fasthep_parsl.pools.model import Pool
+from fasthep_parsl.resources.units import format_duration, format_memory
+from fasthep_parsl.workflow.facility import Queue, Scaling
+
+AUTO_BLOCKS = 2
+"""Blocks of a pool that leaves the number of workers open, where the site does not limit their number."""
+DEFAULT_WALLTIME = 4 * 3600.0
+"""Seconds, where neither the pool nor the queue says how long a job lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """A pool as a site can have it.
+
+    Attributes
+    ----------
+    pool : PlanPool or None
+        With its block; None if it cannot be had.
+    warnings : tuple of str
+        What was made smaller, and what is paid for without being used.
+    refusal : Refusal or None
+        Why it cannot be had, if it cannot.
+    """
+
+    pool: PlanPool | None
+    warnings: tuple[str, ...] = ()
+    refusal: Refusal | None = None
+
+
+def shape(pool: Pool, queues: Mapping[str, Queue], scaling: Scaling) -> Shaped:
+    """Return the blocks of `pool` on a site.
+
+    Parameters
+    ----------
+    pool : Pool
+        As described; `workers` None (`auto`) becomes as many as fit into `scaling.max_blocks` jobs, else into two.
+    queues : mapping
+        Name → queue, in the order of preference; may be empty.
+    scaling : Scaling
+        Of the site; `max_blocks` limits each pool.
+    """
+    choice = choose_queue(pool, queues)
+    if isinstance(choice, Refusal):
+        return Shaped(None, refusal=choice)
+    room, filling = _room(pool, choice)
+    layout = _lay_out(pool, choice, room, scaling)
+    walltime, lasting = _walltime(pool, choice)
+    block = _block(pool, choice, layout, walltime)
+    why = (choice.why, *_arrangement(pool, choice, block, layout, filling), lasting)
+    wants = pool.resource
+    granted = PlanPool(
+        name=pool.name,
+        workers=layout.workers,
+        cpus=wants.cpus,
+        memory=wants.memory,
+        gpus=wants.gpus,
+        disk=wants.disk,
+        walltime=wants.walltime,
+        resource=pool.resource_class,
+        workers_per_block=layout.nodes * layout.per_node,
+        blocks=layout.blocks,
+        block=block.model_copy(update={"why": tuple(text for text in why if text)}),
+        scaling=plan_scaling(scaling, layout.blocks),
+    )
+    return Shaped(granted, tuple(f"pool `{pool.name}`: {text}" for text in layout.warnings))
+
+
+def plan_scaling(scaling: Scaling, blocks: int) -> PlanScaling:
+    """Return the scaling of a pool that has at most so many blocks."""
+    values = scaling.model_dump(exclude={"max_blocks"})
+    return PlanScaling(**{**values, "min_blocks": min(scaling.min_blocks, blocks)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    workers: int
+    blocks: int
+    nodes: int
+    per_node: int
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _room(pool: Pool, choice: Choice) -> tuple[int, str]:
+    """Return how many workers one node of a block should have at most, and what they fill."""
+    wants, queue = pool.resource, choice.queue
+    most = choice.capacity(wants)
+    if queue.whole_nodes and most is not None:
+        return most, choice.fills(wants, "a whole node")
+    cpus, memory = queue.slot // wants.cpus, queue.slot
+    if queue.memory_per_cpu and not queue.whole_nodes:
+        memory = queue.slot * queue.memory_per_cpu // wants.memory
+    room = max(min(cpus, memory), 1)
+    if most is not None and most < room:
+        return most, choice.fills(wants, "a node")
+    return room, f"a slot of {_cpus(queue.slot)}"
+
+
+def _lay_out(pool: Pool, choice: Choice, room: int, scaling: Scaling) -> _Layout:
+    """Distribute the workers over blocks: as many workers per node as there is room, then evenly."""
+    queue, nodes = choice.queue, choice.queue.min_nodes
+    limits = [limit for limit in (queue.max_blocks, scaling.max_blocks) if limit is not None]
+    limit = min(limits, default=None)
+    workers, notes = pool.workers, []
+    if workers is None:
+        jobs = min([*limits, *([] if scaling.max_blocks else [AUTO_BLOCKS])])
+        workers = jobs * nodes * room
+        notes.append(f"workers `auto`: what {_many(jobs, 'full job')} {'has' if jobs == 1 else 'have'}")
+    warnings = []
+    if limit is not None and _ceil(workers, nodes * room) > limit:
+        most = choice.capacity(pool.resource)
+        if most is not None and not queue.whole_nodes:  # fatter slots
+            room = min(most, max(room, _ceil(workers, limit * nodes)))
+        nodes = max(nodes, min(queue.max_nodes or nodes, _ceil(workers, limit * room)))
+        fits = limit * nodes * room
+        if fits < workers:
+            allowed = f"{_many(limit, 'job')} of {_many(nodes * room, 'worker')}"
+            warnings.append(f"{workers} → {_many(fits, 'worker')} ({_who(queue, scaling, choice)} allows {allowed})")
+            workers = fits
+        else:
+            notes.append(f"{_who(queue, scaling, choice)} allows {_many(limit, 'job')}: larger ones")
+    blocks = _ceil(workers, nodes * room)
+    nodes = max(queue.min_nodes, _ceil(_ceil(workers, blocks), room))
+    per_node = _ceil(workers, blocks * nodes)
+    needed = _ceil(workers, room)
+    if nodes > needed:
+        warnings.append(
+            f"{_many(nodes, 'node')} for {_many(workers, 'worker')} (queue `{choice.name}` has no jobs of fewer nodes)"
+        )
+    return _Layout(workers, blocks, nodes, per_node, tuple(warnings), tuple(notes))
+
+
+def _who(queue: Queue, scaling: Scaling, choice: Choice) -> str:
+    """Return who limits the number of blocks."""
+    if queue.max_blocks is not None and queue.max_blocks <= (scaling.max_blocks or queue.max_blocks):
+        return f"queue `{choice.name}`"
+    return "`scaling.max_blocks`"
+
+
+def _block(pool: Pool, choice: Choice, layout: _Layout, walltime: float) -> PlanBlock:
+    wants, queue = pool.resource, choice.queue
+    node, count = queue.node, layout.per_node
+    cpus, memory, gpus = count * wants.cpus, count * wants.memory, count * wants.gpus
+    if queue.whole_nodes:
+        cpus, memory, gpus = node.cpus or cpus, node.memory or memory, node.gpus or gpus
+    elif queue.memory_per_cpu:
+        cpus = max(cpus, _ceil(memory, queue.memory_per_cpu))
+    return PlanBlock(
+        nodes=layout.nodes,
+        workers_per_node=count,
+        cpus=cpus,
+        memory=memory,
+        gpus=gpus,
+        disk=None if wants.disk is None else count * wants.disk,
+        walltime=walltime,
+        queue=choice.name,
+        whole_nodes=queue.whole_nodes,
+    )
+
+
+def _arrangement(pool: Pool, choice: Choice, block: PlanBlock, layout: _Layout, filling: str) -> tuple[str, ...]:
+    """Say how many workers a job has, and how many jobs there are."""
+    wants, count = pool.resource, block.workers_per_node
+    per = "node" if block.nodes > 1 or block.whole_nodes else "job"
+    said = [*layout.notes]
+    room, _ = _room(pool, choice)
+    if count >= room:
+        reason = filling if count == room else f"{count} × {_cpus(wants.cpus)} on a node"
+    elif layout.blocks == 1 and block.nodes == 1:
+        reason = f"all that the pool has, there is room for {room}"
+    else:
+        reason = f"shared evenly, there is room for {room}"
+    said.append(f"{_many(count, 'worker')} per {per}: {reason}")
+    if not block.whole_nodes and block.cpus > count * wants.cpus:
+        brings = format_memory(choice.queue.memory_per_cpu or 0)
+        said.append(f"{_cpus(block.cpus)} for {format_memory(block.memory)}: one brings {brings} of memory")
+    nodes = f" of {_many(block.nodes, 'node')}" if block.nodes > 1 else ""
+    said.append(f"{_many(layout.blocks, 'job')}{nodes} at most: {_many(layout.workers, 'worker')}")
+    return tuple(said)
+
+
+def _walltime(pool: Pool, choice: Choice) -> tuple[float, str]:
+    """Return how long a block lives, in seconds, and why."""
+    queue, wanted = choice.queue, pool.resource.walltime
+    limit = queue.walltime
+    tail = f"; queue `{choice.name}` allows {format_duration(limit)}" if limit else ""
+    if wanted is not None:
+        return wanted, f"walltime {format_duration(wanted)}: as the pool asks{tail}"
+    default, source = queue.default_walltime or DEFAULT_WALLTIME, "the default"
+    if queue.default_walltime:
+        source = f"the default of queue `{choice.name}`"
+    if limit is not None and limit <= default:
+        return limit, f"walltime {format_duration(limit)}: all that queue `{choice.name}` allows"
+    return default, f"walltime {format_duration(default)}: {source}{tail}"
+
+
+def _ceil(amount: int, size: int) -> int:
+    return max(-(-amount // size), 1)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")
+
+
+def _cpus(count: int) -> str:
+    return _many(count, "cpu")

@@ -1,0 +1,72 @@
+"""The strategy of each queue: its fields, overlaid by what differs for the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from fasthep_parsl import registry
+from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.workflow.model import Execution
+from fasthep_parsl.workflow.translate import problems_of
+from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
+
+
+def is_batch(strategy: str) -> bool:
+    """Return whether workers of a strategy are jobs of a batch system; False if there is no such strategy."""
+    return strategy in registry.names("strategies") and bool(registry.load("strategies", strategy).batch)
+
+
+def strategy_options(
+    execution: Execution, document: Document, at: Path_ = ("execution",)
+) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
+    """Return queue → the strategy's fields for it, without defaults, and what is wrong with them.
+
+    Parameters
+    ----------
+    execution : Execution
+        Has the strategy and the queues.
+    document : Document
+        Places the problems.
+    at : tuple
+        Where in `document` the content of ``execution:`` stands.
+
+    Returns
+    -------
+    tuple
+        The queue ``""`` stands for a site without queues. Queues with mistakes are left out.
+    """
+    kind = execution.strategy
+    if kind.kind not in registry.names("strategies"):
+        hint = suggest(kind.kind, registry.names("strategies"), what="strategies")
+        return {}, [problem(document, (*at, "strategy", "kind"), "E110", f"unknown strategy `{kind.kind}`", hint)]
+    model: type[BaseModel] = registry.load("strategies", kind.kind)
+    queues: Mapping[str, Mapping[str, Any]] = {name: queue.options for name, queue in execution.queues.items()}
+    options: dict[str, dict[str, Any]] = {}
+    problems: dict[Problem, None] = {}
+    for name, own in (queues or {"": {}}).items():
+        try:
+            made = model.model_validate(_overlaid(kind.params, own))
+        except ValidationError as error:
+            problems.update(dict.fromkeys(problems_of(error, model, document, partial(_stands, at, name, own))))
+        else:
+            options[name] = made.model_dump(mode="json", exclude_defaults=True)
+    return options, list(problems)
+
+
+def _overlaid(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `high` over `low`; mappings are merged at every depth, as everywhere in profiles."""
+    merged = dict(low)
+    for key, value in high.items():
+        below = merged.get(key)
+        merged[key] = _overlaid(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _stands(at: Path_, queue: str, own: Mapping[str, Any], loc: Path_) -> Path_:
+    """Return where a field of the strategy for a queue stands: with the queue, or with the strategy."""
+    inside = loc and loc[0] in own
+    return (*at, "queues", queue, "options") if inside else (*at, "strategy")

@@ -1,0 +1,137 @@
+"""Lay a site over a workflow: whose strategy holds, and ``${VARIABLE}`` in what the site says."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
+
+from fasthep_parsl.errors import Problem
+from fasthep_parsl.workflow.yamldoc import Document, Node, Path_, merge, show_path
+
+KINDS = ("backend", "strategy", "environment")
+"""Keys of ``execution:`` whose value is a name, or a mapping with ``kind:``."""
+
+_REFERENCE = re.compile(r"(\$\$\{)|\$\{([^}]*)(\}?)")
+_CONTENT = re.compile(r"([A-Za-z_]\w*)(?::-(.*))?", re.DOTALL)
+
+
+def spell_out(document: Document, at: Path_ = ()) -> Document:
+    """Return `document` with ``strategy: slurm`` written as ``strategy: {kind: slurm}``, so that fields can be merged.
+
+    Parameters
+    ----------
+    document : Document
+        A workflow or a site profile.
+    at : tuple
+        Where the content of ``execution:`` stands.
+    """
+    execution = document.get(at)
+    if execution is None or not isinstance(execution.value, dict):
+        return document
+    content = {key: spelled(node) if key in KINDS else node for key, node in execution.value.items()}
+    return replace(document, root=_replaced(document.root, at, replace(execution, value=content)))
+
+
+def spelled(node: Node) -> Node:
+    """Return the name of a kind as a mapping with ``kind:``; anything else as it is."""
+    if not isinstance(node.value, str) or not node.value.strip():
+        return node
+    return replace(node, value={"kind": Node(node.value, node.where, node.key, node.layer)})
+
+
+def lay_over(document: Document, layers: Sequence[Document]) -> Document:
+    """Return a workflow with the layers of a site over its ``execution:``, lowest first.
+
+    The strategy of the site replaces the one of the workflow whole: fields that were meant for another batch system
+    mean nothing there.
+    """
+    if not layers:
+        return document
+    site = reduce(merge, (spell_out(layer) for layer in layers))
+    execution = document.get(("execution",))
+    if site.has(("strategy",)) and execution is not None and isinstance(execution.value, dict):
+        rest = {key: node for key, node in execution.value.items() if key != "strategy"}
+        document = replace(document, root=_replaced(document.root, ("execution",), replace(execution, value=rest)))
+    return merge(document, site.under("execution"))
+
+
+def _replaced(root: Node, path: Path_, new: Node) -> Node:
+    """Return `root` with `new` at `path`, which leads through mappings."""
+    if not path:
+        return new
+    step = str(path[0])
+    return replace(root, value={**root.value, step: _replaced(root.value[step], path[1:], new)})
+
+
+def expand(
+    document: Document, layers: Collection[str], variables: Mapping[str, str] | None = None
+) -> tuple[Document, list[Problem]]:
+    """Put values of environment variables into what a site says.
+
+    ``${NAME}`` is the value of an environment variable of this process, ``${NAME:-text}`` is `text` if it is not set
+    or empty. ``$NAME`` is left alone: the shell of the worker's node expands it. For a ``${…}`` that this shell shall
+    see, write ``$${…}``.
+
+    Parameters
+    ----------
+    document : Document
+        A workflow with its site, or a site profile.
+    layers : collection of str
+        Only what these layers set is expanded.
+    variables : mapping, optional
+        Default: those of this process.
+
+    Returns
+    -------
+    tuple
+        The document without what could not be expanded, and a problem for each of those.
+    """
+    problems: list[Problem] = []
+    expander = _Expander(frozenset(layers), os.environ if variables is None else variables, problems)
+    root = expander.expand(document.root, ())
+    return replace(document, root=root or replace(document.root, value={})), problems
+
+
+class _Expander:
+    def __init__(self, layers: Collection[str], variables: Mapping[str, str], problems: list[Problem]) -> None:
+        self.layers = layers
+        self.variables = variables
+        self.problems = problems
+
+    def expand(self, node: Node, path: Path_) -> Node | None:
+        """Return the node with values put in, None if one is missing."""
+        if isinstance(node.value, dict):
+            found = {key: self.expand(child, (*path, key)) for key, child in node.value.items()}
+            return replace(node, value={key: child for key, child in found.items() if child is not None})
+        if isinstance(node.value, list):
+            items = [self.expand(child, (*path, number)) for number, child in enumerate(node.value)]
+            return replace(node, value=[item for item in items if item is not None])
+        if not isinstance(node.value, str) or "${" not in node.value or node.layer not in self.layers:
+            return node
+        before = len(self.problems)
+        text = _REFERENCE.sub(lambda match: self.value(match, node, path), node.value)
+        return replace(node, value=text) if len(self.problems) == before else None
+
+    def value(self, match: re.Match[str], node: Node, path: Path_) -> str:
+        if match[1]:
+            return "${"
+        content = _CONTENT.fullmatch(match[2])
+        if content is None or not match[3]:
+            message = f"`{match[0]}` is neither `${{NAME}}` nor `${{NAME:-text}}`"
+            hint = f"if the shell of the node shall see it, write `${match[0]}`"
+            self.problems.append(Problem("E105", message, show_path(path), node.where, hint))
+            return ""
+        name, default = content[1], content[2]
+        value = self.variables.get(name)
+        if default is not None:
+            return value or default
+        if value is None:
+            key = show_path(path)
+            message = f"the environment variable `{name}` is not set"
+            hint = f"`export {name}=…`, or `--set {key}=…`"
+            self.problems.append(Problem("E147", message, key, node.where, hint))
+            return ""
+        return value
