@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -29,7 +29,7 @@ def _key_value(value: str) -> str:
 class HTCondor(BatchModel):
     """Workers in an HTCondor pool: one vanilla job per block, on one node."""
 
-    several_nodes = False
+    several_nodes: ClassVar[bool] = False
 
     walltime_attribute: Line | None = Field(
         None, description="key that the walltime goes to, in seconds: `+MaxRuntime`, `+RequestRuntime`, `+JobFlavour`"

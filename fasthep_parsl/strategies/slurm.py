@@ -59,8 +59,8 @@ class Slurm(BatchModel):
         return [
             ("job-name", place.job),
             ("chdir", place.folder),
-            ("output", output(place, "out").replace("%", "%%")),
-            ("error", output(place, "err").replace("%", "%%")),
+            ("output", _file_name(output(place, "out"))),
+            ("error", _file_name(output(place, "err"))),
             ("no-requeue", ""),  # a block that is lost is replaced by us
         ]
 
@@ -95,6 +95,11 @@ def _size(block: PlanBlock) -> list[tuple[str, str]]:
     if block.whole_nodes:
         size.append(("exclusive", ""))
     return [*size, ("time", clock(block.walltime))]
+
+
+def _file_name(path: str) -> str:
+    """Keep Slurm from replacing ``%j`` and the like in a path; a backslash anywhere turns that off, and escapes."""
+    return path.replace("\\", "\\\\") if "\\" in path else path.replace("%", "%%")
 
 
 def _quote(value: str) -> str:

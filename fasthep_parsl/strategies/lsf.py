@@ -1,0 +1,79 @@
+"""Strategy ``lsf``: a block is a job of IBM Spectrum LSF. Its scripts are rendered, they were not run here.
+
+Directives follow Parsl's ``LSFProvider`` (``parsl/providers/lsf``: ``-W``, ``-J``, ``-P``, ``-q``, ``-nnodes``,
+``-n`` with ``span[ptile=]``) and its ``JsrunLauncher``; memory, GPUs and nodes to avoid follow the manual of ``bsub``
+(``rusage[mem=]``, ``-gpu``, ``select[hname!=]``).
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import Literal
+
+from pydantic import Field
+
+from fasthep_parsl.interfaces import Place, Script
+from fasthep_parsl.plan import PlanBlock, PlanPool
+from fasthep_parsl.strategies.base import BatchModel, block_of, launch, node_words, output
+from fasthep_parsl.strategies.formats import (
+    Directives,
+    Line,
+    Lines,
+    clock,
+    mebibytes,
+    quote_by_choice,
+    script_text,
+    with_prefix,
+)
+
+LAUNCHERS = {
+    "cores": """blaunch -z "$(sort -u "$LSB_DJOB_HOSTFILE" | tr '\\n' ' ')\"""",
+    "nodes": "jsrun -n {nodes} -r 1 -a 1 -c ALL_CPUS -g ALL_GPUS",
+}
+
+
+class Lsf(BatchModel):
+    """Workers on an LSF cluster: one ``bsub`` job per block. Rendered and checked as text, not run here."""
+
+    project: Line | None = Field(None, description="project that pays")
+    request: Literal["cores", "nodes"] = Field(
+        "cores", description="what jobs ask for: `-n` cores, so many per node, or `-nnodes` whole nodes"
+    )
+    memory: bool = Field(True, description="whether memory is asked for (`rusage[mem=…MB]`); never for `nodes`")
+    gpus: bool = Field(True, description="whether GPUs are asked for (`-gpu num=`); never for `nodes`")
+    select: Lines = Field((), description="expressions that nodes must fulfil, `type==X86_64`")
+    directives: Directives = Field((), description="further options of bsub, `-alloc_flags smt4`")
+    launcher: Line | None = Field(
+        None, description="what starts one process per node of several; by default blaunch for cores, jsrun for nodes"
+    )
+    launch_options: Lines = Field((), description="further options of the launcher")
+
+    def script(self, pool: PlanPool, place: Place) -> Script:
+        """Return the batch script of one block, to be given to bsub's standard input; see `BatchStrategy`."""
+        block = block_of(pool, type(self))
+        asked = [
+            f"-J {quote_by_choice(place.job)}",
+            f"-cwd {quote_by_choice(place.folder)}",
+            f"-o {quote_by_choice(output(place, 'out'))}",
+            f"-e {quote_by_choice(output(place, 'err'))}",
+            "-rn",  # a block that is lost is replaced by us
+            f"-W {clock(max(block.walltime, 60))[:-3]}",  # hours and minutes
+            *([f"-P {self.project}"] if self.project else []),
+            *([f"-q {block.queue}"] if block.queue else []),
+            *self._size(block),
+            *(f'-R "select[{need}]"' for need in [*self.select, *(f"hname!='{node}'" for node in place.avoid)]),
+            *self.directives,
+        ]
+        command = shlex.join(node_words(place))
+        if block.nodes > 1:
+            launcher = self.launcher or LAUNCHERS[self.request]
+            command = f"{launch(launcher, self.launch_options, block.nodes)} {command}"
+        return Script(f"block.{place.block}.sh", script_text(with_prefix("#BSUB", asked), f"exec {command}"))
+
+    def _size(self, block: PlanBlock) -> list[str]:
+        if self.request == "nodes":
+            return [f"-nnodes {block.nodes}"]
+        asked = [f"-n {block.nodes * block.cpus}", f'-R "span[ptile={block.cpus}]"']
+        asked += [f'-R "rusage[mem={mebibytes(block.memory)}MB]"'] if self.memory else []
+        asked += [f'-gpu "num={block.gpus}"'] if block.gpus and self.gpus else []
+        return asked + (["-x"] if block.whole_nodes else [])
