@@ -10,8 +10,8 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 from services.condor_commands import Commands
@@ -59,9 +59,7 @@ class CondorPool:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self, timeout: float = 60.0) -> None:
@@ -131,12 +129,11 @@ class CondorPool:
         return processes(self.home)
 
     # ------------------------------------------------------------------------------------------ records
-    def _ask(self, command: str, *arguments: str) -> str:
-        """Run a command past the scripts that are counted and can fail; return its output."""
-        folder = "bin" if (self._prefix / "usr" / "bin" / command).exists() else "sbin"
+    def _ask(self, command: str, *arguments: str, folder: Path | None = None) -> str:
+        """Run a command in `folder`, past the scripts that are counted and can fail; return its output."""
         env = {**os.environ, "CONDOR_CONFIG": self.env["CONDOR_CONFIG"], MARK: str(self.home / "commands")}
-        full = [*entering(), str(self._prefix / "usr" / folder / command), *arguments]
-        done = subprocess.run(full, env=env, capture_output=True, text=True, check=False, timeout=60)
+        full = [*entering(), str(self._prefix / "usr" / "bin" / command), *arguments]
+        done = subprocess.run(full, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60)
         if done.returncode != 0:
             raise RuntimeError(f"{command} {' '.join(arguments)}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
@@ -189,13 +186,7 @@ class CondorPool:
         """Submit a job from `folder`; return its cluster."""
         file = folder / "job.submit"
         file.write_text(text)
-        script = ["condor_submit", "-terse", file.name]
-        done = subprocess.run(
-            [self.commands.bin / script[0], *script[1:]], cwd=folder, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(script)}: {done.stderr}")
-        return int(done.stdout.split(".")[0])
+        return int(self._ask("condor_submit", "-terse", file.name, folder=folder).split(".")[0])
 
     def hold(self, number: int | str) -> None:
         """Hold a job."""
@@ -261,9 +252,8 @@ class CondorPool:
         if left:
             ids = [job.id for job in left]
             for force in ([], ["-forcex"]):  # the second for those that want to stay in the queue
-                subprocess.run(
-                    [self.commands.bin / "condor_rm", *force, *ids], capture_output=True, check=False, timeout=60
-                )
+                with suppress(RuntimeError):  # some are gone already
+                    self._ask("condor_rm", *force, *ids)
             wait_until(lambda: not self.jobs() or None, 30.0, lambda: f"jobs stay in the queue: {self.jobs()}")
         return [job for job in left if job.status not in OVER]
 
