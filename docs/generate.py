@@ -1,4 +1,4 @@
-"""Make reference pages from the code: schema, ops, command line, functions and error codes."""
+"""Make reference pages from the code: schema, ops, sites, command line, functions and error codes."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def write_all(folder: Path) -> None:
         "functions.md": functions,
         "errors.md": errors,
         "kinds.md": kinds,
+        "sites.md": sites,
+        "strategies.md": strategies,
         "python.md": python,
     }
     for name, make in pages.items():
@@ -171,6 +173,30 @@ def kinds() -> str:
             names = ", ".join(f"`{name}`" for name in registry.names(group)) or "none built in"
             parts.append(f"- {group}: {names}")
     return "\n".join(parts) + "\n"
+
+
+def sites() -> str:
+    """Return the site profiles that come with the package, with links to their pages."""
+    from fasthep_parsl.sites import load_site
+
+    rows = []
+    for path in sorted((Path(__file__).parents[1] / "site_profiles").glob("[!_]*.yaml")):
+        meta = load_site(path).meta
+        status = f"{meta.status} on {meta.verified_on}" if meta.verified_on else meta.status
+        rows.append(f"| [{path.stem}]({path.stem}.md) | {meta.description} | {status} | <{meta.docs_url}> |")
+    head = ["| name | description | status | the site's documents |", "| --- | --- | --- | --- |"]
+    return "\n".join([*head, *rows, ""])
+
+
+def strategies() -> str:
+    """Return every strategy with its fields."""
+    from fasthep_parsl import registry
+
+    parts = []
+    for name in registry.names("strategies"):
+        model = registry.load("strategies", name)
+        parts += [f"## {name}", "", markdown(inspect.getdoc(model) or ""), "", table(model)]
+    return "\n".join(parts)
 
 
 def functions() -> str:
