@@ -46,7 +46,7 @@ class HTCondor(BatchModel):
     container_image: Line | None = Field(None, description="image of the job's container, `osdf:///….sif`")
     singularity_image: Line | None = Field(None, description="image where the site uses `+SingularityImage`")
     transfer: bool = Field(
-        False, description="whether HTCondor brings files and output; always without a shared file system"
+        False, description="whether HTCondor brings files and output; always so without shared files or with an image"
     )
     job_lease: Duration = Field(
         120.0, description="a job whose node does not answer for so long is started anew, seconds; HTCondor's is 2400"
@@ -69,7 +69,7 @@ class HTCondor(BatchModel):
         return Script(f"block.{place.block}.sub", "\n".join(lines) + "\n")
 
     def _program(self, pool: PlanPool, place: Place) -> list[str]:
-        transfer = self.transfer or not pool.shared
+        transfer = self.transfer or not pool.shared or self.container_image is not None  # images are brought, too
         program, *arguments = node_words(place)
         files = list(place.files)
         if not pool.shared:
@@ -134,13 +134,16 @@ def _resources(block: PlanBlock) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Return text for the right side of a submit line, where ``$`` begins a macro."""
+    """Return text for the right side of a submit line, where ``$`` begins a macro (``$$(`` cannot be written at all)."""
     return text.replace("$", "$(DOLLAR)")
 
 
 def _string(text: str) -> str:
-    """Return a ClassAd string; without quotes it would be the name of an attribute that nobody has."""
-    return '"' + _plain(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+    """Return a ClassAd string as submit files have it: only quotes are escaped.
+
+    Without its quotes it would be the name of an attribute that nobody has.
+    """
+    return '"' + _plain(text.replace('"', '\\"')) + '"'
 
 
 def _arguments(words: list[str]) -> str:

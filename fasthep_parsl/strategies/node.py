@@ -19,42 +19,44 @@ from fasthep_parsl.plan import PlanPool
 
 _START = r"""#!/bin/bash
 # Starts the workers of one node; $1 is the number of the block.
-block=$1
-folder=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
+fasthep_block=$1
+set -- # what is sourced below would take our arguments for its own
+fasthep_folder=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 
 # a job may start without PATH and HOME
 case ":$PATH:" in *:/usr/bin:*) ;; *) PATH=${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin ;; esac
 [ -n "$HOME" ] || { unset HOME; HOME=~; }
 [ -n "$USER" ] || USER=$(id -un 2>/dev/null)
+[ -d "$TMPDIR" ] || unset TMPDIR # that of the machine of submission
 export PATH HOME USER
 
-# the name of this node as the batch system says it
-node=${SLURMD_NODENAME:-$FASTHEP_PARSL_NODE}
-if [ -z "$node" ] && [ -r "$_CONDOR_MACHINE_AD" ]; then
-    node=$(sed -n 's/^Machine = "\(.*\)"$/\1/p' "$_CONDOR_MACHINE_AD")
+# this node as the batch system calls it; our names begin with fasthep_, so that worker_init does not change them
+fasthep_node=${SLURMD_NODENAME:-$FASTHEP_PARSL_NODE}
+if [ -z "$fasthep_node" ] && [ -r "$_CONDOR_MACHINE_AD" ]; then
+    fasthep_node=$(sed -n 's/^Machine = "\(.*\)"$/\1/p' "$_CONDOR_MACHINE_AD")
 fi
-[ -n "$node" ] || node=$(hostname 2>/dev/null || uname -n)
-{ echo "$node" >>"$folder/block.$block.node"; } 2>/dev/null
+[ -n "$fasthep_node" ] || fasthep_node=$(hostname 2>/dev/null || uname -n)
+{ echo "$fasthep_node" >>"$fasthep_folder/block.$fasthep_block.node"; } 2>/dev/null
 
-say() { echo "fasthep-parsl: block $block on node $node: $1" >&2; }
+fasthep_say() { echo "fasthep-parsl: block $fasthep_block on node $fasthep_node: $1" >&2; }
 """
 
 _SCRATCH = r"""
-scratch=%(scratch)s
-if [ -z "$scratch" ] || ! mkdir -p -- "$scratch" || ! cd -- "$scratch"; then
-    say "warning: scratch folder %(shown)s (\"$scratch\") cannot be used; working in $PWD"
+fasthep_scratch=%(scratch)s
+if [ -z "$fasthep_scratch" ] || ! mkdir -p -- "$fasthep_scratch" || ! cd -- "$fasthep_scratch"; then
+    fasthep_say "warning: scratch folder %(shown)s (\"$fasthep_scratch\") cannot be used; working in $PWD"
 fi
 """
 
 _INIT = r"""
-failed() {
+fasthep_failed() {
     trap - ERR EXIT
-    say "worker_init ended with code $1 at: $2"
+    fasthep_say "worker_init ended with code $1 at: $2"
     exit "$(($1 ? $1 : 1))"
 }
 # only commands that stand here: scripts and functions that they call may go on after a failure
-trap 'code=$?; [ ${#BASH_SOURCE[@]} -gt 1 ] || failed $code "$BASH_COMMAND"' ERR
-trap 'failed $? "$BASH_COMMAND"' EXIT
+trap 'fasthep_code=$?; [ ${#BASH_SOURCE[@]} -gt 1 ] || fasthep_failed $fasthep_code "$BASH_COMMAND"' ERR
+trap 'fasthep_failed $? "$BASH_COMMAND"' EXIT
 %(lines)s
 
 trap - ERR EXIT
@@ -87,8 +89,8 @@ def node_script(pool: PlanPool, command: Sequence[str]) -> str:
     if pool.block is None:
         raise ValueError(f"pool `{pool.name}` has no block")
     exports = {
-        "FASTHEP_PARSL_FOLDER": '"$folder"',
-        "FASTHEP_PARSL_NODE": '"$node"',
+        "FASTHEP_PARSL_FOLDER": '"$fasthep_folder"',
+        "FASTHEP_PARSL_NODE": '"$fasthep_node"',
         "PARSL_CORES": str(pool.block.workers_per_node * pool.cpus),
         **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(pool.cpus)),
         "NUMEXPR_MAX_THREADS": str(pool.cpus),
@@ -98,7 +100,7 @@ def node_script(pool: PlanPool, command: Sequence[str]) -> str:
         parts.append(_SCRATCH % {"scratch": _expanded(pool.scratch), "shown": _shown(pool.scratch)})
     if pool.worker_init:
         parts.append(_INIT % {"lines": "\n".join(pool.worker_init)})
-    parts.append(f'\nexec {shlex.join(command)} --block_id="$block"\n')
+    parts.append(f'\nexec {shlex.join(command)} --block_id="$fasthep_block"\n')
     return "".join(parts)
 
 

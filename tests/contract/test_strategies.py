@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from fasthep_parsl import registry
+from fasthep_parsl.interfaces import Place
+from strategy_cases import OPTIONS, batch_strategies, cases, pool, script
 
 
 @pytest.fixture(params=registry.names("strategies"))
 def name(request):
+    return request.param
+
+
+@pytest.fixture(params=batch_strategies())
+def batch(request):
     return request.param
 
 
@@ -31,6 +42,12 @@ def test_it_is_a_frozen_model_with_described_fields(strategy):
         strategy(surprise=1)
 
 
+def test_its_options_survive_a_plan_and_have_a_schema(name, strategy):
+    made = strategy(**OPTIONS.get(name, {}))
+    assert strategy.model_validate_json(made.model_dump_json()) == made
+    assert TypeAdapter(strategy).json_schema()["properties"].keys() == strategy.model_fields.keys()
+
+
 @pytest.mark.integration
 def test_asking_starts_nothing_and_imports_no_executor(name):
     code = """
@@ -39,9 +56,65 @@ def refuse(*args, **kwargs):
     raise AssertionError("a strategy started something")
 subprocess.Popen.__init__ = os.system = os.fork = refuse
 from fasthep_parsl import registry
-registry.load("strategies", sys.argv[1])()
+import strategy_cases as given
+name = sys.argv[1]
+registry.load("strategies", name)(**given.OPTIONS.get(name, {}))
+for _, pool, place in given.cases(name) if name in given.batch_strategies() else ():
+    given.script(name, pool, place)
 heavy = {"parsl", "globus_compute_sdk", "awkward", "uproot"} & set(sys.modules)
 assert not heavy, heavy
 """
-    done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, timeout=60, check=False)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", code, name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_script_is_the_same_each_time_and_names_the_block(batch):
+    for _, p, place in cases(batch):
+        made = script(batch, p, place)
+        assert made == script(batch, p, place)
+        assert f".{place.block}." in made.name
+        assert "/" not in made.name
+        assert made.text.endswith("\n")
+        other = script(batch, p, dataclasses.replace(place, block=77))
+        assert (other.name, other.text) != (made.name, made.text)
+        for part in ("node.sh", f"{place.folder}/block.{place.block}"):
+            assert part in made.text
+
+
+def test_a_script_asks_for_what_the_block_has(batch):
+    usual = script(batch, pool(), Place("/f", "j", 1)).text
+    changes = {"cpus": 7, "walltime": 30 * 3600.0, "gpus": 3, "memory": 5 << 30}
+    for field, value in changes.items():
+        assert script(batch, pool(**{field: value}), Place("/f", "j", 1)).text != usual, field
+    several = registry.load("strategies", batch).several_nodes
+    if several:
+        assert script(batch, pool(nodes=3), Place("/f", "j", 1)).text != usual
+    else:
+        with pytest.raises(ValueError, match="one node"):
+            script(batch, pool(nodes=3), Place("/f", "j", 1))
+
+
+def test_no_text_option_can_add_a_line(batch):
+    strategy = registry.load("strategies", batch)
+    for field, info in strategy.model_fields.items():
+        with pytest.raises(ValidationError):
+            strategy(**{**OPTIONS[batch], field: "a\nrm -rf /"})
+        if "tuple" in str(info.annotation):
+            with pytest.raises(ValidationError):
+                strategy(**{**OPTIONS[batch], field: ["--good=1", "x=1\n# bad"]})
+
+
+def test_bash_reads_its_scripts(batch):
+    for title, p, place in cases(batch):
+        made = script(batch, p, place)
+        if made.name.endswith(".sh"):
+            done = subprocess.run(["bash", "-n"], input=made.text, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, ""), title
+            directives, _, commands = made.text.partition("\n\n")
+            assert all(line.startswith("#") for line in directives.splitlines()), title
+            assert commands.startswith("exec ")
+            assert commands.count("\n") == 1
+        elif made.name.endswith(".json"):
+            assert json.loads(made.text)["kind"] == "Pod"

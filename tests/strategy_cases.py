@@ -1,0 +1,103 @@
+"""Pools, places and options on which strategies are tried."""
+
+from __future__ import annotations
+
+from fasthep_parsl import registry
+from fasthep_parsl.interfaces import Place
+from fasthep_parsl.plan import PlanBlock, PlanPool
+
+GIB = 1 << 30
+
+OPTIONS = {
+    "slurm": {
+        "account": "m1234",
+        "constraint": "cpu&nvme",
+        "licenses": ["scratch", "cvmfs"],
+        "gpu_type": "a100",
+        "exclude": "bad1",
+        "directives": ["--mail-type=FAIL", "#SBATCH --module=cvmfs"],
+        "srun_options": "--cpu-bind=none",
+    },
+    "htcondor": {
+        "walltime_attribute": "+JobFlavour",
+        "walltime_values": {"espresso": "20m", "workday": "8h", "nextweek": "7d"},
+        "requirements": 'OpSysAndVer == "AlmaLinux9" || OpSysAndVer == "RedHat9"',
+        "accounting_group": "group_u_CMS.u_zh",
+        "project": "Higgs",
+        "container_image": "osdf:///ospool/ap20/data/me/analysis.sif",
+        "directives": ["+SendCredential = True", "want_graceful_removal = True"],
+    },
+    "pbs": {
+        "account": "datascience",
+        "filesystems": "home:eagle",
+        "select_options": "system=polaris",
+        "launch_options": ["--depth=64", "--cpu-bind depth"],
+        "directives": "-k doe",
+    },
+    "lsf": {"project": "HEP101", "select": "type==X86_64", "directives": "-alloc_flags smt4"},
+    "grid_engine": {"project": "P_cms", "memory_resource": "h_vmem", "resources": "os=el9", "directives": "-notify"},
+    "kubernetes": {
+        "image": "ghcr.io/fast-hep/fasthep-parsl:1.0",
+        "namespace": "cms",
+        "volumes": {"analysis-home": "/home/me"},
+        "secrets": {"proxy": "/etc/proxy"},
+        "image_pull_secrets": "ghcr",
+        "service_account": "workers",
+        "user_id": 1000,
+        "group_id": 1000,
+    },
+}
+"""Strategy → options as a site would give them."""
+
+
+def pool(name="cpu", worker_cpus=2, *, shared=True, scratch="", worker_init=(), **block):
+    """Return a pool as the compiler shapes it; `block` changes fields of its block."""
+    usual = {"workers_per_node": 4, "cpus": 8, "memory": 16 * GIB, "walltime": 2 * 3600.0, "queue": "short"}
+    return PlanPool(
+        name=name,
+        workers=4,
+        cpus=worker_cpus,
+        shared=shared,
+        scratch=scratch,
+        worker_init=worker_init,
+        block=PlanBlock(**{**usual, **block}),
+    )
+
+
+FOLDER = "/home/me/my analysis/run/log/cpu"
+CASES = {
+    "one shared node": (pool(), Place(FOLDER, "dimuon.cpu.0", 0)),
+    "four whole nodes": (
+        pool(nodes=4, whole_nodes=True, workers_per_node=64, cpus=128, memory=250 * GIB, walltime=86_400.0),
+        Place(FOLDER, "dimuon.cpu.1", 1),
+    ),
+    "GPUs and disk": (
+        pool("gpu", gpus=4, disk=20 * GIB, walltime=1200.5, queue="gpu"),
+        Place(FOLDER, "dimuon.gpu.12", 12),
+    ),
+    "away from two nodes, queue without a name": (
+        pool(queue=""),
+        Place("/home/me/run", "dimuon.cpu.3", 3, ("n1.site.org", "n2")),
+    ),
+    "without shared files": (
+        pool(shared=False),
+        Place("/home/me/run", "dimuon.cpu.4", 4, (), ("/home/me/run/certificates", "osdf:///ospool/me/env.tar")),
+    ),
+}
+
+
+def batch_strategies():
+    """Return the names of all strategies whose workers are jobs."""
+    return [name for name in registry.names("strategies") if registry.load("strategies", name).batch]
+
+
+def cases(name):
+    """Return (title, pool, place) of all cases that a strategy can do."""
+    several = registry.load("strategies", name).several_nodes
+    found = [(title, p, place) for title, (p, place) in CASES.items() if several or p.block.nodes == 1]
+    return [case for case in found if case[1].shared or name == "htcondor"]
+
+
+def script(name, p, place, **options):
+    """Render a submit file."""
+    return registry.load("strategies", name)(**{**OPTIONS[name], **options}).script(p, place)
