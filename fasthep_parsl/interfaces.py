@@ -214,6 +214,9 @@ class Strategy(Protocol):
 class BatchStrategy(Strategy, Protocol):
     """A strategy whose workers are jobs of a batch system. Pure: asks no scheduler, starts nothing."""
 
+    several_nodes: ClassVar[bool]
+    """Whether one job can have several nodes."""
+
     def script(self, pool: PlanPool, place: Place) -> Script:
         """Return what is submitted for one block of `pool`, whose `block` is set; `self` holds the pool's options."""
 

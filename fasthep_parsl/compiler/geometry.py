@@ -56,11 +56,11 @@ def shape(pool: Pool, queues: Mapping[str, Queue], scaling: Scaling) -> Shaped:
     choice = choose_queue(pool, queues)
     if isinstance(choice, Refusal):
         return Shaped(None, refusal=choice)
-    room, filling = _room(pool, choice)
+    room, _ = _room(pool, choice)
     layout = _lay_out(pool, choice, room, scaling)
     walltime, lasting = _walltime(pool, choice)
     block = _block(pool, choice, layout, walltime)
-    why = (choice.why, *_arrangement(pool, choice, block, layout, filling), lasting)
+    why = (choice.why, *_arrangement(pool, choice, block, layout), lasting)
     wants = pool.resource
     granted = PlanPool(
         name=pool.name,
@@ -107,7 +107,9 @@ def _room(pool: Pool, choice: Choice) -> tuple[int, str]:
     room = max(min(cpus, memory), 1)
     if most is not None and most < room:
         return most, choice.fills(wants, "a node")
-    return room, f"a slot of {_cpus(queue.slot)}"
+    if min(cpus, memory) < 1:
+        return room, f"it takes more than a slot of {_cpus(queue.slot)}"
+    return room, f"{room} × {_cpus(wants.cpus)} fill a slot of {_cpus(queue.slot)}"
 
 
 def _lay_out(pool: Pool, choice: Choice, room: int, scaling: Scaling) -> _Layout:
@@ -172,20 +174,22 @@ def _block(pool: Pool, choice: Choice, layout: _Layout, walltime: float) -> Plan
     )
 
 
-def _arrangement(pool: Pool, choice: Choice, block: PlanBlock, layout: _Layout, filling: str) -> tuple[str, ...]:
+def _arrangement(pool: Pool, choice: Choice, block: PlanBlock, layout: _Layout) -> tuple[str, ...]:
     """Say how many workers a job has, and how many jobs there are."""
-    wants, count = pool.resource, block.workers_per_node
+    count = block.workers_per_node
     per = "node" if block.nodes > 1 or block.whole_nodes else "job"
     said = [*layout.notes]
-    room, _ = _room(pool, choice)
-    if count >= room:
-        reason = filling if count == room else f"{count} × {_cpus(wants.cpus)} on a node"
+    room, filling = _room(pool, choice)
+    if count == room:
+        reason = filling
+    elif count > room:
+        reason = f"more than the slot of {_cpus(choice.queue.slot)} that jobs should take"
     elif layout.blocks == 1 and block.nodes == 1:
         reason = f"all that the pool has, there is room for {room}"
     else:
         reason = f"shared evenly, there is room for {room}"
     said.append(f"{_many(count, 'worker')} per {per}: {reason}")
-    if not block.whole_nodes and block.cpus > count * wants.cpus:
+    if not block.whole_nodes and block.cpus > count * pool.resource.cpus:
         brings = format_memory(choice.queue.memory_per_cpu or 0)
         said.append(f"{_cpus(block.cpus)} for {format_memory(block.memory)}: one brings {brings} of memory")
     nodes = f" of {_many(block.nodes, 'node')}" if block.nodes > 1 else ""

@@ -18,6 +18,7 @@ from fasthep_parsl.pools.clamp import clamp
 from fasthep_parsl.pools.model import Pool
 from fasthep_parsl.resources.machine import Machine
 from fasthep_parsl.sites import is_batch, strategy_options
+from fasthep_parsl.workflow.facility import Queue
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.translate import problems_of
@@ -87,7 +88,7 @@ class Facility:
             scaling = plan_scaling(self.execution.scaling, 1)
             update = {"workers_per_block": fitted.pool.workers, "blocks": 1, "scaling": scaling}
             return Grant(self._described(fitted.pool.model_copy(update=update)), fitted.warnings)
-        shaped = shape(pool, self.execution.queues, self.execution.scaling)
+        shaped = shape(pool, self._queues(), self.execution.scaling)
         if shaped.pool is not None:
             return Grant(self._described(shaped.pool), shaped.warnings)
         refusal = shaped.refusal
@@ -108,6 +109,13 @@ class Facility:
         said = f"{workers} of {planned.workers} worker{'s' if planned.workers > 1 else ''}: there are no more tasks"
         block = block.model_copy(update={"why": (*block.why, said)})
         return replace(smaller, pool=smaller.pool.model_copy(update={"block": block}))
+
+    def _queues(self) -> dict[str, Queue]:
+        """Return the queues of the site; of one node per job where the batch system has no others."""
+        queues = self.execution.queues
+        if registry.load("strategies", self.execution.strategy.kind).several_nodes:
+            return queues
+        return {name: queue.model_copy(update={"min_nodes": 1, "max_nodes": 1}) for name, queue in queues.items()}
 
     def _described(self, pool: PlanPool) -> PlanPool:
         """Add what the site says of all its workers."""

@@ -147,9 +147,11 @@ def _too_few_ports(routing: Routing, stages: list[CheckedStage]) -> list[Problem
     message = f"{len(used)} pools need a port each ({', '.join(used)}), but workers can reach only {there}"
     target = DEFAULT if DEFAULT in used else next(iter(used))
     moved = [item.stage.id for item in stages if routing.routes[item.stage.id].pool != target]
-    labels = [f"--set stages[{name}].execution.require={target}" for name in moved]
+    settings = [f"stages[{name}].execution.require={target}" for name in moved]
+    settings.append(f"pools.{target}.resources={_largest(routing, used)}")
+    written = " ".join(f"--set '{text}'" for text in settings)
     hint = (
-        f"let one pool do everything: `{' '.join(labels)} --set 'pools.{target}.resources={_largest(routing, used)}'`, "
+        f"let one pool do everything: `{written}`, "
         "or start the run on a machine with more ports that workers reach (`network.ports`)"
     )
     return [problem(facility.loaded.document, ("execution", "network", "ports"), "E145", message, hint)]

@@ -37,14 +37,16 @@ def strategy_options(
     Returns
     -------
     tuple
-        The queue ``""`` stands for a site without queues. Queues with mistakes are left out.
+        The queue ``""`` stands for a site without queues, or for workers without a batch system. Queues with mistakes are left out.
     """
     kind = execution.strategy
     if kind.kind not in registry.names("strategies"):
         hint = suggest(kind.kind, registry.names("strategies"), what="strategies")
         return {}, [problem(document, (*at, "strategy", "kind"), "E110", f"unknown strategy `{kind.kind}`", hint)]
     model: type[BaseModel] = registry.load("strategies", kind.kind)
-    queues: Mapping[str, Mapping[str, Any]] = {name: queue.options for name, queue in execution.queues.items()}
+    queues: Mapping[str, Mapping[str, Any]] = {}
+    if is_batch(kind.kind):  # elsewhere there are no queues, whatever the site has
+        queues = {name: queue.options for name, queue in execution.queues.items()}
     options: dict[str, dict[str, Any]] = {}
     problems: dict[Problem, None] = {}
     for name, own in (queues or {"": {}}).items():

@@ -27,13 +27,13 @@ class Queue(Model):
     walltime: Duration | None = Field(None, description="longest life of a job, seconds; `48h`")
     default_walltime: Duration | None = Field(None, description="asked for where a pool says nothing, seconds")
     whole_nodes: bool = Field(False, description="whether a job always gets whole nodes")
-    slot: Count = Field(8, ge=1, description="cores that one job should take of a shared node; few fat jobs are best")
+    slot: Count = Field(8, ge=1, description="cores that one job should take of a shared node; few large jobs are best")
     memory_per_cpu: Memory | None = Field(None, ge=1, description="bytes that one core brings; more memory costs cores")
     min_nodes: Count = Field(1, ge=1, description="fewest nodes per job")
-    max_nodes: Count | None = Field(None, ge=1, description="most nodes per job")
+    max_nodes: Count | None = Field(None, ge=1, description="most nodes per job; default: `min_nodes`")
     max_blocks: Count | None = Field(None, ge=1, description="most jobs that a user may have in the queue")
     options: dict[str, Any] = Field(
-        default_factory=dict, description="fields of the strategy that differ for this queue"
+        default_factory=dict, description="fields of the strategy for this queue, laid over those of `strategy`"
     )
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from fasthep_parsl import sites
 from fasthep_parsl.errors import ConfigError
-from fasthep_parsl.sites import list_sites, load_site
+from fasthep_parsl.sites import list_sites, load_site, missing_requirements
+from fasthep_parsl.workflow.parse import parse
 
 META = "meta: {description: d}\n"
 
@@ -85,6 +86,17 @@ def test_a_user_s_file_changes_the_profile_of_the_same_name(places):
     ("text", "code", "message", "line"),
     [
         (META + "strategy: locl", "E110", "unknown strategy `locl`", 2),
+        (META + "strategy: {account: a}", "E105", "`kind` is missing", 2),
+        (
+            META + "strategy: local\nrequires: {stategy.account: a}",
+            "E106",
+            "profiles do not have: `stategy.account`",
+            3,
+        ),
+        (META + "strategy: local\nrequires: {a..b: a}", "E106", "`a..b` is not a key", 3),
+        (META + "strategy: local\nrequires: {strategy.account: }", "E105", "expected text", 3),
+        (META + "strategy: local\nscratch: ${A%b}", "E105", "`${A%b}` is neither", 3),
+        (META + "strategy: local\nqueues: {a: {walltime: long}}", "E105", "`long` is not a time", 3),
         (META, "E104", "has no `strategy`", 1),
         ("strategy: local", "E104", "has no `meta`", 1),
         ("meta: {describtion: d}\nstrategy: local", "E102", "unknown key `describtion`", 1),
@@ -101,3 +113,79 @@ def test_mistakes_in_a_profile_are_refused_where_they_stand(places, text, code, 
     assert message in found[0].message
     assert found[0].where.file == "site_profiles/bad.yaml"
     assert found[0].where.line == line
+
+
+def test_a_file_may_hold_a_single_key_of_what_it_extends(places):
+    places(
+        here__base="strategy: {kind: local}\nscaling: {idle: 5m}\nrequires: {scratch: a folder}",
+        here_site=META + "extends: _base\nscaling: {poll: 1m}\nrequires: {network.address: a name}",
+        user_mine="extends: site\nscaling: {poll: 2m}\nmeta: {description: mine}",
+    )
+    site = load_site("mine")
+    assert site.execution_layer.data == {"strategy": {"kind": "local"}, "scaling": {"idle": "5m", "poll": "2m"}}
+    assert site.strategy.kind == "local"
+    assert site.meta.description == "mine"
+    assert [(item.path, item.help) for item in site.requires] == [
+        (("scratch",), "a folder"),
+        (("network", "address"), "a name"),
+    ]
+    assert [layer.root.layer for layer in site.layers] == [
+        "site profile _base",
+        "site profile site",
+        "user site file",
+    ]
+
+
+def test_fields_of_a_strategy_are_added_without_its_kind(places):
+    places(here_site=META + "strategy: local", user_mine="extends: site\nstrategy: {account: a1}")
+    assert load_site("mine").strategy.params == {"account": "a1"}
+    places(user_mine="extends: site\nstrategy: local", here_site=META + "strategy: {kind: local, account: a1}")
+    assert load_site("mine").strategy.params == {"account": "a1"}
+    places(user_mine="extends: site\nstrategy: slurm")
+    assert load_site("mine").strategy.params == {}
+
+
+def test_nobody_inherits_half_a_description(places):
+    places(
+        here_site="meta: {description: d, status: verified, verified_on: 2026-01-01}\nstrategy: local",
+        user_mine="extends: site\nmeta: {description: mine}",
+    )
+    assert load_site("mine").meta.status == "unverified"
+
+
+def test_bases_are_not_sites(places):
+    places(here__base="strategy: local", here_site=META + "extends: _bas")
+    assert "_base" not in list_sites()
+    assert "_base" in list_sites(bases=True)
+    (problem,) = refusal("_base")
+    assert problem.code == "E143"
+    assert problem.message == "`_base` is a base that profiles extend, not a site"
+    assert problem.hint == "write a profile with `extends: _base`, and run on that one"
+    assert refusal("site_profiles/_base.yaml")[0].code == "E143"
+    assert refusal("site")[0].hint == "did you mean `_base`?"
+    assert "_base" not in refusal("sit_")[0].hint
+
+
+def test_variables_that_are_not_set_are_no_mistake_until_somebody_runs_there(places, monkeypatch):
+    monkeypatch.delenv("HERE_QUEUE_TIME", raising=False)
+    places(here_site=META + "strategy: local\nqueues: {q: {walltime: '${HERE_QUEUE_TIME}'}}")
+    assert load_site("site").execution_layer.data["queues"] == {"q": {"walltime": "${HERE_QUEUE_TIME}"}}
+    monkeypatch.setenv("HERE_QUEUE_TIME", "soon")
+    assert "`soon` is not a time" in refusal("site")[0].message
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("{}", ["strategy.account", "queues"]),
+        ("{strategy: {kind: local, account: ''}, queues: {}}", ["strategy.account", "queues"]),
+        ("{strategy: {kind: local, account: }, queues: }", ["strategy.account", "queues"]),
+        ("{strategy: {kind: local, account: 0}, queues: {q: {}}}", []),
+        ("{strategy: local, queues: {q: {}}}", ["strategy.account"]),
+    ],
+)
+def test_what_a_site_requires_may_come_from_any_layer(places, text, missing):
+    places(here_site=META + "strategy: local\nrequires: {strategy.account: help a, queues: help q}")
+    found = missing_requirements(load_site("site"), parse(text, "flow.yaml", "workflow"), ())
+    assert [(item.code, item.key) for item in found] == [("E146", key) for key in missing]
+    assert all("help" in item.hint and f"--set {item.key}=…" in item.hint for item in found)

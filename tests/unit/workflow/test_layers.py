@@ -159,3 +159,85 @@ def test_settings_make_what_is_missing(files):
     loaded = load_workflow(files(main=MINIMAL), overrides=["resources.big={cpus: 4}", "pools.big.resources=big"])
     assert loaded.workflow.execution.resources["big"].cpus == 4
     assert loaded.workflow.execution.pools["big"].resources == "big"
+
+
+SITE = "site profile here"
+
+
+def on_site(files, site, execution="", overrides=()):
+    layers = [parse(text, "site.yaml", SITE) for text in ([site] if isinstance(site, str) else site)]
+    path = files(main=MINIMAL + (f"execution: {execution}" if execution else ""))
+    return load_workflow(path, layers=layers, overrides=overrides).workflow.execution
+
+
+@pytest.mark.parametrize(
+    ("workflow", "site", "overrides", "expected"),
+    [
+        ("{strategy: local}", "strategy: {kind: slurm, account: a}", [], {"account": "a"}),
+        ("{strategy: {kind: slurm, reservation: r}}", "strategy: {kind: slurm, account: a}", [], {"account": "a"}),
+        ("{strategy: {kind: slurm, reservation: r}}", "strategy: slurm", [], {}),
+        ("{strategy: {kind: slurm, reservation: r}}", "scratch: /tmp", [], {"reservation": "r"}),
+        ("", ["strategy: slurm", "strategy: {account: a}"], [], {"account": "a"}),
+        ("", ["strategy: {kind: slurm, account: a}", "strategy: slurm"], [], {"account": "a"}),
+        ("", "strategy: slurm", ["strategy.account=b"], {"account": "b"}),
+        ("", "strategy: {kind: slurm, account: a}", ["strategy=slurm"], {"account": "a"}),
+        ("", "strategy: {kind: slurm, account: a}", ["strategy={kind: slurm, qos: q}"], {"qos": "q"}),
+        ("{strategy: slurm}", "scratch: /tmp", ["strategy.account=b"], {"account": "b"}),
+    ],
+)
+def test_whose_strategy_holds(files, workflow, site, overrides, expected):
+    strategy = on_site(files, site, workflow, overrides).strategy
+    assert (strategy.kind, strategy.params) == ("slurm", expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("${HERE}", "x y"),
+        ("/a/${HERE}/${HERE:-z}", "/a/x y/x y"),
+        ("${NOT_SET:-z}", "z"),
+        ("${EMPTY:-z}", "z"),
+        ("${NOT_SET:-$HOME/w}", "$HOME/w"),
+        ("$HERE", "$HERE"),
+        ("$${HERE}", "${HERE}"),
+        ("$${HERE%/*}-${HERE}", "${HERE%/*}-x y"),
+        ("$(hostname) $$ a$b{c}", "$(hostname) $$ a$b{c}"),
+    ],
+)
+def test_variables_are_put_into_what_a_site_says(files, monkeypatch, text, expected):
+    monkeypatch.setenv("HERE", "x y")
+    monkeypatch.setenv("EMPTY", "")
+    monkeypatch.delenv("NOT_SET", raising=False)
+    found = on_site(files, f"{{scratch: '{text}', worker_init: ['{text}']}}")
+    assert (found.scratch, found.worker_init) == (expected, (expected,))
+    assert on_site(files, "{}", f"{{scratch: '{text}'}}").scratch == text  # what the workflow says is left alone
+    assert on_site(files, "{}", "", [f"scratch='{text}'"]).scratch == text
+
+
+def test_numbers_may_come_from_variables(files, monkeypatch):
+    monkeypatch.setenv("PORTS", "9000-9010")
+    monkeypatch.setenv("BLOCKS", "3")
+    found = on_site(files, "{network: {ports: '${PORTS}'}, scaling: {max_blocks: '${BLOCKS}'}}")
+    assert (found.network.ports, found.scaling.max_blocks) == ((9000, 9010), 3)
+
+
+def test_a_variable_that_is_not_set_is_named_unless_somebody_else_says_it(files, monkeypatch):
+    monkeypatch.delenv("NOT_SET", raising=False)
+    site = "strategy: local\nscratch: ${NOT_SET}\nqueues: {q: {walltime: '${NOT_SET}'}}"
+    found = refusal(on_site, files, site)
+    assert [(item.code, item.key, item.where.line) for item in found] == [
+        ("E147", "execution.scratch", 2),
+        ("E147", "execution.queues.q.walltime", 3),
+    ]
+    assert found[0].message == "the environment variable `NOT_SET` is not set"
+    assert found[0].hint == "`export NOT_SET=…`, or `--set execution.scratch=…`"
+    site = "strategy: local\nscratch: ${NOT_SET}"
+    assert on_site(files, site, overrides=["scratch=/tmp"]).scratch == "/tmp"
+    assert on_site(files, [site, "scratch: /x"]).scratch == "/x"
+
+
+@pytest.mark.parametrize("text", ["${", "${}", "${A", "${A-b}", "${A:?b}", "${1}", "a ${A b} c"])
+def test_what_is_not_a_variable_is_refused_with_how_to_escape_it(files, text):
+    (problem,) = refusal(on_site, files, f"{{strategy: local, scratch: '{text}'}}")
+    assert (problem.code, problem.key) == ("E105", "execution.scratch")
+    assert "write `$${" in problem.hint
