@@ -41,7 +41,7 @@ def _run(folder: Path, partitions: int) -> tuple[Usage, Path]:
     return usage, folder / "run"
 
 
-def _seconds(outdir: Path) -> float:
+def seconds_of_tasks(outdir: Path) -> float:
     """Return the time from the end of `Warm` to the last result."""
     finished = [event["at"] for event in read_events(outdir) if event["kind"] == "finished"]
     return finished[-1] - finished[0]
@@ -52,7 +52,7 @@ def noop(options: Options) -> list[Row]:
     ours, dask = [], []
     for _ in range(options.repeats):
         with workspace() as folder:
-            ours.append(_seconds(_run(folder, 1000)[1]))
+            ours.append(seconds_of_tasks(_run(folder, 1000)[1]))
         reference = measure([sys.executable, str(HERE / "dask_noop.py"), "1000"])
         if reference.returncode != 0:
             raise BenchmarkError(f"dask failed:\n{reference.output[-2000:]}")

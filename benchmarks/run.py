@@ -17,6 +17,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from bench_batch import batch
 from bench_dimuon import chunks, dimuon
 from bench_start import light, start
 from bench_tasks import memory, noop
@@ -26,6 +27,7 @@ from setting import EXTRA, BenchmarkError, Options, Row
 
 BENCHMARKS = {
     "dimuon": dimuon, "chunks": chunks, "noop": noop, "start": start, "memory": memory, "light": light,
+    "batch": batch,
 }  # fmt: skip
 
 

@@ -91,9 +91,9 @@ def dimuon_workflow(folder: Path, data: Path) -> Path:
     return path
 
 
-def run_workflow(workflow: Path, outdir: Path, *options: str) -> Usage:
+def run_workflow(workflow: Path, outdir: Path, *options: str, site: str = "local") -> Usage:
     """Run a workflow with the command that users type; CPU seconds of all its processes."""
-    usage = measure([str(COMMAND), "run", str(workflow), "--site", "local", "--outdir", str(outdir), *options, *EXTRA])
+    usage = measure([str(COMMAND), "run", str(workflow), "--site", site, "--outdir", str(outdir), *options, *EXTRA])
     if usage.returncode != 0:
         raise BenchmarkError(f"fasthep-parsl run {workflow} ended with {usage.returncode}:\n{usage.output[-4000:]}")
     return usage
