@@ -1,0 +1,111 @@
+"""Runs as users start them, and what they leave behind: event logs, results, processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+
+class Records:
+    """What a run has written to its event log, read while it is written.
+
+    Parameters
+    ----------
+    run_dir : Path
+        The run directory.
+    """
+
+    def __init__(self, run_dir):
+        self.run_dir = Path(run_dir)
+
+    def events(self, kind=None):
+        path = self.run_dir / "events.jsonl"
+        found = []
+        for line in path.read_text().splitlines() if path.exists() else []:
+            try:
+                found.append(json.loads(line))
+            except json.JSONDecodeError:  # being written
+                continue
+        return [event for event in found if kind in (None, event["kind"])]
+
+    def states(self):
+        return [event["state"] for event in self.events("pool")]
+
+    def processes(self):
+        """Return (interchanges, leaders of blocks)."""
+        interchanges, blocks = [], []
+        for event in self.events("pool"):
+            interchanges += [event["interchange"]] if event.get("interchange", -1) > 0 else []
+            blocks += event.get("jobs", ())
+        return interchanges, blocks
+
+    def alive(self):
+        """Return the processes of the run that are alive, zombies that nobody has reaped left out."""
+        interchanges, blocks = map(set, self.processes())
+        found = []
+        for process in psutil.process_iter():
+            try:
+                mine = process.pid in interchanges or os.getsid(process.pid) in blocks
+                if mine and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append((process.pid, process.cmdline()))
+            except (ProcessLookupError, psutil.NoSuchProcess):
+                continue
+        return found
+
+    def assert_nothing_left(self, seconds=2.0):
+        """Wait at most `seconds` for the kernel to bury what was killed; return how long it took."""
+        assert self.processes()[1], "the run has recorded no process"
+        began = time.monotonic()
+        while left := self.alive():
+            assert time.monotonic() - began < seconds, left
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    def summary(self):
+        return json.loads((self.run_dir / "run.json").read_text())
+
+
+class Driver(Records):
+    """The command line in a process group of its own, as a shell starts it."""
+
+    def __init__(self, flow, *arguments, cwd=None, env=None):
+        super().__init__(flow.parent / "run")
+        command = [sys.executable, "-m", "fasthep_parsl", "run", str(flow), "--outdir", str(self.run_dir)]
+        self.process = subprocess.Popen(
+            [*command, "--chunk-size", "1", "--no-plots", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=cwd or flow.parent,
+            env=env,
+            process_group=0,
+        )
+
+    def wait_until(self, condition, seconds=30.0):
+        until = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, self.process.communicate()[0]
+            assert time.monotonic() < until, "it did not happen"
+            time.sleep(0.02)
+
+    def wait_for_state(self, state):
+        self.wait_until(lambda: state in self.states())
+
+    def wait_for_finished(self, number=1):
+        self.wait_until(lambda: len(self.events("finished")) >= number)
+
+    def signal(self, sign, *, group=False):
+        (os.killpg if group else os.kill)(self.process.pid, sign)
+
+    def end(self, seconds=30.0):
+        """Wait for its end; return exit code, output, and seconds that it took."""
+        began = time.monotonic()
+        output, _ = self.process.communicate(timeout=seconds)
+        return self.process.returncode, output, time.monotonic() - began
