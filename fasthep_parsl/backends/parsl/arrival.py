@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 
 from fasthep_parsl.plan import PlanPool
 
@@ -28,10 +29,8 @@ def arrival_options(pool: PlanPool) -> list[str]:
     """Return the options that `arrive` needs on the nodes of `pool`; none on this machine."""
     if pool.block is None:
         return ["--gpus", str(pool.gpus), "--of", str(pool.workers), "--here"] if pool.gpus else []
-    import parsl
-
     python = "{}.{}".format(*sys.version_info)
-    words = ["--python", python, "--parsl", parsl.__version__]
+    words = ["--python", python, "--parsl", version("parsl")]
     if pool.gpus:
         words += ["--gpus", str(pool.gpus), "--of", str(pool.block.workers_per_node)]
         words += ["--here"] if pool.block.whole_nodes else []
@@ -66,17 +65,14 @@ def arrive(arguments: Sequence[str]) -> list[str]:
 
 
 def _check_versions(python: str, parsl_version: str) -> None:
-    import parsl
-
     here = "{}.{}".format(*sys.version_info)
     if here != python:
         raise ArrivalError(
             f"Python of the workers is {here} ({sys.executable}), the driver's is {python}: they must be equal"
         )
-    if parsl.__version__ != parsl_version:
-        raise ArrivalError(
-            f"Parsl of the workers is {parsl.__version__}, the driver's is {parsl_version}: they must be equal"
-        )
+    found = version("parsl")  # without importing it
+    if found != parsl_version:
+        raise ArrivalError(f"Parsl of the workers is {found}, the driver's is {parsl_version}: they must be equal")
 
 
 def _check_reach(arguments: Sequence[str]) -> None:

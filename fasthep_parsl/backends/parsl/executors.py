@@ -13,19 +13,24 @@ from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.logconfigs.file import FileLogging
 
-from fasthep_parsl.backends.parsl.arrival import arrival_options
 from fasthep_parsl.backends.parsl.batch.provider import BatchBlocks
+from fasthep_parsl.backends.parsl.batch.scripts import job_name
+from fasthep_parsl.backends.parsl.command import (
+    HEARTBEAT_THRESHOLD,
+    POLL_PERIOD,
+    Link,
+    drain_period,
+    heartbeat_period,
+    worker_command,
+)
 from fasthep_parsl.backends.parsl.network import meeting_point
-from fasthep_parsl.backends.parsl.processes import POOL_MODULE, Block, worker_environment
+from fasthep_parsl.backends.parsl.processes import Block, worker_environment
 from fasthep_parsl.backends.parsl.provider import LocalBlocks
-from fasthep_parsl.backends.parsl.watch import HEARTBEAT_THRESHOLD, Blocks
+from fasthep_parsl.backends.parsl.watch import Blocks
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.plan import PlanPool
 
 INTERCHANGE_MODULE = "fasthep_parsl.backends.parsl.interchange"
-HEARTBEAT_PERIOD = {"local": 1}
-"""Seconds, by provider: how long a dead worker may stay unnoticed. Thousands of managers must not beat that often."""
-USUAL_HEARTBEAT = 5
 SEND_TIMEOUT = 2000
 """Milliseconds that handing a task to the interchange may take; without a limit it hangs when the interchange is dead."""
 
@@ -71,7 +76,7 @@ def provider(
         The plan names a strategy that this backend cannot run.
     """
     if pool.block is not None:
-        return BatchBlocks(pool, log_dir, f"fasthep-{pool.name}", closing, record)
+        return BatchBlocks(pool, log_dir, job_name(pool), closing, record)
     if pool.provider != "local":
         raise SiteError(f"pool `{pool.name}`: strategy `{pool.provider}` is not known to backend parsl")
     return LocalBlocks(pool, log_dir, worker_environment(pool), warm)
@@ -103,55 +108,27 @@ def executor(pool: PlanPool, blocks: Blocks) -> HighThroughputExecutor:
         encrypted=True,  # also keeps a later driver on the same port from taking these workers
         max_workers_per_node=pool.block.workers_per_node if pool.block else pool.workers_per_block,
         cores_per_worker=pool.cpus,
-        heartbeat_period=HEARTBEAT_PERIOD.get(pool.provider, USUAL_HEARTBEAT),
+        heartbeat_period=heartbeat_period(pool),
         heartbeat_threshold=HEARTBEAT_THRESHOLD,
-        poll_period=50,
+        poll_period=POLL_PERIOD,
         drain_period=drain_period(pool),
         block_error_handler=False,
         interchange_launch_cmd=[sys.executable, "-m", INTERCHANGE_MODULE, str(os.getpid()), output],
     )
 
 
-def drain_period(pool: PlanPool) -> int | None:
-    """Return after how many seconds workers take no more tasks, None if they may for ever.
-
-    A tenth of the block's life is left for the tasks that run (they are made for tens of seconds), and 15 s for the
-    workers' start, which the batch system has counted already.
-    """
-    life = pool.block.walltime if pool.block else pool.walltime
-    return None if life is None else max(int(life * 0.9 - 15), int(life * 0.5), 1)
-
-
 def prepare(pool: PlanPool, started: HighThroughputExecutor, blocks: Blocks) -> None:
     """Correct what can only be corrected once an executor has started, before its first block is."""
     started.outgoing_q.zmq_socket.sndtimeo = SEND_TIMEOUT
     started.outgoing_q.zmq_socket.linger = 0
-    started.launch_cmd = blocks.command(_worker_command(pool, started))
+    started.launch_cmd = blocks.command(worker_command(pool, _link(pool, started)))
 
 
-def _worker_command(pool: PlanPool, started: HighThroughputExecutor) -> list[str]:
-    """Return the command line of a node's workers, without ``--block_id``; paths may hold any character."""
-    node = pool.block
-    options = {
-        "--max_workers_per_node": node.workers_per_node if node else pool.workers_per_block,
-        "--addresses": ",".join(meeting_point(pool, started.worker_port).addresses),
-        "--port": started.worker_port,
-        "--cores_per_worker": pool.cpus,
-        "--mem_per_worker": None,
-        "--cert_dir": started.cert_dir,
-        "--logdir": started.worker_logdir,
-        "--logconf": started.logconf_path,
-        "--hb_period": started.heartbeat_period,
-        "--hb_threshold": started.heartbeat_threshold,
-        "--poll": started.poll_period,
-        "--drain_period": started.drain_period,
-        "--cpu-affinity": "none",
-        "--mpi-launcher": started.mpi_launcher,
-    }
-    return [
-        pool.python or sys.executable,
-        "-m",
-        POOL_MODULE,
-        *arrival_options(pool),
-        *(f"{k}={v}" for k, v in options.items()),
-    ]
+def _link(pool: PlanPool, started: HighThroughputExecutor) -> Link:
+    return Link(
+        ",".join(meeting_point(pool, started.worker_port).addresses),
+        str(started.worker_port),
+        started.cert_dir,
+        started.worker_logdir,
+        started.logconf_path,
+    )

@@ -8,10 +8,9 @@ from typing import Any, Protocol, TypedDict
 
 from parsl.executors import HighThroughputExecutor
 
+from fasthep_parsl.backends.parsl.command import HEARTBEAT_THRESHOLD
 from fasthep_parsl.plan import PlanPool
 
-HEARTBEAT_THRESHOLD = 30
-"""Seconds without a beat after which workers are taken for lost; Parsl's 120 s is how long that would stay unnoticed."""
 START_DEADLINE = 120.0
 """Seconds that local workers may take to connect; a `worker_init` may be slow, but not for ever."""
 

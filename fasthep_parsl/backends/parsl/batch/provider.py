@@ -14,12 +14,12 @@ from parsl.executors import HighThroughputExecutor
 from parsl.jobs.states import JobState, JobStatus
 from parsl.providers.base import ExecutionProvider
 
-from fasthep_parsl import registry
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.backends.parsl.batch.commands import Answer, run
 from fasthep_parsl.backends.parsl.batch.dialect import Job, dialect_of
+from fasthep_parsl.backends.parsl.batch.scripts import block_script
 from fasthep_parsl.backends.parsl.batch.watch import BatchWatch
-from fasthep_parsl.interfaces import BatchStrategy, Place
+from fasthep_parsl.interfaces import Place
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.strategies.node import node_script
 
@@ -61,7 +61,6 @@ class BatchBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
         self._closing = closing
         self._record = record
         self._cores_per_node = pool.block.cpus
-        self._strategy: BatchStrategy = registry.load("strategies", pool.provider)(**pool.options)
         self._dialect = dialect_of(pool.provider, pool.options)
 
     # --- what Parsl asks ----------------------------------------------------------------------------------
@@ -99,7 +98,7 @@ class BatchBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
 
     def _submit(self, block: int) -> Answer:
         try:
-            script = self._strategy.script(self.pool, Place(str(self.log_dir), self._name, block, self.avoid))
+            script = block_script(self.pool, Place(str(self.log_dir), self._name, block, self.avoid))
             path = self.log_dir / script.name
             write_text(path, script.text)
         except OSError as error:
