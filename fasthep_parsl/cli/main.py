@@ -93,11 +93,19 @@ def plan(
     explain: Annotated[
         str | None, typer.Option(metavar="KEY", help="Say who set a value, e.g. pools.gpu.memory.")
     ] = None,
+    scripts: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write what would be submitted; FOLDER must be new or empty.")
+    ] = None,
 ) -> None:
     """Show what `run` would do. Starts no process."""
     from fasthep_parsl.cli.planning import show_plan
 
-    show_plan(workflow, site, settings or [], chunk_size, as_json=as_json, graph=graph, explain=explain)
+    asked = [name for name, value in (("--json", as_json), ("--graph", graph), ("--explain", explain)) if value]
+    if len(asked) > 1:
+        raise typer.BadParameter(f"{' and '.join(asked)}: give one of them")
+    show_plan(
+        workflow, site, settings or [], chunk_size, as_json=as_json, graph=graph, explain=explain, scripts=scripts
+    )
 
 
 @app.command("demo-data")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console, JustifyMethod
@@ -15,8 +16,9 @@ from fasthep_parsl.cli.explain import explain_key
 from fasthep_parsl.cli.progress import HeaderLines
 from fasthep_parsl.cli.screen import Screen
 from fasthep_parsl.driver.api import compile_plan, load
-from fasthep_parsl.plan import Plan, PlanPool
-from fasthep_parsl.resources.units import format_memory
+from fasthep_parsl.driver.scripts import write_scripts
+from fasthep_parsl.plan import Plan, PlanBlock, PlanPool
+from fasthep_parsl.resources.units import format_duration, format_memory
 
 
 def show_plan(
@@ -28,8 +30,9 @@ def show_plan(
     as_json: bool,
     graph: bool,
     explain: str | None,
+    scripts: Path | None = None,
 ) -> None:
-    """Print the plan in the form asked for."""
+    """Print the plan in the form asked for; write what would be submitted, if asked to."""
     if explain is not None:
         emit(
             explain_key(
@@ -41,30 +44,38 @@ def show_plan(
         return
     lines = HeaderLines(Screen(stderr=True))
     plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size, progress=lines)
+    written = write_scripts(plan, scripts) if scripts is not None else []
     if as_json:
         emit(json.dumps({"hash": plan.hash, **plan.model_dump(mode="json")}, indent=1, ensure_ascii=False))
     elif graph:
         emit(mermaid(plan))
     else:
-        _tables(plan, Screen())
+        _tables(plan, Screen(), written)
 
 
-def _tables(plan: Plan, console: Console) -> None:
+def _tables(plan: Plan, console: Console, written: Sequence[Path]) -> None:
     files = sum(len(dataset.files) for dataset in plan.datasets)
     head = (
         f"plan {plan.hash[:8]} · {plan.name} on {plan.site} · {len(plan.stages)} stages · {len(plan.datasets)} datasets"
         f" · {files:,} files · {plan.entries:,} events · {plan.partitions:,} partitions of ≤ {plan.chunk_size:,}"
     )
-    console.print(head, highlight=False, markup=False, soft_wrap=True)
+    _say(console, head)
     console.print()
     console.print(_stages(plan))
     console.print()
     console.print(_pools(plan))
+    _reasons(plan, console)
     console.print()
     console.print(_segments(plan))
     for warning in plan.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    console.print("\nnothing was started", highlight=False, style="dim")
+        _say(console, f"warning: {warning}", style="yellow")
+    for path in written:
+        _say(console, f"{'wrote' if path == written[0] else '     '} {path}")
+    _say(console, "\nnothing was started", style="dim")
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(*columns: str) -> Table:
@@ -86,14 +97,53 @@ def _stages(plan: Plan) -> Table:
 
 
 def _pools(plan: Plan) -> Table:
-    table = _table("pool", "#workers", "per worker", "provider", "#blocks", "")
+    """Return the pools; those of a batch system with their jobs: at most so many, of so many nodes and workers."""
+    if not any(pool.block for pool in plan.pools):
+        table = _table("pool", "#workers", "per worker", "")
+        for pool in plan.pools:
+            table.add_row(pool.name, str(pool.workers), _quantities(pool), _unused(pool))
+        return table
+    table = _table(
+        "pool", "#workers", "per worker", "#jobs", "#nodes", "#workers/node", "per node", "queue", "#time", ""
+    )
     for pool in plan.pools:
-        note = "" if pool.used else "not used: starts no workers"
-        table.add_row(pool.name, str(pool.workers), _quantities(pool), pool.provider, str(pool.blocks), note)
+        if pool.block is None:
+            continue
+        block = pool.block
+        table.add_row(
+            pool.name,
+            str(pool.workers),
+            _quantities(pool),
+            f"≤ {pool.blocks}",
+            str(block.nodes),
+            str(block.workers_per_node),
+            _quantities(block),
+            block.queue or "–",
+            format_duration(block.walltime),
+            _unused(pool),
+        )
     return table
 
 
-def _quantities(pool: PlanPool) -> str:
+def _unused(pool: PlanPool) -> str:
+    return "" if pool.used else "not used"
+
+
+def _reasons(plan: Plan, console: Console) -> None:
+    """Say how the jobs of each pool that is used came about."""
+    pools = [pool for pool in plan.pools if pool.used and pool.block]
+    if not pools:
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for pool in pools:
+        table.add_row(pool.name, Text("; ".join(pool.block.why if pool.block else ())))
+    console.print()
+    console.print(table)
+
+
+def _quantities(pool: PlanPool | PlanBlock) -> str:
     parts = [f"{pool.cpus} cpu", format_memory(pool.memory)]
     parts += [f"{pool.gpus} gpu"] if pool.gpus else []
     return " ".join(parts)
