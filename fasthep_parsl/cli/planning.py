@@ -17,7 +17,7 @@ from fasthep_parsl.cli.progress import HeaderLines
 from fasthep_parsl.cli.screen import Screen
 from fasthep_parsl.driver.api import compile_plan, load
 from fasthep_parsl.driver.scripts import write_scripts
-from fasthep_parsl.plan import Plan, PlanBlock, PlanPool
+from fasthep_parsl.plan import Plan, PlanPool
 from fasthep_parsl.resources.units import format_duration, format_memory
 
 
@@ -97,31 +97,22 @@ def _stages(plan: Plan) -> Table:
 
 
 def _pools(plan: Plan) -> Table:
-    """Return the pools; those of a batch system with their jobs: at most so many, of so many nodes and workers."""
+    """Return the pools; those of a batch system with their jobs: most jobs × nodes of a job × workers of a node."""
     if not any(pool.block for pool in plan.pools):
         table = _table("pool", "#workers", "per worker", "")
         for pool in plan.pools:
             table.add_row(pool.name, str(pool.workers), _quantities(pool), _unused(pool))
         return table
-    table = _table(
-        "pool", "#workers", "per worker", "#jobs", "#nodes", "#workers/node", "per node", "queue", "#time", ""
-    )
+    table = _table("!pool", "#workers", "!per worker", "jobs", "queue", "#time", "")
     for pool in plan.pools:
         if pool.block is None:
             continue
         block = pool.block
-        table.add_row(
-            pool.name,
-            str(pool.workers),
-            _quantities(pool),
-            f"≤ {pool.blocks}",
-            str(block.nodes),
-            str(block.workers_per_node),
-            _quantities(block),
-            block.queue or "–",
-            format_duration(block.walltime),
-            _unused(pool),
-        )
+        nodes = f"{block.nodes} node{'s' if block.nodes > 1 else ''}"
+        jobs = f"≤ {pool.blocks} × {nodes} × {block.workers_per_node}"
+        time = format_duration(block.walltime)
+        row = (pool.name, str(pool.workers), _quantities(pool), jobs, block.queue or "–", time, _unused(pool))
+        table.add_row(*row)
     return table
 
 
@@ -143,7 +134,7 @@ def _reasons(plan: Plan, console: Console) -> None:
     console.print(table)
 
 
-def _quantities(pool: PlanPool | PlanBlock) -> str:
+def _quantities(pool: PlanPool) -> str:
     parts = [f"{pool.cpus} cpu", format_memory(pool.memory)]
     parts += [f"{pool.gpus} gpu"] if pool.gpus else []
     return " ".join(parts)

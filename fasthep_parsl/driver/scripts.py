@@ -43,8 +43,7 @@ def write_scripts(plan: Plan, folder: Path) -> list[Path]:
         for pool in pools:
             own = folder / pool.name
             own.mkdir(parents=True)
-            for script in first_scripts(pool, own):
-                written.append(write_text(own / script.name, script.text))
+            written += [write_text(own / script.name, script.text) for script in first_scripts(pool, own)]
     except OSError as error:
         message = f"{folder} cannot be written: {error.strerror}"
         raise ConfigError(Problem("E163", message, "--scripts", hint="give another folder")) from None
