@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from fasthep_parsl.errors import ConfigError, Location, Problem, suggest
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.resources.units import format_memory
+from fasthep_parsl.resources.units import format_duration, format_memory
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.overrides import resolve_key
 from fasthep_parsl.workflow.yamldoc import Document, Path_, show_path, walk
@@ -116,10 +116,16 @@ def _pool(plan: Plan, name: str, quantity: str) -> list[str]:
         "memory": f"{format_memory(found.memory)} of memory per worker",
         "gpus": f"{found.gpus} gpus per worker",
     }
+    if found.block is not None:
+        values["walltime"] = f"jobs of {format_duration(found.block.walltime)}"
+        values["queue"] = f"queue {found.block.queue}" if found.block.queue else "no queue"
     shown = [values[quantity]] if quantity in values else list(values.values()) if quantity in ("", "resources") else []
     if not shown:
         return []
-    why = "".join(f"\n  {text}" for text in plan.warnings if text.startswith(f"pool `{name}`"))
+    reasons = [text for text in plan.warnings if text.startswith(f"pool `{name}`")]
+    if found.block is not None and quantity not in ("cpus", "gpus"):
+        reasons += found.block.why
+    why = "".join(f"\n  {text}" for text in reasons)
     return [f"in the plan: {', '.join(shown)}{'' if found.used else ' (not used: no stage runs there)'}{why}"]
 
 

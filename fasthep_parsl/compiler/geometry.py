@@ -109,7 +109,7 @@ def _room(pool: Pool, choice: Choice) -> tuple[int, str]:
         return most, choice.fills(wants, "a node")
     if min(cpus, memory) < 1:
         return room, f"it takes more than a slot of {_cpus(queue.slot)}"
-    return room, f"{room} × {_cpus(wants.cpus)} fill a slot of {_cpus(queue.slot)}"
+    return room, f"{room} × {_cpus(wants.cpus)} {'fills' if room == 1 else 'fill'} a slot of {_cpus(queue.slot)}"
 
 
 def _lay_out(pool: Pool, choice: Choice, room: int, scaling: Scaling) -> _Layout:

@@ -83,7 +83,9 @@ class Choice:
         quantity = min(rooms, key=lambda name: rooms[name])
         amount, there = getattr(wants, quantity), self.has(quantity)
         words = _words(quantity, amount)
-        return f"{rooms[quantity]} × {words} fill {what}" + (f" of {_words(quantity, there)}" if there else "")
+        return f"{rooms[quantity]} × {words} {'fills' if rooms[quantity] == 1 else 'fill'} {what}" + (
+            f" of {_words(quantity, there)}" if there else ""
+        )
 
     def shape(self) -> str:
         """Return what a node has, in words."""
@@ -120,6 +122,7 @@ def choose_queue(pool: Pool, queues: Mapping[str, Queue]) -> Choice | Refusal:
         why = f"queue `{chosen.name}`: the pool names it"
     else:
         others = "the only one" if len(every) == 1 else "the first that fits"
+        others += "" if chosen is long[0] else " and has no GPUs"
         why = f"queue `{chosen.name}` ({chosen.shape()}): {others}"
     return Choice(chosen.name, chosen.queue, why)
 

@@ -181,7 +181,7 @@ class PoolSpec(Model):
     """A group of workers."""
 
     workers: Annotated[int | None, BeforeValidator(_workers, json_schema_input_type=int | Literal["auto"] | None)] = (
-        Field(None, ge=1, description="number of workers; `auto`: as many as fit")
+        Field(None, ge=1, description="number of workers; `auto`: as many as fit, in a batch system into two jobs")
     )
     resources: ClassOrQuantities = Field(
         Resource(), description="quantities per worker, or the name of a class in `execution.resources`"

@@ -142,7 +142,10 @@ def test_a_block_lives_as_long_as_asked(queue, asked, walltime, why):
 def test_the_first_queue_that_fits_is_taken(resource, named, queue):
     fat = {"node": {"cpus": 16, "memory": "1TB"}, "walltime": "1d"}
     queues = {"gpu": GPU, "cpu": SHARED, "fat": fat, "long": {**SHARED, "walltime": "7d"}}
-    assert shaped(1, queues, queue=named, **resource).pool.block.queue == queue
+    block = shaped(1, queues, queue=named, **resource).pool.block
+    assert block.queue == queue
+    assert ("and has no GPUs" in block.why[0]) == (queue in ("cpu", "fat", "long") and not resource.get("walltime"))
+    assert ("the pool names it" in block.why[0]) == bool(named)
 
 
 def test_a_site_without_queues_limits_nothing():
