@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import reduce
 
@@ -66,9 +66,7 @@ def _replaced(root: Node, path: Path_, new: Node) -> Node:
     return replace(root, value={**root.value, step: _replaced(root.value[step], path[1:], new)})
 
 
-def expand(
-    document: Document, layers: Collection[str], variables: Mapping[str, str] | None = None
-) -> tuple[Document, list[Problem]]:
+def expand(document: Document, layers: Collection[str], at: Path_ = ()) -> tuple[Document, list[Problem]]:
     """Put values of environment variables into what a site says.
 
     ``${NAME}`` is the value of an environment variable of this process, ``${NAME:-text}`` is `text` if it is not set
@@ -81,8 +79,8 @@ def expand(
         A workflow with its site, or a site profile.
     layers : collection of str
         Only what these layers set is expanded.
-    variables : mapping, optional
-        Default: those of this process.
+    at : tuple
+        Where in `document` the site has its say.
 
     Returns
     -------
@@ -90,15 +88,17 @@ def expand(
         The document without what could not be expanded, and a problem for each of those.
     """
     problems: list[Problem] = []
-    expander = _Expander(frozenset(layers), os.environ if variables is None else variables, problems)
-    root = expander.expand(document.root, ())
-    return replace(document, root=root or replace(document.root, value={})), problems
+    node = document.get(at)
+    if not layers or node is None:
+        return document, problems
+    expander = _Expander(frozenset(layers), problems)
+    found = expander.expand(node, at) or replace(node, value={})
+    return replace(document, root=_replaced(document.root, at, found)), problems
 
 
 class _Expander:
-    def __init__(self, layers: Collection[str], variables: Mapping[str, str], problems: list[Problem]) -> None:
+    def __init__(self, layers: Collection[str], problems: list[Problem]) -> None:
         self.layers = layers
-        self.variables = variables
         self.problems = problems
 
     def expand(self, node: Node, path: Path_) -> Node | None:
@@ -125,7 +125,7 @@ class _Expander:
             self.problems.append(Problem("E105", message, show_path(path), node.where, hint))
             return ""
         name, default = content[1], content[2]
-        value = self.variables.get(name)
+        value = os.environ.get(name)
         if default is not None:
             return value or default
         if value is None:

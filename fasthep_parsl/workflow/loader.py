@@ -89,7 +89,7 @@ def load_workflow(
             document = apply_override(document, text)
         except ConfigError as error:
             problems += error.problems
-    document, unset = expand(document, {layer.root.layer for layer in layers})
+    document, unset = expand(document, {layer.root.layer for layer in layers}, ("execution",))
     problems += unset
     try:
         workflow = Workflow.model_validate(document.data)
