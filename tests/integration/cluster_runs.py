@@ -7,9 +7,10 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -40,7 +41,7 @@ class ClusterRun(Driver):
     """
 
     def __init__(self, flow: Path, site: Path, *arguments: str, env: Mapping[str, str]) -> None:
-        super().__init__(flow, "--site", str(site), "--chunk-size", "25", *arguments, env={**os.environ, **env})
+        super().__init__(flow, "--site", str(site), *arguments, env={**os.environ, **env})
 
     def blocks(self, *states: str, pool: str = "default") -> list[dict[str, Any]]:
         """Return what happened to blocks of a pool, oldest first."""
@@ -122,12 +123,27 @@ class Whereabouts:
 
     def _look(self) -> None:
         while not self._over.wait(0.1):
-            for folder in Path("/proc").iterdir():
-                if folder.name.isdigit() and int(folder.name) not in self.jobs:
-                    with suppress(OSError):  # it has ended, or is another user's
-                        for entry in (folder / "environ").read_bytes().split(b"\0"):
-                            if entry.startswith(self._key):
-                                self.jobs[int(folder.name)] = entry[len(self._key) :].decode()
+            for pid, environ in _environments(self.jobs):
+                for entry in environ:
+                    if entry.startswith(self._key):
+                        self.jobs[pid] = entry[len(self._key) :].decode()
+
+
+def processes_with(variable: str) -> dict[int, str]:
+    """Return id and name of the live processes that have ``NAME=value`` in their environment."""
+    found = {}
+    for pid, environ in _environments(()):
+        if variable.encode() in environ:
+            with suppress(OSError):
+                found[pid] = Path(f"/proc/{pid}/comm").read_text().strip()
+    return found
+
+
+def _environments(known: Container[int]) -> Iterator[tuple[int, list[bytes]]]:
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) not in known:
+            with suppress(OSError):  # it has ended, or is another user's
+                yield int(folder.name), (folder / "environ").read_bytes().split(b"\0")
 
 
 # --- results --------------------------------------------------------------------------------------------------
@@ -155,24 +171,42 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
 # --- many at a time -------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Tools:
+    """What scenarios need of the test session; they run in threads, where there are no fixtures.
+
+    Parameters
+    ----------
+    write_flow : callable
+        See the fixture.
+    folder : callable
+        ``folder(name)`` makes a folder of this name.
+    """
+
+    write_flow: Callable[..., Path]
+    folder: Callable[[str], Path]
+
+
 class Campaign:
     """Scenarios that run side by side, because they wait most of the time.
 
     Parameters
     ----------
-    scenarios : iterable of (name, callable)
-        What is to run, in the order in which it begins.
+    scenarios : iterable of callable
+        What is to run, in the order in which it begins; each is called with `tools`.
+    tools : Tools
+        What they need.
     at_once : int
         How many run at a time.
     """
 
-    def __init__(self, scenarios: Iterable[tuple[str, Callable[[], None]]], at_once: int) -> None:
+    def __init__(self, scenarios: Iterable[Callable[[Tools], None]], tools: Tools, at_once: int) -> None:
         self._threads = ThreadPoolExecutor(at_once)
-        self._futures: dict[str, Future[None]] = {name: self._threads.submit(run) for name, run in scenarios}
+        self._futures: dict[Any, Future[None]] = {one: self._threads.submit(one, tools) for one in scenarios}
 
-    def result(self, name: str) -> None:
+    def result(self, scenario: Callable[[Tools], None]) -> None:
         """Wait for a scenario; raise what it has raised."""
-        self._futures[name].result()
+        self._futures[scenario].result()
 
     def close(self) -> None:
         """Begin nothing any more; wait for those that run."""

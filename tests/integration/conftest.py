@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from integration.cluster_runs import Campaign, Tools
 from integration.runs import Driver, Records
 
 HERE = Path(__file__).parent
@@ -58,6 +59,16 @@ def write_flow(counted):
 
 
 # --- processes ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def campaign(request, write_flow, tmp_path_factory):
+    """All selected scenarios (the parameter `scenario` of tests), eight at a time."""
+    calls = (getattr(item, "callspec", None) for item in request.session.items)
+    scenarios = [call.params["scenario"] for call in calls if call and "scenario" in call.params]
+    found = Campaign(scenarios, Tools(write_flow, tmp_path_factory.mktemp), at_once=8)
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session")
