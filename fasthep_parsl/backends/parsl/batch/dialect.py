@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,13 +67,25 @@ class Dialect(Protocol):
         """Return what is known of `jobs`, None if nothing can be said; a job that is not in it has ended."""
 
     def cancel(self, jobs: Sequence[str]) -> list[list[str]]:
-        """Return the commands that remove jobs, to be run one after the other."""
+        """Return the commands that remove jobs, to be run one after the other; the first one's answer counts."""
+
+    def gone(self, answer: Answer) -> bool:
+        """Return whether a removal failed only because the jobs had ended already."""
 
     def post_mortem(self, folder: Path, block: int) -> Job | None:
         """Return what the batch system has written about a block into its folder, None if it writes nothing."""
 
+    def trial(self, script: Path) -> list[str]:
+        """Return the command that says whether a script would be accepted, without submitting it; empty: none can."""
+
     def queue_check(self, queue: str) -> list[str]:
         """Return the command that fails, or prints nothing, if a queue does not exist; empty if there are none."""
+
+
+def says_only(answer: Answer, pattern: str) -> bool:
+    """Return whether a command has said something, and each of its lines is `pattern` and nothing else."""
+    lines = [line.strip() for line in (answer.out + "\n" + answer.err).splitlines() if line.strip()]
+    return bool(lines) and all(re.fullmatch(pattern, line) for line in lines)
 
 
 def dialect_of(kind: str, options: Mapping[str, Any]) -> Dialect:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.backends.parsl.batch.commands import Answer
-from fasthep_parsl.backends.parsl.batch.dialect import Job, State
+from fasthep_parsl.backends.parsl.batch.dialect import Job, State, says_only
 
 
 class GridEngine:
@@ -51,10 +51,21 @@ class GridEngine:
         """Return the commands that remove jobs."""
         return [["qdel", *jobs]]
 
+    def gone(self, answer: Answer) -> bool:
+        """Return whether jobs could not be removed because they had ended already."""
+        return says_only(
+            answer, r'denied: job "\d+" does not exist|.* has (registered the|deleted) job \d+( for deletion)?'
+        )
+
     def post_mortem(self, folder: Path, block: int) -> Job | None:
         """Grid Engine writes nothing."""
         del folder, block
         return None
+
+    def trial(self, script: Path) -> list[str]:
+        """There is no such command."""
+        del script
+        return []
 
     def queue_check(self, queue: str) -> list[str]:
         """Return a command that fails if the queue does not exist."""

@@ -64,10 +64,19 @@ class Kubernetes:
         """Return the commands that remove pods."""
         return [[*self._kubectl, "delete", "pods", *jobs, "--ignore-not-found", "--wait=false"]]
 
+    def gone(self, answer: Answer) -> bool:
+        """Return whether jobs could not be removed because they had ended already."""
+        del answer
+        return False  # --ignore-not-found: that is a success
+
     def post_mortem(self, folder: Path, block: int) -> Job | None:
         """Kubernetes writes nothing."""
         del folder, block
         return None
+
+    def trial(self, script: Path) -> list[str]:
+        """Return the command that has the server check a pod."""
+        return [*self._kubectl, "create", "--dry-run=server", "--output=name", "--filename", str(script)]
 
     def queue_check(self, queue: str) -> list[str]:
         """Kubernetes has no queues."""

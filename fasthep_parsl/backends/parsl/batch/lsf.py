@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.backends.parsl.batch.commands import Answer
-from fasthep_parsl.backends.parsl.batch.dialect import Job, State
+from fasthep_parsl.backends.parsl.batch.dialect import Job, State, says_only
 
 _STATES: dict[str, State] = {
     "PEND": "pending",
@@ -63,10 +63,19 @@ class LSF:
         """Return the commands that remove jobs."""
         return [["bkill", *jobs]]
 
+    def gone(self, answer: Answer) -> bool:
+        """Return whether jobs could not be removed because they had ended already."""
+        return says_only(answer, r"Job <\S+>(: No matching job found|: Job has already finished| is being terminated)")
+
     def post_mortem(self, folder: Path, block: int) -> Job | None:
         """LSF writes nothing."""
         del folder, block
         return None
+
+    def trial(self, script: Path) -> list[str]:
+        """There is no such command."""
+        del script
+        return []
 
     def queue_check(self, queue: str) -> list[str]:
         """Return a command that fails if the queue does not exist."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.backends.parsl.batch.commands import Answer
-from fasthep_parsl.backends.parsl.batch.dialect import Job, State
+from fasthep_parsl.backends.parsl.batch.dialect import Job, State, says_only
 
 _STATES: dict[str, State] = {
     **dict.fromkeys("QWT", "pending"),
@@ -64,10 +64,19 @@ class PBS:
         """Return the commands that remove jobs."""
         return [["qdel", *jobs]]
 
+    def gone(self, answer: Answer) -> bool:
+        """Return whether jobs could not be removed because they had ended already."""
+        return says_only(answer, r"(qdel: )?(Unknown Job Id|Job has finished) \S+")
+
     def post_mortem(self, folder: Path, block: int) -> Job | None:
         """PBS writes nothing."""
         del folder, block
         return None
+
+    def trial(self, script: Path) -> list[str]:
+        """There is no such command."""
+        del script
+        return []
 
     def queue_check(self, queue: str) -> list[str]:
         """Return a command that fails if the queue does not exist."""

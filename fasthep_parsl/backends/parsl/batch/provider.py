@@ -152,6 +152,7 @@ class BatchBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
         answer = Answer(0)
         for number, words in enumerate(self._dialect.cancel(jobs) if jobs else []):
             said = run(words, timeout or self.pool.scaling.command_timeout)
+            said = Answer(0) if self._dialect.gone(said) else said
             answer = said if number == 0 else answer  # the first one counts, the others make sure
         return answer
 

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.backends.parsl.batch.commands import Answer
-from fasthep_parsl.backends.parsl.batch.dialect import Job, State
+from fasthep_parsl.backends.parsl.batch.dialect import Job, says_only
 
-_PENDING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
+_PENDING = {"PENDING", "CONFIGURING", "POWER_UP_NODE", "REQUEUED", "REQUEUE_FED"}
 _RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
-_HELD = {"JobHeldUser", "JobHeldAdmin", "launch_failed_requeued_held"}
-"""Reasons of a pending job that starts only after ``scontrol release``."""
+_HELD_STATES = {"REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
+"""squeue(1), "Job State Codes"."""
+_HELD = re.compile(
+    r"JobHeld(User|Admin)|JobHoldMaxRequeue|launch.failed.requeued.held|BadConstraints|PartitionTimeLimit"
+    r"|Invalid(Account|QOS)|(QOS|Assoc)MaxWallDurationPerJobLimit"
+)
+"""Reasons why a pending job never starts without help; squeue(1), "Job Reason Codes"."""
 
 
 class Slurm:
@@ -28,6 +33,7 @@ class Slurm:
     def __init__(self, options: Mapping[str, Any]) -> None:
         clusters = options.get("clusters")
         self._clusters = [f"--clusters={clusters}"] if clusters else []
+        self._partitions = options.get("queue_option", "partition") == "partition"
 
     def submit(self, script: Path) -> list[str]:
         """Return the command that submits a script."""
@@ -35,9 +41,8 @@ class Slurm:
 
     def job_id(self, output: str) -> str:
         """Return the id in the output of a successful submission: ``id`` or ``id;cluster``."""
-        lines = output.strip().splitlines()  # plugins of a site may talk first
-        found = re.match(r"(\d+)(;|$)", lines[-1].strip()) if lines else None
-        return found.group(1) if found else ""
+        found = re.findall(r"^\s*(\d+)(?:;\S*)?\s*$", output, re.MULTILINE)  # plugins of a site may talk too
+        return found[-1] if found else ""
 
     def status(self, jobs: Sequence[str]) -> list[str]:
         """Return the command that asks for jobs."""
@@ -66,25 +71,36 @@ class Slurm:
         """Return the commands that remove jobs."""
         return [["scancel", *self._clusters, *jobs]]
 
+    def gone(self, answer: Answer) -> bool:
+        """Return whether jobs could not be removed because they had ended already."""
+        return says_only(answer, r".*(Invalid job id specified|Job/step already completing or completed)")
+
     def post_mortem(self, folder: Path, block: int) -> Job | None:
         """Slurm writes nothing."""
         del folder, block
         return None
 
     def queue_check(self, queue: str) -> list[str]:
-        """Return a command that prints nothing if the partition does not exist."""
-        return ["sinfo", *self._clusters, "--noheader", "--format=%P", f"--partition={queue}"] if queue else []
+        """Return a command that prints nothing if the partition does not exist; empty where queues are qualities."""
+        if not queue or not self._partitions:
+            return []
+        return ["sinfo", *self._clusters, "--noheader", "--format=%P", f"--partition={queue}"]
+
+    def trial(self, script: Path) -> list[str]:
+        """Return the command that checks a script; it says when the job would start."""
+        return ["sbatch", "--test-only", str(script)]
 
 
 def _job(job: str, state: str, nodes: str, reason: str) -> Job:
     node = _first_node(nodes)
+    if state in _HELD_STATES:
+        return Job(job, "held", node, reason)
     if state in _PENDING:
-        return Job(job, "held" if reason in _HELD else "pending", node, reason)
+        return Job(job, "held" if _HELD.fullmatch(reason) else "pending", node, reason)
     if state in _RUNNING:
         return Job(job, "running", node, reason)
-    kind: State = "ended"
     words = state.lower().replace("_", " ")
-    return Job(job, kind, node, words if reason in {"None", "", state.capitalize()} else f"{words} ({reason})")
+    return Job(job, "ended", node, words if reason in {"None", "", state.capitalize()} else f"{words} ({reason})")
 
 
 def _first_node(nodes: str) -> str:
