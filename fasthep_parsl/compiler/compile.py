@@ -59,7 +59,7 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     problems: list[Problem] = list(loaded.problems)
     modules, stages, ordered = _stages(loaded, problems)
     facility, found = open_facility(loaded, options.machine)
-    problems += _not_asked_for(found, loaded.problems)
+    problems += not_asked_for(found, loaded.problems)
     problems += _check_kinds(loaded)
     routing, found = route_stages(facility, stages)
     problems += [] if loaded.problems else found  # a pool may be missing because of them
@@ -103,7 +103,7 @@ def _check_kinds(loaded: LoadedWorkflow) -> list[Problem]:
     ]
 
 
-def _not_asked_for(problems: list[Problem], before: tuple[Problem, ...]) -> list[Problem]:
+def not_asked_for(problems: list[Problem], before: tuple[Problem, ...]) -> list[Problem]:
     """Drop what the site has asked for already, with its help text: a field of the strategy that is missing."""
     asked = {item.key for item in before if item.code == "E146"}
 

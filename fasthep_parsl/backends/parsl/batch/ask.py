@@ -1,0 +1,50 @@
+"""Ask a batch system whether it would run the blocks of a pool; nothing is submitted. Imports no Parsl."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from fasthep_parsl.atomic import write_text
+from fasthep_parsl.backends.parsl.batch.commands import run
+from fasthep_parsl.backends.parsl.batch.dialect import dialect_of
+from fasthep_parsl.backends.parsl.batch.scripts import first_scripts
+from fasthep_parsl.plan import PlanPool
+
+
+def programs(pool: PlanPool) -> tuple[str, ...]:
+    """Return the commands that a run needs."""
+    return dialect_of(pool.provider, pool.options).programs
+
+
+def missing_programs(pool: PlanPool) -> list[str]:
+    """Return those that are not on PATH."""
+    return [name for name in programs(pool) if shutil.which(name) is None]
+
+
+def refusal(pool: PlanPool, folder: Path) -> str:
+    """Return why a block of `pool` would be refused, in the words of the batch system; empty if it would not.
+
+    Parameters
+    ----------
+    pool : PlanPool
+        The pool.
+    folder : Path
+        For the scripts.
+    """
+    dialect = dialect_of(pool.provider, pool.options)
+    timeout = pool.scaling.command_timeout
+    submitted, node = (write_text(folder / script.name, script.text) for script in first_scripts(pool, folder))
+    del node
+    trial = dialect.trial(submitted)
+    answer = run(trial, timeout) if trial else None
+    if answer is not None and not answer.ok:
+        return answer.words
+    queue = pool.block.queue if pool.block else ""
+    check = dialect.queue_check(queue)
+    if not check:
+        return ""
+    said = run(check, timeout)
+    if not said.ok:
+        return said.words
+    return "" if said.out.strip() else f"there is no queue `{queue}`: `{' '.join(check)}` shows nothing"

@@ -1,0 +1,275 @@
+"""``sites check --live``: ask the batch system, then run one task on each queue, as a run would do it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fasthep_parsl import __version__, registry
+from fasthep_parsl.backends.parsl.arrival import GPU_VARIABLES
+from fasthep_parsl.backends.parsl.batch import ask
+from fasthep_parsl.backends.parsl.network import meeting_point
+from fasthep_parsl.driver.sample import Check, SampledSite
+from fasthep_parsl.errors import FastHepError, SiteError
+from fasthep_parsl.events import EventLog
+from fasthep_parsl.plan import Plan, PlanPool, PlanSource
+from fasthep_parsl.resources.units import format_duration, format_memory
+from fasthep_parsl.signals import terminable
+from fasthep_parsl.worker.probe import WorkerFacts, describe_worker
+
+PERIOD = 0.2
+"""Seconds between two looks at what has come of the tasks."""
+BAD = ("refused", "failed")
+"""States of a block after which its queue does not work; a run would try again, a check tells at once."""
+
+Say = Callable[[Check], None]
+Waiting = Callable[[str], None]
+
+
+def check_live(sampled: SampledSite, folder: Path, wait: float, say: Say, waiting: Waiting) -> bool:
+    """Check a site for real; return whether all is well. Everything that it starts is removed.
+
+    Parameters
+    ----------
+    sampled : SampledSite
+        What `sample_site` has found; all right so far.
+    folder : Path
+        Where runs will keep their directories; a folder is made there and removed again.
+    wait : float
+        Longest time until a task has ended, seconds.
+    say : callable
+        Called with each check, as soon as it is known.
+    waiting : callable
+        Called with what is waited for, whenever that changes.
+    """
+    every = _Collected(say)
+    pools = [pool for pool in sampled.pools if _commands(pool, every)]
+    made = _run_folder(folder, every)
+    if made is not None:
+        with _removed(made, every):
+            pools = [pool for pool in pools if _accepted(pool, made, every) and _address(pool, every)]
+            if pools:
+                _probe(sampled.site.name, pools, made, wait, every, waiting)
+    return every.ok
+
+
+@dataclass
+class _Collected:
+    say: Say
+    ok: bool = True
+    told: set[str] = field(default_factory=set)
+
+    def __call__(self, check: Check) -> bool:
+        """Say something, but only once; return whether it is well."""
+        if (key := f"{check.what}: {check.found}") not in self.told:
+            self.told.add(key)
+            self.say(check)
+        self.ok &= check.ok
+        return check.ok
+
+
+def _commands(pool: PlanPool, say: _Collected) -> bool:
+    if pool.block is None:
+        return True
+    missing = ask.missing_programs(pool)
+    there = f"{', '.join(ask.programs(pool))} are there"
+    if missing:
+        hint = "log in to a machine from which jobs are submitted, or load the module that has them"
+        return say(Check(False, "commands", f"not on PATH: {', '.join(missing)}", hint))
+    return say(Check(True, "commands", there))
+
+
+def _run_folder(folder: Path, say: _Collected) -> Path | None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".fasthep-parsl-check-", dir=folder)).resolve()
+    except OSError as error:
+        hint = "stand where runs will keep their directories, or give --outdir"
+        say(Check(False, "run directory", f"{folder} cannot be written: {error.strerror}", hint))
+        return None
+    free = shutil.disk_usage(made).free
+    say(Check(True, "run directory", f"{made.parent} can be written, {format_memory(free)} free"))
+    return made
+
+
+@contextlib.contextmanager
+def _removed(folder: Path, say: _Collected) -> Iterator[None]:
+    """Remove the folder in the end; keep the logs of what did not work."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if say.ok or not (folder / "log" / "blocks").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _accepted(pool: PlanPool, folder: Path, say: _Collected) -> bool:
+    """Ask the batch system whether it has the queue and would take the job."""
+    if pool.block is None:
+        return True
+    what = f"queue {pool.block.queue}" if pool.block.queue else "queue"
+    refused = ask.refusal(pool, folder / "trial" / pool.name)
+    if refused:
+        return say(Check(False, what, refused, "compare `queues`, `strategy` and `--set` with the site's documents"))
+    return say(Check(True, what, "the batch system would take a job" if pool.block.queue else "a job would be taken"))
+
+
+def _address(pool: PlanPool, say: _Collected) -> bool:
+    try:
+        meeting = meeting_point(pool)
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as handle:
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            handle.bind((meeting.bind, meeting.port or 0))
+        for name in meeting.addresses:
+            socket.getaddrinfo(name, None)
+    except (SiteError, OSError) as error:
+        return say(Check(False, "network", str(error), "see `network` in the profile"))
+    port = f"port {meeting.port}" if meeting.port else "any port"
+    return say(Check(True, "network", f"workers are told to connect to {' or '.join(meeting.addresses)}, {port}"))
+
+
+# --- the tasks ----------------------------------------------------------------------------------------------
+
+
+class _Watched:
+    """What happens to the blocks of each pool."""
+
+    def __init__(self, pools: Sequence[PlanPool]) -> None:
+        self._lock = threading.Lock()
+        self.began: dict[str, float] = {}
+        self.running: dict[str, float] = {}
+        self.up: dict[str, float] = {}
+        self.reason: dict[str, str] = {}
+        self.bad: dict[str, dict[str, Any]] = {}
+        self.batch = {pool.name for pool in pools if pool.block}
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if event["kind"] != "block":
+            return
+        now, pool, state = time.monotonic(), event["pool"], event["state"]
+        with self._lock:
+            if state == "submitted":
+                self.began.setdefault(pool, now)
+            elif state == "waiting":
+                self.reason[pool] = event["message"]
+            elif state == "running":
+                self.running.setdefault(pool, now)
+            elif state == "up":
+                self.up.setdefault(pool, now)
+            elif state in BAD:
+                self.bad.setdefault(pool, event)
+
+    def times(self, pool: str) -> str:
+        """Return how long a block was queued, and how long its workers took; empty on this machine."""
+        began, up = self.began.get(pool), self.up.get(pool)
+        if began is None or up is None:
+            return ""
+        running = min(self.running.get(pool, up), up)
+        if pool in self.running and running < up:
+            return f"queued {running - began:.0f} s, {up - running:.0f} s to start"
+        return f"{up - began:.0f} s from submission to the first worker"
+
+    def waits(self, pool: str) -> str:
+        """Return what the block of a pool waits for."""
+        if pool in self.running or pool in self.up or pool not in self.batch:
+            return f"{pool}: starting"
+        return f"{pool}: queued" + (f" ({self.reason[pool]})" if self.reason.get(pool) else "")
+
+
+def _probe(site: str, pools: Sequence[PlanPool], folder: Path, wait: float, say: _Collected, waiting: Waiting) -> None:
+    """Run one task on each pool, all at the same time."""
+    plan = Plan(
+        name="sites check", site=site, chunk_size=1, source=PlanSource(), stages=(), segments=(), pools=tuple(pools)
+    )
+    watched = _Watched(pools)
+    (folder / "log").mkdir()
+    try:
+        with (
+            terminable(),
+            EventLog(folder / "events.jsonl", watched) as record,
+            registry.load("backends", "parsl")().open(plan, folder, record) as session,
+        ):
+            tasks = {pool.name: session.call(pool.name, describe_worker, GPU_VARIABLES) for pool in pools}
+            _await({pool.name: pool for pool in pools}, tasks, watched, folder, wait, say, waiting)
+    except FastHepError as error:
+        say(Check(False, "probe", str(error)))
+
+
+def _await(
+    pools: dict[str, PlanPool],
+    tasks: dict[str, Future[WorkerFacts]],
+    watched: _Watched,
+    folder: Path,
+    wait: float,
+    say: _Collected,
+    waiting: Waiting,
+) -> None:
+    until, before = time.monotonic() + wait, ""
+    while tasks and time.monotonic() < until:
+        for name in list(tasks):
+            if tasks[name].done() or name in watched.bad:
+                say(_outcome(pools[name], tasks.pop(name), watched, folder))
+        shown = ", ".join(watched.waits(name) for name in tasks)
+        if shown != before:
+            waiting(shown)
+            before = shown
+        time.sleep(PERIOD)
+    for name in tasks:
+        hint = "the queue may be full: give it more time with --wait"
+        say(Check(False, f"probe {name}", f"no answer after {format_duration(wait)}; {watched.waits(name)}", hint))
+
+
+def _outcome(pool: PlanPool, task: Future[WorkerFacts], watched: _Watched, folder: Path) -> Check:
+    what = f"probe {pool.name}"
+    if not task.done():
+        return Check(False, what, _trouble(watched.bad[pool.name], folder / "log" / "blocks" / pool.name))
+    error = task.exception()
+    if error is not None:
+        return Check(False, what, str(error) or type(error).__name__)
+    facts = task.result()
+    wrong, hint = _unfit(pool, facts)
+    return Check(not wrong, what, wrong or _described(facts, watched.times(pool.name)), hint)
+
+
+def _trouble(event: dict[str, Any], blocks: Path) -> str:
+    """Return the words of the batch system, and of the block if it has run."""
+    number = event.get("block", -1)
+    path = blocks / f"block.{number}.err"
+    said = path.read_text(errors="replace").strip().splitlines()[-5:] if path.exists() else []
+    where = f"job {event['job']}" if event.get("job") else "the job was refused"
+    where += f" on {event['node']}" if event.get("node") else ""
+    return "\n".join([f"{where}: {event.get('message') or 'ended'}", *said])
+
+
+def _unfit(pool: PlanPool, facts: WorkerFacts) -> tuple[str, str]:
+    """Return why tasks would fail on such a worker, and what to do."""
+    where = f"{facts.node}: "
+    if facts.package != __version__:
+        found = f"{where}fasthep-parsl {facts.package} ({facts.executable}), here it is {__version__}"
+        return found, "install the same version there"
+    if pool.gpus and not facts.devices:
+        return f"{where}the worker sees no GPU", "see `gpu_option` of the strategy"
+    if not facts.writable:
+        return f"{where}{facts.folder} cannot be written", "set `scratch` to a folder on the disk of a node"
+    return "", ""
+
+
+def _described(facts: WorkerFacts, times: str) -> str:
+    node = facts.node if facts.node == facts.host else f"{facts.node} ({facts.host})"
+    parts = [
+        f"{node}: Python {facts.python}, Parsl {facts.parsl}, fasthep-parsl {facts.package}",
+        f"GPU {facts.devices}" if facts.devices else "no GPU",
+        f"works in {facts.folder} ({format_memory(facts.free)} free)",
+        times,
+    ]
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,226 @@
+"""A site looked at without any analysis: its queues, a small pool on each of them, and what is wrong. Starts nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fasthep_parsl.backends.parsl.batch.scripts import first_scripts
+from fasthep_parsl.compiler.compile import not_asked_for
+from fasthep_parsl.compiler.grants import Facility, open_facility
+from fasthep_parsl.errors import Problem
+from fasthep_parsl.interfaces import Script
+from fasthep_parsl.plan import PlanPool
+from fasthep_parsl.pools.model import DEFAULT, Pool, build_pools
+from fasthep_parsl.resources.machine import this_machine
+from fasthep_parsl.resources.model import Resource
+from fasthep_parsl.resources.units import format_duration, format_memory
+from fasthep_parsl.sites import Site, is_batch, load_site, missing_requirements
+from fasthep_parsl.workflow.facility import Queue
+from fasthep_parsl.workflow.loader import LoadedWorkflow, load_workflow, package_defaults
+from fasthep_parsl.workflow.yamldoc import show_path
+
+_WORKFLOW = """\
+version: "1.0"
+data: {datasets: [{name: none, files: [none.root]}]}
+sources: {events: {kind: root_tree, tree: Events}}
+analysis: {stages: [{id: Probe, op: hep.define}]}
+"""
+"""As little as a workflow can be; a site is laid over it, nothing of it is run."""
+_MEMORY = 1_000_000_000
+_WALLTIME = 600.0
+"""Bytes and seconds that the pool on each queue asks for: little, so that it starts soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    ok : bool
+        Whether it is as it should be.
+    what : str
+        What was looked at, two or three words.
+    found : str
+        What was found.
+    hint : str
+        What to do if it is not as it should be.
+    """
+
+    ok: bool
+    what: str
+    found: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class SampledSite:
+    """A site with a small pool on each of its queues.
+
+    Attributes
+    ----------
+    site : Site
+        The site.
+    pools : tuple of PlanPool
+        One per queue, named like it, and those that the profile itself describes.
+    checks : tuple of Check
+        What was looked at.
+    scripts : dict
+        Pool → submit script and ``node.sh``, for those that could be rendered.
+    """
+
+    site: Site
+    pools: tuple[PlanPool, ...] = ()
+    checks: tuple[Check, ...] = ()
+    scripts: dict[str, tuple[Script, Script]] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is as it should be."""
+        return all(check.ok for check in self.checks)
+
+
+def sample_site(name: str, overrides: Sequence[str] = ()) -> SampledSite:
+    """Look at a site and at what would be submitted there; asks no scheduler.
+
+    Parameters
+    ----------
+    name : str
+        Name of a site, or a file.
+    overrides : sequence of str
+        Settings, ``strategy.account=m1234``.
+
+    Raises
+    ------
+    ConfigError
+        No such site, or its profile is wrong.
+    """
+    site = load_site(name)
+    loaded = _loaded(site, overrides)
+    missing = missing_requirements(site, loaded.document)
+    facility, problems = open_facility(loaded, None if is_batch(site.strategy.kind) else this_machine())
+    wrong = not_asked_for(problems, tuple(missing))
+    checks = [_profile(site, loaded, wrong), *_filled_in(site, loaded, missing)]
+    pools: list[PlanPool] = []
+    for pool, queue in _sampled(loaded):
+        grant = facility.grant(pool)
+        if grant.pool is not None:
+            pools.append(grant.pool)
+        checks.append(_queue(pool, queue, grant.pool, grant.reason or (grant.refusal.message if grant.refusal else "")))
+    found = _own_pools(facility)
+    pools += [pool for pool, _ in found if pool is not None]
+    checks += [check for _, check in found]
+    scripts, written = _scripts([pool for pool in pools if pool.block and not problems])
+    return SampledSite(site, tuple(pools), (*checks, *written), scripts)
+
+
+def _loaded(site: Site, overrides: Sequence[str]) -> LoadedWorkflow:
+    with tempfile.TemporaryDirectory(prefix="fasthep-parsl-") as folder:
+        path = Path(folder) / "sample.yaml"
+        path.write_text(_WORKFLOW)
+        return load_workflow(path, layers=site.layers, overrides=overrides, tolerant=True)
+
+
+def _profile(site: Site, loaded: LoadedWorkflow, problems: Sequence[Problem]) -> Check:
+    wrong = [item for item in (*loaded.problems, *problems) if item.code != "E147"]
+    if wrong:
+        return Check(False, "profile", "; ".join(item.message for item in wrong), wrong[0].hint)
+    names = [Path(document.root.layer.split()[-1]).name for document in site.layers[:-1]]
+    above = f", extends {', '.join(reversed(names))}" if names else ""
+    return Check(True, "profile", f"keys and values are right{above}")
+
+
+def _filled_in(site: Site, loaded: LoadedWorkflow, missing: Sequence[Problem]) -> list[Check]:
+    """Return a check for everything that a site asks its users for, and for environment variables."""
+    lacking = {item.key for item in missing}
+    checks = []
+    for item in site.requires:
+        path, what = ("execution", *item.path), show_path(item.path)
+        if show_path(path) in lacking:
+            checks.append(Check(False, what, "is missing", item.help))
+        else:
+            node = loaded.document.get(path)
+            checks.append(Check(True, what, str(node.plain()) if node else ""))
+    variables = [item for item in loaded.problems if item.code == "E147"]
+    return checks + [Check(False, "environment", item.message, item.hint) for item in variables]
+
+
+def _sampled(loaded: LoadedWorkflow) -> list[tuple[Pool, Queue]]:
+    """Return a small pool for each queue: one worker, with a GPU where there are any."""
+    execution = loaded.workflow.execution
+    found = []
+    for name, queue in (execution.queues or {"": Queue()}).items():
+        node = queue.node
+        memory = min(_MEMORY, node.memory or _MEMORY, queue.memory_per_cpu or _MEMORY)
+        wants = Resource(
+            cpus=1, memory=memory, gpus=min(node.gpus, 1), walltime=min(_WALLTIME, queue.walltime or _WALLTIME)
+        )
+        found.append((Pool(name or DEFAULT, 1, wants, queue=name or None), queue))
+    return found
+
+
+def _queue(pool: Pool, queue: Queue, planned: PlanPool | None, reason: str) -> Check:
+    what = f"queue {pool.queue}" if pool.queue else "queue"
+    if planned is None:
+        return Check(False, what, reason)
+    if planned.block is None:
+        return Check(True, "workers", "processes of this machine")
+    if not pool.queue:
+        return Check(True, what, "none described: jobs go where the batch system puts them, nothing is checked before")
+    node, limits = queue.node, []
+    limits += [f"{node.cpus} cpus"] if node.cpus else []
+    limits += [format_memory(node.memory)] if node.memory else []
+    limits += [f"{node.gpus} gpus"] if node.gpus else []
+    nodes = f"nodes of {', '.join(limits)}" if limits else "nodes of unknown size"
+    nodes += ", whole" if queue.whole_nodes else ""
+    time = f"up to {format_duration(queue.walltime)}" if queue.walltime else "no walltime limit"
+    most = f", at most {queue.max_blocks} jobs" if queue.max_blocks else ""
+    return Check(True, what, f"{nodes}, {time}{most}")
+
+
+def _own_pools(facility: Facility) -> list[tuple[PlanPool | None, Check]]:
+    """Look at the pools that the profile itself describes."""
+    found: list[tuple[PlanPool | None, Check]] = []
+    execution = facility.execution
+    wanted, problems = build_pools(execution, facility.loaded.document)
+    found += [(None, Check(False, item.key, item.message, item.hint)) for item in problems]
+    for pool in wanted:
+        node = facility.loaded.document.get(("execution", "pools", pool.name))
+        if node is None or node.layer == package_defaults().root.layer:
+            continue
+        grant = facility.grant(pool)
+        what, refusal = f"pool {pool.name}", grant.refusal
+        if grant.pool is None:
+            text = refusal.message.removeprefix(f"pool `{pool.name}`: ") if refusal else grant.reason
+            found.append((None, Check(False, what, text, refusal.hint if refusal else "")))
+            continue
+        block = grant.pool.block
+        where = f"queue {block.queue}" if block and block.queue else "fits"
+        found.append((grant.pool, Check(True, what, "; ".join(grant.warnings) or where)))
+    return found
+
+
+def _scripts(pools: Sequence[PlanPool]) -> tuple[dict[str, tuple[Script, Script]], list[Check]]:
+    """Render what would be submitted, and let bash read it."""
+    rendered = {pool.name: first_scripts(pool, Path("/run/log/blocks") / pool.name) for pool in pools}
+    checks = []
+    texts = {
+        script.text: script for pair in rendered.values() for script in pair if script.text.startswith("#!/bin/bash")
+    }
+    for script in texts.values():
+        said = subprocess.run(
+            ["/bin/bash", "-n"], input=script.text, capture_output=True, text=True, check=False
+        ).stderr.strip()
+        if said:
+            checks.append(
+                Check(False, script.name, said.replace("/bin/bash: ", ""), "see `worker_init` and `strategy`")
+            )
+    if rendered and not checks:
+        some = next(iter(rendered.values()))
+        names = " and ".join(script.name for script in some)
+        checks.append(Check(True, "scripts", f"{names} can be rendered, bash can read them; `--scripts` shows them"))
+    return rendered, checks

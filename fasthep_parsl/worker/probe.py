@@ -1,0 +1,77 @@
+"""What a worker says of itself: the one task of ``sites check --live``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from fasthep_parsl import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """Where a worker runs, and on what.
+
+    Attributes
+    ----------
+    host, node : str
+        Name of the machine, and what the batch system calls it.
+    python, executable : str
+        Version of Python, and its path.
+    parsl, package : str
+        Versions of Parsl and of this package.
+    devices : str
+        GPUs that this worker sees, as the batch system calls them; empty if it says nothing.
+    folder : str
+        Folder that it works in.
+    free : int
+        Bytes that are free there.
+    writable : bool
+        Whether it can write there.
+    cpus : int
+        Cores that it may run on.
+    """
+
+    host: str
+    node: str
+    python: str
+    executable: str
+    parsl: str
+    package: str
+    devices: str
+    folder: str
+    free: int
+    writable: bool
+    cpus: int
+
+
+def describe_worker(gpu_variables: Sequence[str]) -> WorkerFacts:
+    """Return what is known of this process and its machine.
+
+    Parameters
+    ----------
+    gpu_variables : sequence of str
+        Environment variables that may name the worker's GPUs; the first that is set counts.
+    """
+    folder = Path.cwd()
+    host = socket.gethostname()
+    return WorkerFacts(
+        host=host,
+        node=os.environ.get("FASTHEP_PARSL_NODE", host),
+        python=platform.python_version(),
+        executable=sys.executable,
+        parsl=version("parsl"),
+        package=__version__,
+        devices=next((os.environ[name] for name in gpu_variables if os.environ.get(name)), ""),
+        folder=str(folder),
+        free=shutil.disk_usage(folder).free,
+        writable=os.access(folder, os.W_OK),
+        cpus=len(os.sched_getaffinity(0)),
+    )
