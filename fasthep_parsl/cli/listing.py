@@ -1,4 +1,4 @@
-"""``ops``, ``sites`` and ``schema``: what there is."""
+"""``ops`` and ``schema``: what there is."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from fasthep_parsl import registry
 from fasthep_parsl.cli.ending import emit
 from fasthep_parsl.cli.screen import Screen
 from fasthep_parsl.cli.words import about, parameters
-from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.interfaces import Op
-from fasthep_parsl.sites import SiteFile, load_site
-from fasthep_parsl.sites import list_sites as found_sites
 from fasthep_parsl.worker.code import OpTable
 from fasthep_parsl.workflow.model import Workflow
 
@@ -63,23 +60,7 @@ def _yields(op: Op) -> str:
     return " + ".join(part for part in ("stream" if op.stream else "", op.product or "") if part)
 
 
-def list_sites() -> None:
-    """Print all sites that can be found; a profile with mistakes is named as such."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("site", "strategy", "status", "description"):
-        table.add_column(column, overflow="fold")
-    for name, path in found_sites().items():
-        try:
-            site = load_site(name)
-        except ConfigError as error:
-            table.add_row(name, "", "wrong", Text(f"{path}: {error.problems[0].message}"))
-            continue
-        table.add_row(name, site.strategy.kind, site.meta.status, Text(site.meta.description))
-    Screen().print(table)
-
-
-def print_schema(*, site: bool) -> None:
-    """Print the JSON Schema of workflow files, or of site profiles."""
-    model = SiteFile if site else Workflow
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema(by_alias=True)}
+def print_schema() -> None:
+    """Print the JSON Schema of workflow files."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Workflow.model_json_schema(by_alias=True)}
     emit(json.dumps(schema, indent=1, ensure_ascii=False))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fasthep_parsl import __version__
+from fasthep_parsl.cli import site_commands
 from fasthep_parsl.errors import ConfigError, FastHepError
 
 if TYPE_CHECKING:
@@ -24,9 +25,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 ops_app = typer.Typer(help="What stages can do.", no_args_is_help=True)
-sites_app = typer.Typer(help="Where workflows can run.", no_args_is_help=True)
 app.add_typer(ops_app, name="ops")
-app.add_typer(sites_app, name="sites")
+app.add_typer(site_commands.app, name="sites")
 
 Workflow = Annotated[Path, typer.Argument(metavar="WORKFLOW", help="The workflow file (YAML).", show_default=False)]
 Site = Annotated[str, typer.Option("--site", "-s", help="Name of a site profile, or its file.")]
@@ -138,22 +138,12 @@ def ops_show(name: Annotated[str, typer.Argument(metavar="OP", help="Name of an 
     show_op(name)
 
 
-@sites_app.command("list")
-def sites_list() -> None:
-    """List the site profiles that can be found."""
-    from fasthep_parsl.cli.listing import list_sites
-
-    list_sites()
-
-
 @app.command()
-def schema(
-    site: Annotated[bool, typer.Option("--site", help="That of site profiles instead.")] = False,
-) -> None:
-    """Print the JSON Schema of workflow files, for editors."""
+def schema() -> None:
+    """Print the JSON Schema of workflow files, for editors; `sites schema` prints that of site profiles."""
     from fasthep_parsl.cli.listing import print_schema
 
-    print_schema(site=site)
+    print_schema()
 
 
 def invoke(arguments: Sequence[str] | None = None) -> int:

@@ -56,7 +56,8 @@ def check_live(sampled: SampledSite, folder: Path, wait: float, say: Say, waitin
     made = _run_folder(folder, every)
     if made is not None:
         with _removed(made, every):
-            pools = [pool for pool in pools if _accepted(pool, made, every) and _address(pool, every)]
+            pools = [pool for pool in pools if _accepted(pool, made, every)]
+            pools = [pool for pool in pools if _address(pool, every)]
             if pools:
                 _probe(sampled.site.name, pools, made, wait, every, waiting)
     return every.ok
@@ -171,13 +172,13 @@ class _Watched:
 
     def times(self, pool: str) -> str:
         """Return how long a block was queued, and how long its workers took; empty on this machine."""
-        began, up = self.began.get(pool), self.up.get(pool)
-        if began is None or up is None:
+        began, running = self.began.get(pool), self.running.get(pool)
+        if began is None:
             return ""
-        running = min(self.running.get(pool, up), up)
-        if pool in self.running and running < up:
-            return f"queued {running - began:.0f} s, {up - running:.0f} s to start"
-        return f"{up - began:.0f} s from submission to the first worker"
+        up = self.up.get(pool, time.monotonic())
+        if running is not None and running < up:
+            return f"queued {running - began:.0f} s, workers up {up - running:.0f} s later"
+        return f"workers up {up - began:.0f} s after submission"  # sooner than the batch system was asked
 
     def waits(self, pool: str) -> str:
         """Return what the block of a pool waits for."""
@@ -237,8 +238,8 @@ def _outcome(pool: PlanPool, task: Future[WorkerFacts], watched: _Watched, folde
     if error is not None:
         return Check(False, what, str(error) or type(error).__name__)
     facts = task.result()
-    wrong, hint = _unfit(pool, facts)
-    return Check(not wrong, what, wrong or _described(facts, watched.times(pool.name)), hint)
+    wrong, hint = _unfit(pool, facts, folder / "log" / "blocks" / pool.name)
+    return Check(not wrong, what, wrong or _described(pool, facts, watched.times(pool.name)), hint)
 
 
 def _trouble(event: dict[str, Any], blocks: Path) -> str:
@@ -251,7 +252,7 @@ def _trouble(event: dict[str, Any], blocks: Path) -> str:
     return "\n".join([f"{where}: {event.get('message') or 'ended'}", *said])
 
 
-def _unfit(pool: PlanPool, facts: WorkerFacts) -> tuple[str, str]:
+def _unfit(pool: PlanPool, facts: WorkerFacts, blocks: Path) -> tuple[str, str]:
     """Return why tasks would fail on such a worker, and what to do."""
     where = f"{facts.node}: "
     if facts.package != __version__:
@@ -259,17 +260,21 @@ def _unfit(pool: PlanPool, facts: WorkerFacts) -> tuple[str, str]:
         return found, "install the same version there"
     if pool.gpus and not facts.devices:
         return f"{where}the worker sees no GPU", "see `gpu_option` of the strategy"
+    warned = [line for path in blocks.glob("block.*.err") for line in path.read_text(errors="replace").splitlines()]
+    scratch = next((line for line in warned if "warning: scratch folder" in line), "")
+    if scratch:
+        return scratch.removeprefix("fasthep-parsl: "), "set `scratch` to a folder on the disk of a node"
     if not facts.writable:
         return f"{where}{facts.folder} cannot be written", "set `scratch` to a folder on the disk of a node"
     return "", ""
 
 
-def _described(facts: WorkerFacts, times: str) -> str:
+def _described(pool: PlanPool, facts: WorkerFacts, times: str) -> str:
     node = facts.node if facts.node == facts.host else f"{facts.node} ({facts.host})"
     parts = [
         f"{node}: Python {facts.python}, Parsl {facts.parsl}, fasthep-parsl {facts.package}",
         f"GPU {facts.devices}" if facts.devices else "no GPU",
-        f"works in {facts.folder} ({format_memory(facts.free)} free)",
+        f"{format_memory(facts.free)} free in {facts.folder}" if pool.scratch else "",
         times,
     ]
     return ", ".join(part for part in parts if part)
