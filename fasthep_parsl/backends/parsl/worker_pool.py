@@ -19,6 +19,7 @@ import shlex
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import warnings
 from multiprocessing import forkserver
@@ -31,6 +32,8 @@ from fasthep_parsl.backends.parsl.queues import Context
 
 PRELOAD = "fasthep_parsl.worker.preload"
 POOL = "parsl.executors.high_throughput.process_worker_pool"
+LONGEST_TMPDIR = 107 - len("/pymp-12345678/listener-12345678")
+"""Characters; a socket's path has at most 107, and scratch folders of pilot jobs lie deep."""
 
 
 def main(arguments: list[str]) -> None:
@@ -42,6 +45,8 @@ def main(arguments: list[str]) -> None:
     scratch = os.environ.get(SCRATCH)
     if scratch:  # sockets of multiprocessing; removed by whoever ends this block
         multiprocessing.current_process()._config["tempdir"] = scratch  # type: ignore[attr-defined]
+    elif len(tempfile.gettempdir()) > LONGEST_TMPDIR:
+        _use_short_folder()
     _start_fork_server()
     parsl.multiprocessing.SpawnContext = Context()
     del sys.modules[POOL]  # it runs as the main module below
@@ -63,6 +68,13 @@ def main(arguments: list[str]) -> None:
     threading.excepthook = lambda failure: _give_up(failure, scratch)
     sys.argv = ["process_worker_pool", *arguments]
     runpy.run_module(POOL, run_name="__main__", alter_sys=True)
+
+
+def _use_short_folder() -> None:
+    """Let multiprocessing put its sockets into an own folder of ``/tmp``; it removes it in the end."""
+    usual, tempfile.tempdir = tempfile.tempdir, "/tmp"  # noqa: S108  (only this user can enter the new folder)
+    multiprocessing.util.get_temp_dir()  # makes and remembers it
+    tempfile.tempdir = usual
 
 
 def _start_fork_server() -> None:
