@@ -24,8 +24,11 @@ PATIENCE = 600.0
 GRACE = 5.0
 """Seconds after the interchange has given up a block's managers until its job is taken for dead."""
 
+LAG = 20.0
+"""Seconds in which a batch system may not know yet what it has just accepted: its listings may be late."""
+
 UNKNOWN = -1
-"""Tasks of a block that was just told to take no more: one may have come before it heard that."""
+"""Tasks of a block that is to go: one may have come since the interchange was last asked."""
 
 Phase = Literal["waiting", "starting", "up", "retiring", "over"]
 
@@ -42,6 +45,7 @@ class Block:
     reason: str = ""
     held: bool = False
     started: float = 0.0
+    overdue: bool = False
     lost: float = 0.0
     was_up: bool = False
     tasks: int = 0
@@ -124,7 +128,9 @@ class Keeper:
     _failures: int = 0
     _round: float = -1.0
     _unreachable_since: float | None = None
+    _unanswered: int = 0
     _refusals: int = 0
+    _refused_alone: int = 0
     _last_words: str = ""
     _surplus_since: float | None = None
     _suspicion: bool = False
@@ -151,7 +157,8 @@ class Keeper:
         """Take in a new block."""
         self.blocks[number] = Block(number, job, now)
         self._submissions.append(now)
-        self._refusals, self._unreachable_since = 0, None
+        self._refusals = self._refused_alone = 0
+        self._reached()
         self._say(number, "submitted")
 
     def refused(self, words: str, now: float, *, transient: bool) -> None:
@@ -160,9 +167,13 @@ class Keeper:
         self._last_words = words
         if transient:
             self._unreachable_since = self._unreachable_since if self._unreachable_since is not None else now
+            self._unanswered += 1
+            self._back_off(now, self.pool.scaling.poll)  # when it is back we want to be there
         else:
             self._refusals += 1
-        self._back_off(now)
+            # while others wait or run this may be a limit on the number of jobs
+            self._refused_alone = 0 if self.alive() else self._refused_alone + 1
+            self._back_off(now)
         self.happenings.append(Happening(-1, "refused", words))
 
     def see_crews(self, crews: Mapping[int, Crew], now: float) -> None:
@@ -170,26 +181,35 @@ class Keeper:
         for block in self.alive():
             crew = crews.get(block.number)
             if crew is None:
-                if block.was_up and not block.lost:
-                    block.lost, self._suspicion = now, block.phase != "retiring"
+                if not block.was_up:
+                    block.tasks = 0
+                    block.overdue = block.phase == "starting" and now > block.started + self.pool.scaling.start
+                elif not block.lost:
+                    block.lost = now
+                    self._suspicion = self._suspicion or block.phase != "retiring"
                 continue
             block.tasks, block.idle, block.lost = crew.tasks, crew.idle, 0.0
             if not block.was_up:
                 block.was_up = self.known_good = True
                 self._failures, self._not_before = 0, 0.0
                 self._say(block.number, "up")
+                if block.phase == "retiring":  # it was to go unused, but has come, and may have work already
+                    block.phase = "up"
             if block.phase != "retiring":
                 block.phase = "retiring" if crew.draining else "up"
                 if crew.draining:
                     self._say(block.number, "draining", "its time is nearly over")
 
     def see_jobs(self, jobs: Mapping[str, Job], now: float, asked: Iterable[int]) -> None:
-        """Take in what the batch system says of the blocks `asked`; a job that it does not know has ended."""
-        self._unreachable_since = None
+        """Take in what the batch system says of the blocks `asked`; a job that it does not know has ended.
+
+        Not if it was submitted just now: then it may not know it yet.
+        """
+        self._reached()
         for number in asked:
             block = self.blocks[number]
             job = jobs.get(block.job)
-            if block.phase == "over":
+            if block.phase == "over" or (job is None and self.is_new(number, now)):
                 continue
             if job is None or job.state == "ended":
                 self._over(block, job.node if job else "", job.reason if job else "", now)
@@ -201,9 +221,18 @@ class Keeper:
                 block.phase, block.started = "starting", now
                 self._say(number, "running", block.node)
             elif job.state == "pending":
+                if job.reason != block.reason and job.reason not in {"", "None"}:
+                    self._say(number, "waiting", job.reason)
                 block.reason = job.reason
                 if block.phase == "starting":  # vacated before a worker came
                     block.phase = "waiting"
+
+    def is_new(self, number: int, now: float) -> bool:
+        """Return whether a block was submitted so recently that its batch system may not list it yet."""
+        return now < self.blocks[number].submitted + LAG
+
+    def _reached(self) -> None:
+        self._unreachable_since, self._unanswered = None, 0
 
     def _over(self, block: Block, node: str, reason: str, now: float) -> None:
         block.node, block.reason = node or block.node, reason or block.reason
@@ -226,9 +255,9 @@ class Keeper:
             self._back_off(now)
         self._say(block.number, "failed", block.reason)
 
-    def _back_off(self, now: float) -> None:
-        rounds = self._failures + self._refusals + (self._unreachable_since is not None)
-        self._not_before = now + min(FIRST_WAIT * 2 ** min(max(rounds - 1, 0), 20), LONGEST_WAIT)
+    def _back_off(self, now: float, longest: float = LONGEST_WAIT) -> None:
+        rounds = self._failures + self._refusals + self._unanswered
+        self._not_before = now + min(FIRST_WAIT * 2 ** min(max(rounds - 1, 0), 20), longest)
 
     def _say(self, block: int, state: str, message: str = "") -> None:
         self.happenings.append(Happening(block, state, message))
@@ -247,7 +276,8 @@ class Keeper:
         if not unclear or len(self._questions) >= 6:
             return []
         fresh = any(now - b.submitted < 60 for b in unclear)
-        wait = 5.0 if self._suspicion else self.pool.scaling.poll / (3 if fresh else 1)
+        # five in the first minute, which leaves one for a suspicion
+        wait = 5.0 if self._suspicion else self.pool.scaling.poll / (2.5 if fresh else 1)
         if self._questions and now - self._questions[-1] < wait:
             return []
         self._questions.append(now)
@@ -296,7 +326,7 @@ class Keeper:
         dead = []
         for block in self.alive():
             silent = block.was_up and block.lost and now > block.lost + GRACE
-            stuck = block.phase == "starting" and now > block.started + self.pool.scaling.start
+            stuck = block.overdue and block.phase == "starting"  # not vacated since
             if block.held and block.was_up:
                 self._say(block.number, "lost", block.reason)
             elif block.held or stuck:
@@ -320,24 +350,27 @@ class Keeper:
             self._surplus_since = None
             return []
         self._surplus_since = now if self._surplus_since is None else self._surplus_since
-        chosen = [b for b in self.useful() if b.phase == "up" and not b.tasks and b.idle >= idle]
-        if now - self._surplus_since >= idle:
-            chosen = [b for b in self.useful() if b.phase in {"waiting", "starting"}] + chosen
+        useful = self.useful()
+        chosen = [b for b in useful if b.phase == "up" and not b.tasks and not b.lost and b.idle >= idle]
+        if now - self._surplus_since >= idle:  # those that are farthest from being of use first
+            coming = [b for phase in ("waiting", "starting") for b in reversed(useful) if b.phase == phase]
+            chosen = coming + chosen
         chosen = chosen[:spare]
         for block in chosen:
             self._say(block.number, "retiring", "nothing left to do")
             block.phase = "retiring"
-            block.tasks = UNKNOWN if block.was_up else 0
+            block.tasks = UNKNOWN
         return [block.number for block in chosen if block.was_up]
 
     def _hopeless(self, now: float) -> str:
         """Return why a pool that never worked should not be tried any longer."""
         if self.known_good:
             return ""
-        if self._refusals >= REFUSALS:
+        alive = self.alive()
+        if self._refused_alone >= REFUSALS:
             return f"its jobs are refused: {self._last_words}"
-        if self._unreachable_since is not None and now > self._unreachable_since + PATIENCE:
+        if not alive and self._unreachable_since is not None and now > self._unreachable_since + PATIENCE:
             return f"the batch system cannot be reached: {self._last_words}"
-        if self._failures >= REFUSALS:
+        if self._failures >= REFUSALS and not any(block.phase == "starting" for block in alive):
             return "its blocks fail before any worker connects"
         return ""

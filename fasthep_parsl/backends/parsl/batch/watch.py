@@ -97,12 +97,13 @@ class BatchWatch:
         for block in asked:
             job = found.get(block.job)
             if job is None or job.state == "ended":
-                found[block.job] = self._end_of(block.number, block.job, job)
+                written = self._blocks.post_mortem(block.number)
+                if job or not self._keeper.is_new(block.number, now) or (written and written.state == "ended"):
+                    found[block.job] = self._end_of(block.number, block.job, job, written)
         self._keeper.see_jobs(found, time.monotonic(), [block.number for block in asked])
 
-    def _end_of(self, block: int, job: str, said: Job | None) -> Job:
+    def _end_of(self, block: int, job: str, said: Job | None, written: Job | None) -> Job:
         """Put together what is known of the end of a block."""
-        written = self._blocks.post_mortem(block)
         node = (said.node if said else "") or (written.node if written else "") or self._blocks.node_of(block)
         reason = (said.reason if said else "") or (written.reason if written else "")
         return Job(job, "ended", node, reason)
@@ -132,6 +133,8 @@ class BatchWatch:
     def _remove(self, now: float) -> None:
         if self._doomed and now >= self._again:
             if self._blocks.remove(list(self._doomed)).ok:
+                for job, number in self._doomed.items():
+                    self._record("removed", block=number, job=job)
                 self._doomed.clear()
             else:
                 self._again = time.monotonic() + AGAIN
@@ -139,7 +142,8 @@ class BatchWatch:
     def _report(self) -> None:
         for happened in self._keeper.happenings:
             block = self._keeper.blocks.get(happened.block)
-            facts = {"job": block.job, "node": block.node} if block else {}
+            node = (block.node or self._blocks.node_of(block.number)) if block else ""
+            facts = {"job": block.job, "node": node} if block else {}
             self._record(happened.state, block=happened.block, message=happened.message, **facts)
         self._keeper.happenings.clear()
 
