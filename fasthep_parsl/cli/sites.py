@@ -114,7 +114,8 @@ def check_site(name: str, overrides: Sequence[str], *, live: bool, scripts: bool
     screen = Screen()
     sampled = sample_site(name, overrides)
     _line(screen, f"site {sampled.site.name}  {_short(sampled.site.path)}", style="bold")
-    width = max([len(check.what) for check in sampled.checks] + [len(f"probe {pool.name}") for pool in sampled.pools])
+    names = [check.what for check in sampled.checks] + [f"probe {pool.name}" for pool in sampled.pools if live]
+    width = max(map(len, [*names, "run directory" if live else ""]))
     for check in sampled.checks:
         _show(screen, check, width)
     if scripts:

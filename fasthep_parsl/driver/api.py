@@ -243,9 +243,9 @@ class _Run:
 
     def _finish_with(self, session: Session, states: list[SegmentState]) -> None:
         """Let a worker, which has imported everything, write the numbers while pictures are drawn here."""
-        if not self._files(states):
+        pool = next((state.segment.pool for state in states if state.product), "")
+        if not pool or not self.plan.pool(pool).shared:  # else a worker cannot write here
             return
-        pool = next(state.segment.pool for state in states if state.product)
         products = (self._files(states), self._names(), self.directory.path, self._datasets())
         numbers = session.call(pool, write_numbers_of, *products)
         if self.plots:

@@ -21,7 +21,7 @@ from fasthep_parsl.backends.parsl.network import meeting_point
 from fasthep_parsl.driver.sample import Check, SampledSite
 from fasthep_parsl.errors import FastHepError, SiteError
 from fasthep_parsl.events import EventLog
-from fasthep_parsl.plan import Plan, PlanPool, PlanSource
+from fasthep_parsl.plan import Plan, PlanBlock, PlanPool, PlanSource
 from fasthep_parsl.resources.units import format_duration, format_memory
 from fasthep_parsl.signals import terminable
 from fasthep_parsl.worker.probe import WorkerFacts, describe_worker
@@ -56,11 +56,19 @@ def check_live(sampled: SampledSite, folder: Path, wait: float, say: Say, waitin
     made = _run_folder(folder, every)
     if made is not None:
         with _removed(made, every):
-            pools = [pool for pool in pools if _accepted(pool, made, every)]
+            largest = {pool.name: pool for pool in sampled.largest}
+            pools = [pool for pool in pools if _accepted(pool, largest.get(pool.name), made, every)]
             pools = [pool for pool in pools if _address(pool, every)]
-            if pools:
-                _probe(sampled.site.name, pools, made, wait, every, waiting)
+            for number, group in enumerate(_groups(pools)):
+                _probe(sampled.site.name, group, made / f"probe.{number}", wait, every, waiting)
     return every.ok
+
+
+def _groups(pools: Sequence[PlanPool]) -> list[list[PlanPool]]:
+    """Put pools together that can be up at the same time: each needs a port."""
+    ports = next((pool.network.ports for pool in pools), None)
+    size = ports[1] - ports[0] + 1 if ports else max(len(pools), 1)
+    return [list(pools[first : first + size]) for first in range(0, len(pools), size)]
 
 
 @dataclass
@@ -110,19 +118,36 @@ def _removed(folder: Path, say: _Collected) -> Iterator[None]:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    if say.ok or not (folder / "log" / "blocks").exists():
+    if say.ok or not list(folder.glob("probe.*")):
         shutil.rmtree(folder, ignore_errors=True)
+    else:
+        shutil.rmtree(folder / "trial", ignore_errors=True)
 
 
-def _accepted(pool: PlanPool, folder: Path, say: _Collected) -> bool:
-    """Ask the batch system whether it has the queue and would take the job."""
+def _accepted(pool: PlanPool, largest: PlanPool | None, folder: Path, say: _Collected) -> bool:
+    """Ask the batch system whether it has the queue, and would take a small job and the largest one."""
     if pool.block is None:
         return True
     what = f"queue {pool.block.queue}" if pool.block.queue else "queue"
+    hint = "compare `queues`, `strategy` and `--set` with the site's documents"
     refused = ask.refusal(pool, folder / "trial" / pool.name)
     if refused:
-        return say(Check(False, what, refused, "compare `queues`, `strategy` and `--set` with the site's documents"))
-    return say(Check(True, what, "the batch system would take a job" if pool.block.queue else "a job would be taken"))
+        return say(Check(False, what, refused, hint))
+    if not ask.can_try(pool):
+        return say(Check(True, what, "exists" if pool.block.queue else "is not asked for"))
+    if largest is None or largest.block is None:
+        return say(Check(True, what, "the script of a job is accepted"))
+    words = ask.refusal(largest, folder / "trial" / f"{pool.name}.largest")
+    asked = _size(largest.block)
+    if words:
+        say(Check(False, what, f"a small job would be accepted, but not one of {asked}:\n{words}", hint))
+        return True
+    return say(Check(True, what, f"the script of a job of {asked} is accepted"))
+
+
+def _size(block: PlanBlock) -> str:
+    gpus = f", {block.gpus} gpus" if block.gpus else ""
+    return f"{block.cpus} cpus, {format_memory(block.memory)}{gpus}, {format_duration(block.walltime)}"
 
 
 def _address(pool: PlanPool, say: _Collected) -> bool:
@@ -193,7 +218,7 @@ def _probe(site: str, pools: Sequence[PlanPool], folder: Path, wait: float, say:
         name="sites check", site=site, chunk_size=1, source=PlanSource(), stages=(), segments=(), pools=tuple(pools)
     )
     watched = _Watched(pools)
-    (folder / "log").mkdir()
+    (folder / "log").mkdir(parents=True)
     try:
         with (
             terminable(),
@@ -233,7 +258,8 @@ def _await(
 def _outcome(pool: PlanPool, task: Future[WorkerFacts], watched: _Watched, folder: Path) -> Check:
     what = f"probe {pool.name}"
     if not task.done():
-        return Check(False, what, _trouble(watched.bad[pool.name], folder / "log" / "blocks" / pool.name))
+        blocks = folder / "log" / "blocks" / pool.name
+        return Check(False, what, _trouble(watched.bad[pool.name], blocks), f"its output: {blocks}")
     error = task.exception()
     if error is not None:
         return Check(False, what, str(error) or type(error).__name__)

@@ -67,6 +67,8 @@ class SampledSite:
         The site.
     pools : tuple of PlanPool
         One per queue, named like it, and those that the profile itself describes.
+    largest : tuple of PlanPool
+        For each queue the largest and longest job that the profile says it takes.
     checks : tuple of Check
         What was looked at.
     scripts : dict
@@ -75,6 +77,7 @@ class SampledSite:
 
     site: Site
     pools: tuple[PlanPool, ...] = ()
+    largest: tuple[PlanPool, ...] = ()
     checks: tuple[Check, ...] = ()
     scripts: dict[str, tuple[Script, Script]] = field(default_factory=dict)
 
@@ -106,7 +109,10 @@ def sample_site(name: str, overrides: Sequence[str] = ()) -> SampledSite:
     wrong = not_asked_for(problems, tuple(missing))
     checks = [_profile(site, loaded, wrong), *_filled_in(site, loaded, missing)]
     pools: list[PlanPool] = []
+    largest: list[PlanPool] = []
     for pool, queue in _sampled(loaded):
+        whole = facility.grant(_whole(pool, queue)).pool
+        largest += [whole] if whole and pool.queue else []
         grant = facility.grant(pool)
         if grant.pool is not None:
             pools.append(grant.pool)
@@ -115,7 +121,7 @@ def sample_site(name: str, overrides: Sequence[str] = ()) -> SampledSite:
     pools += [pool for pool, _ in found if pool is not None]
     checks += [check for _, check in found]
     scripts, written = _scripts([pool for pool in pools if pool.block and not problems])
-    return SampledSite(site, tuple(pools), (*checks, *written), scripts)
+    return SampledSite(site, tuple(pools), tuple(largest), (*checks, *written), scripts)
 
 
 def _loaded(site: Site, overrides: Sequence[str]) -> LoadedWorkflow:
@@ -161,6 +167,17 @@ def _sampled(loaded: LoadedWorkflow) -> list[tuple[Pool, Queue]]:
         )
         found.append((Pool(name or DEFAULT, 1, wants, queue=name or None), queue))
     return found
+
+
+def _whole(pool: Pool, queue: Queue) -> Pool:
+    """Return a pool whose worker takes all that a node has, for as long as the queue allows."""
+    node, small = queue.node, pool.resource
+    cpus, memory = node.cpus or small.cpus, node.memory or small.memory
+    if queue.memory_per_cpu and not queue.whole_nodes:
+        memory = min(memory, cpus * queue.memory_per_cpu)
+    walltime = queue.walltime or small.walltime
+    wants = Resource(cpus=cpus, memory=memory, gpus=node.gpus, walltime=walltime)
+    return Pool(pool.name, 1, wants, queue=pool.queue)
 
 
 def _queue(pool: Pool, queue: Queue, planned: PlanPool | None, reason: str) -> Check:
@@ -219,6 +236,7 @@ def _scripts(pools: Sequence[PlanPool]) -> tuple[dict[str, tuple[Script, Script]
             checks.append(
                 Check(False, script.name, said.replace("/bin/bash: ", ""), "see `worker_init` and `strategy`")
             )
+    checks = list(dict.fromkeys(checks))
     if rendered and not checks:
         some = next(iter(rendered.values()))
         names = " and ".join(script.name for script in some)

@@ -22,6 +22,11 @@ def missing_programs(pool: PlanPool) -> list[str]:
     return [name for name in programs(pool) if shutil.which(name) is None]
 
 
+def can_try(pool: PlanPool) -> bool:
+    """Return whether the batch system can say of a script whether it would accept it."""
+    return bool(dialect_of(pool.provider, pool.options).trial(Path()))
+
+
 def refusal(pool: PlanPool, folder: Path) -> str:
     """Return why a block of `pool` would be refused, in the words of the batch system; empty if it would not.
 

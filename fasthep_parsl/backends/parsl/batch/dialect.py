@@ -46,6 +46,8 @@ _CLASSES = {
     "kubernetes": "Kubernetes",
 }
 """Strategy → class in the module of the same name."""
+KINDS = tuple(_CLASSES)
+"""Strategies that there are commands for."""
 
 
 class Dialect(Protocol):
