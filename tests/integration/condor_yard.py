@@ -101,6 +101,11 @@ class Yard:
         self.runs.append(ClusterRun(flow, profile, "--chunk-size", "5", *arguments, env=env))
         return self.runs[-1]
 
+    def again(self, run: ClusterRun, *arguments: str) -> ClusterRun:
+        """Start a run once more, with other options."""
+        flow = run.run_dir.parent / "flow.yaml"
+        return self.start(flow, next(flow.parent.glob("generic_htcondor*.yaml")), *arguments)
+
     def running(self, job: str) -> Job:
         """Return a job as soon as HTCondor says that it runs."""
         return self.pool.wait(job, "running")
