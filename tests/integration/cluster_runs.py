@@ -87,7 +87,8 @@ class ClusterRun(Driver):
         """End it without mercy."""
         if self.process.poll() is None:
             self.signal(signal.SIGKILL)
-        self.process.communicate()
+        with suppress(ValueError):  # its output was read before
+            self.process.communicate()
 
 
 def when(event: Mapping[str, Any]) -> float:

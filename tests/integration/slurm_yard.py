@@ -27,8 +27,8 @@ QUEUES = {
     "cpu": {"node": {"cpus": 8, "memory": "32GB"}, "walltime": "1d"},
     "highmem": {"node": {"cpus": 8, "memory": "256GB"}, "walltime": "1d"},
 }
-SLEEP = ("Sleep", "fault.sleep", {"seconds": 0.4})
-"""40 slices of 5 events: 8 s of work for two workers."""
+SLEEP = ("Sleep", "fault.sleep", {"seconds": 0.1})
+"""10 s of work for two workers, in 200 slices; the first tasks are 25 of them."""
 POOL = {"workers": 2, "resources": {"cpus": 1, "memory": "1GB"}}
 """One block of two workers, unless said otherwise."""
 _STARTING = threading.Lock()  # clusters look for free ports
@@ -96,7 +96,7 @@ class Yard:
                 content["analysis"]["stages"][-1]["needs"] = []
         flow.write_text(json.dumps(content))
         profile = write_site(folder, "generic_slurm", **{"queues": QUEUES, **(site or {})})
-        self.runs.append(ClusterRun(flow, profile, "--chunk-size", "5", env={**self.cluster.env, **(env or {})}))
+        self.runs.append(ClusterRun(flow, profile, env={**self.cluster.env, **(env or {})}))
         return self.runs[-1]
 
     def recovered(self, run: ClusterRun, fault: float, within: float) -> None:

@@ -1,0 +1,103 @@
+"""Runs on a pool whose jobs see nothing of the driver's folders: all that they need comes with them, and goes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fasthep_parsl.driver.api import run
+from integration.cluster_runs import ClusterRun, differences, results, write_site
+from services.fixtures_condor import used
+
+pytestmark = pytest.mark.condor
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+QUEUES = {
+    "cpu": {"node": {"cpus": 8, "memory": "32GB"}, "walltime": "1d"},
+    "himem": {"node": {"cpus": 16, "memory": "256GB"}, "walltime": "1d"},
+    "gpu": {"node": {"cpus": 8, "memory": "64GB", "gpus": 2}, "walltime": "1d"},
+}
+SKIM = {
+    "id": "Skim",
+    "op": "hep.write",
+    "needs": ["Score"],
+    "params": {"format": "root", "fields": ["muon_pt", "top_score"]},
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """What only the driver sees: the workflow, its module, the run directories."""
+    return tmp_path_factory.mktemp("hidden")
+
+
+@pytest.fixture(scope="module")
+def blind(make_condor_pool, home):
+    with used(make_condor_pool(hide=[home, CONFIGS])) as pool:
+        yield pool
+
+
+@pytest.fixture
+def flow(home, demo_data):
+    """The shipped workflow with three pools, a module, a stream that crosses pools, a bound product, and a skim."""
+    content = yaml.safe_load((CONFIGS / "heterogeneous.yaml").read_text())
+    for dataset in content["data"]["datasets"]:
+        dataset["files"] = [str(demo_data / Path(name).name) for name in dataset["files"]]
+    content["analysis"]["stages"].append(SKIM)
+    (home / "flow.yaml").write_text(json.dumps(content))  # JSON is YAML
+    shutil.copyfile(CONFIGS / "heterogeneous_ops.py", home / "heterogeneous_ops.py")
+    return home / "flow.yaml"
+
+
+@pytest.fixture
+def site(tmp_path, demo_data):
+    keys = {
+        "shared_filesystem": False,
+        "shared_folders": [str(demo_data)],
+        "environment": {"kind": "image", "python": sys.executable},
+        "queues": QUEUES,
+        "scaling": {"poll": "1s"},
+    }
+    return write_site(tmp_path, "generic_htcondor", **keys)
+
+
+def files_of(run_dir):
+    return {str(path.relative_to(run_dir)) for path in (run_dir / "results").rglob("*") if path.is_file()}
+
+
+def test_all_files_travel_and_results_are_the_same(blind, flow, site):
+    expected = run(flow, "local", outdir=flow.parent / "expected", chunk_size=100, plots=False,
+                   overrides=["backend=local", "pools.gpu.resources.gpus=0"])  # fmt: skip
+    assert expected.status == "complete"
+    found = ClusterRun(flow, site, "--chunk-size", "100", env=blind.env)
+    code, output, _ = found.end(200)
+    assert code == 0, output
+    summary = found.summary()
+    assert summary["status"] == "complete"
+    assert {event["pool"] for event in found.events("block")} == {"default", "high_memory", "gpu"}
+    kinds = [event["what"] for event in found.events("finished")]
+    assert kinds.count("merge") >= 2
+    for event in found.events("finished"):  # what was read and written elsewhere is known by its place here
+        for path in (*event["inputs"], *(ref["path"] for refs in event["refs"].values() for ref in refs)):
+            assert Path(path).is_relative_to(found.run_dir)
+    assert not differences(results(expected.run_dir), results(found.run_dir))
+    assert files_of(found.run_dir) == files_of(expected.run_dir)
+    assert len([name for name in files_of(found.run_dir) if name.startswith("results/Skim/dy-")]) > 1
+
+
+def test_the_driver_s_secret_stays_and_the_workers_travels_in_private(blind, flow, site):
+    found = ClusterRun(flow, site, "--chunk-size", "400", env=blind.env)
+    try:
+        job = found.wait_for_block("up")["job"]
+        ad = blind.job(job).ad
+        brought = {Path(name).name for name in ad["TransferInput"].split(",")}
+        assert brought == {"node.sh", "plan.json", "code", "log_config.pkl", "client.key_secret", "server.key"}
+        assert {Path(name).name for name in ad["EncryptInputFiles"].split(",")} == {"client.key_secret", "server.key"}
+    finally:
+        found.kill()
