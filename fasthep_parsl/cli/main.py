@@ -70,7 +70,7 @@ def run(
     """Run a workflow and write histograms, cutflows and pictures.
 
     Exit codes: 0 complete, 1 failed, 2 bad input (nothing was started), 3 partial (some events are missing; see
-    missing.json), 4 the site refused, 130 interrupted.
+    missing.json), 4 the site refused, or jobs were left in its queue, 130 interrupted.
     """
     from fasthep_parsl.cli.running import run_workflow
 
@@ -106,6 +106,23 @@ def plan(
     show_plan(
         workflow, site, settings or [], chunk_size, as_json=as_json, graph=graph, explain=explain, scripts=scripts
     )
+
+
+@app.command()
+def cleanup(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The run directory.", show_default=False)],
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Also if the run was started on another machine: you know that it has ended."),
+    ] = False,
+) -> None:
+    """Remove jobs that a run has left in the queue of a batch system.
+
+    Exit codes: 0 nothing is left, 2 no run or one that still goes on, 4 the batch system did not remove them.
+    """
+    from fasthep_parsl.cli.cleaning import clean
+
+    raise typer.Exit(clean(run_dir, force=force))
 
 
 @app.command("demo-data")

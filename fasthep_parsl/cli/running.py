@@ -39,6 +39,7 @@ def run_workflow(
     _tables(outcome, out)
     _failures(outcome, {Path(module.path).name for module in plan.modules}, err)
     _places(outcome, out, err)
+    _left(outcome, err)
     if outcome.status != "complete":
         _how_to_go_on(outcome, [str(workflow), *_options(site, overrides, chunk_size)], err)
     return outcome.exit_code
@@ -106,6 +107,21 @@ def _places(outcome: RunOutcome, out: Console, err: Console) -> None:
         path = outcome.run_dir / name
         if path.exists():
             out.print(f"  {what:9} {_short(path)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _left(outcome: RunOutcome, err: Console) -> None:
+    """Name jobs that could not be removed: they may cost somebody's share of the site."""
+    jobs = [item["job"] for item in outcome.summary["left"]]
+    if not jobs:
+        return
+    what = "a job is" if len(jobs) == 1 else f"{len(jobs)} jobs are"
+    command = shlex.join(["fasthep-parsl", "cleanup", _short(outcome.run_dir)])
+    for text in (
+        f"{what} left in the queue, the batch system did not remove them: {' '.join(jobs)}",
+        "later do",
+        f"  {command}",
+    ):
+        err.print(text, style="red" if jobs[0] in text else "", markup=False, highlight=False, soft_wrap=True)
 
 
 def _how_to_go_on(outcome: RunOutcome, arguments: list[str], err: Console) -> None:

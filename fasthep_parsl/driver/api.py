@@ -14,10 +14,11 @@ from typing import Any, Literal
 from fasthep_parsl import registry
 from fasthep_parsl.compiler import CompileOptions, compile_workflow
 from fasthep_parsl.driver import resume, rundir, summary
+from fasthep_parsl.driver.presence import this_driver
 from fasthep_parsl.driver.rundir import Mode, RunDirectory
 from fasthep_parsl.driver.scheduler import Scheduler
 from fasthep_parsl.driver.state import SegmentState
-from fasthep_parsl.errors import ConfigError, FastHepError, Problem
+from fasthep_parsl.errors import ConfigError, FastHepError, Problem, SiteError
 from fasthep_parsl.events import EventLog, Observer, read_events
 from fasthep_parsl.interfaces import DatasetInfo, Session
 from fasthep_parsl.plan import Plan
@@ -41,7 +42,7 @@ class RunOutcome:
         ``complete``, ``partial`` (some events are missing, results of the rest are there), ``failed`` or
         ``interrupted``.
     exit_code : int
-        0, 3, 1 or 130.
+        0, 3, 1 or 130; 4 if jobs were left in the queue of a batch system (`summary["left"]`), whatever the status.
     run_dir : Path
         The run directory.
     products : dict
@@ -197,7 +198,9 @@ class _Run:
         path = self.directory.path
         states, first = self._states()
         with terminable(), EventLog(path / "events.jsonl", self._observe) as record:
-            record("run", state="resumed" if self.directory.resumed else "started", plan=self.plan.hash)
+            record(
+                "run", state="resumed" if self.directory.resumed else "started", plan=self.plan.hash, **this_driver()
+            )
             status: Status = "interrupted"
             try:
                 status = self._compute(states, first, record)
@@ -289,17 +292,18 @@ class _Run:
             self.directory.write_json("missing.json", summary.missing_fileset(self.plan, missing))
         else:
             (self.directory.path / "missing.json").unlink(missing_ok=True)
+        exit_code = SiteError.exit_code if self.tally.blocks.left() else EXIT_CODES[status]
         content = summary.run_summary(
             self.plan,
             states,
             self.tally,
             status=status,
-            exit_code=EXIT_CODES[status],
+            exit_code=exit_code,
             error=self.error,
             seconds=round(time.monotonic() - self.began, 3),
         )
         self.directory.write_json("run.json", content)
-        return RunOutcome(status, EXIT_CODES[status], self.directory.path, self.products, content, self.error)
+        return RunOutcome(status, exit_code, self.directory.path, self.products, content, self.error)
 
 
 def _preload() -> None:

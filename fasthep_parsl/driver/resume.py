@@ -26,7 +26,8 @@ def restore(plan: Plan, run_dir: Path) -> tuple[list[SegmentState], int]:
         last = max(last, int(event.get("task", -1)))
         if event["kind"] == "finished":
             finished.append(event)
-        complete = event["kind"] == "ended" and event["status"] == "complete"
+        if event["kind"] != "block":  # `cleanup` adds some at the end
+            complete = event["kind"] == "ended" and event["status"] == "complete"
     lost = _lost(finished, set(), streams=not complete)  # a complete run has removed its streams
     if complete and lost:
         lost = _lost(finished, lost)

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from fasthep_parsl import __version__
+from fasthep_parsl.driver.blocks import BlockTally
 from fasthep_parsl.driver.spans import Span, count, subtract, union
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.plan import Plan
@@ -38,11 +39,13 @@ class Tally:
         self.counts: Counter[str] = Counter()
         self.events = 0
         self.bytes = 0
+        self.blocks = BlockTally()
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Take in one event."""
         kind = event["kind"]
         self.counts[kind] += 1
+        self.blocks(event)
         if kind != "finished":
             return
         segment = event["segment"]
@@ -104,9 +107,16 @@ def run_summary(plan: Plan, states: list[SegmentState], tally: Tally, **facts: A
         "stages": {stage.id: _stage(plan, stage.id, tally) for stage in plan.stages},
         "other": {name: _row(row) for name, row in tally.stages.items() if name in ("read", "store", "merge")},
         "pools": {
-            pool.name: {"strategy": plan.strategy, "workers": pool.workers, "blocks": pool.blocks, "used": pool.used}
+            pool.name: {
+                "strategy": pool.provider,
+                "workers": pool.workers,
+                "blocks": pool.blocks,
+                "used": pool.used,
+                **(tally.blocks.summary(pool.name) if pool.block else {}),
+            }
             for pool in plan.pools
         },
+        "left": [{"pool": job.pool, "job": job.job} for job in tally.blocks.left()],
         "blocked": {"/".join(s.segment.stages): s.blocked for s in states if s.blocked},
         "failures": [_failure(plan, failure) for failure in failures[:MAX_FAILURES]],
         "warnings": list(plan.warnings),

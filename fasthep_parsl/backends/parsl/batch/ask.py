@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.backends.parsl.batch.commands import run
-from fasthep_parsl.backends.parsl.batch.dialect import dialect_of
+from fasthep_parsl.backends.parsl.batch.dialect import Job, dialect_of
 from fasthep_parsl.backends.parsl.batch.scripts import first_scripts
 from fasthep_parsl.plan import PlanPool
+
+MOST_JOBS = 500
+"""Jobs that one command is given."""
 
 
 def programs(pool: PlanPool) -> tuple[str, ...]:
@@ -53,3 +57,32 @@ def refusal(pool: PlanPool, folder: Path) -> str:
     if not said.ok:
         return said.words
     return "" if said.out.strip() else f"there is no queue `{queue}`: `{' '.join(check)}` shows nothing"
+
+
+def existing(pool: PlanPool, jobs: Sequence[str]) -> tuple[dict[str, Job] | None, str]:
+    """Return those of `jobs` that have not ended; None, and what it says, if the batch system does not answer."""
+    dialect = dialect_of(pool.provider, pool.options)
+    found: dict[str, Job] = {}
+    for batch in _batches(jobs):
+        answer = run(dialect.status(batch), pool.scaling.command_timeout)
+        said = dialect.read_status(answer, batch)
+        if said is None:
+            return None, answer.words
+        found |= {job: state for job, state in said.items() if state.state != "ended"}
+    return found, ""
+
+
+def remove(pool: PlanPool, jobs: Sequence[str]) -> str:
+    """Remove jobs; return what the batch system says if it does not, empty if it does."""
+    dialect = dialect_of(pool.provider, pool.options)
+    for batch in _batches(jobs):
+        for number, words in enumerate(dialect.cancel(batch)):
+            answer = run(words, pool.scaling.command_timeout)
+            if number == 0 and not answer.ok and not dialect.gone(answer):  # the others make sure
+                return answer.words
+    return ""
+
+
+def _batches(jobs: Sequence[str]) -> list[Sequence[str]]:
+    """Return the jobs in groups that fit on a command line."""
+    return [jobs[first : first + MOST_JOBS] for first in range(0, len(jobs), MOST_JOBS)]

@@ -1,0 +1,96 @@
+"""The jobs of a run, counted from its events: how many, how long they were queued, which may still exist."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+OVER = ("ended", "removed")
+"""States after which a job does not exist any more; one that was lost or failed may still have to be removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJob:
+    """A job that may still exist.
+
+    Attributes
+    ----------
+    job : str
+        Its id.
+    pool : str
+        Its pool.
+    block : int
+        Its number in the pool.
+    left : bool
+        Whether the run has tried to remove it, in vain.
+    """
+
+    job: str
+    pool: str
+    block: int = -1
+    left: bool = False
+
+
+@dataclass
+class _Pool:
+    submitted: int = 0
+    refused: int = 0
+    failed: int = 0
+    lost: int = 0
+    queued: list[float] = field(default_factory=list)
+    nodes: set[str] = field(default_factory=set)
+
+
+class BlockTally:
+    """Sums over the events of kind ``block``, fed one by one."""
+
+    def __init__(self) -> None:
+        self._pools: defaultdict[str, _Pool] = defaultdict(_Pool)
+        self._open: dict[str, OpenJob] = {}
+        self._since: dict[str, datetime] = {}
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Take in one event; others than those of blocks are passed over."""
+        if event["kind"] != "block":
+            return
+        state, job, pool = event["state"], event.get("job", ""), self._pools[event["pool"]]
+        if event.get("node"):
+            pool.nodes.add(event["node"])
+        if state == "submitted":
+            pool.submitted += 1
+            self._open[job] = OpenJob(job, event["pool"], event["block"])
+            self._since[job] = datetime.fromisoformat(event["time"])
+        elif state in ("running", "up") and job in self._since:
+            pool.queued.append((datetime.fromisoformat(event["time"]) - self._since.pop(job)).total_seconds())
+        elif state in ("refused", "failed", "lost"):
+            setattr(pool, state, getattr(pool, state) + 1)
+        elif state == "left":
+            self._open[job] = OpenJob(job, event["pool"], event["block"], left=True)
+        elif state in OVER:
+            self._open.pop(job, None)
+
+    def open_jobs(self) -> list[OpenJob]:
+        """Return the jobs that may still exist."""
+        return list(self._open.values())
+
+    def left(self) -> list[OpenJob]:
+        """Return the jobs that the run could not remove."""
+        return [job for job in self._open.values() if job.left]
+
+    def summary(self, pool: str) -> dict[str, Any]:
+        """Return what ``run.json`` says of the jobs of a pool; times in seconds."""
+        found = self._pools.get(pool, _Pool())
+        return {
+            "jobs": {
+                "submitted": found.submitted,
+                "refused": found.refused,
+                "failed": found.failed,
+                "lost": found.lost,
+                "left": sum(job.pool == pool for job in self.left()),
+            },
+            "queued_seconds": round(median(found.queued), 3) if found.queued else None,
+            "nodes": sorted(found.nodes),
+        }
