@@ -187,8 +187,10 @@ class Keeper:
                 elif not block.lost:
                     block.lost = now
                     self._suspicion = self._suspicion or block.phase != "retiring"
+                else:
+                    block.overdue = now >= block.lost + GRACE
                 continue
-            block.tasks, block.idle, block.lost = crew.tasks, crew.idle, 0.0
+            block.tasks, block.idle, block.lost, block.overdue = crew.tasks, crew.idle, 0.0, False
             if not block.was_up:
                 block.was_up = self.known_good = True
                 self._failures, self._not_before = 0, 0.0
@@ -325,8 +327,8 @@ class Keeper:
         """Return blocks that will not come to anything: held, silent, or never connected."""
         dead = []
         for block in self.alive():
-            silent = block.was_up and block.lost and now > block.lost + GRACE
-            stuck = block.overdue and block.phase == "starting"  # not vacated since
+            silent = block.overdue and block.was_up
+            stuck = block.overdue and block.phase == "starting"  # neither up nor vacated since
             if block.held and block.was_up:
                 self._say(block.number, "lost", block.reason)
             elif block.held or stuck:
