@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.text import Text
 
+from fasthep_parsl.cli.blocks import BlockBoard
 from fasthep_parsl.events import Observer
 from fasthep_parsl.plan import Plan
 
@@ -20,6 +22,8 @@ HEADER_PERIOD = 5.0
 """Seconds between two lines while headers are read."""
 PLAIN_PERIOD = 30.0
 """Seconds between two lines without a terminal."""
+SETTLED = 5.0
+"""Seconds for which what the jobs of a pool do must not have changed before it is worth a line."""
 MAX_NAME = 24
 """Characters for the names of stages beside the bar."""
 
@@ -81,7 +85,16 @@ class _Count:
 def _bar(plan: Plan, console: Console) -> Iterator[Observer]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    count = _Count(plan)
+    count, board = _Count(plan), BlockBoard(plan)
+
+    class WithPools(Progress):
+        """The bar, and below it a line for each pool whose jobs are not all up."""
+
+        def get_renderables(self) -> Iterable[RenderableType]:
+            yield from super().get_renderables()
+            for line in board.pools().values():
+                yield Text(line, style="yellow", overflow="ellipsis", no_wrap=True)
+
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
@@ -91,15 +104,19 @@ def _bar(plan: Plan, console: Console) -> Iterator[Observer]:
         TextColumn("left"),
         TextColumn("{task.fields[trouble]}", style="red"),
     )
-    progress = Progress(*columns, console=console, transient=True, refresh_per_second=4, expand=True)
+    progress = WithPools(*columns, console=console, transient=True, refresh_per_second=4, expand=True)
     bar = progress.add_task("starting workers", total=count.total or None, rate="", trouble="")
     began = 0.0
 
     def observe(event: dict[str, Any]) -> None:
         nonlocal began
         count.take(event)
+        trouble = board.take(event)
         if event["kind"] != "run":
             progress.start()
+        for line in (trouble, *board.repeated()) if event["kind"] == "ended" else (trouble,):
+            if line:
+                progress.console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
         if event["kind"] == "submitted" and not began:
             began = time.monotonic()
         if event["kind"] == "finished":
@@ -135,9 +152,13 @@ class _Plain:
 
     def __init__(self, plan: Plan, console: Console, period: float) -> None:
         self._count = _Count(plan)
+        self._board = BlockBoard(plan)
+        self._said: dict[str, str] = {}
+        self._changed: dict[str, tuple[str, float]] = {}
         self._console = console
         self._period = period
         self._began = time.monotonic()
+        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
 
@@ -153,15 +174,44 @@ class _Plain:
         self._count.take(event)
         if event["kind"] != "run" and self._thread.ident is None:
             self._thread.start()
-        if event["kind"] == "pool":
-            self._print(f"pool {event['pool']}: {event['state']}")
+        with self._lock:
+            trouble = self._board.take(event)
+        if trouble:
+            self._print(trouble)
+        if event["kind"] == "pool" and event["state"] != "ended":
+            message = str(event.get("message", "")).split("\n")[0]
+            self._print(f"pool {event['pool']}: {event['state']}{f': {message}' if message else ''}")
 
     def _tick(self) -> None:
-        while not self._stop.wait(self._period):
+        after = time.monotonic() + self._period
+        while not self._stop.wait(min(1.0, self._period)):
+            self._queues(time.monotonic())
+            if time.monotonic() < after:
+                continue
+            after += self._period
             count, seconds = self._count, time.monotonic() - self._began
             left = f"{(count.total - count.done) / (count.done / seconds):,.0f} s left" if count.done else "waiting"
+            left = left if count.done < count.total else "other stages go on"
             parts = [f"{count.done:,} of {count.total:,} events", _rate(count.done, seconds), left, count.trouble()]
             self._print(" · ".join(part for part in parts if part))
+            with self._lock:
+                repeated = self._board.repeated()
+            for line in repeated:
+                self._print(line)
+
+    def _queues(self, now: float) -> None:
+        """Say what jobs wait for, once it has been so for a while."""
+        with self._lock:
+            lines = self._board.pools()
+        for pool in [pool for pool in self._said if pool not in lines]:
+            del self._said[pool]
+        for pool, line in lines.items():
+            before, since = self._changed.get(pool, ("", now))
+            if before != line:
+                self._changed[pool] = (line, now)
+            elif now >= since + SETTLED and self._said.get(pool) != line:
+                self._said[pool] = line
+                self._print(line)
 
     def _print(self, text: str) -> None:
         self._console.print(f"{time.strftime('%H:%M:%S')} {text}", markup=False, highlight=False, soft_wrap=True)
