@@ -186,6 +186,8 @@ class Place:
         Nodes, as the batch system calls them, on which blocks have failed.
     files : tuple of str
         Paths or URLs to be brought to workers that do not see `folder`; ``node.sh`` comes by itself.
+    secrets : tuple of str
+        More of them, which nobody may read on the way.
     """
 
     folder: str
@@ -193,6 +195,7 @@ class Place:
     block: int
     avoid: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +219,8 @@ class BatchStrategy(Strategy, Protocol):
 
     several_nodes: ClassVar[bool]
     """Whether one job can have several nodes."""
+    brings_files: ClassVar[bool]
+    """Whether jobs bring the files of their `Place`; else nodes must see the run directory."""
 
     def script(self, pool: PlanPool, place: Place) -> Script:
         """Return what is submitted for one block of `pool`, whose `block` is set; `self` holds the pool's options."""

@@ -19,6 +19,8 @@ class BatchModel(Model):
     batch: ClassVar[bool] = True
     several_nodes: ClassVar[bool] = True
     """Whether one job can have several nodes; else the compiler must ask for blocks of one node."""
+    brings_files: ClassVar[bool] = False
+    """Whether jobs bring files to nodes that do not see the run directory."""
 
 
 def block_of(pool: PlanPool, strategy: type[BatchModel]) -> PlanBlock:

@@ -30,6 +30,7 @@ class HTCondor(BatchModel):
     """Workers in an HTCondor pool: one vanilla job per block, on one node."""
 
     several_nodes: ClassVar[bool] = False
+    brings_files: ClassVar[bool] = True
 
     walltime_attribute: Line | None = Field(
         None, description="key that the walltime goes to, in seconds: `+MaxRuntime`, `+RequestRuntime`, `+JobFlavour`"
@@ -71,7 +72,7 @@ class HTCondor(BatchModel):
     def _program(self, pool: PlanPool, place: Place) -> list[str]:
         transfer = self.transfer or not pool.shared or self.container_image is not None  # images are brought, too
         program, *arguments = node_words(place)
-        files = list(place.files)
+        files = [*place.files, *place.secrets]
         if not pool.shared:
             files.insert(0, arguments[0])
             arguments[0] = NODE_SCRIPT
@@ -89,6 +90,7 @@ class HTCondor(BatchModel):
             # what a block leaves in its scratch folder is of no use: only its output comes back
             lines += ["when_to_transfer_output = ON_EXIT", 'transfer_output_files = ""']
             lines += [f"transfer_input_files = {','.join(map(_plain, files))}"] if files else []
+            lines += [f"encrypt_input_files = {','.join(map(_plain, place.secrets))}"] if place.secrets else []
         return lines
 
     def _limits(self, block: PlanBlock) -> list[str]:

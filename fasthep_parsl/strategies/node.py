@@ -17,6 +17,9 @@ from collections.abc import Sequence
 
 from fasthep_parsl.plan import PlanPool
 
+HERE = "$FASTHEP_PARSL_FOLDER"
+"""In a command: the folder of the script, where files lie that were brought with it."""
+
 _START = r"""#!/bin/bash
 # Starts the workers of one node; $1 is the number of the block.
 fasthep_block=$1
@@ -100,8 +103,13 @@ def node_script(pool: PlanPool, command: Sequence[str]) -> str:
         parts.append(_SCRATCH % {"scratch": _expanded(pool.scratch), "shown": _shown(pool.scratch)})
     if pool.worker_init:
         parts.append(_INIT % {"lines": "\n".join(pool.worker_init)})
-    parts.append(f'\nexec {shlex.join(command)} --block_id="$fasthep_block"\n')
+    parts.append(f'\nexec {" ".join(map(_quoted, command))} --block_id="$fasthep_block"\n')
     return "".join(parts)
+
+
+def _quoted(word: str) -> str:
+    """Return a word as bash has it, with nothing expanded but `HERE`."""
+    return f'"{HERE}"'.join(shlex.quote(part) if part else "" for part in word.split(HERE)) or "''"
 
 
 def _expanded(text: str) -> str:

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 from fasthep_parsl.plan import PlanPool
 
@@ -19,6 +20,10 @@ GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DE
 """In which batch systems say what GPUs a job has; Parsl writes the first, second and last of them for each worker."""
 REACH_TIMEOUT = 20.0
 """Seconds in which the driver must answer at one of its addresses."""
+
+
+CERTIFICATES = ("client.key_secret", "server.key")
+"""Names that Parsl gives to the secret of workers, and to what they know the driver by."""
 
 
 class ArrivalError(Exception):
@@ -31,6 +36,7 @@ def arrival_options(pool: PlanPool) -> list[str]:
         return ["--gpus", str(pool.gpus), "--of", str(pool.workers), "--here"] if pool.gpus else []
     python = "{}.{}".format(*sys.version_info)
     words = ["--python", python, "--parsl", version("parsl")]
+    words += [] if pool.shared else ["--brought"]
     if pool.gpus:
         words += ["--gpus", str(pool.gpus), "--of", str(pool.block.workers_per_node)]
         words += ["--here"] if pool.block.whole_nodes else []
@@ -56,10 +62,14 @@ def arrive(arguments: Sequence[str]) -> list[str]:
     parser.add_argument("--gpus", type=int, default=0)
     parser.add_argument("--of", type=int, default=1)
     parser.add_argument("--here", action="store_true")
+    parser.add_argument("--brought", action="store_true")
     known, rest = parser.parse_known_args(list(arguments))
+    given = dict(word.split("=", 1) for word in rest if word.startswith("--") and "=" in word)
     if known.python:
         _check_versions(known.python, known.parsl)
-        _check_reach(rest)
+        _check_reach(given.get("--addresses", "").split(","), int(given.get("--port", "0")))
+    if known.brought:
+        settle(Path(given["--cert_dir"]))
     devices = assigned_gpus(os.environ, known.gpus, known.of, ours=known.here) if known.gpus else []
     return [*rest, "--available-accelerators", *devices] if devices else rest
 
@@ -75,10 +85,8 @@ def _check_versions(python: str, parsl_version: str) -> None:
         raise ArrivalError(f"Parsl of the workers is {found}, the driver's is {parsl_version}: they must be equal")
 
 
-def _check_reach(arguments: Sequence[str]) -> None:
+def _check_reach(addresses: Sequence[str], port: int) -> None:
     """Fail at once, and with words, if the driver cannot be reached."""
-    given = dict(word.split("=", 1) for word in arguments if word.startswith("--") and "=" in word)
-    addresses, port = given.get("--addresses", "").split(","), int(given.get("--port", "0"))
     reasons = []
     for address in addresses:
         try:
@@ -87,6 +95,17 @@ def _check_reach(arguments: Sequence[str]) -> None:
         except OSError as error:
             reasons.append(f"{address}:{port} ({error.strerror or error})")
     raise ArrivalError(f"{socket.gethostname()} cannot reach the driver at {', '.join(reasons)}")
+
+
+def settle(certificates: Path) -> None:
+    """Put certificates that were brought with the job, and lie beside their folder, into it; Parsl wants it private.
+
+    Parsl takes the driver's public key from the file of its secret, which it does not use here: that stays with the driver.
+    """
+    certificates.mkdir(mode=0o700, exist_ok=True)
+    own, public = (certificates.parent / name for name in CERTIFICATES)
+    own.replace(certificates / own.name)
+    (certificates / "server.key_secret").write_text(f'{public.read_text()}    secret-key = "stays with the driver"\n')
 
 
 def assigned_gpus(environment: Mapping[str, str], per_worker: int, workers: int, *, ours: bool) -> list[str]:

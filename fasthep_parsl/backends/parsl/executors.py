@@ -13,6 +13,7 @@ from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.logconfigs.file import FileLogging
 
+from fasthep_parsl.backends.parsl.batch.baggage import baggage, on_node
 from fasthep_parsl.backends.parsl.batch.provider import BatchBlocks
 from fasthep_parsl.backends.parsl.batch.scripts import job_name
 from fasthep_parsl.backends.parsl.command import (
@@ -121,7 +122,10 @@ def prepare(pool: PlanPool, started: HighThroughputExecutor, blocks: Blocks) -> 
     """Correct what can only be corrected once an executor has started, before its first block is."""
     started.outgoing_q.zmq_socket.sndtimeo = SEND_TIMEOUT
     started.outgoing_q.zmq_socket.linger = 0
-    started.launch_cmd = blocks.command(worker_command(pool, _link(pool, started)))
+    link = _link(pool, started)
+    if isinstance(blocks, BatchBlocks):
+        blocks.baggage = baggage(pool, blocks.log_dir.parents[2], link)  # the run's log/blocks/<pool>
+    started.launch_cmd = blocks.command(worker_command(pool, on_node(pool, link)))
 
 
 def _link(pool: PlanPool, started: HighThroughputExecutor) -> Link:

@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from fasthep_parsl.backends.parsl import processes
+from fasthep_parsl.backends.parsl.carry import Carrier
 from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.signals import undisturbed
@@ -62,6 +64,7 @@ class ParslSession:
         self._record = record
         self._warm: dict[str, processes.Block] = {}
         self._pools: dict[str, RunningPool] = {}
+        self._carriers: dict[str, Carrier] = {}
         self._kernel: Any = None
         self._log_files: list[logging.FileHandler] = []
 
@@ -85,7 +88,10 @@ class ParslSession:
 
     def submit(self, pool: str, task: Task, priority: int) -> Future[TaskResult]:
         """Run `task` on a worker of `pool`; a lower `priority` runs earlier."""
-        return self._pool(pool).submit(run_task, task, priority=priority)
+        running = self._pool(pool)
+        if self._plan.pool(pool).shared:
+            return running.submit(run_task, task, priority=priority)
+        return self._carriers.setdefault(pool, Carrier()).carry(partial(running.submit, priority=priority), task)
 
     def call(self, pool: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Run an importable function on a worker of `pool`."""

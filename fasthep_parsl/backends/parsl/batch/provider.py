@@ -15,6 +15,7 @@ from parsl.jobs.states import JobState, JobStatus
 from parsl.providers.base import ExecutionProvider
 
 from fasthep_parsl.atomic import write_text
+from fasthep_parsl.backends.parsl.batch.baggage import Baggage
 from fasthep_parsl.backends.parsl.batch.commands import Answer, run
 from fasthep_parsl.backends.parsl.batch.dialect import Job, dialect_of
 from fasthep_parsl.backends.parsl.batch.scripts import block_script
@@ -48,6 +49,7 @@ class BatchBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
         self.pool = pool
         self.log_dir = folder.resolve()
         self.avoid: tuple[str, ...] = ()
+        self.baggage = Baggage()
         self.jobs_by_block: dict[int, str] = {}
         self.submission = Answer(0)
         self.nodes_per_block = pool.block.nodes
@@ -98,7 +100,9 @@ class BatchBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
 
     def _submit(self, block: int) -> Answer:
         try:
-            script = block_script(self.pool, Place(str(self.log_dir), self._name, block, self.avoid))
+            bring = self.baggage
+            place = Place(str(self.log_dir), self._name, block, self.avoid, bring.files, bring.secrets)
+            script = block_script(self.pool, place)
             path = self.log_dir / script.name
             write_text(path, script.text)
         except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fasthep_parsl import registry
+from fasthep_parsl.backends.parsl.batch.baggage import baggage, on_node
 from fasthep_parsl.backends.parsl.command import PLACEHOLDERS, worker_command
 from fasthep_parsl.interfaces import BatchStrategy, Place, Script
 from fasthep_parsl.plan import PlanPool
@@ -28,5 +29,6 @@ def first_scripts(pool: PlanPool, folder: Path) -> tuple[Script, Script]:
 
     Address, port and certificates, which only a run knows, are named between ``<`` and ``>``.
     """
-    submitted = block_script(pool, Place(str(folder), job_name(pool), 0))
-    return submitted, Script(NODE_SCRIPT, node_script(pool, worker_command(pool, PLACEHOLDERS)))
+    bring = baggage(pool, Path("<run directory>"), PLACEHOLDERS)
+    submitted = block_script(pool, Place(str(folder), job_name(pool), 0, (), bring.files, bring.secrets))
+    return submitted, Script(NODE_SCRIPT, node_script(pool, worker_command(pool, on_node(pool, PLACEHOLDERS))))
