@@ -57,6 +57,7 @@ CODES: dict[str, str] = {
     "E146": "something that the site asks you to fill in is missing",
     "E147": "an environment variable that a site profile needs is not set",
     "E148": "a pool names a queue that the site does not have",
+    "E149": "workers cannot see files that they need",
     "E150": "unknown field",
     "E151": "an expression is not valid",
     "E152": "a fact of a dataset (`dataset.<key>`) that not every dataset has",

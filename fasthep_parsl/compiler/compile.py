@@ -13,6 +13,7 @@ from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets, p
 from fasthep_parsl.compiler.routes import Routing, route_stages
 from fasthep_parsl.compiler.segments import cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, check_stages, find_modules, load_ops
+from fasthep_parsl.compiler.visibility import check_visibility
 from fasthep_parsl.errors import ConfigError, Problem, suggest
 from fasthep_parsl.plan import Binding, Plan, PlanModifier, PlanModule, PlanPool, PlanSegment, PlanSource, PlanStage
 from fasthep_parsl.resources.machine import Machine
@@ -71,6 +72,7 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
         flow, found = follow_fields(stages, inputs, loaded.document, ordered=ordered)
         problems += found
     problems += check_facts(stages, inputs.datasets, loaded.document)
+    problems += check_visibility(loaded, stages, inputs.datasets)
     if problems:
         raise ConfigError(*_in_order(problems))
     return _plan(loaded, options, modules, stages, routing, source, inputs, flow)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from fasthep_parsl import registry
 from fasthep_parsl.compiler.geometry import plan_scaling, shape
 from fasthep_parsl.compiler.queues import Refusal
+from fasthep_parsl.compiler.visibility import sees_run_directory
 from fasthep_parsl.errors import Problem
 from fasthep_parsl.interfaces import WorkerSetup
 from fasthep_parsl.plan import PlanNetwork, PlanPool
@@ -131,7 +132,7 @@ class Facility:
                 "worker_init": (*self.setup.worker_init, *said.worker_init),
                 "python": self.setup.python,
                 "scratch": said.scratch or "",
-                "shared": said.shared_filesystem,
+                "shared": sees_run_directory(said),
             }
         )
 

@@ -210,7 +210,8 @@ class Execution(Model):
     )
     worker_init: Texts = Field((), description="shell lines that run on each node before its workers start")
     scratch: Text | None = Field(None, description="folder on the disk of a node, `$TMPDIR`; expanded there")
-    shared_filesystem: bool = Field(True, description="whether workers see the run directory")
+    shared_filesystem: bool = Field(True, description="whether workers see the run directory; else files are sent")
+    shared_folders: Texts = Field((), description="folders that workers see where they do not see all, `/cvmfs`")
 
 
 def _version(value: object) -> object:

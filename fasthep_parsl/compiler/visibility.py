@@ -1,0 +1,61 @@
+"""What workers must see that do not see the run directory: the site can bring the rest, and input lies where they reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from fasthep_parsl import registry
+from fasthep_parsl.compiler.stages import CheckedStage
+from fasthep_parsl.errors import Problem
+from fasthep_parsl.sites import is_batch
+from fasthep_parsl.workflow.datasets import InputFile, ResolvedDataset
+from fasthep_parsl.workflow.loader import LoadedWorkflow
+from fasthep_parsl.workflow.model import Execution
+from fasthep_parsl.workflow.yamldoc import problem
+
+NAME_FOLDER = "name its folder in `execution.shared_folders` if workers see it"
+
+
+def sees_run_directory(execution: Execution) -> bool:
+    """Return whether workers see the run directory; processes of this machine do, whatever the site says."""
+    return execution.shared_filesystem or execution.backend.kind == "local" or not is_batch(execution.strategy.kind)
+
+
+def check_visibility(
+    loaded: LoadedWorkflow, stages: Sequence[CheckedStage], datasets: Sequence[ResolvedDataset]
+) -> list[Problem]:
+    """Return what cannot work on a site without a shared file system."""
+    execution = loaded.workflow.execution
+    if sees_run_directory(execution):
+        return []
+    problems = []
+    kind = execution.strategy.kind
+    if not registry.load("strategies", kind).brings_files:
+        able = [name for name in registry.names("strategies") if is_batch(name)]
+        able = [f"`{name}`" for name in able if registry.load("strategies", name).brings_files]
+        message = f"strategy `{kind}` cannot bring files to workers that do not see the run directory"
+        hint = f"`shared_filesystem: true`, with --outdir on a file system that nodes see; {', '.join(able)} can bring them"
+        problems.append(problem(loaded.document, ("execution", "shared_filesystem"), "E149", message, hint))
+    for dataset in datasets:
+        unseen = [file for file in dataset.files if not (file.remote or _is_seen(file.path, execution))]
+        problems += [_unseen_input(loaded, dataset, unseen)] if unseen else []
+    for item in stages:
+        target = str(item.stage.params.get("path") or "") if item.stage.op == "hep.write" else ""
+        if target and not _is_seen(target, execution):
+            message = f"files that workers write to `{target}` stay with them: they do not see this machine's folders"
+            hint = f"leave out `path`: files come to `results/{item.stage.id}` of the run directory; or {NAME_FOLDER}"
+            problems.append(problem(loaded.document, (*item.path, "params", "path"), "E149", message, hint))
+    return problems
+
+
+def _is_seen(path: str, execution: Execution) -> bool:
+    return any(PurePosixPath(path).is_relative_to(folder) for folder in execution.shared_folders)
+
+
+def _unseen_input(loaded: LoadedWorkflow, dataset: ResolvedDataset, unseen: Sequence[InputFile]) -> Problem:
+    more = f" and {len(unseen) - 1} more files" if len(unseen) > 1 else ""
+    message = (
+        f"workers do not see `{Path(unseen[0].path).name}`{more} of dataset `{dataset.name}`: this machine's files"
+    )
+    return problem(loaded.document, unseen[0].key, "E149", message, f"use URLs, `root://…`; or {NAME_FOLDER}")
