@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import threading
 import time
@@ -14,8 +15,16 @@ NOT_FOUND = 127
 TIMED_OUT = 124
 STEP = 0.05
 """Seconds between two looks at a command that runs."""
-KEPT = frozenset({"SLURM_CONF", "SLURM_CLUSTERS"})
-"""Variables of Slurm that say where it is; the others describe the job that we may be in, and would change new ones."""
+LINGER = 1.0
+"""Seconds that a command's output is waited for once it has ended: what it has started may hold it open."""
+LONGEST_LINE = 500
+"""Characters of a line that are repeated to the user."""
+KEPT = frozenset({"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"})
+"""Variables of Slurm that say where it is and who we are."""
+_DROPPED = ("SLURM_", "SBATCH_", "SQUEUE_", "SCANCEL_", "SINFO_")
+"""The others describe the job that we may be in, and would change new ones; or they are the user's habits, which would
+win over the lines of our scripts and hide jobs from us. What pays for jobs is kept, many sites have it set."""
+_HABITS = frozenset({"SBATCH_ACCOUNT", "SBATCH_RESERVATION"})
 
 _TRANSIENT = (
     "unable to contact",
@@ -30,7 +39,9 @@ _TRANSIENT = (
     "socket",
     "failed to fetch ads",
     "can't find address",
-    "authentication",
+    "authenticat",
+    "in standby",
+    "starting up",
     "zero bytes were transmitted",
     "too many requests",
 )
@@ -61,13 +72,13 @@ class Answer:
     @property
     def words(self) -> str:
         """What it said about its failure, in at most five lines."""
-        lines = (self.err.strip() or self.out.strip()).splitlines()
+        lines = [line[:LONGEST_LINE] for line in (self.err.strip() or self.out.strip()).splitlines()]
         return "\n".join(lines[-5:]) or f"exit code {self.code}"
 
     @property
     def transient(self) -> bool:
         """Whether asking again later may help: the batch system did not answer, rather than refuse."""
-        said = self.words.lower()
+        said = re.sub(r"(?<!\w)/\S+", "", self.words.lower())  # the user's paths may hold any word
         return self.code == TIMED_OUT or self.code < 0 or any(word in said for word in _TRANSIENT)
 
 
@@ -83,6 +94,8 @@ def run(words: Sequence[str], timeout: float, closing: threading.Event | None = 
     closing : threading.Event, optional
         Ends the command early when it is set.
     """
+    if closing is not None and closing.is_set():
+        return Answer(TIMED_OUT, err=f"`{words[0]}` was not run: the run ends")
     try:
         process = subprocess.Popen(  # noqa: S603  (our own words)
             list(words),
@@ -96,15 +109,22 @@ def run(words: Sequence[str], timeout: float, closing: threading.Event | None = 
         )
     except OSError as error:
         return Answer(NOT_FOUND, err=f"{words[0]}: {error.strerror or error}")
-    until = time.monotonic() + timeout
+    until, ended = time.monotonic() + timeout, False
     while True:
         try:
             out, err = process.communicate(timeout=STEP)
-        except subprocess.TimeoutExpired:
-            if time.monotonic() < until and not (closing is not None and closing.is_set()):
+        except subprocess.TimeoutExpired as so_far:
+            now = time.monotonic()
+            if not ended and process.poll() is not None:
+                ended, until = True, now + LINGER
+            if now < until and not (closing is not None and closing.is_set()):
                 continue
+            if ended:
+                _close(process)
+                return Answer(process.returncode, _text(so_far.stdout), _text(so_far.stderr))
             _kill(process)
-            return Answer(TIMED_OUT, err=f"`{words[0]}` has not answered for {timeout:g} s")
+            why = "was ended: the run ends" if now < until else f"has not answered for {timeout:g} s"
+            return Answer(TIMED_OUT, err=f"`{words[0]}` {why}")
         return Answer(process.returncode, out, err)
 
 
@@ -114,8 +134,20 @@ def _kill(process: subprocess.Popen[str]) -> None:
     except (ProcessLookupError, PermissionError):
         process.kill()
     with suppress(subprocess.TimeoutExpired):  # it is in the kernel's hands; nothing more can be done
-        process.communicate(timeout=5)
+        process.wait(5)
+    _close(process)
+
+
+def _close(process: subprocess.Popen[str]) -> None:
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
+def _text(output: str | bytes | None) -> str:
+    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("SLURM_") or name in KEPT}
+    kept = KEPT | _HABITS
+    return {name: value for name, value in os.environ.items() if name in kept or not name.startswith(_DROPPED)}
