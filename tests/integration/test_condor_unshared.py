@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -26,8 +26,8 @@ QUEUES = {
 SKIM = {
     "id": "Skim",
     "op": "hep.write",
-    "needs": ["Score"],
-    "params": {"format": "root", "fields": ["muon_pt", "top_score"]},
+    "needs": ["Features"],
+    "params": {"format": "parquet", "fields": ["muon_pt", "jet_ht", "Jet_pt"]},
 }
 
 
@@ -44,15 +44,17 @@ def blind(make_condor_pool, home):
 
 
 @pytest.fixture
-def flow(home, demo_data):
+def flow(home, demo_data, request):
     """The shipped workflow with three pools, a module, a stream that crosses pools, a bound product, and a skim."""
+    folder = home / request.node.name
+    folder.mkdir()
     content = yaml.safe_load((CONFIGS / "heterogeneous.yaml").read_text())
     for dataset in content["data"]["datasets"]:
         dataset["files"] = [str(demo_data / Path(name).name) for name in dataset["files"]]
     content["analysis"]["stages"].append(SKIM)
-    (home / "flow.yaml").write_text(json.dumps(content))  # JSON is YAML
-    shutil.copyfile(CONFIGS / "heterogeneous_ops.py", home / "heterogeneous_ops.py")
-    return home / "flow.yaml"
+    (folder / "flow.yaml").write_text(json.dumps(content))  # JSON is YAML
+    shutil.copyfile(CONFIGS / "heterogeneous_ops.py", folder / "heterogeneous_ops.py")
+    return folder / "flow.yaml"
 
 
 @pytest.fixture
@@ -71,12 +73,19 @@ def files_of(run_dir):
     return {str(path.relative_to(run_dir)) for path in (run_dir / "results").rglob("*") if path.is_file()}
 
 
+def test_nothing_of_it_is_seen_by_jobs(blind, home):
+    (home / "secret").write_text("x")
+    text = f"executable = /bin/ls\narguments = {home} {CONFIGS}\noutput = out\nlog = log\nshould_transfer_files = YES\nqueue\n"
+    blind.wait(blind.submit(text, home), "completed")
+    assert (home / "out").read_text().split() == [f"{home}:", f"{CONFIGS}:"]
+
+
 def test_all_files_travel_and_results_are_the_same(blind, flow, site):
     expected = run(flow, "local", outdir=flow.parent / "expected", chunk_size=100, plots=False,
                    overrides=["backend=local", "pools.gpu.resources.gpus=0"])  # fmt: skip
     assert expected.status == "complete"
     found = ClusterRun(flow, site, "--chunk-size", "100", env=blind.env)
-    code, output, _ = found.end(200)
+    code, output, _ = found.end(120)
     assert code == 0, output
     summary = found.summary()
     assert summary["status"] == "complete"
@@ -91,13 +100,17 @@ def test_all_files_travel_and_results_are_the_same(blind, flow, site):
     assert len([name for name in files_of(found.run_dir) if name.startswith("results/Skim/dy-")]) > 1
 
 
-def test_the_driver_s_secret_stays_and_the_workers_travels_in_private(blind, flow, site):
+def test_the_driver_s_secret_stays_and_the_workers_travels_in_private(blind, home, flow, site):
     found = ClusterRun(flow, site, "--chunk-size", "400", env=blind.env)
     try:
-        job = found.wait_for_block("up")["job"]
-        ad = blind.job(job).ad
+        ad = blind.job(found.wait_for_block("running")["job"]).ad
+        folder = Path(ad["Iwd"])
         brought = {Path(name).name for name in ad["TransferInput"].split(",")}
         assert brought == {"node.sh", "plan.json", "code", "log_config.pkl", "client.key_secret", "server.key"}
         assert {Path(name).name for name in ad["EncryptInputFiles"].split(",")} == {"client.key_secret", "server.key"}
+        assert "secret-key" not in next(found.run_dir.rglob("server.key")).read_text()
+        assert str(home) not in (folder / "node.sh").read_text()
     finally:
-        found.kill()
+        found.signal(signal.SIGINT)
+        code, output, _ = found.end(60)
+    assert code == 130, output
