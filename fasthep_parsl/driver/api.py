@@ -192,6 +192,7 @@ class _Run:
         self.products: dict[tuple[str, str], Any] = {}
         self.written = False
         self.preloading = False
+        self.refused = False
 
     def execute(self) -> RunOutcome:
         """Run, write results, write ``run.json``; always."""
@@ -241,6 +242,7 @@ class _Run:
             return "interrupted"
         except FastHepError as error:
             self.error = str(error)
+            self.refused = isinstance(error, SiteError)
             return "partial" if any(state.product for state in states) else "failed"
         return self._status(states)
 
@@ -292,7 +294,8 @@ class _Run:
             self.directory.write_json("missing.json", summary.missing_fileset(self.plan, missing))
         else:
             (self.directory.path / "missing.json").unlink(missing_ok=True)
-        exit_code = SiteError.exit_code if self.tally.blocks.left() else EXIT_CODES[status]
+        refused = self.tally.blocks.left() or (self.refused and status == "failed")
+        exit_code = SiteError.exit_code if refused else EXIT_CODES[status]
         content = summary.run_summary(
             self.plan,
             states,
