@@ -20,6 +20,13 @@ def total(events: Any) -> int:
     return int(np.asarray(events["x"]).sum())
 
 
+@op("fault.devices", product="devices", merge=lambda a, b: sorted({*a, *b}), per_partition=True)
+def devices(events: Any) -> list[str]:
+    """Return the GPUs that this worker may use."""
+    del events
+    return [os.environ.get("CUDA_VISIBLE_DEVICES", "none")]
+
+
 @op("fault.sleep", per_partition=True)
 def sleep(events: Any, *, seconds: float) -> dict[str, Any]:
     """Take time."""

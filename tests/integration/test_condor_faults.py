@@ -220,7 +220,7 @@ def commands_fail_at_the_end(yard: Yard) -> None:
     (job,) = run.jobs()
     yard.pool.break_command("condor_rm")
     code, output, _ = run.end(150)
-    assert code == 0, output
+    assert code == 4, output
     assert run.product() == TOTAL
     assert [block["job"] for block in run.blocks("left")] == [job]
     assert job in output

@@ -1,22 +1,98 @@
-"""One workflow with three kinds of worker in an HTCondor pool: where each task ran, and that results are the same."""
+"""An analysis with three kinds of worker in an HTCondor pool: each task on a node of its pool, results as anywhere."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from integration.cluster_runs import Whereabouts, differences, results, write_site
-from integration.condor_yard import RUN
-from integration.runs import Driver
-from services.condor_records import read_jobs
+from integration.cluster_runs import ClusterRun, Whereabouts, differences, results, write_site
 
 pytestmark = pytest.mark.condor
 
+PLACES = {"default": {"cpu1", "cpu2"}, "high_memory": {"himem1"}, "gpu": {"gpu1"}}
+"""Pool → nodes that take its jobs."""
 QUEUES = {
     "cpu": {"node": {"cpus": 8, "memory": "32GB"}, "walltime": "1d"},
     "highmem": {"node": {"cpus": 16, "memory": "256GB"}, "walltime": "1d"},
     "gpu": {"node": {"cpus": 8, "memory": "64GB", "gpus": 2}, "walltime": "1d"},
 }
-NODES = {"default": {"cpu1", "cpu2"}, "high_memory": {"himem1"}, "gpu": {"gpu1"}}
+
+
+@pytest.fixture(scope="module")
+def expected(checkout):
+    """Results of the analysis, computed in one process."""
+    command = [sys.executable, "-m", "fasthep_parsl", "run", "configs/heterogeneous.yaml", "--backend", "local"]
+    subprocess.run([*command, "--outdir", "here", "--no-plots"], cwd=checkout, check=True, capture_output=True)
+    return results(checkout / "here")
+
+
+def started(pool):
+    """Return scratch folder → (job, node) of everything that the pool has started, from HTCondor's records."""
+    found = {}
+    for job in pool.history():
+        log = Path(job.ad["UserLog"]).read_text()
+        for node, scratch in re.findall(r'SlotName: \S+@(\w+)\..*?CondorScratchDir = "(.*?)"', log, re.DOTALL):
+            found[scratch] = (job, node)
+        assert job.node == node  # of the last start
+    return found
+
+
+def test_every_task_runs_on_a_node_of_its_pool(condor, checkout, tmp_path, expected):
+    folder = tmp_path / "checkout"
+    shutil.copytree(checkout, folder, ignore=shutil.ignore_patterns("here"))
+    site = write_site(folder, "generic_htcondor", queues=QUEUES)
+    memory = ("--set", "execution.pools.high_memory.resources.memory=64GB")  # more than the other nodes have
+    with Whereabouts("_CONDOR_SCRATCH_DIR") as seen:
+        run = ClusterRun(folder / "configs" / "heterogeneous.yaml", site, *memory, env=condor.env)
+        code, output, _ = run.end(120)
+    assert code == 0, output
+    assert condor.jobs() == []
+    found = results(run.run_dir)
+    assert found.keys() == expected.keys()
+    assert differences(expected, found) == []
+    pools = {event["task"]: event["pool"] for event in run.events("submitted")}
+    finished = run.events("finished")
+    assert {pools[event["task"]] for event in finished} == PLACES.keys()
+    places = started(condor)
+    for event in finished:
+        job, node = places[seen.jobs[event["pid"]]]
+        assert node in PLACES[pools[event["task"]]], event
+        assert job.ad["JobBatchName"] == f"fasthep-{pools[event['task']]}"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_see_the_gpus_that_were_assigned(condor, write_flow, tmp_path, workers):
+    """Two jobs share a node; none of them has GPUs 0..n-1, whatever they are called."""
+    pool = {"workers": workers, "resources": {"cpus": 1, "memory": "1GB", "gpus": 1}}
+    stages = (("Sleep", "fault.sleep", {"seconds": 0.2}), ("Devices", "fault.devices", {}))
+    flow = write_flow(tmp_path, *stages, default=pool)
+    run = ClusterRun(
+        flow, write_site(tmp_path, "generic_htcondor", queues=QUEUES), "--chunk-size", "10", env=condor.env
+    )
+    code, output, _ = run.end(60)
+    assert code == 0, output
+    (job,) = (job for job in condor.history() if job.ad["Iwd"].startswith(str(run.run_dir)))
+    assigned = job.ad["AssignedGPUs"].split(",")
+    assert len(assigned) == workers
+    assert run.product("Devices", "devices") == sorted(name.strip() for name in assigned)
+
+
+# --- bad input ------------------------------------------------------------------------------------------------
+
+
+def test_no_condor_on_this_machine(write_flow, tmp_path):
+    flow = write_flow(tmp_path)
+    path = os.pathsep.join(f for f in os.environ["PATH"].split(os.pathsep) if not (Path(f) / "condor_submit").exists())
+    run = ClusterRun(flow, write_site(tmp_path, "generic_htcondor", queues=QUEUES), env={"PATH": path})
+    code, output, seconds = run.end(30)
+    assert code == 4, output
+    assert "condor_submit" in output
+    assert seconds < 10
+    assert "Traceback" not in output
+    assert run.events("pool") == []

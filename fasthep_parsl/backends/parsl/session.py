@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from fasthep_parsl.backends.parsl import processes
+from fasthep_parsl.backends.parsl.batch.ask import missing_programs
 from fasthep_parsl.backends.parsl.carry import Carrier
+from fasthep_parsl.errors import SiteError
 from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.signals import undisturbed
@@ -69,7 +71,14 @@ class ParslSession:
         self._log_files: list[logging.FileHandler] = []
 
     def start(self) -> None:
-        """Start what takes longest: the first pool's first block imports while we import Parsl."""
+        """Start what takes longest: the first pool's first block imports while we import Parsl.
+
+        Raises
+        ------
+        SiteError
+            This machine has no commands of the batch system.
+        """
+        _check_commands(self._plan)
         for segment in self._plan.segments[:1]:
             block = processes.start_warm(self._plan, self._plan.pool(segment.pool), self._blocks_dir(segment.pool))
             if block is not None:
@@ -128,3 +137,13 @@ class ParslSession:
             pool.end()
         for handler in self._log_files:  # Parsl takes them off its logger, but leaves the files open
             handler.close()
+
+
+def _check_commands(plan: Plan) -> None:
+    for pool in plan.pools:
+        missing = missing_programs(pool) if pool.used and pool.block is not None else []
+        if missing:
+            raise SiteError(
+                f"pool `{pool.name}`: strategy `{pool.provider}` needs {', '.join(missing)}, not found on PATH; "
+                "start the run on a machine that can submit jobs"
+            )
