@@ -171,8 +171,12 @@ class Keeper:
             self._back_off(now, self.pool.scaling.poll)  # when it is back we want to be there
         else:
             self._refusals += 1
-            # while others wait or run this may be a limit on the number of jobs
-            self._refused_alone = 0 if self.alive() else self._refused_alone + 1
+            if self.alive():  # while others wait or run this may be a limit on the number of jobs
+                self._refused_alone = 0
+            elif self.avoid:  # there may be no other nodes
+                self.failed_nodes.clear()
+            else:
+                self._refused_alone += 1
             self._back_off(now)
         self.happenings.append(Happening(-1, "refused", words))
 

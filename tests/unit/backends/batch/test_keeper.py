@@ -314,6 +314,21 @@ def test_a_node_on_which_blocks_fail_is_avoided_and_others_are_not():
     assert story.keeper.avoid == ("bad",)
 
 
+def test_when_all_nodes_are_avoided_none_is():
+    """Slurm refuses what excludes all nodes; without that a hiccup of the file system would end the pool."""
+    story = Story(failures_per_node=2)
+    story.tick(4)
+    story.end(0, 1, node="only")
+    story.go(15, 0)
+    assert story.keeper.avoid == ("only",)
+    story.refusal = ("Requested node configuration is not available", False)
+    story.go(15, 4)
+    assert story.keeper.avoid == ()
+    story.refusal = None
+    story.go(60, 4)
+    assert len(story.alive()) == 2
+
+
 def test_a_job_without_workers_is_replaced_after_a_while():
     story = Story(start=50)
     story.tick(2)
