@@ -84,6 +84,14 @@ class Dialect(Protocol):
         """Return the command that fails, or prints nothing, if a queue does not exist; empty if there are none."""
 
 
+def understood(dialect: Dialect, answer: Answer, jobs: Sequence[str]) -> dict[str, Job] | None:
+    """Return what is known of `jobs`, None if nothing can be said, or made of what was said."""
+    try:
+        return dialect.read_status(answer, jobs)
+    except (AttributeError, LookupError, TypeError, ValueError):  # not what the manual says, whatever it is
+        return None
+
+
 def says_only(answer: Answer, pattern: str) -> bool:
     """Return whether a command has said something, and each of its lines is `pattern` and nothing else."""
     lines = [line.strip() for line in (answer.out + "\n" + answer.err).splitlines() if line.strip()]

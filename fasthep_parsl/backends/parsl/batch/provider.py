@@ -17,7 +17,7 @@ from parsl.providers.base import ExecutionProvider
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.backends.parsl.batch.baggage import Baggage
 from fasthep_parsl.backends.parsl.batch.commands import Answer, run
-from fasthep_parsl.backends.parsl.batch.dialect import Job, dialect_of
+from fasthep_parsl.backends.parsl.batch.dialect import Job, dialect_of, understood
 from fasthep_parsl.backends.parsl.batch.scripts import block_script
 from fasthep_parsl.backends.parsl.batch.watch import BatchWatch
 from fasthep_parsl.interfaces import Place
@@ -149,7 +149,7 @@ class BatchBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
 
     def ask(self, jobs: Sequence[str]) -> dict[str, Job] | None:
         """Return what the batch system says of `jobs`, None if it does not answer; what is missing has ended."""
-        return self._dialect.read_status(self._run(self._dialect.status(jobs)), jobs)
+        return understood(self._dialect, self._run(self._dialect.status(jobs)), jobs)
 
     def remove(self, jobs: Sequence[str], timeout: float | None = None) -> Answer:
         """Remove jobs; also while the run is closing."""
