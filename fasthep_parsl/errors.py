@@ -71,6 +71,8 @@ CODES: dict[str, str] = {
     "E171": "demo data: unknown dataset, or shares that are not positive",
     "E172": "demo data: the directory holds other files, or is a file",
     "E173": "demo data cannot be written there",
+    "E180": "a modifier needs a GPU, and the pool of its stage has none",
+    "E181": "a modifier cannot change this op",
     "W107": "something of fasthep-flow that has no effect here",
 }
 """Every code of a `Problem` and what it means; ``E`` errors, ``W`` warnings."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -246,11 +246,73 @@ class Credential(Protocol):
         """Bring it to the run directory, readable by the user alone. Idempotent."""
 
 
-class Modifier(Protocol):
-    """Changes how an op is called: before, after, or instead."""
+# --- modifiers --------------------------------------------------------------------------------------------
 
-    def wrap(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a callable with the signature and the result of `call`."""
+Note = Mapping[str, Any]
+"""What a modifier has seen: plain data (numbers, text, lists, mappings) that JSON can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An op as a stage calls it, and what a modifier may know of that.
+
+    Attributes
+    ----------
+    function : callable
+        ``f(events, **params)``; what it returns is the op's.
+    op : Op
+        The op.
+    stage, pool : str
+        Id of the stage, name of its pool.
+    reads : tuple of str
+        Fields of the stream that the stage reads; ``"*"`` is all.
+    takes : tuple of str
+        Modifiers of the stages that may read its stream next in the same task: what lies on a GPU may stay there if
+        all of them want it so.
+    note : callable
+        ``note(kind, note)``: keep a `Note` for the driver, joined with those before by the modifier's `merge`.
+    """
+
+    function: Callable[..., Any]
+    op: Op
+    stage: str
+    pool: str = "default"
+    reads: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    note: Callable[[str, Note], None] = lambda _kind, _note: None
+
+    def __call__(self, events: Any, **params: Any) -> Any:
+        """Call the op."""
+        return self.function(events, **params)
+
+    def using(self, function: Callable[..., Any]) -> Call:
+        """Return the same call through another function."""
+        return replace(self, function=function)
+
+
+class Modifier(Protocol):
+    """Changes how an op is called: before, after, or instead. A frozen model; its fields are its parameters.
+
+    Modifiers form an onion in the order given: the first is the outermost, those of the pool outside of the stage's.
+    """
+
+    needs_gpu: ClassVar[bool]
+    """Whether it works only on workers with a GPU; a model with a field `on_missing` says what happens elsewhere."""
+
+    def wrap(self, call: Call) -> Call:
+        """Return what is called instead of `call`. Made once per worker and stage."""
+
+
+class NotingModifier(Modifier, Protocol):
+    """A modifier whose notes are written into the run directory."""
+
+    @staticmethod
+    def merge(a: Note, b: Note) -> Note:
+        """Join the notes of two calls or workers; associative."""
+
+    @staticmethod
+    def write(notes: Mapping[str, Note], folder: Path) -> None:
+        """Write what all workers noted, by stage, into ``<run directory>/<kind>``."""
 
 
 # --- execution --------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,8 @@ class TaskResult:
         Peak resident memory of the worker process so far, bytes.
     host, pid : str, int
         Who did it.
+    notes : mapping
+        Kind of modifier → stage → what it noted.
     """
 
     id: int
@@ -160,3 +162,4 @@ class TaskResult:
     peak_memory: int = 0
     host: str = ""
     pid: int = 0
+    notes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

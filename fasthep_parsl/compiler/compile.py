@@ -10,6 +10,7 @@ from fasthep_parsl.compiler.facts import check_facts
 from fasthep_parsl.compiler.fields import Flow, follow_fields
 from fasthep_parsl.compiler.grants import open_facility
 from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets, plan_source, read_inputs
+from fasthep_parsl.compiler.modifiers import check_modifiers
 from fasthep_parsl.compiler.routes import Routing, route_stages
 from fasthep_parsl.compiler.segments import cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, check_stages, find_modules, load_ops
@@ -64,6 +65,9 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     problems += _check_kinds(loaded)
     routing, found = route_stages(facility, stages)
     problems += [] if loaded.problems else found  # a pool may be missing because of them
+    pools = {stage: answer.pool for stage, answer in routing.routes.items()}
+    modifiers, found = check_modifiers(loaded, stages, pools, routing.pools)
+    problems += found
     source = plan_source(loaded.workflow)
     inputs, found = read_inputs(loaded, source, cache=options.cache, progress=options.progress)
     problems += found
@@ -75,7 +79,7 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     problems += check_visibility(loaded, stages, inputs.datasets)
     if problems:
         raise ConfigError(*_in_order(problems))
-    return _plan(loaded, options, modules, stages, routing, source, inputs, flow)
+    return _plan(loaded, options, modules, stages, routing, modifiers, source, inputs, flow)
 
 
 def _stages(loaded: LoadedWorkflow, problems: list[Problem]) -> tuple[tuple[PlanModule, ...], list[CheckedStage], bool]:
@@ -129,6 +133,7 @@ def _plan(
     modules: tuple[PlanModule, ...],
     stages: list[CheckedStage],
     routing: Routing,
+    modifiers: dict[str, tuple[PlanModifier, ...]],
     source: PlanSource,
     inputs: Inputs,
     flow: Flow,
@@ -150,7 +155,7 @@ def _plan(
         pass_size=max(_default_chunk(segments, routing.pools) * PASS_FACTOR, 1),
         source=_only_used(source, segments),
         datasets=datasets,
-        stages=tuple(_plan_stage(item, routing, flow, keep) for item in stages),
+        stages=tuple(_plan_stage(item, routing, modifiers, flow, keep) for item in stages),
         segments=tuple(segments),
         pools=planned,
         modules=modules,
@@ -191,7 +196,13 @@ def _only_used(source: PlanSource, segments: list[PlanSegment]) -> PlanSource:
     return source.model_copy(update={"aliases": aliases, "defaults": defaults})
 
 
-def _plan_stage(item: CheckedStage, routing: Routing, flow: Flow, keep: dict[str, tuple[str, ...]]) -> PlanStage:
+def _plan_stage(
+    item: CheckedStage,
+    routing: Routing,
+    modifiers: dict[str, tuple[PlanModifier, ...]],
+    flow: Flow,
+    keep: dict[str, tuple[str, ...]],
+) -> PlanStage:
     stage = item.stage
     answer = routing.routes[stage.id]
     return PlanStage(
@@ -212,7 +223,7 @@ def _plan_stage(item: CheckedStage, routing: Routing, flow: Flow, keep: dict[str
         pool=answer.pool,
         why=answer.why,
         timeout=stage.execution.timeout,
-        modifiers=tuple(PlanModifier(kind=m.kind, params=m.params) for m in stage.execution.modifiers),
+        modifiers=modifiers[stage.id],
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from fasthep_parsl import __version__, registry
+from fasthep_parsl import __version__
 from fasthep_parsl.errors import ConfigError, Problem, suggest
 from fasthep_parsl.interfaces import Op
 from fasthep_parsl.plan import PlanModule
@@ -130,7 +130,6 @@ def check_stages(
         path: Path_ = ("analysis", "stages", index)
         op, found = _find_op(stage, table, document, path)
         problems += found if complete else []
-        problems += _check_modifiers(stage, document, path)
         if op is not None:
             ops[index] = op
             params[index], found = _check_params(stage, op, document, path)
@@ -196,21 +195,6 @@ def _check_bindings(stage: Stage, op: Op, document: Document, path: Path_) -> li
             message = f"parameter `{item.to}` is given twice: in `params` and by `from`"
             problems.append(problem(document, (*key, "as"), "E111", message, "remove one"))
     return problems
-
-
-def _check_modifiers(stage: Stage, document: Document, path: Path_) -> list[Problem]:
-    known = registry.names("modifiers")
-    return [
-        problem(
-            document,
-            (*path, "execution", "modifiers", number),
-            "E110",
-            f"unknown modifier `{modifier.kind}`",
-            suggest(modifier.kind, known, what="modifiers"),
-        )
-        for number, modifier in enumerate(stage.execution.modifiers)
-        if modifier.kind not in known
-    ]
 
 
 def _module_name(table: OpTable, op: str) -> str:

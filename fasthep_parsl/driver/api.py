@@ -305,6 +305,8 @@ class _Run:
             error=self.error,
             seconds=round(time.monotonic() - self.began, 3),
         )
+        for kind, notes in self.tally.notes.items():
+            registry.load("modifiers", kind).write(notes, self.directory.path / kind)
         self.directory.write_json("run.json", content)
         return RunOutcome(status, exit_code, self.directory.path, self.products, content, self.error)
 

@@ -226,6 +226,7 @@ class Scheduler:
             host=result.host,
             pid=result.pid,
             stages=stages,
+            **({"notes": result.notes} if result.notes else {}),
         )
 
     def _record_failure(self, segment: int, failure: Failure) -> None:

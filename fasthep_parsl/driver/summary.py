@@ -10,10 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from typing import Any
 
-from fasthep_parsl import __version__
+from fasthep_parsl import __version__, registry
 from fasthep_parsl.driver.blocks import BlockTally
 from fasthep_parsl.driver.spans import Span, count, subtract, union
 from fasthep_parsl.driver.state import SegmentState
+from fasthep_parsl.interfaces import Note
 from fasthep_parsl.plan import Plan
 
 SCHEMA_VERSION = 1
@@ -29,6 +30,8 @@ class Tally:
     ----------
     stages : dict
         Stage (or ``read``, ``store``, ``merge``) → calls, wall s, CPU s, events in, events out.
+    notes : dict
+        Kind of modifier → stage → what it noted, all workers together.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -40,6 +43,7 @@ class Tally:
         self.events = 0
         self.bytes = 0
         self.blocks = BlockTally()
+        self.notes: dict[str, dict[str, Note]] = {}
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Take in one event."""
@@ -58,6 +62,11 @@ class Tally:
             row = self.stages.setdefault(name, [0, 0.0, 0.0, 0, 0])
             for index, value in enumerate(values):
                 row[index] += value
+        for modifier, notes in event.get("notes", {}).items():
+            merge = registry.load("modifiers", modifier).merge
+            known = self.notes.setdefault(modifier, {})
+            for stage, note in notes.items():
+                known[stage] = merge(known[stage], note) if stage in known else note
 
 
 def missing_partitions(states: Iterable[SegmentState], plan: Plan) -> list[Span]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from fasthep_parsl import registry
 from fasthep_parsl.errors import FastHepError, OpError
-from fasthep_parsl.interfaces import Context, DatasetInfo, Op
+from fasthep_parsl.interfaces import Call, Context, DatasetInfo, Note, Op
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
 from fasthep_parsl.tasks import StageStats
@@ -96,6 +96,7 @@ class Program:
         self.run_dir = run_dir
         self.datasets = tuple(DatasetInfo(d.name, d.eventtype, d.group, d.meta) for d in plan.datasets)
         self._ops = OpTable(plan.modules, run_dir / "code")
+        self.notes: dict[str, dict[str, Note]] = {}
         self._steps: dict[int, list[Step]] = {}
         self._products: dict[tuple[str, str], Any] = {}
 
@@ -111,11 +112,33 @@ class Program:
         given = {key: value for key, value in stage.params.items() if key not in bound}
         model = op.params.model_validate(given) if not bound else _partial(op, given, bound)
         keywords = {name: getattr(model, name) for name in op.params.model_fields if name not in bound}
-        call = op.call
+        module = self._ops.module(stage.op)
+        return Step(stage, op, self._call(stage, op), keywords, Path(module.path).name if module else "")
+
+    def _call(self, stage: PlanStage, op: Op) -> Callable[..., Any]:
+        """Return what calls the op of a stage: the op itself, or the onion of its modifiers around it."""
+        if not stage.modifiers:
+            return op.call
+        next_stages = [other for other in self.plan.stages if other.input == stage.id and other.pool == stage.pool]
+        takes = (
+            set.intersection(*({m.kind for m in other.modifiers} for other in next_stages)) if next_stages else set()
+        )
+        plain = op.call if op.takes_events else lambda _events, **params: op.call(**params)
+
+        def note(kind: str, seen: Note) -> None:
+            known = self.notes.setdefault(kind, {})
+            merge = registry.load("modifiers", kind).merge
+            known[stage.id] = merge(known[stage.id], seen) if stage.id in known else seen
+
+        call = Call(plain, op, stage.id, stage.pool, stage.reads, tuple(sorted(takes)), note)
         for modifier in reversed(stage.modifiers):
             call = registry.load("modifiers", modifier.kind)(**modifier.params).wrap(call)
-        module = self._ops.module(stage.op)
-        return Step(stage, op, call, keywords, Path(module.path).name if module else "")
+        return call if op.takes_events else lambda **params: call(None, **params)
+
+    def take_notes(self) -> dict[str, dict[str, Note]]:
+        """Return what modifiers have noted since the last time."""
+        notes, self.notes = self.notes, {}
+        return notes
 
     def merge(self, stage_id: str) -> Callable[[Any, Any], Any]:
         """Return what joins two products of a stage."""

@@ -68,6 +68,7 @@ def run_task(task: Task) -> TaskResult:
         peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         host=socket.gethostname(),
         pid=os.getpid(),
+        notes=work.program.take_notes(),
     )
 
 

@@ -186,6 +186,9 @@ class PoolSpec(Model):
     resources: ClassOrQuantities = Field(
         Resource(), description="quantities per worker, or the name of a class in `execution.resources`"
     )
+    modifiers: Annotated[tuple[ModifierOf, ...], BeforeValidator(empty_list)] = Field(
+        (), description="change how ops are called on its workers; outside of those of the stages"
+    )
     queue: Text | None = Field(None, description="queue of the site; default: the first whose nodes fit")
 
 
