@@ -6,6 +6,8 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -41,7 +43,8 @@ class ClusterRun(Driver):
     """
 
     def __init__(self, flow: Path, site: Path, *arguments: str, env: Mapping[str, str]) -> None:
-        super().__init__(flow, "--site", str(site), *arguments, env={**os.environ, **env})
+        self._env = {**os.environ, **env}
+        super().__init__(flow, "--site", str(site), *arguments, env=self._env)
 
     def blocks(self, *states: str, pool: str = "default") -> list[dict[str, Any]]:
         """Return what happened to blocks of a pool, oldest first."""
@@ -82,6 +85,12 @@ class ClusterRun(Driver):
         finished = [(when(event), event["pid"]) for event in self.events("finished")]
         known = {pid for at, pid in finished if at <= fault}
         return min((at - fault for at, pid in finished if at > fault and pid not in known), default=math.nan)
+
+    def clean_up(self) -> tuple[int, str]:
+        """Run ``fasthep-parsl cleanup``; return its exit code and what it says."""
+        command = [sys.executable, "-m", "fasthep_parsl", "cleanup", str(self.run_dir)]
+        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=120, check=False)
+        return done.returncode, done.stdout + done.stderr
 
     def kill(self) -> None:
         """End it without mercy."""

@@ -25,22 +25,28 @@ def jobs_cannot_be_removed_at_the_end(yard: Yard) -> None:
     run.wait_for_results()
     yard.cluster.break_command("scancel", stderr=AWAY)
     yard.cluster.break_command("squeue", stderr=AWAY)
-    run.assert_complete(TOTAL)
+    code, output, _ = run.end(200)
+    assert code == 4, output
+    assert "fasthep-parsl cleanup" in output
+    assert (run.summary()["status"], run.product()) == ("complete", TOTAL)
     assert [event["job"] for event in run.blocks("left")] == run.jobs()
     yard.assert_nothing_left(60)
 
 
 @on_slurm()
 def waiting_jobs_cannot_be_removed_at_the_end(yard: Yard) -> None:
-    yard.occupy()
+    other = yard.occupy()
     run = yard.run()
     run.wait_for_block("submitted")
     yard.cluster.break_command("scancel", stderr=AWAY)
     run.signal(signal.SIGINT)
-    assert run.end(150)[0] == 130
+    assert run.end(150)[0] == 4
     assert [event["job"] for event in run.blocks("left")] == run.jobs()
-    yard.cluster.cancel_all()  # they are still there: this is what `cleanup` is for
-    assert yard.cluster.history()[int(run.jobs()[0])].state == "CANCELLED"
+    assert int(run.jobs()[0]) in {job.id for job in yard.cluster.jobs()}
+    yard.cluster.repair()
+    assert run.clean_up()[0] == 0
+    assert yard.cluster.wait_for(int(run.jobs()[0])).state == "CANCELLED"
+    yard.cancel(other)
 
 
 @on_slurm()

@@ -109,9 +109,10 @@ def walltime_shorter_than_the_work(yard: Yard) -> None:
     queue = {**QUEUES["cpu"], "walltime": "1m"}
     run = yard.run(("Sleep", "fault.sleep", {"seconds": 0.5}), site={"queues": {"cpu": queue}})
     run.assert_complete(TOTAL, 250)
-    assert run.blocks("draining")
     assert len(run.jobs()) >= 2
     assert run.events("lost") == []
+    assert yard.cluster.history()[int(run.jobs()[0])].state == "COMPLETED"  # before Slurm ended it
+    assert run.blocks("lost", "failed") == []
 
 
 # --- nodes and workers ----------------------------------------------------------------------------------------
@@ -190,13 +191,23 @@ AWAY = "error: Unable to contact slurm controller (connect failure)"
 @on_slurm()
 def controller_restarted(yard: Yard) -> None:
     run, job = under_way(yard, LONG)
-    time.sleep(5)  # Slurm has written down by then that the job runs
-    yard.cluster.kill_controller()
-    time.sleep(5)
     yard.cluster.restart_controller()
     run.assert_complete(TOTAL)
     assert run.jobs() == [job]
     assert run.events("lost") == []
+
+
+@on_slurm()
+def controller_killed(yard: Yard) -> None:
+    """Slurm may have forgotten that the job runs, and start it once more: then its tasks come back."""
+    run, _ = under_way(yard, LONG)
+    fault = time.time()
+    yard.cluster.kill_controller()
+    time.sleep(5)
+    yard.cluster.restart_controller()
+    run.assert_complete(TOTAL)
+    after = [when(event) for event in run.events("finished") if when(event) > fault]
+    assert min(after) - fault < 20, "work goes on without it"
 
 
 @on_slurm()

@@ -60,10 +60,10 @@ def address_that_workers_cannot_reach(yard: Yard) -> None:
 
 @on_slurm()
 def another_parsl_on_the_workers(yard: Yard) -> None:
-    old = yard.folder / "old"
-    old.mkdir()
-    (old / "sitecustomize.py").write_text("import parsl\nparsl.__version__ = '2023.1.2'\n")
-    run = yard.run(site={"worker_init": [f'export PYTHONPATH={old}:"$PYTHONPATH"']})
+    old = yard.folder / "old" / "parsl-2023.1.2.dist-info"
+    old.mkdir(parents=True)
+    (old / "METADATA").write_text("Metadata-Version: 2.1\nName: parsl\nVersion: 2023.1.2\n")
+    run = yard.run(site={"worker_init": [f'export PYTHONPATH={old.parent}:"$PYTHONPATH"']})
     fails(run, "Parsl of the workers is 2023.1.2")
 
 
