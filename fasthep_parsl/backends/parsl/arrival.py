@@ -18,6 +18,8 @@ from fasthep_parsl.plan import PlanPool
 
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 """In which batch systems say what GPUs a job has; Parsl writes the first, second and last of them for each worker."""
+NO_GPUS = frozenset({"NoDevFiles", "-1", "10000", "none", "void"})
+"""What batch systems write into them if a job has none: Slurm the first, HTCondor 10000."""
 REACH_TIMEOUT = 20.0
 """Seconds in which the driver must answer at one of its addresses."""
 
@@ -92,8 +94,8 @@ def _check_reach(addresses: Sequence[str], port: int) -> None:
         try:
             with socket.create_connection((address, port), timeout=REACH_TIMEOUT / len(addresses)):
                 return
-        except OSError as error:
-            reasons.append(f"{address}:{port} ({error.strerror or error})")
+        except (OSError, UnicodeError, OverflowError) as error:  # the last ones: not the name of a host, not a port
+            reasons.append(f"{address}:{port} ({getattr(error, 'strerror', None) or error})")
     raise ArrivalError(f"{socket.gethostname()} cannot reach the driver at {', '.join(reasons)}")
 
 
@@ -128,12 +130,13 @@ def assigned_gpus(environment: Mapping[str, str], per_worker: int, workers: int,
         There are fewer GPUs than workers need.
     """
     said = next((environment[name] for name in GPU_VARIABLES if environment.get(name)), "")
-    devices = [device.strip() for device in said.split(",") if device.strip()]
+    devices = [device.strip() for device in said.split(",") if device.strip() and device.strip() not in NO_GPUS]
     wanted = per_worker * workers
-    if not devices and ours:
+    if not said and ours:
         devices = [str(number) for number in range(wanted)]
     if len(devices) < per_worker:
-        given = f"{GPU_VARIABLES[0]}={said}" if said else f"{GPU_VARIABLES[0]} is not set"
+        name = next((name for name in GPU_VARIABLES if environment.get(name)), GPU_VARIABLES[0])
+        given = f"{name}={said}" if said else f"{name} is not set"
         raise ArrivalError(f"the batch system has assigned {len(devices)} GPUs, the workers need {wanted} ({given})")
     groups = [devices[at : at + per_worker] for at in range(0, len(devices) - per_worker + 1, per_worker)]
     return [",".join(group) for group in groups[:workers]]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
+import threading
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psutil
@@ -16,6 +19,13 @@ LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104  (workers come from other machines; the connection is encrypted)
 SIOCGIFADDR = 0x8915
 """From linux/sockios.h: get the address of an interface."""
+LONGEST_NAME = 15
+"""Bytes in the name of an interface: IFNAMSIZ of linux/if.h, less its end."""
+SETTLING = 30.0
+"""Seconds in which an interchange that was given a port may not listen at it yet."""
+
+_lock = threading.Lock()
+_given: dict[int, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +92,10 @@ def interface_address(name: str) -> str:
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
         try:
-            packed = fcntl.ioctl(handle.fileno(), SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
-        except OSError:
+            if len(name.encode()) > LONGEST_NAME:  # its beginning may be the name of another one
+                raise OSError
+            packed = fcntl.ioctl(handle.fileno(), SIOCGIFADDR, struct.pack("256s", name.encode()))
+        except (OSError, ValueError):
             known = ", ".join(sorted(psutil.net_if_addrs()))
             raise SiteError(
                 f"network.interface: this machine has no interface `{name}` with an address ({known})"
@@ -94,7 +106,10 @@ def interface_address(name: str) -> str:
 def own_addresses() -> tuple[str, ...]:
     """Return the addresses of this machine that others may reach it at: its name's first, no loopback."""
     found = [socket.getfqdn()]
-    for addresses in psutil.net_if_addrs().values():
+    states = psutil.net_if_stats()
+    for interface, addresses in psutil.net_if_addrs().items():
+        if interface in states and not states[interface].isup:
+            continue
         found += [a.address for a in addresses if a.family is socket.AF_INET and not _is_loopback(a.address)]
     return tuple(dict.fromkeys(name for name in found if not _resolves_to_loopback(name))) or (LOOPBACK,)
 
@@ -107,7 +122,7 @@ def _resolves_to_loopback(name: str) -> bool:
 
 
 def free_port(bind: str, ports: tuple[int, int], pool: str) -> int:
-    """Return the first port of a range that nobody listens at.
+    """Return the first port of a range that nobody listens at; of two pools, each gets its own.
 
     Raises
     ------
@@ -115,16 +130,29 @@ def free_port(bind: str, ports: tuple[int, int], pool: str) -> int:
         All are in use.
     """
     first, last = ports
-    for port in range(first, last + 1):
+    with _lock:
+        now, found = time.monotonic(), 0
+        for port in _free(bind, ports):
+            settled = now > _given.get(port, now - 2 * SETTLING) + SETTLING
+            found = port if settled else found or port  # the pool's former one, if there is no other
+            if settled:
+                break
+        if found:
+            _given[found] = now
+            return found
+    which = f"port {first} is" if first == last else f"all ports from {first} to {last} are"
+    raise SiteError(
+        f"pool `{pool}`: {which} in use on {socket.gethostname()}, and workers reach no other; "
+        "wait for the other run to end, or start this one on another login node"
+    )
+
+
+def _free(bind: str, ports: tuple[int, int]) -> Iterator[int]:
+    for port in range(ports[0], ports[1] + 1):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as handle:
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 handle.bind((bind, port))
             except OSError:
                 continue
-            return port
-    which = f"port {first} is" if first == last else f"all ports from {first} to {last} are"
-    raise SiteError(
-        f"pool `{pool}`: {which} in use on {socket.gethostname()}, and workers reach no other; "
-        "wait for the other run to end, or start this one on another login node"
-    )
+        yield port
