@@ -1,0 +1,57 @@
+"""What a user reads of the jobs of a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from fasthep_parsl.cli.blocks import BlockBoard
+from fasthep_parsl.plan import Plan, PlanBlock, PlanPool, PlanSource
+
+
+@pytest.fixture
+def board():
+    block = PlanBlock(memory=10**9, walltime=600.0, queue="highmem")
+    pools = (PlanPool(name="big", workers=4, blocks=4, provider="slurm", block=block), PlanPool(name="here", workers=1))
+    return BlockBoard(Plan(name="w", chunk_size=1, source=PlanSource(), stages=(), segments=(), pools=pools))
+
+
+def feed(board, *events):
+    return [
+        line
+        for state, job, facts in events
+        if (line := board.take({"kind": "block", "pool": "big", "state": state, "job": job, **facts}))
+    ]
+
+
+def test_what_jobs_wait_for(board):
+    feed(board, ("submitted", "1", {}))
+    assert board.pools() == {"big": "pool big: 1 job waits in queue highmem, 0 up"}
+    feed(board, ("waiting", "1", {"message": "Resources"}), ("submitted", "2", {}), ("submitted", "3", {}))
+    feed(board, ("running", "3", {}))
+    assert board.pools() == {"big": "pool big: 2 jobs wait in queue highmem (Resources), 1 job starting, 0 up"}
+    feed(board, ("up", "1", {}), ("up", "2", {}), ("up", "3", {}))
+    assert board.pools() == {}
+    feed(board, ("lost", "1", {}), ("submitted", "4", {}))
+    assert board.pools() == {"big": "pool big: 1 job waits in queue highmem, 2 up"}
+
+
+def test_a_trouble_is_told_once_then_counted(board):
+    bad = ("refused", "", {"message": "sbatch: error: no\nsuch queue"})
+    assert feed(board, bad) == ["pool big: a job was refused: sbatch: error: no such queue"]
+    assert feed(board, bad, bad) == []
+    assert board.repeated() == ["pool big: 3 jobs were refused so far: sbatch: error: no such queue"]
+    assert board.repeated() == []
+
+
+def test_each_trouble_has_its_words(board):
+    where = {"node": "c1", "message": "held: no space"}
+    assert feed(board, ("failed", "1", where)) == ["pool big: job 1 on c1 has failed: held: no space"]
+    assert feed(board, ("lost", "2", {"message": ""})) == ["pool big: job 2 was lost, its tasks run again"]
+    left = ("left", "3", {"message": "could not be removed"})
+    assert feed(board, left) == ["pool big: job 3 is left in the queue: could not be removed"]
+
+
+def test_nothing_is_said_when_all_is_well(board):
+    steps = ("submitted", "running", "up", "draining", "retiring", "ended", "removed")
+    assert feed(board, *((state, "1", {"message": "nothing left to do"}) for state in steps)) == []
+    assert board.pools() == {}

@@ -1,0 +1,56 @@
+"""A draft of a profile loads as it is; what it holds of real batch systems is tested on them."""
+
+from __future__ import annotations
+
+import pytest
+
+from fasthep_parsl.backends.parsl.batch.survey import Shape, Survey
+from fasthep_parsl.driver import draft
+from fasthep_parsl.driver.sample import sample_site
+from fasthep_parsl.errors import ConfigError
+
+SHAPES = (
+    Shape("std", 40, 64, 250_000, walltime=43_200.0, usual=True),
+    Shape("no", 4, 32, 500_000, 4, "a100", walltime=90_061.0, whole_nodes=True),  # a name that YAML takes for false
+)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        Survey(),
+        Survey("slurm", SHAPES, "sinfo"),
+        Survey("slurm", (), "sinfo", "sinfo: error: no\nsuch thing"),
+        Survey("htcondor", (Shape("", 3, 8, 800), Shape("", 1, 16, 262_144, 2)), "condor_status"),
+        Survey("htcondor", tuple(Shape("", 1, n + 1, 4096) for n in range(30)), "condor_status"),
+        Survey("pbs"),
+        Survey("lsf"),
+        Survey("grid_engine"),
+    ],
+    ids=lambda found: f"{found.kind or 'none'}-{len(found.shapes)}",
+)
+def test_a_draft_is_a_site_that_checks_clean(found, tmp_path, monkeypatch):
+    monkeypatch.setattr(draft, "look_around", lambda: found)
+    path = draft.write_profile("mine", tmp_path, draft.draft_profile())
+    sampled = sample_site(str(path))
+    assert [check for check in sampled.checks if not check.ok] == []
+    assert sampled.site.strategy.kind == (found.kind or "local")
+    expected = min(len(found.shapes), draft.MOST_SHAPES) or 1
+    assert len(sampled.pools) == expected
+
+
+def test_what_a_queue_has_is_in_the_draft(tmp_path, monkeypatch):
+    monkeypatch.setattr(draft, "look_around", lambda: Survey("slurm", SHAPES, "sinfo"))
+    sampled = sample_site(str(draft.write_profile("mine", tmp_path, draft.draft_profile())))
+    std, no = sampled.largest
+    assert (std.block.cpus, std.block.memory, std.block.walltime) == (64, (250_000 >> 10) << 30, 43_200)
+    assert (no.name, no.block.gpus, no.block.whole_nodes, no.block.walltime) == ("no", 4, True, 90_061)
+    assert "--gpus-per-node=a100:" in sampled.scripts["no"][0].text
+
+
+def test_no_file_is_overwritten_and_names_are_names(tmp_path):
+    draft.write_profile("mine", tmp_path, "strategy: local\n")
+    for name, words in (("mine", "exists already"), ("_mine", "no name"), ("a/b", "no name"), ("", "no name")):
+        with pytest.raises(ConfigError, match=words):
+            draft.write_profile(name, tmp_path, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]

@@ -1,0 +1,90 @@
+"""Sites looked at without a workflow and without their batch system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fasthep_parsl.driver.sample import sample_site
+from fasthep_parsl.errors import ConfigError
+from fasthep_parsl.sites import load_site
+from fasthep_parsl.workflow.yamldoc import show_path
+from golden.test_plans import EXAMPLES
+
+ROOT = Path(__file__).parents[3]
+SITES = sorted(path.stem for path in (ROOT / "site_profiles").glob("[!_]*.yaml"))
+PROFILE = """\
+extends: generic_slurm
+queues:
+  short: {node: {cpus: 8, memory: 32GB}, walltime: 4h}
+  gpu: {node: {cpus: 8, memory: 64GB, gpus: 2}, walltime: 1d}
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    def write(more=""):
+        path = tmp_path / "mine.yaml"
+        path.write_text(PROFILE + more)
+        return str(path)
+
+    return write
+
+
+def wrong(sampled):
+    return {check.what: check for check in sampled.checks if not check.ok}
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_every_shipped_site_is_right_once_it_is_filled_in(name):
+    keys = [show_path(item.path) for item in load_site(name).requires]
+    sampled = sample_site(name, [f"{key}={EXAMPLES.get(key, 'example')}" for key in keys])
+    assert wrong(sampled) == {}
+    assert all(pool.block is None for pool in sampled.pools) == (name == "local")
+    assert set(sampled.scripts) == {pool.name for pool in sampled.pools if pool.block}
+
+
+def test_what_must_be_filled_in_is_named_with_its_help():
+    sampled = sample_site("perlmutter_gpu")
+    assert not sampled.ok
+    assert wrong(sampled)["strategy.account"].hint.startswith("project that is charged")
+    assert sample_site("perlmutter_gpu", ["strategy.account=m1"]).ok
+
+
+def test_each_queue_has_a_small_pool_and_the_largest_job(site):
+    sampled = sample_site(site())
+    assert [(pool.name, pool.cpus, pool.gpus, pool.block.queue) for pool in sampled.pools] == [
+        ("short", 1, 0, "short"),
+        ("gpu", 1, 1, "gpu"),
+    ]
+    sizes = [(pool.block.cpus, pool.block.memory, pool.block.gpus, pool.block.walltime) for pool in sampled.largest]
+    assert sizes == [(8, 32 * 10**9, 0, 4 * 3600), (8, 64 * 10**9, 2, 86400)]
+    submitted, node = sampled.scripts["gpu"]
+    assert "#SBATCH --partition=gpu\n" in submitted.text
+    assert "--gpus-per-node=1\n" in submitted.text
+    assert "'--addresses=<addresses>'" in node.text
+
+
+def test_pools_of_the_profile_must_fit(site):
+    sampled = sample_site(site("pools: {big: {queue: short, resources: {memory: 1TB}}}\n"))
+    assert "no node with 1 TB of memory" in wrong(sampled)["pool big"].found
+    assert sample_site(site("pools: {big: {resources: {memory: 60GB}}}\n")).pools[-1].block.queue == "gpu"
+
+
+def test_bash_reads_the_scripts(site):
+    sampled = sample_site(site("worker_init: ['if true']\n"))
+    assert "syntax error" in wrong(sampled)["node.sh"].found
+
+
+def test_an_environment_variable_that_is_not_set(site, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_SCRATCH", raising=False)
+    assert (
+        "`NO_SUCH_SCRATCH` is not set"
+        in wrong(sample_site(site("scratch: '${NO_SUCH_SCRATCH}'\n")))["environment"].found
+    )
+
+
+def test_an_unknown_site():
+    with pytest.raises(ConfigError, match="did you mean `lxplus`"):
+        sample_site("lxpls")
