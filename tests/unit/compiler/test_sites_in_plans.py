@@ -58,7 +58,6 @@ def test_pools_become_blocks_of_the_site(on_site):
             "scaling": {"idle": "2m", "max_blocks": 4},
             "worker_init": ["module load x"],
             "scratch": "$TMPDIR",
-            "shared_filesystem": False,
             "environment": {"kind": "shared-prefix", "prefix": "/shared/env"},
         }
     )
@@ -71,7 +70,7 @@ def test_pools_become_blocks_of_the_site(on_site):
     assert default.network.model_dump() == {"address": "", "interface": "hsn0", "ports": (10000, 10100)}
     assert default.scaling.idle == 120
     assert default.worker_init == ('export PATH=/shared/env/bin:"$PATH"', "module load x")
-    assert (default.python, default.scratch, default.shared) == ("/shared/env/bin/python", "$TMPDIR", False)
+    assert (default.python, default.scratch, default.shared) == ("/shared/env/bin/python", "$TMPDIR", True)
     assert Plan.model_validate_json(plan.model_dump_json()) == plan
 
 
