@@ -12,7 +12,7 @@ from typing import Any
 from fasthep_parsl.tasks import Task, TaskResult
 from fasthep_parsl.worker.courier import Delivery, pack, run_carried, size_of, unpack
 
-ON_THE_WAY = 1_000_000_000
+ON_THE_WAY = 500_000_000
 """Bytes that travel with the tasks of a pool at a time; driver and interchange hold them in memory until a task ends."""
 
 Submit = Callable[..., Future[Any]]
