@@ -77,6 +77,9 @@ class Dialect(Protocol):
     def post_mortem(self, folder: Path, block: int) -> Job | None:
         """Return what the batch system has written about a block into its folder, None if it writes nothing."""
 
+    def listing(self) -> list[str]:
+        """Return the command that prints ``id|script`` of each job of the user; empty if it writes that (`post_mortem`)."""
+
     def trial(self, script: Path) -> list[str]:
         """Return the command that says whether a script would be accepted, without submitting it; empty: none can."""
 

@@ -73,6 +73,10 @@ class PBS:
         del folder, block
         return None
 
+    def listing(self) -> list[str]:
+        """Return nothing: jobs whose submission was not answered are not looked for."""
+        return []
+
     def trial(self, script: Path) -> list[str]:
         """There is no such command."""
         del script

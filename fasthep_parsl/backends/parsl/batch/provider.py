@@ -19,6 +19,7 @@ from fasthep_parsl.backends.parsl.batch.baggage import Baggage
 from fasthep_parsl.backends.parsl.batch.commands import Answer, run
 from fasthep_parsl.backends.parsl.batch.dialect import Job, dialect_of, understood
 from fasthep_parsl.backends.parsl.batch.scripts import block_script
+from fasthep_parsl.backends.parsl.batch.unanswered import found_again
 from fasthep_parsl.backends.parsl.batch.watch import BatchWatch
 from fasthep_parsl.interfaces import Place
 from fasthep_parsl.plan import PlanPool
@@ -59,6 +60,7 @@ class BatchBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
         self.parallelism = 1.0
         self.script_dir: str | None = None
         self.resources: dict[object, object] = {}
+        self._unanswered: set[int] = set()
         self._name = name
         self._closing = closing
         self._record = record
@@ -109,6 +111,8 @@ class BatchBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
             return Answer(1, err=str(error))
         answer = self._run(self._dialect.submit(path))
         job = self._dialect.job_id(answer.out) if answer.ok else ""
+        if not job and (answer.ok or answer.transient):
+            self._unanswered.add(block)
         if job:
             self.jobs_by_block[block] = job
             self.resources[job] = {"job_id": job}
@@ -159,6 +163,13 @@ class BatchBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
             said = Answer(0) if self._dialect.gone(said) else said
             answer = said if number == 0 else answer  # the first one counts, the others make sure
         return answer
+
+    def find_again(self) -> dict[int, str]:
+        """Return block → job for those whose submission was not answered though it was heard; they count from now on."""
+        found = found_again(self._dialect, self.log_dir, self._unanswered) if self._unanswered else {}
+        self._unanswered -= found.keys()
+        self.jobs_by_block |= found
+        return found
 
     def post_mortem(self, block: int) -> Job | None:
         """Return what the batch system has written about the end of a block."""

@@ -86,6 +86,10 @@ class Slurm:
             return []
         return ["sinfo", *self._clusters, "--noheader", "--format=%P", f"--partition={queue}"]
 
+    def listing(self) -> list[str]:
+        """Return the command that lists the jobs of the user."""
+        return ["squeue", *self._clusters, "--me", "--noheader", "--format=%i|%o"]
+
     def trial(self, script: Path) -> list[str]:
         """Return the command that checks a script; it says when the job would start."""
         return ["sbatch", "--test-only", str(script)]
