@@ -42,9 +42,13 @@ class Life:
         Its provider; not shared.
     started : callable
         Called with the life, in its thread, once tasks can be given to it.
+    proven : bool
+        Whether workers of this pool have connected before.
     """
 
-    def __init__(self, pool: PlanPool, kernel: Any, blocks: Blocks, started: Callable[[Life], None]) -> None:
+    def __init__(
+        self, pool: PlanPool, kernel: Any, blocks: Blocks, started: Callable[[Life], None], *, proven: bool = False
+    ) -> None:
         self.pool = pool
         self.blocks = blocks
         self.error = ""
@@ -53,6 +57,7 @@ class Life:
         self.watch: Watch = blocks.watch(self.executor)
         self._kernel = kernel
         self._started = started
+        self._proven = proven
         self._ready = threading.Event()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"pool-{pool.name}", daemon=True)
@@ -65,7 +70,7 @@ class Life:
             self._kernel.add_executors([self.executor])
             executors.prepare(self.pool, self.executor, self.blocks)
             if not self._end.is_set():
-                self.watch.start()
+                self.watch.start(proven=self._proven)
         except Exception as error:  # noqa: BLE001  (a thread has nobody to raise to)
             self.error = str(error) or type(error).__name__
         self._ready.set()

@@ -18,7 +18,7 @@ from zmq import ZMQError
 from fasthep_parsl.backends.parsl import executors
 from fasthep_parsl.backends.parsl.life import Life
 from fasthep_parsl.backends.parsl.processes import Block
-from fasthep_parsl.errors import BlockLostError, PoolError, WorkerLostError
+from fasthep_parsl.errors import BlockLostError, PoolError, SiteError, WorkerLostError
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.worker.entry import apply
 
@@ -123,7 +123,7 @@ class RunningPool:
         self._lives += 1
         blocks = executors.provider(self.pool, folder, self._closing, self._block_event, warm)
         self._began = time.monotonic()
-        return Life(self.pool, self._kernel, blocks, self._started)
+        return Life(self.pool, self._kernel, blocks, self._started, proven=self._known_good)
 
     def _started(self, life: Life) -> None:
         self._event("starting", workers=self.pool.workers, jobs=life.blocks.jobs(), interchange=_pid(life))
@@ -162,10 +162,16 @@ class RunningPool:
             return
         self._event("lost", message=why)
         self._restarts += 1
-        with self._lock:  # what is submitted from here on waits for the next life
-            if self._closing.is_set():
-                return
-            self._life = self._begin()
+        life.end()  # the next one may need its port
+        try:
+            with self._lock:  # what is submitted from here on waits for the next life
+                if self._closing.is_set():
+                    return
+                self._life = self._begin()
+        except SiteError as error:  # no port any more
+            life.close()
+            self.fail(PoolError(f"pool `{self.pool.name}`: {why}; it cannot be started anew: {error}"))
+            return
         life.give_up()
 
     def fail(self, error: PoolError) -> None:

@@ -33,8 +33,14 @@ class Watch(Protocol):
     connected: bool
     """Whether workers have ever connected."""
 
-    def start(self) -> None:
-        """Bring up the first blocks, if they should be there from the start."""
+    def start(self, *, proven: bool) -> None:
+        """Bring up the first blocks, if they should be there from the start.
+
+        Parameters
+        ----------
+        proven : bool
+            Whether workers of this pool have connected before in this run: then it is not given up.
+        """
 
     def trouble(self) -> str:
         """Return why the executor must be started anew because of its blocks, empty if it need not."""
@@ -98,8 +104,9 @@ class LocalWatch:
         self._blocks = blocks
         self._began = self._contact = time.monotonic()
 
-    def start(self) -> None:
+    def start(self, *, proven: bool) -> None:
         """Start all blocks: nothing is to be waited for on one's own machine."""
+        del proven
         self._executor.scale_out_facade(self._pool.blocks)
 
     def trouble(self) -> str:

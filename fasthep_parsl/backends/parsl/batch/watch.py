@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from parsl.executors import HighThroughputExecutor
@@ -46,15 +47,17 @@ class BatchWatch:
         self._keeper = Keeper(blocks.pool)
         self._crews: dict[int, Crew] = {}
         self._doomed: dict[str, int] = {}
+        self._closed: set[str] = set()
         self._again = 0.0
 
     @property
     def connected(self) -> bool:
         """Whether workers have ever connected."""
-        return self._keeper.known_good
+        return any(block.was_up for block in self._keeper.blocks.values())
 
-    def start(self) -> None:
+    def start(self, *, proven: bool) -> None:
         """Start nothing: blocks come with the first look."""
+        self._keeper.known_good = proven
 
     def trouble(self) -> str:
         """Return nothing: lost blocks are replaced, the executor goes on."""
@@ -84,6 +87,10 @@ class BatchWatch:
         if decision.give_up:
             raise PoolError(self._complaint(decision.give_up))
         self._remove(now)
+        if decision.submit:
+            for number, job in self._blocks.find_again().items():
+                self._keeper.submitted(number, job, time.monotonic())
+                decision = replace(decision, submit=decision.submit - 1)
         for _ in range(decision.submit):
             if not self._submit():
                 break
@@ -94,13 +101,14 @@ class BatchWatch:
         found = self._blocks.ask([block.job for block in asked]) if asked else None
         if found is None:
             return
+        now = time.monotonic()
         for block in asked:
             job = found.get(block.job)
             if job is None or job.state == "ended":
                 written = self._blocks.post_mortem(block.number)
                 if job or not self._keeper.is_new(block.number, now) or (written and written.state == "ended"):
                     found[block.job] = self._end_of(block.number, block.job, job, written)
-        self._keeper.see_jobs(found, time.monotonic(), [block.number for block in asked])
+        self._keeper.see_jobs(found, now, [block.number for block in asked])
 
     def _end_of(self, block: int, job: str, said: Job | None, written: Job | None) -> Job:
         """Put together what is known of the end of a block."""
@@ -161,9 +169,12 @@ class BatchWatch:
 
     def close(self) -> None:
         """Remove all jobs; those that cannot be removed in time are recorded as left behind."""
+        self._blocks.find_again()
         jobs = {block.job: block.number for block in self._keeper.alive()} | self._doomed
         new = {job: number for number, job in self._blocks.jobs_by_block.items() if number not in self._keeper.blocks}
         jobs |= new  # submitted while the watcher was stopped
+        jobs = {job: number for job, number in jobs.items() if job not in self._closed}
+        self._closed |= set(jobs)  # a second call does not try for as long again
         self._doomed = {}
         until = time.monotonic() + LAST_CHANCE
         while jobs and not self._blocks.remove(list(jobs), LAST_TIMEOUT).ok:
@@ -174,7 +185,6 @@ class BatchWatch:
             time.sleep(2)
         for job, number in jobs.items():
             self._record("removed", block=number, job=job)
-            self._keeper.blocks.pop(number, None)
 
 
 def _crews(managers: list[Manager]) -> dict[int, Crew]:
