@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
+from fasthep_parsl.backends.parsl.batch.block import Block, Crew, Decision, Happening
 from fasthep_parsl.backends.parsl.batch.dialect import Job
 from fasthep_parsl.plan import PlanPool
 
@@ -29,80 +29,6 @@ LAG = 20.0
 
 UNKNOWN = -1
 """Tasks of a block that is to go: one may have come since the interchange was last asked."""
-
-Phase = Literal["waiting", "starting", "up", "retiring", "over"]
-
-
-@dataclass(slots=True)
-class Block:
-    """One job and what is known of it; times in seconds of the caller's clock."""
-
-    number: int
-    job: str
-    submitted: float
-    phase: Phase = "waiting"
-    node: str = ""
-    reason: str = ""
-    held: bool = False
-    started: float = 0.0
-    overdue: bool = False
-    lost: float = 0.0
-    was_up: bool = False
-    tasks: int = 0
-    idle: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Crew:
-    """What the interchange says of a block: its managers taken together.
-
-    Attributes
-    ----------
-    names : tuple of str
-        The managers.
-    tasks : int
-        Tasks that they have.
-    idle : float
-        Seconds since the last one of them had any.
-    draining : bool
-        Whether they take no more.
-    """
-
-    names: tuple[str, ...]
-    tasks: int = 0
-    idle: float = 0.0
-    draining: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """Something that happened to a block."""
-
-    block: int
-    state: str
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What is to be done now.
-
-    Attributes
-    ----------
-    submit : int
-        New blocks.
-    hold : tuple of int
-        Blocks that get no more work from now on.
-    remove : tuple of int
-        Blocks whose jobs are to be removed.
-    give_up : str
-        Why the pool cannot work, empty if it can.
-    """
-
-    submit: int = 0
-    hold: tuple[int, ...] = ()
-    remove: tuple[int, ...] = ()
-    give_up: str = ""
 
 
 @dataclass

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from parsl.executors import HighThroughputExecutor
 from parsl.executors.high_throughput.errors import CommandClientBadError, CommandClientTimeoutError
 
+from fasthep_parsl.backends.parsl.batch.block import Crew
 from fasthep_parsl.backends.parsl.batch.dialect import Job
-from fasthep_parsl.backends.parsl.batch.keeper import Crew, Keeper
+from fasthep_parsl.backends.parsl.batch.keeper import Keeper
 from fasthep_parsl.backends.parsl.watch import Manager
 from fasthep_parsl.errors import PoolError
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from fasthep_parsl.backends.parsl.batch.block import Crew
 from fasthep_parsl.backends.parsl.batch.dialect import Job
-from fasthep_parsl.backends.parsl.batch.keeper import LAG, Crew, Keeper
+from fasthep_parsl.backends.parsl.batch.keeper import LAG, Keeper
 from fasthep_parsl.plan import PlanBlock, PlanPool, PlanScaling
 
 

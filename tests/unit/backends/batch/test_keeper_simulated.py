@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fasthep_parsl.backends.parsl.batch.block import Crew
 from fasthep_parsl.backends.parsl.batch.dialect import Job
-from fasthep_parsl.backends.parsl.batch.keeper import Crew, Keeper
+from fasthep_parsl.backends.parsl.batch.keeper import Keeper
 from fasthep_parsl.plan import PlanBlock, PlanPool, PlanScaling
 
 TICK, ASK, THRESHOLD = 0.5, 5.0, 30.0
