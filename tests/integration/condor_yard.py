@@ -20,8 +20,8 @@ TOTAL = 200 * 199 // 2
 """Sum of x over the events of `counted`."""
 NODES = (Node("cpu1"), Node("cpu2"))
 QUEUES = {"cpu": {"node": {"cpus": 8, "memory": "32GB"}, "walltime": "1d"}}
-SLEEP = ("Sleep", "fault.sleep", {"seconds": 0.4})
-"""40 slices of 5 events: 8 s of work for two workers."""
+SLEEP = ("Sleep", "fault.sleep", {"seconds": 0.6})
+"""40 slices of 5 events: 12 s of work for two workers. The first task is half of it, the first result comes after 6 s."""
 POOL = {"workers": 2, "resources": {"cpus": 1, "memory": "1GB"}}
 """One block of two workers, unless said otherwise."""
 RUN = "FASTHEP_CONDOR_SCENARIO"

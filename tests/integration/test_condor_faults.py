@@ -24,7 +24,7 @@ pytestmark = pytest.mark.condor
 @on_condor()
 def block_removed(yard: Yard) -> None:
     run = yard.run()
-    run.wait_for_results(4)
+    run.wait_for_results()
     (job,) = run.jobs()
     fault = now()
     yard.pool.remove(job)
@@ -37,7 +37,7 @@ def block_removed(yard: Yard) -> None:
 @on_condor()
 def block_held(yard: Yard) -> None:
     run = yard.run()
-    run.wait_for_results(4)
+    run.wait_for_results()
     (job,) = run.jobs()
     fault = now()
     yard.pool.hold(job)
@@ -59,7 +59,7 @@ def block_vacated_fast(yard: Yard) -> None:
 
 def _vacate(yard: Yard, *, fast: bool) -> None:
     run = yard.run()
-    run.wait_for_results(4)
+    run.wait_for_results()
     (job,) = run.jobs()
     fault = now()
     yard.pool.vacate(job, fast=fast)
@@ -70,7 +70,7 @@ def _vacate(yard: Yard, *, fast: bool) -> None:
 @on_condor()
 def node_crashed(yard: Yard) -> None:
     run = yard.run()
-    run.wait_for_results(4)
+    run.wait_for_results()
     (job,) = run.jobs()
     node = yard.running(job).node
     fault = now()
@@ -94,7 +94,7 @@ def worker_killed(yard: Yard) -> None:
 @on_condor()
 def schedd_restarted(yard: Yard) -> None:
     run = yard.run()
-    run.wait_for_results(4)
+    run.wait_for_results()
     yard.pool.kill_schedd()
     yard.pool.restart_schedd()
     run.assert_complete(TOTAL)
@@ -103,10 +103,10 @@ def schedd_restarted(yard: Yard) -> None:
 
 @on_condor()
 def walltime_shorter_than_the_work(yard: Yard) -> None:
-    """30 s per block, of which 15 s are for new tasks; HTCondor holds what runs longer."""
+    """40 s per block, of which 21 s are for new tasks; HTCondor holds what runs longer."""
     site = {"strategy": {"kind": "htcondor", "walltime_attribute": "allowed_job_duration"}}
-    pool = {"workers": 2, "resources": {"cpus": 1, "memory": "1GB", "walltime": "30s"}}
-    run = yard.run(("Sleep", "fault.sleep", {"seconds": 1.0}), site=site, default=pool)
+    pool = {"workers": 2, "resources": {"cpus": 1, "memory": "1GB", "walltime": "40s"}}
+    run = yard.run(("Sleep", "fault.sleep", {"seconds": 1.2}), site=site, default=pool)
     run.assert_complete(TOTAL)
     assert len(run.jobs()) >= 2
     assert run.blocks("draining")
@@ -131,7 +131,7 @@ def commands_hang_for_a_minute(yard: Yard) -> None:
 
 def _lose_a_block_without_commands(yard: Yard, disturb: Callable[[str], None]) -> None:
     run = yard.run()
-    run.wait_for_results(4)
+    run.wait_for_results()
     (job,) = run.jobs()
     for command in COMMANDS:
         disturb(command)
@@ -147,7 +147,7 @@ def _lose_a_block_without_commands(yard: Yard, disturb: Callable[[str], None]) -
 def schedd_down_for_a_minute(yard: Yard) -> None:
     """The node of the block dies meanwhile."""
     run = yard.run()
-    run.wait_for_results(4)
+    run.wait_for_results()
     (job,) = run.jobs()
     node = yard.running(job).node
     fault = now()
@@ -216,7 +216,7 @@ def environment_of_one_node_broken(yard: Yard) -> None:
 @on_condor()
 def commands_fail_at_the_end(yard: Yard) -> None:
     run = yard.run()
-    run.wait_for_results(4)
+    run.wait_for_results()
     (job,) = run.jobs()
     yard.pool.break_command("condor_rm")
     code, output, _ = run.end(150)
@@ -230,7 +230,7 @@ def commands_fail_at_the_end(yard: Yard) -> None:
 @on_condor()
 def evicted_after_the_end(yard: Yard) -> None:
     run = yard.run()
-    run.wait_for_results(4)
+    run.wait_for_results()
     (job,) = run.jobs()
     run.signal(signal.SIGKILL)
     yard.pool.vacate(job, fast=True)
@@ -241,7 +241,7 @@ def evicted_after_the_end(yard: Yard) -> None:
 @on_condor()
 def driver_killed(yard: Yard) -> None:
     run = yard.run()
-    run.wait_for_results(4)
+    run.wait_for_results()
     run.signal(signal.SIGKILL)
     fault = now()
     run.process.wait()
@@ -255,7 +255,7 @@ def driver_killed(yard: Yard) -> None:
 @on_condor()
 def interrupted(yard: Yard) -> None:
     run = yard.run()
-    run.wait_for_results(4)
+    run.wait_for_results()
     run.signal(signal.SIGINT, group=True)
     code, output, seconds = run.end(20)
     assert code == 130, output
