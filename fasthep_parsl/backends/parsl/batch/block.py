@@ -23,6 +23,7 @@ class Block:
     overdue: bool = False
     lost: float = 0.0
     was_up: bool = False
+    up: float = 0.0
     tasks: int = 0
     idle: float = 0.0
 

@@ -7,14 +7,19 @@ are put together: squeue and condor_q may be late by minutes, a manager that bea
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from fasthep_parsl.backends.parsl.batch.block import Block, Crew, Decision, Happening
 from fasthep_parsl.backends.parsl.batch.dialect import Job
+from fasthep_parsl.backends.parsl.command import drain_period
 from fasthep_parsl.plan import PlanPool
 
+SEEN_LATE = 10.0
+"""Seconds by which a block may have come up before the interchange was asked."""
 FIRST_WAIT, LONGEST_WAIT = 2.0, 300.0
 """Seconds between failed blocks: doubled each time, up to the second."""
 REFUSALS = 3
@@ -60,6 +65,11 @@ class Keeper:
     _last_words: str = ""
     _surplus_since: float | None = None
     _suspicion: bool = False
+
+    @cached_property
+    def _drain(self) -> float:
+        """Seconds after which a block takes no more tasks; a little less, for it was up before it was seen."""
+        return (drain_period(self.pool) or math.inf) - SEEN_LATE
 
     # --- what is there ------------------------------------------------------------------------------------
 
@@ -116,6 +126,8 @@ class Keeper:
                     block.overdue = block.phase == "starting" and now > block.started + self.pool.scaling.start
                 elif not block.lost:
                     block.lost = now
+                    if now > block.up + self._drain:  # it took no more, and has finished what it had
+                        block.phase = "retiring"
                     self._suspicion = self._suspicion or block.phase != "retiring"
                 else:
                     block.overdue = now >= block.lost + GRACE
@@ -123,6 +135,7 @@ class Keeper:
             block.tasks, block.idle, block.lost, block.overdue = crew.tasks, crew.idle, 0.0, False
             if not block.was_up:
                 block.was_up = self.known_good = True
+                block.up = now
                 self._failures, self._not_before = 0, 0.0
                 self._say(block.number, "up")
                 if block.phase == "retiring":  # it was to go unused, but has come, and may have work already

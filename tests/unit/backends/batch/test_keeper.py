@@ -195,6 +195,15 @@ def test_a_draining_block_that_ends_is_no_loss(up):
     assert up.said("lost") == up.said("failed") == []
 
 
+def test_a_block_that_drained_and_ended_unseen_is_no_loss(up):
+    """Its last tasks were short: the interchange was not asked between its last word and its end."""
+    up.go(3300, 8)
+    up.end(1)
+    up.go(40, 8)
+    assert up.said("ended") == [1]
+    assert up.said("lost") == up.said("failed") == []
+
+
 def test_a_draining_block_that_falls_silent_is_removed(up):
     up.crews[1] = Crew(("m1",), 2, 0.0, draining=True)
     up.go(10, 8)
