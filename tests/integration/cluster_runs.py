@@ -54,12 +54,12 @@ class ClusterRun(Driver):
         """Return the ids of the jobs that were submitted for a pool."""
         return [event["job"] for event in self.blocks("submitted", pool=pool)]
 
-    def wait_for_block(self, state: str, *, pool: str = "default", number: int = 1, seconds: float = 60) -> dict:
+    def wait_for_block(self, state: str, *, pool: str = "default", number: int = 1, seconds: float = 150) -> dict:
         """Wait until something has happened to `number` blocks; return the last of these events."""
         self.wait_until(lambda: len(self.blocks(state, pool=pool)) >= number, seconds)
         return self.blocks(state, pool=pool)[number - 1]
 
-    def wait_for_results(self, number: int = 1, seconds: float = 60) -> None:
+    def wait_for_results(self, number: int = 1, seconds: float = 150) -> None:
         """Wait until `number` tasks have finished."""
         self.wait_until(lambda: len(self.events("finished")) >= number, seconds)
 

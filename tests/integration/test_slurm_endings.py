@@ -54,7 +54,7 @@ def scancel_hangs_at_the_end(yard: Yard) -> None:
     run = yard.run()
     run.wait_for_results()
     yard.cluster.hang_command("scancel", 300)
-    run.wait_until(lambda: len({p for e in run.events("finished") for d in e["done"] for p in range(*d)}) == 200, 60)
+    run.wait_until(lambda: len({p for e in run.events("finished") for d in e["done"] for p in range(*d)}) == 200, 150)
     time.sleep(25)
     yard.cluster.repair()
     run.assert_complete(TOTAL)
@@ -69,7 +69,7 @@ def driver_killed_and_another_run_started(yard: Yard) -> None:
         port = probe.getsockname()[1]
     network = {"network": {"address": "127.0.0.1", "ports": str(port)}}
     first = yard.run(LONG, site=network)
-    first.wait_for_results(2, 90)
+    first.wait_for_results(2)
     first.kill()
     died = time.time()
     second = yard.run(site=network)
@@ -84,7 +84,7 @@ def driver_killed_and_another_run_started(yard: Yard) -> None:
 def driver_killed_and_its_job_requeued(yard: Yard) -> None:
     """The job starts once more when there is nobody to work for."""
     run = yard.run(LONG)
-    run.wait_for_results(2, 90)
+    run.wait_for_results(2)
     (job,) = run.jobs()
     run.kill()
     yard.cluster.run("scontrol", "update", f"JobId={job}", "Requeue=1")
@@ -128,7 +128,7 @@ def interrupted_while_jobs_wait(yard: Yard) -> None:
 @on_slurm()
 def interrupted_in_the_middle(yard: Yard) -> None:
     run = yard.run(LONG)
-    run.wait_for_results(2, 90)
+    run.wait_for_results(2)
     interrupted(yard, run)
 
 
@@ -138,7 +138,7 @@ def commands_in_steady_state(yard: Yard) -> None:
     other = yard.occupy("highmem", 1)
     work, wait = ("Sleep", "fault.sleep", {"seconds": 0.8}), ("Large", "fault.sum", {}, "large")
     run = yard.run(work, wait, default=LARGE | {"resources": {"cpus": 1, "memory": "1GB"}}, large=LARGE)
-    run.wait_for_block("up", seconds=90)
+    run.wait_for_block("up")
     began = time.time()
     time.sleep(65)
     counts = yard.cluster.command_counts(began + 5)

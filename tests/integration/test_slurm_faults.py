@@ -22,7 +22,7 @@ LONG = ("Sleep", "fault.sleep", {"seconds": 0.2})
 def under_way(yard: Yard, *stages, **pools) -> tuple[ClusterRun, str]:
     """Start a run, wait until each of its two workers has had results; return it and the id of its (first) job."""
     run = yard.run(*stages, **pools)
-    run.wait_until(lambda: len({event["pid"] for event in run.events("finished")}) == 2, 90)
+    run.wait_until(lambda: len({event["pid"] for event in run.events("finished")}) == 2, 150)
     return run, run.jobs()[0]
 
 
@@ -36,7 +36,7 @@ def block_cancelled(yard: Yard) -> None:
     yard.cancel(job)
     run.assert_complete(TOTAL)
     assert len(run.jobs()) == 2
-    yard.recovered(run, fault, within=60)
+    yard.recovered(run, fault, within=100)
 
 
 @on_slurm()
@@ -61,7 +61,7 @@ def block_held_while_it_waits(yard: Yard) -> None:
     assert "JobHeld" in run.blocks("failed")[0]["message"]
     yard.cancel(other)
     run.assert_complete(TOTAL)
-    yard.recovered(run, fault, within=60)
+    yard.recovered(run, fault, within=100)
 
 
 @on_slurm()
@@ -72,7 +72,7 @@ def block_requeued_and_held(yard: Yard) -> None:
     yard.cluster.run("scontrol", "update", f"JobId={job}", "Requeue=1")
     yard.cluster.run("scontrol", "requeuehold", job)
     run.assert_complete(TOTAL)
-    yard.recovered(run, fault, within=60)
+    yard.recovered(run, fault, within=100)
 
 
 def preempted(yard: Yard, *, requeue: bool = False) -> None:
@@ -84,7 +84,7 @@ def preempted(yard: Yard, *, requeue: bool = False) -> None:
     urgent = yard.cluster.submit("sleep 20", "--partition=urgent", "--exclusive", f"--nodelist={node}")
     run.assert_complete(TOTAL)
     yard.cluster.wait_for(urgent, timeout=60)
-    yard.recovered(run, fault, within=70)
+    yard.recovered(run, fault, within=100)
 
 
 @on_slurm(preempt="cancel")
@@ -125,7 +125,7 @@ def crash(yard: Yard) -> None:
     yard.cluster.crash_node(node)
     run.assert_complete(TOTAL)
     assert yard.cluster.wait_for(int(job)).state in {"NODE_FAIL", "CANCELLED"}  # who is first: Slurm, or we
-    yard.recovered(run, fault, within=75)
+    yard.recovered(run, fault, within=100)
     yard.cluster.revive(node)
 
 
@@ -146,7 +146,7 @@ def worker_killed(yard: Yard) -> None:
     os.kill(run.events("finished")[-1]["pid"], signal.SIGKILL)
     run.assert_complete(TOTAL)
     assert len(run.jobs()) == 1
-    yard.recovered(run, fault, within=30)
+    yard.recovered(run, fault, within=60)
 
 
 @on_slurm()
@@ -158,7 +158,7 @@ def worker_killed_for_memory(yard: Yard) -> None:
     (lost,) = run.events("lost")
     assert "out of memory" in lost["message"]
     assert len(run.jobs()) == 1
-    yard.recovered(run, when(lost), within=30)
+    yard.recovered(run, when(lost), within=60)
 
 
 @on_slurm()
@@ -171,7 +171,7 @@ def node_broken(yard: Yard) -> None:
     assert len(run.jobs()) == 3
     assert [event["node"] for event in run.blocks("failed")] == ["c1", "c1"]
     assert "--exclude=c1" in (run.run_dir / "log" / "blocks" / "default" / "block.2.sh").read_text()
-    yard.recovered(run, fault, within=60)
+    yard.recovered(run, fault, within=100)
 
 
 @on_slurm()
@@ -218,17 +218,18 @@ def sbatch_fails_for_a_while(yard: Yard) -> None:
     yard.cluster.repair()
     fault = time.time()
     run.assert_complete(TOTAL)
-    yard.recovered(run, fault, within=40)
+    yard.recovered(run, fault, within=100)
 
 
 @on_slurm()
 def answer_of_sbatch_lost(yard: Yard) -> None:
-    """The job is in the queue, and its id is not known."""
+    """The job is in the queue, and nobody was told its id: it is found, used and removed like any other."""
     yard.cluster.break_command("sbatch", stderr=f"sbatch: {AWAY}", after_doing=True)
     run = yard.run()
     run.wait_for_block("refused")
     yard.cluster.repair()
     run.assert_complete(TOTAL)
+    assert len(run.jobs()) == 1
 
 
 @on_slurm()
@@ -236,11 +237,11 @@ def sbatch_hangs(yard: Yard) -> None:
     yard.cluster.hang_command("sbatch", 100)
     run = yard.run()
     fault = time.time()
-    run.wait_for_block("refused", seconds=80)
+    run.wait_for_block("refused")
     assert "has not answered for 60 s" in run.blocks("refused")[0]["message"]
     yard.cluster.repair()
     run.assert_complete(TOTAL)
-    yard.recovered(run, fault, within=100)
+    yard.recovered(run, fault, within=150)
 
 
 @on_slurm()
@@ -250,7 +251,7 @@ def squeue_fails_and_a_block_is_cancelled(yard: Yard) -> None:
     fault = time.time()
     yard.cancel(job)
     run.assert_complete(TOTAL)
-    yard.recovered(run, fault, within=70)
+    yard.recovered(run, fault, within=100)
 
 
 @on_slurm()
