@@ -81,7 +81,9 @@ CASES = {
     ),
     "without shared files": (
         pool(shared=False),
-        Place("/home/me/run", "dimuon.cpu.4", 4, (), ("/home/me/run/certificates", "osdf:///ospool/me/env.tar")),
+        Place(
+            "/home/me/run", "dimuon.cpu.4", 4, (), ("osdf:///ospool/me/env.tar",), ("/home/me/keys/client.key_secret",)
+        ),
     ),
 }
 

@@ -54,7 +54,8 @@ def _is_seen(path: str, execution: Execution) -> bool:
 
 
 def _unseen_input(loaded: LoadedWorkflow, dataset: ResolvedDataset, unseen: Sequence[InputFile]) -> Problem:
-    more = f" and {len(unseen) - 1} more files" if len(unseen) > 1 else ""
+    others = len(unseen) - 1
+    more = f" and {others} more file{'s' if others > 1 else ''}" if others else ""
     message = (
         f"workers do not see `{Path(unseen[0].path).name}`{more} of dataset `{dataset.name}`: this machine's files"
     )

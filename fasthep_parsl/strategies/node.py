@@ -17,8 +17,8 @@ from collections.abc import Sequence
 
 from fasthep_parsl.plan import PlanPool
 
-HERE = "$FASTHEP_PARSL_FOLDER"
-"""In a command: the folder of the script, where files lie that were brought with it."""
+HERE = "@folder of node.sh@"
+"""Stands in a command for the folder of the script, where files lie that were brought with it."""
 
 _START = r"""#!/bin/bash
 # Starts the workers of one node; $1 is the number of the block.
@@ -109,7 +109,7 @@ def node_script(pool: PlanPool, command: Sequence[str]) -> str:
 
 def _quoted(word: str) -> str:
     """Return a word as bash has it, with nothing expanded but `HERE`."""
-    return f'"{HERE}"'.join(shlex.quote(part) if part else "" for part in word.split(HERE)) or "''"
+    return '"$fasthep_folder"'.join(shlex.quote(part) if part else "" for part in word.split(HERE)) or "''"
 
 
 def _expanded(text: str) -> str:

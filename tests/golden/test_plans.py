@@ -31,6 +31,7 @@ CASES = [(config, site) for config in CONFIGS for site in SITES]
 
 EXAMPLES = {
     "environment.prefix": "/shared/example",
+    "environment.python": "/image/bin/python3",
     "queues": "{example: {node: {cpus: 32, memory: 128GB, gpus: 4}, walltime: 1d}}",
     "shared_filesystem": "true",
     "strategy.volumes": "{example: /shared}",
@@ -106,7 +107,10 @@ def _block(pool) -> list[str]:
 
 @pytest.mark.parametrize(("config", "site"), CASES)
 def test_the_plan_is_the_stored_one(checkout, request, config, site):
-    loaded = load(checkout / "configs" / f"{config}.yaml", site, filled_in(load_site(site)))
+    seen = (
+        f"execution.shared_folders=[{checkout}]"  # else input files on this machine are refused where it is not shared
+    )
+    loaded = load(checkout / "configs" / f"{config}.yaml", site, [*filled_in(load_site(site)), seen])
     try:
         found = describe(compile_workflow(loaded, CompileOptions(site=site, machine=MACHINE)))
     except ConfigError as error:

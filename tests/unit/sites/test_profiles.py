@@ -26,17 +26,18 @@ DOCUMENTED = {"alps", "aurora", "desy_naf", "frontier", "ospool", "polaris", "st
 
 ACCOUNT = "strategy: {account: m1234}"
 PREFIX = "environment: {prefix: /usr/local}"
+PYTHON = "environment: {python: /usr/local/bin/python3}"
 FILLED = {
     "alps": ACCOUNT,
     "aurora": ACCOUNT,
     "bristol_dice": f"shared_filesystem: true\n{PREFIX}",
     "delta": ACCOUNT,
     "expanse": ACCOUNT,
-    "fnal_lpc": "strategy: {singularity_image: /cvmfs/unpacked.cern.ch/image}\n" + PREFIX,
+    "fnal_lpc": "strategy: {singularity_image: /cvmfs/unpacked.cern.ch/image}\n" + PYTHON,
     "frontier": ACCOUNT,
     "kubernetes": "strategy: {image: i:1, namespace: n, volumes: {claim: /runs}}\n"
-    f"{PREFIX}\nnetwork: {{address: driver.org}}",
-    "ospool": f"strategy: {{project: P, container_image: 'osdf:///i.sif'}}\n{PREFIX}\nnetwork: {{address: ap.org}}",
+    f"{PYTHON}\nnetwork: {{address: driver.org}}",
+    "ospool": f"strategy: {{project: P, container_image: 'osdf:///i.sif'}}\n{PYTHON}\nnetwork: {{address: ap.org}}",
     "perlmutter_cpu": ACCOUNT,
     "perlmutter_gpu": ACCOUNT,
     "polaris": ACCOUNT,

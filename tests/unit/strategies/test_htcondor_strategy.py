@@ -73,12 +73,14 @@ def test_only_what_is_needed_is_asked_for():
 
 
 def test_files_are_brought_where_nothing_is_shared():
-    place = Place("/run", "name", 2, (), ("/run/keys", "osdf:///x.tar"))
+    place = Place("/run", "name", 2, (), ("/run/code", "osdf:///x.tar"), ("/run/key",))
     found = lines(pool(shared=False), place)
-    assert "transfer_input_files = /run/node.sh,/run/keys,osdf:///x.tar" in found
+    assert "transfer_input_files = /run/node.sh,/run/code,osdf:///x.tar,/run/key" in found
+    assert "encrypt_input_files = /run/key" in found
     assert 'arguments = "node.sh 2"' in found
     assert "should_transfer_files = YES" in found
     assert not any("transfer_input_files" in line for line in lines())
+    assert not any("encrypt" in line for line in lines(pool(shared=False)))
     found = lines(transfer=True)
     assert "should_transfer_files = YES" in found
     assert 'arguments = "/run/node.sh 2"' in found

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fasthep_parsl.plan import PlanPool
-from fasthep_parsl.strategies.node import node_script
+from fasthep_parsl.strategies.node import HERE, node_script
 from strategy_cases import pool
 
 pytestmark = pytest.mark.integration
@@ -209,3 +209,11 @@ def test_the_worker_pool_is_the_process_that_the_batch_system_knows(node):
 def test_a_pool_without_blocks_has_no_script():
     with pytest.raises(ValueError, match="no block"):
         node_script(PlanPool(name="local", workers=1), ["x"])
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_command_may_name_what_was_brought_with_the_script(tmp_path, name):
+    node = Node(tmp_path / name)
+    done = node.run(pool(shared=False), [f"--keys={HERE}/keys", f"{HERE}", "$HOME", "a b", ""])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert node.read("words") == [f"--keys={node.folder}/keys", str(node.folder), "$HOME", "a b", "", "--block_id=3"]
