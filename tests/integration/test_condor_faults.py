@@ -205,9 +205,32 @@ def environment_of_one_node_broken(yard: Yard) -> None:
     run = yard.run(site=site)
     run.assert_complete(TOTAL)
     assert [block["node"] for block in run.blocks("failed")] == ["bad1.pool"] * 2
+    assert all("no such module" in block["message"] for block in run.blocks("failed"))
     assert len(run.jobs()) == 3
     assert yard.pool.job(run.jobs()[-1]).node == "cpu1"
     yard.recovered(run, began, within=90)
+
+
+@on_condor()
+def environment_broken_everywhere(yard: Yard) -> None:
+    run = yard.run(site={"worker_init": ["source /no/such/setup.sh"]})
+    code, output, _ = run.end(120)
+    assert code == 1, output
+    assert "/no/such/setup.sh: No such file or directory" in output
+    assert len(run.jobs()) == 3
+
+
+@on_condor()
+def every_job_held(yard: Yard) -> None:
+    """The pool's own policy holds jobs: its reason is what the user must read."""
+    policy = ["periodic_hold = JobStatus == 2", 'periodic_hold_reason = "no proxy, no service"']
+    site = {"strategy": {"kind": "htcondor", "directives": policy}, "worker_init": ["sleep 60"]}
+    run = yard.run(site=site)
+    code, output, _ = run.end(120)
+    assert code == 1, output
+    assert "no proxy, no service" in output
+    assert "no proxy, no service" in run.blocks("failed")[0]["message"]
+    assert len(run.jobs()) == 3
 
 
 # --- the end of the driver ------------------------------------------------------------------------------------
@@ -263,7 +286,8 @@ def interrupted(yard: Yard) -> None:
     yard.assert_nothing_left(5)
 
 
-SCENARIOS = [value for value in list(globals().values()) if isinstance(value, Scenario)]
+LONGEST = [commands_fail_at_the_end, commands_hang_for_a_minute, commands_fail_for_a_minute, schedd_down_for_a_minute]
+SCENARIOS = [*LONGEST, *(one for one in list(globals().values()) if isinstance(one, Scenario) and one not in LONGEST)]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -26,6 +27,9 @@ LAST_CHANCE = 90.0
 """Seconds at the end of a run in which its jobs must be removed; then they are left, and said to be."""
 LAST_TIMEOUT = 20.0
 """Seconds that one command may take then."""
+
+_OWN = re.compile(r"fasthep-parsl: block \d+ on node \S+: ")
+"""How our own words in the output of a block begin; without that, the same trouble is said in the same words."""
 
 
 class BatchWatch:
@@ -153,7 +157,9 @@ class BatchWatch:
             block = self._keeper.blocks.get(happened.block)
             node = (block.node or self._blocks.node_of(block.number)) if block else ""
             facts = {"job": block.job, "node": node} if block else {}
-            self._record(happened.state, block=happened.block, message=happened.message, **facts)
+            said = self._blocks.errors_of(happened.block, 3) if happened.state == "failed" else ""
+            message = "\n".join(word for word in (happened.message, _OWN.sub("", said)) if word)
+            self._record(happened.state, block=happened.block, message=message, **facts)
         self._keeper.happenings.clear()
 
     def _complaint(self, why: str) -> str:
