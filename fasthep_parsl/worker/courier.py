@@ -106,7 +106,7 @@ def unpack(delivery: Delivery, run_dir: str) -> TaskResult:
 
 
 def run_carried(parcel: Parcel) -> Delivery:
-    """Run a task in a folder of this process, which is empty again afterwards.
+    """Run a task in a folder of this process, in which no file is left afterwards.
 
     Raises
     ------
@@ -126,8 +126,8 @@ def run_carried(parcel: Parcel) -> Delivery:
         back = _result_moved(result, lambda path: str(Path(path).relative_to(root)))
         return Delivery(back, {name: _read(path) for name, path in new.items()})
     finally:
-        for folder in WRITTEN:
-            shutil.rmtree(root / folder, ignore_errors=True)
+        for path in list(_files(root)):  # folders stay: the next task needs them again
+            path.unlink()
 
 
 @lru_cache(maxsize=1)
@@ -146,8 +146,9 @@ def _own_folder(pid: int) -> Path:
 
 
 def _files(root: Path) -> Iterable[Path]:
-    for folder in WRITTEN:
-        yield from (path for path in sorted((root / folder).rglob("*")) if path.is_file())
+    for written in WRITTEN:
+        for folder, _, names in os.walk(root / written):
+            yield from (Path(folder, name) for name in sorted(names))
 
 
 # --- both -----------------------------------------------------------------------------------------------------
