@@ -16,11 +16,13 @@ from rich.text import Text
 
 from fasthep_parsl.cli.ending import emit
 from fasthep_parsl.cli.screen import Screen
-from fasthep_parsl.driver.sample import Check, SampledSite, sample_site
+from fasthep_parsl.driver.sample import MISSING, Check, SampledSite, sample_site
 from fasthep_parsl.errors import ConfigError, SiteError
 from fasthep_parsl.sites import Site, SiteFile, list_sites, load_site
 from fasthep_parsl.workflow.yamldoc import Node, show_path, walk
 
+INTERRUPTED = 130
+"""Exit code, as shells have it."""
 GOOD, BAD = "✓", "✗"
 STYLES = {"verified": "green", "documented": "", "unverified": "yellow", "broken": "red", "wrong": "red"}
 
@@ -121,7 +123,9 @@ def check_site(name: str, overrides: Sequence[str], *, live: bool, scripts: bool
     if scripts:
         _print_scripts(screen, sampled)
     if not sampled.ok:
-        _line(screen, "fill in with `--set KEY=VALUE`, or in a file of your own; see `fasthep-parsl sites init`", "dim")
+        if any(check.found == MISSING for check in sampled.checks):
+            own = f"extends: {sampled.site.name}"
+            _line(screen, f"fill in with `--set KEY=VALUE`, or in a site file of your own with `{own}`", "dim")
         return ConfigError.exit_code
     return _live(screen, sampled, width, outdir, wait) if live else 0
 
@@ -165,7 +169,11 @@ def _live(screen: Console, sampled: SampledSite, width: int, outdir: Path, wait:
             elif text:
                 _line(Screen(stderr=True), text)
 
-        fine = check_live(sampled, outdir, wait, lambda check: _show(screen, check, width), waiting)
+        try:
+            fine = check_live(sampled, outdir, wait, lambda check: _show(screen, check, width), waiting)
+        except KeyboardInterrupt:
+            _line(Screen(stderr=True), "interrupted: what was started is removed", "red")
+            return INTERRUPTED
     return 0 if fine else SiteError.exit_code
 
 

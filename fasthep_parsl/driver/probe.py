@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl import __version__, registry
+from fasthep_parsl.atomic import write_text
 from fasthep_parsl.backends.parsl.arrival import GPU_VARIABLES
 from fasthep_parsl.backends.parsl.batch import ask
 from fasthep_parsl.backends.parsl.network import meeting_point
+from fasthep_parsl.driver.rundir import MARKER
 from fasthep_parsl.driver.sample import Check, SampledSite
 from fasthep_parsl.errors import FastHepError, SiteError
 from fasthep_parsl.events import EventLog
@@ -218,7 +220,9 @@ def _probe(site: str, pools: Sequence[PlanPool], folder: Path, wait: float, say:
         name="sites check", site=site, chunk_size=1, source=PlanSource(), stages=(), segments=(), pools=tuple(pools)
     )
     watched = _Watched(pools)
-    (folder / "log").mkdir(parents=True)
+    for name in ("log", "code"):  # what blocks bring to nodes that do not see this folder is here as in a run
+        (folder / name).mkdir(parents=True)
+    write_text(folder / MARKER, plan.model_dump_json())
     try:
         with (
             terminable(),

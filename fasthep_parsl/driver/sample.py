@@ -34,6 +34,9 @@ _MEMORY = 1_000_000_000
 _WALLTIME = 600.0
 """Bytes and seconds that the pool on each queue asks for: little, so that it starts soon."""
 
+MISSING = "is missing"
+"""What is found of something that a site asks its users to fill in, and nobody has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -147,7 +150,7 @@ def _filled_in(site: Site, loaded: LoadedWorkflow, missing: Sequence[Problem]) -
     for item in site.requires:
         path, what = ("execution", *item.path), show_path(item.path)
         if show_path(path) in lacking:
-            checks.append(Check(False, what, "is missing", item.help))
+            checks.append(Check(False, what, MISSING, item.help))
         else:
             node = loaded.document.get(path)
             checks.append(Check(True, what, str(node.plain()) if node else ""))
