@@ -101,7 +101,8 @@ def plan(
     from fasthep_parsl.cli.planning import show_plan
 
     asked = [name for name, value in (("--json", as_json), ("--graph", graph), ("--explain", explain)) if value]
-    if len(asked) > 1:
+    if len(asked) > 1 or (explain and scripts):
+        asked += ["--scripts"] if scripts else []
         raise typer.BadParameter(f"{' and '.join(asked)}: give one of them")
     show_plan(
         workflow, site, settings or [], chunk_size, as_json=as_json, graph=graph, explain=explain, scripts=scripts

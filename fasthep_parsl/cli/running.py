@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from fasthep_parsl import registry
 from fasthep_parsl.cli.progress import HeaderLines, make_progress
 from fasthep_parsl.cli.screen import Screen
 from fasthep_parsl.driver.api import RunOutcome, compile_plan, run
@@ -103,10 +104,11 @@ def _places(outcome: RunOutcome, out: Console, err: Console) -> None:
         err.print(f"\n{outcome.status}: {line}", style="red", highlight=False)
         if outcome.error and outcome.status != "interrupted":
             err.print(outcome.error, markup=False, highlight=False, soft_wrap=True)
-    for name, what in (("plots", "pictures"), ("results", "results"), ("run.json", "summary")):
+    noted = [(kind, kind) for kind in registry.names("modifiers")]
+    for name, what in (("plots", "pictures"), ("results", "results"), *noted, ("run.json", "summary")):
         path = outcome.run_dir / name
         if path.exists():
-            out.print(f"  {what:9} {_short(path)}", markup=False, highlight=False, soft_wrap=True)
+            out.print(f"  {what:11} {_short(path)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _left(outcome: RunOutcome, err: Console) -> None:

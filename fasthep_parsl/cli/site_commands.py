@@ -31,6 +31,8 @@ def sites_show(
     """Print a site profile."""
     from fasthep_parsl.cli.sites import show_site
 
+    if resolved and origin:
+        raise typer.BadParameter("--resolved and --origin: give one of them")
     show_site(name, resolved=resolved, origin=origin)
 
 

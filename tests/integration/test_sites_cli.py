@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ import pytest
 from fasthep_parsl.cli.main import invoke
 from fasthep_parsl.sites import load_site
 from integration.cluster_runs import ClusterRun
+from services.fixtures_condor import used
 
 LOOPBACK = "network.address=127.0.0.1"
 QUEUES = {
@@ -212,6 +215,26 @@ def test_live_check_gives_up_after_a_while(command, here, slurm):
 
 
 @pytest.mark.slurm
+def test_an_interrupted_live_check_leaves_nothing(here, slurm):
+    blocker = slurm.run("sbatch", "--parsable", "-p", "highmem", "-c", "8", "--wrap", "sleep 100", "-o", "/dev/null")
+    words = [sys.executable, "-m", "fasthep_parsl", "sites", "check", str(profile(here)), "--live"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
+    try:
+        until = time.monotonic() + 60
+        while "fasthep-highmem" not in slurm.run("squeue", "-h", "-o", "%j"):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        slurm.run("scancel", blocker.strip())
+    assert process.returncode == 130, out
+    assert "interrupted: what was started is removed" in out
+    assert [path.name for path in here.iterdir()] == ["mine.yaml"]
+
+
+@pytest.mark.slurm
 def test_one_port_for_several_queues(command, here, slurm, free_port):
     """Each pool needs a port of its own: they are tried one after the other."""
     path = profile(here, network={"address": "127.0.0.1", "ports": free_port})
@@ -327,3 +350,13 @@ def test_htcondor_takes_the_scripts_of_a_plan_and_uses_every_line(command, here,
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert "unused" not in (done.stdout + done.stderr).lower()
+
+
+@pytest.mark.condor
+def test_live_check_where_jobs_see_nothing_of_this_machine(command, here, make_condor_pool):
+    image = {"kind": "image", "python": sys.executable}
+    site = profile(here, extends="generic_htcondor", shared_filesystem=False, environment=image, queues={})
+    with used(make_condor_pool(hide=[here])):
+        code, out, _ = command("sites", "check", site, "--live")
+    assert (code, lines(out, "✗")) == (0, [])
+    assert re.search(r"^✓ probe default +cpu\d", out, re.MULTILINE)

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from fasthep_parsl.cli import progress
-from fasthep_parsl.plan import Plan, PlanDataset, PlanFile, PlanPool, PlanSegment, PlanSource, PlanStage
+from fasthep_parsl.plan import Plan, PlanBlock, PlanDataset, PlanFile, PlanPool, PlanSegment, PlanSource, PlanStage
 
 
 @pytest.fixture
@@ -83,3 +83,39 @@ def test_headers_of_many_files_are_counted(monkeypatch):
     for done in range(1, 4):
         lines(done, 3)
     assert out.getvalue().splitlines() == ["reading headers: 1 of 3 files", "reading headers: 2 of 3 files"]
+
+
+def test_what_jobs_wait_for_has_a_plain_line_once_it_has_settled(plan, monkeypatch):
+    monkeypatch.setattr(progress, "SETTLED", 0.2)
+    monkeypatch.setattr(progress, "PLAIN_PERIOD", 0.05)
+    block = PlanBlock(memory=10**9, walltime=600.0, queue="big")
+    pool = plan.pools[0].model_copy(update={"block": block, "provider": "slurm"})
+    out = io.StringIO()
+
+    def happens(state, **facts):
+        observe({"kind": "block", "pool": "default", "block": 0, "job": "7", "state": state, **facts})
+
+    with progress.make_progress(plan.model_copy(update={"pools": (pool,)}), Console(file=out), quiet=False) as observe:
+        happens("submitted")
+        happens("waiting", message="Priority")
+        deadline = time.monotonic() + 10
+        while "(Priority)" not in out.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.4)
+        happens("failed", message="node fell over", node="c1")
+        happens("failed", message="node fell over", node="c1")
+    text = out.getvalue()
+    assert text.count("pool default: 1 job waits in queue big (Priority), 0 up") == 1
+    assert text.count("pool default: job 7 on c1 has failed: node fell over") == 1
+
+
+def test_what_jobs_wait_for_stands_below_the_bar(plan):
+    block = PlanBlock(memory=10**9, walltime=600.0, queue="big")
+    pool = plan.pools[0].model_copy(update={"block": block, "provider": "slurm"})
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=60, color_system=None)
+    with progress.make_progress(plan.model_copy(update={"pools": (pool,)}), console, quiet=False) as observe:
+        for state in ("submitted", "waiting"):
+            observe({"kind": "block", "pool": "default", "block": 0, "job": "7", "state": state, "message": "Priority"})
+        time.sleep(0.6)
+    assert "pool default: 1 job waits in queue big (Priority), 0 up" in out.getvalue()
