@@ -58,10 +58,10 @@ def flow(home, demo_data, request):
 
 
 @pytest.fixture
-def site(tmp_path, demo_data):
+def site(tmp_path, demo_data, counted):
     keys = {
         "shared_filesystem": False,
-        "shared_folders": [str(demo_data)],
+        "shared_folders": [str(demo_data), str(counted.parent)],
         "environment": {"kind": "image", "python": sys.executable},
         "queues": QUEUES,
         "scaling": {"poll": "1s"},
@@ -114,3 +114,14 @@ def test_the_driver_s_secret_stays_and_the_workers_travels_in_private(blind, hom
         found.signal(signal.SIGINT)
         code, output, _ = found.end(60)
     assert code == 130, output
+
+
+def test_a_lost_block_costs_only_time(blind, home, write_flow, site):
+    """What its tasks had written is gone with the node; they are run again elsewhere."""
+    flow = write_flow(home / "lost", ("Sleep", "fault.sleep", {"seconds": 0.4}))
+    found = ClusterRun(flow, site, "--chunk-size", "5", env=blind.env)
+    found.wait_for_results()
+    blind.remove(found.jobs()[0])
+    found.assert_complete(200 * 199 // 2)
+    assert found.events("retried")
+    assert len(found.jobs()) > 1
