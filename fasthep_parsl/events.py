@@ -2,7 +2,8 @@
 
 Progress, ``run.json``, resume and the report all read it; there is no second bookkeeping. A line is a JSON object with
 ``time`` (UTC, ISO 8601), ``kind`` and facts. Kinds: ``run`` (started, resumed), ``pool`` (workers up or down),
-``block`` (what happens to a job of a batch system), ``submitted``, ``finished``, ``failed`` (a partition), ``lost`` (a worker), ``retried``, ``merged``, ``ended``.
+``block`` (what happens to a job of a batch system), ``submitted``, ``finished``, ``failed`` (a partition), ``lost`` (a
+worker), ``retried``, ``merged``, ``ended``.
 """
 
 from __future__ import annotations

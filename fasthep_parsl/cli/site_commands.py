@@ -49,7 +49,7 @@ def sites_check(
     outdir: Annotated[
         Path, typer.Option("--outdir", "-o", help="Folder in which runs will have their directories, for --live.")
     ] = Path(),
-    wait: Annotated[str, typer.Option(help="How long --live waits for its tasks.")] = "10m",
+    wait: Annotated[str, typer.Option(metavar="TIME", help="How long --live waits for its tasks.")] = "10m",
 ) -> None:
     """Check a site profile: keys, limits, what would be submitted. Asks no scheduler without --live.
 

@@ -21,6 +21,8 @@ from fasthep_parsl.errors import ConfigError, SiteError
 from fasthep_parsl.sites import Site, SiteFile, list_sites, load_site
 from fasthep_parsl.workflow.yamldoc import Node, show_path, walk
 
+NARROW = 60
+"""Columns below which there is no room for strategies."""
 INTERRUPTED = 130
 """Exit code, as shells have it."""
 GOOD, BAD = "✓", "✗"
@@ -29,8 +31,10 @@ STYLES = {"verified": "green", "documented": "", "unverified": "yellow", "broken
 
 def show_list() -> None:
     """Print all sites that can be found; a profile with mistakes is named as such."""
+    screen = Screen()
     table = Table(box=None, pad_edge=False)
-    for column in ("site", "strategy", "status"):
+    columns = ["site", "strategy", "status"]
+    for column in columns if screen.width >= NARROW else [name for name in columns if name != "strategy"]:
         table.add_column(column, no_wrap=True)
     table.add_column("description", overflow="fold")
     for name, path in list_sites().items():
@@ -38,11 +42,12 @@ def show_list() -> None:
             site = load_site(name)
         except ConfigError as error:
             said = Text(f"{path}: {error.problems[0].message}; `sites check {name}` says where")
-            table.add_row(name, "", Text("wrong", STYLES["wrong"]), said)
-            continue
-        status = Text(site.meta.status, STYLES[site.meta.status])
-        table.add_row(name, site.strategy.kind, status, Text(site.meta.description))
-    Screen().print(table)
+            cells = ["", Text("wrong", STYLES["wrong"]), said]
+        else:
+            status = Text(site.meta.status, STYLES[site.meta.status])
+            cells = [site.strategy.kind, status, Text(site.meta.description)]
+        table.add_row(name, *(cells if screen.width >= NARROW else cells[1:]))
+    screen.print(table)
 
 
 # --- show ---------------------------------------------------------------------------------------------------
