@@ -315,6 +315,37 @@ class NotingModifier(Modifier, Protocol):
         """Write what all workers noted, by stage, into ``<run directory>/<kind>``."""
 
 
+READ = "<read>"
+"""Under this name, which no stage can have, lies what modifiers note of reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One reading of adjacent events from an input file.
+
+    Attributes
+    ----------
+    events : int
+        Events read.
+    wall, cpu : float
+        Seconds.
+    branches : callable
+        Returns compressed bytes by branch; worked out when asked.
+    """
+
+    events: int
+    wall: float
+    cpu: float
+    branches: Callable[[], Mapping[str, int]]
+
+
+class ReadingModifier(NotingModifier, Protocol):
+    """A modifier that is also told what was read for the stages of its segment."""
+
+    def reading(self, read: Reading) -> Note | None:
+        """Return what is noted of a reading, under `READ`."""
+
+
 # --- execution --------------------------------------------------------------------------------------------
 
 

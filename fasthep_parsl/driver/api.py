@@ -305,10 +305,19 @@ class _Run:
             error=self.error,
             seconds=round(time.monotonic() - self.began, 3),
         )
-        for kind, notes in self.tally.notes.items():
-            registry.load("modifiers", kind).write(notes, self.directory.path / kind)
+        content["warnings"] += self._write_notes()
         self.directory.write_json("run.json", content)
         return RunOutcome(status, exit_code, self.directory.path, self.products, content, self.error)
+
+    def _write_notes(self) -> list[str]:
+        """Write what modifiers have noted; if that fails, the run is what it is."""
+        problems = []
+        for kind, notes in self.tally.notes.items():
+            try:
+                registry.load("modifiers", kind).write(notes, self.directory.path / kind)
+            except Exception as error:  # noqa: BLE001  (a modifier may be anybody's)
+                problems.append(f"what modifier `{kind}` has noted could not be written: {error}")
+        return problems
 
 
 def _preload() -> None:

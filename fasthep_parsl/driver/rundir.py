@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from fasthep_parsl import registry
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.plan import Plan
@@ -17,7 +18,7 @@ from fasthep_parsl.plan import Plan
 Mode = Literal["new", "force", "resume"]
 MARKER = "plan.json"
 OURS = ("plan.json", "events.jsonl", "run.json", "missing.json", "log", "results", "plots", "work", "code")
-"""What ``--force`` removes; anything else in the folder is the user's and is kept."""
+"""What ``--force`` removes, with the folders of modifiers; anything else in the folder is the user's and is kept."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _existing(path: Path, plan: Plan, mode: Mode) -> bool:
 
 
 def _remove(path: Path) -> None:
-    for name in OURS:
+    for name in (*OURS, *registry.names("modifiers")):
         item = path / name
         try:
             if item.is_dir() and not item.is_symlink():

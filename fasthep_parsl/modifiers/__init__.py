@@ -1,1 +1,1 @@
-"""What changes how an op is called, carried in the plan. None is built in yet."""
+"""What changes how an op is called, carried in the plan."""

@@ -98,6 +98,11 @@ class Events(Mapping[str, Column]):
             value = self._columns[name] = value.take()
         return value
 
+    def held(self, name: str) -> Column | None:
+        """Return a column if it lies there, None if it has yet to be taken from other events; takes nothing."""
+        value = self._columns[name]
+        return value.result if isinstance(value, _Pending) else value
+
     def filter(self, mask: Any) -> Events:
         """Return the events where `mask` is true.
 

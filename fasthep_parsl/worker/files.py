@@ -44,6 +44,9 @@ class InputFile(Protocol):
     def bytes_read(self) -> int:
         """Compressed bytes read so far."""
 
+    def branch_bytes(self, columns: Iterable[str], start: int, stop: int) -> dict[str, int]:
+        """Return the compressed bytes that reading events [start, stop) of `columns` takes, by column."""
+
     def close(self) -> None:
         """Release the file."""
 
@@ -80,6 +83,14 @@ def read_fields(file: InputFile, source: PlanSource, fields: Iterable[str], star
         field: np.full(stop - start, source.defaults[field]) if field in lacking else arrays[branch]
         for field, branch in branches.items()
     }
+
+
+def bytes_by_branch(
+    file: InputFile, source: PlanSource, fields: Iterable[str], start: int, stop: int
+) -> dict[str, int]:
+    """Return the compressed bytes that `read_fields` takes, by branch; a branch that the file lacks is left out."""
+    branches = dict.fromkeys(source.aliases.get(field, field) for field in fields)
+    return file.branch_bytes([branch for branch in branches if file.has(branch)], start, stop)
 
 
 class OpenFiles:

@@ -30,6 +30,7 @@ class ParquetFile:
         self.path = path
         self.entries = int(self._file.metadata.num_rows)
         self._bytes = 0
+        self._leaves: dict[str, list[int]] | None = None
 
     def clusters(self) -> list[int]:
         """Event numbers at which row groups begin, with 0 and the end."""
@@ -51,19 +52,35 @@ class ParquetFile:
 
     def read(self, columns: Iterable[str], start: int, stop: int) -> dict[str, Column]:
         """Return events [start, stop)."""
-        edges = self.clusters()
-        groups = [i for i, (low, high) in enumerate(pairwise(edges)) if low < stop and high > start]
         names = list(columns)
+        groups, offset = self._groups(start, stop)
         table = self._file.read_row_groups(groups, columns=names)
-        metadata = self._file.metadata
-        self._bytes += sum(metadata.row_group(i).total_byte_size for i in groups)
-        offset = edges[groups[0]] if groups else 0
+        self._bytes += sum(self.branch_bytes(names, start, stop).values())
         table = table.slice(start - offset, stop - start)
         return tidy({name: ak.from_arrow(table[name]) for name in names})
 
+    def _groups(self, start: int, stop: int) -> tuple[list[int], int]:
+        """Return the row groups that hold events [start, stop), and the first event of the first of them."""
+        edges = self.clusters()
+        groups = [i for i, (low, high) in enumerate(pairwise(edges)) if low < stop and high > start]
+        return groups, edges[groups[0]] if groups else 0
+
+    def branch_bytes(self, columns: Iterable[str], start: int, stop: int) -> dict[str, int]:
+        """Return the compressed bytes of `columns` in the row groups that hold events [start, stop)."""
+        metadata = self._file.metadata
+        if self._leaves is None:
+            self._leaves = {}
+            for leaf in range(metadata.num_columns):  # a list or a record has leaves of longer names
+                self._leaves.setdefault(metadata.schema.column(leaf).path.split(".")[0], []).append(leaf)
+        groups = [metadata.row_group(i) for i in self._groups(start, stop)[0]]
+        return {
+            name: sum(group.column(leaf).total_compressed_size for group in groups for leaf in self._leaves[name])
+            for name in columns
+        }
+
     @property
     def bytes_read(self) -> int:
-        """Bytes of the row groups read so far."""
+        """Compressed bytes read so far."""
         return self._bytes
 
     def close(self) -> None:

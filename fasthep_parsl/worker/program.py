@@ -15,7 +15,7 @@ from typing import Any
 
 from fasthep_parsl import registry
 from fasthep_parsl.errors import FastHepError, OpError
-from fasthep_parsl.interfaces import Call, Context, DatasetInfo, Note, Op
+from fasthep_parsl.interfaces import Call, Context, DatasetInfo, Note, Op, ReadingModifier
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
 from fasthep_parsl.tasks import StageStats
@@ -98,6 +98,7 @@ class Program:
         self._ops = OpTable(plan.modules, run_dir / "code")
         self.notes: dict[str, dict[str, Note]] = {}
         self._steps: dict[int, list[Step]] = {}
+        self._readers: dict[int, list[tuple[str, ReadingModifier]]] = {}
         self._products: dict[tuple[str, str], Any] = {}
 
     def steps(self, segment: PlanSegment) -> list[Step]:
@@ -126,14 +127,31 @@ class Program:
         plain = op.call if op.takes_events else lambda _events, **params: op.call(**params)
 
         def note(kind: str, seen: Note) -> None:
-            known = self.notes.setdefault(kind, {})
-            merge = registry.load("modifiers", kind).merge
-            known[stage.id] = merge(known[stage.id], seen) if stage.id in known else seen
+            self.note(kind, stage.id, seen)
 
         call = Call(plain, op, stage.id, stage.pool, stage.reads, tuple(sorted(takes)), note)
         for modifier in reversed(stage.modifiers):
             call = registry.load("modifiers", modifier.kind)(**modifier.params).wrap(call)
         return call if op.takes_events else lambda **params: call(None, **params)
+
+    def note(self, kind: str, stage: str, seen: Note) -> None:
+        """Keep what a modifier has seen, joined with what it noted before."""
+        known = self.notes.setdefault(kind, {})
+        merge = registry.load("modifiers", kind).merge
+        known[stage] = merge(known[stage], seen) if stage in known else seen
+
+    def readers(self, segment: PlanSegment) -> list[tuple[str, ReadingModifier]]:
+        """Return the modifiers of a segment that want to know what is read; equal ones once."""
+        if segment.id not in self._readers:
+            asked = [modifier for step in self.steps(segment) for modifier in step.stage.modifiers]
+            made = [(modifier.kind, registry.load("modifiers", modifier.kind)(**modifier.params)) for modifier in asked]
+            told = [(kind, modifier) for kind, modifier in made if hasattr(modifier, "reading")]
+            self._readers[segment.id] = [item for index, item in enumerate(told) if item not in told[:index]]
+        return self._readers[segment.id]
+
+    def noted(self) -> dict[str, dict[str, Note]]:
+        """Return what was noted so far, to go back to if what follows must not count."""
+        return {kind: dict(notes) for kind, notes in self.notes.items()}
 
     def take_notes(self) -> dict[str, dict[str, Note]]:
         """Return what modifiers have noted since the last time."""

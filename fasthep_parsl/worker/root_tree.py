@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,16 @@ class RootFile:
                 known = self._tree.keys()
                 raise InputFileError(self.path, f"no branch `{name}`", suggest(name, known, what="branches")) from None
         return self._branches[name]
+
+    def branch_bytes(self, columns: Iterable[str], start: int, stop: int) -> dict[str, int]:
+        """Return the compressed bytes of the baskets that hold events [start, stop), by column."""
+        found = {}
+        for name in columns:
+            branch = self._branch(name)
+            edges = branch.entry_offsets
+            first, last = bisect_right(edges, start) - 1, bisect_left(edges, stop)
+            found[name] = int(sum(branch.member("fBasketBytes")[first:last])) if stop > start else 0
+        return found
 
     @property
     def bytes_read(self) -> int:

@@ -7,24 +7,26 @@ that fails is halved until the partition that fails is alone, so that one bad ev
 from __future__ import annotations
 
 import os
-import resource
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fasthep_parsl.interfaces import READ, Reading
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import PlanSegment
+from fasthep_parsl.resources import memory
 from fasthep_parsl.tasks import Failure, Ref, Task, TaskResult
 from fasthep_parsl.worker import store
 from fasthep_parsl.worker.blame import failure_of
 from fasthep_parsl.worker.columns import InputFileError
-from fasthep_parsl.worker.files import OpenFiles, read_fields
+from fasthep_parsl.worker.files import OpenFiles, bytes_by_branch, read_fields
 from fasthep_parsl.worker.outbox import Outbox
 from fasthep_parsl.worker.partials import StoreError, load_products, save_products
 from fasthep_parsl.worker.program import Meter, Program, StageError, program
@@ -65,7 +67,7 @@ def run_task(task: Task) -> TaskResult:
         bytes_read=work.bytes_read,
         wall=time.perf_counter() - wall,
         cpu=time.process_time() - cpu,
-        peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_memory=memory.peak(),
         host=socket.gethostname(),
         pid=os.getpid(),
         notes=work.program.take_notes(),
@@ -132,11 +134,13 @@ class _Work:
 
     def _map_span(self, span: Span) -> None:
         first, last = span
+        before = self.program.noted()
         try:
             events = self._read(span)
             dataset = self.plan.locate(first)[0]
             found = self._run(events, dataset, self._name(first))
         except (StageError, InputFileError) as error:
+            self.program.notes = before  # what is done again must not count twice
             if last - first > 1:
                 middle = (first + last) // 2
                 self._map_span((first, middle))
@@ -160,9 +164,11 @@ class _Work:
 
     def _map_stored(self, events: Events, dataset: int, numbers: list[int], edges: list[int]) -> None:
         """Run the segment on stored events of the partitions `numbers`, which begin at `edges`."""
+        before = self.program.noted()
         try:
             found = self._run(events, dataset, self._name(numbers[0]))
         except StageError as error:
+            self.program.notes = before
             middle = len(numbers) // 2
             if not (middle and edges):
                 self._fail(numbers, error)
@@ -188,6 +194,7 @@ class _Work:
         if not self.segment.columns:  # nothing is asked of the file: do not open it
             return Events({}, stop - start, owners)
         source = self.plan.source
+        wall, cpu = time.perf_counter(), time.process_time()
         with self.meter.measure("read"):
             for attempt in (1, 2):
                 try:
@@ -200,6 +207,12 @@ class _Work:
                     if attempt == 2 or "://" not in file.path:
                         raise
             self.bytes_read += opened.bytes_read - before
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        for kind, modifier in self.program.readers(self.segment):
+            branches = partial(bytes_by_branch, opened, source, self.segment.columns, start, stop)
+            note = modifier.reading(Reading(stop - start, wall, cpu, branches))
+            if note is not None:
+                self.program.note(kind, READ, note)
         return Events(columns, stop - start, owners)
 
     def _owners(self, first: int, last: int) -> Any:

@@ -1,0 +1,38 @@
+"""Peak of what CuPy's memory pool has given out during a call."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class DevicePeak:
+    """Bytes in use on the GPU at most; 0 if nothing lay there."""
+
+    peak: int = 0
+
+
+@contextmanager
+def device_peak() -> Iterator[DevicePeak]:
+    """Watch CuPy's pool; nothing is done if nobody has imported CuPy."""
+    found = DevicePeak()
+    cupy: Any = sys.modules.get("cupy")
+    if cupy is None or not cupy.is_available():
+        yield found
+        return
+    pool = cupy.get_default_memory_pool()
+
+    class Watch(cupy.cuda.MemoryHook):  # type: ignore[misc]
+        name = "fasthep_parsl.diagnostics"
+
+        def malloc_postprocess(self, **_: Any) -> None:
+            found.peak = max(found.peak, pool.used_bytes())
+
+    found.peak = pool.used_bytes()
+    with Watch():
+        yield found
+    found.peak = max(found.peak, pool.used_bytes())
