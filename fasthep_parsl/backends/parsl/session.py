@@ -121,8 +121,12 @@ class ParslSession:
 
     def cancel(self) -> None:
         """End all workers now."""
-        for pool in self._pools.values():
-            pool.close()
+        # side by side: each may have to wait for a batch system that does not answer
+        closing = [threading.Thread(target=pool.close, daemon=True) for pool in self._pools.values()]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join()
         while self._warm:  # started, but never asked for
             self._warm.popitem()[1].end()
 
