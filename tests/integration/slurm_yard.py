@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from integration.cluster_runs import ClusterRun, Tools, note_recovery, processes_with, write_site
-from services.slurm import SlurmCluster, SlurmOptions
+from services.fixtures_slurm import unavailable
+from services.slurm import SlurmCluster, SlurmOptions, missing_programs
 from services.slurm_config import Node, Partition
 from services.slurm_processes import DAEMONS
 
@@ -54,6 +55,8 @@ class Scenario:
         return self.story.__name__
 
     def __call__(self, tools: Tools) -> None:
+        if missing := missing_programs(self.options):
+            unavailable(f"Slurm is not installed ({', '.join(missing)} not found): make services")
         with yard(self.options, tools, self.name) as place:
             self.story(place)
             place.assert_nothing_left()

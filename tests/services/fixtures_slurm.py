@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import NoReturn
 
 import pytest
 
@@ -13,7 +14,7 @@ from services.slurm import SlurmCluster, SlurmError, SlurmOptions, missing_progr
 MakeSlurm = Callable[..., SlurmCluster]
 
 
-def _unavailable(reason: str) -> None:
+def unavailable(reason: str) -> NoReturn:
     """Skip the test; fail it where all services are promised."""
     if os.environ.get("FASTHEP_REQUIRE_SERVICES") == "1":
         pytest.fail(reason, pytrace=False)
@@ -48,12 +49,12 @@ def make_slurm() -> Iterator[MakeSlurm]:
             options = options or SlurmOptions(**changes)
             if options not in made:
                 if missing := missing_programs(options):
-                    _unavailable(f"Slurm is not installed ({', '.join(missing)} not found): make services")
+                    unavailable(f"Slurm is not installed ({', '.join(missing)} not found): make services")
                 cluster = SlurmCluster(options)
                 try:
                     made[options] = cluster.start()
                 except SlurmError as error:
-                    _unavailable(f"Slurm does not start here: {error}")
+                    unavailable(f"Slurm does not start here: {error}")
                 clusters.callback(cluster.stop)
             return made[options]
 
