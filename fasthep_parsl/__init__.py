@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fasthep_parsl.driver import compile_plan, run
+    from fasthep_parsl.kernels import float64, kernel
     from fasthep_parsl.ops.declare import op
+    from fasthep_parsl.ops.lists import jagged, lists
 
-__all__ = ["__version__", "compile_plan", "op", "run"]
+__all__ = ["__version__", "compile_plan", "float64", "jagged", "kernel", "lists", "op", "run"]
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "compile_plan": "fasthep_parsl.driver",
+    "float64": "fasthep_parsl.kernels",
+    "jagged": "fasthep_parsl.ops.lists",
+    "kernel": "fasthep_parsl.kernels",
+    "lists": "fasthep_parsl.ops.lists",
     "op": "fasthep_parsl.ops.declare",
     "run": "fasthep_parsl.driver",
 }

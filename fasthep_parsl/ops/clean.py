@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field
 
 from fasthep_parsl.interfaces import Effects, OpProblem, ParamPath, Schema, Shape
-from fasthep_parsl.ops.arrays import np
+from fasthep_parsl.kernels import float64 as kernel_float64
+from fasthep_parsl.kernels import kernel
+from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.collections.collection import (
     Collection,
     Name,
@@ -22,7 +25,7 @@ from fasthep_parsl.ops.collections.collection import (
 )
 from fasthep_parsl.ops.collections.combinatorics import blocks, product
 from fasthep_parsl.ops.declare import op
-from fasthep_parsl.ops.kinematics import delta_phi, float64
+from fasthep_parsl.ops.kinematics import TWO_PI, delta_phi, float64
 from fasthep_parsl.ops.stream import Events
 
 BLOCK = 1 << 16
@@ -139,9 +142,9 @@ def clean(
         fields=fields,
     )
     objects = Collection(events, source, "eta")
-    overlaps = np.zeros(objects.offsets[-1], dtype=bool)
+    overlaps = np.zeros(int(objects.offsets[-1]), dtype=bool, like=objects.offsets)
     for name in clean_against:
-        _mark_overlaps(overlaps, objects, Collection(events, name, "eta"), min_delta_r)
+        mark_overlaps(len(events), *_angles(objects), *_angles(Collection(events, name, "eta")), min_delta_r, overlaps)
     kept = params.kept_fields([] if fields is not None else fields_at_run_time(events, source))
     name = params.output_name()
     columns, offsets = _columns(objects, name, kept, ~overlaps, (sort_by, sort_order == "descending"))
@@ -153,19 +156,48 @@ def clean(
     return columns
 
 
-def _mark_overlaps(overlaps: Any, source: Collection, target: Collection, min_delta_r: float) -> None:
-    """Set `overlaps` (bool, shape (source objects,)) where an object of `target` is closer than `min_delta_r`."""
-    eta_1, phi_1 = float64(source.column("eta")), float64(source.column("phi"))
-    eta_2, phi_2 = float64(target.column("eta")), float64(target.column("phi"))
-    numbers = np.diff(source.offsets) * np.diff(target.offsets)
+def _angles(objects: Collection) -> tuple[Any, Any, Any]:
+    """Return offsets, η and φ of the objects; missing values become NaN."""
+    flat = (objects.column(name) for name in ("eta", "phi"))
+    return (objects.offsets, *(float64(values) if isinstance(values, ak.Array) else values for values in flat))
+
+
+def _mark_overlaps(
+    _events: int, offsets: Any, eta: Any, phi: Any, others: Any, other_eta: Any, other_phi: Any, limit: float, out: Any
+) -> None:
+    """Do what `mark_overlaps` does, for a block of events at a time."""
+    eta_1, phi_1, eta_2, phi_2 = map(float64, (eta, phi, other_eta, other_phi))
+    numbers = np.diff(offsets) * np.diff(others)
     for first, last in blocks(numbers, BLOCK):
-        _, _, (i, j) = product([source.offsets[first : last + 1], target.offsets[first : last + 1]])
+        _, _, (i, j) = product([offsets[first : last + 1], others[first : last + 1]])
         delta_eta = eta_1[i] - eta_2[j]
         # Most pairs are far apart in η alone: the rest is computed for few.
-        near = np.flatnonzero(np.abs(delta_eta) < min_delta_r)
+        near = np.flatnonzero(np.abs(delta_eta) < limit)
         i, j = i[near], j[near]
         delta_r2 = np.square(delta_eta[near]) + np.square(delta_phi(phi_1[i], phi_2[j]))
-        overlaps[i[np.sqrt(delta_r2) < min_delta_r]] = True
+        out[i[np.sqrt(delta_r2) < limit]] = True
+
+
+@kernel(reference=_mark_overlaps)
+def mark_overlaps(
+    i: int, offsets: Any, eta: Any, phi: Any, others: Any, other_eta: Any, other_phi: Any, limit: float, out: Any
+) -> None:
+    """Set `out` for the objects of event `i` that are closer in ΔR than `limit` to any of the others.
+
+    Rounding is that of `kinematics.delta_phi`: both choose the same objects.
+    """
+    for a in range(offsets[i], offsets[i + 1]):
+        for b in range(others[i], others[i + 1]):
+            delta_eta = kernel_float64(eta[a]) - kernel_float64(other_eta[b])
+            if abs(delta_eta) < limit:
+                delta = kernel_float64(phi[a]) - kernel_float64(other_phi[b])
+                delta -= TWO_PI * round(delta / TWO_PI)
+                if delta >= math.pi:
+                    delta -= TWO_PI
+                if delta < -math.pi:  # noqa: PLR1730  # on a GPU max() would lose NaN
+                    delta = -math.pi
+                if math.sqrt(delta_eta * delta_eta + delta * delta) < limit:
+                    out[a] = True
 
 
 def _columns(

@@ -1,8 +1,8 @@
 """How candidates are built: positions of their objects first, then only the quantities that are asked for.
 
 A selection on constituents (say opposite charge) is applied before four-vectors are summed. Events are taken in
-blocks, so that many objects per event do not need much memory. A compiled loop over events (numba) would save the
-index tables and gathers, but its import and compilation cost 1–2 s per worker.
+blocks, so that many objects per event do not need much memory. Compiled loops over events save the index tables and
+gathers of pairs, but importing numba and compiling costs 1–2 s per worker: they are used where ``cuda.jit`` asks for it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fasthep_parsl import kernels
 from fasthep_parsl.interfaces import Context
 from fasthep_parsl.ops import kinematics
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.collections.collection import Collection, Merged, keep_rows, offsets_of, order_within, unflatten
-from fasthep_parsl.ops.collections.combinatorics import blocks, count_distinct, distinct, product
+from fasthep_parsl.ops.collections.combinatorics import Found, blocks, count_distinct, distinct, product
+from fasthep_parsl.ops.collections.pairs import list_pairs, pair_mass
 from fasthep_parsl.ops.collections.scopes import Scope
 from fasthep_parsl.ops.stream import Events
 
@@ -144,7 +146,11 @@ class _Candidates:
         self._events = _Slice(events, first, last)
         offsets = [group.offsets[first : last + 1] for group in groups]
         self._starts = [each[:-1] for each in offsets]
-        found = distinct(offsets[0], spec.n) if spec.merged else product(offsets)
+        self._pairs = kernels.active() and spec.merged and spec.n == 2
+        if self._pairs:
+            found = _all_pairs(offsets[0])
+        else:
+            found = distinct(offsets[0], spec.n) if spec.merged else product(offsets)
         numbers, self._parents, self._positions = found
         self._offsets = offsets_of(numbers)
         self._computed: dict[str, Any] = {}
@@ -220,6 +226,8 @@ class _Candidates:
         return [self._scope.flat(f"{role}_{name}") for role in self._spec.roles]
 
     def _compute(self, name: str) -> Any:
+        if name == "mass" and self._pairs:
+            return self._pair_mass()
         if name == "mass":
             return kinematics.invariant_mass(*(self._of_all(need) for need in ("pt", "eta", "phi", "mass")))
         if name == "charge":
@@ -235,8 +243,26 @@ class _Candidates:
             self._quantity("pt"), kinematics.longitudinal_sum(self._of_all("pt"), self._of_all("eta"))
         )
 
+    def _pair_mass(self) -> Any:
+        flat = (self._groups[0].column(need) for need in NEEDS["mass"])
+        fields = [kinematics.float64(values) if isinstance(values, ak.Array) else values for values in flat]
+        first, second = self._positions
+        out = np.empty(len(first), dtype=np.float64, like=first)
+        pair_mass(len(first), first, second, *fields, out)
+        return out
+
     def _transverse(self) -> tuple[Any, Any]:
         if "px" not in self._computed:
             px, py = kinematics.transverse_sum(self._of_all("pt"), self._of_all("phi"))
             self._computed |= {"px": px, "py": py}
         return self._computed["px"], self._computed["py"]
+
+
+def _all_pairs(offsets: Any) -> Found:
+    """Return what `distinct` returns for pairs, from a compiled loop over events."""
+    counts = np.diff(offsets)
+    numbers = counts * (counts - 1) // 2
+    pair_offsets = offsets_of(numbers)
+    parents, first, second = (np.empty(int(pair_offsets[-1]), dtype=np.int64, like=offsets) for _ in range(3))
+    list_pairs(len(counts), offsets, pair_offsets, parents, first, second)
+    return numbers, parents, (first, second)

@@ -1,0 +1,9 @@
+"""Kernels: the body of a loop over events, written once in Python, compiled for the CPU or the GPU.
+
+Nothing here imports numba before a kernel is compiled.
+"""
+
+from fasthep_parsl.kernels.declare import Kernel, float64, kernel
+from fasthep_parsl.kernels.target import Target, active, compiling_for
+
+__all__ = ["Kernel", "Target", "active", "compiling_for", "float64", "kernel"]

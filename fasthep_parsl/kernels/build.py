@@ -1,0 +1,77 @@
+"""Compiling: the generated module is written, imported, and compiled by numba or loaded as it was compiled before."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fasthep_parsl.kernels import cache
+from fasthep_parsl.kernels.complaint import complaint
+from fasthep_parsl.kernels.generate import Kind, generate
+from fasthep_parsl.kernels.source import Source
+from fasthep_parsl.kernels.target import Device
+
+
+@dataclass
+class Built:
+    """A compiled kernel.
+
+    Attributes
+    ----------
+    loop : callable
+        ``loop(n, *arguments)``; for a GPU it is launched with a geometry.
+    ready : "loaded" or "compiled"
+        Whether its machine code lay on disk. That of a GPU is not there before the first launch.
+    seconds : float
+        s that importing and compiling took.
+    refuse : callable
+        Turns what numba raises at the first launch into what the author has to know.
+    """
+
+    loop: Any
+    ready: Literal["loaded", "compiled"]
+    seconds: float
+    refuse: Callable[[Exception], Exception]
+
+
+def build(source: Source, device: Device, kinds: tuple[Kind, ...]) -> Built:
+    """Compile a kernel for arguments of these kinds, or load it.
+
+    Raises
+    ------
+    OpError
+        It does not compile; with the author's line and numba's reason.
+    """
+    start = time.perf_counter()
+    module = generate(source, device, kinds)
+    name = source.kernel.name
+    path = cache.store(module.text, f"{name}_{device}")
+
+    def refuse(error: Exception) -> Exception:
+        return complaint(error, name, device, path.name, module.places)
+
+    try:
+        loop = _imported(path)
+    except Exception as error:  # numba raises of many types, those of Python among them
+        raise refuse(error) from error
+    loaded = device == "cpu" and bool(sum(loop.stats.cache_hits.values())) if hasattr(loop, "stats") else False
+    return Built(loop, "loaded" if loaded else "compiled", time.perf_counter() - start, refuse)
+
+
+def _imported(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = made  # numba finds a function's globals through its module
+    try:
+        spec.loader.exec_module(made)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
+    return made.loop

@@ -1,0 +1,72 @@
+"""Where generated modules and their machine code lie: one file per kernel, types of arguments, and processor.
+
+A file's name is a hash of all that its machine code depends on: what lies there is never stale, and two processes
+that write it at once write the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import stat
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from fasthep_parsl import __version__
+from fasthep_parsl.atomic import atomic
+
+VARIABLE = "FASTHEP_KERNEL_CACHE"
+_AGE = 1_000_000_000
+"""Time of change that all files are given: numba takes a file with another one for a changed one."""
+
+
+@cache
+def folder() -> Path:
+    """Return the folder of compiled kernels: ``$FASTHEP_KERNEL_CACHE``, or one among the node's temporary files.
+
+    What lies there is executed. A folder that others can write to is not used; then this process has one of its own,
+    and nothing is kept.
+    """
+    given = os.environ.get(VARIABLE)
+    path = Path(given) if given else Path(tempfile.gettempdir()) / f"fasthep-kernels-{os.getuid()}"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.lstat() if not given else path.stat()
+        private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+        if private and os.access(path, os.W_OK | os.X_OK):
+            return path
+    except OSError:
+        pass
+    return Path(_own().name)
+
+
+@cache
+def _own() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="fasthep-kernels-")
+
+
+def store(text: str, name: str) -> Path:
+    """Write a generated module, if it is not there, and return its file."""
+    path = folder() / f"{name}_{_digest(text)}.py"
+    if not (path.exists() and path.read_text() == text):
+        with atomic(path) as draft:
+            draft.write_text(text)
+            os.utime(draft, (_AGE, _AGE))
+    return path
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256("\0".join((text, *_surroundings())).encode()).hexdigest()[:32]
+
+
+@cache
+def _surroundings() -> tuple[str, ...]:
+    """Return what machine code depends on besides the source: versions and the processor."""
+    import llvmlite.binding  # type: ignore[import-untyped]
+    import numba
+
+    features = llvmlite.binding.get_host_cpu_features().flatten()
+    versions = (__version__, numba.__version__, llvmlite.binding.llvm_version_info, platform.python_version())
+    return (*map(str, versions), platform.machine(), llvmlite.binding.get_host_cpu_name(), features)

@@ -1,0 +1,60 @@
+"""numba's messages, cut to the author's line and the reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from fasthep_parsl.errors import OpError
+from fasthep_parsl.kernels.target import Device
+
+NAMES = {"cpu": "CPU", "gpu": "GPU"}
+_PLACE = re.compile(r'File "(?P<a>[^"]+)", line (?P<b>\d+)|(?P<c>\S+\.py) \((?P<d>\d+)\)')
+_NOISE = ("Failed in ", "During: ", "There are ", "- Of which", "File ", "Overload of", "With argument")
+_LIMIT = 300
+
+
+def complaint(
+    error: Exception, kernel: str, device: Device, file: str, places: Mapping[int, tuple[str, str]]
+) -> OpError:
+    """Return what the author of a kernel has to know of numba's `error`.
+
+    Parameters
+    ----------
+    error : Exception
+        What numba raised.
+    kernel : str
+        Name of the kernel.
+    device : "cpu" or "gpu"
+        What it was compiled for.
+    file : str
+        Name of the generated module's file.
+    places : mapping
+        Line of the generated module → (``file:line`` of the author, that line).
+    """
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    where = next((place for place in _places(error, text, file) if place in places), None)
+    at = "{}: `{}`: ".format(*places[where]) if where is not None else ""
+    return OpError(f"kernel `{kernel}` does not compile for the {NAMES[device]}: {at}{_reason(error, text)}")
+
+
+def _places(error: Exception, text: str, file: str) -> list[int]:
+    found = [int(m["b"] or m["d"]) for m in _PLACE.finditer(text) if (m["a"] or m["c"]).endswith(file)]
+    line = getattr(getattr(error, "loc", None), "line", None)
+    return [*found, line] if isinstance(line, int) else found
+
+
+def _reason(error: Exception, text: str) -> str:
+    """Return the first paragraph that says something, as one line."""
+    said: list[str] = []
+    for line in (line.strip() for line in text.splitlines()):
+        if line.startswith(_NOISE):
+            if said:
+                break
+        elif line:
+            said.append(line.removeprefix(">>> "))
+        elif said and not said[-1].endswith(":"):
+            break
+    reason = re.sub(r" defined at \S+\.py \(\d+\)", "", " ".join(said)).rstrip(" ,")
+    reason = re.sub(r"Function\(<[\w-]+(?: [\w-]+)* ['\"]?(\w+)['\"]?(?: at \w+)?>\)", r"`\1`", reason)
+    return (reason or type(error).__name__)[:_LIMIT]

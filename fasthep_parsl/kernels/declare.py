@@ -1,0 +1,220 @@
+"""``@kernel``: the body of a loop over events, called with whole columns."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, overload
+
+from fasthep_parsl.errors import OpError
+from fasthep_parsl.kernels import launch
+from fasthep_parsl.kernels.build import Built, build
+from fasthep_parsl.kernels.generate import Kind
+from fasthep_parsl.kernels.shape import Needs, needs
+from fasthep_parsl.kernels.source import Source, read
+from fasthep_parsl.kernels.target import Device, Usage, current
+
+
+def float64(value: Any) -> float:
+    """Return `value` as float64; numba's ``float64`` in a compiled kernel.
+
+    ``float(x)`` would leave a float32 as it is when compiled, so that results would depend on where they are computed.
+    """
+    return float(value)
+
+
+class Kernel:
+    """A compiled loop over events; made by `kernel`.
+
+    ``body(i, …)`` is what the author wrote; the kernel is called ``name(events, …)``, with the number of events in the
+    place of the number of one event, and writes to arrays that it is given.
+
+    Attributes
+    ----------
+    body : callable
+        What the author wrote.
+    reference : callable or None
+        The same with array functions, for the whole loop: used where no modifier asks for compiled kernels.
+    """
+
+    def __init__(self, body: Callable[..., None], reference: Callable[..., None] | None = None) -> None:
+        self.body = body
+        self.reference = reference
+        self._built: dict[tuple[Device, tuple[Kind, ...]], Built] = {}
+        functools.update_wrapper(self, body)
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """Name of the function."""
+        return str(getattr(self.body, "__name__", "?"))
+
+    @functools.cached_property
+    def source(self) -> Source:
+        """What machine code is made from."""
+        return read(self.body, float64)
+
+    @functools.cached_property
+    def needs(self) -> Needs:
+        """What its arguments must be like."""
+        return needs(self.source)
+
+    def python(self, events: int, *arguments: Any) -> None:
+        """Run the loop in plain Python: slow, and what compiled kernels are compared with."""
+        for i in range(events):
+            self.body(i, *arguments)
+
+    def __call__(self, events: int, *arguments: Any) -> None:
+        """Run the body for each event, compiled.
+
+        Parameters
+        ----------
+        events : int
+            Number of events (or of whatever the loop is over).
+        *arguments
+            numpy arrays, contiguous arrays on a GPU, numbers.
+
+        Raises
+        ------
+        OpError
+            The kernel does not compile, or an argument is of the wrong type or length.
+        """
+        target = current()
+        away = any(launch.on_device(value) for value in arguments)
+        if target is None and self.reference is not None and not away:
+            self.reference(events, *arguments)
+            return
+        given, kinds = self._checked(events, arguments)
+        if not events:
+            return
+        device: Device = "gpu" if away or (target is not None and target.device == "gpu") else "cpu"
+        built = self._built.get((device, kinds))
+        known = built is not None
+        if built is None:
+            built = self._built[device, kinds] = build(self.source, device, kinds)
+        copied, seconds = 0, 0.0
+        if device == "cpu":
+            built.loop(events, *given)
+        elif known:
+            copied = self._launch(built, events, given)
+        else:  # numba compiles at the first launch
+            start = time.perf_counter()
+            copied = self._launch(built, events, given)
+            seconds = time.perf_counter() - start
+        if target is not None:
+            ready = "known" if known else built.ready
+            target.report(
+                Usage(self.name, device, events, ready, 0.0 if known else built.seconds + seconds, copied)
+            )  # fmt: skip
+
+    def _launch(self, built: Built, events: int, given: Sequence[Any]) -> int:
+        written = [n for n, name in enumerate(self.source.kernel.parameters[1:]) if name in self.needs.written]
+        try:
+            return launch.launch(built.loop, events, given, written)
+        except Exception as error:
+            if type(error).__module__.startswith("numba") and "driver" not in type(error).__module__:
+                raise built.refuse(error) from error
+            raise
+
+    def _checked(self, events: int, arguments: Sequence[Any]) -> tuple[list[Any], tuple[Kind, ...]]:
+        """Return arguments as numba can take them, and their kinds."""
+        names = self.source.kernel.parameters[1:]
+        if len(arguments) != len(names):
+            expected = ", ".join(("events", *names))
+            raise OpError(f"kernel `{self.name}({expected})` was given {len(arguments) + 1} arguments")
+        if isinstance(events, bool) or not hasattr(events, "__index__") or int(events) < 0:
+            raise OpError(f"kernel `{self.name}`: the number of events is {events!r}")
+        given, kinds = [], []
+        for name, value in zip(names, arguments, strict=True):
+            taken, kind = self._taken(name, value)
+            given.append(taken)
+            kinds.append(kind)
+        self._check_lengths(int(events), dict(zip(names, given, strict=True)))
+        return given, tuple(kinds)
+
+    def _taken(self, name: str, value: Any) -> tuple[Any, Kind]:
+        import numpy as np
+
+        written = name in self.needs.written
+        if isinstance(value, np.ndarray) and value.ndim:
+            plain = value.flags.c_contiguous and value.flags.aligned and value.dtype.isnative
+            if written and not (plain and value.flags.writeable):
+                raise self._wrong(name, "is written to: it must be contiguous and writable")
+            if not plain:
+                value = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("="))
+        elif launch.on_device(value):
+            if not value.flags.c_contiguous:
+                raise self._wrong(name, "lies on the GPU and is not contiguous")
+        elif isinstance(value, bool | int | float | np.number | np.bool_):
+            if written:
+                raise self._wrong(name, "is written to: it must be an array")
+            if isinstance(value, np.generic):
+                value = value.item()
+            kind = "bool" if isinstance(value, bool) else "int64" if isinstance(value, int) else "float64"
+            return value, Kind(kind)
+        else:
+            raise self._wrong(name, f"is of type {type(value).__name__}: give offsets and flat arrays (see `lists`)")
+        dtype = np.dtype(value.dtype)
+        if dtype.kind not in "biuf" or dtype.itemsize > 8 or dtype == np.float16:
+            raise self._wrong(
+                name, f"is an array of {dtype}: kernels compute with bools, integers and float32, float64"
+            )
+        return value, Kind(dtype.name, value.ndim, written)
+
+    def _check_lengths(self, events: int, given: dict[str, Any]) -> None:
+        """Notice arrays that are too short: compiled code would read and write behind their end."""
+        for name, beyond in self.needs.entries.items():
+            value = given[name]
+            if not getattr(value, "ndim", 0):
+                raise self._wrong(name, "is a number, the kernel takes an array")
+            if len(value) < events + beyond:
+                wanted = f"{events + beyond} needed for {events} events" if beyond else f"for {events} events"
+                raise self._wrong(name, f"has {len(value)} entries, {wanted}")
+        for name, lists in self.needs.inside.items():
+            for offsets in sorted(lists):
+                end = int(given[offsets][events])
+                if not getattr(given[name], "ndim", 0) or len(given[name]) < end:
+                    size = len(given[name]) if getattr(given[name], "ndim", 0) else "no"
+                    raise self._wrong(name, f"has {size} entries, the lists of `{offsets}` end at {end}")
+
+    def _wrong(self, name: str, message: str) -> OpError:
+        return OpError(f"kernel `{self.name}`: `{name}` {message}")
+
+
+@overload
+def kernel(body: Callable[..., None], /) -> Kernel: ...
+@overload
+def kernel(*, reference: Callable[..., None]) -> Callable[[Callable[..., None]], Kernel]: ...
+def kernel(
+    body: Callable[..., None] | None = None, /, *, reference: Callable[..., None] | None = None
+) -> Kernel | Callable[[Callable[..., None]], Kernel]:
+    """Make a kernel of ``body(i, …)``, the body of a loop over events.
+
+    It is compiled when it is first called, by numba: for the CPU, or for the GPU if its arguments lie there or the
+    modifier ``cuda.jit`` says so. It may use numbers, arrays by index, loops, conditions, `math`, and other plain
+    functions; no memory is to be had in it. Compute in `float64`.
+
+    Parameters
+    ----------
+    body : callable
+        ``body(i, …)``; `i` is the number of the event, all else arrays and numbers. It writes to arrays it is given.
+    reference : callable, optional
+        ``reference(events, …)``: the whole loop with array functions; used if no modifier asks for compiled kernels,
+        and numba is then not imported.
+
+    Examples
+    --------
+    >>> from fasthep_parsl.kernels import float64, kernel
+    >>> @kernel
+    ... def scalar_sum(i, offsets, pt, out):
+    ...     total = 0.0
+    ...     for a in range(offsets[i], offsets[i + 1]):
+    ...         total += float64(pt[a])
+    ...     out[i] = total
+    """
+    if body is None:
+        return lambda function: Kernel(function, reference)
+    return Kernel(body, reference)

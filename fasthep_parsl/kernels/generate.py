@@ -1,0 +1,110 @@
+"""The module that is generated from a kernel: its functions, and the loop over events around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fasthep_parsl.kernels.source import Function, Source
+from fasthep_parsl.kernels.target import Device
+
+_HEAD = {
+    "cpu": ["from numba import njit", "from numba.core import types as _t"],
+    "gpu": ["from numba import cuda"],
+}
+_FUNCTION = {"cpu": '@njit(error_model="numpy", nogil=True)', "gpu": "@cuda.jit(device=True)"}
+_LOOP = {
+    # As on a GPU, a division by zero gives inf or NaN and does not raise.
+    "cpu": """@njit([_signature], cache=True, error_model="numpy", nogil=True)
+def loop(_n{comma}{arguments}):
+    for _i in range(_n):
+        {kernel}(_i{comma}{arguments})
+""",
+    "gpu": """@cuda.jit(cache=True)
+def loop(_n{comma}{arguments}):
+    _i = cuda.grid(1)
+    _step = cuda.gridsize(1)
+    while _i < _n:
+        {kernel}(_i{comma}{arguments})
+        _i += _step
+""",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What numba must know of an argument.
+
+    Attributes
+    ----------
+    dtype : str
+        Name of numpy's type, e.g. ``float32``.
+    dimensions : int
+        0 for a number.
+    written : bool
+        Whether the kernel writes to it.
+    """
+
+    dtype: str
+    dimensions: int = 0
+    written: bool = False
+
+    @property
+    def numba(self) -> str:
+        """Return the expression that gives numba's type."""
+        scalar = "_t.boolean" if self.dtype == "bool" else f"_t.{self.dtype}"
+        if not self.dimensions:
+            return scalar
+        # An array that can be written to counts as one that cannot: one signature is enough for both.
+        return f'_t.Array({scalar}, {self.dimensions}, "C", readonly={not self.written})'
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A module's text, and which of the author's lines its lines are.
+
+    Attributes
+    ----------
+    text : str
+        The module.
+    places : dict
+        Line of `text`, from 1 → (``file:line`` of the author, that line).
+    """
+
+    text: str
+    places: dict[int, tuple[str, str]]
+
+
+def generate(source: Source, device: Device, kinds: tuple[Kind, ...]) -> Generated:
+    """Return the module in which `loop` calls the kernel for each event.
+
+    Parameters
+    ----------
+    source : Source
+        The kernel.
+    device : "cpu" or "gpu"
+        What it is for.
+    kinds : tuple of Kind
+        Types of its arguments, without the number of the event.
+    """
+    lines = ["from __future__ import annotations", "", *_HEAD[device], *source.imports]
+    places: dict[int, tuple[str, str]] = {}
+    for function in source.functions:
+        lines += ["", "", _FUNCTION[device]]
+        lines += _copied(function, len(lines), places)
+    names = [f"_a{number}" for number in range(len(kinds))]
+    if device == "cpu":
+        lines += ["", "", f"_signature = _t.void({', '.join(['_t.int64', *(kind.numba for kind in kinds)])})"]
+    else:  # numba.cuda compiles at the first launch: the types are here for the hash of the text
+        lines += ["", "", f"# {', '.join(f'{kind.dtype}/{kind.dimensions}' for kind in kinds)}"]
+    loop = _LOOP[device].format(
+        kernel=source.kernel.name, arguments=", ".join(names), comma=", " if names else ""
+    )  # fmt: skip
+    return Generated("\n".join([*lines, loop]), places)
+
+
+def _copied(function: Function, before: int, places: dict[int, tuple[str, str]]) -> list[str]:
+    lines = function.text.rstrip().splitlines()
+    for number, line in enumerate(lines):
+        places[before + number + 1] = (f"{Path(function.file).name}:{function.line + number}", line.strip())
+    return lines

@@ -1,0 +1,114 @@
+"""Running a compiled kernel on a GPU: where its arguments lie, how many threads, on which stream."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+THREADS = 128
+"""Threads of a block: four warps; more would only cost registers."""
+WAVES = 32
+"""Blocks per multiprocessor at most; a thread takes more events beyond that."""
+
+
+def geometry(events: int, multiprocessors: int) -> tuple[int, int]:
+    """Return (blocks, threads of a block) for a loop over `events`.
+
+    Every event has a thread of its own up to the size of the device. Few events are spread over all multiprocessors:
+    blocks are then smaller, down to a warp.
+    """
+    threads = THREADS
+    while threads > 32 and events < multiprocessors * threads:
+        threads //= 2
+    blocks = -(-events // threads)
+    return max(1, min(blocks, multiprocessors * WAVES)), threads
+
+
+def on_device(value: Any) -> bool:
+    """Return whether an array lies in the memory of a GPU."""
+    return hasattr(value, "__cuda_array_interface__")
+
+
+def simulated() -> bool:
+    """Return whether numba simulates a GPU (``NUMBA_ENABLE_CUDASIM=1``)."""
+    from numba import config
+
+    return bool(config.ENABLE_CUDASIM)
+
+
+def missing() -> str:
+    """Return why this process has no GPU that numba can use; empty if it has one."""
+    try:
+        from numba import cuda
+
+        if cuda.is_available():
+            return ""
+        return str(getattr(cuda, "cuda_error", lambda: None)() or "no CUDA driver or no device").splitlines()[0]
+    except Exception as error:  # noqa: BLE001  # a driver that is half installed can raise anything
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def device_name() -> str:
+    """Return the name of the device that this process uses."""
+    from numba import cuda
+
+    if simulated():
+        return "simulator"
+    name = cuda.get_current_device().name
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def launch(loop: Any, events: int, arguments: Sequence[Any], written: Iterable[int]) -> int:
+    """Run `loop` on the GPU; return the bytes that were copied between host and device.
+
+    Arrays on the device are used as they are. Those of the host are copied there, and what the kernel writes to is
+    copied back; then this waits for the device.
+
+    Parameters
+    ----------
+    loop : numba.cuda dispatcher
+        Compiled kernel.
+    events : int
+        Number of events.
+    arguments : sequence
+        Its arguments.
+    written : iterable of int
+        Positions of those that it writes to.
+    """
+    from numba import cuda
+
+    stream = _stream()
+    copied = 0
+    given = []
+    for value in arguments:
+        if getattr(value, "ndim", 0) and not on_device(value):
+            given.append(cuda.to_device(value, stream=stream))
+            copied += value.nbytes
+        else:
+            given.append(value)
+    blocks, threads = (1, min(events, 4)) if simulated() else geometry(events, _multiprocessors())
+    loop[blocks, threads, stream](events, *given)
+    back = [position for position in written if given[position] is not arguments[position]]
+    for position in back:
+        given[position].copy_to_host(arguments[position], stream=stream)
+        copied += arguments[position].nbytes
+    if copied and not simulated():
+        stream.synchronize()
+    return copied
+
+
+def _multiprocessors() -> int:
+    from numba import cuda
+
+    return int(cuda.get_current_device().MULTIPROCESSOR_COUNT)
+
+
+def _stream() -> Any:
+    """Return CuPy's current stream, so that kernels queue up behind what awkward and CuPy do."""
+    from numba import cuda
+
+    cupy = sys.modules.get("cupy")
+    if simulated() or cupy is None or not hasattr(cupy, "cuda"):
+        return cuda.default_stream() if not simulated() else 0
+    return cuda.external_stream(cupy.cuda.get_current_stream().ptr)
