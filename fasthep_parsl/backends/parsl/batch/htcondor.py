@@ -15,7 +15,7 @@ from fasthep_parsl.backends.parsl.batch.dialect import Job, State, says_only
 _STATES: dict[Any, State] = {1: "pending", 2: "running", 3: "ended", 4: "ended", 5: "held", 6: "running", 7: "pending"}
 """JobStatus: idle, running, removed, completed, held, transferring output, suspended; HTCondor manual, "Job ClassAd
 Attributes"."""
-_ATTRIBUTES = "ClusterId,ProcId,JobStatus,RemoteHost,LastRemoteHost,HoldReason,RemoveReason"
+_ATTRIBUTES = "ClusterId,ProcId,JobStatus,RemoteHost,LastRemoteHost,HoldReason,RemoveReason,LastRejMatchReason"
 
 
 class HTCondor:
@@ -54,8 +54,7 @@ class HTCondor:
             if job in jobs:
                 host = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or "")
                 state = _STATES.get(ad.get("JobStatus"), "pending")
-                reason = str(ad.get("HoldReason" if state == "held" else "RemoveReason") or "")
-                found[job] = Job(job, state, node_of(host), reason)
+                found[job] = Job(job, state, node_of(host), _reason(ad, state))
         return found
 
     def cancel(self, jobs: Sequence[str]) -> list[list[str]]:
@@ -86,6 +85,12 @@ class HTCondor:
         """HTCondor has no queues."""
         del queue
         return []
+
+
+def _reason(ad: Mapping[str, Any], state: State) -> str:
+    name = {"held": "HoldReason", "pending": "LastRejMatchReason"}.get(state, "RemoveReason")
+    said = str(ad.get(name) or "").strip()
+    return f"{said}; `condor_q -better-analyze` says more" if said and state == "pending" else said
 
 
 def node_of(slot: str) -> str:

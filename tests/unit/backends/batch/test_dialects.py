@@ -150,15 +150,23 @@ CONDOR_Q = """[
   "LastRemoteHost": "slot1_3@cpu2.pool",
   "ProcId": 0
 }
+,
+{
+  "ClusterId": 6,
+  "JobStatus": 1,
+  "LastRejMatchReason": "no match found ",
+  "ProcId": 0
+}
 ]
 """
 
 
 def test_htcondor():
-    assert read("htcondor", CONDOR_Q, "1.0", "2.0", "3.0", "5.0") == {
+    assert read("htcondor", CONDOR_Q, "1.0", "2.0", "3.0", "5.0", "6.0") == {
         "1.0": Job("1.0", "running", "cpu2.pool"),
         "3.0": Job("3.0", "pending"),
         "5.0": Job("5.0", "held", "cpu2.pool", "via condor_hold (by user cloudsdk)"),
+        "6.0": Job("6.0", "pending", "", "no match found; `condor_q -better-analyze` says more"),
     }
     assert read("htcondor", "", "9999.0") == {}
     away = "\n-- Failed to fetch ads from: <127.0.0.1:35439> : submit.pool\nCEDAR:6001:Failed to connect to <…>\n"
