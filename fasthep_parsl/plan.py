@@ -62,6 +62,13 @@ class PlanSource(_Frozen):
     )
 
 
+class PlanEnvironment(_Frozen):
+    """The software of workers; how it is used stands in each pool."""
+
+    kind: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
 class PlanModifier(_Frozen):
     """A modifier of a stage, carried as metadata."""
 
@@ -201,6 +208,7 @@ class Plan(_Frozen):
     stages: tuple[PlanStage, ...]
     segments: tuple[PlanSegment, ...]
     pools: tuple[PlanPool, ...]
+    environment: PlanEnvironment | None = None
     modules: tuple[PlanModule, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -214,7 +222,7 @@ class Plan(_Frozen):
     @cached_property
     def hash(self) -> str:
         """sha256 over what decides the results (not over how many workers there are)."""
-        aside = dict.fromkeys(("pools", "warnings", "backend", "strategy", "site", "workflow"), True)
+        aside = dict.fromkeys(("pools", "environment", "warnings", "backend", "strategy", "site", "workflow"), True)
         content = self.model_dump_json(exclude={**aside, "stages": {"__all__": {"why", "timeout"}}})
         return hashlib.sha256(content.encode()).hexdigest()
 

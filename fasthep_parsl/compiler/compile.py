@@ -16,7 +16,17 @@ from fasthep_parsl.compiler.segments import cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, check_stages, find_modules, load_ops
 from fasthep_parsl.compiler.visibility import check_visibility
 from fasthep_parsl.errors import ConfigError, Problem, suggest
-from fasthep_parsl.plan import Binding, Plan, PlanModifier, PlanModule, PlanPool, PlanSegment, PlanSource, PlanStage
+from fasthep_parsl.plan import (
+    Binding,
+    Plan,
+    PlanEnvironment,
+    PlanModifier,
+    PlanModule,
+    PlanPool,
+    PlanSegment,
+    PlanSource,
+    PlanStage,
+)
 from fasthep_parsl.resources.machine import Machine
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.yamldoc import Path_, problem
@@ -145,6 +155,7 @@ def _plan(
     keep = keep_after(stages, flow)
     partitions = sum(file.partitions for dataset in datasets for file in dataset.files)
     planned, said = routing.planned(_most_tasks(segments, partitions))
+    kind = loaded.workflow.execution.environment
     return Plan(
         name=loaded.path.stem,
         workflow=str(loaded.path),
@@ -158,6 +169,7 @@ def _plan(
         stages=tuple(_plan_stage(item, routing, modifiers, flow, keep) for item in stages),
         segments=tuple(segments),
         pools=planned,
+        environment=None if kind is None else PlanEnvironment(kind=kind.kind, params=kind.params),
         modules=modules,
         warnings=(
             *(str(warning) for warning in loaded.warnings),

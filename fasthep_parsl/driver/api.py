@@ -233,6 +233,7 @@ class _Run:
     def _compute(self, states: list[SegmentState], first: int, record: EventLog) -> Status:
         try:
             if not all(state.complete for state in states):
+                self._prepare()
                 backend = registry.load("backends", self.plan.backend)()
                 with backend.open(self.plan, self.directory.path, record) as session:
                     Scheduler(self.plan, self.directory.path, record, states, first).run(session)
@@ -245,6 +246,12 @@ class _Run:
             self.refused = isinstance(error, SiteError)
             return "partial" if any(state.product for state in states) else "failed"
         return self._status(states)
+
+    def _prepare(self) -> None:
+        """Make what workers need, before anything of theirs starts."""
+        wanted = self.plan.environment
+        if wanted is not None and self.plan.backend != "local":
+            registry.load("environments", wanted.kind)(**wanted.params).prepare(self.directory.path)
 
     def _finish_with(self, session: Session, states: list[SegmentState]) -> None:
         """Let a worker, which has imported everything, write the numbers while pictures are drawn here."""
