@@ -42,7 +42,7 @@ def show_list() -> None:
             site = load_site(name)
         except ConfigError as error:
             said = Text(f"{path}: {error.problems[0].message}; `sites check {name}` says where")
-            cells = ["", Text("wrong", STYLES["wrong"]), said]
+            cells: list[str | Text] = ["", Text("wrong", STYLES["wrong"]), said]
         else:
             status = Text(site.meta.status, STYLES[site.meta.status])
             cells = [site.strategy.kind, status, Text(site.meta.description)]
@@ -164,7 +164,7 @@ def _print_scripts(screen: Console, sampled: SampledSite) -> None:
 
 
 def _live(screen: Console, sampled: SampledSite, width: int, outdir: Path, wait: float) -> int:
-    from fasthep_parsl.driver.probe import check_live
+    from fasthep_parsl.driver.live import check_live
 
     with screen.status("asking the batch system") as status:
 
