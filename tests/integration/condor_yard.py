@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 from integration.cluster_runs import ClusterRun, Tools, note_recovery, write_site
 from services.condor import CondorPool, wait_until
 from services.condor_config import Node
-from services.condor_records import Job
+from services.condor_records import CondorUnavailableError, Job, prefix
+from services.fixtures_condor import unavailable
 
 TOTAL = 200 * 199 // 2
 """Sum of x over the events of `counted`."""
@@ -149,3 +150,16 @@ def yard(nodes: Sequence[Node], tools: Tools, name: str) -> Iterator[Yard]:
 def now() -> float:
     """Return the time, for `Yard.recovered`."""
     return time.time()
+
+
+def scenarios(names: Mapping[str, Any], *first: Any) -> list[Scenario]:
+    """Return the scenarios of a module; those that take longest should be the `first`."""
+    return [*first, *(one for one in names.values() if isinstance(one, Scenario) and one not in first)]
+
+
+def require_condor() -> None:
+    """Skip the test where HTCondor is not installed."""
+    try:
+        prefix()
+    except CondorUnavailableError as error:
+        unavailable(str(error))

@@ -8,12 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from integration.cluster_runs import note_recovery
-from integration.condor_yard import POOL, QUEUES, SLEEP, TOTAL, Scenario, Yard, now, on_condor
-from services.condor import wait_until
+from integration.condor_yard import POOL, QUEUES, SLEEP, TOTAL, Yard, now, on_condor, require_condor, scenarios
 from services.condor_config import Node
-from services.condor_records import CondorUnavailableError, prefix
-from services.fixtures_condor import unavailable
 
 pytestmark = pytest.mark.condor
 
@@ -144,6 +140,15 @@ def _lose_a_block_without_commands(yard: Yard, disturb: Callable[[str], None]) -
 
 
 @on_condor()
+def submission_without_an_answer(yard: Yard) -> None:
+    """The job is there, but condor_submit does not end: it is not submitted twice, and not forgotten."""
+    yard.pool.commands.swallow("condor_submit", 70)
+    run = yard.run()
+    run.assert_complete(TOTAL)
+    assert len({job.id for job in yard.pool.history()}) <= 2
+
+
+@on_condor()
 def schedd_down_for_a_minute(yard: Yard) -> None:
     """The node of the block dies meanwhile."""
     run = yard.run()
@@ -233,67 +238,11 @@ def every_job_held(yard: Yard) -> None:
     assert len(run.jobs()) == 3
 
 
-# --- the end of the driver ------------------------------------------------------------------------------------
-
-
-@on_condor()
-def commands_fail_at_the_end(yard: Yard) -> None:
-    run = yard.run()
-    run.wait_for_results()
-    (job,) = run.jobs()
-    yard.pool.break_command("condor_rm")
-    code, output, _ = run.end(150)
-    assert code == 4, output
-    assert run.product() == TOTAL
-    assert [block["job"] for block in run.blocks("left")] == [job]
-    assert job in output
-    yard.assert_nothing_left(60)  # its workers have nobody to work for
-
-
-@on_condor()
-def evicted_after_the_end(yard: Yard) -> None:
-    run = yard.run()
-    run.wait_for_results()
-    (job,) = run.jobs()
-    run.signal(signal.SIGKILL)
-    yard.pool.vacate(job, fast=True)
-    wait_until(lambda: yard.pool.job(job).starts > 1 or None, 30, lambda: "it does not start again")
-    yard.assert_nothing_left(60)
-
-
-@on_condor()
-def driver_killed(yard: Yard) -> None:
-    run = yard.run()
-    run.wait_for_results()
-    run.signal(signal.SIGKILL)
-    fault = now()
-    run.process.wait()
-    again = yard.again(run, "--resume")
-    again.assert_complete(TOTAL)
-    yard.assert_nothing_left(60)
-    note_recovery("htcondor", "driver_killed", now() - fault)
-    assert now() - fault < 60
-
-
-@on_condor()
-def interrupted(yard: Yard) -> None:
-    run = yard.run()
-    run.wait_for_results()
-    run.signal(signal.SIGINT, group=True)
-    code, output, seconds = run.end(20)
-    assert code == 130, output
-    assert seconds < 10
-    yard.assert_nothing_left(5)
-
-
-LONGEST = [commands_fail_at_the_end, commands_hang_for_a_minute, commands_fail_for_a_minute, schedd_down_for_a_minute]
-SCENARIOS = [*LONGEST, *(one for one in list(globals().values()) if isinstance(one, Scenario) and one not in LONGEST)]
+LONGEST = (commands_hang_for_a_minute, commands_fail_for_a_minute, schedd_down_for_a_minute)
+SCENARIOS = scenarios(globals(), *LONGEST)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_fault_costs_no_event(campaign, scenario):
-    try:
-        prefix()
-    except CondorUnavailableError as error:
-        unavailable(str(error))
+    require_condor()
     campaign.result(scenario)
