@@ -37,6 +37,8 @@ def run_workflow(
             err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     with make_progress(plan, err, quiet=quiet) as observer:
         outcome = run(plan, outdir=outdir, mode=mode, plots=plots, observer=observer)
+    for warning in outcome.summary["warnings"][len(plan.warnings) :]:
+        err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     _tables(outcome, out)
     _failures(outcome, {Path(module.path).name for module in plan.modules}, err)
     _places(outcome, out, err)

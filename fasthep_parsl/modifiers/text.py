@@ -3,38 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return aligned columns: the first to the left, the others to the right."""
-    lines = [tuple(head), *(tuple(row) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
+    """Return aligned columns: the first `left` of them to the left, the others to the right; empty ones are left out."""
+    lines = [tuple(row) for row in rows]
+    filled = [i for i in range(len(head)) if any(line[i] for line in lines)]
+    lines = [tuple(line[i] for i in filled) for line in (tuple(head), *lines)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(filled))]
     lines.insert(1, tuple("-" * width for width in widths))
-    return "".join(
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        + "\n"
-        for line in lines
-    )
+    align = [str.ljust if i < left else str.rjust for i in filled]
+    return "".join("  ".join(map(_cell, align, line, widths)).rstrip() + "\n" for line in lines)
 
 
-def seconds(value: float) -> str:
-    """Return a duration with three digits."""
-    for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (600.0, 1.0, "s")):
-        if value < limit:
-            return f"{value * factor:.3g} {unit}"
-    return f"{value / 60:.0f} min"
+def _cell(align: Any, text: str, width: int) -> str:
+    found: str = align(text, width)
+    return found
+
+
+def durations(values: Iterable[float | None]) -> list[str]:
+    """Return durations (s) in one unit, so that they can be compared by their looks; None is empty."""
+    return _alike(values, ((1e-2, 1e6, "µs"), (10.0, 1e3, "ms"), (float("inf"), 1.0, "s")))
+
+
+def sizes(values: Iterable[float | None]) -> list[str]:
+    """Return bytes in one unit; None is empty."""
+    units = ((1e4, 1.0, "B"), (1e7, 1e-3, "kB"), (1e10, 1e-6, "MB"), (float("inf"), 1e-9, "GB"))
+    return _alike(values, units)
+
+
+def _alike(values: Iterable[float | None], units: tuple[tuple[float, float, str], ...]) -> list[str]:
+    """Return values in the unit that suits the largest, with three digits of it."""
+    listed = list(values)
+    largest = max((value for value in listed if value is not None), default=0.0)
+    factor, unit = next((factor, unit) for limit, factor, unit in units if largest < limit)
+    digits = max(0, 3 - len(str(int(largest * factor)))) if unit != "B" else 0
+    return ["" if value is None else f"{value * factor:,.{digits}f} {unit}" for value in listed]
+
+
+def duration(value: float) -> str:
+    """Return one duration (s)."""
+    return durations([value])[0]
 
 
 def size(value: float) -> str:
-    """Return bytes with three digits."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} TB"
+    """Return one number of bytes."""
+    return sizes([value])[0]
 
 
 def share(part: float, whole: float) -> str:

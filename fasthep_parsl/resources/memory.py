@@ -18,19 +18,32 @@ def peak() -> int:
     return max(_before[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
-def restart_peak() -> None:
-    """Let `resident` give the peak from now on; where the system has no such thing, it stays that since the start."""
+def restart_peak() -> int:
+    """Let `resident` give the peak from now on, and return what is in use, bytes.
+
+    Where the system has no such thing, the peak stays that since the start.
+    """
     _before[0] = peak()
     try:
         mark = os.open("/proc/self/clear_refs", os.O_WRONLY)
     except OSError:
-        return
+        return peak()
     try:
         os.write(mark, b"5")
     except OSError:  # some sandboxes
-        return
+        return peak()
     finally:
         os.close(mark)
+    return _in_use()
+
+
+def _in_use() -> int:
+    """Return resident memory, at half the cost of `resident`."""
+    pages = os.open("/proc/self/statm", os.O_RDONLY)
+    try:
+        return int(os.read(pages, 200).split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    finally:
+        os.close(pages)
 
 
 def resident() -> tuple[int, int]:

@@ -37,15 +37,14 @@ class Diagnostics(BaseModel):
             from fasthep_parsl.modifiers.diagnostics.gpu import device_peak
 
             given = Inputs(events, call.reads, self.fields)
-            memory.restart_peak()
+            before = memory.restart_peak()
             with device_peak() as device:
                 wall, cpu = time.perf_counter(), time.process_time()
                 result = call(given.events, **params)
                 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            note: dict[str, Any] = {
-                "op": call.op.name, "calls": 1, "wall": wall, "cpu": cpu, "memory": memory.resident()[1],
-                **given.counts(),
-            }  # fmt: skip
+            peak = memory.resident()[1]
+            note: dict[str, Any] = {"op": call.op.name, "calls": 1, "wall": wall, "cpu": cpu, "memory": peak}
+            note |= {"added": max(0, peak - before), **given.counts()}
             if device.peak:
                 note["gpu_memory"] = device.peak
             if call.op.stream:
@@ -65,7 +64,7 @@ class Diagnostics(BaseModel):
         """Add counts and times, keep the higher peaks."""
         found = {**b, **a}
         for key in a.keys() & b.keys():
-            if key in ("memory", "gpu_memory"):
+            if key in ("memory", "added", "gpu_memory"):
                 found[key] = max(a[key], b[key])
             elif key == "branches":
                 found[key] = {name: a[key].get(name, 0) + b[key].get(name, 0) for name in {**a[key], **b[key]}}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fasthep_parsl.interfaces import READ, Note
-from fasthep_parsl.modifiers.text import seconds, share, size, table
+from fasthep_parsl.modifiers.text import duration, durations, share, size, sizes, table
 
 
 def content(notes: Mapping[str, Note]) -> dict[str, Any]:
@@ -31,6 +31,7 @@ def _stage(note: Note) -> dict[str, Any]:
         "calls": note["calls"],
         "wall_seconds": round(note["wall"], 6),
         "cpu_seconds": round(note["cpu"], 6),
+        "added_memory": note["added"],
         "peak_memory": note["memory"],
         **({"peak_gpu_memory": note["gpu_memory"]} if "gpu_memory" in note else {}),
     }
@@ -47,23 +48,29 @@ def _stage(note: Note) -> dict[str, Any]:
 
 def text(found: Mapping[str, Any]) -> str:
     """Return the tables that a person reads."""
-    parts = ["Stages: what went in and came out, all workers together\n\n", table(_HEAD, _stage_rows(found["stages"]))]
+    parts = [
+        "Stages: what went in and came out, all workers together\n\n",
+        table(_HEAD, _stage_rows(found["stages"]), left=2),
+    ]
     fields = list(_field_rows(found["stages"]))
     if fields:
         parts += [
             "\nFields: what a stage used (in) and made (out); one that it left alone is not listed\n\n",
-            table(("field", "", "entries", "None", "NaN"), fields),
+            table(("field", "way", "entries", "None", "NaN"), fields, left=2),
         ]
     if "read" in found:
         parts += _read(found["read"])
     return "".join(parts)
 
 
-_HEAD = ("stage", "op", "calls", "events in", "out", "kept", "wall", "CPU", "peak memory", "GPU memory")
+_HEAD = ("stage", "op", "calls", "events in", "out", "kept", "wall", "CPU", "added", "peak memory", "GPU memory")
 
 
 def _stage_rows(stages: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    for name, row in stages.items():
+    rows = list(stages.values())
+    wall, cpu = (durations(row[key] for row in rows) for key in ("wall_seconds", "cpu_seconds"))
+    memory = [sizes(row.get(key) for row in rows) for key in ("added_memory", "peak_memory", "peak_gpu_memory")]
+    for number, (name, row) in enumerate(stages.items()):
         given, left = row.get("events_in"), row.get("events_out")
         yield (
             name,
@@ -72,10 +79,9 @@ def _stage_rows(stages: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             "" if given is None else f"{given:,}",
             "" if left is None else f"{left:,}",
             "" if given is None or left is None else share(left, given),
-            seconds(row["wall_seconds"]),
-            seconds(row["cpu_seconds"]),
-            size(row["peak_memory"]),
-            size(row["peak_gpu_memory"]) if "peak_gpu_memory" in row else "",
+            wall[number],
+            cpu[number],
+            *(column[number] for column in memory),
         )
 
 
@@ -92,8 +98,9 @@ def _field_rows(stages: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 def _read(read: Mapping[str, Any]) -> Iterator[str]:
     total = read["bytes"]
     yield (
-        f"\nReading: {read['events']:,} events, {size(total)} compressed, {seconds(read['wall_seconds'])} "
-        f"({seconds(read['cpu_seconds'])} CPU)\n\n"
+        f"\nReading: {read['events']:,} events, {size(total)} compressed, {duration(read['wall_seconds'])} "
+        f"({duration(read['cpu_seconds'])} CPU)\n\n"
     )
-    rows = [(name, size(count), share(count, total)) for name, count in read["branches"].items()]
+    branches = read["branches"]
+    rows = [(n, text, share(branches[n], total)) for n, text in zip(branches, sizes(branches.values()), strict=True)]
     yield table(("branch", "bytes", "share"), rows)

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-OP = "(the op itself)"
-
 
 def speedscope(notes: Mapping[str, Any]) -> dict[str, Any]:
     """Return one profile of all stages and one of each, in the format of https://www.speedscope.app."""

@@ -27,18 +27,17 @@ def measured(call: Call, interval: float) -> Call:
         def look(stack: Stack, _seconds: float) -> None:
             highest[stack] = max(highest.get(stack, 0), memory.resident()[0])
 
-        memory.restart_peak()
-        before = memory.resident()[0]
+        before = memory.restart_peak()
         with watching("memory", interval, watched.__code__, look):
             result = call.function(events, **params)
         after, peak = memory.resident()
-        places = sorted(highest.items(), key=lambda item: -item[1])[:MAX_PLACES]
+        places = sorted(((value - before, stack) for stack, value in highest.items()), key=lambda item: -item[0])
         note = {
             "calls": 1,
             "peak": peak,
             "added": max(0, peak - before),
             "kept": max(0, after - before),
-            "where": {";".join(map(name_of, stack)): max(0, value - before) for stack, value in reversed(places)},
+            "where": {";".join(map(name_of, stack)): added for added, stack in places[:MAX_PLACES][::-1] if added > 0},
         }
         call.note("profile", {"memory": note})
         return result

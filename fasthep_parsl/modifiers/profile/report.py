@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fasthep_parsl.interfaces import Note
-from fasthep_parsl.modifiers.text import seconds, share, size, table
+from fasthep_parsl.modifiers.text import duration, durations, share, sizes, table
 
-MOST = 15
-"""Lines per table."""
+MOST, FEW = 15, 8
+"""Lines of a table of everything, of a table of one stage."""
+WORTH = 1_000_000
+"""A stage that adds fewer bytes is no place to look for memory."""
+OP = "(the op itself)"
 
 
 def text(stages: Mapping[str, Note]) -> str:
@@ -25,69 +28,77 @@ def text(stages: Mapping[str, Note]) -> str:
 
 def _time(notes: Mapping[str, Any]) -> Iterator[str]:
     total = {key: sum(note[key] for note in notes.values()) for key in ("wall", "cpu")}
+    wall, cpu = (durations([*(note[key] for note in notes.values()), total[key]]) for key in ("wall", "cpu"))
+    longest = durations(note["longest"] for note in notes.values())
+    each = durations(note["cpu"] / note["events"] if note["events"] else None for note in notes.values())
     yield "Time of reading and of each op, all workers together\n\n"
     rows = [
-        (
-            stage,
-            f"{note['calls']:,}",
-            f"{note['events']:,}",
-            seconds(note["wall"]),
-            share(note["wall"], total["wall"]),
-            seconds(note["cpu"]),
-            seconds(note["longest"]),
-            seconds(note["cpu"] / note["events"]) if note["events"] else "",
-        )
-        for stage, note in notes.items()
+        (stage, f"{n['calls']:,}", f"{n['events']:,}", *columns, share(n["wall"], total["wall"]))
+        for (stage, n), *columns in zip(notes.items(), wall, cpu, longest, each, strict=False)
     ]
-    rows.append(("all", "", "", seconds(total["wall"]), "", seconds(total["cpu"]), "", ""))
-    yield table(("stage", "calls", "events in", "wall", "share", "CPU", "longest call", "CPU per event"), rows)
+    rows.append(("all", "", "", wall[-1], cpu[-1], "", "", ""))
+    yield table(("stage", "calls", "events in", "wall", "CPU", "longest call", "CPU per event", "share of wall"), rows)
 
 
 def _flame(notes: Mapping[str, Any]) -> Iterator[str]:
     yield "Functions in which time is spent, seen from outside: own time, and with what they call\n"
-    for stage, note in notes.items():
-        own: dict[str, float] = {}
-        all_: dict[str, float] = {}
+    sums: dict[str, float] = {}
+    for note in notes.values():
         for stack, value in note["stacks"].items():
-            names = stack.split(";")
-            own[names[-1]] = own.get(names[-1], 0) + value
-            for name in set(names):
-                all_[name] = all_.get(name, 0) + value
-        total = sum(own.values())
-        yield f"\n{stage}: {seconds(total)}, seen {note['looks']:,} times\n\n"
-        order = sorted(all_, key=lambda name: (-own.get(name, 0), -all_[name]))[:MOST]
-        rows = [
-            (name or "(the op itself)", seconds(own.get(name, 0)), share(own.get(name, 0), total), seconds(all_[name]))
-            for name in order
-        ]
-        yield table(("function", "own", "share", "with callees"), rows)
+            sums[stack] = sums.get(stack, 0.0) + value
+    looks = sum(note["looks"] for note in notes.values())
+    yield from _seen("all stages", sums, looks, MOST)
+    for stage, note in notes.items():
+        yield from _seen(stage, note["stacks"], note["looks"], FEW)
+
+
+def _seen(title: str, stacks: Mapping[str, float], looks: int, most: int) -> Iterator[str]:
+    own: dict[str, float] = {}
+    with_callees: dict[str, float] = {}
+    for stack, value in stacks.items():
+        names = stack.split(";")
+        own[names[-1]] = own.get(names[-1], 0) + value
+        for name in set(names):
+            with_callees[name] = with_callees.get(name, 0) + value
+    total = sum(own.values())
+    yield f"\n{title}: {duration(total)}, seen {looks:,} times\n\n"
+    order = sorted(own, key=lambda name: -own[name])[:most]
+    mine, theirs = durations(own[name] for name in order), durations(with_callees[name] for name in order)
+    shares = [share(own[name], total) for name in order]
+    names = [name or OP for name in order]
+    yield table(("function", "own", "share", "with callees"), zip(names, mine, shares, theirs, strict=True))
 
 
 def _cprofile(notes: Mapping[str, Any]) -> Iterator[str]:
     yield "Python functions, calls counted exactly; times are longer than without the profiler\n"
     for stage, rows in notes.items():
         total = sum(row[2] for row in rows.values())
-        yield f"\n{stage}: {sum(row[1] for row in rows.values()):,} calls, {seconds(total)}\n\n"
-        order = sorted(rows.items(), key=lambda item: -item[1][2])[:MOST]
+        yield f"\n{stage}: {sum(row[1] for row in rows.values()):,} calls, {duration(total)}\n\n"
+        order = sorted(rows.items(), key=lambda item: -item[1][2])[:FEW]
+        own, with_callees = durations(row[2] for _, row in order), durations(row[3] for _, row in order)
         yield table(
             ("function", "calls", "own", "share", "with callees"),
-            [(name, f"{r[1]:,}", seconds(r[2]), share(r[2], total), seconds(r[3])) for name, r in order],
+            [
+                (name, f"{row[1]:,}", mine, share(row[2], total), theirs)
+                for (name, row), mine, theirs in zip(order, own, with_callees, strict=True)
+            ],
         )
 
 
 def _memory(notes: Mapping[str, Any]) -> Iterator[str]:
-    yield "Resident memory: most that one call has added, what it left behind, and the worker's peak\n\n"
-    yield table(
-        ("stage", "calls", "added", "kept", "peak of the worker"),
-        [(s, f"{n['calls']:,}", size(n["added"]), size(n["kept"]), size(n["peak"])) for s, n in notes.items()],
-    )
+    yield "Resident memory: most that one call has added, most that it left behind, and the worker's peak\n\n"
+    columns = [sizes(note[key] for note in notes.values()) for key in ("added", "kept", "peak")]
+    rows = [
+        (stage, f"{note['calls']:,}", *texts) for (stage, note), *texts in zip(notes.items(), *columns, strict=True)
+    ]
+    yield table(("stage", "calls", "added", "kept", "peak of the worker"), rows)
     for stage, note in notes.items():
-        places = sorted(note["where"].items(), key=lambda item: -item[1])[:5]
-        if places:
-            yield f"\n{stage}: where memory was seen highest\n\n"
-            yield table(("seen in", "added so far"), [(" < ".join(_inner(stack)), size(n)) for stack, n in places])
-
-
-def _inner(stack: str) -> list[str]:
-    """Return the innermost functions of a stack."""
-    return [name or "(the op itself)" for name in reversed(stack.split(";")[-3:])]
+        places: dict[str, float] = {}
+        for stack, value in note["where"].items():
+            name = stack.rpartition(";")[2]
+            places[name] = max(places.get(name, 0), value)
+        order = sorted((name for name in places if places[name] > note["added"] / 10), key=lambda name: -places[name])
+        if order and note["added"] > WORTH:
+            yield f"\n{stage}: where its memory was seen highest\n\n"
+            texts = sizes(places[name] for name in order[:FEW])
+            yield table(("function", "added by then"), [(n or OP, t) for n, t in zip(order, texts, strict=False)])
