@@ -112,7 +112,7 @@ def walltime_shorter_than_the_work(yard: Yard) -> None:
     assert run.events("lost") == []
     assert yard.cluster.history()[int(run.jobs()[0])].state == "COMPLETED"  # before Slurm ended it
     assert run.blocks("lost", "failed") == []
-    yard.recovered(run, when(run.blocks("draining", "ended")[0]), within=60)
+    yard.recovered(run, when(run.blocks("draining")[0]), within=60)
 
 
 # --- nodes and workers ----------------------------------------------------------------------------------------

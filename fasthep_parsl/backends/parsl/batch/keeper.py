@@ -126,8 +126,9 @@ class Keeper:
                     block.overdue = block.phase == "starting" and now > block.started + self.pool.scaling.start
                 elif not block.lost:
                     block.lost = now
-                    if now > block.up + self._drain:  # it took no more, and has finished what it had
+                    if block.phase != "retiring" and now > block.up + self._drain:  # it has finished what it had
                         block.phase = "retiring"
+                        self._say(block.number, "draining", "its time is over")
                     self._suspicion = self._suspicion or block.phase != "retiring"
                 else:
                     block.overdue = now >= block.lost + GRACE
