@@ -33,12 +33,22 @@ def complaint(
         Line of the generated module → (``file:line`` of the author, that line).
     """
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    where = next((place for place in _places(error, text, file) if place in places), None)
-    at = "{}: `{}`: ".format(*places[where]) if where is not None else ""
-    return OpError(f"kernel `{kernel}` does not compile for the {NAMES[device]}: {at}{_reason(error, text)}")
+    reason = _reason(error, text)
+    where = next((places[line] for line in _lines(error, text, file) if line in places), None) or _calling(
+        reason, places
+    )
+    at = "{}: `{}`: ".format(*where) if where is not None else ""
+    return OpError(f"kernel `{kernel}` does not compile for the {NAMES[device]}: {at}{reason}")
 
 
-def _places(error: Exception, text: str, file: str) -> list[int]:
+def _calling(reason: str, places: Mapping[int, tuple[str, str]]) -> tuple[str, str] | None:
+    """Return where the function is called that cannot be had; numba-cuda does not always say."""
+    named = re.search(r"of function `(?:\w+\.)*(\w+)`", reason)
+    found = [place for place in places.values() if named and re.search(rf"\b{named[1]}\(", place[1])]
+    return found[0] if len(found) == 1 else None
+
+
+def _lines(error: Exception, text: str, file: str) -> list[int]:
     found = [int(m["b"] or m["d"]) for m in _PLACE.finditer(text) if (m["a"] or m["c"]).endswith(file)]
     line = getattr(getattr(error, "loc", None), "line", None)
     return [*found, line] if isinstance(line, int) else found
@@ -56,5 +66,6 @@ def _reason(error: Exception, text: str) -> str:
         elif said and not said[-1].endswith(":"):
             break
     reason = re.sub(r" defined at \S+\.py \(\d+\)", "", " ".join(said)).rstrip(" ,")
-    reason = re.sub(r"Function\(<[\w-]+(?: [\w-]+)* ['\"]?(\w+)['\"]?(?: at \w+)?>\)", r"`\1`", reason)
+    reason = re.sub(r"Function\(<(?:built-in )?(?:function|method|ufunc|class) '?([\w.]+)[^>]*>\)", r"`\1`", reason)
+    reason = re.sub(r"Module\(<module '([\w.]+)'[^>]*>\)", r"`\1`", reason)
     return (reason or type(error).__name__)[:_LIMIT]

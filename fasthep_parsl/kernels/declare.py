@@ -115,7 +115,8 @@ class Kernel:
         try:
             return launch.launch(built.loop, events, given, written)
         except Exception as error:
-            if type(error).__module__.startswith("numba") and "driver" not in type(error).__module__:
+            # What the compiler says is about the kernel; what the driver says is not.
+            if ".errors" in type(error).__module__ or "Nvvm" in type(error).__name__:
                 raise built.refuse(error) from error
             raise
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 THREADS = 128
@@ -44,9 +45,10 @@ def missing() -> str:
 
         if cuda.is_available():
             return ""
-        return str(getattr(cuda, "cuda_error", lambda: None)() or "no CUDA driver or no device").splitlines()[0]
+        said = str(cuda.cuda_error() or "")
     except Exception as error:  # noqa: BLE001  # a driver that is half installed can raise anything
-        return f"{type(error).__name__}: {error}".splitlines()[0]
+        said = f"{type(error).__name__}: {error}"
+    return next((line.strip() for line in said.splitlines() if line.strip()), "numba finds no device")
 
 
 def device_name() -> str:
@@ -88,6 +90,7 @@ def launch(loop: Any, events: int, arguments: Sequence[Any], written: Iterable[i
         else:
             given.append(value)
     blocks, threads = (1, min(events, 4)) if simulated() else geometry(events, _multiprocessors())
+    _be_quiet()
     loop[blocks, threads, stream](events, *given)
     back = [position for position in written if given[position] is not arguments[position]]
     for position in back:
@@ -96,6 +99,14 @@ def launch(loop: Any, events: int, arguments: Sequence[Any], written: Iterable[i
     if copied and not simulated():
         stream.synchronize()
     return copied
+
+
+@cache
+def _be_quiet() -> None:
+    """Do not let numba warn of small grids: the geometry is chosen from the data."""
+    for name in ("numba.core.config", "numba.cuda.core.config"):
+        if name in sys.modules:
+            sys.modules[name].CUDA_LOW_OCCUPANCY_WARNINGS = 0  # type: ignore[attr-defined]
 
 
 def _multiprocessors() -> int:
