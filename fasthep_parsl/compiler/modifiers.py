@@ -24,6 +24,8 @@ def check_modifiers(
 ) -> tuple[dict[str, tuple[PlanModifier, ...]], list[Problem]]:
     """Return stage → its modifiers, the outermost first, and what is wrong with any of them.
 
+    One that a stage has from its pool and again itself, with equal parameters, is there once.
+
     Parameters
     ----------
     loaded : LoadedWorkflow
@@ -48,7 +50,11 @@ def check_modifiers(
         ]
         for kind, path in named:
             problems += _problems(loaded, item.stage.id, kind, path, granted.get(pool), granted)
-        found[item.stage.id] = tuple(PlanModifier(kind=kind.kind, params=kind.params) for kind, _ in named)
+        once = [kind for number, (kind, _) in enumerate(named) if kind not in [other for other, _ in named[:number]]]
+        found[item.stage.id] = tuple(PlanModifier(kind=kind.kind, params=kind.params) for kind in once)
+    for name in execution.pools.keys() - set(routes.values()):  # a mistake is one even if no stage meets it
+        for kind, path in _place(execution.pools[name].modifiers, ("execution", "pools", name, "modifiers")):
+            problems += _problems(loaded, "", kind, path, None, granted)
     return found, list(dict.fromkeys(problems))  # a pool's modifier is met once per stage
 
 
