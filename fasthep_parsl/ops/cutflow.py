@@ -8,6 +8,7 @@ from pydantic import BeforeValidator
 
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.columns.values import Jagged, Masked
 from fasthep_parsl.ops.declare import op
@@ -99,12 +100,13 @@ def cutflow(
         raise OpError("; ".join(str(problem.message) for problem in problems))
     weight = weight_expr if weight_expr is not None else weights
     sums = _Sums(_weights(weight, events, context))
-    rows: list[CutflowRow] = []
+    counted: list[tuple[Group, Any, list[Any]]] = []
     finals: dict[str, Any] = {}
     for group, base, masks in group_cuts(groups, events, context):
-        rows += _rows(group, base, masks, sums)
+        counted.append((group, sums(base), [sums(mask) for mask in masks]))
         finals[group.name] = masks[-1]
-    together = (np.logical_or if filter == "any" else np.logical_and).reduce(list(finals.values()))
+    rows = [row for group in sums.known(counted) for row in _rows(*group)]
+    together = (device.any_of if filter == "any" else device.all_of)(list(finals.values()))
     columns: dict[str, Any] = {}
     if emit_flags:
         stage = context.stage if context else "selection"
@@ -117,19 +119,47 @@ def cutflow(
     return kept if filter == "none" else kept.filter(together), table
 
 
+Counts = tuple[int, float, float]
+"""Events, sum of weights, sum of their squares."""
+
+
 class _Sums:
-    """Counts and sums of weights (float64) of the events in a mask."""
+    """Counts and sums of weights (float64) of the events in a mask; on a GPU they stay there until all are made."""
 
     def __init__(self, weights: Any) -> None:
         self.weights = weights
-        self._last: tuple[Any, tuple[int, float, float]] | None = None
+        self._last: tuple[Any, Any] | None = None
 
-    def __call__(self, mask: Any) -> tuple[int, float, float]:
+    def __call__(self, mask: Any) -> Any:
         if self._last is None or self._last[0] is not mask:
             self._last = (mask, self._of(mask))
         return self._last[1]
 
-    def _of(self, mask: Any) -> tuple[int, float, float]:
+    def known(self, counted: list[tuple[Group, Any, list[Any]]]) -> list[tuple[Group, Counts, list[Counts]]]:
+        """Return the same with numbers in place of what lies on a GPU, brought back in one copy."""
+        waiting = {id(each): each for _, base, cuts in counted for each in (base, *cuts) if device.on_gpu(each)}
+        numbers: dict[int, Counts] = {}
+        if waiting:
+            rows = device.download(np.stack(list(waiting.values()))).tolist()
+            numbers = {key: (int(n), w, w2) for key, (n, w, w2) in zip(waiting, rows, strict=True)}
+        return [
+            (group, numbers.get(id(base), base), [numbers.get(id(cut), cut) for cut in cuts])
+            for group, base, cuts in counted
+        ]
+
+    def _on_gpu(self, mask: Any) -> Any:
+        mask, weights = device.together((mask, self.weights))
+        number = np.count_nonzero(mask).astype(np.float64)  # exact up to 2^53 events
+        if weights is None:
+            return np.stack([number, number, number])
+        if np.ndim(weights) == 0:
+            return np.stack([number, number * float(weights), number * float(weights) ** 2])
+        chosen = np.where(mask, weights, 0.0)
+        return np.stack([number, chosen.sum(), (chosen * chosen).sum()])
+
+    def _of(self, mask: Any) -> Any:
+        if device.on_gpu(mask) or device.on_gpu(self.weights):
+            return self._on_gpu(mask)
         number = int(np.count_nonzero(mask))
         if self.weights is None:
             return number, float(number), float(number)
@@ -140,12 +170,11 @@ class _Sums:
         return number, float(chosen.sum()), float((chosen * chosen).sum())  # no BLAS: its threads cost more
 
 
-def _rows(group: Group, base: Any, masks: list[Any], sums: _Sums) -> list[CutflowRow]:
+def _rows(group: Group, start: Counts, sums: list[Counts]) -> list[CutflowRow]:
     labels = [step.label for step in group.steps] + (["any"] if group.mode == "any" else [])
-    start = before = sums(base)
+    before = start
     rows = []
-    for index, (label, mask) in enumerate(zip(labels, masks, strict=True)):
-        after = sums(mask)
+    for index, (label, after) in enumerate(zip(labels, sums, strict=True)):
         first = start if group.mode == "any" else before
         pairs = (first[0], after[0], first[1], after[1], first[2], after[2])
         rows.append(CutflowRow(group.name, index, label, *pairs))
@@ -159,9 +188,9 @@ def _weights(text: str | None, events: Events, context: Context | None) -> Any:
         return None
     value = expression(text).value(events, context)
     if isinstance(value, Masked):
-        if not value.valid.all():
+        if not device.truth(value.valid.all()):
             raise OpError(f"the weight `{text}` is missing for some events: use fill_none({text}, …)")
         value = value.values
     if isinstance(value, Jagged):
         raise OpError(f"the weight `{text}` has one value per object, not per event")
-    return np.asarray(value, dtype=np.float64)
+    return device.as_float64(value)

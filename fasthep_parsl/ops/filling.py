@@ -6,6 +6,7 @@ from typing import Any
 
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Context
+from fasthep_parsl.ops import binning, device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.axes import DATASET, VARIATION, Axis, book
 from fasthep_parsl.ops.columns.values import Jagged, Masked, Value, from_column, same_offsets
@@ -55,9 +56,16 @@ class Filling:
         """
         values = self._values if weight is None else [*self._values, (weight, self._value(weight))]
         flat = _flatten(values, len(self._events))
+        flat = _on_one_side(flat)
         keep = self._usable(flat)
         arrays = [array if keep is None or np.ndim(array) == 0 else array[keep] for array, _ in flat]
-        weights = None if weight is None else np.asarray(arrays.pop(), dtype=np.float64)
+        weights = None if weight is None else device.as_float64(arrays.pop())
+        if any(map(device.on_gpu, (*arrays, weights))):
+            if binning.fits(self._plain):
+                self._add(binning.fill(self._plain, self._storage, arrays, weights), variation)
+                return
+            arrays = [_home(array) for array in arrays]
+            weights = _home(weights)
         entries = [_fillable(axis, array) for axis, array in zip(self._plain, arrays, strict=True)]
         if any(np.ndim(entry) and not len(entry) for entry in entries):
             return  # boost-histogram does not take empty lists of strings
@@ -67,23 +75,25 @@ class Filling:
         try:
             return expression(text).value(self._events, self._context)
         except ExpressionError as error:
-            raise ExpressionError(f"in `{text}`: {error.message}", error.hint) from None
+            raise type(error)(f"in `{text}`: {error.message}", error.hint) from None
 
     def _usable(self, flat: list[Flat]) -> Any:
         """Return which entries can be filled (None: all), and count the others."""
         masks = [valid for _, valid in flat if valid is not None]
-        valid = np.logical_and.reduce(masks) if masks else None
+        valid = device.all_of(masks) if masks else None
         nan_any = nan_dropped = None
         for axis, (array, _) in zip(self._plain, flat, strict=False):
             if getattr(array, "dtype", None) is None or array.dtype.kind != "f":
                 continue
             nan = np.isnan(array)
-            if nan.any():
+            if device.truth(nan.any()):
                 nan_any = nan if nan_any is None else nan_any | nan
                 if axis.kind not in ("regular", "variable"):
                     nan_dropped = nan if nan_dropped is None else nan_dropped | nan
-        self.none = 0 if valid is None else len(valid) - int(np.count_nonzero(valid))
-        self.nan = 0 if nan_any is None else int(np.count_nonzero(nan_any if valid is None else nan_any & valid))
+        self.none = 0 if valid is None else len(valid) - device.number(np.count_nonzero(valid))
+        self.nan = (
+            0 if nan_any is None else device.number(np.count_nonzero(nan_any if valid is None else nan_any & valid))
+        )
         if nan_dropped is None:
             return valid if self.none else None
         return ~nan_dropped if valid is None else valid & ~nan_dropped
@@ -99,10 +109,25 @@ class Filling:
             self.hist.fill(*everything, weight=weights)
         else:
             part = book(self._plain, self._storage).copy(deep=False).fill(*entries, weight=weights)
-            where = tuple(
-                _category(axis, place[axis.source]) if axis.source in place else slice(None) for axis in self._axes
-            )
-            _add(np.asarray(self.hist.view(flow=True)), where, np.asarray(part.view(flow=True)))
+            self._add(np.asarray(part.view(flow=True)), variation)
+
+    def _add(self, part: Any, variation: str) -> None:
+        """Add the content of a histogram of the plain axes."""
+        place = {DATASET: self._context.dataset.name if self._context else "", VARIATION: variation}
+        where = tuple(
+            _category(axis, place[axis.source]) if axis.source in place else slice(None) for axis in self._axes
+        )
+        _add(np.asarray(self.hist.view(flow=True)), where, part)
+
+
+def _on_one_side(flat: list[Flat]) -> list[Flat]:
+    """Return entries all on the GPU if some are."""
+    both = device.together(tuple(part for pair in flat for part in pair))
+    return list(zip(both[::2], both[1::2], strict=True))
+
+
+def _home(array: Any) -> Any:
+    return device.download(array) if device.on_gpu(array) else array
 
 
 def _category(axis: Axis, name: str) -> int:
@@ -143,7 +168,8 @@ def _per_event(value: Value, to: Jagged | None) -> Flat:
     """Return one value per event, repeated for each object of `to`."""
     array, valid = (value.values, value.valid) if isinstance(value, Masked) else (_plain(value), None)
     if to is not None and np.ndim(array):
-        return np.repeat(array, to.counts), None if valid is None else np.repeat(valid, to.counts)
+        spread = (None if part is None else device.repeat(part, to.offsets, len(to.content)) for part in (array, valid))
+        return next(spread), next(spread)
     return array, valid
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 
 TWO_PI = 2 * math.pi
@@ -22,7 +23,7 @@ def float64(values: Any) -> Any:
         from fasthep_parsl.ops.arrays import ak
 
         values = ak.to_numpy(ak.fill_none(values, math.nan))
-    return np.asarray(values, dtype=np.float64)
+    return device.as_float64(values)
 
 
 def delta_phi(phi_1: Any, phi_2: Any) -> Any:
@@ -70,7 +71,7 @@ def invariant_mass(pt: Sequence[Any], eta: Sequence[Any], phi: Sequence[Any], ma
         sinh = np.sinh(0.5 * (eta[i] - eta[j]))
         tan2 = np.square(np.tan(0.5 * (phi[i] - phi[j])))  # sin² = tan² / (1 + tan²): see `cos_sin`
         total = total + 4 * pt[i] * pt[j] * (sinh * sinh + tan2 / (1 + tan2))
-        if not (np.any(mass2[i]) or np.any(mass2[j])):
+        if not (device.truth(np.any(mass2[i])) or device.truth(np.any(mass2[j]))):
             continue
         p2_i, p2_j = momentum[i] ** 2, momentum[j] ** 2
         numerator = mass2[i] * p2_j + mass2[j] * p2_i + mass2[i] * mass2[j]

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.collections.collection import (
     UNKNOWN,
@@ -148,8 +149,8 @@ def select_objects(
     mask = None
     for text in selection or []:
         found = scope.mask(text, context)
-        mask = found if mask is None else mask & found
-    if mask is not None and not mask.all():
+        mask = found if mask is None else device.all_of([mask, found])
+    if mask is not None and not device.truth(mask.all()):
         offsets, rows = keep_rows(offsets, mask)
     if sort is None and scope.flat("pt") is not None:
         sort = ObjectSort()

@@ -20,6 +20,7 @@ from pydantic import WithJsonSchema
 
 from fasthep_parsl.errors import OpError, suggest
 from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.columns.values import Jagged, Masked
 from fasthep_parsl.ops.expressions import ExpressionError, analyse_expression, expression
@@ -222,11 +223,11 @@ def step_mask(step: Step, events: Events, context: Context | None) -> Any:
     """
     if step.parts:
         masks = [step_mask(part, events, context) for part in step.parts]
-        return (np.logical_and if step.mode == "all" else np.logical_or).reduce(masks)
+        return device.all_of(masks) if step.mode == "all" else device.any_of(masks)
     try:
         value = expression(step.text).value(events, context)
     except ExpressionError as error:
-        raise ExpressionError(f"in `{step.text}`: {error.message}", error.hint) from None
+        raise type(error)(f"in `{step.text}`: {error.message}", error.hint) from None
     if isinstance(value, Masked):
         value = value.values & value.valid if value.values.dtype == bool else value.values
     if isinstance(value, bool | np.bool_):
@@ -244,7 +245,7 @@ def selection_mask(raw: Any, events: Events, context: Context | None) -> Any:
     if problems:
         raise OpError("; ".join(f"{problem.message} ({problem.hint})" for problem in problems))
     masks = [mask for _, mask in group_masks(groups, events, context)]
-    return masks[0] if len(masks) == 1 else np.logical_and.reduce(masks)
+    return device.all_of(masks)
 
 
 def group_masks(groups: tuple[Group, ...], events: Events, context: Context | None) -> Iterator[tuple[Group, Any]]:
@@ -265,14 +266,14 @@ def group_cuts(
     every = np.ones(len(events), dtype=bool)
     for group in groups:
         starts = [done[parent] for parent in group.parents] or [every]
-        base = starts[0] if len(starts) == 1 else np.logical_and.reduce(starts)
+        base = device.all_of(starts)
         rows: list[Any] = []
         for step in group.steps:
             before = rows[-1] if rows and group.mode == "all" else base
             mask = step_mask(step, events, context)
-            rows.append(mask if before is every else before & mask)
+            rows.append(mask if before is every else device.all_of([before, mask]))
         if group.mode == "any":
-            rows.append(np.logical_or.reduce(rows))
+            rows.append(device.any_of(rows))
         done[group.name] = rows[-1]
         done.update({f"{group.name}[{i}]": row for i, row in enumerate(rows)})
         yield group, base, rows

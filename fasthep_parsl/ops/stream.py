@@ -3,6 +3,9 @@
 A column is a numpy array (one value per event) or an awkward array (jagged, or with missing values). A filter
 costs nothing until a column is used: a column that no later stage touches is never copied, and a chain of filters
 is applied to a column once, with the combined index.
+
+A column can lie on a GPU as well: `Events.on_gpu` gives a view in which chosen columns do. It is moved when it is used,
+once for all streams that hold it; outside of such a view every column is one in host memory.
 """
 
 from __future__ import annotations
@@ -11,30 +14,110 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fasthep_parsl.errors import OpError, suggest
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.columns.picking import take_events
+from fasthep_parsl.ops.columns.placing import to_gpu, to_host
+from fasthep_parsl.ops.columns.values import Masked, from_column
 
 Column = Any
-"""numpy array of shape (events,) or awkward array of length events."""
+"""numpy array of shape (events,) or awkward array of length events; on a GPU: of cupy, or with the backend ``cuda``."""
 
 
-class _Pending:
-    """A column that still has to be taken from `source` at `index`; taken once for all streams that hold it."""
+class _Chosen:
+    """Positions of events in a column's source, in host memory and, where they are needed there, on the GPU.
 
-    __slots__ = ("index", "result", "shared", "source")
+    Parameters
+    ----------
+    positions : array of int, optional
+        Where they are so far.
+    parts : (_Chosen, _Chosen), optional
+        Or: positions in what other positions have chosen.
+    """
 
-    def __init__(self, source: Column, index: Any, shared: dict[tuple[int, int], Any]) -> None:
+    __slots__ = ("_found", "_parts")
+
+    def __init__(self, positions: Any = None, parts: tuple[_Chosen, _Chosen] | None = None) -> None:
+        self._parts = parts
+        self._found = {} if positions is None else {device.on_gpu(positions): positions}
+
+    def on(self, gpu: bool) -> Any:
+        if gpu not in self._found:
+            if self._parts is not None:
+                first, second = self._parts
+                self._found[gpu] = first.on(gpu)[second.on(gpu)]
+            else:
+                self._found[gpu] = (device.upload if gpu else device.download)(self._found[not gpu])
+        return self._found[gpu]
+
+
+class _Column:
+    """A column, in host memory, on the GPU or both; maybe one that still has to be taken from `source` at `index`.
+
+    It is taken and moved once for all streams that hold it.
+    """
+
+    __slots__ = ("_found", "index", "shared", "source")
+
+    def __init__(
+        self,
+        column: Column = None,
+        source: _Column | None = None,
+        index: _Chosen | None = None,
+        shared: dict[tuple[int, int], Any] | None = None,
+    ) -> None:
+        self._found: dict[bool, Column] = {} if column is None else {device.on_gpu(column): column}
         self.source = source
         self.index = index
         self.shared = shared
-        self.result: Column = None
 
-    def take(self) -> Column:
-        if self.result is None:
-            self.result = take_events(self.source, self.index, self.shared)
+    def has(self, gpu: bool) -> bool:
+        """Whether it can be had there without being moved."""
+        if gpu in self._found:
+            return True
+        return not self._found and self.source is not None and self.source.has(gpu)
+
+    def held(self) -> Column | None:
+        """Return it if it is there, in host memory if it can be; takes and moves nothing."""
+        return self._found.get(False, self._found.get(True))
+
+    def on(self, gpu: bool) -> Column:
+        """Return it in host memory or on the GPU."""
+        if gpu not in self._found:
+            if self.source is not None and self.index is not None and (not self._found or self.source.has(gpu)):
+                self._take(gpu if self.source.has(gpu) else not gpu)
+            if gpu not in self._found:
+                moved = (to_gpu if gpu else to_host)(self._found[not gpu])
+                if device.on_gpu(moved) is not gpu:
+                    return moved  # text, say, which no GPU takes
+                self._found[gpu] = moved
+        return self._found[gpu]
+
+    def _take(self, gpu: bool) -> None:
+        if self.source is None or self.index is None or self.shared is None or gpu in self._found:
+            return
+        if gpu:
+            with device.stream():
+                self._found[gpu] = take_events(self.source.on(gpu), self.index.on(gpu), self.shared)
+        else:
+            self._found[gpu] = take_events(self.source.on(gpu), self.index.on(gpu), self.shared)
+        if not (self.source.has(False) and self.source.has(True)):
             self.source = self.index = None
             self.shared = {}
-        return self.result
+
+    def at(self, index: _Chosen, combined: dict[int, _Chosen], shared: dict[tuple[int, int], Any]) -> _Column:
+        """Return it at other events; `combined` and `shared` are filled for columns of the same events."""
+        if self._found or self.source is None or self.index is None:
+            return _Column(None, self, index, shared)
+        key = id(self.index)
+        if key not in combined:
+            combined[key] = _Chosen(parts=(self.index, index))
+        return _Column(None, self.source, combined[key], shared)
+
+    def leave_gpu(self) -> None:
+        """Give the memory of the GPU back where the column can be had from the host."""
+        if False in self._found:
+            self._found.pop(True, None)
 
 
 class Events(Mapping[str, Column]):
@@ -53,12 +136,26 @@ class Events(Mapping[str, Column]):
         Plan-wide number of the partition that each event comes from; kept through filters, not a column.
     """
 
-    __slots__ = ("_columns", "_length", "owners")
+    __slots__ = ("_columns", "_length", "_owners", "_wanted")
 
     def __init__(self, columns: Mapping[str, Column], length: int, owners: Any = None) -> None:
-        self._columns: dict[str, Any] = dict(columns)
+        self._columns: dict[str, _Column] = {
+            name: column if isinstance(column, _Column) else _Column(column) for name, column in columns.items()
+        }
         self._length = length
-        self.owners = owners
+        self._owners = owners if owners is None or isinstance(owners, _Column) else _Column(owners)
+        self._wanted: frozenset[str] | None = None
+
+    def _like(self, columns: Mapping[str, Any], length: int, owners: _Column | None) -> Events:
+        """Return other events that are seen as these are."""
+        events = Events(columns, length, owners)
+        events._wanted = self._wanted
+        return events
+
+    @property
+    def owners(self) -> Any:
+        """Where each event comes from, in host memory."""
+        return None if self._owners is None else self._owners.on(False)
 
     @property
     def fields(self) -> list[str]:
@@ -91,17 +188,29 @@ class Events(Mapping[str, Column]):
 
     def _column(self, name: str) -> Column:
         try:
-            value = self._columns[name]
+            column = self._columns[name]
         except KeyError:
             raise OpError(f"no field `{name}`: {suggest(name, self._columns, what='fields')}") from None
-        if isinstance(value, _Pending):
-            value = self._columns[name] = value.take()
-        return value
+        return column.on(self._wanted is not None and (name in self._wanted or column.has(True)))
 
     def held(self, name: str) -> Column | None:
-        """Return a column if it lies there, None if it has yet to be taken from other events; takes nothing."""
-        value = self._columns[name]
-        return value.result if isinstance(value, _Pending) else value
+        """Return a column if it lies there, None if it has yet to be taken from other events; takes and moves nothing."""
+        return self._columns[name].held()
+
+    def on_gpu(self, names: Iterable[str]) -> Events:
+        """Return the same events, seen on the GPU: the columns `names` are moved there, when they are used."""
+        events = Events(self._columns, self._length, self._owners)
+        events._wanted = frozenset(names)
+        return events
+
+    def on_host(self) -> Events:
+        """Return the same events, seen in host memory: what lies on a GPU alone is moved when it is used."""
+        return self if self._wanted is None else Events(self._columns, self._length, self._owners)
+
+    def leave_gpu(self) -> None:
+        """Give the memory of the GPU back, for columns that can be had from the host."""
+        for column in self._columns.values():
+            column.leave_gpu()
 
     def filter(self, mask: Any) -> Events:
         """Return the events where `mask` is true.
@@ -119,24 +228,16 @@ class Events(Mapping[str, Column]):
         index = _positions(mask, self._length)
         if index is None:
             return self
-        combined: dict[int, Any] = {}
+        chosen = _Chosen(index)
+        combined: dict[int, _Chosen] = {}
         shared: dict[tuple[int, int], Any] = {}
-        columns: dict[str, Any] = {}
-        for name, value in self._columns.items():
-            if not isinstance(value, _Pending):
-                columns[name] = _Pending(value, index, shared)
-            elif value.result is not None:
-                columns[name] = _Pending(value.result, index, shared)
-            else:
-                key = id(value.index)
-                if key not in combined:
-                    combined[key] = value.index[index]
-                columns[name] = _Pending(value.source, combined[key], shared)
-        return Events(columns, len(index), None if self.owners is None else self.owners[index])
+        columns = {name: column.at(chosen, combined, shared) for name, column in self._columns.items()}
+        owners = None if self._owners is None else self._owners.at(chosen, combined, shared)
+        return self._like(columns, len(index), owners)
 
     def select(self, names: Iterable[str]) -> Events:
         """Return the same events with only the columns `names`."""
-        return Events({name: self._columns[name] for name in names}, self._length, self.owners)
+        return self._like({name: self._columns[name] for name in names}, self._length, self._owners)
 
     def with_columns(self, columns: Mapping[str, Column]) -> Events:
         """Return the same events with `columns` added or replaced.
@@ -149,7 +250,7 @@ class Events(Mapping[str, Column]):
         for name, column in columns.items():
             if len(column) != self._length:
                 raise OpError(f"column `{name}` has {len(column)} entries for {self._length} events")
-        return Events({**self._columns, **columns}, self._length, self.owners)
+        return self._like({**self._columns, **columns}, self._length, self._owners)
 
     def to_awkward(self) -> Any:
         """Return an awkward record array of all columns."""
@@ -163,12 +264,18 @@ def _positions(mask: Any, length: int) -> Any:
     if isinstance(mask, ak.Array):
         if mask.ndim != 1:
             raise OpError(f"an event selection needs one value per event, this one is {mask.type}")
-        mask = ak.to_numpy(ak.fill_none(mask, False))
-    mask = np.asarray(mask)
+        value = from_column(mask)
+        mask = value.values & value.valid if isinstance(value, Masked) else value
+    if not device.on_gpu(mask):
+        mask = np.asarray(mask)
     if mask.dtype != bool:
         return mask
     if mask.shape != (length,):
         raise OpError(f"an event selection needs {length} values, got {mask.shape}")
+    if device.on_gpu(mask):
+        device.waited()
+        found = np.flatnonzero(mask)
+        return None if len(found) == length else found
     if mask.all():
         return None
     return np.flatnonzero(mask)

@@ -16,6 +16,8 @@ from typing import Any
 from fasthep_parsl import registry
 from fasthep_parsl.errors import FastHepError, OpError
 from fasthep_parsl.interfaces import Call, Context, DatasetInfo, Note, Op, ReadingModifier
+from fasthep_parsl.ops import device
+from fasthep_parsl.ops.columns.placing import bring_back
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
 from fasthep_parsl.tasks import StageStats
@@ -149,6 +151,12 @@ class Program:
             self._readers[segment.id] = [item for index, item in enumerate(told) if item not in told[:index]]
         return self._readers[segment.id]
 
+    def note_moved(self, stage: str) -> None:
+        """Note what was moved between host and GPU for a stage that does not do so itself, or to store its stream."""
+        moved = device.take_counts()
+        if moved:
+            self.note("gpu.preload", stage, moved)
+
     def noted(self) -> dict[str, dict[str, Note]]:
         """Return what was noted so far, to go back to if what follows must not count."""
         return {kind: dict(notes) for kind, notes in self.notes.items()}
@@ -205,9 +213,12 @@ class Program:
             with _deadline(step.stage.timeout):
                 result = step.call(events, **keywords) if step.op.takes_events else step.call(**keywords)
             stream, product = _split(step.op, events, result)
+            product = bring_back(product)
             _check_columns(step.stage, stream)
         except (Exception, SystemExit) as error:  # sys.exit() in an op must not end the worker
             raise StageError(step.stage.id, step.module) from error
+        finally:
+            self.note_moved(step.stage.id)
         counts = (len(events), len(stream) if stream is not None else 0) if isinstance(events, Events) else (0, 0)
         meter.add(step.stage.id, time.perf_counter() - wall, time.process_time() - cpu, *counts)
         return stream, product

@@ -134,19 +134,23 @@ class _Work:
 
     def _map_span(self, span: Span) -> None:
         first, last = span
+        dataset = self.plan.locate(first)[0]
         before = self.program.noted()
+        events: Events | None = None
+        found: _Pass | None = None
         try:
             events = self._read(span)
-            dataset = self.plan.locate(first)[0]
             found = self._run(events, dataset, self._name(first))
         except (StageError, InputFileError) as error:
             self.program.notes = before  # what is done again must not count twice
-            if last - first > 1:
-                middle = (first + last) // 2
-                self._map_span((first, middle))
-                self._map_span((middle, last))
-            else:
+            if last - first == 1:
                 self.failures.append(failure_of(first, error))
+                return
+            events = found = None  # the halves need their memory; until here the error holds it, too
+        if events is None or found is None:
+            middle = (first + last) // 2
+            self._map_span((first, middle))
+            self._map_span((middle, last))
             return
         self.events += len(events)
         self._accept(found, dataset, [span])
@@ -239,6 +243,7 @@ class _Work:
         for stage_id, columns in self.segment.stores.items():
             stored = streams[stage_id].select(columns)
             found.streams[stage_id] = Events({name: stored[name] for name in columns}, len(stored), stored.owners)
+            self.program.note_moved(stage_id)
         return found
 
     def _accept(self, found: _Pass, dataset: int, spans: Iterable[Span]) -> None:

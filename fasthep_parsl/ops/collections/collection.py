@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from fasthep_parsl.errors import OpError, suggest
 from fasthep_parsl.interfaces import OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns.values import jagged_of, same_offsets
+from fasthep_parsl.ops.columns import segments
+from fasthep_parsl.ops.columns.values import Jagged, jagged_of, same_offsets
 
 UNKNOWN: Shape = ("*",)
 
@@ -117,7 +119,7 @@ def flatten(column: Any, name: str = "column") -> tuple[Any, Any]:
             layout = layout.project()
         if layout is not None and layout.is_list:
             layout = layout.to_ListOffsetArray64(True)
-            offsets = np.asarray(layout.offsets.data)
+            offsets = layout.offsets.data
             return offsets, ak.Array(layout.content[: offsets[-1]])
     raise OpError(f"`{name}` has one value per event; a list of objects per event is needed")
 
@@ -125,18 +127,21 @@ def flatten(column: Any, name: str = "column") -> tuple[Any, Any]:
 def unflatten(offsets: Any, content: Any) -> Any:
     """Return the jagged awkward array with these `offsets` and this flat `content`."""
     layout = content.layout if isinstance(content, ak.Array) else ak.contents.NumpyArray(content)
+    if device.on_gpu(offsets):
+        device.trust(offsets)
     return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), layout))
 
 
 def offsets_of(counts: Any) -> Any:
     """Return offsets (int64, shape (events + 1,)) of lists of length `counts`."""
-    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
-    np.cumsum(counts, out=offsets[1:])
-    return offsets
+    return device.offsets_of(counts)
 
 
 def keep_rows(offsets: Any, mask: Any) -> tuple[Any, Any]:
     """Return ``(offsets, rows)`` of the objects for which `mask` (bool, shape (objects,)) is true."""
+    if device.on_gpu(mask):
+        device.waited()
+        return device.counted(mask)[offsets].astype(np.int64), np.flatnonzero(mask)
     before = np.zeros(len(mask) + 1, dtype=np.int64)
     np.cumsum(mask, out=before[1:])
     return before[offsets], np.flatnonzero(mask)
@@ -211,7 +216,8 @@ class Collection:
 
     def _read(self, field: str) -> Any:
         if field in self._constants:
-            return np.full(self.offsets[-1], self._constants[field], dtype=np.float64)
+            number = device.number(self.offsets[-1])
+            return device.module_of(self.offsets).full(number, self._constants[field], dtype=np.float64)
         offsets, values = flatten(self._events[f"{self.name}_{field}"], f"{self.name}_{field}")
         if not same_offsets(offsets, self.offsets):
             raise OpError(
@@ -276,6 +282,8 @@ def order_within(offsets: Any, key: Any, *, descending: bool) -> Any:
         return None
     if isinstance(key, ak.Array):
         key = ak.to_numpy(ak.fill_none(key, np.nan))
+    if device.on_gpu(key):
+        return segments.order(Jagged(offsets, key), ascending=not descending, nan_first=False)
     if key.dtype.kind in "bu":
         key = key.astype(np.int64)
     if descending:

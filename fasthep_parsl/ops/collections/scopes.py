@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.collections.collection import UNKNOWN, flatten, unflatten
 from fasthep_parsl.ops.columns.values import Jagged, Masked, same_offsets, to_awkward
@@ -104,7 +105,7 @@ class Scope(Mapping[str, Any]):
             value = expression(text).value(self, context)
             return self._per_object(value)
         except ExpressionError as error:
-            raise ExpressionError(f"in `{text}`: {error.message}", error.hint) from None
+            raise type(error)(f"in `{text}`: {error.message}", error.hint) from None
 
     def mask(self, text: str, context: Context | None = None) -> Any:
         """Return whether each object fulfils `text` (bool, shape (objects,)); a missing value counts as false."""
@@ -123,7 +124,10 @@ class Scope(Mapping[str, Any]):
         counts = np.diff(self.offsets)
         if isinstance(value, ak.Array):
             return value[np.repeat(np.arange(len(counts)), counts)]
-        return np.repeat(value, counts) if np.ndim(value) else np.full(self.offsets[-1], value)
+        number = device.number(self.offsets[-1])
+        if np.ndim(value):
+            return device.repeat(value, self.offsets, number)
+        return device.module_of(self.offsets).full(number, value)
 
     def _checked(self, offsets: Any, content: Any) -> Any:
         if not same_offsets(offsets, self.offsets):

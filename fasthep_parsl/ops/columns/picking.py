@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.columns.values import (
     ExpressionError,
@@ -27,7 +28,7 @@ def select(values: Value, index: Value) -> Value:
     """
     if not isinstance(values, Jagged | ak.Array):
         raise ExpressionError("only a jagged field can be indexed", "for one value per event use where(…, …, …)")
-    if isinstance(index, Masked | np.ndarray):
+    if isinstance(index, Masked) or device.is_array(index):
         return _pick(values, index)
     if isinstance(values, Jagged) and isinstance(index, Jagged):
         if index.content.dtype == bool:
@@ -45,25 +46,18 @@ def select(values: Value, index: Value) -> Value:
 def _compress(values: Jagged, mask: Jagged) -> Jagged:
     if not same_offsets(values.offsets, mask.offsets):
         raise ExpressionError("the mask has another structure than the field it is applied to")
-    return Jagged(counted(mask.content)[values.offsets].astype(np.int64), values.content.compress(mask.content))
-
-
-def counted(true: Any) -> Any:
-    """Return how many of the bools before each position are true, shape (len(true) + 1,)."""
-    # 32 bits stay in the cache: three times as fast
-    before = np.zeros(len(true) + 1, dtype=np.int32 if len(true) < 2**31 else np.int64)
-    np.cumsum(true, out=before[1:])
-    return before
+    return Jagged(device.counted(mask.content)[values.offsets].astype(np.int64), values.content.compress(mask.content))
 
 
 def _gather(values: Jagged, index: Jagged) -> Jagged:
     if len(values.offsets) != len(index.offsets):
         raise ExpressionError("the index has another number of events than the field it is applied to")
-    parent_counts = np.repeat(values.counts, index.counts)
+    number = len(index.content)
+    parent_counts = device.repeat(values.counts, index.offsets, number)
     position = np.where(index.content < 0, index.content + parent_counts, index.content)
-    if ((position < 0) | (position >= parent_counts)).any():
+    if device.truth(((position < 0) | (position >= parent_counts)).any()):
         raise ExpressionError("an index points behind the end of its list", "mask it first, e.g. x[i[i < num(x)]]")
-    return Jagged(index.offsets, values.content[position + np.repeat(values.offsets[:-1], index.counts)])
+    return Jagged(index.offsets, values.content[position + device.repeat(values.offsets[:-1], index.offsets, number)])
 
 
 def _pick(values: Value, index: Masked | Any) -> Value:
@@ -97,6 +91,10 @@ def nth_value(values: Value, index: Any, valid: Any = None) -> Value:
     found = (counts > position) & (position >= 0)
     if valid is not None:
         found &= valid
+    if device.on_gpu(found):  # without a look at what was found: that would be a wait
+        if not len(values.content):
+            return Masked(np.zeros_like(counts, dtype=values.content.dtype), found)
+        return Masked(values.content[np.where(found, values.offsets[:-1] + position, 0)], found)
     if found.all():
         return values.content[values.offsets[:-1] + position]
     events = np.flatnonzero(found)  # five times as fast as indexing with the mask
@@ -136,8 +134,11 @@ def take_events(column: Any, index: Any, shared: dict[tuple[int, int], Any]) -> 
     """
     lists = jagged_of(column) if isinstance(column, ak.Array) and column.ndim == 2 else None
     if lists is None:
-        return column[index]
-    key = (lists.offsets.__array_interface__["data"][0], id(index))
+        value = from_column(column) if device.on_gpu(column) else None
+        return (
+            to_awkward(Masked(value.values[index], value.valid[index])) if isinstance(value, Masked) else column[index]
+        )
+    key = (device.address(lists.offsets), id(index))
     if key not in shared:
         shared[key] = (*_plan(lists, index), lists.offsets, index)  # the last two keep the key's addresses alive
     offsets, chosen = shared[key][:2]
@@ -149,8 +150,11 @@ def _plan(lists: Jagged, index: Any) -> tuple[Any, Any]:
     """Return new offsets, and which objects stay: a mask if events keep their order, else positions."""
     counts = lists.counts
     chosen = counts[index]
-    offsets = np.zeros(len(index) + 1, dtype=np.int64)
-    np.cumsum(chosen, out=offsets[1:])
+    offsets = device.offsets_of(chosen)
+    if device.on_gpu(index):
+        starts = lists.offsets[:-1][index] - offsets[:-1]
+        number = device.number(offsets[-1])
+        return offsets, device.cupy().arange(number) + device.repeat(starts, offsets, number)
     if (index[1:] > index[:-1]).all() and (len(index) == 0 or index[0] >= 0):
         events = np.zeros(len(counts), dtype=bool)
         events[index] = True

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns.picking import counted
+from fasthep_parsl.ops.columns import segments
 from fasthep_parsl.ops.columns.values import (
     ExpressionError,
     Jagged,
@@ -56,7 +57,7 @@ def _numpy(array: Any) -> Any:
 def count_true(value: Jagged) -> Any:
     """Return how many entries of each list are not zero, int64, shape (events,)."""
     true = value.content if value.content.dtype == bool else value.content != 0
-    before = counted(true)[value.offsets]
+    before = device.counted(true)[value.offsets]
     return (before[1:] - before[:-1]).astype(np.int64)
 
 
@@ -65,6 +66,8 @@ def _sum(value: Jagged) -> Any:
     if kind == "b":
         return count_true(value)
     wide = value.content.astype(np.float64 if kind == "f" else np.int64, copy=False)
+    if device.on_gpu(wide):
+        return segments.total(Jagged(value.offsets, wide))
     return _numpy(ak.sum(_list(value, wide), axis=1))
 
 
@@ -74,19 +77,27 @@ def _mean(value: Jagged) -> Any:
 
 
 def _std(value: Jagged) -> Any:
-    off = value.content - np.repeat(_mean(value), value.counts)
+    off = value.content - device.repeat(_mean(value), value.offsets, len(value.content))
     return np.sqrt(_mean(Jagged(value.offsets, off * off)))
 
 
 def _extreme(name: str) -> Callable[[Jagged], Value]:
     def extreme(value: Jagged) -> Value:
         found = value.counts > 0
+        if device.on_gpu(found):
+            return Masked(_extreme_on_gpu(name, value), found)
         out = _numpy(getattr(ak, name)(_list(value), axis=1, mask_identity=False))
         if found.all():
             return out
         return Masked(np.where(found, out, np.zeros((), out.dtype)), found)
 
     return extreme
+
+
+def _extreme_on_gpu(name: str, value: Jagged) -> Any:
+    if name.startswith("arg"):
+        return segments.position_of_extreme(value, np.less if name == "argmin" else np.greater)
+    return segments.extreme(value, np.less if name == "min" else np.greater)
 
 
 _REDUCTIONS: dict[str, Callable[[Jagged], Value]] = {

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fasthep_parsl.errors import OpError
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 
 Value = Any
@@ -39,6 +40,20 @@ class ExpressionError(OpError):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class MissingError(ExpressionError):
+    """Something cannot be computed on a GPU; the same on the CPU can."""
+
+
+FOREIGN = (TypeError, AttributeError, NotImplementedError, AssertionError, ImportError, ValueError, RuntimeError)
+"""What CuPy and awkward raise where they lack something."""
+
+
+def what_is_missing(error: BaseException) -> str:
+    """Return the first line of what a library says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 class Masked:
@@ -94,17 +109,20 @@ def jagged_of(column: Any) -> Jagged | None:
     if not isinstance(content, ak.contents.NumpyArray) or content.parameters or content.data.ndim != 1:
         return None
     offsets, data = layout.offsets.data, content.data
+    if device.trusted(offsets):
+        return Jagged(offsets, data)
     if offsets.dtype != np.int64:
         offsets = offsets.astype(np.int64)
-    if offsets[0] != 0 or offsets[-1] != len(data):
-        data = data[offsets[0] : offsets[-1]]
-        offsets = offsets - offsets[0] if offsets[0] != 0 else offsets
+    first, last = (offsets[0], offsets[-1]) if isinstance(offsets, np.ndarray) else map(device.number, offsets[[0, -1]])
+    if first != 0 or last != len(data):
+        data = data[first:last]
+        offsets = offsets - first if first != 0 else offsets
     return Jagged(offsets, data)
 
 
 def from_column(column: Any) -> Value:
     """Return the cheapest `Value` that holds `column`."""
-    if isinstance(column, np.ndarray):
+    if device.is_array(column):
         if column.ndim == 1:
             return column
         column = ak.from_numpy(column, regulararray=True)
@@ -124,10 +142,24 @@ def from_column(column: Any) -> Value:
 
 
 def _masked_of(column: Any) -> Value:
+    if device.on_gpu(column):
+        return _masked_on_gpu(column.layout)
     values = ak.to_numpy(column, allow_missing=True)
     if not isinstance(values, np.ma.MaskedArray):
         return values
     return Masked(values.data, ~np.ma.getmaskarray(values))
+
+
+def _masked_on_gpu(layout: Any) -> Value:
+    if not isinstance(layout, ak.contents.IndexedOptionArray | ak.contents.ByteMaskedArray):
+        layout = layout.to_IndexedOptionArray64()
+    if isinstance(layout, ak.contents.ByteMaskedArray):
+        valid = layout.mask.data[: layout.length] == int(layout.valid_when)
+        return Masked(layout.content.data[: layout.length], valid)
+    index = layout.index.data
+    if not len(layout.content.data):
+        return Masked(np.zeros_like(index, dtype=layout.content.dtype), np.zeros_like(index, dtype=bool))
+    return Masked(layout.content.data[np.maximum(index, 0)], index >= 0)
 
 
 def to_column(value: Value, length: int) -> Any:
@@ -135,17 +167,19 @@ def to_column(value: Value, length: int) -> Any:
     if isinstance(value, Jagged):
         return to_awkward(value)
     if isinstance(value, Masked):
-        return value.values if value.valid.all() else to_awkward(value)
-    if isinstance(value, np.ndarray) and value.ndim == 1:
+        return value.values if device.truth(value.valid.all()) else to_awkward(value)
+    if device.is_array(value) and value.ndim == 1:
         return value
     if isinstance(value, ak.Array):
         return value
-    return np.full(length, value)
+    return np.full(length, device.number(value))
 
 
 def to_awkward(value: Value) -> Any:
     """Return an awkward array for `Jagged` and `Masked`; anything else as it is."""
     if isinstance(value, Jagged):
+        if device.on_gpu(value.offsets):
+            device.trust(value.offsets)
         layout = ak.contents.ListOffsetArray(ak.index.Index64(value.offsets), ak.contents.NumpyArray(value.content))
         return ak.Array(layout)
     if isinstance(value, Masked):
@@ -157,7 +191,11 @@ def to_awkward(value: Value) -> Any:
 
 def same_offsets(a: Any, b: Any) -> bool:
     """Whether two jagged columns have lists of equal lengths (comparing 200,000 costs 0.1 ms)."""
-    return a is b or (len(a) == len(b) and np.array_equal(a, b))
+    if a is b or len(a) != len(b):
+        return a is b
+    if device.on_gpu(a) and device.on_gpu(b) and device.address(a) == device.address(b):
+        return True
+    return device.truth(np.array_equal(*device.together((a, b))))
 
 
 def spread(value: Value, to: Jagged) -> Any:
@@ -169,8 +207,8 @@ def spread(value: Value, to: Jagged) -> Any:
                 "reduce one of them to one value per event first, e.g. with sum(…), max(…) or nth(…, 0)",
             )
         return value.content
-    if isinstance(value, np.ndarray) and value.ndim == 1:
-        return np.repeat(value, to.counts)
+    if device.is_array(value) and value.ndim == 1:
+        return device.repeat(value, to.offsets, len(to.content))
     return value
 
 
@@ -206,12 +244,12 @@ def _apply(
         return _with_awkward(generic or function, args)
     if Jagged in kinds:
         first = next(arg for arg in args if isinstance(arg, Jagged))
-        return Jagged(first.offsets, function(*(spread(arg, first) for arg in args)))
+        return Jagged(first.offsets, function(*device.together(tuple(spread(arg, first) for arg in args))))
     if Masked in kinds:
-        masks = [arg.valid for arg in args if isinstance(arg, Masked)]
-        valid = masks[0] if len(masks) == 1 else np.logical_and.reduce(masks)
-        return Masked(function(*(arg.values if isinstance(arg, Masked) else arg for arg in args)), valid)
-    return function(*args)
+        valid = device.all_of([arg.valid for arg in args if isinstance(arg, Masked)])
+        flat = device.together(tuple(arg.values if isinstance(arg, Masked) else arg for arg in args))
+        return Masked(function(*flat), valid)
+    return function(*device.together(args))
 
 
 def int64_of(flat: Any) -> Any:
@@ -234,7 +272,7 @@ def arithmetic(name: str) -> Callable[..., Any]:
         ):
             flat = tuple(map(int64_of, flat))
             if name == "power" and not isinstance(flat[1], int):
-                flat = (flat[0], np.asarray(flat[1], dtype=np.float64))  # numpy refuses negative integer powers
+                flat = (flat[0], device.as_float64(flat[1]))  # numpy refuses negative integer powers
         return function(*flat)
 
     return compute

@@ -20,9 +20,20 @@ from typing import Any
 
 from fasthep_parsl.errors import suggest
 from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.columns.picking import select
-from fasthep_parsl.ops.columns.values import ExpressionError, Value, arithmetic, elementwise, from_column, to_column
+from fasthep_parsl.ops.columns.values import (
+    FOREIGN,
+    ExpressionError,
+    MissingError,
+    Value,
+    arithmetic,
+    elementwise,
+    from_column,
+    to_column,
+    what_is_missing,
+)
 from fasthep_parsl.ops.expressions.functions import function
 from fasthep_parsl.ops.expressions.grammar import BINARY, COMPARE, CONSTANTS, UNARY, dotted, parse
 from fasthep_parsl.ops.expressions.structure import UNKNOWN, keywords_of, shape_of, unknown_field
@@ -95,7 +106,7 @@ class Expression:
         try:
             value = self.value(events, context)
         except ExpressionError as error:
-            raise ExpressionError(f"in `{self.text}`: {error.message}", error.hint) from None
+            raise type(error)(f"in `{self.text}`: {error.message}", error.hint) from None
         return to_column(value, _number_of(events))
 
 
@@ -215,6 +226,19 @@ def _number_of(events: Mapping[str, Column]) -> int:
     return len(next(iter(events.values()))) if events else 0
 
 
+def _called(name: str, args: list[Value], keywords: dict[str, Value]) -> Value:
+    """Call a function; on a GPU say which one is missing there."""
+    if device.cupy() is None:
+        return function(name).call(*args, **keywords)
+    try:
+        return function(name).call(*args, **keywords)
+    except FOREIGN as error:
+        parts = [getattr(value, "content", getattr(value, "values", value)) for value in (*args, *keywords.values())]
+        if not any(map(device.on_gpu, parts)):
+            raise
+        raise MissingError(f"{name}() cannot run on the GPU: {what_is_missing(error)}") from error
+
+
 class _Evaluation:
     """Computes the nodes of a tree on one set of events."""
 
@@ -243,9 +267,8 @@ class _Evaluation:
             case ast.Subscript(value=value, slice=index):
                 return select(self.of(value), self.of(index))
             case ast.Call():
-                found = function(dotted(node.func) or "")
                 keywords = {key: self.of(part) for key, part in keywords_of(node).items()}
-                return found.call(*(self.of(part) for part in node.args), **keywords)
+                return _called(dotted(node.func) or "", [self.of(part) for part in node.args], keywords)
         raise ExpressionError(f"`{ast.unparse(node)}`: not allowed in an expression")
 
     def name(self, name: str) -> Value:

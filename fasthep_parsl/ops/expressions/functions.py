@@ -9,7 +9,9 @@ from functools import cache
 from typing import Any, Literal
 
 from fasthep_parsl.errors import suggest
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.columns import segments
 from fasthep_parsl.ops.columns.picking import nth_value, select
 from fasthep_parsl.ops.columns.reductions import REDUCTIONS, not_jagged, reduce_value
 from fasthep_parsl.ops.columns.values import (
@@ -122,8 +124,9 @@ def _delta_r(eta1: Value, phi1: Value, eta2: Value, phi2: Value) -> Value:
 def _fill_none(x: Value, value: Value) -> Value:
     if isinstance(x, Masked):
         if isinstance(value, Masked):
-            return Masked(np.where(x.valid, x.values, value.values), x.valid | value.valid)
-        return np.where(x.valid, x.values, _fitting(x.values, value))
+            filled = np.where(*device.together((x.valid, x.values, value.values)))
+            return Masked(filled, device.any_of([x.valid, value.valid]))
+        return np.where(*device.together((x.valid, x.values, _fitting(x.values, value))))
     if isinstance(x, ak.Array):
         return from_column(ak.fill_none(x, to_awkward(value), axis=None))
     return x
@@ -138,10 +141,10 @@ def _is_none(x: Value) -> Value:
     if isinstance(x, Masked):
         return ~x.valid
     if isinstance(x, Jagged):
-        return Jagged(x.offsets, np.zeros(len(x.content), dtype=bool))
+        return Jagged(x.offsets, np.zeros_like(x.content, dtype=bool))
     if isinstance(x, ak.Array):
         return from_column(ak.is_none(x, axis=-1))
-    return np.zeros(np.shape(x), dtype=bool)
+    return np.zeros_like(x, dtype=bool)
 
 
 # --- lists ------------------------------------------------------------------------------------------------
@@ -183,21 +186,36 @@ def _lists(name: str, x: Value) -> Any:
 
 def _take(values: Value, index: Value) -> Value:
     if isinstance(index, int | np.integer) and not isinstance(index, bool):
+        if _flat_on_gpu(values):
+            counts = device.repeat(values.counts, values.offsets, len(values.content))
+            kept = _local_index(values).content < (index if index >= 0 else counts + index)
+            return select(values, Jagged(values.offsets, kept))
         return from_column(_lists("take", values)[:, :index])
     return select(values, index)
 
 
+def _flat_on_gpu(x: Value) -> bool:
+    return isinstance(x, Jagged) and device.on_gpu(x.content)
+
+
 def _sort(x: Value, ascending: bool = True) -> Value:
+    if _flat_on_gpu(x):
+        return Jagged(x.offsets, x.content[segments.order(x, ascending=bool(ascending), nan_first=True)])
     return from_column(ak.sort(_lists("sort", x), axis=1, ascending=bool(ascending)))
 
 
 def _argsort(x: Value, ascending: bool = True) -> Value:
+    if _flat_on_gpu(x):
+        rows = segments.order(x, ascending=bool(ascending), nan_first=True)
+        return Jagged(x.offsets, rows - device.repeat(x.offsets[:-1], x.offsets, len(rows)))
     return from_column(ak.argsort(_lists("argsort", x), axis=1, ascending=bool(ascending)))
 
 
 def _local_index(x: Value) -> Value:
     if isinstance(x, Jagged):
-        return Jagged(x.offsets, np.arange(len(x.content)) - np.repeat(x.offsets[:-1], x.counts))
+        number = len(x.content)
+        positions = device.module_of(x.offsets).arange(number)
+        return Jagged(x.offsets, positions - device.repeat(x.offsets[:-1], x.offsets, number))
     return from_column(ak.local_index(_lists("local_index", x), axis=1))
 
 

@@ -1,0 +1,228 @@
+"""``gpu.preload``: the columns that a stage reads lie on the GPU while it works on them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fasthep_parsl import atomic
+from fasthep_parsl.errors import FastHepError, OpError
+from fasthep_parsl.interfaces import Call, Note
+from fasthep_parsl.ops import device
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fasthep_parsl.ops.stream import Events
+
+KIND = "gpu.preload"
+
+
+class GpuMemoryError(OpError, MemoryError):
+    """The GPU has not enough memory for the events of a pass."""
+
+
+class GpuPreload(BaseModel):
+    """Parameters of ``gpu.preload``.
+
+    Columns are copied when the op uses them, once per pass, and stay on the GPU for later stages of the same task. What
+    the op makes stays there as well, until a stage without this modifier, a stored stream or a product needs it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    needs_gpu: ClassVar[bool] = True
+
+    fields: tuple[str, ...] | None = Field(None, description="columns to move; default: those that the stage reads")
+    on_missing: Literal["fail", "cpu"] = Field(
+        "fail", description="without a GPU, or where the op needs what a GPU lacks: fail, or let it run on the CPU"
+    )
+
+    def wrap(self, call: Call) -> Call:
+        """Return a call that works on the GPU."""
+
+        def on_gpu(events: Any, **params: Any) -> Any:
+            missing = why_not()
+            if missing:
+                self._without(call, missing)
+                return call(events, **params)
+            try:
+                found = self._run(call, events, params)
+            except GpuMemoryError:
+                _failed[call.stage] += 1  # what is noted now is forgotten when the pass is run again in halves
+                raise
+            failed = _failed.pop(call.stage, 0)
+            call.note(KIND, {"calls": 1, **({"out_of_memory": failed} if failed else {}), **device.take_counts()})
+            return found
+
+        return call.using(on_gpu)
+
+    def _without(self, call: Call, missing: str) -> None:
+        if self.on_missing == "fail":
+            where = f"worker {socket.gethostname()} (process {os.getpid()}) of pool `{call.pool}`"
+            raise OpError(f"{KIND}: {where} has no usable GPU: {missing} (`on_missing: cpu` does without)")
+        call.note(KIND, {"calls": 1, "without_gpu": 1, "reasons": {f"pool `{call.pool}`: {missing}": 1}})
+
+    def _run(self, call: Call, events: Any, params: dict[str, Any]) -> Any:
+        problem = ""
+        try:
+            with device.stream():
+                return _leaving(call(self._seen(call, events), **params))
+        except device.cupy().cuda.memory.OutOfMemoryError as error:
+            problem = _too_large(call, events, error)
+            traceback.clear_frames(error.__traceback__)  # they hold arrays, whose memory the next try needs
+        except FastHepError as error:
+            if self.on_missing == "fail" and _is_missing(error):
+                problem = f"{KIND}: op {call.op.name}: {error} (`on_missing: cpu` lets it run on the CPU)"
+                raise OpError(problem).with_traceback(error.__traceback__) from error
+            if self.on_missing == "fail":
+                raise
+            reason = str(error)
+        except Exception as error:
+            from fasthep_parsl.ops.columns.values import FOREIGN, what_is_missing
+
+            reason = what_is_missing(error)
+            if self.on_missing == "fail":
+                if not isinstance(error, FOREIGN):
+                    raise
+                hint = "`on_missing: cpu` lets it run on the CPU"
+                problem = f"{KIND}: op {call.op.name} cannot run on the GPU: {reason} ({hint})"
+                raise OpError(problem).with_traceback(error.__traceback__) from error
+        if problem:
+            _free(events)
+            raise GpuMemoryError(problem)
+        found = call(_on_host(events), **params)  # if this fails too, that is the op's own mistake
+        call.note(KIND, {"fallbacks": 1, "reasons": {f"{call.op.name}: {reason}": 1}})
+        return found
+
+    def _seen(self, call: Call, events: Any) -> Any:
+        """Return events as the op sees them."""
+        if events is None:
+            return None
+        if not hasattr(events, "on_gpu"):
+            return _Pieces(self, call, events)
+        wanted = self.fields if self.fields is not None else call.reads
+        view: Events = events.on_gpu(events.fields if "*" in wanted else wanted)
+        return view
+
+    @staticmethod
+    def merge(a: Note, b: Note) -> Note:
+        """Join the notes of two calls or workers."""
+        reasons = {**a.get("reasons", {})}
+        for reason, number in b.get("reasons", {}).items():
+            reasons[reason] = reasons.get(reason, 0) + number
+        keys = [key for key in {**a, **b} if key != "reasons"]
+        return {key: a.get(key, 0) + b.get(key, 0) for key in keys} | ({"reasons": reasons} if reasons else {})
+
+    @staticmethod
+    def write(notes: Mapping[str, Note], folder: Path) -> None:
+        """Write ``transfers.json``: stage → copies, bytes and waits, and what ran on the CPU instead."""
+        rows = {stage: {**dict.fromkeys(_NUMBERS, 0), **note} for stage, note in notes.items()}
+        total = {key: sum(row[key] for row in rows.values()) for key in _NUMBERS}
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {"schema_version": 1, "total": total, "stages": rows}
+        atomic.write_text(folder / "transfers.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+_NUMBERS = (
+    "calls", "copies_up", "bytes_up", "copies_down", "bytes_down", "waits", "fallbacks", "without_gpu", "out_of_memory",
+)  # fmt: skip
+
+
+class _Pieces:
+    """Pieces of a stream, for an op that sees a whole dataset, each on the GPU."""
+
+    def __init__(self, modifier: GpuPreload, call: Call, pieces: Any) -> None:
+        self._modifier, self._call, self._pieces = modifier, call, pieces
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self._modifier._seen(self._call, piece) for piece in self._pieces)
+
+
+def _on_host(events: Any) -> Any:
+    return events.on_host() if hasattr(events, "on_host") else events
+
+
+def _leaving(result: Any) -> Any:
+    """Return what an op has made as other stages see it: as columns in host memory, brought there when they are used."""
+    if isinstance(result, tuple):
+        return tuple(map(_on_host, result))
+    return _on_host(result)
+
+
+# --- errors -----------------------------------------------------------------------------------------------
+
+
+def _is_missing(error: BaseException) -> bool:
+    from fasthep_parsl.ops.columns.values import MissingError
+
+    return isinstance(error, MissingError)
+
+
+def _free(events: Any) -> None:
+    """Give the memory of the GPU back that a failed pass held."""
+    if hasattr(events, "leave_gpu"):
+        events.leave_gpu()
+    device.cupy().get_default_memory_pool().free_all_blocks()
+
+
+def _too_large(call: Call, events: Any, error: BaseException) -> str:
+    """Describe what did not fit, with sizes."""
+    module = device.cupy()
+    free, total = module.cuda.runtime.memGetInfo()
+    used = module.get_default_memory_pool().used_bytes()
+    number = f"{len(events)} events, " if hasattr(events, "__len__") else ""
+    sizes = f"{number}{_size(used)} in use by this worker, {_size(free)} of {_size(total)} free"
+    return f"{KIND}: op {call.op.name} ran out of GPU memory: {sizes}: {error} (smaller `chunk_size`, fewer `fields`)"
+
+
+def _size(number: float) -> str:
+    return f"{number / 1e9:.3g} GB"
+
+
+_failed: Counter[str] = Counter()
+"""Stage → passes for which the memory of the GPU was too small, not noted yet."""
+_found: list[str] = []
+
+
+def why_not() -> str:
+    """Return why this process cannot use a GPU, nothing if it can; looked up once."""
+    if not _found:
+        _found.append(_look())
+    return _found[0]
+
+
+def _look() -> str:
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return "no GPU was assigned to it (CUDA_VISIBLE_DEVICES is empty)"
+    try:
+        import cupy
+    except ImportError as error:
+        extra = "pip install fasthep-parsl[gpu-cu13], or [gpu-cu12] for drivers before 580"
+        if "cupy" in str(error).lower() and getattr(error, "name", "") == "cupy":
+            return f"CuPy is not installed ({extra})"
+        return f"CuPy cannot be loaded: {error} ({extra})"
+    if cupy.is_available():
+        return ""
+    try:
+        number = cupy.cuda.runtime.getDeviceCount()
+    except RuntimeError as error:
+        return f"CuPy {cupy.__version__} finds no device: {error}{_versions(cupy)}"
+    return f"CuPy {cupy.__version__} sees {number} devices, none of which it can use{_versions(cupy)}"
+
+
+def _versions(cupy: Any) -> str:
+    """Return what the driver can and what CuPy was built for, if that is the reason."""
+    try:
+        driver, built = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.get_local_runtime_version()
+    except RuntimeError:  # no driver at all
+        return ""
+    if driver // 1000 < built // 1000:
+        return f"; it is built for CUDA {built // 1000}, the driver knows CUDA {driver // 1000} (use another extra)"
+    return ""

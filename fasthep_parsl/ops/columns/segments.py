@@ -1,0 +1,97 @@
+"""Reductions and orders of lists on a GPU, with functions of CuPy alone.
+
+Events are taken in the order of their number of objects: the first objects of all events, then the second ones of those
+that have two … are each one gather. That is one pass over the objects, in their order within each event: sums are the
+same to the last bit as on the CPU, from call to call as well (atomic additions would not be).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fasthep_parsl.ops import device
+from fasthep_parsl.ops.arrays import np
+from fasthep_parsl.ops.columns.values import Jagged
+
+
+class _Ranks:
+    """The objects of lists by their position in the list.
+
+    Parameters
+    ----------
+    lists : Jagged
+        On the GPU.
+
+    Attributes
+    ----------
+    order : array of int64, shape (events,)
+        Events, those with most objects first.
+    """
+
+    def __init__(self, lists: Jagged) -> None:
+        counts = lists.counts
+        self.order = np.argsort(-counts)
+        self._starts = lists.offsets[:-1][self.order]
+        device.waited(2)  # bincount asks for the extremes
+        lengths = device.download(np.bincount(counts)) if len(counts) else np.zeros(0, dtype=np.int64)
+        self._longer = len(counts) - np.cumsum(lengths)  # events with more than 0, 1, 2 … objects
+
+    def __iter__(self) -> Iterator[tuple[int, int, Any]]:
+        """Yield the position in lists, how many events have it, and where in the content their objects are."""
+        for rank, number in enumerate(self._longer.tolist()):
+            if number:
+                yield rank, number, self._starts[:number] + rank
+
+    def in_place(self, found: Any) -> Any:
+        """Return values of events in `order` in the order of the stream."""
+        out = np.empty_like(found)
+        out[self.order] = found
+        return out
+
+
+def total(lists: Jagged) -> Any:
+    """Return the sum of each list, in the type of its content."""
+    ranks = _Ranks(lists)
+    sums = np.zeros_like(ranks.order, dtype=lists.content.dtype)
+    for _, number, where in ranks:
+        sums[:number] += lists.content[where]
+    return ranks.in_place(sums)
+
+
+def extreme(lists: Jagged, better: Callable[[Any, Any], Any]) -> Any:
+    """Return the best value of each list by ``less`` or ``greater``; NaN is never better, and anything in an empty list."""
+    ranks = _Ranks(lists)
+    dtype = lists.content.dtype
+    limits = {"f": (-np.inf, np.inf), "b": (False, True)}.get(dtype.kind) or (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    found = np.full_like(ranks.order, limits[better is np.less], dtype=dtype)
+    for _, number, where in ranks:
+        values = lists.content[where]
+        found[:number] = np.where(better(values, found[:number]), values, found[:number])
+    return ranks.in_place(found)
+
+
+def position_of_extreme(lists: Jagged, better: Callable[[Any, Any], Any]) -> Any:
+    """Return the position of the first best value of each list by ``less`` or ``greater``, int64; -1 where it is empty."""
+    ranks = _Ranks(lists)
+    best = np.zeros_like(ranks.order, dtype=lists.content.dtype)
+    found = np.full_like(ranks.order, -1)
+    for rank, number, where in ranks:
+        values = lists.content[where]
+        new = better(values, best[:number]) if rank else np.ones_like(values, dtype=bool)
+        best[:number] = np.where(new, values, best[:number])
+        found[:number] = np.where(new, rank, found[:number])
+    return ranks.in_place(found)
+
+
+def order(lists: Jagged, *, ascending: bool, nan_first: bool) -> Any:
+    """Return positions that sort the content within each event; stable."""
+    key = lists.content
+    if key.dtype.kind in "bu":
+        key = key.astype(np.int64)
+    rows = np.argsort(key if ascending else -key, kind="stable")
+    if key.dtype.kind == "f":
+        nan = np.isnan(key)
+        rows = rows[np.argsort((~nan if nan_first else nan)[rows], kind="stable")]
+    parents = device.parents(lists.offsets, len(key))
+    return rows[np.argsort(parents[rows], kind="stable")]
