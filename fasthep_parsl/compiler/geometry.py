@@ -68,6 +68,7 @@ def shape(pool: Pool, queues: Mapping[str, Queue], scaling: Scaling) -> Shaped:
         cpus=wants.cpus,
         memory=wants.memory,
         gpus=wants.gpus,
+        workers_per_gpu=pool.workers_per_gpu,
         disk=wants.disk,
         walltime=wants.walltime,
         resource=pool.resource_class,
@@ -98,15 +99,15 @@ class _Layout:
 def _room(pool: Pool, choice: Choice) -> tuple[int, str]:
     """Return how many workers one node of a block should have at most, and what they fill."""
     wants, queue = pool.resource, choice.queue
-    most = choice.capacity(wants)
+    most = choice.capacity(pool)
     if queue.whole_nodes and most is not None:
-        return most, choice.fills(wants, "a whole node")
+        return most, choice.fills(pool, "a whole node")
     cpus, memory = queue.slot // wants.cpus, queue.slot
     if queue.memory_per_cpu and not queue.whole_nodes:
         memory = queue.slot * queue.memory_per_cpu // wants.memory
     room = max(min(cpus, memory), 1)
     if most is not None and most < room:
-        return most, choice.fills(wants, "a node")
+        return most, choice.fills(pool, "a node")
     if min(cpus, memory) < 1:
         return room, f"it takes more than a slot of {_cpus(queue.slot)}"
     return room, f"{room} × {_cpus(wants.cpus)} {'fills' if room == 1 else 'fill'} a slot of {_cpus(queue.slot)}"
@@ -124,7 +125,7 @@ def _lay_out(pool: Pool, choice: Choice, room: int, scaling: Scaling) -> _Layout
         notes.append(f"workers `auto`: what {_many(jobs, 'full job')} {'has' if jobs == 1 else 'have'}")
     warnings = []
     if limit is not None and _ceil(workers, nodes * room) > limit:
-        most = choice.capacity(pool.resource)
+        most = choice.capacity(pool)
         if most is not None and not queue.whole_nodes:  # fatter slots
             room = min(most, max(room, _ceil(workers, limit * nodes)))
         nodes = max(nodes, min(queue.max_nodes or nodes, _ceil(workers, limit * room)))
@@ -156,7 +157,7 @@ def _who(queue: Queue, scaling: Scaling, choice: Choice) -> str:
 def _block(pool: Pool, choice: Choice, layout: _Layout, walltime: float) -> PlanBlock:
     wants, queue = pool.resource, choice.queue
     node, count = queue.node, layout.per_node
-    cpus, memory, gpus = count * wants.cpus, count * wants.memory, count * wants.gpus
+    cpus, memory, gpus = count * wants.cpus, count * wants.memory, _ceil(count, pool.workers_per_gpu) * wants.gpus
     if queue.whole_nodes:
         cpus, memory, gpus = node.cpus or cpus, node.memory or memory, node.gpus or gpus
     elif queue.memory_per_cpu:
@@ -189,6 +190,9 @@ def _arrangement(pool: Pool, choice: Choice, block: PlanBlock, layout: _Layout) 
     else:
         reason = f"shared evenly, there is room for {room}"
     said.append(f"{_many(count, 'worker')} per {per}: {reason}")
+    if pool.resource.gpus and pool.workers_per_gpu > 1:
+        what = "GPU" if pool.resource.gpus == 1 else f"group of {pool.resource.gpus} GPUs"
+        said.append(f"up to {_many(pool.workers_per_gpu, 'worker')} share a {what}, each sees all its memory")
     if not block.whole_nodes and block.cpus > count * pool.resource.cpus:
         brings = format_memory(choice.queue.memory_per_cpu or 0)
         said.append(f"{_cpus(block.cpus)} for {format_memory(block.memory)}: one brings {brings} of memory")

@@ -61,28 +61,31 @@ class Choice:
         found: int | None = getattr(self.queue.node, quantity)
         return found
 
-    def rooms(self, wants: Resource) -> dict[str, int]:
+    def rooms(self, pool: Pool) -> dict[str, int]:
         """Return quantity → how many workers a node has room for, for all that is known."""
-        rooms = {}
+        wants, rooms = pool.resource, {}
         for quantity in ("cpus", "memory", "gpus", "disk"):
             amount, there = getattr(wants, quantity), self.has(quantity)
             if amount and there is not None:
-                rooms[quantity] = there // amount
+                sharing = pool.workers_per_gpu if quantity == "gpus" else 1
+                rooms[quantity] = there // amount * sharing
         cpus, brings = self.has("cpus"), self.queue.memory_per_cpu
         if cpus is not None and brings and not self.queue.whole_nodes:
             rooms["memory"] = min(rooms.get("memory", 2**62), cpus * brings // wants.memory)
         return rooms
 
-    def capacity(self, wants: Resource) -> int | None:
+    def capacity(self, pool: Pool) -> int | None:
         """Return how many workers a node has room for; None if nobody says."""
-        return min(self.rooms(wants).values(), default=None)
+        return min(self.rooms(pool).values(), default=None)
 
-    def fills(self, wants: Resource, what: str) -> str:
+    def fills(self, pool: Pool, what: str) -> str:
         """Say which quantity is used up first."""
-        rooms = self.rooms(wants)
+        rooms = self.rooms(pool)
         quantity = min(rooms, key=lambda name: rooms[name])
-        amount, there = getattr(wants, quantity), self.has(quantity)
+        amount, there = getattr(pool.resource, quantity), self.has(quantity)
         words = _words(quantity, amount)
+        if quantity == "gpus" and pool.workers_per_gpu > 1:
+            words += f" shared by {pool.workers_per_gpu}"
         return f"{rooms[quantity]} × {words} {'fills' if rooms[quantity] == 1 else 'fill'} {what}" + (
             f" of {_words(quantity, there)}" if there else ""
         )
@@ -109,7 +112,7 @@ def choose_queue(pool: Pool, queues: Mapping[str, Queue]) -> Choice | Refusal:
         return Choice("", Queue(), "the site has no queues: nothing is known of its nodes")
     every = [Choice(name, queue) for name, queue in queues.items()]
     asked = [choice for choice in every if pool.queue in (None, choice.name)]
-    large = [choice for choice in asked if _fits(choice, pool.resource)]
+    large = [choice for choice in asked if _fits(choice, pool)]
     if not large:
         return _too_large(pool, asked, every)
     long = [choice for choice in large if _lasts(choice, pool.resource)]
@@ -127,8 +130,8 @@ def choose_queue(pool: Pool, queues: Mapping[str, Queue]) -> Choice | Refusal:
     return Choice(chosen.name, chosen.queue, why)
 
 
-def _fits(choice: Choice, wants: Resource) -> bool:
-    return choice.capacity(wants) != 0
+def _fits(choice: Choice, pool: Pool) -> bool:
+    return choice.capacity(pool) != 0
 
 
 def _lasts(choice: Choice, wants: Resource) -> bool:
@@ -141,7 +144,7 @@ def _too_large(pool: Pool, asked: Sequence[Choice], every: Sequence[Choice]) -> 
     wants = pool.resource
     nothing_has = f"queue `{pool.queue}` has no node with" if pool.queue else "no node here has"
     fitting = [
-        choice.name for choice in every if choice not in asked and _fits(choice, wants) and _lasts(choice, wants)
+        choice.name for choice in every if choice not in asked and _fits(choice, pool) and _lasts(choice, wants)
     ]
     instead = f"; queue `{fitting[0]}` has such nodes" if fitting else ""
     shapes = "; ".join(f"`{choice.name}` {choice.shape()}" for choice in (asked if pool.queue else every))
@@ -151,7 +154,7 @@ def _too_large(pool: Pool, asked: Sequence[Choice], every: Sequence[Choice]) -> 
                        f"a node has: {shapes}{instead}", reason)  # fmt: skip
     for quantity in ("cpus", "memory", "gpus", "disk"):
         amount = getattr(wants, quantity)
-        lacking = [choice for choice in asked if choice.rooms(wants).get(quantity) == 0]
+        lacking = [choice for choice in asked if choice.rooms(pool).get(quantity) == 0]
         if amount and len(lacking) == len(asked):
             words = _words(quantity, amount)
             reason = f"{nothing_has} {words}, the pool asks for them per worker"
@@ -177,7 +180,7 @@ def _too_long(pool: Pool, large: Sequence[Choice], every: Sequence[Choice]) -> R
     longest = max(large, key=lambda choice: choice.queue.walltime or 0.0)
     limit = format_duration(longest.queue.walltime or 0.0)
     reason = f"{format_duration(wanted)} of walltime, queue `{longest.name}` allows {limit}"
-    others = [c.name for c in every if c not in large and _fits(c, pool.resource) and _lasts(c, pool.resource)]
+    others = [c.name for c in every if c not in large and _fits(c, pool) and _lasts(c, pool.resource)]
     instead = f"queue `{others[0]}` allows it; " if others else ""
     hint = f"{instead}at most {limit}: `--set pools.{pool.name}.walltime={limit}`"
     if pool.resource_class:

@@ -1,4 +1,4 @@
-"""One task on each pool of a site, by the same path as in a run: where it runs, and how long it waited."""
+"""One task on each pool of a site, by the same path as in a run: whether it works, where it runs, how long it waited."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def _described(pool: PlanPool, facts: WorkerFacts, times: str) -> str:
     node = facts.node if facts.node == facts.host else f"{facts.node} ({facts.host})"
     parts = [
         f"{node}: Python {facts.python}, Parsl {facts.parsl}, fasthep-parsl {facts.package}",
-        f"GPU {facts.devices}" if facts.devices else "no GPU",
+        ", ".join(facts.gpus) or (f"GPU {facts.devices}" if facts.devices else "no GPU"),
         f"{format_memory(facts.free)} free in {facts.folder}" if pool.scratch else "",
         times,
     ]

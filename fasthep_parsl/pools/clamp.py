@@ -60,7 +60,7 @@ def clamp(pool: Pool, machine: Machine) -> Clamped:
         f"{format_memory(machine.memory)} of memory": machine.memory // memory,
     }
     if wants.gpus:
-        limits[f"{machine.gpus} GPUs"] = machine.gpus // wants.gpus
+        limits[f"{machine.gpus} GPUs"] = machine.gpus // wants.gpus * pool.workers_per_gpu
     tightest = min(limits, key=lambda name: limits[name])
     fits = max(limits[tightest], 1)
     workers = fits if pool.workers is None else min(pool.workers, fits)
@@ -72,6 +72,7 @@ def clamp(pool: Pool, machine: Machine) -> Clamped:
         cpus=cpus,
         memory=memory,
         gpus=wants.gpus,
+        workers_per_gpu=pool.workers_per_gpu,
         disk=wants.disk,
         walltime=wants.walltime,
         resource=pool.resource_class,

@@ -29,6 +29,8 @@ class Pool:
         Name of the class that the quantities come from, empty if they stand in the pool.
     queue : str or None
         Queue of the site that it names; means nothing where workers are processes of this machine.
+    workers_per_gpu : int
+        Workers that see the same GPUs.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Pool:
     resource: Resource = field(default_factory=Resource)
     resource_class: str = ""
     queue: str | None = None
+    workers_per_gpu: int = 1
 
     def offers(self, label: str) -> bool:
         """Return whether `label` is its name or its resource class."""
@@ -57,11 +60,14 @@ def build_pools(execution: Execution, document: Document | None = None) -> tuple
     pools: list[Pool] = []
     problems: list[Problem] = []
     for name, spec in execution.pools.items():
+        resources = execution.resources.get(spec.resources) if isinstance(spec.resources, str) else spec.resources
+        if resources and spec.workers_per_gpu > 1 and not resources.gpus:
+            problems.append(_nothing_to_share(document, name))
         if isinstance(spec.resources, Resource):
-            pools.append(Pool(name, spec.workers, spec.resources, queue=spec.queue))
+            pools.append(Pool(name, spec.workers, spec.resources, "", spec.queue, spec.workers_per_gpu))
         elif spec.resources in execution.resources:
             resource = execution.resources[spec.resources]
-            pools.append(Pool(name, spec.workers, resource, spec.resources, spec.queue))
+            pools.append(Pool(name, spec.workers, resource, spec.resources, spec.queue, spec.workers_per_gpu))
         else:
             path: Path_ = ("execution", "pools", name, "resources")
             hint = suggest(spec.resources, execution.resources, what="classes")
@@ -72,3 +78,9 @@ def build_pools(execution: Execution, document: Document | None = None) -> tuple
     if DEFAULT not in execution.pools:
         pools.insert(0, Pool(DEFAULT))
     return tuple(pools), tuple(problems)
+
+
+def _nothing_to_share(document: Document | None, name: str) -> Problem:
+    path: Path_ = ("execution", "pools", name, "workers_per_gpu")
+    message = f"pool `{name}`: its workers have no GPU to share"
+    return problem(document, path, "E106", message, "ask for one per worker, `resources: {gpus: 1}`")

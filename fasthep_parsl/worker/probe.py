@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fasthep_parsl import __version__
+from fasthep_parsl.worker.gpus import own
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class WorkerFacts:
         Whether it can write there.
     cpus : int
         Cores that it may run on.
+    gpus : tuple of str
+        What its node says of its GPUs, a line each; empty if nothing.
     """
 
     host: str
@@ -50,6 +53,7 @@ class WorkerFacts:
     free: int
     writable: bool
     cpus: int
+    gpus: tuple[str, ...] = ()
 
 
 def describe_worker(gpu_variables: Sequence[str]) -> WorkerFacts:
@@ -74,4 +78,5 @@ def describe_worker(gpu_variables: Sequence[str]) -> WorkerFacts:
         free=shutil.disk_usage(folder).free,
         writable=os.access(folder, os.W_OK),
         cpus=len(os.sched_getaffinity(0)),
+        gpus=tuple(str(gpu) for gpu in own()),
     )

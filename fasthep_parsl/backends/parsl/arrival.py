@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fasthep_parsl.plan import PlanPool
+from fasthep_parsl.worker.gpus import FOLDER, NoGpuError, look_at, tell
 
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 """In which batch systems say what GPUs a job has; Parsl writes the first, second and last of them for each worker."""
@@ -34,13 +35,14 @@ class ArrivalError(Exception):
 
 def arrival_options(pool: PlanPool) -> list[str]:
     """Return the options that `arrive` needs on the nodes of `pool`; none on this machine."""
+    sharing = ["--sharing", str(pool.workers_per_gpu)] if pool.workers_per_gpu > 1 else []
     if pool.block is None:
-        return ["--gpus", str(pool.gpus), "--of", str(pool.workers), "--here"] if pool.gpus else []
+        return ["--gpus", str(pool.gpus), "--of", str(pool.workers), *sharing, "--here"] if pool.gpus else []
     python = "{}.{}".format(*sys.version_info)
     words = ["--python", python, "--parsl", version("parsl")]
     words += [] if pool.shared else ["--brought"]
     if pool.gpus:
-        words += ["--gpus", str(pool.gpus), "--of", str(pool.block.workers_per_node)]
+        words += ["--gpus", str(pool.gpus), "--of", str(pool.block.workers_per_node), *sharing]
         words += ["--here"] if pool.block.whole_nodes else []
     return words
 
@@ -63,6 +65,7 @@ def arrive(arguments: Sequence[str]) -> list[str]:
     parser.add_argument("--parsl", default="")
     parser.add_argument("--gpus", type=int, default=0)
     parser.add_argument("--of", type=int, default=1)
+    parser.add_argument("--sharing", type=int, default=1)
     parser.add_argument("--here", action="store_true")
     parser.add_argument("--brought", action="store_true")
     known, rest = parser.parse_known_args(list(arguments))
@@ -72,8 +75,27 @@ def arrive(arguments: Sequence[str]) -> list[str]:
         _check_reach(given.get("--addresses", "").split(","), int(given.get("--port", "0")))
     if known.brought:
         settle(Path(given["--cert_dir"]))
-    devices = assigned_gpus(os.environ, known.gpus, known.of, ours=known.here) if known.gpus else []
-    return [*rest, "--available-accelerators", *devices] if devices else rest
+    if not known.gpus:
+        return rest
+    devices = assigned_gpus(os.environ, known.gpus, known.of, ours=known.here, sharing=known.sharing)
+    return [*rest, "--available-accelerators", *_looked_at(devices, given.get("--block_id", ""))]
+
+
+def _looked_at(devices: Sequence[str], block: str) -> list[str]:
+    """Write down what the GPUs of workers are; return them by names that mean the same GPU to everybody.
+
+    Parsl divides a number by the workers per GPU that it has counted itself, and so would put workers that share GPUs
+    0 and 1 all on 0; a UUID it takes as it is.
+    """
+    names = list(dict.fromkeys(name for group in devices for name in group.split(",")))
+    try:
+        gpus = look_at(names, os.environ.get("FASTHEP_PARSL_NODE") or socket.gethostname())
+    except NoGpuError as error:
+        raise ArrivalError(str(error)) from None
+    if folder := os.environ.get(FOLDER):
+        tell(gpus, Path(folder), block)
+    pins = {gpu.device: gpu.pin for gpu in gpus}
+    return [",".join(pins[name] for name in group.split(",")) for group in devices]
 
 
 def _check_versions(python: str, parsl_version: str) -> None:
@@ -110,8 +132,10 @@ def settle(certificates: Path) -> None:
     (certificates / "server.key_secret").write_text(f'{public.read_text()}    secret-key = "stays with the driver"\n')
 
 
-def assigned_gpus(environment: Mapping[str, str], per_worker: int, workers: int, *, ours: bool) -> list[str]:
-    """Return the devices of each worker, as the batch system calls them.
+def assigned_gpus(
+    environment: Mapping[str, str], per_worker: int, workers: int, *, ours: bool, sharing: int = 1
+) -> list[str]:
+    """Return the devices of each worker, as the batch system calls them; workers that share have the same ones.
 
     Parameters
     ----------
@@ -123,6 +147,8 @@ def assigned_gpus(environment: Mapping[str, str], per_worker: int, workers: int,
         Workers on this node.
     ours : bool
         Whether all GPUs of the node are ours if the batch system says nothing (whole nodes, this machine).
+    sharing : int
+        Most workers that share the same GPUs; they are dealt out in turn, so that no GPU has two more than another.
 
     Raises
     ------
@@ -131,7 +157,7 @@ def assigned_gpus(environment: Mapping[str, str], per_worker: int, workers: int,
     """
     said = next((environment[name] for name in GPU_VARIABLES if environment.get(name)), "")
     devices = [device.strip() for device in said.split(",") if device.strip() and device.strip() not in NO_GPUS]
-    wanted = per_worker * workers
+    wanted = per_worker * -(-workers // sharing)
     if not said and ours:
         devices = [str(number) for number in range(wanted)]
     if len(devices) < per_worker:
@@ -139,4 +165,4 @@ def assigned_gpus(environment: Mapping[str, str], per_worker: int, workers: int,
         given = f"{name}={said}" if said else f"{name} is not set"
         raise ArrivalError(f"the batch system has assigned {len(devices)} GPUs, the workers need {wanted} ({given})")
     groups = [devices[at : at + per_worker] for at in range(0, len(devices) - per_worker + 1, per_worker)]
-    return [",".join(group) for group in groups[:workers]]
+    return [",".join(group) for group in groups[: wanted // per_worker] * sharing][:workers]

@@ -80,7 +80,7 @@ def provider(
         return BatchBlocks(pool, log_dir, job_name(pool), closing, record)
     if pool.provider != "local":
         raise SiteError(f"pool `{pool.name}`: strategy `{pool.provider}` is not known to backend parsl")
-    return LocalBlocks(pool, log_dir, worker_environment(pool), warm)
+    return LocalBlocks(pool, log_dir, worker_environment(pool, log_dir), warm)
 
 
 def executor(pool: PlanPool, blocks: Blocks) -> HighThroughputExecutor:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from fasthep_parsl.backends.parsl.processes import Block
 from fasthep_parsl.errors import BlockLostError, PoolError, SiteError, WorkerLostError
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.worker.entry import apply
+from fasthep_parsl.worker.gpus import told
 
 MAX_RESTARTS = 3
 """How often a pool is started anew without a single task finished in between."""
@@ -139,7 +140,7 @@ class RunningPool:
             life.ask()
             if life.watch.connected and not known:
                 self._known_good = True
-                self._event("up", seconds=round(time.monotonic() - self._began, 3))
+                self._event("up", seconds=round(time.monotonic() - self._began, 3), **self._gpus(life))
             why = life.trouble()
             if why:
                 self._recover(life, why)
@@ -185,6 +186,13 @@ class RunningPool:
             self._event("failed", message=str(error))
         for future in waiting:
             future.set_exception(error)
+
+    def _gpus(self, life: Life) -> dict[str, Any]:
+        """Return what the workers of this machine have said of their GPUs; jobs say it one by one."""
+        if not self.pool.gpus or self.pool.block:
+            return {}
+        blocks = range(self.pool.blocks)
+        return {"gpus": [asdict(gpu) for block in blocks for gpu in told(life.blocks.log_dir, str(block))]}
 
     def _block_event(self, state: str, **facts: Any) -> None:
         self._record("block", pool=self.pool.name, state=state, **facts)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fasthep_parsl.backends.parsl.fork import Fork, Process, can_fork
 from fasthep_parsl.plan import Plan, PlanPool
+from fasthep_parsl.worker.gpus import FOLDER
 
 POOL_MODULE = "fasthep_parsl.backends.parsl.worker_pool"
 LIFELINE = "FASTHEP_PARSL_LIFELINE"
@@ -122,7 +123,7 @@ def start_warm(plan: Plan, pool: PlanPool, log_dir: Path) -> Block | None:
         return None
     fork = "uproot" in sys.modules and can_fork() and _is_plain(plan, pool)
     command = [sys.executable, "-m", POOL_MODULE, "--warm"]
-    return Block(command, log_dir, "warm", worker_environment(pool), _become_pool if fork else None)
+    return Block(command, log_dir, "warm", worker_environment(pool, log_dir), _become_pool if fork else None)
 
 
 def _is_plain(plan: Plan, pool: PlanPool) -> bool:
@@ -139,8 +140,8 @@ def _become_pool() -> None:
     runpy.run_module(POOL_MODULE, {"WARM": True}, run_name="__main__", alter_sys=True)
 
 
-def worker_environment(pool: PlanPool) -> dict[str, str]:
-    """Return what workers of `pool` need in their environment."""
+def worker_environment(pool: PlanPool, log_dir: Path) -> dict[str, str]:
+    """Return what workers of `pool` need in their environment; their block writes into `log_dir`."""
     threads = str(pool.cpus)
     return {
         "OMP_NUM_THREADS": threads,
@@ -148,6 +149,7 @@ def worker_environment(pool: PlanPool) -> dict[str, str]:
         "NUMEXPR_MAX_THREADS": threads,
         "PARSL_CORES": str(pool.workers_per_block * pool.cpus),  # the plan has decided, Parsl need not count again
         "PYTHONPATH": _python_path(),
+        **({FOLDER: str(log_dir.resolve())} if pool.gpus else {}),  # they say there what their GPUs are
     }
 
 

@@ -19,8 +19,8 @@ WHOLE = {"node": {"cpus": 128, "memory": "512GB"}, "walltime": "24h", "whole_nod
 GPU = {"node": {"cpus": 64, "memory": "256GB", "gpus": 4}, "walltime": "24h"}
 
 
-def shaped(workers, queues, scaling=(), queue=None, resource_class="", **resource):
-    pool = Pool("p", workers, Resource(**resource), resource_class, queue)
+def shaped(workers, queues, scaling=(), queue=None, resource_class="", workers_per_gpu=1, **resource):
+    pool = Pool("p", workers, Resource(**resource), resource_class, queue, workers_per_gpu)
     made = {name: Queue.model_validate(content) for name, content in queues.items()}
     return shape(pool, made, Scaling.model_validate(dict(scaling)))
 
@@ -66,6 +66,27 @@ def test_workers_become_blocks(workers, queue, resource, expected):
     assert pool.workers == workers
     assert pool.workers_per_block == block.nodes * block.workers_per_node
     assert block.queue == "q"
+
+
+@pytest.mark.parametrize(
+    ("workers", "queue", "sharing", "resource", "expected"),
+    [  # expected: blocks, workers per node, gpus of a node
+        (2, GPU, 2, {"gpus": 1}, (1, 2, 1)),
+        (8, GPU, 2, {"gpus": 1}, (1, 8, 4)),
+        (3, GPU, 2, {"gpus": 1}, (1, 3, 2)),
+        (10, GPU, 4, {"gpus": 1}, (2, 5, 2)),  # a slot is full before the GPUs are
+        (8, GPU, 2, {"gpus": 2}, (2, 4, 4)),
+        (16, {**GPU, "whole_nodes": True}, 4, {"gpus": 1}, (1, 16, 4)),
+        (20, {**GPU, "whole_nodes": True}, 4, {"gpus": 1}, (2, 10, 4)),
+    ],
+)
+def test_workers_that_share_need_fewer_gpus(workers, queue, sharing, resource, expected):
+    found = one(workers, queue, workers_per_gpu=sharing, **resource)
+    block = found.pool.block
+    assert (found.pool.blocks, block.workers_per_node, block.gpus) == expected
+    assert (found.pool.gpus, found.pool.workers_per_gpu) == (resource["gpus"], sharing)
+    what = "GPU" if resource["gpus"] == 1 else "group of 2 GPUs"
+    assert f"up to {sharing} workers share a {what}, each sees all its memory" in block.why
 
 
 @pytest.mark.parametrize(

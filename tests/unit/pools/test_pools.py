@@ -177,6 +177,20 @@ def test_gpus_are_never_taken_away_silently(gpus, reason):
     assert (found.pool, found.reason) == (None, reason)
 
 
+def test_workers_that_share_a_gpu_are_counted_by_what_they_share():
+    wanted = Pool("p", None, Resource(gpus=1), workers_per_gpu=3)
+    granted = clamp(wanted, Machine(16, 64 * GB, 2)).pool
+    assert (granted.workers, granted.gpus, granted.workers_per_gpu) == (6, 1, 3)
+
+
+@pytest.mark.parametrize("resources", [{"cpus": 2}, "small"])
+def test_sharing_without_a_gpu_is_refused(resources):
+    pools = {"p": {"workers_per_gpu": 2, "resources": resources}}
+    execution = Execution.model_validate({"pools": pools, "resources": {"small": {"cpus": 1}}})
+    _, (problem,) = build_pools(execution)
+    assert (problem.code, problem.key) == ("E106", "execution.pools.p.workers_per_gpu")
+
+
 def test_a_clamped_pool_keeps_the_rest():
     wanted = Pool("p", 1, Resource(disk="20GB", walltime="2h", gpus=1), "big")
     granted = clamp(wanted, Machine(4, 16 * GB, 1)).pool

@@ -24,6 +24,7 @@ from fasthep_parsl.backends.parsl.batch.watch import BatchWatch
 from fasthep_parsl.interfaces import Place
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.strategies.node import node_script
+from fasthep_parsl.worker.gpus import Gpu, told
 
 
 class BatchBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not typed
@@ -181,6 +182,10 @@ class BatchBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
             return (self.log_dir / f"block.{block}.node").read_text().split("\n")[0].strip()
         except OSError:
             return ""
+
+    def gpus_of(self, block: int) -> list[Gpu]:
+        """Return what the nodes of a block have said of their GPUs; empty where that is not seen from here."""
+        return told(self.log_dir, str(block)) if self.pool.gpus else []
 
     def errors_of(self, block: int, lines: int = 10) -> str:
         """Return the last lines that a block wrote to standard error."""

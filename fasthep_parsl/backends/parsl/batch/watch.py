@@ -6,8 +6,8 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 from parsl.executors import HighThroughputExecutor
 from parsl.executors.high_throughput.errors import CommandClientBadError, CommandClientTimeoutError
@@ -156,7 +156,9 @@ class BatchWatch:
         for happened in self._keeper.happenings:
             block = self._keeper.blocks.get(happened.block)
             node = (block.node or self._blocks.node_of(block.number)) if block else ""
-            facts = {"job": block.job, "node": node} if block else {}
+            facts: dict[str, Any] = {"job": block.job, "node": node} if block else {}
+            if happened.state == "up" and (gpus := self._blocks.gpus_of(happened.block)):
+                facts["gpus"] = [asdict(gpu) for gpu in gpus]
             said = self._blocks.errors_of(happened.block, 3) if happened.state == "failed" else ""
             message = "\n".join(word for word in (happened.message, _OWN.sub("", said)) if word)
             self._record(happened.state, block=happened.block, message=message, **facts)

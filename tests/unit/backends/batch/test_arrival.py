@@ -126,6 +126,22 @@ def test_workers_get_what_the_batch_system_has_assigned(said, per_worker, worker
     assert assigned_gpus({"CUDA_VISIBLE_DEVICES": said}, per_worker, workers, ours=ours) == devices
 
 
+@pytest.mark.parametrize(
+    ("said", "per_worker", "workers", "sharing", "devices"),
+    [
+        ("3", 1, 2, 2, ["3", "3"]),
+        ("2,3", 1, 4, 2, ["2", "3", "2", "3"]),
+        ("2,3", 1, 3, 2, ["2", "3", "2"]),  # in turn: no GPU has two workers more than another
+        ("2,3", 1, 2, 2, ["2", "2"]),  # one is enough
+        ("0,1,2,3", 2, 3, 2, ["0,1", "2,3", "0,1"]),
+        ("5", 1, 4, 2, ["5", "5"]),  # fewer than asked for: fewer workers, not more on each
+    ],
+)
+def test_workers_that_share_have_the_same(said, per_worker, workers, sharing, devices):
+    given = {"CUDA_VISIBLE_DEVICES": said}
+    assert assigned_gpus(given, per_worker, workers, ours=False, sharing=sharing) == devices
+
+
 @pytest.mark.parametrize("name", arrival.GPU_VARIABLES)
 def test_other_makers_have_other_variables(name):
     assert assigned_gpus({"CUDA_VISIBLE_DEVICES": "", name: "6,7"}, 1, 2, ours=False) == ["6", "7"]
