@@ -10,6 +10,7 @@ from pydantic import Field
 from fasthep_parsl.interfaces import Effects, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.kernels import float64 as kernel_float64
 from fasthep_parsl.kernels import kernel
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.collections.collection import (
     Collection,
@@ -142,7 +143,7 @@ def clean(
         fields=fields,
     )
     objects = Collection(events, source, "eta")
-    overlaps = np.zeros(int(objects.offsets[-1]), dtype=bool, like=objects.offsets)
+    overlaps = device.module_of(objects.offsets).zeros(device.number(objects.offsets[-1]), dtype=bool)
     for name in clean_against:
         mark_overlaps(len(events), *_angles(objects), *_angles(Collection(events, name, "eta")), min_delta_r, overlaps)
     kept = params.kept_fields([] if fields is not None else fields_at_run_time(events, source))

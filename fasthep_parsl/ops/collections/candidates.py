@@ -13,7 +13,7 @@ from typing import Any
 
 from fasthep_parsl import kernels
 from fasthep_parsl.interfaces import Context
-from fasthep_parsl.ops import kinematics
+from fasthep_parsl.ops import device, kinematics
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.collections.collection import Collection, Merged, keep_rows, offsets_of, order_within, unflatten
 from fasthep_parsl.ops.collections.combinatorics import Found, blocks, count_distinct, distinct, product
@@ -90,11 +90,13 @@ def build(events: Events, spec: Spec, context: Context | None = None) -> dict[st
     groups: list[Collection | Merged]
     if spec.merged:
         groups = [parts[0] if len(parts) == 1 else Merged(parts)] * spec.n
-        numbers = count_distinct(np.diff(groups[0].offsets), spec.n)
+        counts = np.diff(groups[0].offsets)
+        numbers = counts * (counts - 1) // 2 if spec.n == 2 else count_distinct(counts, spec.n)
     else:
         groups = list(parts)
         numbers = np.prod([np.diff(group.offsets) for group in groups], axis=0, dtype=np.int64)
-    ranges = list(blocks(numbers, BLOCK)) or [(0, 0)]
+    # A GPU is fast where there is much to do at once.
+    ranges = [(0, len(numbers))] if device.on_gpu(numbers) else list(blocks(numbers, BLOCK)) or [(0, 0)]
     found = [_Candidates(events, spec, groups, bounds, context).columns() for bounds in ranges]
     counts = _joined([columns.pop("") for columns in found])
     offsets = offsets_of(counts)
@@ -146,7 +148,7 @@ class _Candidates:
         self._events = _Slice(events, first, last)
         offsets = [group.offsets[first : last + 1] for group in groups]
         self._starts = [each[:-1] for each in offsets]
-        self._pairs = kernels.active() and spec.merged and spec.n == 2
+        self._pairs = spec.merged and spec.n == 2 and (kernels.active() or device.on_gpu(offsets[0]))
         if self._pairs:
             found = _all_pairs(offsets[0])
         else:
@@ -169,8 +171,8 @@ class _Candidates:
                 self._at(order)
         if spec.take is not None:
             counts = np.diff(self._offsets)
-            if counts.max(initial=0) > spec.take:
-                rank = np.arange(self._offsets[-1]) - self._offsets[self._parents]
+            if device.truth(counts.max(initial=0) > spec.take):
+                rank = device.module_of(counts).arange(len(self._parents)) - self._offsets[self._parents]
                 self._keep(rank < spec.take)
         keep = spec.keep
         if keep is None:
@@ -188,7 +190,7 @@ class _Candidates:
         return Scope(self._events, self._offsets, self._local)
 
     def _keep(self, mask: Any) -> None:
-        if not mask.all():
+        if not device.truth(mask.all()):
             self._offsets, rows = keep_rows(self._offsets, mask)
             self._at(rows)
 
@@ -247,7 +249,7 @@ class _Candidates:
         flat = (self._groups[0].column(need) for need in NEEDS["mass"])
         fields = [kinematics.float64(values) if isinstance(values, ak.Array) else values for values in flat]
         first, second = self._positions
-        out = np.empty(len(first), dtype=np.float64, like=first)
+        out = device.module_of(first).empty(len(first), dtype=np.float64)
         pair_mass(len(first), first, second, *fields, out)
         return out
 
@@ -263,6 +265,7 @@ def _all_pairs(offsets: Any) -> Found:
     counts = np.diff(offsets)
     numbers = counts * (counts - 1) // 2
     pair_offsets = offsets_of(numbers)
-    parents, first, second = (np.empty(int(pair_offsets[-1]), dtype=np.int64, like=offsets) for _ in range(3))
+    number, module = device.number(pair_offsets[-1]), device.module_of(offsets)
+    parents, first, second = (module.empty(number, dtype=np.int64) for _ in range(3))
     list_pairs(len(counts), offsets, pair_offsets, parents, first, second)
     return numbers, parents, (first, second)

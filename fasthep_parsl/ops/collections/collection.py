@@ -242,7 +242,9 @@ class Merged:
         self._places = []
         first = self.offsets[:-1]
         for part, count in zip(parts, counts, strict=True):
-            self._places.append(np.repeat(first - part.offsets[:-1], count) + np.arange(part.offsets[-1]))
+            number = device.number(part.offsets[-1])
+            rows = device.module_of(part.offsets).arange(number)
+            self._places.append(device.repeat(first - part.offsets[:-1], part.offsets, number) + rows)
             first = first + count
 
     def __contains__(self, field: str) -> bool:
@@ -258,7 +260,8 @@ class Merged:
             order = np.empty(self.offsets[-1], dtype=np.int64)
             order[np.concatenate(self._places)] = np.arange(self.offsets[-1])
             return ak.concatenate(columns)[order]
-        joined = np.empty(self.offsets[-1], dtype=np.result_type(*columns))
+        dtype = np.result_type(*(column.dtype for column in columns))
+        joined = device.module_of(columns[0]).empty(device.number(self.offsets[-1]), dtype=dtype)
         for place, column in zip(self._places, columns, strict=True):
             joined[place] = column
         return joined

@@ -181,3 +181,37 @@ def test_notes_are_joined_and_written(tmp_path):
     }  # fmt: skip
     CudaJit.write({"Pairs": left}, tmp_path / "cuda.jit")
     assert json.loads((tmp_path / "cuda.jit" / "kernels.json").read_text()) == {"Pairs": left}
+
+
+# --- on a GPU ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("preloaded", [False, True], ids=["columns on the host", "columns on the GPU"])
+@pytest.mark.parametrize(
+    ("op", "params"),
+    [
+        (build_pairs, {"collections": ["Muon"], "output": "ll", **PAIRS["opposite"]}),
+        (build_pairs, {"collections": ["Muon", "Electron"], "output": "ll", **PAIRS["nearest"]}),
+        (clean, {"source": "Jet", "clean_against": ["Muon"], "output": "Clean", "sort_by": "pt"}),
+    ],
+)
+def test_ops_on_a_gpu(op, params, preloaded):
+    if launch.missing() or launch.simulated():
+        pytest.skip(f"no GPU: {launch.missing() or 'only the simulator'}")
+    cuda_jit._gpu.cache_clear()
+    given = events(50_000)
+    call = CudaJit().wrap(Call(op, op.op, "Stage", reads=("*",)))
+    if preloaded:
+        from fasthep_parsl.modifiers.gpu_preload import GpuPreload
+
+        call = GpuPreload().wrap(call)
+    plain, found = op(given, **keywords(op, **params)), call(given, **keywords(op, **params))
+    found = given.with_columns(found)
+    found = {name: found[name] for name in plain}  # outside of the view, columns lie in host memory
+    for name, values in plain.items():
+        a, b = ak.Array(values), ak.Array(found[name])
+        assert ak.backend(b) == "cpu"
+        assert a.type == b.type
+        flat = (ak.flatten(x) if x.ndim > 1 else x for x in (b, a))
+        np.testing.assert_allclose(*flat, rtol=1e-12, err_msg=name)
