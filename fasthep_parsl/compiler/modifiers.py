@@ -73,7 +73,8 @@ def _problems(
     try:
         made = model(**kind.params)
     except ValidationError as error:
-        return problems_of(error, model, loaded.document, path)
+        inside = (*path, "params")  # of upstream's spelling
+        return problems_of(error, model, loaded.document, inside if loaded.document.has(inside) else path)
     if not model.needs_gpu or pool is None or pool.gpus or getattr(made, "on_missing", "fail") == "cpu":
         return []
     able = [f"`{name}`" for name, other in pools.items() if other.gpus]

@@ -21,7 +21,7 @@ def short_file(path: str) -> str:
         return "/".join(parts[parts.index("fasthep_parsl") :])
     if any(part.startswith("python3") for part in parts):  # the standard library
         start = next(i for i, part in enumerate(parts) if part.startswith("python3"))
-        return "/".join(parts[start + 1 :])
+        return "/".join(("python", *parts[start + 1 :]))
     return parts[-1] if parts else path
 
 
