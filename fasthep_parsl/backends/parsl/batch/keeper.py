@@ -29,6 +29,9 @@ PATIENCE = 600.0
 GRACE = 5.0
 """Seconds after the interchange has given up a block's managers until its job is taken for dead."""
 
+PARDON = 1800.0
+"""Seconds after the last failure on a node until it is tried again: nodes are mended, and there may be no other."""
+
 LAG = 20.0
 """Seconds in which a batch system may not know yet what it has just accepted: its listings may be late."""
 
@@ -53,6 +56,7 @@ class Keeper:
     blocks: dict[int, Block] = field(default_factory=dict)
     failed_nodes: Counter[str] = field(default_factory=Counter)
     happenings: list[Happening] = field(default_factory=list)
+    _failed_at: dict[str, float] = field(default_factory=dict)
     _submissions: deque[float] = field(default_factory=deque)
     _questions: deque[float] = field(default_factory=deque)
     _not_before: float = 0.0
@@ -195,6 +199,7 @@ class Keeper:
         """Count a block that ended, or was stuck, before any of its workers connected."""
         block.phase = "over"
         self.failed_nodes[block.node] += 1
+        self._failed_at[block.node] = now
         if block.submitted > self._round:  # blocks of the same round fail for the same reason
             self._round = now
             self._failures += 1
@@ -240,6 +245,8 @@ class Keeper:
         now : float
             The time, seconds.
         """
+        for node in [node for node in self.failed_nodes if now > self._failed_at[node] + PARDON]:
+            del self.failed_nodes[node]
         remove = self._dead(now)
         give_up = self._hopeless(now)
         wanted = self._wanted(open_tasks)

@@ -6,7 +6,7 @@ import pytest
 
 from fasthep_parsl.backends.parsl.batch.block import Crew
 from fasthep_parsl.backends.parsl.batch.dialect import Job
-from fasthep_parsl.backends.parsl.batch.keeper import LAG, Keeper
+from fasthep_parsl.backends.parsl.batch.keeper import LAG, PARDON, Keeper
 from fasthep_parsl.plan import PlanBlock, PlanPool, PlanScaling
 
 
@@ -322,6 +322,16 @@ def test_a_node_on_which_blocks_fail_is_avoided_and_others_are_not():
     story.end(max(story.alive()), node="bad")
     story.go(30, 8)
     assert story.keeper.avoid == ("bad",)
+
+
+def test_an_avoided_node_is_tried_again_after_a_while():
+    story = Story(known_good=True, failures_per_node=2)
+    story.tick(4)
+    story.end(0, 1, node="mended")
+    story.go(30, 4)
+    assert story.keeper.avoid == ("mended",)
+    story.go(PARDON, 4, step=10)
+    assert story.keeper.avoid == ()
 
 
 def test_when_all_nodes_are_avoided_none_is():
