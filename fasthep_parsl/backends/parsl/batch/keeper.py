@@ -15,17 +15,12 @@ from functools import cached_property
 
 from fasthep_parsl.backends.parsl.batch.block import Block, Crew, Decision, Happening
 from fasthep_parsl.backends.parsl.batch.dialect import Job
+from fasthep_parsl.backends.parsl.batch.patience import Patience
 from fasthep_parsl.backends.parsl.command import drain_period
 from fasthep_parsl.plan import PlanPool
 
 SEEN_LATE = 10.0
 """Seconds by which a block may have come up before the interchange was asked."""
-FIRST_WAIT, LONGEST_WAIT = 2.0, 300.0
-"""Seconds between failed blocks: doubled each time, up to the second."""
-REFUSALS = 3
-"""Refused submissions or rounds of failed blocks after which a pool that never worked is given up."""
-PATIENCE = 600.0
-"""Seconds that a batch system may be out of reach before a pool that never worked is given up."""
 GRACE = 5.0
 """Seconds after the interchange has given up a block's managers until its job is taken for dead."""
 
@@ -57,18 +52,14 @@ class Keeper:
     failed_nodes: Counter[str] = field(default_factory=Counter)
     happenings: list[Happening] = field(default_factory=list)
     _failed_at: dict[str, float] = field(default_factory=dict)
-    _submissions: deque[float] = field(default_factory=deque)
     _questions: deque[float] = field(default_factory=deque)
-    _not_before: float = 0.0
-    _failures: int = 0
-    _round: float = -1.0
-    _unreachable_since: float | None = None
-    _unanswered: int = 0
-    _refusals: int = 0
-    _refused_alone: int = 0
-    _last_words: str = ""
     _surplus_since: float | None = None
     _suspicion: bool = False
+
+    @cached_property
+    def patience(self) -> Patience:
+        """How fast blocks are asked for."""
+        return Patience(self.pool.scaling)
 
     @cached_property
     def _drain(self) -> float:
@@ -96,28 +87,18 @@ class Keeper:
     def submitted(self, number: int, job: str, now: float) -> None:
         """Take in a new block."""
         self.blocks[number] = Block(number, job, now)
-        self._submissions.append(now)
-        self._refusals = self._refused_alone = 0
-        self._reached()
+        self.patience.submitted(now)
         self._say(number, "submitted")
 
     def refused(self, words: str, now: float, *, transient: bool) -> None:
         """Take in a submission that failed: the batch system did not answer (`transient`) or said no."""
-        self._submissions.append(now)
-        self._last_words = words
         if transient:
-            self._unreachable_since = self._unreachable_since if self._unreachable_since is not None else now
-            self._unanswered += 1
-            self._back_off(now, self.pool.scaling.poll)  # when it is back we want to be there
+            self.patience.unanswered(words, now)
         else:
-            self._refusals += 1
-            if self.alive():  # while others wait or run this may be a limit on the number of jobs
-                self._refused_alone = 0
-            elif self.avoid:  # there may be no other nodes
+            alone, avoided = not self.alive(), bool(self.avoid)
+            self.patience.refused(words, now, counts=not avoided, alone=alone)
+            if alone and avoided:  # there may be no other nodes
                 self.failed_nodes.clear()
-            else:
-                self._refused_alone += 1
-            self._back_off(now)
         self.happenings.append(Happening(-1, "refused", words))
 
     def see_crews(self, crews: Mapping[int, Crew], now: float) -> None:
@@ -141,7 +122,7 @@ class Keeper:
             if not block.was_up:
                 block.was_up = self.known_good = True
                 block.up = now
-                self._failures, self._not_before = 0, 0.0
+                self.patience.worked()
                 self._say(block.number, "up")
                 if block.phase == "retiring":  # it was to go unused, but has come, and may have work already
                     block.phase = "up"
@@ -155,7 +136,7 @@ class Keeper:
 
         Not if it was submitted just now: then it may not know it yet.
         """
-        self._reached()
+        self.patience.reached()
         for number in asked:
             block = self.blocks[number]
             job = jobs.get(block.job)
@@ -181,9 +162,6 @@ class Keeper:
         """Return whether a block was submitted so recently that its batch system may not list it yet."""
         return now < self.blocks[number].submitted + LAG
 
-    def _reached(self) -> None:
-        self._unreachable_since, self._unanswered = None, 0
-
     def _over(self, block: Block, node: str, reason: str, now: float) -> None:
         block.node, block.reason = node or block.node, reason or block.reason
         expected = block.phase == "retiring"
@@ -200,15 +178,8 @@ class Keeper:
         block.phase = "over"
         self.failed_nodes[block.node] += 1
         self._failed_at[block.node] = now
-        if block.submitted > self._round:  # blocks of the same round fail for the same reason
-            self._round = now
-            self._failures += 1
-            self._back_off(now)
+        self.patience.failed(block.submitted, now)
         self._say(block.number, "failed", block.reason)
-
-    def _back_off(self, now: float, longest: float = LONGEST_WAIT) -> None:
-        rounds = self._failures + self._refusals + self._unanswered
-        self._not_before = now + min(FIRST_WAIT * 2 ** min(max(rounds - 1, 0), 20), longest)
 
     def _say(self, block: int, state: str, message: str = "") -> None:
         self.happenings.append(Happening(block, state, message))
@@ -256,7 +227,7 @@ class Keeper:
             block.phase = "over"
         missing = wanted - len(self.useful())
         return Decision(
-            0 if give_up else max(min(missing, self._allowed(now)), 0),
+            0 if give_up else max(min(missing, self.patience.allowed(now)), 0),
             tuple(hold),
             tuple(block.number for block in remove),
             give_up,
@@ -265,14 +236,6 @@ class Keeper:
     def _wanted(self, open_tasks: int) -> int:
         least = self.pool.scaling.min_blocks if open_tasks else 0
         return min(max(-(-open_tasks // self.pool.workers_per_block), least), self.pool.blocks)
-
-    def _allowed(self, now: float) -> int:
-        """Return how many blocks may be submitted now."""
-        if now < self._not_before:
-            return 0
-        while self._submissions and self._submissions[0] < now - 60:
-            self._submissions.popleft()
-        return self.pool.scaling.submissions_per_minute - len(self._submissions)
 
     def _dead(self, now: float) -> list[Block]:
         """Return blocks that will not come to anything: held, silent, or never connected."""
@@ -319,11 +282,5 @@ class Keeper:
         """Return why a pool that never worked should not be tried any longer."""
         if self.known_good:
             return ""
-        alive = self.alive()
-        if self._refused_alone >= REFUSALS:
-            return f"its jobs are refused: {self._last_words}"
-        if not alive and self._unreachable_since is not None and now > self._unreachable_since + PATIENCE:
-            return f"the batch system cannot be reached: {self._last_words}"
-        if self._failures >= REFUSALS and not any(block.phase == "starting" for block in alive):
-            return "its blocks fail before any worker connects"
-        return ""
+        starting = any(block.phase == "starting" for block in self.alive())
+        return self.patience.exhausted(now, alive=bool(self.alive()), starting=starting)

@@ -195,7 +195,7 @@ def test_a_pool_that_is_refused_ends_with_the_words_of_the_batch_system(place):
     here = place()
     here.switch("refuse")
     for _ in range(3):
-        here.watch._keeper._not_before = 0.0
+        here.watch._keeper.patience.not_before = 0.0
         here.watch.act(2)
     with pytest.raises(PoolError, match="pool `cpu`: its jobs are refused: sbatch: error: Invalid account"):
         here.watch.act(2)
@@ -208,7 +208,7 @@ def test_a_pool_that_worked_before_is_not_given_up_in_its_next_life(place):
     assert not here.watch.connected
     here.switch("refuse")
     for _ in range(5):
-        here.watch._keeper._not_before = 0.0
+        here.watch._keeper.patience.not_before = 0.0
         here.watch.act(2)
     assert len(here.said("refused")) == 5
 
@@ -216,7 +216,7 @@ def test_a_pool_that_worked_before_is_not_given_up_in_its_next_life(place):
 def test_what_the_last_block_said_is_told(place):
     here = place()
     for number in range(3):
-        here.watch._keeper._not_before = 0.0
+        here.watch._keeper.patience.not_before = 0.0
         here.watch.act(1)
         (here.folder / f"job.{number + 1}").write_text("FAILED|c7|NonZeroExitCode")
         (here.blocks.log_dir / f"block.{number}.err").write_text(f"setup.sh: no such file ({number})\n")
