@@ -11,7 +11,8 @@ from rich.console import Console
 from fasthep_parsl import registry
 from fasthep_parsl.cli.progress import HeaderLines, make_progress
 from fasthep_parsl.cli.screen import Screen
-from fasthep_parsl.driver.api import RunOutcome, compile_plan, run
+from fasthep_parsl.driver.api import compile_plan, run
+from fasthep_parsl.driver.execution import RunOutcome
 from fasthep_parsl.driver.rundir import Mode
 
 MOST_FAILURES = 10

@@ -1,5 +1,6 @@
 """From a workflow file to a run directory: compile, run, write results."""
 
-from fasthep_parsl.driver.api import RunOutcome, compile_plan, run
+from fasthep_parsl.driver.api import compile_plan, run
+from fasthep_parsl.driver.execution import RunOutcome
 
 __all__ = ["RunOutcome", "compile_plan", "run"]
