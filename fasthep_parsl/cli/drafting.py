@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fasthep_parsl.cli.ending import emit
 from fasthep_parsl.cli.screen import Screen
-from fasthep_parsl.driver.draft import draft_profile, write_profile
+from fasthep_parsl.driver.site_checks.draft import draft_profile, write_profile
 
 
 def draft_site(name: str | None, folder: Path | None) -> None:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from fasthep_parsl.cli.ending import emit
 from fasthep_parsl.cli.screen import Screen
-from fasthep_parsl.driver.sample import MISSING, Check, SampledSite, sample_site
+from fasthep_parsl.driver.site_checks.sample import MISSING, Check, SampledSite, sample_site
 from fasthep_parsl.errors import ConfigError, SiteError
 from fasthep_parsl.sites import Site, SiteFile, list_sites, load_site
 from fasthep_parsl.workflow.yamldoc import Node, show_path, walk
@@ -164,7 +164,7 @@ def _print_scripts(screen: Console, sampled: SampledSite) -> None:
 
 
 def _live(screen: Console, sampled: SampledSite, width: int, outdir: Path, wait: float) -> int:
-    from fasthep_parsl.driver.live import check_live
+    from fasthep_parsl.driver.site_checks.live import check_live
 
     with screen.status("asking the batch system") as status:
 

@@ -13,7 +13,7 @@ from fasthep_parsl import __version__, registry
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.backends.parsl.arrival import GPU_VARIABLES
 from fasthep_parsl.driver.rundir import MARKER
-from fasthep_parsl.driver.sample import Check
+from fasthep_parsl.driver.site_checks.sample import Check
 from fasthep_parsl.errors import FastHepError
 from fasthep_parsl.events import EventLog
 from fasthep_parsl.plan import Plan, PlanPool, PlanSource

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from fasthep_parsl.backends.parsl.batch import ask
 from fasthep_parsl.backends.parsl.network import meeting_point
-from fasthep_parsl.driver.probe import Say, Waiting, probe
-from fasthep_parsl.driver.sample import Check, SampledSite
+from fasthep_parsl.driver.site_checks.probe import Say, Waiting, probe
+from fasthep_parsl.driver.site_checks.sample import Check, SampledSite
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.resources.units import format_duration, format_memory
