@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fasthep_parsl.backends.parsl.batch.survey import Shape, Survey
-from fasthep_parsl.driver import draft
-from fasthep_parsl.driver.sample import sample_site
+from fasthep_parsl.driver.site_checks import draft
+from fasthep_parsl.driver.site_checks.sample import sample_site
 from fasthep_parsl.errors import ConfigError
 
 SHAPES = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fasthep_parsl.driver.sample import sample_site
+from fasthep_parsl.driver.site_checks.sample import sample_site
 from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.sites import load_site
 from fasthep_parsl.workflow.yamldoc import show_path
