@@ -169,6 +169,7 @@ def _free(events: Any) -> None:
     """Give the memory of the GPU back that a failed pass held."""
     if hasattr(events, "leave_gpu"):
         events.leave_gpu()
+    device.forget_uploads()
     device.cupy().get_default_memory_pool().free_all_blocks()
 
 

@@ -57,9 +57,7 @@ def _variable(axis: Axis, entry: Any) -> Any:
     edges = np.asarray(axis.bins.edges, dtype=np.float64)  # type: ignore[union-attr]
     if not device.on_gpu(entry):
         return int(np.searchsorted(edges, entry, side="right"))
-    entry = device.as_float64(entry)
-    found = np.searchsorted(device.upload(edges), entry, side="right")
-    return np.where(np.isnan(entry), len(edges), found)
+    return np.searchsorted(device.upload(edges), device.as_float64(entry), side="right")  # NaN is behind all edges
 
 
 def _sums(flat: Any, weights: Any, size: int, storage: str) -> dict[str, Any]:

@@ -148,6 +148,8 @@ class _Sums:
         ]
 
     def _on_gpu(self, mask: Any) -> Any:
+        if not device.on_gpu(mask) and mask.all():  # all events, which a selection starts from
+            mask = np.ones_like(self.weights, dtype=bool)
         mask, weights = device.together((mask, self.weights))
         number = np.count_nonzero(mask).astype(np.float64)  # exact up to 2^53 events
         if weights is None:

@@ -16,11 +16,33 @@ from typing import Any
 
 from fasthep_parsl.ops.arrays import ak, np
 
+
+class Beside:
+    """What is known of arrays, found by the array itself and forgotten with it."""
+
+    def __init__(self) -> None:
+        self._table: dict[int, tuple[weakref.ref[Any], Any]] = {}
+
+    def get(self, array: Any) -> Any:
+        """Return what is known of `array`, None if nothing is."""
+        entry = self._table.get(id(array))
+        return entry[1] if entry is not None and entry[0]() is array else None
+
+    def put(self, array: Any, known: Any) -> None:
+        """Keep `known` as long as `array` lives."""
+        key = id(array)
+        self._table[key] = (weakref.ref(array, lambda _: self._table.pop(key, None)), known)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._table.clear()
+
+
 _counts: Counter[str] = Counter()
 _streams: dict[str, Any] = {}
 _offsets: dict[tuple[int, int], weakref.ref[Any]] = {}
-_uploaded: dict[int, tuple[weakref.ref[Any], Any]] = {}
-_downloaded: dict[int, tuple[weakref.ref[Any], Any]] = {}
+_uploaded = Beside()
+_downloaded = Beside()
 _TYPES = "biuf"
 """Kinds of numbers that are moved."""
 PINNED_FROM = 1 << 16
@@ -36,7 +58,7 @@ def on_gpu(value: Any) -> bool:
     """Whether a flat array, or an awkward array, lies on a GPU."""
     if isinstance(value, np.ndarray) or (module := cupy()) is None:
         return False
-    return isinstance(value, module.ndarray) or (isinstance(value, ak.Array) and ak.backend(value) == "cuda")
+    return isinstance(value, module.ndarray) or (isinstance(value, ak.Array) and value.layout.backend.name == "cuda")
 
 
 def is_array(value: Any) -> bool:
@@ -113,33 +135,28 @@ def download(array: Any) -> Any:
 
 def upload_offsets(offsets: Any) -> Any:
     """Return offsets on the GPU: those that columns share are copied once."""
-    found = _known(_uploaded, offsets)
+    found = _uploaded.get(offsets)
     if found is None:
         found = trust(upload(offsets))
-        _keep(_uploaded, offsets, found)
-        _keep(_downloaded, found, weakref.ref(offsets))
+        _uploaded.put(offsets, found)
+        _downloaded.put(found, weakref.ref(offsets))
     return found
 
 
 def download_offsets(offsets: Any) -> Any:
     """Return offsets in host memory: those that columns share are copied once, those that came from there not at all."""
-    found = _known(_downloaded, offsets)
+    found = _downloaded.get(offsets)
     if isinstance(found, weakref.ref):
         found = found()
     if found is None:
         found = download(offsets)
-        _keep(_downloaded, offsets, found)
+        _downloaded.put(offsets, found)
     return found
 
 
-def _keep(table: dict[int, tuple[Any, Any]], array: Any, other: Any) -> None:
-    key = id(array)
-    table[key] = (weakref.ref(array, lambda _: table.pop(key, None)), other)
-
-
-def _known(table: dict[int, tuple[Any, Any]], array: Any) -> Any:
-    entry = table.get(id(array))
-    return entry[1] if entry is not None and entry[0]() is array else None
+def forget_uploads() -> None:
+    """Forget offsets on the GPU: their memory is needed."""
+    _uploaded.clear()
 
 
 def trust(offsets: Any) -> Any:

@@ -58,6 +58,9 @@ class Filling:
         flat = _flatten(values, len(self._events))
         flat = _on_one_side(flat)
         keep = self._usable(flat)
+        if device.on_gpu(keep):
+            device.waited()
+            keep = np.flatnonzero(keep)
         arrays = [array if keep is None or np.ndim(array) == 0 else array[keep] for array, _ in flat]
         weights = None if weight is None else device.as_float64(arrays.pop())
         if any(map(device.on_gpu, (*arrays, weights))):
@@ -86,7 +89,7 @@ class Filling:
             if getattr(array, "dtype", None) is None or array.dtype.kind != "f":
                 continue
             nan = np.isnan(array)
-            if device.truth(nan.any()):
+            if device.on_gpu(nan) or nan.any():  # on a GPU a look would be a wait
                 nan_any = nan if nan_any is None else nan_any | nan
                 if axis.kind not in ("regular", "variable"):
                     nan_dropped = nan if nan_dropped is None else nan_dropped | nan
@@ -158,7 +161,7 @@ def _flatten(values: list[tuple[str, Value]], events: int) -> list[Flat]:
                 f"`{reference[0]}` and `{text}` have different structure in one histogram: fill two, or make one of "
                 "them one value per event, e.g. nth(…, 0)"
             )
-    if np.ndim(flat[0][0]) == 0:
+    if np.ndim(flat[0][0]) == 0 and not any(device.on_gpu(array) for array, _ in flat):
         number = events if reference is None else len(reference[1].content)
         flat[0] = (np.full(number, flat[0][0]), flat[0][1])
     return flat

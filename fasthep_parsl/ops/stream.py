@@ -11,6 +11,7 @@ once for all streams that hold it; outside of such a view every column is one in
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from fasthep_parsl.errors import OpError, suggest
@@ -41,7 +42,12 @@ class _Chosen:
         self._parts = parts
         self._found = {} if positions is None else {device.on_gpu(positions): positions}
 
+    def has(self, gpu: bool) -> bool:
+        """Whether they can be had there without being moved."""
+        return gpu in self._found or (self._parts is not None and all(part.has(gpu) for part in self._parts))
+
     def on(self, gpu: bool) -> Any:
+        """Return them in host memory or on the GPU."""
         if gpu not in self._found:
             if self._parts is not None:
                 first, second = self._parts
@@ -85,7 +91,8 @@ class _Column:
         """Return it in host memory or on the GPU."""
         if gpu not in self._found:
             if self.source is not None and self.index is not None and (not self._found or self.source.has(gpu)):
-                self._take(gpu if self.source.has(gpu) else not gpu)
+                # A column follows its positions to the GPU, rather than they to the host: to get them is a wait.
+                self._take(gpu if self.source.has(gpu) or (gpu and self.index.has(gpu)) else not gpu)
             if gpu not in self._found:
                 moved = (to_gpu if gpu else to_host)(self._found[not gpu])
                 if device.on_gpu(moved) is not gpu:
@@ -96,11 +103,10 @@ class _Column:
     def _take(self, gpu: bool) -> None:
         if self.source is None or self.index is None or self.shared is None or gpu in self._found:
             return
-        if gpu:
-            with device.stream():
-                self._found[gpu] = take_events(self.source.on(gpu), self.index.on(gpu), self.shared)
-        else:
-            self._found[gpu] = take_events(self.source.on(gpu), self.index.on(gpu), self.shared)
+        column = self.source.on(gpu)
+        gpu = gpu and device.on_gpu(column)  # text, say, stays in host memory
+        with device.stream() if gpu else nullcontext():
+            self._found[gpu] = take_events(column, self.index.on(gpu), self.shared)
         if not (self.source.has(False) and self.source.has(True)):
             self.source = self.index = None
             self.shared = {}

@@ -16,7 +16,7 @@ from fasthep_parsl.interfaces import OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.columns import segments
-from fasthep_parsl.ops.columns.values import Jagged, jagged_of, same_offsets
+from fasthep_parsl.ops.columns.values import Jagged, from_column, jagged_of, same_offsets
 
 UNKNOWN: Shape = ("*",)
 
@@ -283,6 +283,9 @@ def order_within(offsets: Any, key: Any, *, descending: bool) -> Any:
     """
     if len(key) < 2:
         return None
+    if isinstance(key, ak.Array) and device.on_gpu(key):
+        found = from_column(key)
+        key = np.where(found.valid, device.as_float64(found.values), np.nan)
     if isinstance(key, ak.Array):
         key = ak.to_numpy(ak.fill_none(key, np.nan))
     if device.on_gpu(key):

@@ -13,7 +13,7 @@ from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema, Shap
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.collections.collection import UNKNOWN, flatten, unflatten
-from fasthep_parsl.ops.columns.values import Jagged, Masked, same_offsets, to_awkward
+from fasthep_parsl.ops.columns.values import Jagged, Masked, from_column, same_offsets, to_awkward
 from fasthep_parsl.ops.expressions import ExpressionError, analyse_expression, expression
 
 Reads = dict[str, ParamPath]
@@ -110,6 +110,9 @@ class Scope(Mapping[str, Any]):
     def mask(self, text: str, context: Context | None = None) -> Any:
         """Return whether each object fulfils `text` (bool, shape (objects,)); a missing value counts as false."""
         value = self.evaluate(text, context)
+        if isinstance(value, ak.Array) and device.on_gpu(value):
+            found = from_column(value)
+            value = (found.values != 0) & found.valid
         if isinstance(value, ak.Array):
             value = ak.to_numpy(ak.fill_none(value, False))
         return value if value.dtype == bool else value != 0
@@ -122,12 +125,19 @@ class Scope(Mapping[str, Any]):
         if isinstance(value, ak.Array) and value.ndim > 1:
             return self._checked(*flatten(value))
         counts = np.diff(self.offsets)
+        if isinstance(value, ak.Array) and device.on_gpu(self.offsets):
+            return self._masked_per_object(from_column(value))
         if isinstance(value, ak.Array):
             return value[np.repeat(np.arange(len(counts)), counts)]
         number = device.number(self.offsets[-1])
         if np.ndim(value):
             return device.repeat(value, self.offsets, number)
         return device.module_of(self.offsets).full(number, value)
+
+    def _masked_per_object(self, value: Masked) -> Any:
+        number = device.number(self.offsets[-1])
+        parts = (device.repeat(part, self.offsets, number) for part in (value.values, value.valid))
+        return to_awkward(Masked(*parts))
 
     def _checked(self, offsets: Any, content: Any) -> Any:
         if not same_offsets(offsets, self.offsets):

@@ -46,6 +46,8 @@ def select(values: Value, index: Value) -> Value:
 def _compress(values: Jagged, mask: Jagged) -> Jagged:
     if not same_offsets(values.offsets, mask.offsets):
         raise ExpressionError("the mask has another structure than the field it is applied to")
+    if device.on_gpu(mask.content):
+        device.waited()
     return Jagged(device.counted(mask.content)[values.offsets].astype(np.int64), values.content.compress(mask.content))
 
 

@@ -14,6 +14,17 @@ from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.columns.values import Jagged
 
+_ranks = device.Beside()
+
+
+def _ranks_of(lists: Jagged) -> _Ranks:
+    """Return the order of lists; found once for all that share their offsets."""
+    found = _ranks.get(lists.offsets)
+    if found is None:
+        found = _Ranks(lists)
+        _ranks.put(lists.offsets, found)
+    return found  # type: ignore[no-any-return]
+
 
 class _Ranks:
     """The objects of lists by their position in the list.
@@ -33,8 +44,10 @@ class _Ranks:
         counts = lists.counts
         self.order = np.argsort(-counts)
         self._starts = lists.offsets[:-1][self.order]
-        device.waited(2)  # bincount asks for the extremes
-        lengths = device.download(np.bincount(counts)) if len(counts) else np.zeros(0, dtype=np.int64)
+        lengths = np.zeros(0, dtype=np.int64)
+        if len(counts):
+            device.waited(2)  # bincount asks for the extremes
+            lengths = device.download(np.bincount(counts))
         self._longer = len(counts) - np.cumsum(lengths)  # events with more than 0, 1, 2 … objects
 
     def __iter__(self) -> Iterator[tuple[int, int, Any]]:
@@ -52,7 +65,7 @@ class _Ranks:
 
 def total(lists: Jagged) -> Any:
     """Return the sum of each list, in the type of its content."""
-    ranks = _Ranks(lists)
+    ranks = _ranks_of(lists)
     sums = np.zeros_like(ranks.order, dtype=lists.content.dtype)
     for _, number, where in ranks:
         sums[:number] += lists.content[where]
@@ -61,7 +74,7 @@ def total(lists: Jagged) -> Any:
 
 def extreme(lists: Jagged, better: Callable[[Any, Any], Any]) -> Any:
     """Return the best value of each list by ``less`` or ``greater``; NaN is never better, and anything in an empty list."""
-    ranks = _Ranks(lists)
+    ranks = _ranks_of(lists)
     dtype = lists.content.dtype
     limits = {"f": (-np.inf, np.inf), "b": (False, True)}.get(dtype.kind) or (np.iinfo(dtype).min, np.iinfo(dtype).max)
     found = np.full_like(ranks.order, limits[better is np.less], dtype=dtype)
@@ -73,7 +86,7 @@ def extreme(lists: Jagged, better: Callable[[Any, Any], Any]) -> Any:
 
 def position_of_extreme(lists: Jagged, better: Callable[[Any, Any], Any]) -> Any:
     """Return the position of the first best value of each list by ``less`` or ``greater``, int64; -1 where it is empty."""
-    ranks = _Ranks(lists)
+    ranks = _ranks_of(lists)
     best = np.zeros_like(ranks.order, dtype=lists.content.dtype)
     found = np.full_like(ranks.order, -1)
     for rank, number, where in ranks:

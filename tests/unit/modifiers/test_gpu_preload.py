@@ -1,0 +1,493 @@
+"""gpu.preload: results are those without it, columns go up once, nothing comes back that does not leave.
+
+Without a GPU on a stand-in for CuPy, whose arrays NumPy cannot look into; with one on the real thing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pytest
+
+import fake_cupy
+from fasthep_parsl.errors import OpError
+from fasthep_parsl.interfaces import Call, Context, DatasetInfo
+from fasthep_parsl.modifiers import gpu_preload
+from fasthep_parsl.modifiers.gpu_preload import GpuMemoryError, GpuPreload
+from fasthep_parsl.ops import device
+from fasthep_parsl.ops.columns.values import MissingError
+from fasthep_parsl.ops.cutflow import cutflow
+from fasthep_parsl.ops.define import define
+from fasthep_parsl.ops.expressions import expression
+from fasthep_parsl.ops.expressions.functions import FUNCTIONS
+from fasthep_parsl.ops.histogram import histogram
+from fasthep_parsl.ops.objects import select_objects
+from fasthep_parsl.ops.selection import flag, select
+from fasthep_parsl.ops.stream import Events
+
+REAL = importlib.util.find_spec("cupy") is not None
+DATASETS = (DatasetInfo("dy", meta={"xsec": 2.0}), DatasetInfo("data", eventtype="data"))
+CONTEXT = Context("Sel", DATASETS[0], DATASETS, "dy-0", Path())
+
+
+@pytest.fixture(autouse=True)
+def _forget(monkeypatch):
+    monkeypatch.setattr(gpu_preload, "_found", [])
+    monkeypatch.setattr(device, "_streams", {})
+    gpu_preload._failed.clear()
+    device.take_counts()
+    yield
+    device.take_counts()
+
+
+@pytest.fixture(params=["fake", pytest.param("cupy", marks=pytest.mark.gpu)])
+def gpu(request):
+    """A GPU: the stand-in, or the one of this machine."""
+    if request.param == "cupy":
+        if gpu_preload.why_not():
+            pytest.skip(f"no GPU: {gpu_preload.why_not()}")
+        yield "cupy"
+        return
+    if REAL:
+        pytest.skip("CuPy is installed here: the stand-in would be mixed with it")
+    with fake_cupy.installed():
+        yield "fake"
+
+
+def make(number=400, seed=3):
+    rng = np.random.default_rng(seed)
+    muons, jets = rng.poisson(1.5, number), rng.poisson(2, number)
+    offsets = ak.index.Index64(np.concatenate([[0], np.cumsum(muons)]))
+
+    def muon(content):
+        return ak.Array(ak.contents.ListOffsetArray(offsets, ak.contents.NumpyArray(content)))
+
+    total = int(muons.sum())
+    pt = rng.exponential(30, total).astype("f4")
+    met = rng.exponential(40, number).astype("f4")
+    met[::17] = np.nan
+    columns = {
+        "nMuon": muons.astype("u4"),
+        "Muon_pt": muon(pt),
+        "Muon_eta": muon(rng.normal(0, 1.5, total).astype("f4")),
+        "Muon_phi": muon(rng.uniform(-np.pi, np.pi, total)),
+        "Muon_charge": muon(rng.choice([-1, 1], total).astype("i4")),
+        "Muon_tight": muon(rng.random(total) > 0.3),
+        "Jet_pt": ak.unflatten(rng.exponential(40, jets.sum()), jets),
+        "MET_pt": met,
+        "n": rng.integers(-3, 9, number).astype("i4"),
+        "w": rng.normal(1, 0.3, number),
+        "flag": rng.random(number) > 0.5,
+        "maybe": ak.mask(ak.Array(rng.normal(0, 1, number)), rng.random(number) > 0.3),
+    }
+    return Events(columns, number)
+
+
+EVENTS = make()
+EMPTY = make(0)
+FIELDS = tuple(EVENTS)
+
+
+def same(got, expected, exact):
+    """Whether two columns are equal, to the last bit if `exact`."""
+    assert len(got) == len(expected)
+    assert str(ak.type(ak.Array(got))) == str(ak.type(ak.Array(expected)))
+    if ak.Array(expected).ndim > 1:
+        assert ak.to_list(ak.num(got)) == ak.to_list(ak.num(expected))
+    got, expected = ak.flatten(got, axis=None), ak.flatten(expected, axis=None)
+    assert ak.to_list(ak.is_none(got)) == ak.to_list(ak.is_none(expected))
+    got, expected = ak.to_numpy(ak.drop_none(got)), ak.to_numpy(ak.drop_none(expected))
+    if exact or expected.dtype.kind != "f":
+        np.testing.assert_array_equal(got, expected)
+    else:
+        np.testing.assert_allclose(got, expected, rtol=1e-5 if expected.dtype == np.float32 else 1e-12)
+
+
+EXPRESSIONS = [
+    "Muon_pt", "MET_pt", "maybe", "nMuon >= 2", "nMuon - 3", "n // 2", "n % 3", "n ** 2", "n ** -1", "-n", "~flag",
+    "not flag", "flag + flag", "MET_pt * 2.5", "MET_pt > 30 and flag", "(n > 1) | flag", "0 < n < 5", "flag ^ (n > 2)",
+    "w / n", "Muon_pt * Muon_eta", "Muon_pt * w", "Muon_pt > MET_pt", "abs(Muon_eta) < 2.4", "Muon_pt ** 2",
+    "sqrt(Muon_pt)", "log(MET_pt)", "exp(-n)", "hypot(MET_pt, w)", "arctan2(w, MET_pt)", "round(w)", "sign(n)",
+    "minimum(MET_pt, 50)", "maximum(Muon_pt, w)", "isnan(MET_pt)", "isfinite(MET_pt)", "where(flag, MET_pt, -1)",
+    "where(Muon_tight, Muon_pt, 0)", "delta_phi(Muon_phi, 1)", "delta_r(Muon_eta, Muon_phi, w, n)",
+    "sum(Muon_pt)", "sum(Muon_charge)", "sum(Muon_tight)", "mean(Muon_pt)", "std(Muon_pt)", "min(Muon_pt)",
+    "max(Muon_pt)", "min(Muon_charge)", "max(Muon_tight)", "argmin(Muon_pt)", "argmax(Muon_pt)", "any(Muon_pt > 30)",
+    "all(Muon_tight)", "num(Muon_pt)", "count(Muon_pt)", "count_nonzero(Muon_tight)", "sum(Muon_pt[Muon_tight])",
+    "Muon_pt[Muon_pt > 20]", "Muon_eta[(Muon_pt > 20) & Muon_tight]", "Muon_eta[argmax(Muon_pt)]",
+    "Muon_eta[argsort(Muon_pt)]", "leading(Muon_pt)", "subleading(Muon_pt)", "first(Muon_pt, 0)", "nth(Muon_pt, -1)",
+    "nth(Muon_pt, 2, -1)", "nth(Muon_pt, n)", "leading(Muon_pt) + w", "leading(Muon_pt) > 20", "take(Muon_pt, 2)",
+    "take(Muon_pt, -1)", "sort(Muon_pt)", "sort(Muon_pt, False)", "argsort(Muon_charge)", "argsort(Muon_charge, False)",
+    "local_index(Muon_pt)", "fill_none(leading(Muon_pt), -1)", "is_none(leading(Muon_pt))", "is_none(w)",
+    "is_none(Muon_pt)", "fill_none(maybe, 0)", "maybe + leading(Muon_pt)", "fill_none(maybe, leading(Jet_pt))",
+    "maybe > 0", "dataset.xsec * w", "sum(Muon_pt) / sum(Jet_pt)", "max(sqrt(Muon_pt))", "3", "pi * n",
+    "num(Muon_pt[Muon_pt > 10][Muon_charge[Muon_pt > 10] > 0])",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", EXPRESSIONS)
+@pytest.mark.parametrize("events", ["some", "none"])
+def test_an_expression_is_computed_on_the_gpu(gpu, text, events):
+    expected = expression(text)({"some": EVENTS, "none": EMPTY}[events], CONTEXT)
+    fresh = make(400 if events == "some" else 0)
+    names = sorted(expression(text).names)
+    got = expression(text)(fresh.on_gpu(FIELDS), CONTEXT)
+    assert device.on_gpu(got) or not names  # constants are made by the host
+    moved = device.take_counts()
+    if gpu == "fake":
+        assert {key: fake_cupy.stats[key] for key in moved} == moved  # nothing moves that is not counted
+        assert fake_cupy.stats["kernels"] == 0
+    offsets = {name.split("_")[0] for name in names if name.split("_")[0] in ("Muon", "Jet")}
+    assert moved.get("copies_up", 0) == len(names) + len(offsets) + ("maybe" in names)
+    reduces = any(f"{name}(" in text for name in ("sum", "mean", "std", "min", "max", "argmin", "argmax"))
+    assert moved.get("copies_down", 0) <= 2 * reduces  # the number of events of each multiplicity
+    same(Events({"x": got}, len(fresh))["x"], expected, exact=gpu == "fake")
+
+
+def test_every_function_is_tried():
+    used = (
+        " ".join(EXPRESSIONS)
+        + " pad_none( log10( log2( log1p( expm1( cos( sin( tan( cosh( sinh( tanh( arccos( arcsin( "
+    )
+    used += "arctan( arcsinh( arccosh( arctanh( floor( ceil( isinf("  # as sqrt is
+    assert [name for name in FUNCTIONS if f"{name}(" not in used] == []
+
+
+def test_nan_counts_as_on_the_cpu(gpu):
+    content = np.array([np.nan, 3, 3, np.nan, 1, np.nan, np.inf, -np.inf, np.nan, 5])
+    column = ak.unflatten(content, [2, 3, 1, 0, 4])
+    for text in (
+        "min(x)",
+        "max(x)",
+        "argmin(x)",
+        "argmax(x)",
+        "sort(x)",
+        "sort(x, False)",
+        "argsort(x)",
+        "argsort(x, False)",
+    ):
+        expected = expression(text)(Events({"x": column}, 5))
+        got = expression(text)(Events({"x": column}, 5).on_gpu(["x"]))
+        same(Events({"y": got}, 5)["y"], expected, exact=True)
+
+
+# --- ops --------------------------------------------------------------------------------------------------
+
+REGULAR = {"name": "met", "source": "MET_pt", "type": "regular", "bins": {"nbins": 7, "low": 0, "high": 100}}
+VARIABLE = {"name": "pt", "source": "Muon_pt", "type": "variable", "bins": [0, 10, 25, 60]}
+CASES = {
+    "define": (define, {"variables": [
+        {"name": "ht", "reduce": {"op": "sum", "over": "Jet_pt"}},
+        {"name": "twice", "expr": "ht * 2", "dtype": "float32"},
+        {"name": "good", "expr": "Muon_pt[Muon_tight]", "dtype": "float64"},
+        {"name": "lead", "expr": "leading(good)", "dtype": "float32"},
+        {"name": "one", "expr": "1"},
+    ]}),
+    "select": (select, {"selection": ["MET_pt > 10", "nMuon >= 1"]}),
+    "select_all": (select, {"selection": ["nMuon >= 0"]}),
+    "select_any": (select, {"selection": {"Any": ["flag", {"All": ["n > 2", "w > 1"]}]}}),
+    "flag": (flag, {"selection": ["any(Muon_pt > 30)", "True"], "output": "chosen"}),
+    "cutflow": (cutflow, {"selection": {"a": ["MET_pt > 10", "n > 1"], "b": {"Any": ["flag", "n > 4"], "from": "a[0]"}},
+                          "weights": "w", "output_field": "both"}),
+    "cutflow_plain": (cutflow, {"selection": ["leading(Muon_pt) > 20", "True"], "filter": "none"}),
+    "cutflow_number": (cutflow, {"selection": ["flag"], "weights": "2.5"}),
+    "hist": (histogram, {"axes": [REGULAR], "dataset_axis": True}),
+    "hist_plain": (histogram, {"axes": [REGULAR | {"source": "Muon_pt"}]}),
+    "hist_weighted": (histogram, {"axes": [REGULAR | {"source": "Muon_pt"}], "weights": "w", "dataset_axis": True}),
+    "hist_double": (histogram, {"axes": [VARIABLE], "weights": "w", "storage": "double"}),
+    "hist_2d": (histogram, {"axes": [VARIABLE, REGULAR], "weights": "w * 2"}),
+    "hist_missing": (histogram, {"axes": [REGULAR | {"source": "leading(Muon_pt)"}], "weights": "fill_none(maybe, 1)"}),
+    "hist_number": (histogram, {"axes": [REGULAR | {"source": "42"}, VARIABLE], "weights": "3"}),
+    "hist_variations": (histogram, {"axes": [REGULAR], "variations": {"weights": {"nominal": "w", "up": "w * 2"}}}),
+    "hist_category": (histogram, {"axes": [REGULAR, {"name": "flag", "type": "bool"}], "weights": "w"}),
+    "hist_int": (histogram, {"axes": [{"name": "n", "type": "int"}]}),
+    "select_objects": (select_objects, {"collection": "Muon", "output": "Good", "selection": ["pt > 15", "tight", "w > 0.5"],
+                                        "keep": ["pt", "eta", "charge", "x"], "derived": {"x": "pt * 2"}}),
+    "select_objects_by": (select_objects, {"collection": "Muon", "output": "Good", "keep": ["pt"],
+                                           "sort": {"by": "abs(eta)", "order": "ascending"}}),
+    "select_objects_unsorted": (select_objects, {"collection": "Muon", "output": "Good", "keep": ["pt"], "sort": False,
+                                                 "selection": ["leading(Jet_pt) > 10"]}),
+}  # fmt: skip
+
+
+class Stage:
+    """A stage with the modifier."""
+
+    def __init__(self, function, params, takes=(), **modifier):
+        model = function.op.params(**params)
+        self.keywords = {name: getattr(model, name) for name in type(model).model_fields} | {"context": CONTEXT}
+        if not function.op.takes_context:
+            self.keywords.pop("context")
+        schema = {name: () if ak.Array(EVENTS[name]).ndim == 1 else (f"n{name.split('_')[0]}",) for name in EVENTS}
+        self.function = function
+        self.reads = tuple(function.op.analyse(model, schema).reads)
+        self.notes = []
+        call = Call(function.op.call, function.op, "S", "gpu", self.reads, takes, lambda kind, n: self.notes.append(n))
+        self.call = GpuPreload(**modifier).wrap(call)
+
+    def __call__(self, events):
+        return self.call(events, **self.keywords)
+
+    def plain(self, events):
+        return self.function.op.call(events, **self.keywords)
+
+    @property
+    def note(self):
+        found = self.notes[0]
+        for other in self.notes[1:]:
+            found = GpuPreload.merge(found, other)
+        return found
+
+
+def parts(result):
+    """Return the stream and the product of an op."""
+    stream = next(
+        (r for r in (result if isinstance(result, tuple) else (result,)) if isinstance(r, Events | dict)), None
+    )
+    product = next(
+        (r for r in (result if isinstance(result, tuple) else (result,)) if not isinstance(r, Events | dict)), None
+    )
+    return stream, product
+
+
+def equal_products(got, expected):
+    if hasattr(expected, "hist"):
+        assert got.hist.axes == expected.hist.axes
+        assert (got.none, got.nan) == (expected.none, expected.nan)
+        a, b = np.asarray(got.hist.view(flow=True)), np.asarray(expected.hist.view(flow=True))
+        assert a.dtype == b.dtype
+        for name in a.dtype.names or (...,):
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-12 if a.dtype != np.int64 else 0)
+        return
+    assert got.rows.keys() == expected.rows.keys()
+    for rows, others in zip(got.rows.values(), expected.rows.values(), strict=True):
+        for row, other in zip(rows, others, strict=True):
+            assert (row.selection, row.index, row.label, row.n_in, row.n_out) == (
+                other.selection, other.index, other.label, other.n_in, other.n_out,
+            )  # fmt: skip
+            sums = [(r.sumw_in, r.sumw_out, r.sumw2_in, r.sumw2_out) for r in (row, other)]
+            np.testing.assert_allclose(*sums, rtol=1e-12)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("events", ["some", "none", "filtered"])
+def test_an_op_yields_what_it_yields_without(gpu, case, events):
+    chosen = {"some": EVENTS, "none": EMPTY, "filtered": EVENTS.filter(EVENTS["w"] > 0.9)}[events]
+    given = {"some": make, "none": lambda: make(0), "filtered": lambda: make().filter(EVENTS["w"] > 0.9)}[events]()
+    stage = Stage(*CASES[case])
+    expected = parts(stage.plain(chosen))
+    got = parts(stage(given))
+    assert stage.note.get("fallbacks", 0) == 0
+    if expected[1] is not None:
+        equal_products(got[1], expected[1])
+    if expected[0] is not None:
+        stream = got[0] if isinstance(got[0], Events) else given.with_columns(got[0])
+        for name in expected[0]:
+            same(stream[name], expected[0][name], exact=gpu == "fake")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_field_goes_up_once_and_nothing_else_comes_back(gpu, case):
+    stage = Stage(*CASES[case])
+    stage(make())
+    note = stage.note
+    jagged = {name.split("_")[0] for name in stage.reads if ak.Array(EVENTS[name]).ndim > 1}
+    made = {"hist_double", "hist_2d", "hist_number", "flag", "cutflow_plain"}  # edges of bins, the mask `True`
+    assert note.get("copies_up", 0) == len(stage.reads) + len(jagged) + ("maybe" in stage.reads) + (case in made)
+    function = CASES[case][0]
+    if function is histogram and case not in ("hist_category", "hist_int"):
+        assert note["copies_down"] <= 2  # the bins, once per weight
+        assert note["bytes_down"] < 2000
+    elif function is cutflow:
+        assert note["copies_down"] == 1
+        assert note["bytes_down"] < 300
+    elif function in (select, flag):
+        assert note.get("copies_down", 0) == 0
+    if gpu == "fake":
+        assert {
+            key: fake_cupy.stats[key] for key in ("copies_up", "copies_down", "bytes_up", "bytes_down", "waits")
+        } == {key: note.get(key, 0) for key in ("copies_up", "copies_down", "bytes_up", "bytes_down", "waits")}
+        assert fake_cupy.Stream.entered == 0
+
+
+def test_bins_on_every_edge_are_those_of_the_cpu(gpu):
+    low, high, number = -2.4, 2.4, 48
+    edges = np.linspace(low, high, number + 1)
+    values = np.concatenate([edges, np.nextafter(edges, -9), np.nextafter(edges, 9), [np.nan, np.inf, -np.inf]])
+    for kind in ("f8", "f4"):
+        events = Events({"x": values.astype(kind)}, len(values))
+        for axis in ({"type": "regular", "bins": {"nbins": number, "low": low, "high": high}},
+                     {"type": "variable", "bins": [float(edge) for edge in edges]}):  # fmt: skip
+            params = histogram.op.params(axes=[{"name": "x", **axis}])
+            expected = histogram.op.call(events, axes=params.axes).hist.view(flow=True)
+            got = histogram.op.call(events.on_gpu(["x"]), axes=params.axes).hist.view(flow=True)
+            np.testing.assert_array_equal(got, expected)
+
+
+# --- stages one after the other ---------------------------------------------------------------------------
+
+
+def test_columns_stay_on_the_gpu_from_stage_to_stage(gpu):
+    events = make()
+    chain = [
+        Stage(define, {"variables": [{"name": "lead", "expr": "leading(Muon_pt)"}]}),
+        Stage(cutflow, {"selection": ["nMuon >= 1", "MET_pt > 10"], "weights": "w"}),
+        Stage(select, {"selection": ["any(abs(Muon_eta) < 1)"]}),
+        Stage(histogram, {"axes": [REGULAR | {"source": "Muon_pt"}], "weights": "w"}),
+    ]
+    plain, stream = events, events
+    for stage in chain:
+        expected, product = parts(stage.plain(plain))
+        got, result = parts(stage(stream))
+        if product is not None:
+            equal_products(result, product)
+        plain, stream = expected or plain, got or stream
+    assert [stage.note.get("copies_up", 0) for stage in chain] == [2, 3, 1, 0]
+    assert [stage.note.get("copies_down", 0) for stage in chain] == [0, 1, 0, 1]
+    device.take_counts()
+    same(stream["lead"], plain["lead"], exact=gpu == "fake")  # it leaves: values and where they are valid
+    assert device.take_counts()["copies_down"] in (1, 2)
+
+
+def test_other_columns_stay_in_host_memory_and_are_filtered_there(gpu):
+    events = Events({name: EVENTS[name] for name in EVENTS}, len(EVENTS), np.arange(len(EVENTS)))
+    stage = Stage(select, {"selection": ["MET_pt > 30"]})
+    kept, expected = stage(events), stage.plain(events)
+    device.take_counts()
+    for name in ("Jet_pt", "n", "Muon_pt", "Muon_eta", "maybe"):
+        same(kept[name], expected[name], exact=True)
+    assert kept.owners.tolist() == expected.owners.tolist()
+    moved = device.take_counts()
+    assert moved["copies_down"] == 1  # the positions of the events, once for all of them
+    twice, expected = (Stage(select, {"selection": ["w > 1"]}).call(e, selection=["w > 1"]) for e in (kept, expected))
+    same(twice["Jet_pt"], expected["Jet_pt"], exact=True)
+    same(twice["MET_pt"], expected["MET_pt"], exact=True)
+
+
+def test_host_and_gpu_columns_meet_in_one_expression(gpu):
+    stage = Stage(define, {"variables": [{"name": "x", "expr": "Muon_pt * w + n"}, {"name": "y", "expr": "MET_pt > w"}]},
+                  fields=("Muon_pt",))  # fmt: skip
+    got, expected = stage(EVENTS), stage.plain(EVENTS)
+    for name in ("x", "y"):
+        same(got[name], expected[name], exact=gpu == "fake")
+
+
+def test_text_stays_where_it_is(gpu):
+    events = Events({"name": ak.Array(["a", "b", "c"]), "x": np.arange(3.0)}, 3)
+    view = events.on_gpu(["name", "x"])
+    kept = view.filter(view["x"] > 0)
+    assert device.on_gpu(kept["x"])
+    assert ak.to_list(kept["name"]) == ["b", "c"]
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------
+
+
+def deep(events, **_params):
+    """An op that needs what a GPU lacks."""
+    return {"x": np.interp(events["MET_pt"], np.arange(3.0), np.arange(3.0)), "y": np.asarray(events["w"])}
+
+
+@pytest.fixture
+def lacking(gpu):
+    def wrap(function=deep, **modifier):
+        notes = []
+        call = Call(function, define.op, "S", "gpu", ("MET_pt", "w"), (), lambda kind, note: notes.append(note))
+        return GpuPreload(**modifier).wrap(call), notes
+
+    return wrap
+
+
+def test_what_is_missing_is_named(lacking):
+    call, _ = lacking()
+    with pytest.raises(
+        OpError, match=r"gpu.preload: op hep.define cannot run on the GPU: TypeError: .*on_missing: cpu"
+    ):
+        call(EVENTS)
+
+
+def test_just_that_op_goes_back_to_the_cpu(lacking):
+    call, notes = lacking(on_missing="cpu")
+    got = call(EVENTS)
+    assert isinstance(got["y"], np.ndarray)
+    note = GpuPreload.merge(*notes) if len(notes) == 2 else notes[0]
+    assert note["fallbacks"] == 1
+    assert next(iter(note["reasons"])).startswith("hep.define: TypeError: ")
+
+
+def test_the_function_and_the_expression_are_named(gpu, monkeypatch):
+    def broken(*_args):
+        raise NotImplementedError("no such kernel")
+
+    monkeypatch.setattr("fasthep_parsl.ops.columns.segments.order", broken)
+    stage = Stage(define, {"variables": [{"name": "x", "expr": "leading(sort(Muon_pt))"}]})
+    with pytest.raises(
+        OpError, match=r"op hep.define: in `leading\(sort\(Muon_pt\)\)`: sort\(\) cannot run on the GPU: "
+    ):
+        stage(EVENTS)
+    with pytest.raises(MissingError):
+        expression("sort(Muon_pt)")(EVENTS.on_gpu(["Muon_pt"]))
+
+
+def test_a_mistake_of_the_op_is_no_lack_of_the_gpu(lacking):
+    def wrong(_events, **_params):
+        raise OpError("wrong weights")
+
+    with pytest.raises(OpError, match="^wrong weights$"):
+        lacking(wrong)[0](EVENTS)
+    call, notes = lacking(wrong, on_missing="cpu")
+    with pytest.raises(OpError, match="^wrong weights$"):
+        call(EVENTS)
+    assert not any("fallbacks" in note for note in notes)
+
+
+def test_no_gpu_is_told_with_worker_and_pool(monkeypatch):
+    monkeypatch.setattr(gpu_preload, "_found", ["CuPy is not installed (pip …)"])
+    stage = Stage(*CASES["define"])
+    with pytest.raises(
+        OpError, match=r"worker \S+ \(process \d+\) of pool `gpu` has no usable GPU: CuPy is not installed"
+    ):
+        stage(EVENTS)
+    stage = Stage(*CASES["define"], on_missing="cpu")
+    got, expected = stage(EVENTS), stage.plain(EVENTS)
+    same(got["ht"], expected["ht"], exact=True)
+    assert stage.note == {"calls": 1, "without_gpu": 1, "reasons": {"pool `gpu`: CuPy is not installed (pip …)": 1}}
+
+
+@pytest.mark.skipif(REAL, reason="CuPy is installed here")
+def test_why_a_worker_has_no_gpu(monkeypatch):
+    assert "CuPy is not installed" in gpu_preload.why_not()
+    with fake_cupy.installed() as cupy:
+
+        def none():
+            raise RuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
+
+        monkeypatch.setattr(cupy, "is_available", lambda: False)
+        monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", none)
+        monkeypatch.setattr(cupy.cuda.runtime, "driverGetVersion", lambda: 12080, raising=False)
+        monkeypatch.setattr(cupy.cuda, "get_local_runtime_version", lambda: 13000, raising=False)
+        found = gpu_preload._look()
+        assert "cudaErrorInsufficientDriver" in found
+        assert "built for CUDA 13, the driver knows CUDA 12" in found
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "CUDA_VISIBLE_DEVICES is empty" in gpu_preload._look()
+
+
+@pytest.mark.skipif(REAL, reason="CuPy is installed here")
+def test_out_of_memory_frees_it_and_names_sizes():
+    with fake_cupy.installed():
+        stage = Stage(define, {"variables": [{"name": "x", "expr": "sum(Muon_pt * Muon_pt)"}]})
+        events = make()
+        before, freed = fake_cupy.Memory.used, fake_cupy.pool.freed
+        fake_cupy.Memory.most = before + 9000
+        with pytest.raises(
+            GpuMemoryError, match=r"ran out of GPU memory: 400 events, .* in use .* free: Out of memory"
+        ):
+            stage(events)
+        assert fake_cupy.pool.freed == freed + 1
+        assert fake_cupy.Memory.used == before
+        fake_cupy.Memory.most = None
+        stage(events)
+        assert stage.note["out_of_memory"] == 1
