@@ -42,7 +42,7 @@ class Diagnostics(BaseModel):
                 wall, cpu = time.perf_counter(), time.process_time()
                 result = call(given.events, **params)
                 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            peak = memory.resident()[1]
+            peak = memory.peak_since()
             note: dict[str, Any] = {"op": call.op.name, "calls": 1, "wall": wall, "cpu": cpu, "memory": peak}
             note |= {"added": max(0, peak - before), **given.counts()}
             if device.peak:

@@ -64,10 +64,10 @@ def _of_list(layout: Any) -> Counts:
 def _of_option(layout: Any) -> Counts:
     none = int(np.count_nonzero(layout.mask_as_bool(valid_when=False)))  # eight times as fast as a sum
     content = layout.content
-    if none == 0 or not content.is_numpy or _nans(content.data):  # what lies under a None may be anything
-        entries, inner, nan = _of_layout(layout.project())
-        return entries + none, none + inner, nan
-    return layout.length, none, 0
+    if content.is_numpy and not _nans(content.data):
+        return layout.length, none, 0
+    entries, inner, nan = _of_layout(layout.project())  # what lies under a None may be anything
+    return entries + none, none + inner, nan
 
 
 def _nans(data: Any) -> int:

@@ -25,18 +25,18 @@ def measured(call: Call, interval: float) -> Call:
         highest: dict[Stack, int] = {}
 
         def look(stack: Stack, _seconds: float) -> None:
-            highest[stack] = max(highest.get(stack, 0), memory.resident()[0])
+            highest[stack] = max(highest.get(stack, 0), memory.in_use())
 
         before = memory.restart_peak()
         with watching("memory", interval, watched.__code__, look):
             result = call.function(events, **params)
-        after, peak = memory.resident()
+        after, peak = memory.in_use(), memory.peak_since()
         places = sorted(((value - before, stack) for stack, value in highest.items()), key=lambda item: -item[0])
         note = {
             "calls": 1,
             "peak": peak,
             "added": max(0, peak - before),
-            "kept": max(0, after - before),
+            "kept": max(0, min(after, peak) - before),
             "where": {";".join(map(name_of, stack)): added for added, stack in places[:MAX_PLACES][::-1] if added > 0},
         }
         call.note("profile", {"memory": note})
