@@ -58,6 +58,7 @@ def describe(plan) -> str:
         lines += [f"    takes {bind.node}.{bind.port} as {bind.to}" for bind in stage.bind]
         lines.append(f"    reads {' '.join(stage.reads) or 'nothing'}")
         lines.append(f"    writes {' '.join(stage.writes) or 'nothing'}; keeps {' '.join(stage.keep) or 'nothing'}")
+        lines += [f"    inside of {modifier.kind} {modifier.params or ''}" for modifier in stage.modifiers]
     lines += ["", "segments"]
     for segment in plan.segments:
         lines.append(f"  {segment.id} on {segment.pool}, per {segment.scope}: {' '.join(segment.stages)}")
@@ -69,6 +70,7 @@ def describe(plan) -> str:
     for pool in plan.pools:
         size = f"{pool.workers} workers of {pool.cpus} cpus, {format_memory(pool.memory)}, {pool.gpus} gpus"
         lines.append(f"  {pool.name}: {size}; {pool.blocks} blocks of {pool.workers_per_block}; {pool.provider}")
+        lines += [f"    {pool.workers_per_gpu} workers share a GPU"] if pool.workers_per_gpu > 1 else []
         lines += [f"    {key} = {value!r}" for key, value in sorted(pool.options.items())]
         lines += [f"    {line}" for line in pool.worker_init]
         lines += [f"    python = {pool.python}"] if pool.python else []

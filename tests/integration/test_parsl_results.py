@@ -95,8 +95,10 @@ def differences(one, other, where=""):
 
 
 @pytest.mark.parametrize(("events", "chunk"), CHUNKS)
-@pytest.mark.parametrize("name", ["dimuon", "heterogeneous"])
+@pytest.mark.parametrize("name", ["dimuon", "heterogeneous", "gpu_inference"])
 def test_results_equal_those_of_the_local_backend(run_config, name, events, chunk):
+    if (name, events) == ("gpu_inference", FEW):
+        pytest.skip("so few events hold no top pair to train with")
     reference, _ = run_config(name, events, None, "local")
     outcome, _ = run_config(name, events, chunk, "parsl")
     assert outcome.status == reference.status == "complete"

@@ -122,6 +122,53 @@ def test_heterogeneous_trains_and_indexes(checkout):
     assert means["ttbar"] > 0.75
 
 
+def test_gpu_inference_finds_top_pairs_anywhere(checkout):
+    outdir = checkout / "run-gpu-inference"
+    workflow = checkout / "configs" / "gpu_inference.yaml"
+    plan = fp.compile_plan(workflow, overrides=LOCAL)
+    assert plan.stage("Train").pool == plan.stage("Score").pool == "default"
+    outcome = fp.run(workflow, outdir=outdir, overrides=LOCAL, chunk_size=300, plots=False)
+    assert outcome.exit_code == 0
+    score = read_hist(outdir, "TopScore")
+    means = {
+        name: np.average(score.axes["score"].centers, weights=score[{"dataset": name}].values())
+        for name in ("data", "dy", "ttbar", "zz")
+    }
+    assert means["ttbar"] > 0.8
+    assert max(means["data"], means["dy"], means["zz"]) < 0.25  # data are Z bosons nearly all
+    moved = json.loads((outdir / "gpu.preload" / "transfers.json").read_text())
+    assert moved["stages"].keys() == {"Train", "Score"}
+    assert moved["total"]["without_gpu"] == moved["total"]["calls"] > 0
+
+
+@pytest.mark.parametrize("pieces", [[100, 250], [1, 499]])
+def test_the_network_does_not_depend_on_chunks(pieces):
+    ops = load_module(ROOT / "configs" / "gpu_inference_ops.py")
+    rng = np.random.default_rng(3)
+    truth = np.repeat([0.0, 1.0, ops.UNKNOWN], [250, 200, 50])
+    columns = {"a": rng.exponential(1 + (truth == 1), 500), "b": rng.exponential(size=500), "truth": truth}
+    whole = Events(columns, 500)
+    cuts = [whole[part] for part in np.split(np.arange(500), pieces)]
+    one, many = (ops.train(chunks, features=["a", "b"], target="truth", steps=50) for chunks in ([whole], cuts))
+    assert one == many
+    assert one["events"] == 450
+    assert one["loss"] < 0.69  # that of a guess is log 2
+    asked = {"output": "s", "features": ["a", "b"], "model": one}
+    score = ops.infer(whole, **asked)["s"]
+    assert np.array_equal(score, np.concatenate([ops.infer(cut, **asked)["s"] for cut in cuts]))
+    assert score[truth == 1].mean() > score[truth == 0].mean() + 0.05
+
+
+@pytest.mark.parametrize("truth", [0.0, 1.0, -1.0])
+def test_the_network_needs_both_classes(truth):
+    ops = load_module(ROOT / "configs" / "gpu_inference_ops.py")
+    events = Events({"a": np.ones(4), "truth": np.full(4, truth)}, 4)
+    with pytest.raises(ValueError, match="truth = 0 and = 1"):
+        ops.train([events], features=["a"], target="truth")
+    with pytest.raises(ValueError, match="needs events"):
+        ops.train([], features=["a"], target="truth")
+
+
 def test_training_does_not_depend_on_chunks():
     ops = load_module(ROOT / "configs" / "heterogeneous_ops.py")
     rng = np.random.default_rng(3)
