@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bench_batch import batch
 from bench_dimuon import chunks, dimuon
+from bench_kernels import kernels
 from bench_modifiers import modifiers
 from bench_start import light, start
 from bench_tasks import memory, noop
@@ -28,7 +29,7 @@ from setting import EXTRA, BenchmarkError, Options, Row
 
 BENCHMARKS = {
     "dimuon": dimuon, "chunks": chunks, "noop": noop, "start": start, "memory": memory, "light": light,
-    "batch": batch, "modifiers": modifiers,
+    "batch": batch, "modifiers": modifiers, "kernels": kernels,
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ _HEAD = {
     "cpu": ["from numba import njit", "from numba.core import types as _t"],
     "gpu": ["from numba import cuda"],
 }
-_FUNCTION = {"cpu": '@njit(error_model="numpy", nogil=True)', "gpu": "@cuda.jit(device=True)"}
+_FUNCTION = {"cpu": '@njit(error_model="numpy", nogil=True, forceinline=True)', "gpu": "@cuda.jit(device=True)"}
 _LOOP = {
     # As on a GPU, a division by zero gives inf or NaN and does not raise.
     "cpu": """@njit([_signature], cache=True, error_model="numpy", nogil=True)

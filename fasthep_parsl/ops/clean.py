@@ -10,6 +10,7 @@ from pydantic import Field
 from fasthep_parsl.interfaces import Effects, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.kernels import float64 as kernel_float64
 from fasthep_parsl.kernels import kernel
+from fasthep_parsl.kernels.physics import azimuth_between
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.collections.collection import (
@@ -26,7 +27,7 @@ from fasthep_parsl.ops.collections.collection import (
 )
 from fasthep_parsl.ops.collections.combinatorics import blocks, product
 from fasthep_parsl.ops.declare import op
-from fasthep_parsl.ops.kinematics import TWO_PI, delta_phi, float64
+from fasthep_parsl.ops.kinematics import delta_phi, float64
 from fasthep_parsl.ops.stream import Events
 
 BLOCK = 1 << 16
@@ -191,12 +192,7 @@ def mark_overlaps(
         for b in range(others[i], others[i + 1]):
             delta_eta = kernel_float64(eta[a]) - kernel_float64(other_eta[b])
             if abs(delta_eta) < limit:
-                delta = kernel_float64(phi[a]) - kernel_float64(other_phi[b])
-                delta -= TWO_PI * round(delta / TWO_PI)
-                if delta >= math.pi:
-                    delta -= TWO_PI
-                if delta < -math.pi:  # noqa: PLR1730  # on a GPU max() would lose NaN
-                    delta = -math.pi
+                delta = azimuth_between(kernel_float64(phi[a]), kernel_float64(other_phi[b]))
                 if math.sqrt(delta_eta * delta_eta + delta * delta) < limit:
                     out[a] = True
 

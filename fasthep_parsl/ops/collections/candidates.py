@@ -1,8 +1,8 @@
 """How candidates are built: positions of their objects first, then only the quantities that are asked for.
 
 A selection on constituents (say opposite charge) is applied before four-vectors are summed. Events are taken in
-blocks, so that many objects per event do not need much memory. Compiled loops over events save the index tables and
-gathers of pairs, but importing numba and compiling costs 1–2 s per worker: they are used where ``cuda.jit`` asks for it.
+blocks, so that many objects per event do not need much memory. A compiled loop computes the mass of pairs faster, but
+importing numba and compiling costs 1–2 s per worker: it is used where ``cuda.jit`` asks for it, and on a GPU.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class _Candidates:
         offsets = [group.offsets[first : last + 1] for group in groups]
         self._starts = [each[:-1] for each in offsets]
         self._pairs = spec.merged and spec.n == 2 and (kernels.active() or device.on_gpu(offsets[0]))
-        if self._pairs:
+        if spec.merged and spec.n == 2 and device.on_gpu(offsets[0]):
             found = _all_pairs(offsets[0])
         else:
             found = distinct(offsets[0], spec.n) if spec.merged else product(offsets)
@@ -261,7 +261,7 @@ class _Candidates:
 
 
 def _all_pairs(offsets: Any) -> Found:
-    """Return what `distinct` returns for pairs, from a compiled loop over events."""
+    """Return what `distinct` returns for pairs, on a GPU."""
     counts = np.diff(offsets)
     numbers = counts * (counts - 1) // 2
     pair_offsets = offsets_of(numbers)

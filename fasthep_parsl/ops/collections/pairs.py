@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from fasthep_parsl.kernels import float64, kernel
+from fasthep_parsl.kernels.physics import mass_of_two
 
 
 @kernel
@@ -22,20 +22,9 @@ def list_pairs(i: int, offsets: Any, pair_offsets: Any, events: Any, first: Any,
 
 @kernel
 def pair_mass(k: int, first: Any, second: Any, pt: Any, eta: Any, phi: Any, mass: Any, out: Any) -> None:
-    """Write the invariant mass of pair `k` of the objects at `first` and `second`; see `kinematics.invariant_mass`."""
+    """Write the invariant mass of pair `k`, of the objects at `first` and `second`."""
     a, b = first[k], second[k]
-    pt_1, pt_2 = float64(pt[a]), float64(pt[b])
-    sinh = math.sinh(0.5 * (float64(eta[a]) - float64(eta[b])))
-    sin = math.sin(0.5 * (float64(phi[a]) - float64(phi[b])))
-    square_1, square_2 = float64(mass[a]) * float64(mass[a]), float64(mass[b]) * float64(mass[b])
-    total = square_1 + square_2 + 4.0 * pt_1 * pt_2 * (sinh * sinh + sin * sin)
-    if square_1 > 0.0 or square_2 > 0.0:
-        p_1, p_2 = pt_1 * math.cosh(float64(eta[a])), pt_2 * math.cosh(float64(eta[b]))
-        energy = math.sqrt(p_1 * p_1 + square_1) * math.sqrt(p_2 * p_2 + square_2)
-        above = square_1 * (p_2 * p_2) + square_2 * (p_1 * p_1) + square_1 * square_2
-        below = energy + p_1 * p_2
-        if below != 0.0:  # else it is a massless object at rest
-            total += 2.0 * above / below
-    if total < 0.0:  # noqa: PLR1730  # on a GPU max() would make 0 of NaN
-        total = 0.0
-    out[k] = math.sqrt(total)
+    out[k] = mass_of_two(
+        float64(pt[a]), float64(eta[a]), float64(phi[a]), float64(mass[a]),
+        float64(pt[b]), float64(eta[b]), float64(phi[b]), float64(mass[b]),
+    )  # fmt: skip
