@@ -90,3 +90,19 @@ def short(events: Any) -> dict[str, Any]:
 def backwards(events: Any) -> Any:
     """Return the events in the opposite order."""
     return events[np.arange(len(events))[::-1]]
+
+
+@op(
+    "probe.on_gpu",
+    reads=["x"],
+    writes=["{output}"],
+    product="peak",
+    stream=True,
+    merge=lambda a, b: {"x": a["x"] + b["x"]},
+)
+def on_gpu(events: Any, *, output: str = "twice") -> Any:
+    """Return a column and a product that lie on a GPU."""
+    import cupy
+
+    x = cupy.asarray(np.asarray(events.x))
+    return events.with_columns({output: x * 2}), {"x": x.sum()}

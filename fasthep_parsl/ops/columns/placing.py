@@ -23,6 +23,8 @@ def to_gpu(column: Any) -> Any:
 
 def to_host(column: Any) -> Any:
     """Return a copy of a column in host memory."""
+    if device.is_array(column):
+        return device.download(column)
     value = from_column(column)
     if isinstance(value, Jagged):
         return to_awkward(Jagged(device.download_offsets(value.offsets), device.download(value.content)))
@@ -40,7 +42,7 @@ def bring_back(value: Any) -> Any:
         return value
     if device.on_gpu(value):
         found = to_host(value)
-        return found[()] if isinstance(found, np.ndarray) and not found.ndim else found
+        return found[()] if isinstance(found, np.ndarray) else found  # a single value is no array
     if type(value) is dict:
         return {key: bring_back(part) for key, part in value.items()}
     if type(value) in (list, tuple):

@@ -125,7 +125,8 @@ def from_column(column: Any) -> Value:
     if device.is_array(column):
         if column.ndim == 1:
             return column
-        column = ak.from_numpy(column, regulararray=True)
+        made = ak.from_cupy if device.on_gpu(column) else ak.from_numpy
+        column = made(column, regulararray=True)
     if not isinstance(column, ak.Array):
         return column
     layout = column.layout

@@ -435,10 +435,10 @@ def test_a_mistake_of_the_op_is_no_lack_of_the_gpu(lacking):
     def wrong(_events, **_params):
         raise OpError("wrong weights")
 
-    with pytest.raises(OpError, match="^wrong weights$"):
+    with pytest.raises(OpError, match=r"^wrong weights$"):
         lacking(wrong)[0](EVENTS)
     call, notes = lacking(wrong, on_missing="cpu")
-    with pytest.raises(OpError, match="^wrong weights$"):
+    with pytest.raises(OpError, match=r"^wrong weights$"):
         call(EVENTS)
     assert not any("fallbacks" in note for note in notes)
 

@@ -1,0 +1,128 @@
+"""Runs with gpu.preload on a stand-in for CuPy: results, what is written of transfers, too little memory."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import fake_cupy
+import numpy as np
+import pytest
+
+from fasthep_parsl.modifiers import gpu_preload
+from fasthep_parsl.ops import device
+from fasthep_parsl.worker import runner
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("cupy") is not None, reason="CuPy is installed here: the stand-in would be mixed with it"
+)
+PRELOAD = {"kind": "gpu.preload", "on_missing": "cpu"}
+JETS = {"name": "pt", "source": "Jet_pt", "type": "regular", "bins": {"nbins": 8, "low": 0, "high": 40}}
+SUM = {"name": "ht", "type": "regular", "bins": {"nbins": 5, "low": 0, "high": 100}}
+
+
+@pytest.fixture(autouse=True)
+def _gpu(monkeypatch):
+    monkeypatch.setattr(gpu_preload, "_found", [])
+    monkeypatch.setattr(device, "_streams", {})
+    device.take_counts()
+    with fake_cupy.installed():
+        yield
+    fake_cupy.Memory.most = None
+    device.take_counts()
+
+
+def stages(flow, modifiers):
+    """A chain, a branch of a stage without a GPU, and one in another pool."""
+    found = [
+        flow.stage("Ht", "hep.define", [], variables=[{"name": "ht", "expr": "2 * sum(Jet_pt)"}]),
+        flow.stage("Cut", "hep.selection.cutflow", ["Ht"], selection=["nJet > 0", "ht > 5"]),
+        flow.stage("Jets", "hep.hist", ["Cut"], axes=[JETS]),
+        flow.stage("Hts", "hep.hist", ["Cut"], axes=[SUM], weights="x"),
+    ]
+    for stage in found:
+        stage["execution"] = {"modifiers": modifiers}
+    return [
+        *found,
+        flow.stage("Plain", "probe.sum", ["Cut"], field="ht"),
+        flow.stage("Far", "probe.sum", ["Cut"], "other", field="nJet"),
+    ]
+
+
+def products(outcome):
+    found = {}
+    for key, product in outcome.products.items():
+        if hasattr(product, "hist"):
+            view = np.asarray(product.hist.view(flow=True))
+            product = {name: view[name].tolist() for name in view.dtype.names} if view.dtype.names else view.tolist()
+        found[key] = product
+    return found
+
+
+def transfers(flow):
+    return json.loads((flow.folder / "run" / "gpu.preload" / "transfers.json").read_text())
+
+
+def test_a_run_yields_what_it_yields_without(flow, small_files):
+    files = [small_files / "a.root", small_files / "b.root"]
+    expected = products(flow.write(stages(flow, []), files).run(mode="force"))
+    fake_cupy.stats.clear()
+    outcome = flow.write(stages(flow, [PRELOAD]), files).run(mode="force")
+    assert products(outcome) == expected
+    found = transfers(flow)
+    passes = found["stages"]["Ht"]["calls"]
+    rows = found["stages"]
+    assert {stage: row["copies_up"] / passes for stage, row in rows.items()} == {
+        "Ht": 2,  # content and offsets of Jet_pt
+        "Cut": 1,  # nJet; ht is there
+        "Jets": 0,
+        "Hts": 1,  # x
+        "Plain": 0,
+    }
+    assert rows["Plain"]["copies_down"] == passes  # ht, for a stage without the modifier
+    assert rows["Cut"]["copies_down"] == 2 * passes  # counts of the cuts, nJet for the other pool
+    moved = ("copies_up", "bytes_up", "copies_down", "bytes_down", "waits")
+    assert {key: found["total"][key] for key in moved} == {key: fake_cupy.stats[key] for key in moved}
+    assert found["total"]["fallbacks"] == 0
+
+
+def test_arrays_that_an_op_leaves_on_a_gpu_come_home(flow, small_files):
+    chain = [
+        flow.stage("Made", "probe.on_gpu", []),
+        flow.stage("Near", "probe.sum", ["Made"], field="twice"),
+        flow.stage("Far", "probe.sum", ["Made"], "other", field="twice"),
+    ]
+    outcome = flow.write(chain, [small_files / "b.root"]).run()
+    total = sum(range(100, 140))
+    assert outcome.products["Near", "sum"] == outcome.products["Far", "sum"] == 2 * total
+    peak = outcome.products["Made", "peak"]
+    assert int(peak["x"]) == total
+    assert type(peak["x"]).__module__ == "numpy"
+    row = transfers(flow)["stages"]
+    assert row["Made"]["copies_down"] + row.get("Near", {}).get("copies_down", 0) == 2  # the product and the column
+
+
+def test_too_little_memory_halves_the_pass(flow, small_files, monkeypatch):
+    files = [small_files / "a.root"]
+    expected = products(flow.write(stages(flow, []), files).run(mode="force", chunk_size=25))
+    spans = []
+    monkeypatch.setattr(
+        runner._Work, "_read", lambda self, span, read=runner._Work._read: spans.append(span) or read(self, span)
+    )
+    plan = flow.write(stages(flow, [PRELOAD]), files).compile(chunk_size=25)
+    plan = plan.model_copy(update={"pass_size": 100})
+    flow.run(plan, mode="force")
+    whole = max(last - first for first, last in spans)
+    spans.clear()
+    fake_cupy.Memory.most = fake_cupy.Memory.used + 6000
+    outcome = flow.run(plan, mode="force")
+    assert products(outcome) == expected
+    assert whole == 4
+    assert {last - first for first, last in spans} >= {4, 2}
+    assert sum(row.get("out_of_memory", 0) for row in transfers(flow)["stages"].values()) >= 1
+    fake_cupy.Memory.most = fake_cupy.Memory.used + 100
+    outcome = flow.run(plan, mode="force")
+    failures = json.loads((flow.folder / "run" / "run.json").read_text())["failures"]
+    assert len(failures) == 4
+    assert "ran out of GPU memory: 25 events" in failures[0]["message"]
+    assert failures[0]["kind"] == "infrastructure"
