@@ -243,7 +243,7 @@ def merge_collections(
     def column(name: str) -> Any:
         if name == tag:
             return merged.join(
-                [np.full(p.offsets[-1], number) for p, number in zip(parts, numbers.values(), strict=True)]
+                [_filled(part.offsets, number) for part, number in zip(parts, numbers.values(), strict=True)]
             )
         if name == "index":
             return merged.join([_positions(part.offsets) for part in parts])
@@ -260,5 +260,10 @@ def merge_collections(
     return columns
 
 
+def _filled(offsets: Any, value: int) -> Any:
+    return device.module_of(offsets).full(device.number(offsets[-1]), value)
+
+
 def _positions(offsets: Any) -> Any:
-    return np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
+    number = device.number(offsets[-1])
+    return device.module_of(offsets).arange(number) - device.repeat(offsets[:-1], offsets, number)

@@ -164,6 +164,7 @@ def write(
     suffix = {"parquet": ".parquet", "root": ".root"}[format]
     target = directory / (name.format(**words).replace("/", "_") + suffix)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp{suffix}")
+    events = events.on_host()
     chosen = list(events) if fields is None else _matching(fields, events)
     columns = {field: events[field] for field in chosen}
     try:

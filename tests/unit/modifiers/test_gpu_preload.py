@@ -24,9 +24,10 @@ from fasthep_parsl.ops.define import define
 from fasthep_parsl.ops.expressions import expression
 from fasthep_parsl.ops.expressions.functions import FUNCTIONS
 from fasthep_parsl.ops.histogram import histogram
-from fasthep_parsl.ops.objects import select_objects
+from fasthep_parsl.ops.objects import merge_collections, select_objects
 from fasthep_parsl.ops.selection import flag, select
 from fasthep_parsl.ops.stream import Events
+from fasthep_parsl.ops.write import write
 
 REAL = importlib.util.find_spec("cupy") is not None
 DATASETS = (DatasetInfo("dy", meta={"xsec": 2.0}), DatasetInfo("data", eventtype="data"))
@@ -209,6 +210,7 @@ CASES = {
                                            "sort": {"by": "abs(eta)", "order": "ascending"}}),
     "select_objects_unsorted": (select_objects, {"collection": "Muon", "output": "Good", "keep": ["pt"], "sort": False,
                                                  "selection": ["leading(Jet_pt) > 10"]}),
+    "merge_collections": (merge_collections, {"inputs": ["Muon", "Jet"], "output": "Any", "keep": ["pt"], "sort": {"by": "pt"}}),
 }  # fmt: skip
 
 
@@ -380,6 +382,15 @@ def test_text_stays_where_it_is(gpu):
     kept = view.filter(view["x"] > 0)
     assert device.on_gpu(kept["x"])
     assert ak.to_list(kept["name"]) == ["b", "c"]
+
+
+def test_a_skim_is_written_from_host_memory(gpu, tmp_path):
+    call = Stage(write, {"format": "parquet", "fields": ["Muon_pt", "MET_pt", "maybe"], "path": str(tmp_path)})
+    manifest = call(make())
+    found = ak.from_parquet(tmp_path / manifest.files[0].path)
+    for name in found.fields:
+        same(found[name], EVENTS[name], exact=True)
+    assert "copies_up" not in call.note
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 
-import fake_cupy
 import numpy as np
 import pytest
 
+import fake_cupy
 from fasthep_parsl.modifiers import gpu_preload
 from fasthep_parsl.ops import device
 from fasthep_parsl.worker import runner
@@ -54,8 +54,9 @@ def products(outcome):
     for key, product in outcome.products.items():
         if hasattr(product, "hist"):
             view = np.asarray(product.hist.view(flow=True))
-            product = {name: view[name].tolist() for name in view.dtype.names} if view.dtype.names else view.tolist()
-        found[key] = product
+            found[key] = {name: view[name].tolist() for name in view.dtype.names} if view.dtype.names else view.tolist()
+        else:
+            found[key] = product
     return found
 
 
