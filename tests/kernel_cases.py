@@ -3,6 +3,7 @@
 python tests/kernel_cases.py RESULTS.npz      run all cases on the (simulated) GPU
 """
 
+import json
 import math
 import sys
 
@@ -95,6 +96,29 @@ def on_gpu(kernel, n, *arguments):
         kernel(n, *arguments)
 
 
+def cleaned(modifier, note):
+    """Return what ``hep.clean`` gives with a modifier."""
+    import awkward as ak
+
+    from fasthep_parsl.interfaces import Call
+    from fasthep_parsl.ops.clean import clean
+    from fasthep_parsl.ops.stream import Events
+
+    offsets, pt, eta, phi, _ = events("many")
+    counts = np.diff(offsets)
+    jets = {"pt": pt, "eta": eta, "phi": phi}
+    columns = {f"Jet_{name}": ak.unflatten(values, counts) for name, values in jets.items()}
+    columns |= {f"Muon_{name}": ak.unflatten(values[::-1].copy(), counts) for name, values in jets.items()}
+    call = Call(clean, clean.op, "Jets", note=lambda _kind, seen: note.update(seen))
+    call = modifier.wrap(call) if modifier else call
+    return call(Events(columns, len(counts)), source="Jet", clean_against=["Muon"], min_delta_r=1.0, fields=["pt"])
+
+
 if __name__ == "__main__":
+    from fasthep_parsl.modifiers.cuda_jit import CudaJit
+
     results = {f"{case}/{name}": found for case in CASES for name, found in run(case, on_gpu).items()}
+    noted = {}
+    results["cleaned"] = cleaned(CudaJit(), noted)["nremoved_cleaned_Jet"]
     np.savez(sys.argv[1], **results)
+    print(json.dumps(noted))

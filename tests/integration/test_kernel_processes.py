@@ -97,11 +97,18 @@ def test_the_simulator_gives_the_bits_of_plain_python(tmp_path):
     cases = Path(kernel_cases.__file__)
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
     command = [sys.executable, "-W", "error", str(cases), str(tmp_path / "found.npz")]
-    subprocess.run(command, env=environment, check=True, timeout=120)
+    said = subprocess.run(command, env=environment, check=True, timeout=120, stdout=subprocess.PIPE, text=True).stdout
     found = np.load(tmp_path / "found.npz")
     for case in kernel_cases.CASES:
         for name, values in kernel_cases.run(case, kernel_cases.plain).items():
             assert found[f"{case}/{name}"].tobytes() == values.tobytes(), (case, name)
+    # The modifier: nothing lies on the GPU, so each call copies, and results back.
+    note = json.loads(said)
+    assert note["devices"] == ["simulator"]
+    assert note["kernels"]["mark_overlaps (gpu)"]["bytes_copied"] > 1000
+    removed = kernel_cases.cleaned(None, {})["nremoved_cleaned_Jet"]
+    assert found["cleaned"].tolist() == removed.tolist()
+    assert removed.any()
 
 
 def test_ops_do_not_import_numba():
