@@ -29,6 +29,7 @@ def write_all(folder: Path) -> None:
         "kinds.md": kinds,
         "sites.md": sites,
         "strategies.md": strategies,
+        "modifiers.md": modifiers,
         "python.md": python,
     }
     for name, make in pages.items():
@@ -196,6 +197,18 @@ def strategies() -> str:
     for name in registry.names("strategies"):
         model = registry.load("strategies", name)
         parts += [f"## {name}", "", markdown(inspect.getdoc(model) or ""), "", table(model)]
+    return "\n".join(parts)
+
+
+def modifiers() -> str:
+    """Return every modifier with its fields."""
+    from fasthep_parsl import registry
+
+    parts = []
+    for name in registry.names("modifiers"):
+        model = registry.load("modifiers", name)
+        needs = "Needs a GPU." if model.needs_gpu else ""
+        parts += [f"## {name}", "", markdown(inspect.getdoc(model) or ""), "", needs, "", table(model)]
     return "\n".join(parts)
 
 

@@ -98,7 +98,7 @@ class Program:
         self.run_dir = run_dir
         self.datasets = tuple(DatasetInfo(d.name, d.eventtype, d.group, d.meta) for d in plan.datasets)
         self._ops = OpTable(plan.modules, run_dir / "code")
-        self.notes: dict[str, dict[str, Note]] = {}
+        self._notes: list[tuple[str, str, Note]] = []
         self._steps: dict[int, list[Step]] = {}
         self._readers: dict[int, list[tuple[str, ReadingModifier]]] = {}
         self._products: dict[tuple[str, str], Any] = {}
@@ -137,10 +137,8 @@ class Program:
         return call if op.takes_events else lambda **params: call(None, **params)
 
     def note(self, kind: str, stage: str, seen: Note) -> None:
-        """Keep what a modifier has seen, joined with what it noted before."""
-        known = self.notes.setdefault(kind, {})
-        merge = registry.load("modifiers", kind).merge
-        known[stage] = merge(known[stage], seen) if stage in known else seen
+        """Keep what a modifier has seen."""
+        self._notes.append((kind, stage, seen))  # joined later: between two ops nothing is in the caches
 
     def readers(self, segment: PlanSegment) -> list[tuple[str, ReadingModifier]]:
         """Return the modifiers of a segment that want to know what is read; equal ones once."""
@@ -157,14 +155,22 @@ class Program:
         if moved:
             self.note("gpu.preload", stage, moved)
 
-    def noted(self) -> dict[str, dict[str, Note]]:
-        """Return what was noted so far, to go back to if what follows must not count."""
-        return {kind: dict(notes) for kind, notes in self.notes.items()}
+    def noted(self) -> int:
+        """Return how much was noted so far, for `forget`."""
+        return len(self._notes)
+
+    def forget(self, before: int) -> None:
+        """Drop what was noted since then: what is done again must not count twice."""
+        del self._notes[before:]
 
     def take_notes(self) -> dict[str, dict[str, Note]]:
-        """Return what modifiers have noted since the last time."""
-        notes, self.notes = self.notes, {}
-        return notes
+        """Return what modifiers have noted since the last time, by kind and stage."""
+        found: dict[str, dict[str, Note]] = {}
+        for kind, stage, seen in self._notes:
+            known = found.setdefault(kind, {})
+            known[stage] = registry.load("modifiers", kind).merge(known[stage], seen) if stage in known else seen
+        self._notes = []
+        return found
 
     def merge(self, stage_id: str) -> Callable[[Any, Any], Any]:
         """Return what joins two products of a stage."""

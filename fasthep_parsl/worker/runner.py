@@ -142,7 +142,7 @@ class _Work:
             events = self._read(span)
             found = self._run(events, dataset, self._name(first))
         except (StageError, InputFileError) as error:
-            self.program.notes = before  # what is done again must not count twice
+            self.program.forget(before)
             if last - first == 1:
                 self.failures.append(failure_of(first, error))
                 return
@@ -172,7 +172,7 @@ class _Work:
         try:
             found = self._run(events, dataset, self._name(numbers[0]))
         except StageError as error:
-            self.program.notes = before
+            self.program.forget(before)
             middle = len(numbers) // 2
             if not (middle and edges):
                 self._fail(numbers, error)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,9 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.interfaces import Call, Note, Reading
+from fasthep_parsl.modifiers.diagnostics.gpu import watch_device
 from fasthep_parsl.resources import memory
 
 SCHEMA_VERSION = 1
+_NOTHING = nullcontext()
 
 
 class Diagnostics(BaseModel):
@@ -34,18 +38,17 @@ class Diagnostics(BaseModel):
         """Count around the op."""
 
         def counted(events: Any, **params: Any) -> Any:
-            from fasthep_parsl.modifiers.diagnostics.gpu import device_peak
-
             given = Inputs(events, call.reads, self.fields)
             before = memory.restart_peak()
-            with device_peak() as device:
-                wall, cpu = time.perf_counter(), time.process_time()
-                result = call(given.events, **params)
-                wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            wall, cpu = time.perf_counter(), time.process_time()
+            with watch_device() if "cupy" in sys.modules else _NOTHING as device:
+                result = call.function(given.events, **params)
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             peak = memory.peak_since()
             note: dict[str, Any] = {"op": call.op.name, "calls": 1, "wall": wall, "cpu": cpu, "memory": peak}
-            note |= {"added": max(0, peak - before), **given.counts()}
-            if device.peak:
+            note["added"] = max(0, peak - before)
+            note |= given.counts()
+            if device is not None and device.peak:
                 note["gpu_memory"] = device.peak
             if call.op.stream:
                 stream = result[0] if call.op.product else result
@@ -137,7 +140,8 @@ class Inputs:
         self._events += len(events)
         if self._count:
             names = events.fields if "*" in self._reads else [name for name in self._reads if name in events]
-            self._fields = _add_counts(self._fields, count_columns((name, events.held(name)) for name in names))
+            found = count_columns((name, events.held(name)) for name in names)
+            self._fields = _add_counts(self._fields, found) if self._fields else found
 
 
 class _Pieces:

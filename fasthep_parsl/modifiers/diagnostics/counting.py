@@ -32,7 +32,12 @@ def count(column: Any) -> Counts:
     known = _known.get(key)
     if known is not None and known[0]() is column:
         return known[1]
-    found = _of_layout(column.layout) if isinstance(column, ak.Array) else (column.size, 0, _nans(column))
+    if not isinstance(column, ak.Array):
+        found = column.size, 0, _nans(column)
+    elif type(column.layout) is ak.contents.ListOffsetArray and not column.layout.parameters:
+        found = _of_list(column.layout)
+    else:
+        found = _of_layout(column.layout)
     _known[key] = (weakref.ref(column, lambda _: _known.pop(key, None)), found)
     return found
 
@@ -74,5 +79,5 @@ def _nans(data: Any) -> int:
     """Return how many entries of a numpy or CuPy array are NaN."""
     if data.dtype.kind not in "fc" or not data.size:
         return 0
-    largest = data.max()
+    largest = np.maximum.reduce(data, axis=None) if type(data) is np.ndarray else data.max()
     return 0 if largest == largest else int((data != data).sum())  # noqa: PLR0124 - only a NaN differs from itself

@@ -17,11 +17,11 @@ class DevicePeak:
 
 
 @contextmanager
-def device_peak() -> Iterator[DevicePeak]:
-    """Watch CuPy's pool; nothing is done if nobody has imported CuPy."""
+def watch_device() -> Iterator[DevicePeak]:
+    """Watch CuPy's pool, if there is a device."""
     found = DevicePeak()
-    cupy: Any = sys.modules.get("cupy")
-    if cupy is None or not cupy.is_available():
+    cupy: Any = sys.modules["cupy"]
+    if not cupy.is_available():
         yield found
         return
     pool = cupy.get_default_memory_pool()
