@@ -27,6 +27,13 @@ def devices(events: Any) -> list[str]:
     return [os.environ.get("CUDA_VISIBLE_DEVICES", "none")]
 
 
+@op("fault.seats", product="seats", merge=lambda a, b: {**a, **b}, per_partition=True)
+def seats(events: Any) -> dict[str, str]:
+    """Return process → GPUs that it may use."""
+    del events
+    return {str(os.getpid()): os.environ.get("CUDA_VISIBLE_DEVICES", "none")}
+
+
 @op("fault.sleep", per_partition=True)
 def sleep(events: Any, *, seconds: float) -> dict[str, Any]:
     """Take time."""

@@ -83,6 +83,22 @@ def test_workers_see_the_gpus_that_were_assigned(condor, write_flow, tmp_path, w
     assert run.product("Devices", "devices") == sorted(name.strip() for name in assigned)
 
 
+def test_workers_that_share_see_the_same_gpu(condor, write_flow, tmp_path):
+    pool = {"workers": 2, "workers_per_gpu": 2, "resources": {"cpus": 1, "memory": "1GB", "gpus": 1}}
+    stages = (("Sleep", "fault.sleep", {"seconds": 0.2}), ("Seats", "fault.seats", {}))
+    flow = write_flow(tmp_path, *stages, default=pool)
+    run = ClusterRun(
+        flow, write_site(tmp_path, "generic_htcondor", queues=QUEUES), "--chunk-size", "10", env=condor.env
+    )
+    code, output, _ = run.end(60)
+    assert code == 0, output
+    (job,) = (job for job in condor.history() if job.ad["Iwd"].startswith(str(run.run_dir)))
+    (assigned,) = job.ad["AssignedGPUs"].split(",")
+    seats = run.product("Seats", "seats")
+    assert len(seats) == 2
+    assert set(seats.values()) == {assigned}
+
+
 # --- bad input ------------------------------------------------------------------------------------------------
 
 
