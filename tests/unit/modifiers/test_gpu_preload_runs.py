@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import fake_cupy
+import fasthep_parsl as fp
 from fasthep_parsl.modifiers import gpu_preload
 from fasthep_parsl.ops import device
 from fasthep_parsl.worker import runner
@@ -127,3 +128,33 @@ def test_too_little_memory_halves_the_pass(flow, small_files, monkeypatch):
     assert len(failures) == 4
     assert "ran out of GPU memory: 25 events" in failures[0]["message"]
     assert failures[0]["kind"] == "infrastructure"
+
+
+@pytest.mark.parametrize("name", ["dimuon", "heterogeneous", "gpu_inference"])
+def test_the_shipped_workflows_yield_what_they_yield_without(checkout, name, monkeypatch):
+    monkeypatch.setattr(fake_cupy.module.cuda.runtime, "getDeviceCount", lambda: 0)  # an op that asks trains on the CPU
+    pools = {"dimuon": ("default",)}.get(name, ("default", "gpu"))
+    preload = [f"execution.pools.{pool}.modifiers=[{{kind: gpu.preload, on_missing: cpu}}]" for pool in pools]
+    found = []
+    for run, modifiers in (("plain", []), ("gpu", preload)):
+        outdir = checkout / f"{name}-{run}"
+        outcome = fp.run(
+            checkout / "configs" / f"{name}.yaml",
+            outdir=outdir,
+            overrides=["execution.backend=local", *modifiers],
+            plots=False,
+        )
+        assert outcome.exit_code == 0
+        found.append(outcome.products)
+    plain, gpu = found
+    for key, product in plain.items():
+        if hasattr(product, "hist"):
+            a, b = product.hist.view(flow=True), gpu[key].hist.view(flow=True)
+            for field in a.dtype.names or (...,):
+                np.testing.assert_allclose(np.asarray(b)[field], np.asarray(a)[field], rtol=1e-12)
+        if hasattr(product, "rows"):
+            counts = [[(row.n_in, row.n_out) for row in rows] for rows in product.rows.values()]
+            assert [[(row.n_in, row.n_out) for row in rows] for rows in gpu[key].rows.values()] == counts
+    stages = json.loads((checkout / f"{name}-gpu" / "gpu.preload" / "transfers.json").read_text())["stages"]
+    on_cpu = {stage: list(row["reasons"]) for stage, row in stages.items() if row["fallbacks"]}
+    assert on_cpu.keys() <= {"Pairs", "Score", "Train", "EventIndex"}  # compiled for a GPU; of users
