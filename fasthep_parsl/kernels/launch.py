@@ -84,16 +84,18 @@ def launch(loop: Any, events: int, arguments: Sequence[Any], written: Iterable[i
     copied = 0
     given = []
     for value in arguments:
-        if getattr(value, "ndim", 0) and not on_device(value):
+        if not getattr(value, "ndim", 0):
+            given.append(value)
+        elif on_device(value):
+            # As it is, numba would wait for the stream that made it. The kernel is queued up on that same stream.
+            given.append(cuda.as_cuda_array(value, sync=False))
+        else:
             given.append(cuda.to_device(value, stream=stream))
             copied += value.nbytes
-        else:
-            given.append(value)
     blocks, threads = (1, min(events, 4)) if simulated() else geometry(events, _multiprocessors())
     _be_quiet()
     loop[blocks, threads, stream](events, *given)
-    back = [position for position in written if given[position] is not arguments[position]]
-    for position in back:
+    for position in (position for position in written if not on_device(arguments[position])):
         given[position].copy_to_host(arguments[position], stream=stream)
         copied += arguments[position].nbytes
     if copied and not simulated():
