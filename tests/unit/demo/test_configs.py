@@ -14,6 +14,7 @@ import pytest
 import uhi.io.json
 from hist import Hist
 
+import fake_cupy
 import fasthep_parsl as fp
 from fasthep_parsl.demo import write_demo_data
 from fasthep_parsl.ops.stream import Events
@@ -157,6 +158,22 @@ def test_the_network_does_not_depend_on_chunks(pieces):
     score = ops.infer(whole, **asked)["s"]
     assert np.array_equal(score, np.concatenate([ops.infer(cut, **asked)["s"] for cut in cuts]))
     assert score[truth == 1].mean() > score[truth == 0].mean() + 0.05
+
+
+def test_training_stays_on_the_gpu_and_finds_the_same():
+    """On arrays that NumPy cannot look into: one column each goes up, nothing comes back before the model."""
+    ops = load_module(ROOT / "configs" / "gpu_inference_ops.py")
+    rng = np.random.default_rng(3)
+    truth = np.repeat([0.0, 1.0, ops.UNKNOWN], [250, 200, 50])
+    events = Events({"a": rng.exponential(1 + (truth == 1), 500), "b": rng.exponential(size=500), "truth": truth}, 500)
+    asked = {"features": ["a", "b"], "target": "truth", "steps": 20}
+    expected = ops.train([events], **asked)
+    with fake_cupy.installed():
+        found = ops.train([events.on_gpu(["a", "b", "truth"])], **asked)
+        assert fake_cupy.stats["copies_up"] == 3 + 4  # the columns, and the layers before training
+    assert found.pop("device") == "cupy"
+    assert expected.pop("device") == "numpy"
+    assert found == expected
 
 
 @pytest.mark.parametrize("truth", [0.0, 1.0, -1.0])
