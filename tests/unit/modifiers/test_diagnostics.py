@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from types import SimpleNamespace
 
 import awkward as ak
 import numpy as np
@@ -231,3 +233,34 @@ def test_bytes_of_parquet_columns(tmp_path, small_files):
     assert file.bytes_read == sum(all_.values())  # what no stage reads is not counted
     assert sum(all_.values()) < (tmp_path / "a.parquet").stat().st_size
     file.close()
+
+
+def test_peak_of_a_gpu_is_that_of_its_pool(monkeypatch):
+    """CuPy's pool as far as it is asked: a hook that is called after each allocation."""
+    used, hooks = [100], []
+
+    class Hook:
+        def __enter__(self):
+            hooks.append(self)
+
+        def __exit__(self, *error):
+            hooks.remove(self)
+
+    pool = SimpleNamespace(used_bytes=lambda: used[0])
+    cuda = SimpleNamespace(MemoryHook=Hook)
+    cupy = SimpleNamespace(is_available=lambda: True, get_default_memory_pool=lambda: pool, cuda=cuda)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+
+    def op(events):
+        used[0] = 5000
+        for hook in hooks:
+            hook.malloc_postprocess(size=4900)
+        used[0] = 200
+
+    notes = []
+    Diagnostics().wrap(call_of("hep.hist", notes, op))(None)
+    assert notes[0][1]["gpu_memory"] == 5000
+    assert hooks == []
+    cupy.is_available = lambda: False
+    Diagnostics().wrap(call_of("hep.hist", notes, op))(None)
+    assert "gpu_memory" not in notes[1][1]
