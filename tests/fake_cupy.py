@@ -11,7 +11,7 @@ import sys
 import types
 import weakref
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
@@ -345,9 +345,11 @@ module.repeat = _repeat
 module.is_available = lambda: True
 module.get_default_memory_pool = lambda: pool
 module.cuda = types.SimpleNamespace(
+    MemoryHook=type("MemoryHook", (), {"__enter__": lambda self: self, "__exit__": lambda *_error: None}),
     Stream=Stream,
     get_current_stream=Stream,
     is_available=lambda: True,
+    MemoryHook=nullcontext,
     memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     runtime=types.SimpleNamespace(memGetInfo=lambda: (int(1e9), int(8e9)), getDeviceCount=lambda: 1),
 )
