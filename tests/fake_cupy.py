@@ -345,7 +345,6 @@ module.repeat = _repeat
 module.is_available = lambda: True
 module.get_default_memory_pool = lambda: pool
 module.cuda = types.SimpleNamespace(
-    MemoryHook=type("MemoryHook", (), {"__enter__": lambda self: self, "__exit__": lambda *_error: None}),
     Stream=Stream,
     get_current_stream=Stream,
     is_available=lambda: True,

@@ -158,3 +158,12 @@ def test_the_shipped_workflows_yield_what_they_yield_without(checkout, name, mon
     stages = json.loads((checkout / f"{name}-gpu" / "gpu.preload" / "transfers.json").read_text())["stages"]
     on_cpu = {stage: list(row["reasons"]) for stage, row in stages.items() if row["fallbacks"]}
     assert on_cpu.keys() <= {"Pairs", "Score", "Train", "EventIndex"}  # compiled for a GPU; of users
+
+
+@pytest.mark.parametrize("order", [["diagnostics", PRELOAD, "profile"], [PRELOAD, "diagnostics"]], ids=["out", "in"])
+def test_it_composes_with_others(flow, small_files, order):
+    files = [small_files / "b.root"]
+    expected = products(flow.write(stages(flow, []), files).run(mode="force"))
+    assert products(flow.write(stages(flow, order), files).run(mode="force")) == expected
+    assert transfers(flow)["total"]["fallbacks"] == 0
+    assert transfers(flow)["stages"]["Ht"]["copies_up"] == 2
