@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 EVENTS ?= 200000
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo services test test-unit test-gpu lint docs bench clean
+.PHONY: help venv demo services test test-unit test-gpu lint docs bench bench-gpu clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,8 +32,12 @@ test: lint docs ## lint, build the docs, run all tests
 test-unit: $(STAMP) ## the fast tests only
 	$(BIN)/pytest tests/unit
 
-test-gpu: $(STAMP) ## the tests that need a GPU
-	$(BIN)/pytest -m gpu
+test-gpu: $(STAMP) ## the tests that need a GPU; where there is none they say what is missing
+	@nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null || echo "nvidia-smi finds no GPU"
+	$(BIN)/pytest -m gpu -rs
+
+bench-gpu: $(STAMP) ## measure what a GPU gains, against one core and code written by hand
+	$(BIN)/python benchmarks/bench_gpu.py
 
 lint: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check
