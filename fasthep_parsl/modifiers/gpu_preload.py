@@ -224,6 +224,8 @@ def _versions(cupy: Any) -> str:
         driver, built = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.get_local_runtime_version()
     except RuntimeError:  # no driver at all
         return ""
+    if not driver:
+        return "; this machine has no NVIDIA driver"
     if driver // 1000 < built // 1000:
         return f"; it is built for CUDA {built // 1000}, the driver knows CUDA {driver // 1000} (use another extra)"
     return ""

@@ -81,6 +81,7 @@ def make(number=400, seed=3):
         "MET_pt": met,
         "n": rng.integers(-3, 9, number).astype("i4"),
         "w": rng.normal(1, 0.3, number),
+        "small": rng.integers(0, 255, number).astype("u1"),
         "flag": rng.random(number) > 0.5,
         "maybe": ak.mask(ak.Array(rng.normal(0, 1, number)), rng.random(number) > 0.3),
     }
@@ -124,7 +125,7 @@ EXPRESSIONS = [
     "local_index(Muon_pt)", "fill_none(leading(Muon_pt), -1)", "is_none(leading(Muon_pt))", "is_none(w)",
     "is_none(Muon_pt)", "fill_none(maybe, 0)", "maybe + leading(Muon_pt)", "fill_none(maybe, leading(Jet_pt))",
     "maybe > 0", "dataset.xsec * w", "sum(Muon_pt) / sum(Jet_pt)", "max(sqrt(Muon_pt))", "3", "pi * n",
-    "num(Muon_pt[Muon_pt > 10][Muon_charge[Muon_pt > 10] > 0])",
+    "num(Muon_pt[Muon_pt > 10][Muon_charge[Muon_pt > 10] > 0])", "small > 300", "small < -1", "small + 300", "small == n",
 ]  # fmt: skip
 
 
@@ -482,6 +483,8 @@ def test_why_a_worker_has_no_gpu(monkeypatch):
         found = gpu_preload._look()
         assert "cudaErrorInsufficientDriver" in found
         assert "built for CUDA 13, the driver knows CUDA 12" in found
+        monkeypatch.setattr(cupy.cuda.runtime, "driverGetVersion", lambda: 0)
+        assert "this machine has no NVIDIA driver" in gpu_preload._look()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert "CUDA_VISIBLE_DEVICES is empty" in gpu_preload._look()
 
