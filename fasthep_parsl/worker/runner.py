@@ -169,14 +169,17 @@ class _Work:
     def _map_stored(self, events: Events, dataset: int, numbers: list[int], edges: list[int]) -> None:
         """Run the segment on stored events of the partitions `numbers`, which begin at `edges`."""
         before = self.program.noted()
+        found: _Pass | None = None
         try:
             found = self._run(events, dataset, self._name(numbers[0]))
         except StageError as error:
             self.program.forget(before)
-            middle = len(numbers) // 2
-            if not (middle and edges):
+            if len(numbers) == 1 or not edges:
                 self._fail(numbers, error)
                 return
+            found = None
+        if found is None:  # here the error no longer holds what the halves need of memory
+            middle = len(numbers) // 2
             for part, low, high in ((numbers[:middle], 0, middle), (numbers[middle:], middle, len(numbers))):
                 piece = events.filter(slice(edges[low] - edges[0], edges[high] - edges[0]))
                 self._map_stored(piece, dataset, part, edges[low : high + 1])

@@ -377,6 +377,19 @@ def test_host_and_gpu_columns_meet_in_one_expression(gpu):
         same(got[name], expected[name], exact=gpu == "fake")
 
 
+def test_a_filter_from_the_host_reaches_columns_on_the_gpu(gpu):
+    view = make().on_gpu(FIELDS)
+    _ = view["Muon_pt"], view["MET_pt"]
+    device.take_counts()
+    mask = EVENTS["n"] > 2
+    kept, expected = view.filter(mask).filter(slice(1, None, 2)), EVENTS.filter(mask).filter(slice(1, None, 2))
+    assert device.on_gpu(kept["Muon_pt"])
+    assert device.on_gpu(kept["MET_pt"])
+    assert device.take_counts()["copies_up"] == 2  # the positions, of both filters
+    for name in FIELDS:
+        same(kept.on_host()[name], expected[name], exact=True)
+
+
 def test_text_stays_where_it_is(gpu):
     events = Events({"name": ak.Array(["a", "b", "c"]), "x": np.arange(3.0)}, 3)
     view = events.on_gpu(["name", "x"])

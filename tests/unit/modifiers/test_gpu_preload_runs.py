@@ -167,3 +167,21 @@ def test_it_composes_with_others(flow, small_files, order):
     assert products(flow.write(stages(flow, order), files).run(mode="force")) == expected
     assert transfers(flow)["total"]["fallbacks"] == 0
     assert transfers(flow)["stages"]["Ht"]["copies_up"] == 2
+
+
+def test_too_little_memory_halves_a_stored_stream(flow, small_files):
+    chain = [
+        flow.stage("Cut", "hep.select", [], selection=["nJet > 0"]),
+        flow.stage("Ht", "hep.define", ["Cut"], "other", variables=[{"name": "ht", "expr": "2 * sum(Jet_pt)"}]),
+        flow.stage("Sum", "probe.sum", ["Ht"], "other", field="ht"),
+    ]
+    chain[1]["execution"]["modifiers"] = [PRELOAD]
+    flow.write(chain, [small_files / "a.root"])
+    plan = flow.compile(chunk_size=25).model_copy(update={"pass_size": 100})
+    expected = products(flow.run(plan, mode="force"))
+    assert transfers(flow)["stages"]["Ht"]["calls"] == 1
+    fake_cupy.Memory.most = fake_cupy.Memory.used + 2500
+    assert products(flow.run(plan, mode="force")) == expected
+    row = transfers(flow)["stages"]["Ht"]
+    assert row["calls"] > 1
+    assert row["out_of_memory"] >= 1
