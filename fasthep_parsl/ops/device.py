@@ -43,6 +43,7 @@ _streams: dict[str, Any] = {}
 _offsets: dict[tuple[int, int], weakref.ref[Any]] = {}
 _uploaded = Beside()
 _downloaded = Beside()
+_parents = Beside()
 _TYPES = "biuf"
 """Kinds of numbers that are moved."""
 PINNED_FROM = 1 << 16
@@ -155,8 +156,9 @@ def download_offsets(offsets: Any) -> Any:
 
 
 def forget_uploads() -> None:
-    """Forget offsets on the GPU: their memory is needed."""
+    """Forget what lies on the GPU beside columns: its memory is needed."""
     _uploaded.clear()
+    _parents.clear()
 
 
 def trust(offsets: Any) -> Any:
@@ -225,8 +227,12 @@ def any_of(masks: list[Any]) -> Any:
 
 
 def parents(offsets: Any, number: int) -> Any:
-    """Return for each of `number` objects on the GPU the event it belongs to."""
-    return np.searchsorted(offsets, cupy().arange(number), side="right") - 1
+    """Return for each of `number` objects on the GPU the event it belongs to; found once for each structure."""
+    found = _parents.get(offsets)
+    if found is None:
+        found = np.searchsorted(offsets, cupy().arange(number), side="right") - 1
+        _parents.put(offsets, found)
+    return found
 
 
 def repeat(values: Any, offsets: Any, number: int) -> Any:
