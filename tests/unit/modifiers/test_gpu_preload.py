@@ -507,6 +507,7 @@ def test_out_of_memory_frees_it_and_names_sizes():
     with fake_cupy.installed():
         stage = Stage(define, {"variables": [{"name": "x", "expr": "sum(Muon_pt * Muon_pt)"}]})
         events = make()
+        device.forget_uploads()  # of other tests
         before, freed = fake_cupy.Memory.used, fake_cupy.pool.freed
         fake_cupy.Memory.most = before + 9000
         with pytest.raises(
