@@ -5,7 +5,10 @@ The cluster's GPUs are counted and assigned, they do not compute; an ``nvidia-sm
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -95,6 +98,17 @@ def test_four_workers_on_two_gpus_are_two_on_each(slurm, started):
     assert {(gpu["name"], gpu["memory"], gpu["driver"], gpu["cuda"]) for gpu in up["gpus"]} == {
         ("Test", 1000 << 20, "580.1", "13.0")
     }
+
+
+def test_the_check_of_a_site_shows_what_its_gpus_are(slurm, tmp_path):
+    (tmp_path / "nvidia-smi").write_text(SMI)
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    site = write_site(tmp_path, "generic_slurm", queues=QUEUES, worker_init=[f'export PATH="{tmp_path}:$PATH"'])
+    command = [sys.executable, "-m", "fasthep_parsl", "sites", "check", str(site), "--live", "--outdir", str(tmp_path)]
+    env = {**os.environ, **slurm.env, "COLUMNS": "300"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "GPU 0 (Test of 1.049 GB, driver 580.1, CUDA 13.0, CuPy " in " ".join(done.stdout.split())
 
 
 def test_a_node_whose_driver_does_not_answer_is_named_with_its_words(slurm, started):
