@@ -136,7 +136,8 @@ def _reasons(plan: Plan, console: Console) -> None:
 
 def _quantities(pool: PlanPool) -> str:
     parts = [f"{pool.cpus} cpu", format_memory(pool.memory)]
-    parts += [f"{pool.gpus} gpu"] if pool.gpus else []
+    shared = f" for {pool.workers_per_gpu}" if pool.workers_per_gpu > 1 else ""
+    parts += [f"{pool.gpus} gpu{shared}"] if pool.gpus else []
     return " ".join(parts)
 
 
