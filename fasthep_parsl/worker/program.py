@@ -122,16 +122,12 @@ class Program:
         """Return what calls the op of a stage: the op itself, or the onion of its modifiers around it."""
         if not stage.modifiers:
             return op.call
-        next_stages = [other for other in self.plan.stages if other.input == stage.id and other.pool == stage.pool]
-        takes = (
-            set.intersection(*({m.kind for m in other.modifiers} for other in next_stages)) if next_stages else set()
-        )
         plain = op.call if op.takes_events else lambda _events, **params: op.call(**params)
 
         def note(kind: str, seen: Note) -> None:
             self.note(kind, stage.id, seen)
 
-        call = Call(plain, op, stage.id, stage.pool, stage.reads, tuple(sorted(takes)), note)
+        call = Call(plain, op, stage.id, stage.pool, stage.reads, note)
         for modifier in reversed(stage.modifiers):
             call = registry.load("modifiers", modifier.kind)(**modifier.params).wrap(call)
         return call if op.takes_events else lambda **params: call(None, **params)

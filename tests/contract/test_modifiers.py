@@ -85,7 +85,7 @@ def run(op_name, modifier, name, events, examples, folder):
         folder.mkdir(exist_ok=True)
         keywords["context"] = Context("S", dy, (DatasetInfo("data", "data"), dy), "dy-000000", folder)
     notes = []
-    call = Call(op.call, op, "S", "default", ("*",), (), lambda kind, note: notes.append((kind, note)))
+    call = Call(op.call, op, "S", "default", ("*",), lambda kind, note: notes.append((kind, note)))
     result = (modifier.wrap(call) if modifier else call)(events, **keywords)
     assert {kind for kind, _ in notes} <= {name}
     stream, product = result if op.stream and op.product else (result, None) if op.stream else (None, result)

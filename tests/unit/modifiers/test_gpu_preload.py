@@ -218,7 +218,7 @@ CASES = {
 class Stage:
     """A stage with the modifier."""
 
-    def __init__(self, function, params, takes=(), **modifier):
+    def __init__(self, function, params, **modifier):
         model = function.op.params(**params)
         self.keywords = {name: getattr(model, name) for name in type(model).model_fields} | {"context": CONTEXT}
         if not function.op.takes_context:
@@ -227,7 +227,7 @@ class Stage:
         self.function = function
         self.reads = tuple(function.op.analyse(model, schema).reads)
         self.notes = []
-        call = Call(function.op.call, function.op, "S", "gpu", self.reads, takes, lambda kind, n: self.notes.append(n))
+        call = Call(function.op.call, function.op, "S", "gpu", self.reads, lambda kind, n: self.notes.append(n))
         self.call = GpuPreload(**modifier).wrap(call)
 
     def __call__(self, events):
@@ -419,7 +419,7 @@ def deep(events, **_params):
 def lacking(gpu):
     def wrap(function=deep, **modifier):
         notes = []
-        call = Call(function, define.op, "S", "gpu", ("MET_pt", "w"), (), lambda kind, note: notes.append(note))
+        call = Call(function, define.op, "S", "gpu", ("MET_pt", "w"), lambda kind, note: notes.append(note))
         return GpuPreload(**modifier).wrap(call), notes
 
     return wrap

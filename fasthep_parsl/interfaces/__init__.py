@@ -1,0 +1,51 @@
+"""The contracts of everything that has variants: a page for each, read it to write a new kind.
+
+A kind is one file plus one entry-point line in ``pyproject.toml``. Values that cross a layer are frozen;
+what has a lifetime is a context manager. Nothing here does anything.
+
+- `ops`: what a stage computes;
+- `modifiers`: how that is called;
+- `workers`: strategies, environments and credentials;
+- `execution`: backends and their sessions.
+"""
+
+from fasthep_parsl.interfaces.execution import Backend, Session
+from fasthep_parsl.interfaces.modifiers import READ, Call, Modifier, Note, NotingModifier, Reading, ReadingModifier
+from fasthep_parsl.interfaces.ops import Context, DatasetInfo, Effects, Op, OpProblem, ParamPath, Schema, Scope, Shape
+from fasthep_parsl.interfaces.workers import (
+    BatchStrategy,
+    Credential,
+    Environment,
+    Place,
+    Script,
+    Strategy,
+    WorkerSetup,
+)
+
+__all__ = [
+    "READ",
+    "Backend",
+    "BatchStrategy",
+    "Call",
+    "Context",
+    "Credential",
+    "DatasetInfo",
+    "Effects",
+    "Environment",
+    "Modifier",
+    "Note",
+    "NotingModifier",
+    "Op",
+    "OpProblem",
+    "ParamPath",
+    "Place",
+    "Reading",
+    "ReadingModifier",
+    "Schema",
+    "Scope",
+    "Script",
+    "Session",
+    "Shape",
+    "Strategy",
+    "WorkerSetup",
+]

@@ -1,0 +1,134 @@
+"""The contract of ops: what they declare, and what they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Shape = tuple[str, ...]
+"""Structure of a field: ``()`` is one value per event, ``("nMuon",)`` a list per event whose lengths are those
+of the counter ``nMuon``. Two jagged fields match if their names match; ``"*"`` is unknown and matches all."""
+
+Schema = Mapping[str, Shape]
+"""Name of a field → its structure, for all fields that a stream has."""
+
+ParamPath = tuple[str | int, ...]
+"""Where in an op's parameters something stands, e.g. ``("variables", 0, "expr")``."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpProblem:
+    """A mistake in an op's parameters: where in them, what, and what would be right."""
+
+    path: ParamPath
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What an op does to a stream, found from its parameters and the stream's schema alone.
+
+    Attributes
+    ----------
+    reads : mapping
+        Field → where in the parameters it is named.
+    writes : mapping
+        New field → its structure.
+    problems : tuple of OpProblem
+        Everything that is wrong with the parameters on this schema.
+    keeps_all : bool
+        Whether every field of the stream may be needed (then nothing is pruned before this op).
+    """
+
+    reads: Mapping[str, ParamPath] = field(default_factory=dict)
+    writes: Mapping[str, Shape] = field(default_factory=dict)
+    problems: tuple[OpProblem, ...] = ()
+    keeps_all: bool = False
+
+
+Scope = Literal["partition", "dataset", "workflow"]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """What an op may know of the dataset that its events come from."""
+
+    name: str
+    eventtype: str = "mc"
+    group: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Handed to an op that has a keyword ``context``.
+
+    Attributes
+    ----------
+    stage : str
+        Id of the stage.
+    dataset : DatasetInfo
+        Dataset of the events; scope ``workflow`` gets one without a name.
+    datasets : tuple of DatasetInfo
+        All datasets of the plan, in its order (for category axes).
+    partition : str
+        ``<dataset>-<number>``: a name that is unique in the plan (for output files).
+    outdir : Path
+        ``results/<StageId>`` of the run directory; exists if the op yields a product.
+    """
+
+    stage: str
+    dataset: DatasetInfo
+    datasets: tuple[DatasetInfo, ...]
+    partition: str
+    outdir: Path
+
+
+@dataclass(frozen=True)
+class Op:
+    """An operation as the compiler and the workers see it; made by the decorator ``@op``.
+
+    Attributes
+    ----------
+    name : str
+        ``hep.define``, ``custom.train`` …
+    call : callable
+        ``f(events, *, <params>[, context]) -> Events | dict of columns | product | (stream, product)``.
+        With scope ``dataset`` or ``workflow`` the first argument is an iterable of `Events` (one per stored
+        chunk), or nothing if the op reads no stream.
+    params : type of BaseModel
+        Validates the parameters (``extra="forbid"``); its values become the keywords of `call`.
+    analyse : callable
+        ``(params, schema) -> Effects``. Pure and light: must not import awkward.
+    scope : "partition", "dataset" or "workflow"
+        How often it runs: per slice of events, once per dataset, once.
+    stream : bool
+        Whether it yields a stream for later stages.
+    product : str or None
+        Name of its product (``hist``, ``cutflow``), None if it yields none.
+    merge : callable or None
+        ``(a, b) -> c``, associative; joins the products of two disjoint sets of events.
+    per_partition : bool
+        Whether it must see each partition alone (writers). Otherwise it may be given several adjacent
+        partitions at once, so that ``f(a + b) == merge(f(a), f(b))`` must hold.
+    takes_events, takes_context : bool
+        What `call` accepts.
+    """
+
+    name: str
+    call: Callable[..., Any]
+    params: type[BaseModel]
+    analyse: Callable[[Any, Schema], Effects]
+    scope: Scope = "partition"
+    stream: bool = True
+    product: str | None = None
+    merge: Callable[[Any, Any], Any] | None = None
+    per_partition: bool = False
+    takes_events: bool = True
+    takes_context: bool = False
