@@ -212,7 +212,7 @@ def as_stage(*modifiers: Any) -> tuple[Callable[[list[Any]], Any], Counter[str]]
         if kind == "gpu.preload":
             noted.update({key: value for key, value in seen.items() if isinstance(value, int)})
 
-    call = Call(variations.op.call, variations.op, "Variations", "gpu", FIELDS, (), note)
+    call = Call(variations.op.call, variations.op, "Variations", "gpu", FIELDS, note)
     for modifier in reversed(modifiers):
         call = modifier.wrap(call)
 

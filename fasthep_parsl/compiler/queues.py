@@ -143,9 +143,7 @@ def _too_large(pool: Pool, asked: Sequence[Choice], every: Sequence[Choice]) -> 
     """Say which quantity no node has, and what the largest nodes have."""
     wants = pool.resource
     nothing_has = f"queue `{pool.queue}` has no node with" if pool.queue else "no node here has"
-    fitting = [
-        choice.name for choice in every if choice not in asked and _fits(choice, pool) and _lasts(choice, wants)
-    ]
+    fitting = [choice.name for choice in every if choice not in asked and _fits(choice, pool) and _lasts(choice, wants)]
     instead = f"; queue `{fitting[0]}` has such nodes" if fitting else ""
     shapes = "; ".join(f"`{choice.name}` {choice.shape()}" for choice in (asked if pool.queue else every))
     if wants.gpus and not any(choice.has("gpus") for choice in asked):

@@ -186,7 +186,9 @@ class PoolSpec(Model):
     resources: ClassOrQuantities = Field(
         Resource(), description="quantities per worker, or the name of a class in `execution.resources`"
     )
-    workers_per_gpu: Count = Field(1, ge=1, description="workers that share a GPU, or the GPUs that `resources` gives one")
+    workers_per_gpu: Count = Field(
+        1, ge=1, description="workers that share a GPU, or the GPUs that `resources` gives one"
+    )
     modifiers: Annotated[tuple[ModifierOf, ...], BeforeValidator(empty_list)] = Field(
         (), description="change how ops are called on its workers; outside of those of the stages"
     )

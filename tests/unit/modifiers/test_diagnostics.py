@@ -64,7 +64,7 @@ def test_a_column_is_not_kept_alive_by_being_counted():
 
 def call_of(name, notes, function=None, reads=("x", "y")):
     op = registry.load("ops", name).op
-    return Call(function or op.call, op, "S", "default", reads, (), lambda kind, note: notes.append((kind, note)))
+    return Call(function or op.call, op, "S", "default", reads, lambda kind, note: notes.append((kind, note)))
 
 
 def test_it_takes_no_column_that_the_op_leaves_alone():

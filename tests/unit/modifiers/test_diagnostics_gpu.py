@@ -18,7 +18,7 @@ def test_counts_are_those_of_the_host(order):
     op = registry.load("ops", "hep.define").op
     model = op.params.model_validate({"variables": [{"name": "v", "expr": "x * 2"}]})
     notes = []
-    call = Call(op.call, op, "S", "gpu", ("x",), (), lambda *note: notes.append(note))
+    call = Call(op.call, op, "S", "gpu", ("x",), lambda *note: notes.append(note))
     for modifier in reversed(order):
         call = modifier().wrap(call)
     with fake_cupy.installed():
