@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 KIND = "gpu.preload"
 
 
-class GpuMemoryError(OpError, MemoryError):
+class GpuMemoryError(MemoryError):
     """The GPU has not enough memory for the events of a pass."""
 
 

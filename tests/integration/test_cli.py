@@ -181,8 +181,8 @@ def test_run_says_what_came_of_it_and_where(here, capsys):
     assert code == 0
     assert "warning: pool `default`: 4000 → " in err
     assert "complete: 1,000 of 1,000 events" in out
-    for place in ("pictures  run/plots", "results   run/results", "summary   run/run.json"):
-        assert place in out
+    for what, place in (("pictures", "run/plots"), ("results", "run/results"), ("summary", "run/run.json")):
+        assert re.search(rf"^  {what} +{place}$", out, re.MULTILINE)
     assert out.index("\nSel\n") < out.index("complete")
     assert any((here / "run" / "plots").glob("Hist*.png"))
 

@@ -171,7 +171,7 @@ def test_a_draft_made_on_slurm_is_right_there(command, here, slurm):
     nodes = dict(re.findall(r"^✓ probe (\w+) +(\w+) ", out, re.MULTILINE))
     assert {name: nodes[name] for name in ("highmem", "gpu")} == {"highmem": "m1", "gpu": "g1"}
     assert nodes["cpu"] in {"c1", "c2"}
-    assert re.search(r"^✓ probe gpu .* GPU \d+,", out, re.MULTILINE)
+    assert re.search(r"^✓ probe gpu .* GPU \d+ \(", out, re.MULTILINE)
     assert [path.name for path in here.iterdir()] == ["drafted.yaml"]
 
 

@@ -8,13 +8,17 @@ import pytest
 import fake_cupy
 from fasthep_parsl import registry
 from fasthep_parsl.interfaces import Call
+from fasthep_parsl.modifiers import gpu_preload
 from fasthep_parsl.modifiers.diagnostics import Diagnostics
 from fasthep_parsl.modifiers.gpu_preload import GpuPreload
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.stream import Events
 
 
 @pytest.mark.parametrize("order", [(Diagnostics, GpuPreload), (GpuPreload, Diagnostics)])
-def test_counts_are_those_of_the_host(order):
+def test_counts_are_those_of_the_host(order, monkeypatch):
+    monkeypatch.setattr(gpu_preload, "_found", [])  # what an earlier test found out about this process
+    monkeypatch.setattr(device, "_streams", {})
     op = registry.load("ops", "hep.define").op
     model = op.params.model_validate({"variables": [{"name": "v", "expr": "x * 2"}]})
     notes = []
