@@ -13,9 +13,9 @@ from pathlib import Path
 
 from parsl.executors import HighThroughputExecutor
 from parsl.jobs.states import JobState, JobStatus
-from parsl.providers.base import ExecutionProvider
 
 from fasthep_parsl.backends.parsl.processes import LIFELINE, POOL_MODULE, SCRATCH, Block
+from fasthep_parsl.backends.parsl.unwatched import UnwatchedProvider
 from fasthep_parsl.backends.parsl.watch import LocalWatch
 from fasthep_parsl.plan import PlanPool
 
@@ -23,7 +23,7 @@ _GUARD = f"""(read -r -u "${LIFELINE}"; rm -rf "${SCRATCH}"; kill -KILL -- -$$) 
 """Ends a block whose driver has died while its `worker_init` runs; later the worker pool sees to that as well."""
 
 
-class LocalBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not typed
+class LocalBlocks(UnwatchedProvider):
     """Start blocks as sub-processes.
 
     Parameters
@@ -41,48 +41,14 @@ class LocalBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
     def __init__(
         self, pool: PlanPool, log_dir: Path, environment: Mapping[str, str], warm: Block | None = None
     ) -> None:
+        super().__init__("local", pool.workers * pool.cpus)
         self.pool = pool
         self.log_dir = log_dir
         self.environment = dict(environment)
-        self.nodes_per_block = 1
-        self.init_blocks = 0
-        self.min_blocks = 0
-        self.max_blocks = 1
-        self.parallelism = 1.0
-        self.script_dir: str | None = None
-        self._cores_per_node = pool.workers * pool.cpus
-        self.resources: dict[object, object] = {}
         self._blocks: dict[str, Block] = {}
         self._cancelled: set[str] = set()
         self._warm = warm
         self._latest: Block | None = None
-
-    @property
-    def label(self) -> str:
-        """Name of the provider in Parsl's logs."""
-        return "local"
-
-    @property
-    def cores_per_node(self) -> int:
-        """Cores that workers may use."""
-        return self._cores_per_node
-
-    @cores_per_node.setter
-    def cores_per_node(self, value: int) -> None:
-        self._cores_per_node = value
-
-    @property
-    def mem_per_node(self) -> float | None:
-        """Not limited here: the plan has clamped the number of workers already."""
-        return None
-
-    @property
-    def status_polling_interval(self) -> int:
-        """0: Parsl does not look at the blocks, their pool does.
-
-        Parsl has one thread for all executors, and that thread hangs for ever when one interchange has died.
-        """
-        return 0
 
     def submit(self, command: str, tasks_per_node: int, job_name: str = "block") -> str:
         """Start a block that runs `command`; return its process id."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from fasthep_parsl.backends.parsl.batch.commands import Answer
 from fasthep_parsl.errors import SiteError
@@ -50,41 +51,68 @@ KINDS = tuple(_CLASSES)
 """Strategies that there are commands for."""
 
 
-class Dialect(Protocol):
-    """Commands of one batch system."""
+class Dialect(ABC):
+    """Commands of one batch system.
+
+    Parameters
+    ----------
+    options : mapping
+        Fields of the strategy.
+    """
 
     programs: tuple[str, ...]
     """Commands that must be there."""
 
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+
+    @abstractmethod
     def submit(self, script: Path) -> list[str]:
         """Return the command that submits a script."""
 
+    @abstractmethod
     def job_id(self, output: str) -> str:
         """Return the id in the output of a successful submission, empty if there is none."""
 
+    @abstractmethod
     def status(self, jobs: Sequence[str]) -> list[str]:
         """Return the command that asks for jobs."""
 
+    @abstractmethod
     def read_status(self, answer: Answer, jobs: Sequence[str]) -> dict[str, Job] | None:
         """Return what is known of `jobs`, None if nothing can be said; a job that is not in it has ended."""
 
+    @abstractmethod
     def cancel(self, jobs: Sequence[str]) -> list[list[str]]:
         """Return the commands that remove jobs, to be run one after the other; the first one's answer counts."""
 
     def gone(self, answer: Answer) -> bool:
-        """Return whether a removal failed only because the jobs had ended already."""
+        """Return whether a removal failed only because the jobs had ended already; such an answer may be a success."""
+        del answer
+        return False
 
     def post_mortem(self, folder: Path, block: int) -> Job | None:
         """Return what the batch system has written about a block into its folder, None if it writes nothing."""
+        del folder, block
+        return None
 
     def listing(self) -> list[str]:
-        """Return the command that prints ``id|script`` of each job of the user; empty if it writes that (`post_mortem`)."""
+        """Return the command that prints ``id|script`` of each job of the user.
+
+        Empty if the batch system writes that (`post_mortem`), or if there is none: then jobs whose submission was not
+        answered are not looked for.
+        """
+        return []
 
     def trial(self, script: Path) -> list[str]:
         """Return the command that says whether a script would be accepted, without submitting it; empty: none can."""
+        del script
+        return []
 
     def queue_check(self, queue: str) -> list[str]:
         """Return the command that fails, or prints nothing, if a queue does not exist; empty if there are none."""
+        del queue
+        return []
 
 
 def understood(dialect: Dialect, answer: Answer, jobs: Sequence[str]) -> dict[str, Job] | None:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import getpass
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from fasthep_parsl.backends.parsl.batch.commands import Answer
-from fasthep_parsl.backends.parsl.batch.dialect import Job, State, says_only
+from fasthep_parsl.backends.parsl.batch.dialect import Dialect, Job, State, says_only
 
 
-class GridEngine:
+class GridEngine(Dialect):
     """Commands of Grid Engine (SGE, UGE, OGE)."""
 
     programs = ("qsub", "qstat", "qdel")
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        del options
 
     def submit(self, script: Path) -> list[str]:
         """Return the command that submits a script."""
@@ -56,20 +52,6 @@ class GridEngine:
         return says_only(
             answer, r'denied: job "\d+" does not exist|.* has (registered the|deleted) job \d+( for deletion)?'
         )
-
-    def post_mortem(self, folder: Path, block: int) -> Job | None:
-        """Grid Engine writes nothing."""
-        del folder, block
-        return None
-
-    def listing(self) -> list[str]:
-        """Return nothing: jobs whose submission was not answered are not looked for."""
-        return []
-
-    def trial(self, script: Path) -> list[str]:
-        """There is no such command."""
-        del script
-        return []
 
     def queue_check(self, queue: str) -> list[str]:
         """Return a command that fails if the queue does not exist."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.backends.parsl.batch.commands import Answer
-from fasthep_parsl.backends.parsl.batch.dialect import Job, State, says_only
+from fasthep_parsl.backends.parsl.batch.dialect import Dialect, Job, State, says_only
 
 _STATES: dict[Any, State] = {1: "pending", 2: "running", 3: "ended", 4: "ended", 5: "held", 6: "running", 7: "pending"}
 """JobStatus: idle, running, removed, completed, held, transferring output, suspended; HTCondor manual, "Job ClassAd
@@ -18,13 +18,10 @@ Attributes"."""
 _ATTRIBUTES = "ClusterId,ProcId,JobStatus,RemoteHost,LastRemoteHost,HoldReason,RemoveReason,LastRejMatchReason"
 
 
-class HTCondor:
+class HTCondor(Dialect):
     """Commands of HTCondor."""
 
     programs = ("condor_submit", "condor_q", "condor_rm")
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        del options
 
     def submit(self, script: Path) -> list[str]:
         """Return the command that submits a script."""
@@ -73,18 +70,9 @@ class HTCondor:
             return None
         return read_log(text)
 
-    def listing(self) -> list[str]:
-        """Return nothing: the log of each job knows its id."""
-        return []
-
     def trial(self, script: Path) -> list[str]:
         """Return the command that reads a submit file and shows nothing of the jobs."""
         return ["condor_submit", "-dry-run", os.devnull, str(script)]
-
-    def queue_check(self, queue: str) -> list[str]:
-        """HTCondor has no queues."""
-        del queue
-        return []
 
 
 def _reason(ad: Mapping[str, Any], state: State) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.backends.parsl.batch.commands import Answer
-from fasthep_parsl.backends.parsl.batch.dialect import Job, State
+from fasthep_parsl.backends.parsl.batch.dialect import Dialect, Job, State
 
 _PHASES: dict[str, State] = {
     "Pending": "pending",
@@ -23,12 +23,13 @@ _STUCK = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContain
 """Why a container waits for ever."""
 
 
-class Kubernetes:
+class Kubernetes(Dialect):
     """Commands of Kubernetes."""
 
     programs = ("kubectl",)
 
     def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__(options)
         namespace = options.get("namespace")
         self._kubectl = ["kubectl", *([f"--namespace={namespace}"] if namespace else [])]
 
@@ -64,28 +65,9 @@ class Kubernetes:
         """Return the commands that remove pods."""
         return [[*self._kubectl, "delete", "pods", *jobs, "--ignore-not-found", "--wait=false"]]
 
-    def gone(self, answer: Answer) -> bool:
-        """Return whether jobs could not be removed because they had ended already."""
-        del answer
-        return False  # --ignore-not-found: that is a success
-
-    def post_mortem(self, folder: Path, block: int) -> Job | None:
-        """Kubernetes writes nothing."""
-        del folder, block
-        return None
-
-    def listing(self) -> list[str]:
-        """Return nothing: jobs whose submission was not answered are not looked for."""
-        return []
-
     def trial(self, script: Path) -> list[str]:
         """Return the command that has the server check a pod."""
         return [*self._kubectl, "create", "--dry-run=server", "--output=name", "--filename", str(script)]
-
-    def queue_check(self, queue: str) -> list[str]:
-        """Kubernetes has no queues."""
-        del queue
-        return []
 
 
 def _job(name: str, pod: Mapping[str, Any]) -> Job:

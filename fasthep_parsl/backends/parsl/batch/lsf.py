@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from fasthep_parsl.backends.parsl.batch.commands import Answer
-from fasthep_parsl.backends.parsl.batch.dialect import Job, State, says_only
+from fasthep_parsl.backends.parsl.batch.dialect import Dialect, Job, State, says_only
 
 _STATES: dict[str, State] = {
     "PEND": "pending",
@@ -26,13 +25,10 @@ _STATES: dict[str, State] = {
 """STAT: LSF command reference, "bjobs"."""
 
 
-class LSF:
+class LSF(Dialect):
     """Commands of LSF."""
 
     programs = ("bsub", "bjobs", "bkill")
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        del options
 
     def submit(self, script: Path) -> list[str]:
         """Return the command that submits a script; bsub reads directives only from its standard input."""
@@ -66,20 +62,6 @@ class LSF:
     def gone(self, answer: Answer) -> bool:
         """Return whether jobs could not be removed because they had ended already."""
         return says_only(answer, r"Job <\S+>(: No matching job found|: Job has already finished| is being terminated)")
-
-    def post_mortem(self, folder: Path, block: int) -> Job | None:
-        """LSF writes nothing."""
-        del folder, block
-        return None
-
-    def listing(self) -> list[str]:
-        """Return nothing: jobs whose submission was not answered are not looked for."""
-        return []
-
-    def trial(self, script: Path) -> list[str]:
-        """There is no such command."""
-        del script
-        return []
 
     def queue_check(self, queue: str) -> list[str]:
         """Return a command that fails if the queue does not exist."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from fasthep_parsl.backends.parsl.batch.commands import Answer
-from fasthep_parsl.backends.parsl.batch.dialect import Job, State, says_only
+from fasthep_parsl.backends.parsl.batch.dialect import Dialect, Job, State, says_only
 
 _STATES: dict[str, State] = {
     **dict.fromkeys("QWT", "pending"),
@@ -20,13 +19,10 @@ _STATES: dict[str, State] = {
 """job_state: PBS Professional reference guide, "Job States"."""
 
 
-class PBS:
+class PBS(Dialect):
     """Commands of PBS."""
 
     programs = ("qsub", "qstat", "qdel")
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        del options
 
     def submit(self, script: Path) -> list[str]:
         """Return the command that submits a script."""
@@ -67,20 +63,6 @@ class PBS:
     def gone(self, answer: Answer) -> bool:
         """Return whether jobs could not be removed because they had ended already."""
         return says_only(answer, r"(qdel: )?(Unknown Job Id|Job has finished) \S+")
-
-    def post_mortem(self, folder: Path, block: int) -> Job | None:
-        """PBS writes nothing."""
-        del folder, block
-        return None
-
-    def listing(self) -> list[str]:
-        """Return nothing: jobs whose submission was not answered are not looked for."""
-        return []
-
-    def trial(self, script: Path) -> list[str]:
-        """There is no such command."""
-        del script
-        return []
 
     def queue_check(self, queue: str) -> list[str]:
         """Return a command that fails if the queue does not exist."""

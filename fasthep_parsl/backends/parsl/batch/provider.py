@@ -12,7 +12,6 @@ from pathlib import Path
 
 from parsl.executors import HighThroughputExecutor
 from parsl.jobs.states import JobState, JobStatus
-from parsl.providers.base import ExecutionProvider
 
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.backends.parsl.batch.baggage import Baggage
@@ -21,13 +20,14 @@ from fasthep_parsl.backends.parsl.batch.dialect import Job, dialect_of, understo
 from fasthep_parsl.backends.parsl.batch.scripts import block_script
 from fasthep_parsl.backends.parsl.batch.unanswered import found_again
 from fasthep_parsl.backends.parsl.batch.watch import BatchWatch
+from fasthep_parsl.backends.parsl.unwatched import UnwatchedProvider
 from fasthep_parsl.interfaces import Place
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.strategies.node import node_script
 from fasthep_parsl.worker.gpus import Gpu, told
 
 
-class BatchBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not typed
+class BatchBlocks(UnwatchedProvider):
     """Submit blocks of a pool, ask for them, remove them.
 
     Parameters
@@ -48,51 +48,20 @@ class BatchBlocks(ExecutionProvider):  # type: ignore[misc]  # Parsl is not type
         self, pool: PlanPool, folder: Path, name: str, closing: threading.Event, record: Callable[..., None]
     ) -> None:
         assert pool.block is not None
+        super().__init__(pool.provider, pool.block.cpus, pool.blocks, pool.block.nodes)
         self.pool = pool
         self.log_dir = folder.resolve()
         self.avoid: tuple[str, ...] = ()
         self.baggage = Baggage()
         self.jobs_by_block: dict[int, str] = {}
         self.submission = Answer(0)
-        self.nodes_per_block = pool.block.nodes
-        self.init_blocks = 0
-        self.min_blocks = 0
-        self.max_blocks = pool.blocks
-        self.parallelism = 1.0
-        self.script_dir: str | None = None
-        self.resources: dict[object, object] = {}
         self._unanswered: set[int] = set()
         self._name = name
         self._closing = closing
         self._record = record
-        self._cores_per_node = pool.block.cpus
         self._dialect = dialect_of(pool.provider, pool.options)
 
     # --- what Parsl asks ----------------------------------------------------------------------------------
-
-    @property
-    def label(self) -> str:
-        """Name of the provider in Parsl's logs."""
-        return self.pool.provider
-
-    @property
-    def cores_per_node(self) -> int:
-        """Cores that workers may use."""
-        return self._cores_per_node
-
-    @cores_per_node.setter
-    def cores_per_node(self, value: int) -> None:
-        self._cores_per_node = value
-
-    @property
-    def mem_per_node(self) -> float | None:
-        """Not limited here: the plan has shaped the block already."""
-        return None
-
-    @property
-    def status_polling_interval(self) -> int:
-        """0: Parsl does not look at the blocks, their pool does."""
-        return 0
 
     def submit(self, command: str, tasks_per_node: int, job_name: str = "block") -> str | None:
         """Submit the block whose number is `command`; return its job id, None if it was refused (see `submission`)."""

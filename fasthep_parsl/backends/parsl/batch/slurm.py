@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.backends.parsl.batch.commands import Answer
-from fasthep_parsl.backends.parsl.batch.dialect import Job, says_only
+from fasthep_parsl.backends.parsl.batch.dialect import Dialect, Job, says_only
 
 _PENDING = {"PENDING", "CONFIGURING", "POWER_UP_NODE", "REQUEUED", "REQUEUE_FED"}
 _RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
@@ -21,7 +21,7 @@ _HELD = re.compile(
 """Reasons why a pending job never starts without help; squeue(1), "Job Reason Codes"."""
 
 
-class Slurm:
+class Slurm(Dialect):
     """Commands of Slurm.
 
     ``squeue --states=all`` also shows jobs that have ended within the last ``MinJobAge`` (5 minutes by default), with
@@ -31,6 +31,7 @@ class Slurm:
     programs = ("sbatch", "squeue", "scancel")
 
     def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__(options)
         clusters = options.get("clusters")
         self._clusters = [f"--clusters={clusters}"] if clusters else []
         self._partitions = options.get("queue_option", "partition") == "partition"
@@ -74,11 +75,6 @@ class Slurm:
     def gone(self, answer: Answer) -> bool:
         """Return whether jobs could not be removed because they had ended already."""
         return says_only(answer, r".*(Invalid job id specified|Job/step already completing or completed)")
-
-    def post_mortem(self, folder: Path, block: int) -> Job | None:
-        """Slurm writes nothing."""
-        del folder, block
-        return None
 
     def queue_check(self, queue: str) -> list[str]:
         """Return a command that prints nothing if the partition does not exist; empty where queues are qualities."""
