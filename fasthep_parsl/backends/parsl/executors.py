@@ -14,7 +14,6 @@ from parsl.executors import HighThroughputExecutor
 from parsl.logconfigs.file import FileLogging
 
 from fasthep_parsl.backends.parsl.batch.baggage import baggage, on_node
-from fasthep_parsl.backends.parsl.batch.provider import BatchBlocks
 from fasthep_parsl.backends.parsl.batch.scripts import job_name
 from fasthep_parsl.backends.parsl.command import (
     HEARTBEAT_THRESHOLD,
@@ -77,6 +76,8 @@ def provider(
         The plan names a strategy that this backend cannot run.
     """
     if pool.block is not None:
+        from fasthep_parsl.backends.parsl.batch.provider import BatchBlocks  # not needed on one's own machine
+
         return BatchBlocks(pool, log_dir, job_name(pool), closing, record)
     if pool.provider != "local":
         raise SiteError(f"pool `{pool.name}`: strategy `{pool.provider}` is not known to backend parsl")
@@ -123,7 +124,7 @@ def prepare(pool: PlanPool, started: HighThroughputExecutor, blocks: Blocks) -> 
     started.outgoing_q.zmq_socket.sndtimeo = SEND_TIMEOUT
     started.outgoing_q.zmq_socket.linger = 0
     link = _link(pool, started)
-    if isinstance(blocks, BatchBlocks):
+    if pool.block is not None:
         blocks.baggage = baggage(pool, blocks.log_dir.parents[2], link)  # the run's log/blocks/<pool>
     started.launch_cmd = blocks.command(worker_command(pool, on_node(pool, link)))
 

@@ -44,6 +44,7 @@ class LocalBlocks(UnwatchedProvider):
         super().__init__("local", pool.workers * pool.cpus)
         self.pool = pool
         self.log_dir = log_dir
+        self.baggage = None
         self.environment = dict(environment)
         self._blocks: dict[str, Block] = {}
         self._cancelled: set[str] = set()

@@ -70,6 +70,8 @@ class Blocks(Protocol):
     """A provider of Parsl that can be watched."""
 
     log_dir: Path
+    baggage: Any
+    """What blocks of a batch system bring to their nodes; on this machine nothing does."""
 
     def watch(self, executor: HighThroughputExecutor) -> Watch:
         """Return what looks after the blocks of `executor`."""
