@@ -155,11 +155,11 @@ def _too_large(pool: Pool, asked: Sequence[Choice], every: Sequence[Choice]) -> 
         lacking = [choice for choice in asked if choice.rooms(pool).get(quantity) == 0]
         if amount and len(lacking) == len(asked):
             words = _words(quantity, amount)
-            reason = f"{nothing_has} {words}, the pool asks for them per worker"
+            reason = f"{nothing_has} {words}, which the pool asks for per worker"
             largest = max(_most(choice, quantity) for choice in asked)
             hint = f"at most {_words(quantity, largest)} per worker{instead}; a node has: {shapes}"
             return Refusal("E144", ("resources", quantity), f"pool `{pool.name}`: {reason}", hint, reason)
-    reason = f"{nothing_has} {_all_words(wants)} together, the pool asks for them per worker"
+    reason = f"{nothing_has} {_all_words(wants)} together, which the pool asks for per worker"
     hint = f"a node has: {shapes}{instead}"
     return Refusal("E144", ("resources",), f"pool `{pool.name}`: {reason}", hint, reason)
 
