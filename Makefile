@@ -52,5 +52,5 @@ bench: $(STAMP) ## measure what the README's table says
 	$(BIN)/python benchmarks/run.py
 
 clean: ## remove everything that was made here
-	rm -rf $(VENV) build dist demo docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist demo docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
