@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from integration.cluster_runs import Campaign, Tools
+from integration.cluster_runs import Campaign, Tools, results
 from integration.runs import Driver, Records
 
 HERE = Path(__file__).parent
@@ -90,3 +92,11 @@ def driver():
         if one.process.poll() is None:
             one.process.send_signal(signal.SIGKILL)
         one.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def expected(checkout):
+    """Results of the analysis with three kinds of worker, computed in one process."""
+    command = [sys.executable, "-m", "fasthep_parsl", "run", "configs/heterogeneous.yaml", "--backend", "local"]
+    subprocess.run([*command, "--outdir", "here", "--no-plots"], cwd=checkout, check=True, capture_output=True)
+    return results(checkout / "here")

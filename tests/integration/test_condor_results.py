@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,14 +20,6 @@ QUEUES = {
     "highmem": {"node": {"cpus": 16, "memory": "256GB"}, "walltime": "1d"},
     "gpu": {"node": {"cpus": 8, "memory": "64GB", "gpus": 2}, "walltime": "1d"},
 }
-
-
-@pytest.fixture(scope="module")
-def expected(checkout):
-    """Results of the analysis, computed in one process."""
-    command = [sys.executable, "-m", "fasthep_parsl", "run", "configs/heterogeneous.yaml", "--backend", "local"]
-    subprocess.run([*command, "--outdir", "here", "--no-plots"], cwd=checkout, check=True, capture_output=True)
-    return results(checkout / "here")
 
 
 def started(pool):

@@ -1,4 +1,4 @@
-"""Ask a batch system whether it would run the blocks of a pool; nothing is submitted. Imports no Parsl."""
+"""Ask a batch system about the jobs of a pool, and remove them; nothing is submitted. Imports no Parsl."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fasthep_parsl.atomic import write_text
-from fasthep_parsl.backends.parsl.batch.commands import run
-from fasthep_parsl.backends.parsl.batch.dialect import Job, dialect_of
+from fasthep_parsl.backends.parsl.batch.commands import Answer, run
+from fasthep_parsl.backends.parsl.batch.dialect import Dialect, Job, dialect_of, understood
 from fasthep_parsl.backends.parsl.batch.scripts import first_scripts
 from fasthep_parsl.plan import PlanPool
 
@@ -65,7 +65,7 @@ def existing(pool: PlanPool, jobs: Sequence[str]) -> tuple[dict[str, Job] | None
     found: dict[str, Job] = {}
     for batch in _batches(jobs):
         answer = run(dialect.status(batch), pool.scaling.command_timeout)
-        said = dialect.read_status(answer, batch)
+        said = understood(dialect, answer, batch)
         if said is None:
             return None, answer.words
         found |= {job: state for job, state in said.items() if state.state != "ended"}
@@ -74,13 +74,29 @@ def existing(pool: PlanPool, jobs: Sequence[str]) -> tuple[dict[str, Job] | None
 
 def remove(pool: PlanPool, jobs: Sequence[str]) -> str:
     """Remove jobs; return what the batch system says if it does not, empty if it does."""
-    dialect = dialect_of(pool.provider, pool.options)
+    answer = remove_jobs(dialect_of(pool.provider, pool.options), jobs, pool.scaling.command_timeout)
+    return "" if answer.ok else answer.words
+
+
+def remove_jobs(dialect: Dialect, jobs: Sequence[str], timeout: float) -> Answer:
+    """Remove jobs; that they had ended already is no failure.
+
+    Parameters
+    ----------
+    dialect : Dialect
+        Its commands.
+    jobs : sequence of str
+        Ids.
+    timeout : float
+        Longest time of each command, seconds.
+    """
+    answer = Answer(0)
     for batch in _batches(jobs):
         for number, words in enumerate(dialect.cancel(batch)):
-            answer = run(words, pool.scaling.command_timeout)
-            if number == 0 and not answer.ok and not dialect.gone(answer):  # the others make sure
-                return answer.words
-    return ""
+            said = run(words, timeout)
+            if number == 0 and not said.ok and not dialect.gone(said):  # the first one counts, the others make sure
+                answer = said
+    return answer
 
 
 def _batches(jobs: Sequence[str]) -> list[Sequence[str]]:

@@ -14,6 +14,7 @@ from parsl.executors import HighThroughputExecutor
 from parsl.jobs.states import JobState, JobStatus
 
 from fasthep_parsl.atomic import write_text
+from fasthep_parsl.backends.parsl.batch.ask import remove_jobs
 from fasthep_parsl.backends.parsl.batch.baggage import Baggage
 from fasthep_parsl.backends.parsl.batch.commands import Answer, run
 from fasthep_parsl.backends.parsl.batch.dialect import Job, dialect_of, understood
@@ -127,12 +128,7 @@ class BatchBlocks(UnwatchedProvider):
 
     def remove(self, jobs: Sequence[str], timeout: float | None = None) -> Answer:
         """Remove jobs; also while the run is closing."""
-        answer = Answer(0)
-        for number, words in enumerate(self._dialect.cancel(jobs) if jobs else []):
-            said = run(words, timeout or self.pool.scaling.command_timeout)
-            said = Answer(0) if self._dialect.gone(said) else said
-            answer = said if number == 0 else answer  # the first one counts, the others make sure
-        return answer
+        return remove_jobs(self._dialect, jobs, timeout or self.pool.scaling.command_timeout)
 
     def find_again(self) -> dict[int, str]:
         """Return block → job for those whose submission was not answered though it was heard; they count from now on."""
