@@ -17,6 +17,7 @@ class Trace(BaseModel):
 
     name: str = Field("", description="what it calls itself")
     log: str = Field("", description="file that takes a line per call")
+    late: bool = Field(False, description="notes when the pass is over, and says so")
     add: int = Field(0, ge=0, description="added to what the op returns")
 
     def wrap(self, call: Any) -> Any:
@@ -24,10 +25,14 @@ class Trace(BaseModel):
             self._say(f"{self.name} in {call.stage} {call.pool}")
             result = call(events, **params)
             self._say(f"{self.name} out")
-            call.note("probe.trace", {"calls": 1})
+            call.note("probe.trace", self._later if self.late else {"calls": 1})
             return result + self.add if self.add else result
 
         return call.using(traced)
+
+    def _later(self) -> Any:
+        self._say(f"{self.name} told")
+        return {"calls": 1}
 
     def _say(self, text: str) -> None:
         if self.log:

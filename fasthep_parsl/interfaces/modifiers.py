@@ -28,7 +28,9 @@ class Call:
     reads : tuple of str
         Fields of the stream that the stage reads; ``"*"`` is all.
     note : callable
-        ``note(kind, note)``: keep a `Note` for the driver, joined with those before by the modifier's `merge`.
+        ``note(kind, note)``: keep a `Note` for the driver, joined with those before by the modifier's `merge`. A function
+        that returns the note is called once the whole pass has succeeded, while its columns are still there: work that
+        takes a while is cheaper then than between two ops, and no stage waits for it.
     """
 
     function: Callable[..., Any]
@@ -36,7 +38,7 @@ class Call:
     stage: str
     pool: str = "default"
     reads: tuple[str, ...] = ()
-    note: Callable[[str, Note], None] = lambda _kind, _note: None
+    note: Callable[[str, Note | Callable[[], Note]], None] = lambda _kind, _note: None
 
     def __call__(self, events: Any, **params: Any) -> Any:
         """Call the op."""

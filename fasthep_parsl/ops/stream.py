@@ -203,6 +203,11 @@ class Events(Mapping[str, Column]):
         """Return a column if it lies there, None if it has yet to be taken from other events; takes and moves nothing."""
         return self._columns[name].held()
 
+    def is_part_of(self, name: str, others: Events) -> bool:
+        """Whether a column has yet to be taken from that of `others`, so that all its entries are among those."""
+        source = self._columns[name].source
+        return source is not None and name in others and source is others._columns[name]
+
     def on_gpu(self, names: Iterable[str]) -> Events:
         """Return the same events, seen on the GPU: the columns `names` are moved there, when they are used."""
         events = Events(self._columns, self._length, self._owners)

@@ -1,4 +1,7 @@
-"""Import what nearly every task needs; named as the module that worker pools import before they fork workers."""
+"""Import what nearly every task needs; named as the module that worker pools import before they fork workers.
+
+What it changes in this process, which runs no task itself, all workers inherit.
+"""
 
 import hist  # noqa: F401
 import uproot  # noqa: F401
@@ -11,3 +14,6 @@ import fasthep_parsl.ops.objects
 import fasthep_parsl.ops.selection
 import fasthep_parsl.worker.root_tree
 import fasthep_parsl.worker.runner  # noqa: F401
+from fasthep_parsl.resources import memory
+
+memory.keep_freed()

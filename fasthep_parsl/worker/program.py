@@ -98,7 +98,7 @@ class Program:
         self.run_dir = run_dir
         self.datasets = tuple(DatasetInfo(d.name, d.eventtype, d.group, d.meta) for d in plan.datasets)
         self._ops = OpTable(plan.modules, run_dir / "code")
-        self._notes: list[tuple[str, str, Note]] = []
+        self._notes: list[tuple[str, str, Note | Callable[[], Note]]] = []
         self._steps: dict[int, list[Step]] = {}
         self._readers: dict[int, list[tuple[str, ReadingModifier]]] = {}
         self._products: dict[tuple[str, str], Any] = {}
@@ -124,7 +124,7 @@ class Program:
             return op.call
         plain = op.call if op.takes_events else lambda _events, **params: op.call(**params)
 
-        def note(kind: str, seen: Note) -> None:
+        def note(kind: str, seen: Note | Callable[[], Note]) -> None:
             self.note(kind, stage.id, seen)
 
         call = Call(plain, op, stage.id, stage.pool, stage.reads, note)
@@ -132,8 +132,8 @@ class Program:
             call = registry.load("modifiers", modifier.kind)(**modifier.params).wrap(call)
         return call if op.takes_events else lambda **params: call(None, **params)
 
-    def note(self, kind: str, stage: str, seen: Note) -> None:
-        """Keep what a modifier has seen."""
+    def note(self, kind: str, stage: str, seen: Note | Callable[[], Note]) -> None:
+        """Keep what a modifier has seen, or what will tell."""
         self._notes.append((kind, stage, seen))  # joined later: between two ops nothing is in the caches
 
     def readers(self, segment: PlanSegment) -> list[tuple[str, ReadingModifier]]:
@@ -152,8 +152,14 @@ class Program:
             self.note("gpu.preload", stage, moved)
 
     def noted(self) -> int:
-        """Return how much was noted so far, for `forget`."""
+        """Return how much was noted so far, for `settle` and `forget`."""
         return len(self._notes)
+
+    def settle(self, before: int) -> None:
+        """Ask for what was announced since then: its pass has succeeded, and its columns may go."""
+        self._notes[before:] = [
+            (k, stage, seen() if callable(seen) else seen) for k, stage, seen in self._notes[before:]
+        ]
 
     def forget(self, before: int) -> None:
         """Drop what was noted since then: what is done again must not count twice."""
@@ -161,7 +167,8 @@ class Program:
 
     def take_notes(self) -> dict[str, dict[str, Note]]:
         """Return what modifiers have noted since the last time, by kind and stage."""
-        found: dict[str, dict[str, Note]] = {}
+        self.settle(0)
+        found: dict[str, dict[str, Any]] = {}
         for kind, stage, seen in self._notes:
             known = found.setdefault(kind, {})
             known[stage] = registry.load("modifiers", kind).merge(known[stage], seen) if stage in known else seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ class RootFile:
         if kind not in TREES:
             raise InputFileError(path, f"`{tree}` is a {kind}, not a TTree", suggest(tree, self._trees(), what="trees"))
         self._branches: dict[str, Any] = {}
+        self._sums: dict[str, tuple[list[int], list[int]]] = {}
         self._local = local
 
     def _trees(self) -> set[str]:
@@ -100,10 +102,13 @@ class RootFile:
         """Return the compressed bytes of the baskets that hold events [start, stop), by column."""
         found = {}
         for name in columns:
-            branch = self._branch(name)
-            edges = branch.entry_offsets
+            if name not in self._sums:
+                branch = self._branch(name)
+                sizes = branch.member("fBasketBytes")[: len(branch.entry_offsets) - 1]
+                self._sums[name] = branch.entry_offsets, [0, *accumulate(map(int, sizes))]
+            edges, sums = self._sums[name]
             first, last = bisect_right(edges, start) - 1, bisect_left(edges, stop)
-            found[name] = int(sum(branch.member("fBasketBytes")[first:last])) if stop > start else 0
+            found[name] = sums[last] - sums[first] if stop > start else 0
         return found
 
     @property

@@ -152,6 +152,7 @@ class _Work:
             self._map_span((first, middle))
             self._map_span((middle, last))
             return
+        self.program.settle(before)
         self.events += len(events)
         self._accept(found, dataset, [span])
 
@@ -184,6 +185,7 @@ class _Work:
                 piece = events.filter(slice(edges[low] - edges[0], edges[high] - edges[0]))
                 self._map_stored(piece, dataset, part, edges[low : high + 1])
             return
+        self.program.settle(before)
         self.events += len(events)
         self._accept(found, dataset, [(number, number + 1) for number in numbers])
 

@@ -91,7 +91,7 @@ def run(op_name, modifier, name, events, examples, folder):
     stream, product = result if op.stream and op.product else (result, None) if op.stream else (None, result)
     if isinstance(stream, dict):
         stream = events.with_columns(stream)
-    return stream, product, [note for _, note in notes]
+    return stream, product, [note() if callable(note) else note for _, note in notes]
 
 
 def fresh(events, start=0, stop=None):

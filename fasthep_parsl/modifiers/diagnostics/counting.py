@@ -8,71 +8,132 @@ counted there; each asks the device for a number, and waits for it.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import awkward as ak
-import numpy as np
+from fasthep_parsl.ops.arrays import ak, np
 
-Counts = tuple[int, int, int]
+Counts = list[int]
 """Entries (objects of lists, else events), how many of them are None, how many NaN."""
 
 _known: dict[int, tuple[weakref.ref[Any], Counts]] = {}
-"""Columns that live and were counted."""
+"""Id of a column → the column, if it still lives, and what was counted of it."""
+_MOST_KNOWN = 1000
 
 
-def count(column: Any) -> Counts:
-    """Return the counts of a column.
+def inputs(events: Any, reads: Iterable[str]) -> dict[str, Counts]:
+    """Return the counts of fields that a stage reads; those that nobody has taken from earlier events are left out."""
+    held = [(name, events.held(name)) for name in (events if "*" in reads else reads) if name in events]
+    return {name: count(column) for name, column in held if column is not None}
+
+
+class Outputs:
+    """The events that leave a stage; what it has made is known when it returns, and counted later.
+
+    Parameters
+    ----------
+    given, stream : Events
+        Before and after; `stream` may be a mapping of new columns, or an awkward record array.
+    """
+
+    __slots__ = ("_filtered", "_given", "_made", "_stream", "events")
+
+    def __init__(self, given: Any, stream: Any) -> None:
+        self._given, self._stream = given, stream
+        self._filtered: list[str] = []
+        self.events = len(given if isinstance(stream, Mapping) and not hasattr(stream, "held") else stream)
+        if not hasattr(stream, "held"):
+            names = stream if isinstance(stream, Mapping) else stream.fields
+            self._made = {name: stream[name] for name in names}
+            return
+        self._made = {}
+        for name in stream:
+            column, before = stream.held(name), given.held(name) if name in given else None
+            if column is None:
+                if stream.is_part_of(name, given):
+                    self._filtered.append(name)
+            elif column is not before:
+                self._made[name] = column
+
+    def counts(self) -> dict[str, Counts]:
+        """Return the counts of what was made."""
+        for name in self._filtered:
+            column, before = self._stream.held(name), self._given.held(name)
+            known = None if before is None else _known.get(id(before))
+            if column is not None and known is not None and known[0]() is before and not known[1][2]:
+                count(column, _no_nans)  # taken since then, from entries without NaN
+        return {name: count(column) for name, column in self._made.items()}
+
+
+def add_counts(a: Mapping[str, Counts], b: Mapping[str, Counts]) -> dict[str, Counts]:
+    """Return the counts of the same fields in other events together."""
+    found = {**b, **a}
+    for name, (entries, none, nan) in b.items():
+        if name in a:
+            known = a[name]
+            found[name] = [known[0] + entries, known[1] + none, known[2] + nan]
+    return found
+
+
+def count(column: Any, nans: Callable[[Any], int] | None = None) -> Counts:
+    """Return the counts of a column; it is looked through once, however many stages it passes.
 
     Parameters
     ----------
     column : numpy, CuPy or awkward array
         Records and unions are counted by their entries alone.
+    nans : callable, optional
+        Counts NaN in an array; default: look at each entry.
     """
     key = id(column)
     known = _known.get(key)
     if known is not None and known[0]() is column:
         return known[1]
-    if not isinstance(column, ak.Array):
-        found = column.size, 0, _nans(column)
-    elif type(column.layout) is ak.contents.ListOffsetArray and not column.layout.parameters:
-        found = _of_list(column.layout)
-    else:
-        found = _of_layout(column.layout)
-    _known[key] = (weakref.ref(column, lambda _: _known.pop(key, None)), found)
+    look = nans or _nans
+    found = _of_layout(column.layout, look) if isinstance(column, ak.Array) else [column.size, 0, look(column)]
+    if len(_known) >= _MOST_KNOWN:
+        for gone in [key for key, (seen, _) in _known.items() if seen() is None]:
+            del _known[gone]
+    _known[key] = (weakref.ref(column), found)
     return found
 
 
-def _of_layout(layout: Any) -> Counts:
+def _of_layout(layout: Any, nans: Callable[[Any], int]) -> Counts:
     """Return the counts of an awkward layout; buffers are looked at as they lie."""
+    if layout.is_list and not layout.parameters.get("__array__"):  # a string is one entry
+        return _of_list(layout, nans)
     if layout.is_numpy:
-        return layout.data.size, 0, _nans(layout.data)
+        return [layout.data.size, 0, nans(layout.data)]
     if layout.is_option:
-        return _of_option(layout)
-    if layout.is_list and not layout.parameter("__array__"):  # a string is one entry
-        return _of_list(layout)
+        return _of_option(layout, nans)
     if layout.is_indexed:
-        return _of_layout(layout.project())
-    return layout.length, 0, 0
+        return _of_layout(layout.project(), nans)
+    return [layout.length, 0, 0]
 
 
-def _of_list(layout: Any) -> Counts:
+def _of_list(layout: Any, nans: Callable[[Any], int]) -> Counts:
     if layout.is_regular:
-        return _of_layout(layout.content[: layout.length * layout.size])
+        return _of_layout(layout.content[: layout.length * layout.size], nans)
     if not isinstance(layout, ak.contents.ListOffsetArray):
         layout = layout.to_ListOffsetArray64(True)
-    content, first, last = layout.content, int(layout.offsets.data[0]), int(layout.offsets.data[-1])
+    content, edges = layout.content, layout.offsets.data
+    first, last = int(edges[0]), int(edges[-1])
     if content.is_numpy and content.data.ndim == 1:  # slicing a layout costs more than looking through it
-        return last - first, 0, _nans(content.data[first:last])
-    return _of_layout(content[first:last])
+        return [last - first, 0, nans(content.data[first:last])]
+    return _of_layout(content[first:last], nans)
 
 
-def _of_option(layout: Any) -> Counts:
+def _of_option(layout: Any, nans: Callable[[Any], int]) -> Counts:
     none = int(np.count_nonzero(layout.mask_as_bool(valid_when=False)))  # eight times as fast as a sum
     content = layout.content
-    if content.is_numpy and not _nans(content.data):
-        return layout.length, none, 0
-    entries, inner, nan = _of_layout(layout.project())  # what lies under a None may be anything
-    return entries + none, none + inner, nan
+    if content.is_numpy and not nans(content.data):
+        return [layout.length, none, 0]
+    entries, inner, nan = _of_layout(layout.project(), nans)  # what lies under a None may be anything
+    return [entries + none, none + inner, nan]
+
+
+def _no_nans(_data: Any) -> int:
+    return 0
 
 
 def _nans(data: Any) -> int:

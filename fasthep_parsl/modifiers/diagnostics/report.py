@@ -31,8 +31,8 @@ def _stage(note: Note) -> dict[str, Any]:
         "calls": note["calls"],
         "wall_seconds": round(note["wall"], 6),
         "cpu_seconds": round(note["cpu"], 6),
-        "added_memory": note["added"],
-        "peak_memory": note["memory"],
+        "added_memory": note.get("added"),
+        "peak_memory": note.get("memory"),
         **({"peak_gpu_memory": note["gpu_memory"]} if "gpu_memory" in note else {}),
     }
     for way in ("in", "out"):

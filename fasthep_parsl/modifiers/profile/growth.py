@@ -30,7 +30,9 @@ def measured(call: Call, interval: float) -> Call:
         before = memory.restart_peak()
         with watching("memory", interval, watched.__code__, look):
             result = call.function(events, **params)
-        after, peak = memory.in_use(), memory.peak_since()
+        peak = memory.peak_since()
+        memory.give_back()
+        after = memory.in_use()
         places = sorted(((value - before, stack) for stack, value in highest.items()), key=lambda item: -item[0])
         note = {
             "calls": 1,

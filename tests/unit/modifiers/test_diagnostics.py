@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import weakref
 from types import SimpleNamespace
 
 import awkward as ak
@@ -13,7 +14,7 @@ import uproot
 
 from fasthep_parsl import registry
 from fasthep_parsl.interfaces import Call
-from fasthep_parsl.modifiers.diagnostics import Diagnostics
+from fasthep_parsl.modifiers.diagnostics import Diagnostics, counting
 from fasthep_parsl.modifiers.diagnostics.counting import count
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import PlanSource
@@ -47,19 +48,28 @@ NAN = float("nan")
     ],
 )
 def test_entries_none_and_nan(column, counts):
-    assert count(column) == counts
-    assert count(column) == counts  # as remembered
+    assert tuple(count(column)) == counts
+    assert tuple(count(column)) == counts  # as remembered
 
 
-def test_a_column_is_not_kept_alive_by_being_counted():
-    from fasthep_parsl.modifiers.diagnostics import counting
+def test_a_column_is_not_kept_alive_by_being_counted(monkeypatch):
+    monkeypatch.setattr(counting, "_known", {})
+    columns = [np.array([float(number)]) for number in range(counting._MOST_KNOWN)]
+    for column in columns:
+        count(column)
+    alive = [weakref.ref(column) for column in columns]
+    del columns, column
+    assert not any(ref() is not None for ref in alive)
+    count(np.array([NAN]))
+    assert len(counting._known) == 1
 
-    column = np.array([NAN])
-    count(column)
-    key = id(column)
-    assert key in counting._known
-    del column
-    assert key not in counting._known
+
+class Noted(list):
+    """Notes as a worker keeps them; a pass that is over is asked for what was announced."""
+
+    def __getitem__(self, index):
+        kind, note = super().__getitem__(index)
+        return kind, note() if callable(note) else note
 
 
 def call_of(name, notes, function=None, reads=("x", "y")):
@@ -67,9 +77,41 @@ def call_of(name, notes, function=None, reads=("x", "y")):
     return Call(function or op.call, op, "S", "default", reads, lambda kind, note: notes.append((kind, note)))
 
 
+def test_what_is_filtered_from_entries_without_nan_is_not_looked_through(monkeypatch):
+    looked = []
+    monkeypatch.setattr(counting, "_nans", lambda data, nans=counting._nans: looked.append(len(data)) or nans(data))
+    before = Events({"x": np.arange(6.0), "y": np.array([NAN, 1, 2, 3, 4, 5]), "v": ak.Array([[1.0]] * 6)}, 6)
+    even = np.arange(6) % 2 == 0
+    notes = Noted()
+
+    def cut(events):
+        assert [len(events.x), len(events.y), len(events.v)] == [6, 6, 6]
+        return events.filter(even)
+
+    after = Diagnostics().wrap(call_of("hep.define", notes, cut, ("x", "y", "v")))(before)
+    Diagnostics().wrap(call_of("hep.define", notes, lambda e: {"z": e.x + e.y + e.v[:, 0]}, ("x", "y", "v")))(after)
+    assert notes[0][1]["fields_out"] == {}
+    assert looked == [6, 6, 6]
+    assert notes[1][1]["fields_in"] == {"x": [3, 0, 0], "y": [3, 0, 1], "v": [3, 0, 0]}
+    assert notes[1][1]["fields_out"] == {"z": [3, 0, 1]}
+    assert looked == [6, 6, 6, 3, 3]  # `z` is new, and of what was filtered `y` alone may have NaN
+
+
+def test_what_replaces_a_field_is_looked_through():
+    before = Events({"x": np.arange(6.0)}, 6)
+    notes = Noted()
+
+    def replace(events):
+        return events.with_columns({"x": events.x * NAN}).filter(slice(0, 3))
+
+    after = Diagnostics().wrap(call_of("hep.define", notes, replace, ("x",)))(before)
+    Diagnostics().wrap(call_of("hep.define", notes, lambda e: {"z": e.x}, ("x",)))(after)
+    assert notes[1][1]["fields_in"] == {"x": [3, 0, 3]}
+
+
 def test_it_takes_no_column_that_the_op_leaves_alone():
     events = Events({"x": np.arange(6.0), "y": np.arange(6.0), "z": np.arange(6.0)}, 6).filter(np.arange(6) % 2 == 0)
-    notes = []
+    notes = Noted()
     wrapped = Diagnostics().wrap(
         call_of("hep.define", notes, lambda events: events.with_columns({"v": events.x * NAN}))
     )
@@ -83,7 +125,7 @@ def test_it_takes_no_column_that_the_op_leaves_alone():
 
 
 def test_fields_may_be_left_out():
-    notes = []
+    notes = Noted()
     Diagnostics(fields=False).wrap(call_of("hep.define", notes, lambda events: {"v": events.x}))(
         Events({"x": np.ones(2)}, 2)
     )
@@ -104,7 +146,7 @@ def test_pieces_are_counted_once_even_if_the_op_looks_twice():
     def twice(events):
         seen.extend(float(piece.x[0]) for _ in range(2) for piece in events)
 
-    notes = []
+    notes = Noted()
     call = call_of("hep.hist", notes, twice, ("*",))
     Diagnostics().wrap(call)(Again())
     assert seen == [1.0, 3.0, 1.0, 3.0]
@@ -112,13 +154,13 @@ def test_pieces_are_counted_once_even_if_the_op_looks_twice():
 
 
 def test_an_op_that_reads_no_stream_has_no_events():
-    notes = []
+    notes = Noted()
     assert Diagnostics().wrap(call_of("hep.hist", notes, lambda events: 7))(None) == 7
     assert "events_in" not in notes[0][1]
 
 
 def test_a_call_that_fails_notes_nothing():
-    notes = []
+    notes = Noted()
     with pytest.raises(ZeroDivisionError):
         Diagnostics().wrap(call_of("hep.hist", notes, lambda events: 1 / 0))(None)
     assert notes == []
@@ -128,12 +170,30 @@ def test_peak_is_that_of_the_call_and_not_of_the_process():
     big = np.ones(30_000_000)  # 240 MB
     del big
     highest = memory.peak()
-    notes = []
+    notes = Noted()
     Diagnostics().wrap(call_of("hep.hist", notes, lambda events: np.ones(5_000_000).sum()))(None)
     note = notes[0][1]
     assert 35e6 < note["added"] < 80e6  # of 40 MB; the kernel counts in lots per core
     assert note["memory"] < highest - 100e6
     assert memory.peak() >= highest  # the process's own is not lost
+
+
+def test_memory_is_that_of_the_first_and_of_larger_passes():
+    notes = Noted()
+    wrapped = Diagnostics().wrap(call_of("hep.hist", notes, lambda events: np.ones(1000 * len(events)).sum()))
+    for number in (4000, 4000, 5000, 9000):
+        wrapped(Events({}, number))
+        notes[-1]  # the pass has succeeded
+    assert ["added" in note() for _, note in list(notes)] == [True, False, False, True]
+    wrapped(Events({}, 20_000))
+    failed = notes.pop()  # its pass has not, and is done again
+    wrapped(Events({}, 15_000))
+    assert "added" in notes[-1][1]
+    assert "added" in failed[1]()
+    small, large = notes[0][1]["added"], notes[3][1]["added"]
+    assert 25e6 < small < 45e6
+    assert 60e6 < large < 90e6
+    assert Diagnostics.merge(notes[0][1], notes[1][1])["added"] == small
 
 
 @pytest.fixture
@@ -257,7 +317,7 @@ def test_peak_of_a_gpu_is_that_of_its_pool(monkeypatch):
             hook.malloc_postprocess(size=4900)
         used[0] = 200
 
-    notes = []
+    notes = Noted()
     Diagnostics().wrap(call_of("hep.hist", notes, op))(None)
     assert notes[0][1]["gpu_memory"] == 5000
     assert hooks == []

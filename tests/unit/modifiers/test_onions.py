@@ -51,6 +51,21 @@ def test_they_are_entered_in_the_order_given(flow, small_files):
     assert read(flow, "probe.trace/calls.json") == {"Sum": {"calls": 2}}
 
 
+def test_who_notes_late_is_asked_once_the_pass_is_over(flow, small_files):
+    log = flow.folder / "log.txt"
+    first = with_modifiers(
+        flow.stage("All", "hep.select", [], selection=["x >= 0"]), traced("a", log=str(log), late=True)
+    )
+    bad = with_modifiers(flow.stage("Bad", "probe.fail", ["All"], at=[130]), traced("b", log=str(log), late=True))
+    stages = [first, bad, flow.stage("Sum", "probe.sum", ["Bad"])]
+    outcome = flow.write(stages, [small_files / "b.root"]).run(chunk_size=10)
+    assert outcome.summary["partitions"]["failed"] == 1
+    lines = [line.split()[:2] for line in log.read_text().splitlines()]
+    enter, over = [["a", "in"], ["a", "out"], ["b", "in"]], [["b", "out"], ["a", "told"], ["b", "told"]]
+    passes = [enter, [*enter, *over], enter, [*enter, *over], enter]  # all, half, half, one partition, the bad one
+    assert lines == [line for each in passes for line in each]
+
+
 def test_one_outside_counts_what_those_inside_take(flow, small_files):
     slow = {"kind": "profile", "what": "memory"}
     stages = [

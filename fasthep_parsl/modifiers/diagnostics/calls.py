@@ -1,0 +1,122 @@
+"""What is counted around each call of an op."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+from fasthep_parsl.interfaces import Call, Note, Op
+from fasthep_parsl.modifiers.diagnostics.counting import Counts, Outputs, add_counts, inputs
+from fasthep_parsl.modifiers.diagnostics.gpu import watch_device
+from fasthep_parsl.resources import memory
+
+LARGER = 1.5
+"""Memory is measured again for events that are so many times as many as those it was measured for."""
+_NOTHING = nullcontext()
+
+
+class Counted:
+    """An op that notes what goes in and comes out; columns are looked through when the pass is over.
+
+    Parameters
+    ----------
+    call : Call
+        The op.
+    fields : bool
+        Whether columns are looked through.
+
+    Notes
+    -----
+    What a call adds to a worker's memory is seen only if the worker gives back what others have freed, and getting that
+    again costs more than all else here together. A call with more events needs more memory, so few calls tell.
+    """
+
+    def __init__(self, call: Call, fields: bool) -> None:
+        self._call = call
+        self._fields = fields
+        self._largest = -1
+
+    def __call__(self, events: Any, **params: Any) -> Any:
+        """Call the op."""
+        whole = events is None or hasattr(events, "held")
+        given: Any = events if whole else _Pieces(events, self._call.reads, self._fields)
+        size = len(given) if whole and given is not None else 0
+        weighed = not whole or size > LARGER * self._largest
+        before = memory.restart_peak() if weighed else 0
+        wall, cpu = time.perf_counter(), time.process_time()
+        with watch_device() if "cupy" in sys.modules else _NOTHING as device:
+            result = self._call.function(given, **params)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        note: dict[str, Any] = {"op": self._call.op.name, "calls": 1, "wall": wall, "cpu": cpu}
+        if weighed:
+            note["memory"] = memory.peak_since()
+            note["added"] = max(0, note["memory"] - before)
+        if device is not None and device.peak:
+            note["gpu_memory"] = device.peak
+        left = _outputs(self._call.op, given, result)
+        self._call.note("diagnostics", lambda: self._counted(note, given, left))
+        return result
+
+    def _counted(self, note: dict[str, Any], given: Any, left: Outputs | None) -> Note:
+        """Return the note of a call whose pass has succeeded."""
+        if isinstance(given, _Pieces):
+            note["events_in"], note["fields_in"] = given.events, given.fields
+        elif given is not None:
+            note["events_in"] = len(given)
+            note["fields_in"] = inputs(given, self._call.reads) if self._fields else {}
+        if "memory" in note:
+            self._largest = note.get("events_in", 0)
+        if left is not None:
+            note["events_out"] = left.events
+            if self._fields:
+                note["fields_out"] = left.counts()
+        return note
+
+
+class _Pieces:
+    """Pieces of a stream that are counted as they pass, while they are there.
+
+    Parameters
+    ----------
+    pieces : iterable of Events
+        What the op is given.
+    reads : tuple of str
+        Fields that it declares to read.
+    count : bool
+        Whether fields are looked at.
+
+    Attributes
+    ----------
+    events : int
+        Events so far.
+    fields : dict
+        Their counts.
+    """
+
+    def __init__(self, pieces: Iterable[Any], reads: tuple[str, ...], count: bool) -> None:
+        self._pieces = pieces
+        self._reads = reads
+        self._count = count
+        self._first = True
+        self.events = 0
+        self.fields: dict[str, Counts] = {}
+
+    def __iter__(self) -> Iterator[Any]:
+        first, self._first = self._first, False
+        for piece in self._pieces:
+            yield piece
+            if first:  # an op may go over its events more than once
+                self.events += len(piece)
+                if self._count:
+                    self.fields = add_counts(self.fields, inputs(piece, self._reads))
+
+
+def _outputs(op: Op, given: Any, result: Any) -> Outputs | None:
+    """Return the stream in what an op returned, nothing if there is none: it is not for us to complain."""
+    if not op.stream:
+        return None
+    stream = result[0] if op.product and isinstance(result, tuple) else result
+    return Outputs(given, stream) if isinstance(stream, Mapping) or getattr(stream, "fields", None) else None
