@@ -383,3 +383,31 @@ def installed():
                 sys.modules.pop(name)
             else:
                 sys.modules[name] = old
+
+
+@contextmanager
+def kernels_in_python():
+    """Run the kernels of this package on arrays of the stand-in as plain Python, while the context lasts."""
+    from fasthep_parsl.kernels import declare
+
+    build, launch = declare.build, declare.Kernel._launch
+
+    def built(source, device, kinds):
+        return (
+            declare.Built(None, "loaded", 0.0, lambda error: error) if device == "gpu" else build(source, device, kinds)
+        )
+
+    used = set()
+
+    def launched(self, _built, events, given):
+        used.add(self)
+        self.python(events, *(value._a if isinstance(value, ndarray) else value for value in given))
+        return 0
+
+    declare.build, declare.Kernel._launch = built, launched
+    try:
+        yield
+    finally:
+        declare.build, declare.Kernel._launch = build, launch
+        for kernel in used:
+            kernel._built = {key: known for key, known in kernel._built.items() if known.loop is not None}

@@ -7,18 +7,17 @@ counted there; each asks the device for a number, and waits for it.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.device import Beside
 
 Counts = list[int]
 """Entries (objects of lists, else events), how many of them are None, how many NaN."""
 
-_known: dict[int, tuple[weakref.ref[Any], Counts]] = {}
-"""Id of a column → the column, if it still lives, and what was counted of it."""
-_MOST_KNOWN = 1000
+_known = Beside()
+"""What was counted of columns that live."""
 
 
 def inputs(events: Any, reads: Iterable[str]) -> dict[str, Counts]:
@@ -59,8 +58,8 @@ class Outputs:
         """Return the counts of what was made."""
         for name in self._filtered:
             column, before = self._stream.held(name), self._given.held(name)
-            known = None if before is None else _known.get(id(before))
-            if column is not None and known is not None and known[0]() is before and not known[1][2]:
+            known = None if before is None else _known.get(before)
+            if column is not None and known is not None and not known[2]:
                 count(column, _no_nans)  # taken since then, from entries without NaN
         return {name: count(column) for name, column in self._made.items()}
 
@@ -85,16 +84,11 @@ def count(column: Any, nans: Callable[[Any], int] | None = None) -> Counts:
     nans : callable, optional
         Counts NaN in an array; default: look at each entry.
     """
-    key = id(column)
-    known = _known.get(key)
-    if known is not None and known[0]() is column:
-        return known[1]
-    look = nans or _nans
-    found = _of_layout(column.layout, look) if isinstance(column, ak.Array) else [column.size, 0, look(column)]
-    if len(_known) >= _MOST_KNOWN:
-        for gone in [key for key, (seen, _) in _known.items() if seen() is None]:
-            del _known[gone]
-    _known[key] = (weakref.ref(column), found)
+    found: Counts | None = _known.get(column)
+    if found is None:
+        look = nans or _nans
+        found = _of_layout(column.layout, look) if isinstance(column, ak.Array) else [column.size, 0, look(column)]
+        _known.put(column, found)
     return found
 
 

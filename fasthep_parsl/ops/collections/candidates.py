@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 from fasthep_parsl import kernels
@@ -87,21 +88,25 @@ def build(events: Events, spec: Spec, context: Context | None = None) -> dict[st
     for name in spec.collections:
         constants = {"mass": spec.masses[name]} if name in spec.masses else {}
         parts.append(Collection(events, name, "pt", constants))
-    groups: list[Collection | Merged]
+    groups: Sequence[Collection | Merged] = parts
     if spec.merged:
         groups = [parts[0] if len(parts) == 1 else Merged(parts)] * spec.n
-        counts = np.diff(groups[0].offsets)
-        numbers = counts * (counts - 1) // 2 if spec.n == 2 else count_distinct(counts, spec.n)
-    else:
-        groups = list(parts)
-        numbers = np.prod([np.diff(group.offsets) for group in groups], axis=0, dtype=np.int64)
+    offsets = [group.offsets for group in groups]
     # A GPU is fast where there is much to do at once.
-    ranges = [(0, len(numbers))] if device.on_gpu(numbers) else list(blocks(numbers, BLOCK)) or [(0, 0)]
+    whole = device.on_gpu(offsets[0])
+    ranges = [(0, len(offsets[0]) - 1)] if whole else list(blocks(_numbers(spec, offsets), BLOCK)) or [(0, 0)]
     found = [_Candidates(events, spec, groups, bounds, context).columns() for bounds in ranges]
     counts = _joined([columns.pop("") for columns in found])
-    offsets = offsets_of(counts)
+    edges = offsets_of(counts)
     flat = {name: _joined([columns[name] for columns in found]) for name in found[0]}
-    return {f"n{spec.candidate}": counts} | {name: unflatten(offsets, values) for name, values in flat.items()}
+    return {f"n{spec.candidate}": counts} | {name: unflatten(edges, values) for name, values in flat.items()}
+
+
+def _numbers(spec: Spec, offsets: Sequence[Any]) -> Any:
+    """Return the number of combinations of each event."""
+    if spec.merged:
+        return count_distinct(np.diff(offsets[0]), spec.n)
+    return reduce(np.multiply, map(np.diff, offsets))
 
 
 def _joined(pieces: Sequence[Any]) -> Any:

@@ -7,6 +7,7 @@ from itertools import combinations
 from math import comb
 from typing import Any
 
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.collections.collection import offsets_of
 
@@ -18,8 +19,10 @@ are adjacent."""
 
 def count_distinct(counts: Any, n: int) -> Any:
     """Return the number of ways to take `n` of `counts` objects, int64, shape (events,)."""
-    table = np.array([comb(m, n) for m in range(int(counts.max(initial=0)) + 1)], dtype=np.int64)
-    return table[counts]
+    if n == 2:
+        return counts * (counts - 1) // 2
+    table = np.array([comb(m, n) for m in range(_largest(counts) + 1)], dtype=np.int64)
+    return _at(table, counts)
 
 
 def distinct(offsets: Any, n: int) -> Found:
@@ -34,24 +37,24 @@ def distinct(offsets: Any, n: int) -> Found:
     """
     starts, counts = offsets[:-1], np.diff(offsets)
     numbers = count_distinct(counts, n)
-    present = np.flatnonzero(np.bincount(counts, minlength=1))
     # One table of index tuples per multiplicity that occurs, one after the other.
-    where = np.zeros(int(counts.max(initial=0)) + 1, dtype=np.int64)
+    where = np.zeros(_largest(counts) + 1, dtype=np.int64)
     tables: list[Any] = []
     size = 0
-    for m in present.tolist():
+    for m in _multiplicities(counts):
         where[m] = size
         rows = np.array(list(combinations(range(m), n)), dtype=np.int64).reshape(-1, n)
         tables.append(rows)
         size += len(rows)
     table = np.concatenate(tables) if tables else np.empty((0, n), dtype=np.int64)
     columns = [np.ascontiguousarray(table[:, member]) for member in range(n)]
-    # np.repeat is the slowest step here: it is done once, all else is gathered from it.
-    parents = np.repeat(np.arange(len(numbers)), numbers)
-    row = (where[counts] - offsets_of(numbers)[:-1])[parents]
-    row += np.arange(len(row))
+    ends = offsets_of(numbers)
+    # To find parents is the slowest step here: it is done once, all else is gathered from it.
+    parents = _parents(numbers, ends)
+    row = (_at(where, counts) - ends[:-1])[parents]
+    row += device.module_of(row).arange(len(row))
     first = starts[parents]
-    return numbers, parents, tuple(first + column[row] for column in columns)
+    return numbers, parents, tuple(first + _at(column, row) for column in columns)
 
 
 def product(offsets: Sequence[Any]) -> Found:
@@ -64,18 +67,43 @@ def product(offsets: Sequence[Any]) -> Found:
     """
     # Collection by collection: each combination so far is repeated for every object of the next one.
     numbers = np.diff(offsets[0])
-    parents = np.repeat(np.arange(len(numbers)), numbers)
-    positions = [np.arange(offsets[0][0], offsets[0][-1])]
+    parents = _parents(numbers, offsets[0] - offsets[0][0])
+    positions = [offsets[0][0] + device.module_of(parents).arange(len(parents))]
     for each in offsets[1:]:
         counts = np.diff(each)
         numbers = numbers * counts
         size = counts[parents]
-        row = np.repeat(np.arange(len(parents)), size)
-        own = (each[:-1][parents] - offsets_of(size)[:-1])[row]
-        own += np.arange(len(row))
+        ends = offsets_of(size)
+        row = _parents(size, ends)
+        own = (each[:-1][parents] - ends[:-1])[row]
+        own += device.module_of(row).arange(len(row))
         parents = parents[row]
         positions = [*(position[row] for position in positions), own]
     return numbers, parents, tuple(positions)
+
+
+def _parents(numbers: Any, offsets: Any) -> Any:
+    """Return for each entry of lists with these lengths and offsets the list that it belongs to."""
+    if device.on_gpu(offsets):
+        return device.parents(offsets, device.number(offsets[-1]))
+    return np.repeat(np.arange(len(numbers)), numbers)
+
+
+def _at(table: Any, rows: Any) -> Any:
+    """Return entries of a table in host memory, at rows wherever they lie."""
+    return (device.upload(table) if device.on_gpu(rows) else table)[rows]
+
+
+def _largest(counts: Any) -> int:
+    return int(device.number(counts.max())) if len(counts) else 0
+
+
+def _multiplicities(counts: Any) -> list[int]:
+    """Return the numbers of objects that occur."""
+    if device.on_gpu(counts):
+        device.waited(2)  # bincount asks for the extremes
+        return np.flatnonzero(device.download(np.bincount(counts, minlength=1))).tolist()
+    return np.flatnonzero(np.bincount(counts, minlength=1)).tolist()
 
 
 def blocks(numbers: Any, limit: int) -> Iterator[tuple[int, int]]:
