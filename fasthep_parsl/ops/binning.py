@@ -11,8 +11,8 @@ from fasthep_parsl.ops.axes import Axis, book
 
 
 def fits(axes: tuple[Axis, ...]) -> bool:
-    """Whether histograms of these axes are filled on a GPU; others (categories, integers, bools) on the CPU."""
-    return all(axis.kind in ("regular", "variable") for axis in axes)
+    """Whether histograms of these axes are filled on a GPU; others (text, categories added as they come) on the CPU."""
+    return all(axis.kind in ("regular", "variable") or (axis.numeric and not axis.grows) for axis in axes)
 
 
 def fill(axes: tuple[Axis, ...], storage: str, entries: list[Any], weights: Any) -> Any:
@@ -21,7 +21,7 @@ def fill(axes: tuple[Axis, ...], storage: str, entries: list[Any], weights: Any)
     Parameters
     ----------
     axes : tuple of Axis
-        Regular and variable ones.
+        All of which it `fits`.
     storage : "count", "double" or "weighted"
         See ``hep.hist``.
     entries : list of arrays on the GPU, or numbers
@@ -35,14 +35,40 @@ def fill(axes: tuple[Axis, ...], storage: str, entries: list[Any], weights: Any)
         return content
     flat: Any = 0
     for axis, entry, extent in zip(axes, entries, content.shape, strict=True):
-        index = _regular(axis, entry) if axis.kind == "regular" else _variable(axis, entry)
-        flat = flat * extent + index
+        flat = flat * extent + _bins(axis, entry)
     if np.ndim(flat) == 0:
         flat = device.cupy().full(number, flat)
     for field, part in _sums(flat, weights, prod(content.shape), storage).items():
         target = content[field] if field else content
         target[...] = part.reshape(content.shape)
     return content
+
+
+def _bins(axis: Axis, entry: Any) -> Any:
+    """Return the bin of each entry, counted with flow bins."""
+    if axis.kind == "regular":
+        return _regular(axis, entry)
+    if axis.kind == "variable":
+        return _variable(axis, entry)
+    if axis.integers:
+        low, high = axis.integers
+        return np.clip(_whole(entry) - low, -1, high - low) + 1
+    whole, categories = _whole(entry), (0, 1) if axis.kind == "bool" else axis.categories
+    found: Any = len(categories)
+    for number, category in enumerate(categories):
+        found = np.where(whole == category, number, found)
+    return found
+
+
+def _whole(entry: Any) -> Any:
+    """Return whole numbers as int64, so that none wraps around; boost-histogram's own go to 2³¹."""
+    if not np.ndim(entry):
+        return int(np.floor(np.clip(entry, -(2**31), 2**31)))
+    if entry.dtype.kind == "f":
+        entry = np.clip(np.floor(entry), -(2.0**31), 2.0**31)
+    elif entry.dtype == np.uint64:
+        entry = np.minimum(entry, 2**31)
+    return entry.astype(np.int64)
 
 
 def _regular(axis: Axis, entry: Any) -> Any:

@@ -209,7 +209,7 @@ def _fillable(axis: Axis, array: Any) -> Any:
     if axis.numeric or axis.kind == "int":
         array = np.asarray(array)
         if array.dtype.kind == "f":
-            array = np.floor(array)
+            array = np.floor(array, dtype=np.float64)  # float32 would round the limit below up, beyond it
         top = 2**31 - 1  # boost-histogram's integers: larger ones must not wrap around
         if array.dtype.kind == "u":
             array = np.minimum(array, top) if array.dtype.itemsize > 2 else array

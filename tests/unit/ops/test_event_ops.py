@@ -367,6 +367,17 @@ def test_categories_take_all_types_of_numbers(dtype):
     assert run(histogram, data, axes=[{"name": "x", "type": "int", "bins": [0, 1]}]).hist.values().tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint32", "uint64"])
+def test_numbers_beyond_all_integers_are_overflow_and_underflow(dtype):
+    signed = [-np.inf, -3e9, -1.0] if dtype.startswith("f") else [-3_000_000_000, -1, -1] if dtype[0] == "i" else []
+    numbers = [0, 4, 5, 3_000_000_000, *signed, *([np.inf] if dtype.startswith("f") else [])]
+    data = Events({"x": np.array(numbers, dtype=dtype)}, len(numbers))
+    found = run(histogram, data, axes=[{"name": "x", "type": "int", "bins": {"low": 0, "high": 5}}]).hist.view(
+        flow=True
+    )
+    assert found.tolist() == [len(signed), 1, 0, 0, 0, 1, len(numbers) - len(signed) - 2]
+
+
 def test_growing_categories_do_not_depend_on_the_order_of_merging():
     axes = [{"name": "n", "type": "int"}, {"name": "c", "source": "where(tag, 'b', 'a')", "type": "category"}]
     parts = [run(histogram, EVENTS.filter(slice(i, i + 6)), axes=axes, weights="w") for i in range(0, 60, 6)]
