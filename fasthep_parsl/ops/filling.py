@@ -16,6 +16,9 @@ from fasthep_parsl.ops.stream import Events
 Flat = tuple[Any, Any]
 """Entries of one field: numbers (an array, or a scalar for all of them), and where they are valid (None: all are)."""
 
+_TOP = 2**31 - 1
+"""Largest integer of boost-histogram's axes."""
+
 
 class Filling:
     """Fills a new histogram with `events`, once per weight.
@@ -207,14 +210,29 @@ def _fillable(axis: Axis, array: Any) -> Any:
     if axis.kind in ("regular", "variable"):
         return np.asarray(array, dtype=np.float64)  # float32 would be four times as slow
     if axis.numeric or axis.kind == "int":
-        array = np.asarray(array)
-        if array.dtype.kind == "f":
-            array = np.floor(array, dtype=np.float64)  # float32 would round the limit below up, beyond it
-        top = 2**31 - 1  # boost-histogram's integers: larger ones must not wrap around
-        if array.dtype.kind == "u":
-            array = np.minimum(array, top) if array.dtype.itemsize > 2 else array
-        elif array.dtype.itemsize > 4 or array.dtype.kind == "f":
-            array = np.clip(array, -top, top)
-        return array.astype(np.int32)
+        return _integers(axis, np.asarray(array))
     array = np.asarray(array)
     return array if array.dtype.kind == "U" else array.astype(str)
+
+
+def _integers(axis: Axis, array: Any) -> Any:
+    """Return whole numbers as int32, those beyond as the nearest that is in the same bin."""
+    if array.dtype.kind == "f":
+        array = np.floor(array, dtype=np.float64)  # float32 would round the limit below up, beyond it
+    # boost-histogram takes the first integer of the axis from int32: neither that nor the difference must wrap around
+    start, stop = axis.integers or (0, 0)
+    first, last = _range(array.dtype)
+    if min(first, first - start) < -_TOP - 1 or max(last, last - start) > _TOP:
+        if array.dtype.kind == "u" or array.dtype.itemsize < 4:
+            array = np.minimum(array, min(last, _TOP)).astype(np.int64)  # the limits may be beyond its type
+        low, high = (max(start - 1, -_TOP - 1), min(stop, _TOP)) if axis.integers else (-_TOP, _TOP)
+        array = np.clip(array, low, high)
+    return array.astype(np.int32)
+
+
+def _range(dtype: Any) -> tuple[float, float]:
+    """Return the smallest and the largest number of a type."""
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return int(limits.min), int(limits.max)
+    return (0, 1) if dtype.kind == "b" else (-np.inf, np.inf)

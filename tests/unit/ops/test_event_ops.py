@@ -367,15 +367,46 @@ def test_categories_take_all_types_of_numbers(dtype):
     assert run(histogram, data, axes=[{"name": "x", "type": "int", "bins": [0, 1]}]).hist.values().tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint32", "uint64"])
-def test_numbers_beyond_all_integers_are_overflow_and_underflow(dtype):
-    signed = [-np.inf, -3e9, -1.0] if dtype.startswith("f") else [-3_000_000_000, -1, -1] if dtype[0] == "i" else []
-    numbers = [0, 4, 5, 3_000_000_000, *signed, *([np.inf] if dtype.startswith("f") else [])]
+FAR = [
+    -np.inf,
+    -(2.0**63),
+    -3e9,
+    -(2**31),
+    -40_000,
+    -200,
+    -6,
+    -5,
+    -1,
+    0,
+    2,
+    3,
+    5,
+    7,
+    8,
+    200,
+    2**31 - 1,
+    3e9,
+    2**40,
+    np.inf,
+]
+TYPES = ["bool", *(f"{kind}{size}" for kind in ("int", "uint") for size in (8, 16, 32, 64)), "float32", "float64"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 5), (-5, 5), (3, 8), (-9, -5), (-(2**31) + 1, -(2**31) + 4), (2**31 - 4, 2**31 - 1)]
+)
+@pytest.mark.parametrize("dtype", TYPES)
+def test_numbers_beyond_all_integers_are_overflow_and_underflow(dtype, low, high):
+    kind = np.dtype(dtype).kind
+    limits = {"f": (-np.inf, np.inf), "b": (0, 1)}.get(kind) or (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    numbers = [number for number in FAR if limits[0] <= number <= limits[1]]
+    expected = [0] * (high - low + 2)
+    for number in np.array(numbers, dtype=dtype).tolist():
+        expected[0 if number < low else high - low + 1 if number >= high else int(number) - low + 1] += 1
     data = Events({"x": np.array(numbers, dtype=dtype)}, len(numbers))
-    found = run(histogram, data, axes=[{"name": "x", "type": "int", "bins": {"low": 0, "high": 5}}]).hist.view(
-        flow=True
-    )
-    assert found.tolist() == [len(signed), 1, 0, 0, 0, 1, len(numbers) - len(signed) - 2]
+    axes = [{"name": "x", "type": "int", "bins": {"low": low, "high": high}}]
+    assert run(histogram, data, axes=axes).hist.view(flow=True).tolist() == expected
 
 
 def test_growing_categories_do_not_depend_on_the_order_of_merging():
