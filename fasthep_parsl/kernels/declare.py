@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import operator
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, overload
@@ -53,6 +55,11 @@ class Kernel:
         return str(getattr(self.body, "__name__", "?"))
 
     @functools.cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of what it takes behind the number of events."""
+        return tuple(inspect.signature(self.body).parameters)[1:]
+
+    @functools.cached_property
     def source(self) -> Source:
         """What machine code is made from."""
         return read(self.body, float64)
@@ -67,7 +74,7 @@ class Kernel:
         for i in range(events):
             self.body(i, *arguments)
 
-    def __call__(self, events: int, *arguments: Any) -> None:
+    def __call__(self, events: int | None = None, *arguments: Any, **named: Any) -> None:
         """Run the body for each event, compiled.
 
         Parameters
@@ -76,12 +83,15 @@ class Kernel:
             Number of events (or of whatever the loop is over).
         *arguments
             numpy arrays, contiguous arrays on a GPU, numbers.
+        **named
+            Refused: arguments are given in their order.
 
         Raises
         ------
         OpError
             The kernel does not compile, or an argument is of the wrong type or length.
         """
+        events = self._events(events, arguments, named)
         target = current()
         away = any(launch.on_device(value) for value in arguments)
         if target is None and self.reference is not None and not away:
@@ -120,20 +130,33 @@ class Kernel:
                 raise built.refuse(error) from error
             raise
 
+    def _events(self, events: Any, arguments: Sequence[Any], named: dict[str, Any]) -> int:
+        """Return the number of events of a call that has as many arguments as the kernel."""
+        said = f"kernel `{self.name}({', '.join(('events', *self.parameters))})`"
+        if named:
+            raise OpError(f"{said}: `{next(iter(named))}=` is given by name: give all arguments in this order")
+        if events is None or len(arguments) != len(self.parameters):
+            _ = self.source  # what is wrong with the kernel itself is said first
+            number = len(arguments) + (events is not None)
+            raise OpError(f"{said} was given {number} argument{'' if number == 1 else 's'}")
+        try:
+            number = -1 if isinstance(events, bool) else operator.index(events)
+        except TypeError:
+            number = -1
+        if number < 0:
+            shown = f"of type {type(events).__name__}" if getattr(events, "ndim", 0) else repr(events)
+            raise OpError(f"{said}: the number of events is {shown}")
+        return number
+
     def _checked(self, events: int, arguments: Sequence[Any]) -> tuple[list[Any], tuple[Kind, ...]]:
         """Return arguments as numba can take them, and their kinds."""
-        names = self.source.kernel.parameters[1:]
-        if len(arguments) != len(names):
-            expected = ", ".join(("events", *names))
-            raise OpError(f"kernel `{self.name}({expected})` was given {len(arguments) + 1} arguments")
-        if isinstance(events, bool) or not hasattr(events, "__index__") or int(events) < 0:
-            raise OpError(f"kernel `{self.name}`: the number of events is {events!r}")
+        names = self.parameters
         given, kinds = [], []
         for name, value in zip(names, arguments, strict=True):
             taken, kind = self._taken(name, value)
             given.append(taken)
             kinds.append(kind)
-        self._check_lengths(int(events), dict(zip(names, given, strict=True)))
+        self._check_lengths(events, dict(zip(names, given, strict=True)))
         return given, tuple(kinds)
 
     def _taken(self, name: str, value: Any) -> tuple[Any, Kind]:

@@ -162,6 +162,30 @@ def test_wrong_arguments(arguments, message):
         totals(*arguments)
 
 
+@kernel(reference=lambda events, x, out: np.copyto(out, x))
+def copied(i, x, out):
+    out[i] = x[i]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "message"),
+    [
+        ((X, X, OUT), {}, "the number of events is of type ndarray"),
+        ((X, OUT), {}, "was given 2 arguments"),
+        ((), {}, "was given 0 arguments"),
+        ((2,), {"x": X, "out": OUT}, "`x=` is given by name: give all arguments in this order"),
+        ((2, X), {"out": OUT}, "`out=` is given by name"),
+        ((2, X, X, OUT), {}, "was given 4 arguments"),
+    ],
+)
+@pytest.mark.parametrize("target", [None, Target("cpu")])
+def test_calls_that_do_not_fit(arguments, named, message, target):
+    with compiling_for(target), pytest.raises(OpError) as failure:
+        copied(*arguments, **named)
+    assert "kernel `copied(events, x, out)`" in str(failure.value)
+    assert message in str(failure.value)
+
+
 def test_a_read_only_result():
     out = np.zeros(2)
     out.flags.writeable = False
