@@ -37,8 +37,8 @@ class CudaJit(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _cpu_needs_no_gpu(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("target") == "cpu":
-            return {"on_missing": "cpu", **given}
+        if isinstance(given, dict) and given.get("target") == "cpu" and given.get("on_missing", "fail") == "fail":
+            return {**given, "on_missing": "cpu"}
         return given
 
     def wrap(self, call: Call) -> Call:

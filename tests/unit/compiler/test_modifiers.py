@@ -70,6 +70,15 @@ def test_who_can_do_without_is_not_refused(planned, kind):
     assert plan.stages[0].pool == "default"
 
 
+def test_compiling_for_the_cpu_never_needs_a_gpu(planned):
+    machine = Machine(cpus=4, memory=16 * GB)
+    for given in ({}, {"on_missing": "fail"}, {"on_missing": "cpu"}):
+        modifier = {"kind": "cuda.jit", "target": "cpu", **given}
+        assert planned(modifier, machine=machine).stages[0].pool == "default"
+    with pytest.raises(ConfigError, match="text `no` is not allowed"):
+        planned({"kind": "cuda.jit", "target": "cpu", "on_missing": "no"}, machine=machine)
+
+
 def test_those_of_the_pool_are_around_those_of_the_stage(planned):
     plan = planned("diagnostics", "cuda.jit", require="gpu", pools={"gpu": {**GPU["gpu"], "modifiers": ["profile"]}})
     assert [kind for kind, _ in kinds(plan)] == ["profile", "diagnostics", "cuda.jit"]
