@@ -1,8 +1,9 @@
 """A stand-in for CuPy on a machine without a GPU: arrays that NumPy cannot look into, and a count of all that moves.
 
 It has the names that CuPy 14.2 has, and refuses what CuPy refuses: NumPy's arrays beside its own, implicit conversion,
-methods of ufuncs, an array of counts for `repeat`. Its results are NumPy's. It shows where arrays lie, not how fast
-anything is, nor that kernels are right.
+methods of ufuncs, an array of counts for `repeat`, keywords that its methods lack, a Python bool as condition of `where`.
+Its results are NumPy's, but for `//` and `%` of floats, which CuPy computes in its own way. It shows where arrays lie,
+not how fast anything is, nor that kernels are right.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import sys
 import types
 import weakref
 from collections import Counter
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from typing import ClassVar
 
 import numpy as np
 
@@ -55,6 +57,20 @@ all any argmax argmin argsort astype base clip compress copy cumsum dtype fill f
 itemsize max mean min nbytes ndim nonzero prod ravel repeat reshape round searchsorted set shape size sort
 squeeze std strides sum swapaxes take tolist trace transpose var view T
 """
+_REDUCES = "axis out keepdims"
+_SUMS = "axis dtype out keepdims"
+_SIGNATURES = {
+    "max": _REDUCES, "min": _REDUCES, "all": _REDUCES, "any": _REDUCES, "sum": _SUMS, "prod": _SUMS, "mean": _SUMS,
+    "std": "axis dtype out ddof keepdims", "var": "axis dtype out ddof keepdims", "cumsum": "axis dtype out",
+    "argmax": "axis out dtype keepdims", "argmin": "axis out dtype keepdims", "argsort": "axis kind", "sort": "axis kind",
+    "astype": "dtype order casting subok copy", "compress": "condition axis out", "copy": "order", "fill": "value",
+    "flatten": "order", "item": "", "nonzero": "", "ravel": "order", "repeat": "repeats axis", "round": "decimals out",
+    "searchsorted": "v side sorter", "squeeze": "axis", "take": "indices axis out", "tolist": "", "view": "dtype array_class",
+}  # fmt: skip
+"""Method → its arguments; those of the function of that name are the same, after the array."""
+_SHARED = frozenset(
+    ("max", "min", "all", "any", "sum", "prod", "mean", "std", "var", "cumsum", "argmax", "argmin", "argsort")
+)
 FUNCTIONS, METHODS = frozenset(_FUNCTIONS.split()), frozenset(_METHODS.split())
 """Names in CuPy 14.2.0 and on its arrays."""
 
@@ -73,6 +89,8 @@ class Memory:
         if cls.most is not None and cls.used + size > cls.most:
             raise OutOfMemoryError(f"Out of memory allocating {size} bytes (allocated so far: {cls.used} bytes).")
         cls.used += size
+        for hook in MemoryHook.active.values():
+            hook.malloc_postprocess(device_id=0, size=size, mem_size=size, mem_ptr=0, pmem_id=0)
 
     @classmethod
     def give(cls, size):
@@ -81,6 +99,52 @@ class Memory:
 
 class OutOfMemoryError(MemoryError):
     pass
+
+
+class MemoryHook:
+    """What is told of each piece of memory that is given out; two of one name cannot be active at once."""
+
+    name = "MemoryHook"
+    active: ClassVar[dict[str, MemoryHook]] = {}
+
+    def __enter__(self):
+        if self.name in self.active:
+            raise KeyError(f"memory hook {self.name} already exists")
+        self.active[self.name] = self
+        return self
+
+    def __exit__(self, *_error):
+        del self.active[self.name]
+
+    def malloc_postprocess(self, **_keywords):
+        pass
+
+
+def _check(name, args, keywords, first=()):
+    """Refuse arguments that CuPy does not know."""
+    known = [*first, *_SIGNATURES[name].split()]
+    unknown = [key for key in keywords if key not in known]
+    if unknown:
+        raise TypeError(f"{name}() got an unexpected keyword argument '{unknown[0]}'")
+    if len(args) > len(known):
+        raise TypeError(f"{name}() takes at most {len(known)} positional arguments ({len(args)} given)")
+
+
+def _workspace(array):
+    """Need what Thrust needs to sort; without it CuPy raises what C++ does, no error of its own."""
+    if Memory.most is not None and Memory.used + 3 * 8 * array.size > Memory.most:
+        raise MemoryError("std::bad_alloc")
+
+
+def _divide(name, a, b):
+    """Compute `//` and `%` as CuPy does."""
+    dtype = np.result_type(*(getattr(part, "dtype", part) for part in (a, b)))
+    if dtype.kind != "f":
+        return getattr(np, name)(a, b)
+    a, b = (np.asarray(part, dtype) for part in (a, b))
+    with np.errstate(all="ignore"):
+        floor = np.floor(np.true_divide(a, b))
+        return np.asarray(floor if name == "floor_divide" else a - floor * b)
 
 
 def _inside(value):
@@ -149,13 +213,17 @@ class ndarray:
             raise AttributeError(f"'ndarray' object has no attribute {name!r}")
         value = getattr(self._a, name)
         if name in ("item", "tolist"):
-            return lambda *args: self._single(lambda _: value(*args))
+            return lambda: self._single(lambda _: value())
         if not callable(value):
             return _outside(value) if isinstance(value, np.ndarray) else value
         if name == "repeat":
             return lambda repeats, axis=None: _repeat(self, repeats, axis)
 
         def call(*args, **keywords):
+            if name in _SIGNATURES:
+                _check(name, args, keywords)
+            if name == "argsort":
+                _workspace(self)
             stats["waits"] += name in ("compress", "nonzero")
             return _outside(value(*_inside(args), **_inside(keywords)))
 
@@ -165,7 +233,10 @@ class ndarray:
         if method != "__call__" or set(keywords) - {"dtype", "out", "casting"} or ufunc.__name__ not in FUNCTIONS:
             raise TypeError(f"operand type(s) do not support {ufunc.__name__}.{method} {sorted(keywords)}")
         out = keywords.pop("out", None)
-        result = _outside(ufunc(*_inside(inputs), **_inside(keywords)))
+        if ufunc.__name__ in ("floor_divide", "remainder"):
+            result = _outside(_divide(ufunc.__name__, *_inside(inputs)))
+        else:
+            result = _outside(ufunc(*_inside(inputs), **_inside(keywords)))
         if out is not None:
             out[0]._a[...] = result._a
             return out[0]
@@ -285,6 +356,13 @@ def _asnumpy(value, **_keywords):
     return value.get() if isinstance(value, ndarray) else np.asarray(value)
 
 
+def _where(condition, *others):
+    if not isinstance(condition, ndarray | np.generic):  # a method of it is called
+        raise AttributeError(f"{type(condition).__name__!r} object has no attribute 'astype'")  # noqa: TRY004 - as CuPy does
+    stats["waits"] += not others
+    return _outside(np.where(_inside(condition), *_inside(others)))
+
+
 WAITS = {"flatnonzero": 1, "nonzero": 1, "compress": 1, "extract": 1, "bincount": 2, "unique": 1}
 
 
@@ -301,6 +379,12 @@ class _Module(types.ModuleType):
             raise AttributeError(f"module 'cupy' has no attribute {name!r}")
 
         def call(*args, **keywords):
+            if name in _SHARED:
+                _check(name, args, keywords, first="a")
+            if name == "argsort":
+                _workspace(args[0])
+            if name in ("floor_divide", "remainder"):
+                return _outside(_divide(name, *_inside(args)))
             stats["waits"] += WAITS.get(name, 0)
             result = value(*_inside(args), **_inside(keywords))
             return result if name in ("ndim", "shape", "size", "result_type", "can_cast") else _outside(result)
@@ -335,20 +419,29 @@ class _Pool:
         return Memory.used
 
 
-pool = _Pool()
+class _PinnedPool:
+    freed = 0
+
+    def free_all_blocks(self):
+        _PinnedPool.freed += 1
+
+
+pool, pinned_pool = _Pool(), _PinnedPool()
 module = _Module("cupy")
 module.ndarray = ndarray
 module.__version__ = "14.2.0"
 module.array = module.asarray = module.ascontiguousarray = _array
 module.asnumpy = _asnumpy
 module.repeat = _repeat
+module.where = _where
 module.is_available = lambda: True
 module.get_default_memory_pool = lambda: pool
+module.get_default_pinned_memory_pool = lambda: pinned_pool
 module.cuda = types.SimpleNamespace(
     Stream=Stream,
     get_current_stream=Stream,
     is_available=lambda: True,
-    MemoryHook=nullcontext,
+    MemoryHook=MemoryHook,
     memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     runtime=types.SimpleNamespace(memGetInfo=lambda: (int(1e9), int(8e9)), getDeviceCount=lambda: 1),
 )

@@ -176,7 +176,7 @@ class _Candidates:
                 self._at(order)
         if spec.take is not None:
             counts = np.diff(self._offsets)
-            if device.truth(counts.max(initial=0) > spec.take):
+            if len(counts) and device.truth(counts.max() > spec.take):
                 rank = device.module_of(counts).arange(len(self._parents)) - self._offsets[self._parents]
                 self._keep(rank < spec.take)
         keep = spec.keep

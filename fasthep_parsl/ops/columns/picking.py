@@ -89,7 +89,7 @@ def nth_value(values: Value, index: Any, valid: Any = None) -> Value:
     if isinstance(values, ak.Array):
         return _nth_awkward(values, index, valid)
     counts = values.counts
-    position = np.where(index < 0, index + counts, index) if np.ndim(index) or index < 0 else index
+    position = _from_start(index, counts)
     found = (counts > position) & (position >= 0)
     if valid is not None:
         found &= valid
@@ -103,6 +103,13 @@ def nth_value(values: Value, index: Any, valid: Any = None) -> Value:
     out = np.zeros(len(counts), dtype=values.content.dtype)
     out[events] = values.content[(values.offsets[:-1] + position)[events]]
     return Masked(out, found)
+
+
+def _from_start(index: Any, counts: Any) -> Any:
+    """Return positions in lists of length `counts`, where negative ones count from the end."""
+    if np.ndim(index):
+        return np.where(index < 0, index + counts, index)
+    return index + counts if index < 0 else index  # CuPy takes no plain bool as a condition
 
 
 def _nth_awkward(values: Any, index: Any, valid: Any) -> Value:

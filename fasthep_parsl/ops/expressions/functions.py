@@ -110,7 +110,15 @@ def _ufunc2(name: str) -> Callable[..., Value]:
 
 
 def _where(condition: Value, a: Value, b: Value) -> Value:
-    return elementwise(np.where, condition, a, b, generic=ak.where)
+    if isinstance(condition, bool | int | float | str):
+        condition = np.bool_(condition)  # a written condition, or a fact of the dataset: CuPy takes no plain one
+    return elementwise(np.where, condition, a, b, generic=_where_awkward)
+
+
+def _where_awkward(condition: Any, a: Any, b: Any) -> Any:
+    if np.ndim(condition) == 0:  # awkward refuses it
+        return ak.broadcast_arrays(a, b)[0 if condition else 1]
+    return ak.where(condition, a, b)
 
 
 def _delta_phi(a: Value, b: Value) -> Value:

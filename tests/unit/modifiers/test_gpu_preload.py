@@ -32,7 +32,7 @@ from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.ops.write import write
 
 REAL = importlib.util.find_spec("cupy") is not None
-DATASETS = (DatasetInfo("dy", meta={"xsec": 2.0}), DatasetInfo("data", eventtype="data"))
+DATASETS = (DatasetInfo("dy", meta={"xsec": 2.0, "blinded": False}), DatasetInfo("data", eventtype="data"))
 CONTEXT = Context("Sel", DATASETS[0], DATASETS, "dy-0", Path())
 
 
@@ -131,6 +131,7 @@ EXPRESSIONS = [
     "is_none(Muon_pt)", "fill_none(maybe, 0)", "maybe + leading(Muon_pt)", "fill_none(maybe, leading(Jet_pt))",
     "maybe > 0", "dataset.xsec * w", "sum(Muon_pt) / sum(Jet_pt)", "max(sqrt(Muon_pt))", "3", "pi * n",
     "num(Muon_pt[Muon_pt > 10][Muon_charge[Muon_pt > 10] > 0])", "small > 300", "small < -1", "small + 300", "small == n",
+    "where(True, MET_pt, n)", "where(dataset.blinded, Muon_pt, 0)", "where(0, w, leading(Muon_pt))", "w + where(flag, 1, 2)",
 ]  # fmt: skip
 
 
@@ -160,6 +161,12 @@ def test_every_function_is_tried():
     )
     used += "arctan( arcsinh( arccosh( arctanh( floor( ceil( isinf("  # as sqrt is
     assert [name for name in FUNCTIONS if f"{name}(" not in used] == []
+
+
+def test_a_constant_condition_goes_with_missing_values():
+    columns = {"maybe": ak.Array([1, None, 2]), "lists": ak.Array([[1.0, 2.0], [], [3.0]])}
+    assert ak.to_list(expression("where(True, lists, maybe)")(columns)) == [[1, 2], None, [3]]
+    assert ak.to_list(expression("where(0, lists, maybe)")(columns)) == [[1, 1], None, [2]]
 
 
 def test_nan_counts_as_on_the_cpu(gpu):
