@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,12 @@ pytest_plugins = ["services.fixtures_condor", "services.fixtures_slurm"]
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write the stored plans anew")
+
+
+def pytest_configure(config):
+    """Let programs that tests start be interrupted, also if these tests run in the background of a shell."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -74,6 +74,34 @@ def use(events: Any, *, given: Any) -> dict[str, Any]:
     return {"y": events.x + given["events"]}
 
 
+@op("probe.all_or_none", reads=["x"], scope="workflow", product="all")
+def all_or_none(chunks: Any, *, once: str) -> dict[str, Any]:
+    """Go through all events, and fail while a file does not exist."""
+    events = sum(len(chunk) for chunk in chunks)
+    if not open_once(once):
+        raise ValueError("probe: not yet")
+    return {"events": events}
+
+
+@op("probe.first", reads=["x"], scope="workflow", product="all")
+def first(chunks: Any) -> dict[str, Any]:
+    """Look at the first piece only."""
+    return {"events": next(len(chunk) for chunk in chunks)}
+
+
+@op("probe.list", writes=["odd"])
+def list_of_numbers(events: Any) -> dict[str, Any]:
+    """Return a column that is a list of Python's."""
+    return {"odd": [1] * len(events)}
+
+
+@op("probe.overwrite", reads=["x"])
+def overwrite(events: Any) -> Any:
+    """Write to a column, which others use as well."""
+    events.x[:] = 0
+    return {}
+
+
 @op("probe.wrong")
 def wrong(events: Any) -> Any:
     """Return neither events nor columns."""

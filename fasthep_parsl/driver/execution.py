@@ -210,7 +210,7 @@ class Execution:
     def _write_notes(self) -> list[str]:
         """Write what modifiers have noted; if that fails, the run is what it is."""
         problems = []
-        for kind, notes in self.tally.notes.items():
+        for kind, notes in self.tally.notes().items():
             try:
                 registry.load("modifiers", kind).write(notes, self.directory.path / kind)
             except Exception as error:  # noqa: BLE001  (a modifier may be anybody's)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
@@ -30,8 +30,6 @@ class Tally:
     ----------
     stages : dict
         Stage (or ``read``, ``store``, ``merge``) → calls, wall s, CPU s, events in, events out.
-    notes : dict
-        Kind of modifier → stage → what it noted, all workers together.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -43,7 +41,7 @@ class Tally:
         self.events = 0
         self.bytes = 0
         self.blocks = BlockTally()
-        self.notes: dict[str, dict[str, Note]] = {}
+        self._notes: dict[tuple[int, int] | None, dict[str, dict[str, Note]]] = {}
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Take in one event."""
@@ -62,11 +60,26 @@ class Tally:
             row = self.stages.setdefault(name, [0, 0.0, 0.0, 0, 0])
             for index, value in enumerate(values):
                 row[index] += value
-        for modifier, notes in event.get("notes", {}).items():
-            merge = registry.load("modifiers", modifier).merge
-            known = self.notes.setdefault(modifier, {})
-            for stage, note in notes.items():
-                known[stage] = merge(known[stage], note) if stage in known else note
+        if event["what"] == "call":  # of a whole dataset: one that is done again, on more events, counts alone
+            self._notes[event["segment"], event.get("dataset", -1)] = event.get("notes", {})
+        else:
+            _join(self._notes.setdefault(None, {}), event.get("notes", {}))
+
+    def notes(self) -> dict[str, dict[str, Note]]:
+        """Return kind of modifier → stage → what it noted, all workers together."""
+        found: dict[str, dict[str, Note]] = {}
+        for notes in self._notes.values():
+            _join(found, notes)
+        return found
+
+
+def _join(known: dict[str, dict[str, Note]], more: Mapping[str, Mapping[str, Note]]) -> None:
+    """Add notes to those that are known."""
+    for modifier, notes in more.items():
+        merge = registry.load("modifiers", modifier).merge
+        stages = known.setdefault(modifier, {})
+        for stage, note in notes.items():
+            stages[stage] = merge(stages[stage], note) if stage in stages else note
 
 
 def missing_partitions(states: Iterable[SegmentState], plan: Plan) -> list[Span]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fasthep_parsl.errors import OpError
-from fasthep_parsl.ops.arrays import ak
+from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.collections.collection import flatten, unflatten
 from fasthep_parsl.ops.columns.values import same_offsets
 
@@ -15,7 +15,8 @@ def lists(events: Mapping[str, Any], *names: str) -> tuple[Any, ...]:
     """Return ``(offsets, content, …)`` of jagged fields of the same objects.
 
     The objects of event ``i`` are at ``offsets[i]`` to ``offsets[i + 1]`` of every content. Contents share their memory
-    with the columns, and lie where those lie: in the host's memory, or on the GPU.
+    with the columns, and lie where those lie: in the host's memory, or on the GPU. Other stages use the same memory: in
+    the host's nothing can be written to it.
 
     Parameters
     ----------
@@ -44,7 +45,15 @@ def lists(events: Mapping[str, Any], *names: str) -> tuple[Any, ...]:
         elif not same_offsets(its, offsets):
             raise OpError(f"`{names[0]}` and `{name}` differ in the number of objects per event")
         contents.append(content)
-    return (offsets, *contents)
+    return tuple(map(_guarded, (offsets, *contents)))
+
+
+def _guarded(array: Any) -> Any:
+    """Return a view of an array that nothing can be written to."""
+    if isinstance(array, np.ndarray):
+        array = array.view()
+        array.flags.writeable = False
+    return array
 
 
 def jagged(offsets: Any, content: Any) -> Any:

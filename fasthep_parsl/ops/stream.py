@@ -72,7 +72,7 @@ class _Column:
         index: _Chosen | None = None,
         shared: dict[tuple[int, int], Any] | None = None,
     ) -> None:
-        self._found: dict[bool, Column] = {} if column is None else {device.on_gpu(column): column}
+        self._found: dict[bool, Column] = {} if column is None else {device.on_gpu(column): _guarded(column)}
         self.source = source
         self.index = index
         self.shared = shared
@@ -106,7 +106,7 @@ class _Column:
         column = self.source.on(gpu)
         gpu = gpu and device.on_gpu(column)  # text, say, stays in host memory
         with device.stream() if gpu else nullcontext():
-            self._found[gpu] = take_events(column, self.index.on(gpu), self.shared)
+            self._found[gpu] = _guarded(take_events(column, self.index.on(gpu), self.shared))
         if not (self.source.has(False) and self.source.has(True)):
             self.source = self.index = None
             self.shared = {}
@@ -124,6 +124,13 @@ class _Column:
         """Give the memory of the GPU back where the column can be had from the host."""
         if False in self._found:
             self._found.pop(True, None)
+
+
+def _guarded(column: Column) -> Column:
+    """Return a column; nothing can be written to a numpy array any more: other stages use it as well."""
+    if isinstance(column, np.ndarray) and column.flags.writeable:
+        column.flags.writeable = False
+    return column
 
 
 class Events(Mapping[str, Column]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 from fasthep_parsl import registry
 from fasthep_parsl.errors import FastHepError, OpError
-from fasthep_parsl.interfaces import Call, Context, DatasetInfo, Note, Op, ReadingModifier
+from fasthep_parsl.interfaces import READ, Call, Context, DatasetInfo, Note, Op, Reading, ReadingModifier
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.columns.placing import bring_back
 from fasthep_parsl.ops.stream import Events
@@ -136,8 +137,16 @@ class Program:
         """Keep what a modifier has seen, or what will tell."""
         self._notes.append((kind, stage, seen))  # joined later: between two ops nothing is in the caches
 
-    def readers(self, segment: PlanSegment) -> list[tuple[str, ReadingModifier]]:
-        """Return the modifiers of a segment that want to know what is read; equal ones once."""
+    def note_reading(self, segment: PlanSegment, read: Reading) -> None:
+        """Let modifiers of the segment's stages note what was read for all of them: of each kind one."""
+        told: set[str] = set()
+        for kind, modifier in self._readers_of(segment):
+            note = modifier.reading(read) if kind not in told else None
+            if note is not None:
+                told.add(kind)
+                self.note(kind, READ, note)
+
+    def _readers_of(self, segment: PlanSegment) -> list[tuple[str, ReadingModifier]]:
         if segment.id not in self._readers:
             asked = [modifier for step in self.steps(segment) for modifier in step.stage.modifiers]
             made = [(modifier.kind, registry.load("modifiers", modifier.kind)(**modifier.params)) for modifier in asked]
@@ -156,10 +165,16 @@ class Program:
         return len(self._notes)
 
     def settle(self, before: int) -> None:
-        """Ask for what was announced since then: its pass has succeeded, and its columns may go."""
-        self._notes[before:] = [
-            (k, stage, seen() if callable(seen) else seen) for k, stage, seen in self._notes[before:]
-        ]
+        """Ask for what was announced since then: its pass has succeeded, and its columns may go.
+
+        A note that cannot be had is lost with a warning: the pass is done, and no modifier undoes it.
+        """
+        asked, self._notes[before:] = self._notes[before:], []
+        for kind, stage, seen in asked:
+            try:
+                self._notes.append((kind, stage, seen() if callable(seen) else seen))
+            except Exception as error:  # noqa: BLE001  (a modifier may be anybody's)
+                warnings.warn(f"{kind} of stage {stage} could not look at a pass: {error!r}", stacklevel=1)
 
     def forget(self, before: int) -> None:
         """Drop what was noted since then: what is done again must not count twice."""

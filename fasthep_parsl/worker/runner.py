@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from fasthep_parsl.interfaces import READ, Reading
+from fasthep_parsl.interfaces import Reading
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.resources import memory
@@ -50,6 +50,7 @@ def run_task(task: Task) -> TaskResult:
     """
     wall, cpu = time.perf_counter(), time.process_time()
     work = _Work(task, program(*task.plan, task.run_dir))
+    work.program.forget(0)  # of a task that was broken off
     if task.kind == "merge":
         work.merge()
     elif task.kind == "call":
@@ -217,11 +218,8 @@ class _Work:
                         raise
             self.bytes_read += opened.bytes_read - before
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        for kind, modifier in self.program.readers(self.segment):
-            branches = partial(bytes_by_branch, opened, source, self.segment.columns, start, stop)
-            note = modifier.reading(Reading(stop - start, wall, cpu, branches))
-            if note is not None:
-                self.program.note(kind, READ, note)
+        branches = partial(bytes_by_branch, opened, source, self.segment.columns, start, stop)
+        self.program.note_reading(self.segment, Reading(stop - start, wall, cpu, branches))
         return Events(columns, stop - start, owners)
 
     def _owners(self, first: int, last: int) -> Any:
@@ -285,10 +283,12 @@ class _Work:
         step = self.steps[0]
         pieces = _Pieces(self._pieces)
         dataset = self.task.dataset
+        before = self.program.noted()
         name = self.plan.datasets[dataset].name if dataset >= 0 else "all"
         try:
             _, product = self.program.run(step, pieces, dataset, name, self.task.products, self.meter)
         except StageError as error:
+            self.program.forget(before)
             self.failures.append(failure_of(-1, error))
             return
         whole = step.op.scope == "workflow" or step.op.merge is not None

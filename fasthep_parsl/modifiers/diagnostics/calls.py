@@ -107,16 +107,18 @@ class _Pieces:
     def __iter__(self) -> Iterator[Any]:
         first, self._first = self._first, False
         for piece in self._pieces:
-            yield piece
-            if first:  # an op may go over its events more than once
-                self.events += len(piece)
-                if self._count:
-                    self.fields = add_counts(self.fields, inputs(piece, self._reads))
+            try:
+                yield piece
+            finally:  # an op may stop early
+                if first:  # or go over its events more than once
+                    self.events += len(piece)
+                    if self._count:
+                        self.fields = add_counts(self.fields, inputs(piece, self._reads))
 
 
 def _outputs(op: Op, given: Any, result: Any) -> Outputs | None:
     """Return the stream in what an op returned, nothing if there is none: it is not for us to complain."""
     if not op.stream:
         return None
-    stream = result[0] if op.product and isinstance(result, tuple) else result
+    stream = result[0] if op.product and isinstance(result, tuple) and len(result) == 2 else result
     return Outputs(given, stream) if isinstance(stream, Mapping) or getattr(stream, "fields", None) else None

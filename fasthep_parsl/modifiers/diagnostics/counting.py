@@ -79,11 +79,13 @@ def count(column: Any, nans: Callable[[Any], int] | None = None) -> Counts:
 
     Parameters
     ----------
-    column : numpy, CuPy or awkward array
-        Records and unions are counted by their entries alone.
+    column : numpy, CuPy or awkward array, or sequence
+        Records, unions and sequences are counted by their entries alone.
     nans : callable, optional
         Counts NaN in an array; default: look at each entry.
     """
+    if not hasattr(column, "dtype") and not isinstance(column, ak.Array):
+        return [len(column), 0, 0]
     found: Counts | None = _known.get(column)
     if found is None:
         look = nans or _nans
@@ -120,7 +122,7 @@ def _of_list(layout: Any, nans: Callable[[Any], int]) -> Counts:
 def _of_option(layout: Any, nans: Callable[[Any], int]) -> Counts:
     none = int(np.count_nonzero(layout.mask_as_bool(valid_when=False)))  # eight times as fast as a sum
     content = layout.content
-    if content.is_numpy and not nans(content.data):
+    if content.is_numpy and content.data.ndim == 1 and not nans(content.data):
         return [layout.length, none, 0]
     entries, inner, nan = _of_layout(layout.project(), nans)  # what lies under a None may be anything
     return [entries + none, none + inner, nan]

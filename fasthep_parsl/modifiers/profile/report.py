@@ -33,7 +33,7 @@ def _time(notes: Mapping[str, Any]) -> Iterator[str]:
     each = durations(note["cpu"] / note["events"] if note["events"] else None for note in notes.values())
     yield "Time of reading and of each op, all workers together\n\n"
     rows = [
-        (stage, f"{n['calls']:,}", f"{n['events']:,}", *columns, share(n["wall"], total["wall"]))
+        (stage, f"{n['calls']:,}", f"{n['events']:,}" if n["events"] else "", *columns, share(n["wall"], total["wall"]))
         for (stage, n), *columns in zip(notes.items(), wall, cpu, longest, each, strict=False)
     ]
     rows.append(("all", "", "", wall[-1], cpu[-1], "", "", ""))

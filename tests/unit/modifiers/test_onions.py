@@ -7,9 +7,11 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+import probe_modifiers
 from fasthep_parsl import registry
 from fasthep_parsl.driver import api
 from fasthep_parsl.errors import ConfigError
+from fasthep_parsl.worker import runner
 from fasthep_parsl.worker.runner import run_task
 
 
@@ -120,7 +122,7 @@ def test_without_modifiers_the_op_itself_is_called(flow, small_files):
     program = Program(flow.compile(), flow.folder / "run")
     (step,) = program.steps(program.plan.segments[0])
     assert step.call is step.op.call
-    assert program.readers(program.plan.segments[0]) == []
+    assert program._readers_of(program.plan.segments[0]) == []
     assert "notes" not in (flow.folder / "run" / "events.jsonl").read_text()
     assert outcome.status == "complete"
 
@@ -242,3 +244,80 @@ def test_all_mistakes_are_shown_at_once_and_those_of_a_pool_once(flow, small_fil
     with pytest.raises(ConfigError) as caught:
         flow.compile()
     assert [p.where.line for p in caught.value.problems] == [STAGE_LINE, POOL_LINE + 1, IDLE_LINE + 1]
+
+
+def test_what_is_no_array_is_counted_by_its_entries(flow, small_files):
+    stages = [
+        with_modifiers(flow.stage("Odd", "probe.list", []), "diagnostics"),
+        with_modifiers(flow.stage("Sum", "probe.sum", ["Odd"]), "diagnostics"),
+    ]
+    outcome = flow.write(stages, [small_files / "b.root"]).run(chunk_size=10)
+    assert outcome.status == "complete"
+    found = read(flow, "diagnostics/diagnostics.json")["stages"]["Odd"]["fields_out"]
+    assert found == {"odd": {"entries": 40, "none": 0, "nan": 0}}
+
+
+def test_a_modifier_that_fails_to_note_late_costs_no_event(flow, small_files, monkeypatch):
+    later = probe_modifiers.Trace._later
+    monkeypatch.setattr(probe_modifiers.Trace, "_later", lambda self: {"b": later}[self.name](self))
+    stage = with_modifiers(flow.stage("Sum", "probe.sum", []), traced("a", late=True))
+    kept = with_modifiers(flow.stage("Two", "probe.sum", []), traced("b", late=True))
+    flow.write([stage, kept], [small_files / "b.root"])
+    plan = flow.compile(chunk_size=10)
+    with pytest.warns(UserWarning, match=r"probe.trace of stage Sum could not look at a pass: KeyError"):
+        outcome = flow.run(plan)
+    assert outcome.status == "complete"
+    assert read(flow, "probe.trace/calls.json") == {"Two": {"calls": 1}}
+
+
+def test_reading_is_noted_once_for_all_stages_of_a_segment(flow, small_files):
+    stages = [
+        with_modifiers(flow.stage("A", "probe.sum", []), {"kind": "diagnostics", "fields": False}, "profile"),
+        with_modifiers(flow.stage("B", "probe.sum", []), {"kind": "profile", "what": "flame"}, "diagnostics"),
+    ]
+    flow.write(stages, [small_files / "b.root"]).run()
+    assert read(flow, "diagnostics/diagnostics.json")["read"]["events"] == 40
+    assert read(flow, "profile/profile.json")["stages"]["read"]["time"]["events"] == 40
+
+
+def test_notes_of_a_task_that_was_broken_off_are_forgotten(flow, small_files, monkeypatch):
+    stage = with_modifiers(flow.stage("Sum", "probe.sum", []), "diagnostics")
+    flow.write([stage], [small_files / "b.root"])
+    accept, broken = runner._Work._accept, []
+
+    def once(self, *arguments):
+        if not broken:
+            broken.append(True)
+            raise MemoryError("no memory left to keep what a pass yields")
+        accept(self, *arguments)
+
+    monkeypatch.setattr(runner._Work, "_accept", once)
+    outcome = flow.run()
+    assert outcome.status == "complete"
+    assert read(flow, "diagnostics/diagnostics.json")["stages"]["Sum"]["events_in"] == 40
+
+
+def test_a_call_that_failed_counts_not_and_one_done_again_counts_alone(flow, small_files):
+    flag = flow.folder / "flag"
+    stages = [
+        with_modifiers(flow.stage("Bad", "probe.fail", [], at=[105], once=str(flag)), "diagnostics"),
+        with_modifiers(flow.stage("All", "probe.all", ["Bad"]), "diagnostics"),
+        with_modifiers(flow.stage("None", "probe.all_or_none", [], once=str(flag)), "diagnostics"),
+    ]
+    flow.write(stages, [small_files / "b.root"])
+    plan = flow.compile(chunk_size=10)
+    assert flow.run(plan).status == "partial"
+    found = read(flow, "diagnostics/diagnostics.json")["stages"]
+    assert found["All"]["events_in"] == 30
+    assert "None" not in found
+    flag.touch()
+    assert flow.run(plan, mode="resume").status == "complete"
+    found = read(flow, "diagnostics/diagnostics.json")
+    assert {name: row["events_in"] for name, row in found["stages"].items()} == {"Bad": 40, "All": 40, "None": 40}
+    assert found["read"]["events"] == 80  # the source was read for two segments
+
+
+def test_an_op_that_stops_early_is_counted_so_far(flow, small_files):
+    stages = [with_modifiers(flow.stage("First", "probe.first", []), "diagnostics")]
+    flow.write(stages, [small_files / "a.root", small_files / "b.root"]).run()
+    assert read(flow, "diagnostics/diagnostics.json")["stages"]["First"]["events_in"] == 100

@@ -317,3 +317,11 @@ def test_a_partition_that_fails_behind_a_change_of_pool_is_found_too(flow, both,
     else:  # an op that changes the order: the whole piece counts as failed, nothing is blamed by guess
         assert len(failures) >= 20  # all of the piece that event 33 lies in
         assert sum(bool(f["detail"]) for f in failures) == 1
+
+
+def test_nobody_writes_to_a_column_that_others_use(flow, small_files):
+    stages = [flow.stage("Bad", "probe.overwrite", []), flow.stage("Sum", "probe.sum", [])]
+    outcome = flow.write(stages, [small_files / "b.root"]).run()
+    assert outcome.status != "complete"
+    assert "read-only" in outcome.summary["failures"][0]["message"]
+    assert outcome.summary["failures"][0]["stage"] == "Bad"
