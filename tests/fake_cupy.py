@@ -443,7 +443,9 @@ module.cuda = types.SimpleNamespace(
     is_available=lambda: True,
     MemoryHook=MemoryHook,
     memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
-    runtime=types.SimpleNamespace(memGetInfo=lambda: (int(1e9), int(8e9)), getDeviceCount=lambda: 1),
+    runtime=types.SimpleNamespace(
+        memGetInfo=lambda: (int(1e9), int(8e9)), getDeviceCount=lambda: 1, deviceSynchronize=lambda: None
+    ),
 )
 cupyx = types.ModuleType("cupyx")
 cupyx.empty_pinned = np.empty

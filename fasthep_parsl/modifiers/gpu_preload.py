@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fasthep_parsl import atomic
 from fasthep_parsl.errors import FastHepError, OpError
 from fasthep_parsl.interfaces import Call, Note
+from fasthep_parsl.kernels import cache
 from fasthep_parsl.ops import device
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from fasthep_parsl.ops.stream import Events
 
 KIND = "gpu.preload"
+CACHE = "CUPY_CACHE_DIR"
+"""Variable of CuPy: where it keeps compiled kernels."""
 
 
 class GpuMemoryError(MemoryError):
@@ -74,7 +77,9 @@ class GpuPreload(BaseModel):
         try:
             with device.stream():
                 return _leaving(call(self._seen(call, events), **params))
-        except device.cupy().cuda.memory.OutOfMemoryError as error:
+        except MemoryError as error:  # CuPy's own, and the plain one of its sorts
+            if type(error).__module__.startswith("numpy"):
+                raise  # the host has too little
             problem = _too_large(call, events, error)
             traceback.clear_frames(error.__traceback__)  # they hold arrays, whose memory the next try needs
         except FastHepError as error:
@@ -166,11 +171,15 @@ def _is_missing(error: BaseException) -> bool:
 
 
 def _free(events: Any) -> None:
-    """Give the memory of the GPU back that a failed pass held."""
+    """Give the memory back that a failed pass held, of the GPU and pinned."""
+    from fasthep_parsl.ops.columns import segments
+
     if hasattr(events, "leave_gpu"):
         events.leave_gpu()
     device.forget_uploads()
+    segments.forget()
     device.cupy().get_default_memory_pool().free_all_blocks()
+    device.cupy().get_default_pinned_memory_pool().free_all_blocks()
 
 
 def _too_large(call: Call, events: Any, error: BaseException) -> str:
@@ -202,20 +211,47 @@ def why_not() -> str:
 def _look() -> str:
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return "no GPU was assigned to it (CUDA_VISIBLE_DEVICES is empty)"
-    try:
-        import cupy
-    except ImportError as error:
-        extra = "pip install fasthep-parsl[gpu-cu13], or [gpu-cu12] for drivers before 580"
-        if "cupy" in str(error).lower() and getattr(error, "name", "") == "cupy":
-            return f"CuPy is not installed ({extra})"
-        return f"CuPy cannot be loaded: {error} ({extra})"
+    problem = _import()
+    if problem:
+        return problem
+    cupy = device.cupy()
     if cupy.is_available():
-        return ""
+        return _trial(cupy)
     try:
         number = cupy.cuda.runtime.getDeviceCount()
     except RuntimeError as error:
         return f"CuPy {cupy.__version__} finds no device: {error}{_versions(cupy)}"
     return f"CuPy {cupy.__version__} sees {number} devices, none of which it can use{_versions(cupy)}"
+
+
+def _import() -> str:
+    """Import CuPy; return why it cannot be, nothing if it can."""
+    extra = "pip install fasthep-parsl[gpu-cu13], or [gpu-cu12] for drivers before 580"
+    try:
+        # CuPy makes this folder when it is imported; a home of its default can be missing or read-only.
+        os.environ.setdefault(CACHE, str(cache.folder() / "cupy"))
+        import cupy  # noqa: F401 - found in `sys.modules` from now on
+    except ImportError as error:
+        if "cupy" in str(error).lower() and getattr(error, "name", "") == "cupy":
+            return f"CuPy is not installed ({extra})"
+        return f"CuPy cannot be loaded: {error} ({extra})"
+    except OSError as error:
+        return f"CuPy cannot make its folder of compiled kernels: {error} (set {CACHE} to one that it can write to)"
+    return ""
+
+
+def _trial(cupy: Any) -> str:
+    """Return why a small kernel cannot be compiled and run, nothing if it can: headers or a compiler can be missing."""
+    try:
+        cupy.arange(2) + 1
+        cupy.cuda.runtime.deviceSynchronize()
+    except MemoryError:  # of no use now, but a pass says that better
+        return ""
+    except Exception as error:  # noqa: BLE001 - what it may be, the user sees
+        from fasthep_parsl.ops.columns.values import what_is_missing
+
+        return f"CuPy {cupy.__version__} cannot run a kernel: {what_is_missing(error)}{_versions(cupy)}"
+    return ""
 
 
 def _versions(cupy: Any) -> str:

@@ -26,6 +26,11 @@ def _ranks_of(lists: Jagged) -> _Ranks:
     return found  # type: ignore[no-any-return]
 
 
+def forget() -> None:
+    """Forget the orders of lists: their memory is needed."""
+    _ranks.clear()
+
+
 class _Ranks:
     """The objects of lists by their position in the list.
 

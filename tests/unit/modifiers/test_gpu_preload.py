@@ -6,6 +6,9 @@ Without a GPU on a stand-in for CuPy, whose arrays NumPy cannot look into; with 
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import awkward as ak
@@ -531,19 +534,102 @@ def test_why_a_worker_has_no_gpu(monkeypatch):
 
 
 @pytest.mark.skipif(REAL, reason="CuPy is installed here")
+def test_a_device_that_runs_no_kernel_is_not_usable(monkeypatch):
+    with fake_cupy.installed() as cupy:
+        assert gpu_preload._look() == ""
+
+        def broken(*_args):
+            raise RuntimeError("catastrophic error: cannot open source file cuda_fp16.h\n1 error detected")
+
+        monkeypatch.setattr(cupy, "arange", broken, raising=False)
+        monkeypatch.setattr(cupy.cuda.runtime, "driverGetVersion", lambda: 13000, raising=False)
+        monkeypatch.setattr(cupy.cuda, "get_local_runtime_version", lambda: 13000, raising=False)
+        found = gpu_preload._look()
+        assert found.startswith("CuPy 14.2.0 cannot run a kernel: RuntimeError: catastrophic error: cannot open")
+        assert "\n" not in found
+        fake_cupy.Memory.most = 0
+        monkeypatch.delattr(cupy, "arange")
+        assert gpu_preload._look() == ""  # usable, but full
+
+
+def test_compiled_kernels_of_cupy_lie_in_a_private_folder(tmp_path):
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "home").write_text("no folder")
+    (tmp_path / "modules" / "cupy.py").write_text(
+        "import os\n"
+        "os.makedirs(os.environ.get('CUPY_CACHE_DIR', os.path.expanduser('~/.cupy/kernel_cache')), exist_ok=True)\n"
+        "raise ImportError('far enough')\n"
+    )
+    script = "from fasthep_parsl.modifiers.gpu_preload import why_not; print(why_not())"
+    kernels = str(tmp_path / "kernels")
+    surroundings = {
+        key: value for key, value in os.environ.items() if key not in ("CUPY_CACHE_DIR", "CUDA_VISIBLE_DEVICES")
+    }
+    surroundings |= {"HOME": str(tmp_path / "home"), "FASTHEP_KERNEL_CACHE": kernels}
+    surroundings |= {"PYTHONPATH": os.pathsep.join([str(tmp_path / "modules"), *sys.path])}
+
+    def look(**more):
+        command = [sys.executable, "-c", script]
+        return subprocess.run(command, env=surroundings | more, capture_output=True, text=True, check=True).stdout
+
+    assert look().startswith("CuPy cannot be loaded: far enough")
+    assert (tmp_path / "kernels" / "cupy").is_dir()
+    found = look(CUPY_CACHE_DIR=str(tmp_path / "home" / "here"))  # what is given is used
+    assert found.startswith("CuPy cannot make its folder of compiled kernels: ")
+    assert "set CUPY_CACHE_DIR" in found
+
+
+@pytest.mark.skipif(REAL, reason="CuPy is installed here")
 def test_out_of_memory_frees_it_and_names_sizes():
     with fake_cupy.installed():
         stage = Stage(define, {"variables": [{"name": "x", "expr": "sum(Muon_pt * Muon_pt)"}]})
         events = make()
         device.forget_uploads()  # of other tests
-        before, freed = fake_cupy.Memory.used, fake_cupy.pool.freed
+        before, freed, freed_pinned = fake_cupy.Memory.used, fake_cupy.pool.freed, fake_cupy.pinned_pool.freed
         fake_cupy.Memory.most = before + 9000
         with pytest.raises(
             GpuMemoryError, match=r"ran out of GPU memory: 400 events, .* in use .* free: Out of memory"
         ):
             stage(events)
         assert fake_cupy.pool.freed == freed + 1
+        assert fake_cupy.pinned_pool.freed == freed_pinned + 1
         assert fake_cupy.Memory.used == before
         fake_cupy.Memory.most = None
         stage(events)
         assert stage.note["out_of_memory"] == 1
+
+
+@pytest.mark.skipif(REAL, reason="CuPy is installed here")
+def test_a_sort_that_finds_no_memory_is_out_of_memory_too():
+    with fake_cupy.installed():
+        stage = Stage(define, {"variables": [{"name": "x", "expr": "sort(Muon_pt)"}]}, on_missing="cpu")
+        device.forget_uploads()
+        fake_cupy.Memory.most = fake_cupy.Memory.used + 9000
+        with pytest.raises(GpuMemoryError, match=r"ran out of GPU memory: 400 events, .* free: std::bad_alloc"):
+            stage(make())
+        assert stage.notes == []
+
+
+@pytest.mark.skipif(REAL, reason="CuPy is installed here")
+def test_too_little_memory_of_the_host_is_no_matter_of_the_gpu(lacking):
+    calls = []
+
+    def large(events, **_params):
+        calls.append(events)
+        return np.empty(1 << 55)
+
+    with pytest.raises(MemoryError, match="Unable to allocate") as raised:
+        lacking(large, on_missing="cpu")[0](EVENTS)
+    assert not isinstance(raised.value, GpuMemoryError)
+    assert len(calls) == 1  # the CPU has no more than that
+
+
+@pytest.mark.skipif(REAL, reason="CuPy is installed here")
+def test_orders_of_lists_are_freed_too():
+    with fake_cupy.installed():
+        column = make().on_gpu(["Muon_pt"])["Muon_pt"]
+        before = fake_cupy.Memory.used
+        expression("sum(Muon_pt)")({"Muon_pt": column})
+        assert fake_cupy.Memory.used > before
+        gpu_preload._free(None)
+        assert fake_cupy.Memory.used <= before
