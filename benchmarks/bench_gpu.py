@@ -117,6 +117,13 @@ def core_by_hand() -> Callable[[Any], Any]:
     return run
 
 
+def view(array: Any) -> Any:
+    """Return an array of CuPy as one of numba, which would wait for the stream at each call otherwise."""
+    from numba import cuda
+
+    return cuda.as_cuda_array(array, sync=False)
+
+
 def gpu_by_hand() -> Callable[[list[Any]], Any]:
     """Return what works through all passes: copies of one on a stream while the other computes, histograms in a block."""
     import cupy
@@ -151,15 +158,15 @@ def gpu_by_hand() -> Callable[[list[Any]], Any]:
 
     def run(passes: list[Any]) -> Any:
         total = np.zeros(size, np.int64)
-        scale, slope = map(cupy.asarray, shifts())
+        scale, slope = (view(cupy.asarray(values)) for values in shifts())
         founds = [cupy.zeros(size, cupy.int32) for _ in passes]
         cupy.cuda.Device().synchronize()
         kept = []
         for number, columns in enumerate(passes):
             stream = streams[number % 2]
             with stream:
-                kept.append([cupy.asarray(column) for column in columns])
-                count[1056, threads, cuda.external_stream(stream.ptr)](*kept[-1], scale, slope, founds[number])
+                kept.append([view(cupy.asarray(column)) for column in columns])
+                count[1056, threads, cuda.external_stream(stream.ptr)](*kept[-1], scale, slope, view(founds[number]))
         for stream in streams:
             stream.synchronize()
         for found in founds:
