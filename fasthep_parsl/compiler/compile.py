@@ -10,7 +10,7 @@ from fasthep_parsl.compiler.facts import check_facts
 from fasthep_parsl.compiler.fields import Flow, follow_fields
 from fasthep_parsl.compiler.grants import open_facility
 from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets, plan_source, read_inputs
-from fasthep_parsl.compiler.modifiers import check_modifiers
+from fasthep_parsl.compiler.modifiers import Placed, check_modifier_fields, check_modifiers, unused_modifiers
 from fasthep_parsl.compiler.routes import Routing, route_stages
 from fasthep_parsl.compiler.segments import cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, check_stages, find_modules, load_ops
@@ -20,7 +20,6 @@ from fasthep_parsl.plan import (
     Binding,
     Plan,
     PlanEnvironment,
-    PlanModifier,
     PlanModule,
     PlanPool,
     PlanSegment,
@@ -85,6 +84,7 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     if inputs.schema:  # without a readable file nothing can be said of fields
         flow, found = follow_fields(stages, inputs, loaded.document, ordered=ordered)
         problems += found
+        problems += check_modifier_fields(modifiers, stages, pools, flow, inputs, loaded.document) if ordered else []
     problems += check_facts(stages, inputs.datasets, loaded.document)
     problems += check_visibility(loaded, stages, inputs.datasets)
     if problems:
@@ -143,7 +143,7 @@ def _plan(
     modules: tuple[PlanModule, ...],
     stages: list[CheckedStage],
     routing: Routing,
-    modifiers: dict[str, tuple[PlanModifier, ...]],
+    modifiers: dict[str, tuple[Placed, ...]],
     source: PlanSource,
     inputs: Inputs,
     flow: Flow,
@@ -174,6 +174,7 @@ def _plan(
         warnings=(
             *(str(warning) for warning in loaded.warnings),
             *said,
+            *unused_modifiers(loaded, stages, pools),
             *_empty_datasets(inputs),
             *_constant_fields(source, inputs),
         ),
@@ -211,7 +212,7 @@ def _only_used(source: PlanSource, segments: list[PlanSegment]) -> PlanSource:
 def _plan_stage(
     item: CheckedStage,
     routing: Routing,
-    modifiers: dict[str, tuple[PlanModifier, ...]],
+    modifiers: dict[str, tuple[Placed, ...]],
     flow: Flow,
     keep: dict[str, tuple[str, ...]],
 ) -> PlanStage:
@@ -235,7 +236,7 @@ def _plan_stage(
         pool=answer.pool,
         why=answer.why,
         timeout=stage.execution.timeout,
-        modifiers=modifiers[stage.id],
+        modifiers=tuple(item.planned for item in modifiers[stage.id]),
     )
 
 

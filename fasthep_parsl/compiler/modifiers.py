@@ -2,29 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
 from fasthep_parsl import registry
+from fasthep_parsl.compiler.fields import Flow
+from fasthep_parsl.compiler.inputs import Inputs
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.interfaces.modifiers import once
 from fasthep_parsl.plan import PlanModifier, PlanPool
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Kind
 from fasthep_parsl.workflow.translate import problems_of
-from fasthep_parsl.workflow.yamldoc import Path_, problem
+from fasthep_parsl.workflow.yamldoc import Document, Path_, problem, show_path
 
-Named = tuple[Kind, Path_]
-"""A modifier and where it stands."""
+NAMED = 4
+"""So many stages are named in one message."""
+_OF_USERS = ("workflow", "--set")
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A modifier and where it stands.
+
+    Attributes
+    ----------
+    kind : Kind
+        As written.
+    path : tuple
+        Its place in the document.
+    made : Modifier
+        The validated model.
+    inside : tuple
+        Where its fields stand in the document.
+    """
+
+    kind: Kind
+    path: Path_
+    made: Any
+    inside: Path_
+
+    @property
+    def planned(self) -> PlanModifier:
+        """As it stands in a plan."""
+        return PlanModifier(kind=self.kind.kind, params=self.kind.params)
+
+    def equals(self, other: Placed) -> bool:
+        """Return whether both do the same, however they are spelled."""
+        return self.kind.kind == other.kind.kind and bool(self.made == other.made)
+
+    def excludes(self, other: Placed) -> bool:
+        """Return whether only one of both can be around a stage."""
+        fields = once(type(self.made))
+        if self.kind.kind != other.kind.kind or fields is None:
+            return self.equals(other)
+        return all(getattr(self.made, name) == getattr(other.made, name) for name in fields)
 
 
 def check_modifiers(
     loaded: LoadedWorkflow, stages: Iterable[CheckedStage], routes: Mapping[str, str], pools: Iterable[PlanPool]
-) -> tuple[dict[str, tuple[PlanModifier, ...]], list[Problem]]:
+) -> tuple[dict[str, tuple[Placed, ...]], list[Problem]]:
     """Return stage → its modifiers, the outermost first, and what is wrong with any of them.
 
-    One that a stage has from its pool and again itself, with equal parameters, is there once.
+    One that a stage has from its pool and again itself is there once, as the stage says, in the place of the pool's:
+    if both are equal, or if only one of its kind can be around a stage (see `once`).
 
     Parameters
     ----------
@@ -37,47 +82,170 @@ def check_modifiers(
     pools : iterable of PlanPool
         Pools that can be had.
     """
-    execution = loaded.workflow.execution
-    granted = {pool.name: pool for pool in pools}
-    problems: list[Problem] = []
-    found: dict[str, tuple[PlanModifier, ...]] = {}
+    of_pools, problems = pool_modifiers(loaded)  # a mistake is one even if no stage meets it
+    found: dict[str, tuple[Placed, ...]] = {}
     for item in stages:
-        pool = routes.get(item.stage.id, "")
-        spec = execution.pools.get(pool)
-        named: list[Named] = [
-            *(_place(spec.modifiers, ("execution", "pools", pool, "modifiers")) if spec else ()),
-            *_place(item.stage.execution.modifiers, (*item.path, "execution", "modifiers")),
-        ]
-        for kind, path in named:
-            problems += _problems(loaded, item.stage.id, kind, path, granted.get(pool), granted)
-        once = [kind for number, (kind, _) in enumerate(named) if kind not in [other for other, _ in named[:number]]]
-        found[item.stage.id] = tuple(PlanModifier(kind=kind.kind, params=kind.params) for kind in once)
-    for name in execution.pools.keys() - set(routes.values()):  # a mistake is one even if no stage meets it
-        for kind, path in _place(execution.pools[name].modifiers, ("execution", "pools", name, "modifiers")):
-            problems += _problems(loaded, "", kind, path, None, granted)
-    return found, list(dict.fromkeys(problems))  # a pool's modifier is met once per stage
+        path = (*item.path, "execution", "modifiers")
+        own, wrong = _checked(loaded.document, item.stage.execution.modifiers, path)
+        problems += wrong
+        found[item.stage.id] = _around(of_pools.get(routes.get(item.stage.id, ""), ()), own)
+    return found, problems + _without_gpus(loaded.document, found, routes, {pool.name: pool for pool in pools})
 
 
-def _place(modifiers: Iterable[Kind], path: Path_) -> list[Named]:
-    return [(kind, (*path, number)) for number, kind in enumerate(modifiers)]
+def pool_modifiers(loaded: LoadedWorkflow) -> tuple[dict[str, tuple[Placed, ...]], list[Problem]]:
+    """Return pool → its modifiers, and what is wrong with any of them."""
+    found: dict[str, tuple[Placed, ...]] = {}
+    problems: list[Problem] = []
+    for name, spec in loaded.workflow.execution.pools.items():
+        found[name], wrong = _checked(loaded.document, spec.modifiers, ("execution", "pools", name, "modifiers"))
+        problems += wrong
+    return found, problems
 
 
-def _problems(
-    loaded: LoadedWorkflow, stage: str, kind: Kind, path: Path_, pool: PlanPool | None, pools: Mapping[str, PlanPool]
+def check_modifier_fields(
+    modifiers: Mapping[str, Sequence[Placed]],
+    stages: Sequence[CheckedStage],
+    routes: Mapping[str, str],
+    flow: Flow,
+    inputs: Inputs,
+    document: Document,
 ) -> list[Problem]:
+    """Return a problem for each name in a modifier's list `fields` that no stream has where it is used.
+
+    One of a pool may name a field that only some of its stages have. Behind a stage that is wrong nothing is said.
+    """
+    known = _streams(stages, flow)
+    pools: dict[str, list[str]] = {}
+    for stage, pool in routes.items():
+        pools.setdefault(pool, []).append(stage)
+    problems: list[Problem] = []
+    for stage, placed in modifiers.items():
+        for item in placed:
+            names = getattr(item.made, "fields", None)
+            users = pools.get(routes.get(stage, ""), [stage]) if item.path[:2] == ("execution", "pools") else [stage]
+            if not isinstance(names, list | tuple) or not all(user in known for user in users):
+                continue
+            fields = {field for user in users for field in known[user]}
+            problems += [
+                _unknown_field(name, (*item.inside, "fields", number), fields, inputs, document)
+                for number, name in enumerate(names)
+                if isinstance(name, str) and name not in fields
+            ]
+    return list(dict.fromkeys(problems))  # a pool's modifier is met once per stage
+
+
+def unused_modifiers(loaded: LoadedWorkflow, stages: Iterable[CheckedStage], routes: Mapping[str, str]) -> list[str]:
+    """Warn of modifiers that the user gave to a pool that no stage asks for: its name may be misspelt."""
+    execution = loaded.workflow.execution
+    asked = {label for item in stages for label in _labels(item)} | set(routes.values())
+    said = []
+    for name, spec in execution.pools.items():
+        path = ("execution", "pools", name, "modifiers")
+        node = loaded.document.get(path)
+        if spec.modifiers and node and node.layer in _OF_USERS and not asked & {name, spec.resources}:
+            hint = suggest(name, routes.values(), what="pools with stages")
+            said.append(f"`{show_path(path)}`: no stage runs on pool `{name}` ({hint})")
+    return said
+
+
+def _labels(item: CheckedStage) -> list[str]:
+    execution = item.stage.execution
+    return [label for label in (execution.require, execution.prefer, execution.fallback) if label]
+
+
+def _checked(document: Document, kinds: Iterable[Kind], path: Path_) -> tuple[tuple[Placed, ...], list[Problem]]:
+    """Return the modifiers of one list that are valid, equal ones once, and what is wrong with the others."""
+    found: list[Placed] = []
+    problems: list[Problem] = []
+    for number, kind in enumerate(kinds):
+        made = _made(document, kind, (*path, number))
+        if not isinstance(made, Placed):
+            problems += made
+            continue
+        before = next((other for other in found if made.excludes(other)), None)
+        if before is None:
+            found.append(made)
+        elif not made.equals(before):
+            fields = " and ".join(f"`{name}`" for name in once(type(made.made)) or ())
+            message = f"modifier `{kind.kind}` stands twice in one list{f' with the same {fields}' if fields else ''}"
+            hint = f"remove one; the other is `{show_path(before.path)}`"
+            problems.append(problem(document, made.path, "E106", message, hint))
+    return tuple(found), problems
+
+
+def _made(document: Document, kind: Kind, path: Path_) -> Placed | list[Problem]:
     known = registry.names("modifiers")
     if kind.kind not in known:
         hint = suggest(kind.kind, known, what="modifiers")
-        return [problem(loaded.document, path, "E110", f"unknown modifier `{kind.kind}`", hint)]
+        return [problem(document, path, "E110", f"unknown modifier `{kind.kind}`", hint)]
     model = registry.load("modifiers", kind.kind)
+    upstream = document.has((*path, "params")) and not document.has((*path, "kind"))
+    inside = (*path, "params") if upstream else path
+    given = kind.params.get("params")
+    if isinstance(given, dict) and "params" not in model.model_fields:
+        fields = ", ".join((f"kind: {kind.kind}", *(f"{name}: …" for name in given)))
+        hint = f"fields stand beside `kind`: write `{{{fields}}}`"
+        return [problem(document, (*inside, "params"), "E102", "unknown key `params` in a modifier", hint, on="key")]
     try:
-        made = model(**kind.params)
+        return Placed(kind, path, model(**kind.params), inside)
     except ValidationError as error:
-        inside = (*path, "params")  # of upstream's spelling
-        return problems_of(error, model, loaded.document, inside if loaded.document.has(inside) else path)
-    if not model.needs_gpu or pool is None or pool.gpus or getattr(made, "on_missing", "fail") == "cpu":
-        return []
+        return problems_of(error, model, document, inside)
+
+
+def _around(outer: Sequence[Placed], own: Sequence[Placed]) -> tuple[Placed, ...]:
+    """Return those of the pool around those of the stage; of two that exclude each other the stage's."""
+    instead = [
+        next((item for item in own if item.excludes(other) and not item.equals(other)), other) for other in outer
+    ]
+    return (*instead, *(item for item in own if not any(item.excludes(other) for other in outer)))
+
+
+def _without_gpus(
+    document: Document,
+    modifiers: Mapping[str, Sequence[Placed]],
+    routes: Mapping[str, str],
+    pools: Mapping[str, PlanPool],
+) -> list[Problem]:
+    """Return a problem for each modifier that needs a GPU on a pool that has none, whatever number of stages meet it."""
+    met: dict[Path_, list[str]] = {}
+    kinds: dict[Path_, Placed] = {}
+    for stage, placed in modifiers.items():
+        pool = pools.get(routes.get(stage, ""))
+        for item in placed:
+            if pool and not pool.gpus and item.made.needs_gpu and getattr(item.made, "on_missing", "fail") != "cpu":
+                met.setdefault(item.path, []).append(stage)
+                kinds[item.path] = item
     able = [f"`{name}`" for name, other in pools.items() if other.gpus]
     hint = f"pools with GPUs: {', '.join(able)}; " if able else "no pool of this site has GPUs; "
-    message = f"stage `{stage}`: modifier `{kind.kind}` needs a GPU, and its pool `{pool.name}` has none"
-    return [problem(loaded.document, path, "E180", message, hint + "or `on_missing: cpu` to do without")]
+    problems = []
+    for path, stages in met.items():
+        whose = "its" if len(stages) == 1 else "their"
+        needs = f"modifier `{kinds[path].kind.kind}` needs a GPU, and {whose} pool `{routes[stages[0]]}` has none"
+        without = hint + "or `on_missing: cpu` to do without"
+        problems.append(problem(document, path, "E180", f"{_named(stages)}: {needs}", without))
+    return problems
+
+
+def _named(stages: Sequence[str]) -> str:
+    names = ", ".join(f"`{stage}`" for stage in stages[:NAMED])
+    more = f" and {len(stages) - NAMED} more" if len(stages) > NAMED else ""
+    return f"stage{'' if len(stages) == 1 else 's'} {names}{more}"
+
+
+def _streams(stages: Iterable[CheckedStage], flow: Flow) -> dict[str, set[str]]:
+    """Return stage → fields of the stream that it reads, where these are known for sure."""
+    sure = {""}
+    found: dict[str, set[str]] = {}
+    for item in stages:
+        if item.input in sure and item.input in flow.schemas:
+            found[item.stage.id] = set(flow.schemas[item.input])
+            if item.stage.id in flow.reads:
+                sure.add(item.stage.id)
+    return found
+
+
+def _unknown_field(name: str, path: Path_, fields: Iterable[str], inputs: Inputs, document: Document) -> Problem:
+    hint = suggest(name, fields, what="fields")
+    if name in inputs.partial:
+        hint = "not every input file has it"
+    return problem(document, path, "E150", f"unknown field `{name}`", hint)

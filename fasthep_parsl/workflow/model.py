@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
+from fasthep_parsl.errors import suggest
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.resources.units import Count, Duration, UnitError, describe, parse_count
 from fasthep_parsl.workflow.facility import Network, Queue, Scaling
@@ -89,6 +90,9 @@ def _kind(value: object) -> object:
     if isinstance(value, dict) and not value:
         raise UnitError("expected a name, or a mapping with `kind:`, got an empty mapping")
     if isinstance(value, dict):
+        close = next((str(key) for key in value if suggest(str(key), ["kind"]).startswith("did you mean")), None)
+        if close is not None:
+            raise UnitError(f"unknown key `{close}`", "did you mean `kind`?")
         raise UnitError("`kind` is missing", "write its name, or `{kind: name, …}` with its fields")
     raise UnitError(f"expected a name, or a mapping with `kind:`, got {describe(value)}")
 
