@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fasthep_parsl.backends.parsl.batch.scripts import first_scripts
 from fasthep_parsl.compiler.compile import not_asked_for
 from fasthep_parsl.compiler.grants import Facility, open_facility
+from fasthep_parsl.compiler.modifiers import pool_modifiers
 from fasthep_parsl.errors import Problem
 from fasthep_parsl.interfaces import Script
 from fasthep_parsl.plan import PlanPool
@@ -110,7 +111,7 @@ def sample_site(name: str, overrides: Sequence[str] = ()) -> SampledSite:
     missing = missing_requirements(site, loaded.document)
     facility, problems = open_facility(loaded, None if is_batch(site.strategy.kind) else this_machine())
     wrong = not_asked_for(problems, tuple(missing))
-    checks = [_profile(site, loaded, wrong), *_filled_in(site, loaded, missing)]
+    checks = [*_profile(site, loaded, wrong), *_filled_in(site, loaded, missing)]
     pools: list[PlanPool] = []
     largest: list[PlanPool] = []
     for pool, queue in _sampled(loaded):
@@ -134,13 +135,17 @@ def _loaded(site: Site, overrides: Sequence[str]) -> LoadedWorkflow:
         return load_workflow(path, layers=site.layers, overrides=overrides, tolerant=True)
 
 
-def _profile(site: Site, loaded: LoadedWorkflow, problems: Sequence[Problem]) -> Check:
+def _profile(site: Site, loaded: LoadedWorkflow, problems: Sequence[Problem]) -> list[Check]:
     wrong = [item for item in (*loaded.problems, *problems) if item.code != "E147"]
-    if wrong:
-        return Check(False, "profile", "; ".join(item.message for item in wrong), wrong[0].hint)
-    names = [Path(document.root.layer.split()[-1]).name for document in site.layers[:-1]]
-    above = f", extends {', '.join(reversed(names))}" if names else ""
-    return Check(True, "profile", f"keys and values are right{above}")
+    checks = [Check(False, "profile", "; ".join(item.message for item in wrong), wrong[0].hint)] if wrong else []
+    modifiers, mistakes = pool_modifiers(loaded)
+    checks += [Check(False, "profile", str(replace(item, hint="")), item.hint) for item in mistakes]
+    if not checks:
+        names = [Path(document.root.layer.split()[-1]).name for document in site.layers[:-1]]
+        above = f", extends {', '.join(reversed(names))}" if names else ""
+        checks.append(Check(True, "profile", f"keys and values are right{above}"))
+    around = {pool: ", ".join(item.kind.kind for item in placed) for pool, placed in modifiers.items() if placed}
+    return checks + [Check(True, "modifiers", f"of pool {pool}: {names}") for pool, names in around.items()]
 
 
 def _filled_in(site: Site, loaded: LoadedWorkflow, missing: Sequence[Problem]) -> list[Check]:

@@ -88,3 +88,24 @@ def test_an_environment_variable_that_is_not_set(site, monkeypatch):
 def test_an_unknown_site():
     with pytest.raises(ConfigError, match="did you mean `lxplus`"):
         sample_site("lxpls")
+
+
+def test_modifiers_of_pools_are_checked(site):
+    more = """\
+pools:
+  small: {queue: short, modifiers: [diagnostic, {kind: profile, wat: 3}]}
+  other: {queue: short, modifiers: [{name: cuda.jit, params: {on_missing: no}}, profile]}
+"""
+    path = site(more)
+    bad = [check for check in sample_site(path).checks if not check.ok]
+    assert {check.what for check in bad} == {"profile"}
+    text = "\n".join(check.found for check in bad)
+    assert f"{path}:6:" in text
+    assert "unknown modifier `diagnostic`" in text
+    assert "unknown key `wat`" in text
+    assert f"{path}:7:" in text
+    assert bad[0].hint == "did you mean `diagnostics`?"
+    assert len(bad) == 3
+    good = sample_site(site("pools: {small: {queue: short, modifiers: [profile, diagnostics]}}\n"))
+    assert good.ok
+    assert "of pool small: profile, diagnostics" in [check.found for check in good.checks if check.what == "modifiers"]
