@@ -17,7 +17,7 @@ from fasthep_parsl.cli.progress import HeaderLines
 from fasthep_parsl.cli.screen import Screen
 from fasthep_parsl.driver.api import compile_plan, load
 from fasthep_parsl.driver.scripts import write_scripts
-from fasthep_parsl.plan import Plan, PlanPool
+from fasthep_parsl.plan import Plan, PlanModifier, PlanPool
 from fasthep_parsl.resources.units import format_duration, format_memory
 
 
@@ -89,11 +89,19 @@ def _table(*columns: str) -> Table:
 
 
 def _stages(plan: Plan) -> Table:
-    table = _table("!stage", "!op", "!pool", "why", "after")
+    columns = ["!stage", "!op", "!pool", "why", "after"]
+    around = any(stage.modifiers for stage in plan.stages)
+    table = _table(*columns, *(["modifiers"] if around else []))
     for stage in plan.stages:
         why = re.sub(r" \([^()]*\)", "", stage.why)  # reasons in brackets are long, and warnings repeat them
-        table.add_row(stage.id, stage.op, stage.pool, Text(why), ", ".join(stage.needs) or "source")
+        row: list[str | Text] = [stage.id, stage.op, stage.pool, Text(why), ", ".join(stage.needs) or "source"]
+        table.add_row(*row, *([Text(", ".join(map(_modifier, stage.modifiers)))] if around else []))
     return table
+
+
+def _modifier(modifier: PlanModifier) -> str:
+    params = " ".join(f"{name}={value}" for name, value in modifier.params.items())
+    return f"{modifier.kind} ({params})" if params else modifier.kind
 
 
 def _pools(plan: Plan) -> Table:
