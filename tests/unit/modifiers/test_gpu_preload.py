@@ -135,6 +135,7 @@ EXPRESSIONS = [
     "maybe > 0", "dataset.xsec * w", "sum(Muon_pt) / sum(Jet_pt)", "max(sqrt(Muon_pt))", "3", "pi * n",
     "num(Muon_pt[Muon_pt > 10][Muon_charge[Muon_pt > 10] > 0])", "small > 300", "small < -1", "small + 300", "small == n",
     "where(True, MET_pt, n)", "where(dataset.blinded, Muon_pt, 0)", "where(0, w, leading(Muon_pt))", "w + where(flag, 1, 2)",
+    "w % 0.1", "Muon_pt // 0.1", "Muon_pt % w", "maybe // 0.1", "leading(Muon_pt) % MET_pt", "n % w",
 ]  # fmt: skip
 
 
@@ -188,6 +189,30 @@ def test_nan_counts_as_on_the_cpu(gpu):
         expected = expression(text)(Events({"x": column}, 5))
         got = expression(text)(Events({"x": column}, 5).on_gpu(["x"]))
         same(Events({"y": got}, 5)["y"], expected, exact=True)
+
+
+SPECIAL = [0.0, -0.0, 0.1, -0.1, 0.3, 1.0, -1.0, 2.5, -7.0, 1e300, 5e-324, np.inf, -np.inf, np.nan, 3.0, 1e-3]
+
+
+@pytest.mark.parametrize("kinds", [("f8", "f8"), ("f4", "f4"), ("f4", "f8"), ("i4", "f8"), ("f4", "i8"), ("u1", "f4")])
+def test_division_with_rest_is_that_of_numpy(gpu, kinds):
+    rng = np.random.default_rng(5)
+    values = np.concatenate([SPECIAL, rng.normal(0, 3, 40), 0.1 * np.arange(40)])
+    a, b = (part.ravel() for part in np.meshgrid(values, values))
+    with np.errstate(all="ignore"):
+        columns = {"a": a.astype(kinds[0]), "b": b.astype(kinds[1])}
+    events = Events(columns, len(a))
+    texts = [
+        "a // b",
+        "a % b",
+        *(f"{text} {sign}{x}" for text in ("a //", "a %") for sign in ("", "-") for x in (0.1, 0.0, 2.5)),
+    ]
+    for text in (*texts, "0.1 // b", "1 % b", "-1.0 % b", "(a > 0) % 0.3"):
+        got, expected = expression(text)(events.on_gpu(["a", "b"])).get(), expression(text)(events)
+        assert got.dtype == expected.dtype
+        np.testing.assert_array_equal(got, expected, err_msg=text)
+        number = ~np.isnan(expected)
+        np.testing.assert_array_equal(np.signbit(got[number]), np.signbit(expected[number]), err_msg=text)
 
 
 # --- ops --------------------------------------------------------------------------------------------------
