@@ -62,6 +62,7 @@ def _tables(plan: Plan, console: Console, written: Sequence[Path]) -> None:
     _say(console, head)
     console.print()
     console.print(_stages(plan))
+    _modifiers(plan, console)
     console.print()
     console.print(_pools(plan))
     _reasons(plan, console)
@@ -89,19 +90,35 @@ def _table(*columns: str) -> Table:
 
 
 def _stages(plan: Plan) -> Table:
-    columns = ["!stage", "!op", "!pool", "why", "after"]
-    around = any(stage.modifiers for stage in plan.stages)
-    table = _table(*columns, *(["modifiers"] if around else []))
+    table = _table("!stage", "!op", "!pool", "why", "after")
     for stage in plan.stages:
         why = re.sub(r" \([^()]*\)", "", stage.why)  # reasons in brackets are long, and warnings repeat them
-        row: list[str | Text] = [stage.id, stage.op, stage.pool, Text(why), ", ".join(stage.needs) or "source"]
-        table.add_row(*row, *([Text(", ".join(map(_modifier, stage.modifiers)))] if around else []))
+        table.add_row(stage.id, stage.op, stage.pool, Text(why), ", ".join(stage.needs) or "source")
     return table
 
 
+def _modifiers(plan: Plan, console: Console) -> None:
+    """Say what is around which stages, if there is anything."""
+    groups: dict[str, list[str]] = {}
+    for stage in plan.stages:
+        if stage.modifiers:
+            groups.setdefault(", ".join(map(_modifier, stage.modifiers)), []).append(stage.id)
+    if not groups:
+        return
+    table = _table("modifiers", "of stages")
+    for modifiers, stages in groups.items():
+        table.add_row(Text(modifiers), "all" if len(stages) == len(plan.stages) else " ".join(stages))
+    console.print()
+    console.print(table)
+
+
 def _modifier(modifier: PlanModifier) -> str:
-    params = " ".join(f"{name}={value}" for name, value in modifier.params.items())
+    params = " ".join(f"{name}={_shown(value)}" for name, value in modifier.params.items())
     return f"{modifier.kind} ({params})" if params else modifier.kind
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _pools(plan: Plan) -> Table:
