@@ -19,6 +19,12 @@ TWO_PI = 2 * math.pi
 
 def float64(values: Any) -> Any:
     """Return `values` (number, numpy or flat awkward array) as float64; a missing value becomes NaN."""
+    if hasattr(values, "layout") and device.on_gpu(values):
+        from fasthep_parsl.ops.columns.values import Masked, from_column
+
+        values = from_column(values)
+        if isinstance(values, Masked):
+            return np.where(values.valid, device.as_float64(values.values), math.nan)
     if hasattr(values, "layout"):
         from fasthep_parsl.ops.arrays import ak
 

@@ -13,6 +13,7 @@ from fasthep_parsl.ops.columns.values import (
     Value,
     from_column,
     jagged_of,
+    one_side,
     same_offsets,
     to_awkward,
 )
@@ -28,6 +29,7 @@ def select(values: Value, index: Value) -> Value:
     """
     if not isinstance(values, Jagged | ak.Array):
         raise ExpressionError("only a jagged field can be indexed", "for one value per event use where(…, …, …)")
+    values, index = one_side(values, index)
     if isinstance(index, Masked) or device.is_array(index):
         return _pick(values, index)
     if isinstance(values, Jagged) and isinstance(index, Jagged):
@@ -88,6 +90,7 @@ def nth_value(values: Value, index: Any, valid: Any = None) -> Value:
     """
     if isinstance(values, ak.Array):
         return _nth_awkward(values, index, valid)
+    values, index, valid = one_side(values, index, valid)
     counts = values.counts
     position = _from_start(index, counts)
     found = (counts > position) & (position >= 0)

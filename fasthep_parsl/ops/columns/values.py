@@ -200,6 +200,25 @@ def same_offsets(a: Any, b: Any) -> bool:
     return device.truth(np.array_equal(*device.together((a, b))))
 
 
+def one_side(*values: Value) -> tuple[Value, ...]:
+    """Return lists and values per event all on the GPU if one of them lies there; other awkward arrays stay."""
+    if device.cupy() is None or not any(device.on_gpu(_flat(value)) for value in values):
+        return values
+    return tuple(map(_on_gpu, values))
+
+
+def _flat(value: Value) -> Any:
+    return value.content if isinstance(value, Jagged) else value.values if isinstance(value, Masked) else value
+
+
+def _on_gpu(value: Value) -> Value:
+    if isinstance(value, Jagged) and not device.on_gpu(value.content):
+        return Jagged(device.upload_offsets(value.offsets), device.upload(value.content))
+    if isinstance(value, Masked) and not device.on_gpu(value.values):
+        return Masked(device.upload(value.values), device.upload(value.valid))
+    return device.upload(value) if isinstance(value, np.ndarray) and value.ndim else value
+
+
 def spread(value: Value, to: Jagged) -> Any:
     """Return flat content of `value` for the lists of `to`; one value per event is repeated for each object."""
     if isinstance(value, Jagged):
@@ -242,6 +261,7 @@ def elementwise(function: Callable[..., Any], *args: Value, generic: Callable[..
 def _apply(
     function: Callable[..., Any], kinds: set[type], args: tuple[Value, ...], generic: Callable[..., Any] | None
 ) -> Value:
+    args = one_side(*args) if kinds & {Jagged, Masked} else args
     if ak.Array in kinds or (Jagged in kinds and Masked in kinds):
         return _with_awkward(generic or function, args)
     if Jagged in kinds:

@@ -20,7 +20,7 @@ from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Call, Context, DatasetInfo
 from fasthep_parsl.modifiers import gpu_preload
 from fasthep_parsl.modifiers.gpu_preload import GpuMemoryError, GpuPreload
-from fasthep_parsl.ops import device
+from fasthep_parsl.ops import device, kinematics
 from fasthep_parsl.ops.clean import clean
 from fasthep_parsl.ops.columns.values import MissingError
 from fasthep_parsl.ops.combinations import build_combinations, build_pairs
@@ -431,6 +431,31 @@ def test_host_and_gpu_columns_meet_in_one_expression(gpu):
     got, expected = stage(EVENTS), stage.plain(EVENTS)
     for name in ("x", "y"):
         same(got[name], expected[name], exact=gpu == "fake")
+
+
+MIXED = ["Muon_eta[argmax(Muon_pt)]", "Muon_eta[argsort(Muon_pt)]", "Muon_pt[Muon_tight]", "Muon_pt[Muon_eta > 0]", "Muon_eta[Muon_pt > 20]",
+         "nth(Muon_pt, n)", "nth(Muon_eta, MET_pt > 40)", "Muon_tight & (Muon_pt > 20)", "(Muon_eta > w) & (Muon_pt > 20)", "Muon_eta * MET_pt",
+         "leading(Muon_eta) + MET_pt", "maybe * leading(Muon_pt)", "fill_none(leading(Muon_eta), MET_pt)", "where(Muon_tight, Muon_pt, 0)",
+         "fill_none(leading(Muon_pt), maybe)", "sum((Muon_eta + 1) * (Muon_pt + Muon_eta))", "take(Muon_eta, argsort(Muon_pt))"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", MIXED)
+def test_what_stayed_in_host_memory_goes_up_where_it_is_needed(gpu, text):
+    view = make().on_gpu(["Muon_pt", "MET_pt"])
+    _ = view["Muon_pt"], view["MET_pt"]
+    got = expression(text)(view)
+    assert device.on_gpu(got)
+    moved = device.take_counts()
+    if gpu == "fake":
+        assert {key: fake_cupy.stats[key] for key in moved} == moved
+    same(Events({"x": got}, 400)["x"], expression(text)(EVENTS), exact=gpu == "fake")
+
+
+def test_missing_values_become_nan_where_they_lie(gpu):
+    found = kinematics.float64(EVENTS.on_gpu(["maybe"])["maybe"])
+    assert device.on_gpu(found)
+    np.testing.assert_array_equal(found.get(), kinematics.float64(EVENTS["maybe"]))
+    assert device.on_gpu(kinematics.float64(ak.Array(EVENTS.on_gpu(["small"])["small"])))
 
 
 def test_a_filter_from_the_host_reaches_columns_on_the_gpu(gpu):
