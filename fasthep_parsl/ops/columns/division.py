@@ -6,14 +6,34 @@ from collections.abc import Callable
 from typing import Any
 
 from fasthep_parsl.ops import device
-from fasthep_parsl.ops.arrays import np
+from fasthep_parsl.ops.arrays import ak, np
 
 
-def are_floats(parts: tuple[Any, ...]) -> bool:
-    """Whether flat values, some of them on a GPU, are combined as floats."""
-    if not any(device.is_array(part) and device.on_gpu(part) for part in parts):
-        return False
-    return bool(_common(parts).kind == "f")
+def divides(name: str, parts: tuple[Any, ...]) -> bool:
+    """Whether `name` is ``//`` or ``%`` and some of `parts` lie on a GPU."""
+    return name in _FLOORED and any(map(device.on_gpu, parts))
+
+
+def divide(name: str, *parts: Any) -> Any:
+    """Return ``//`` or ``%`` of two values, flat or awkward; of integers as CuPy computes it, which is right."""
+    if any(isinstance(part, ak.Array) for part in parts):
+        return _inside(name, parts)
+    return (_FLOORED[name] if _common(parts).kind == "f" else getattr(np, name))(*parts)
+
+
+def _inside(name: str, parts: tuple[Any, ...]) -> Any:
+    """Divide the numbers inside awkward arrays; one of `parts` may be a plain number."""
+    is_array = [getattr(part, "ndim", 0) > 0 for part in parts]
+
+    def at(layouts: Any, **_: Any) -> Any:
+        layouts = layouts if isinstance(layouts, list | tuple) else [layouts]
+        if not all(layout.is_numpy for layout in layouts):
+            return None  # further down
+        found = iter(layout.data for layout in layouts)
+        flat = (next(found) if known else part for part, known in zip(parts, is_array, strict=True))
+        return ak.contents.NumpyArray(divide(name, *flat))
+
+    return ak.transform(at, *(part for part, known in zip(parts, is_array, strict=True) if known))
 
 
 def _common(parts: tuple[Any, ...]) -> Any:
@@ -52,5 +72,5 @@ def floor_divide(a: Any, b: Any) -> Any:
     return np.where(b == 0, plain, floor)
 
 
-FLOORED: dict[str, Callable[[Any, Any], Any]] = {"remainder": remainder, "floor_divide": floor_divide}
+_FLOORED: dict[str, Callable[[Any, Any], Any]] = {"remainder": remainder, "floor_divide": floor_divide}
 """Name of NumPy's function → the same on a GPU."""

@@ -118,17 +118,16 @@ def _from_start(index: Any, counts: Any) -> Any:
 def _nth_awkward(values: Any, index: Any, valid: Any) -> Value:
     if values.ndim < 2:
         raise ExpressionError("only a jagged field has an n-th object")
-    counts = ak.to_numpy(ak.num(values, axis=1))
-    position = np.broadcast_to(np.where(index < 0, index + counts, index), counts.shape)
+    counts = ak.num(values, axis=1)
+    counts = from_column(counts) if device.on_gpu(counts) else ak.to_numpy(counts)
+    index, valid, counts = one_side(index, valid, counts)
+    position = _from_start(index, counts) + np.zeros_like(counts)
     found = (counts > position) & (position >= 0)
     if valid is not None:
         found = found & valid
-    wanted = ak.Array(
-        ak.contents.ListOffsetArray(
-            ak.index.Index64(np.concatenate([[0], np.cumsum(found)]).astype(np.int64)),
-            ak.contents.NumpyArray(position[found].astype(np.int64)),
-        )
-    )
+    wanted = to_awkward(Jagged(device.offsets_of(found), position[found].astype(np.int64)))
+    if device.on_gpu(found):
+        device.waited()
     return from_column(ak.firsts(values[wanted], axis=1))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns.division import FLOORED, are_floats
+from fasthep_parsl.ops.columns.division import divide, divides
 
 Value = Any
 """Scalar, numpy array, `Masked`, `Jagged`, or awkward array."""
@@ -295,8 +295,8 @@ def arithmetic(name: str) -> Callable[..., Any]:
             flat = tuple(map(int64_of, flat))
             if name == "power" and not isinstance(flat[1], int):
                 flat = (flat[0], device.as_float64(flat[1]))  # numpy refuses negative integer powers
-        elif name in FLOORED and are_floats(flat):
-            return FLOORED[name](*flat)
+        elif divides(name, flat):
+            return divide(name, *flat)
         return function(*flat)
 
     return compute

@@ -451,6 +451,17 @@ def test_what_stayed_in_host_memory_goes_up_where_it_is_needed(gpu, text):
     same(Events({"x": got}, 400)["x"], expression(text)(EVENTS), exact=gpu == "fake")
 
 
+INSIDE = ["nth(pad_none(Muon_pt, 2), 0)", "nth(pad_none(Muon_pt, 2), -1)", "nth(pad_none(Muon_pt, 2), n)", "pad_none(Muon_pt, 2) % 0.1",
+          "pad_none(Muon_pt, 2) // w", "w % pad_none(Muon_eta, 3)", "7 // pad_none(Muon_charge, 1)", "Muon_pt % leading(Muon_eta)"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", INSIDE)
+def test_values_missing_inside_lists(gpu, text):
+    got = expression(text)(make().on_gpu(FIELDS))
+    assert device.on_gpu(got)
+    same(Events({"x": got}, 400)["x"], expression(text)(EVENTS), exact=gpu == "fake")
+
+
 def test_missing_values_become_nan_where_they_lie(gpu):
     found = kinematics.float64(EVENTS.on_gpu(["maybe"])["maybe"])
     assert device.on_gpu(found)
