@@ -13,7 +13,6 @@ from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.inputs import Inputs
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.errors import Problem, suggest
-from fasthep_parsl.interfaces.modifiers import once
 from fasthep_parsl.plan import PlanModifier, PlanPool
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Kind
@@ -57,7 +56,7 @@ class Placed:
 
     def excludes(self, other: Placed) -> bool:
         """Return whether only one of both can be around a stage."""
-        fields = once(type(self.made))
+        fields = _once(self.made)
         if self.kind.kind != other.kind.kind or fields is None:
             return self.equals(other)
         return all(getattr(self.made, name) == getattr(other.made, name) for name in fields)
@@ -69,7 +68,7 @@ def check_modifiers(
     """Return stage → its modifiers, the outermost first, and what is wrong with any of them.
 
     One that a stage has from its pool and again itself is there once, as the stage says, in the place of the pool's:
-    if both are equal, or if only one of its kind can be around a stage (see `once`).
+    if both are equal, or if only one of its kind can be around a stage (`Modifier.once`).
 
     Parameters
     ----------
@@ -148,6 +147,11 @@ def unused_modifiers(loaded: LoadedWorkflow, stages: Iterable[CheckedStage], rou
     return said
 
 
+def _once(made: Any) -> tuple[str, ...] | None:
+    fields: tuple[str, ...] | None = getattr(made, "once", None)  # anybody's modifier may leave it out
+    return fields
+
+
 def _labels(item: CheckedStage) -> list[str]:
     execution = item.stage.execution
     return [label for label in (execution.require, execution.prefer, execution.fallback) if label]
@@ -166,7 +170,7 @@ def _checked(document: Document, kinds: Iterable[Kind], path: Path_) -> tuple[tu
         if before is None:
             found.append(made)
         elif not made.equals(before):
-            fields = " and ".join(f"`{name}`" for name in once(type(made.made)) or ())
+            fields = " and ".join(f"`{name}`" for name in _once(made.made) or ())
             message = f"modifier `{kind.kind}` stands twice in one list{f' with the same {fields}' if fields else ''}"
             hint = f"remove one; the other is `{show_path(before.path)}`"
             problems.append(problem(document, made.path, "E106", message, hint))

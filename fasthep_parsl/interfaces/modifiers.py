@@ -58,7 +58,9 @@ class Modifier(Protocol):
     needs_gpu: ClassVar[bool]
     """Whether it works only on workers with a GPU; a model with a field `on_missing` says what happens elsewhere."""
 
-    # once: ClassVar[tuple[str, ...] | None], optional; see the function `once`
+    once: ClassVar[tuple[str, ...] | None] = None
+    """Fields that make two of this kind different ones; of two that are not, a stage has one, its own rather than its
+    pool's. ``()``: one of this kind; None: any number."""
 
     def wrap(self, call: Call) -> Call:
         """Return what is called instead of `call`. Made once per worker and stage."""
@@ -105,23 +107,3 @@ class ReadingModifier(NotingModifier, Protocol):
 
     def reading(self, read: Reading) -> Note | None:
         """Return what is noted of a reading, under `READ`."""
-
-
-def once(model: type[Any]) -> tuple[str, ...] | None:
-    """Return the fields that make two modifiers of a kind different ones; None if any number can be around a stage.
-
-    A model says so in a class variable `once`; ``()``: there can be one of its kind. Without it those that need a GPU
-    or are told of reading can be there once (for each `what`, if they have such a field): the second would only undo
-    what the first does, or count twice what was read.
-
-    Parameters
-    ----------
-    model : type
-        The model of a modifier.
-    """
-    if hasattr(model, "once"):
-        fields: tuple[str, ...] | None = model.once
-        return fields
-    if not (model.needs_gpu or hasattr(model, "reading")):
-        return None
-    return tuple({"what"} & model.model_fields.keys())

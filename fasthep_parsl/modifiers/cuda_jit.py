@@ -28,6 +28,7 @@ class CudaJit(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     needs_gpu: ClassVar[bool] = True
+    once: ClassVar[tuple[str, ...]] = ()
 
     target: Literal["gpu", "cpu"] = Field("gpu", description="what kernels are compiled for")
     on_missing: Literal["fail", "cpu"] = Field(

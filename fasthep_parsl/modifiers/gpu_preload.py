@@ -41,6 +41,7 @@ class GpuPreload(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     needs_gpu: ClassVar[bool] = True
+    once: ClassVar[tuple[str, ...]] = ()
 
     fields: tuple[str, ...] | None = Field(None, description="columns to move; default: those that the stage reads")
     on_missing: Literal["fail", "cpu"] = Field(

@@ -68,6 +68,8 @@ def _whole(entry: Any) -> Any:
         entry = np.clip(np.floor(entry), -(2.0**31), 2.0**31)
     elif entry.dtype == np.uint64:
         entry = np.minimum(entry, 2**31)
+    elif entry.dtype == np.int64:
+        entry = np.clip(entry, -(2**31), 2**31)
     return entry.astype(np.int64)
 
 

@@ -29,6 +29,7 @@ class Diagnostics(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     needs_gpu: ClassVar[bool] = False
+    once: ClassVar[tuple[str, ...]] = ()
 
     fields: bool = Field(True, description="count None and NaN of each field; `false`: events, time and memory alone")
 

@@ -27,6 +27,7 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     needs_gpu: ClassVar[bool] = False
+    once: ClassVar[tuple[str, ...]] = ("what",)
 
     what: Literal["time", "flame", "cprofile", "memory"] = Field("time", description="what is measured")
     rate: float = Field(100.0, ge=1, le=1000, description="of `flame` and `memory`: looks per second")
