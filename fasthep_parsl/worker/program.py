@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +16,12 @@ from typing import Any
 from fasthep_parsl import registry
 from fasthep_parsl.errors import FastHepError, OpError
 from fasthep_parsl.interfaces import READ, Call, Context, DatasetInfo, Note, Op, Reading, ReadingModifier
-from fasthep_parsl.ops import device
 from fasthep_parsl.ops.columns.placing import bring_back
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
 from fasthep_parsl.tasks import StageStats
 from fasthep_parsl.worker.code import OpTable
+from fasthep_parsl.worker.notes import Notes
 from fasthep_parsl.worker.partials import load_products
 
 
@@ -92,6 +91,11 @@ class Program:
         The plan.
     run_dir : Path
         The run directory, with copies of the user's modules in ``code``.
+
+    Attributes
+    ----------
+    notes : Notes
+        What modifiers have noted of the task at hand.
     """
 
     def __init__(self, plan: Plan, run_dir: Path) -> None:
@@ -99,7 +103,7 @@ class Program:
         self.run_dir = run_dir
         self.datasets = tuple(DatasetInfo(d.name, d.eventtype, d.group, d.meta) for d in plan.datasets)
         self._ops = OpTable(plan.modules, run_dir / "code")
-        self._notes: list[tuple[str, str, Note | Callable[[], Note]]] = []
+        self.notes = Notes()
         self._steps: dict[int, list[Step]] = {}
         self._readers: dict[int, list[tuple[str, ReadingModifier]]] = {}
         self._products: dict[tuple[str, str], Any] = {}
@@ -126,16 +130,12 @@ class Program:
         plain = op.call if op.takes_events else lambda _events, **params: op.call(**params)
 
         def note(kind: str, seen: Note | Callable[[], Note]) -> None:
-            self.note(kind, stage.id, seen)
+            self.notes.add(kind, stage.id, seen)
 
         call = Call(plain, op, stage.id, stage.pool, stage.reads, note)
         for modifier in reversed(stage.modifiers):
             call = registry.load("modifiers", modifier.kind)(**modifier.params).wrap(call)
         return call if op.takes_events else lambda **params: call(None, **params)
-
-    def note(self, kind: str, stage: str, seen: Note | Callable[[], Note]) -> None:
-        """Keep what a modifier has seen, or what will tell."""
-        self._notes.append((kind, stage, seen))  # joined later: between two ops nothing is in the caches
 
     def note_reading(self, segment: PlanSegment, read: Reading) -> None:
         """Let modifiers of the segment's stages note what was read for all of them: of each kind one."""
@@ -144,7 +144,7 @@ class Program:
             note = modifier.reading(read) if kind not in told else None
             if note is not None:
                 told.add(kind)
-                self.note(kind, READ, note)
+                self.notes.add(kind, READ, note)
 
     def _readers_of(self, segment: PlanSegment) -> list[tuple[str, ReadingModifier]]:
         if segment.id not in self._readers:
@@ -153,42 +153,6 @@ class Program:
             told = [(kind, modifier) for kind, modifier in made if hasattr(modifier, "reading")]
             self._readers[segment.id] = [item for index, item in enumerate(told) if item not in told[:index]]
         return self._readers[segment.id]
-
-    def note_moved(self, stage: str) -> None:
-        """Note what was moved between host and GPU for a stage that does not do so itself, or to store its stream."""
-        moved = device.take_counts()
-        if moved:
-            self.note("gpu.preload", stage, moved)
-
-    def noted(self) -> int:
-        """Return how much was noted so far, for `settle` and `forget`."""
-        return len(self._notes)
-
-    def settle(self, before: int) -> None:
-        """Ask for what was announced since then: its pass has succeeded, and its columns may go.
-
-        A note that cannot be had is lost with a warning: the pass is done, and no modifier undoes it.
-        """
-        asked, self._notes[before:] = self._notes[before:], []
-        for kind, stage, seen in asked:
-            try:
-                self._notes.append((kind, stage, seen() if callable(seen) else seen))
-            except Exception as error:  # noqa: BLE001  (a modifier may be anybody's)
-                warnings.warn(f"{kind} of stage {stage} could not look at a pass: {error!r}", stacklevel=1)
-
-    def forget(self, before: int) -> None:
-        """Drop what was noted since then: what is done again must not count twice."""
-        del self._notes[before:]
-
-    def take_notes(self) -> dict[str, dict[str, Note]]:
-        """Return what modifiers have noted since the last time, by kind and stage."""
-        self.settle(0)
-        found: dict[str, dict[str, Any]] = {}
-        for kind, stage, seen in self._notes:
-            known = found.setdefault(kind, {})
-            known[stage] = registry.load("modifiers", kind).merge(known[stage], seen) if stage in known else seen
-        self._notes = []
-        return found
 
     def merge(self, stage_id: str) -> Callable[[Any, Any], Any]:
         """Return what joins two products of a stage."""
@@ -242,7 +206,7 @@ class Program:
         except (Exception, SystemExit) as error:  # sys.exit() in an op must not end the worker
             raise StageError(step.stage.id, step.module) from error
         finally:
-            self.note_moved(step.stage.id)
+            self.notes.moved(step.stage.id)
         counts = (len(events), len(stream) if stream is not None else 0) if isinstance(events, Events) else (0, 0)
         meter.add(step.stage.id, time.perf_counter() - wall, time.process_time() - cpu, *counts)
         return stream, product

@@ -50,7 +50,7 @@ def run_task(task: Task) -> TaskResult:
     """
     wall, cpu = time.perf_counter(), time.process_time()
     work = _Work(task, program(*task.plan, task.run_dir))
-    work.program.forget(0)  # of a task that was broken off
+    work.program.notes.forget(0)  # of a task that was broken off
     if task.kind == "merge":
         work.merge()
     elif task.kind == "call":
@@ -71,7 +71,7 @@ def run_task(task: Task) -> TaskResult:
         peak_memory=memory.peak(),
         host=socket.gethostname(),
         pid=os.getpid(),
-        notes=work.program.take_notes(),
+        notes=work.program.notes.take(),
     )
 
 
@@ -136,14 +136,14 @@ class _Work:
     def _map_span(self, span: Span) -> None:
         first, last = span
         dataset = self.plan.locate(first)[0]
-        before = self.program.noted()
+        before = len(self.program.notes)
         events: Events | None = None
         found: _Pass | None = None
         try:
             events = self._read(span)
             found = self._run(events, dataset, self._name(first))
         except (StageError, InputFileError) as error:
-            self.program.forget(before)
+            self.program.notes.forget(before)
             if last - first == 1:
                 self.failures.append(failure_of(first, error))
                 return
@@ -153,7 +153,7 @@ class _Work:
             self._map_span((first, middle))
             self._map_span((middle, last))
             return
-        self.program.settle(before)
+        self.program.notes.settle(before)
         self.events += len(events)
         self._accept(found, dataset, [span])
 
@@ -170,12 +170,12 @@ class _Work:
 
     def _map_stored(self, events: Events, dataset: int, numbers: list[int], edges: list[int]) -> None:
         """Run the segment on stored events of the partitions `numbers`, which begin at `edges`."""
-        before = self.program.noted()
+        before = len(self.program.notes)
         found: _Pass | None = None
         try:
             found = self._run(events, dataset, self._name(numbers[0]))
         except StageError as error:
-            self.program.forget(before)
+            self.program.notes.forget(before)
             if len(numbers) == 1 or not edges:
                 self._fail(numbers, error)
                 return
@@ -186,7 +186,7 @@ class _Work:
                 piece = events.filter(slice(edges[low] - edges[0], edges[high] - edges[0]))
                 self._map_stored(piece, dataset, part, edges[low : high + 1])
             return
-        self.program.settle(before)
+        self.program.notes.settle(before)
         self.events += len(events)
         self._accept(found, dataset, [(number, number + 1) for number in numbers])
 
@@ -246,7 +246,7 @@ class _Work:
         for stage_id, columns in self.segment.stores.items():
             stored = streams[stage_id].select(columns)
             found.streams[stage_id] = Events({name: stored[name] for name in columns}, len(stored), stored.owners)
-            self.program.note_moved(stage_id)
+            self.program.notes.moved(stage_id)
         return found
 
     def _accept(self, found: _Pass, dataset: int, spans: Iterable[Span]) -> None:
@@ -283,12 +283,12 @@ class _Work:
         step = self.steps[0]
         pieces = _Pieces(self._pieces)
         dataset = self.task.dataset
-        before = self.program.noted()
+        before = len(self.program.notes)
         name = self.plan.datasets[dataset].name if dataset >= 0 else "all"
         try:
             _, product = self.program.run(step, pieces, dataset, name, self.task.products, self.meter)
         except StageError as error:
-            self.program.forget(before)
+            self.program.notes.forget(before)
             self.failures.append(failure_of(-1, error))
             return
         whole = step.op.scope == "workflow" or step.op.merge is not None
