@@ -121,7 +121,7 @@ class Kernel:
             )  # fmt: skip
 
     def _launch(self, built: Built, events: int, given: Sequence[Any]) -> int:
-        written = [n for n, name in enumerate(self.source.kernel.parameters[1:]) if name in self.needs.written]
+        written = [n for n, name in enumerate(self.parameters) if name in self.needs.written]
         try:
             return launch.launch(built.loop, events, given, written)
         except Exception as error:

@@ -72,7 +72,7 @@ class _Column:
         index: _Chosen | None = None,
         shared: dict[tuple[int, int], Any] | None = None,
     ) -> None:
-        self._found: dict[bool, Column] = {} if column is None else {device.on_gpu(column): _guarded(column)}
+        self._found: dict[bool, Column] = {} if column is None else {device.on_gpu(column): read_only(column)}
         self.source = source
         self.index = index
         self.shared = shared
@@ -106,7 +106,7 @@ class _Column:
         column = self.source.on(gpu)
         gpu = gpu and device.on_gpu(column)  # text, say, stays in host memory
         with device.stream() if gpu else nullcontext():
-            self._found[gpu] = _guarded(take_events(column, self.index.on(gpu), self.shared))
+            self._found[gpu] = read_only(take_events(column, self.index.on(gpu), self.shared))
         if not (self.source.has(False) and self.source.has(True)):
             self.source = self.index = None
             self.shared = {}
@@ -126,11 +126,11 @@ class _Column:
             self._found.pop(True, None)
 
 
-def _guarded(column: Column) -> Column:
-    """Return a column; nothing can be written to a numpy array any more: other stages use it as well."""
-    if isinstance(column, np.ndarray) and column.flags.writeable:
-        column.flags.writeable = False
-    return column
+def read_only(array: Any) -> Any:
+    """Return an array, to which nothing can be written any more if it is numpy's: other stages use it as well."""
+    if isinstance(array, np.ndarray) and array.flags.writeable:
+        array.flags.writeable = False
+    return array
 
 
 class Events(Mapping[str, Column]):

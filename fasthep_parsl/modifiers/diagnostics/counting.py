@@ -40,11 +40,12 @@ class Outputs:
     def __init__(self, given: Any, stream: Any) -> None:
         self._given, self._stream = given, stream
         self._filtered: list[str] = []
-        self.events = len(given if isinstance(stream, Mapping) and not hasattr(stream, "held") else stream)
         if not hasattr(stream, "held"):
-            names = stream if isinstance(stream, Mapping) else stream.fields
-            self._made = {name: stream[name] for name in names}
+            new = isinstance(stream, Mapping)  # columns for the events that were given
+            self.events = len(given) if new else len(stream)
+            self._made = {name: stream[name] for name in (stream if new else stream.fields)}
             return
+        self.events = len(stream)
         self._made = {}
         for name in stream:
             column, before = stream.held(name), given.held(name) if name in given else None

@@ -267,10 +267,9 @@ class _Candidates:
 
 def _all_pairs(offsets: Any) -> Found:
     """Return what `distinct` returns for pairs, on a GPU."""
-    counts = np.diff(offsets)
-    numbers = counts * (counts - 1) // 2
+    numbers = count_distinct(np.diff(offsets), 2)
     pair_offsets = offsets_of(numbers)
     number, module = device.number(pair_offsets[-1]), device.module_of(offsets)
     parents, first, second = (module.empty(number, dtype=np.int64) for _ in range(3))
-    list_pairs(len(counts), offsets, pair_offsets, parents, first, second)
+    list_pairs(len(numbers), offsets, pair_offsets, parents, first, second)
     return numbers, parents, (first, second)

@@ -67,7 +67,7 @@ def product(offsets: Sequence[Any]) -> Found:
     """
     # Collection by collection: each combination so far is repeated for every object of the next one.
     numbers = np.diff(offsets[0])
-    parents = _parents(numbers, offsets[0] - offsets[0][0])
+    parents = _parents(numbers, offsets[0])
     positions = [offsets[0][0] + device.module_of(parents).arange(len(parents))]
     for each in offsets[1:]:
         counts = np.diff(each)
@@ -83,7 +83,10 @@ def product(offsets: Sequence[Any]) -> Found:
 
 
 def _parents(numbers: Any, offsets: Any) -> Any:
-    """Return for each entry of lists with these lengths and offsets the list that it belongs to."""
+    """Return for each entry of lists with these lengths and offsets the list that it belongs to.
+
+    On a GPU, where events are not cut into blocks, offsets start at 0.
+    """
     if device.on_gpu(offsets):
         return device.parents(offsets, device.number(offsets[-1]))
     return np.repeat(np.arange(len(numbers)), numbers)

@@ -110,6 +110,11 @@ def test_lists_are_the_memory_of_the_columns():
     sliced_offsets, content = lists({"x": pt[1:]}, "x")
     assert np.shares_memory(content, its_pt)
     assert (sliced_offsets.tolist(), content.tolist()) == ([0, 0, 1], [3])
+    for array in (offsets, its_pt, its_eta):  # others use this memory
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 7
+    with compiling_for(Target("cpu")), pytest.raises(OpError, match=r"`out` is written to: it must be .* writable"):
+        doubled(3, its_eta, its_pt)
     with pytest.raises(OpError, match="`Muon_pt` and `Jet_pt` differ in the number of objects"):
         lists(events, "Muon_pt", "Jet_pt")
     with pytest.raises(OpError, match="has missing values"):
