@@ -239,7 +239,7 @@ def _publish(folder: Path, partial: Path, files: list[_File], facts: Mapping[str
     for name in stale:
         (folder / name).unlink(missing_ok=True)
     for rest in folder.glob(f"{_PARTIAL}*"):  # of calls that were killed
-        if rest != partial:
+        if rest.name != partial.name:  # not the paths: mkdtemp returns an absolute one from Python 3.12 on
             shutil.rmtree(rest, ignore_errors=True)
     _write_manifest(folder, partial, names, facts)
     return [folder / name for name in names]

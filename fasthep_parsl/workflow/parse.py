@@ -30,6 +30,7 @@ _WORDS = (
     ("another document", "a second document (`---`) in one file", "put it in a file of its own"),
     ("expected <block end>", "this line does not fit the lines above", "check the indentation, or a missing `- `"),
     ("cannot start any token", "a character that cannot begin a value", "put the text in quotes"),
+    ("maximum nesting depth", "nested too deeply", "is a bracket missing?"),
     ("stream end", "the text ends too early", "is a quote or bracket not closed?"),
     ("end of stream", "the text ends too early", "is a quote or bracket not closed?"),
 )  # fmt: skip

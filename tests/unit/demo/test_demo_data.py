@@ -133,6 +133,19 @@ def test_own_files_are_replaced_and_stale_ones_removed(tmp_path):
     assert set(json.loads((tmp_path / "demo-data.json").read_text())["files"]) == expected - {"demo-data.json"}
 
 
+def test_relative_folder(tmp_path, monkeypatch):
+    """`tempfile.mkdtemp` gives the path as it was named up to Python 3.11, an absolute one since."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    killed = Path("../new/.demo-data-left")
+    for folder in ("../new", "../new/.", "deep/er"):
+        files = write_demo_data(folder, 400, seed=1)
+        assert sum(len(uproot.open(path)["Events"].arrays("run")) for path in files) == 400
+        assert all(not path.is_absolute() for path in files)
+        assert {path.name for path in Path(folder).iterdir()} == {"demo-data.json", *(path.name for path in files)}
+        killed.mkdir(exist_ok=True)  # the next call is the one that clears it away
+
+
 def test_other_files_are_never_touched(tmp_path):
     thesis = tmp_path / "dy_000.root"
     thesis.write_text("my thesis")
