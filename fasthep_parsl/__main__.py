@@ -1,6 +1,14 @@
 """``python -m fasthep_parsl``: the command line without an installed script."""
 
-from fasthep_parsl.cli.main import main
+import sys
+from pathlib import Path
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path:  # the current folder is first: what is in it must not stand for a library
+        here = sys.path.pop(0)
+        if Path(__file__).parent.parent.samefile(here):  # a copy that is not installed
+            sys.path.append(here)
+
+    from fasthep_parsl.cli.main import main
+
     main()

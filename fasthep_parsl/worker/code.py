@@ -54,7 +54,7 @@ def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
         )
     for beside in (str(Path(module.path).parent), str(path.parent)):  # it may import modules that lie beside it
         if beside not in sys.path:
-            sys.path.insert(0, beside)
+            sys.path.append(beside)  # behind all libraries: there may be a `hist.py` or `random.py` of the user's
     spec = importlib.util.spec_from_file_location(module.name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(Problem("E112", f"`{path}` is not a Python file", hint="use.modules takes .py files"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fasthep_parsl.backends.parsl.arrival import arrival_options
 from fasthep_parsl.backends.parsl.processes import POOL_MODULE
+from fasthep_parsl.backends.parsl.python import module_command
 from fasthep_parsl.plan import PlanPool
 
 HEARTBEAT_PERIOD = {"local": 1}
@@ -82,9 +83,7 @@ def worker_command(pool: PlanPool, link: Link) -> list[str]:
         "--mpi-launcher": MPI_LAUNCHER,
     }
     return [
-        pool.python or sys.executable,
-        "-m",
-        POOL_MODULE,
+        *module_command(pool.python or sys.executable, POOL_MODULE),
         *arrival_options(pool),
         *(f"{k}={v}" for k, v in options.items()),
     ]

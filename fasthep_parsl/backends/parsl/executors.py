@@ -26,6 +26,7 @@ from fasthep_parsl.backends.parsl.command import (
 from fasthep_parsl.backends.parsl.network import meeting_point
 from fasthep_parsl.backends.parsl.processes import Block, worker_environment
 from fasthep_parsl.backends.parsl.provider import LocalBlocks
+from fasthep_parsl.backends.parsl.python import module_command, python_path
 from fasthep_parsl.backends.parsl.watch import Blocks
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.plan import PlanPool
@@ -100,7 +101,6 @@ def executor(pool: PlanPool, blocks: Blocks) -> HighThroughputExecutor:
         This machine does not have the address or a free port that the site's `network` names.
     """
     blocks.log_dir.mkdir(parents=True, exist_ok=True)
-    output = str(blocks.log_dir / "interchange.out")
     reach = meeting_point(pool)
     return HighThroughputExecutor(
         label=pool.name,
@@ -115,8 +115,14 @@ def executor(pool: PlanPool, blocks: Blocks) -> HighThroughputExecutor:
         poll_period=POLL_PERIOD,
         drain_period=drain_period(pool),
         block_error_handler=False,
-        interchange_launch_cmd=[sys.executable, "-m", INTERCHANGE_MODULE, str(os.getpid()), output],
+        interchange_launch_cmd=_interchange_command(str(blocks.log_dir / "interchange.out")),
     )
+
+
+def _interchange_command(output: str) -> list[str]:
+    """Return the command line of an interchange that prints to the file `output`; Parsl gives it our environment."""
+    python = module_command(sys.executable, INTERCHANGE_MODULE)
+    return ["/usr/bin/env", f"PYTHONPATH={python_path()}", *python, str(os.getpid()), output]
 
 
 def prepare(pool: PlanPool, started: HighThroughputExecutor, blocks: Blocks) -> None:

@@ -1,7 +1,7 @@
 """Run Parsl's interchange so that it ends with the process that started it.
 
 Bare, it outlives a killed driver and keeps its workers (and their nodes) for hours; Parsl/parsl#3663. The kernel sends the
-signal when the *thread* that started the process ends, so that thread must live on. Started with ``python -m``, not through
+signal when the *thread* that started the process ends, so that thread must live on. Started by its module, not through
 PATH, so that an environment that is not activated works. Arguments: process id of the driver, file for the output.
 """
 

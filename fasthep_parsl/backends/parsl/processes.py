@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fasthep_parsl.backends.parsl.fork import Fork, Process, can_fork
+from fasthep_parsl.backends.parsl.python import module_command, python_path
 from fasthep_parsl.plan import Plan, PlanPool
 from fasthep_parsl.worker.gpus import FOLDER
 
@@ -122,7 +123,7 @@ def start_warm(plan: Plan, pool: PlanPool, log_dir: Path) -> Block | None:
     if pool.worker_init or pool.provider != "local":
         return None
     fork = "uproot" in sys.modules and can_fork() and _is_plain(plan, pool)
-    command = [sys.executable, "-m", POOL_MODULE, "--warm"]
+    command = [*module_command(sys.executable, POOL_MODULE), "--warm"]
     return Block(command, log_dir, "warm", worker_environment(pool, log_dir), _become_pool if fork else None)
 
 
@@ -148,12 +149,6 @@ def worker_environment(pool: PlanPool, log_dir: Path) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": threads,
         "NUMEXPR_MAX_THREADS": threads,
         "PARSL_CORES": str(pool.workers_per_block * pool.cpus),  # the plan has decided, Parsl need not count again
-        "PYTHONPATH": _python_path(),
+        "PYTHONPATH": python_path(),
         **({FOLDER: str(log_dir.resolve())} if pool.gpus else {}),  # they say there what their GPUs are
     }
-
-
-def _python_path() -> str:
-    """Return a path on which workers find this package, also when it was not installed."""
-    here = str(Path(__file__).resolve().parents[3])
-    return os.pathsep.join(dict.fromkeys([here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]))
