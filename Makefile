@@ -7,7 +7,7 @@ EXTRAS ?= dev
 EVENTS ?= 200000
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo services test test-unit test-gpu lint docs bench bench-gpu clean
+.PHONY: help venv demo services test test-unit test-gpu fuzz lint docs bench bench-gpu clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test-unit: $(STAMP) ## the fast tests only
 test-gpu: $(STAMP) ## the tests that need a GPU; where there is none they say what is missing
 	@nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null || echo "nvidia-smi finds no GPU"
 	$(BIN)/pytest -m gpu -rs
+
+fuzz: $(STAMP) ## random cases against plain loops, until stopped; or MINUTES=10, N=1000 of each kind, SEED=1
+	cd tests && ../$(BIN)/python -m fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED))
 
 bench-gpu: $(STAMP) ## measure what a GPU gains, against one core and code written by hand
 	$(BIN)/python benchmarks/bench_gpu.py

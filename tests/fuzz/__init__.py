@@ -1,0 +1,1 @@
+"""Random expressions, ops and workflows, each against a plain loop over single events: see ``__main__``."""
