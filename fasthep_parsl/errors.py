@@ -67,6 +67,7 @@ CODES: dict[str, str] = {
     "E163": "scripts cannot be written there, or there are none",
     "E164": "a run that is still going on, or no run at all",
     "E165": "a profile cannot be written there",
+    "E166": "the run directory is in use by another process",
     "E170": "demo data: a number that makes no sense",
     "E171": "demo data: unknown dataset, or shares that are not positive",
     "E172": "demo data: the directory holds other files, or is a file",

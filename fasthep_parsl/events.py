@@ -28,13 +28,16 @@ class EventLog:
         The file; appended to, after a half-written last line (killed run) was removed.
     observer : callable, optional
         Called with each event after it was written (progress display).
+    allowed : callable, optional
+        Asked before each event whether this process may still write; events are dropped if not.
     """
 
-    def __init__(self, path: Path, observer: Observer | None = None) -> None:
+    def __init__(self, path: Path, observer: Observer | None = None, allowed: Callable[[], bool] | None = None) -> None:
         self._lock = threading.Lock()  # pools report from threads of their own
         _drop_half_line(path)
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._observer = observer
+        self._allowed = allowed
 
     def __call__(self, kind: str, **facts: Any) -> None:
         """Write one event; facts must be JSON-able and must not hold secrets."""
@@ -42,7 +45,7 @@ class EventLog:
         event = {"time": now, "kind": kind, **facts}
         line = json.dumps(event, separators=(",", ":"), default=str) + "\n"
         with self._lock:
-            if self._file.closed:
+            if self._file.closed or (self._allowed is not None and not self._allowed()):
                 return
             self._file.write(line)
             if self._observer is not None:

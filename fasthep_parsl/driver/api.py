@@ -125,11 +125,13 @@ def run(
     ------
     ConfigError
         Mistakes in the files, or a run directory that cannot be used; nothing was started.
+    LockLostError
+        Another driver has taken over the run directory, because this one gave no sign of life for long.
     """
     plan = (
         workflow
         if isinstance(workflow, Plan)
         else compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size)
     )
-    directory = rundir.prepare(Path(outdir), plan, mode)
-    return Execution(plan, directory, plots=plots, observer=observer).execute()
+    with rundir.taken(Path(outdir), plan, mode) as directory:
+        return Execution(plan, directory, plots=plots, observer=observer).execute()

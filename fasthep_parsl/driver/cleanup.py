@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from fasthep_parsl.backends.parsl.batch import ask
 from fasthep_parsl.driver.blocks import BlockTally, OpenJob
+from fasthep_parsl.driver.holders import holders
+from fasthep_parsl.driver.lock import DriverLock
 from fasthep_parsl.driver.presence import is_alive
 from fasthep_parsl.driver.rundir import MARKER
 from fasthep_parsl.errors import ConfigError, Problem
@@ -52,9 +54,19 @@ def clean_up(run_dir: Path, *, force: bool = False) -> list[Fate]:
     Raises
     ------
     ConfigError
-        It is no run directory, or its driver is still alive.
+        It is no run directory, its driver is still alive, or it cannot be written.
     """
     plan, events = _read(run_dir)
+    before = holders(run_dir)
+    try:
+        with DriverLock(run_dir, "cleanup"):  # refuses if a driver lives
+            return _clean_up(run_dir, plan, events, known_dead=bool(before), force=force)
+    except OSError as error:
+        message = f"{run_dir} cannot be written: {error.strerror}"
+        raise ConfigError(Problem("E161", message, hint="do this as the user who started the run")) from None
+
+
+def _clean_up(run_dir: Path, plan: Plan, events: Path, *, known_dead: bool, force: bool) -> list[Fate]:
     tally = BlockTally()
     driver, ended = {}, False
     for event in read_events(events):
@@ -62,7 +74,7 @@ def clean_up(run_dir: Path, *, force: bool = False) -> list[Fate]:
         if event["kind"] == "run":
             driver, ended = event, False
         ended = ended or event["kind"] == "ended"
-    if not ended:
+    if not ended and not known_dead:
         _refuse_if_alive(run_dir, is_alive(driver) if driver else False, driver.get("host", ""), force=force)
     jobs: defaultdict[str, list[OpenJob]] = defaultdict(list)
     for job in tally.open_jobs():

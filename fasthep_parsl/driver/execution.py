@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import shutil
 import threading
@@ -13,6 +14,7 @@ from typing import Any, Literal
 
 from fasthep_parsl import registry
 from fasthep_parsl.driver import resume, summary
+from fasthep_parsl.driver.lock import LockLostError
 from fasthep_parsl.driver.presence import this_driver
 from fasthep_parsl.driver.rundir import RunDirectory
 from fasthep_parsl.driver.scheduler import Scheduler
@@ -84,27 +86,48 @@ class Execution:
         self.written = False
         self.preloading = False
         self.refused = False
+        self.lock = directory.lock
 
     def execute(self) -> RunOutcome:
         """Run, write results, write ``run.json``; always."""
         path = self.directory.path
         states, first = self._states()
-        with terminable(), EventLog(path / "events.jsonl", self._observe) as record:
+        allowed = self.lock.held if self.lock is not None else None
+        with terminable(), EventLog(path / "events.jsonl", self._observe, allowed) as record:
             record(
                 "run", state="resumed" if self.directory.resumed else "started", plan=self.plan.hash, **this_driver()
             )
             status: Status = "interrupted"
             try:
                 status = self._compute(states, first, record)
+                self._check_lock()
                 self._write_results(states)
             except KeyboardInterrupt:
                 self.error, status = "interrupted", "interrupted"
+            except LockLostError:
+                raise
             except (FastHepError, OSError) as error:
                 self.error, status = f"results could not be written: {error}", "failed"
+            self._check_lock()
             with undisturbed():
                 outcome = self._conclude(states, status)
                 record("ended", status=outcome.status, exit_code=outcome.exit_code)
         return outcome
+
+    def _check_lock(self) -> None:
+        if self.lock is not None:
+            self.lock.check()
+
+    def _keep_lock(self) -> None:
+        """Give signs of life from now on; a thread does that, and until then the backend may fork this process."""
+
+        def stop() -> None:
+            if main:
+                _thread.interrupt_main()
+
+        main = threading.current_thread() is threading.main_thread()
+        if self.lock is not None:
+            self.lock.keep(stop)
 
     def _states(self) -> tuple[list[SegmentState], int]:
         if not self.directory.resumed:
@@ -115,6 +138,8 @@ class Execution:
 
     def _observe(self, event: dict[str, Any]) -> None:
         self.tally(event)
+        if event["kind"] in ("pool", "submitted"):
+            self._keep_lock()
         if self.plots and not self.preloading and self.plan.backend != "local" and event["kind"] == "submitted":
             self.preloading = True  # imports take seconds, and now workers need time to come up
             threading.Thread(target=_preload, name="preload-results", daemon=True).start()
@@ -122,16 +147,23 @@ class Execution:
             self.observer(event)
 
     def _compute(self, states: list[SegmentState], first: int, record: EventLog) -> Status:
+        def noted(kind: str, **facts: Any) -> None:
+            self._check_lock()
+            record(kind, **facts)
+
         try:
             if not all(state.complete for state in states):
                 self._prepare()
                 backend = registry.load("backends", self.plan.backend)()
                 with backend.open(self.plan, self.directory.path, record) as session:
-                    Scheduler(self.plan, self.directory.path, record, states, first).run(session)
+                    Scheduler(self.plan, self.directory.path, noted, states, first).run(session)
+                    self._check_lock()
                     self._finish_with(session, states)
         except KeyboardInterrupt:
             self.error = "interrupted"
             return "interrupted"
+        except LockLostError:
+            raise
         except FastHepError as error:
             self.error = str(error)
             self.refused = isinstance(error, SiteError)
@@ -142,6 +174,7 @@ class Execution:
         """Make what workers need, before anything of theirs starts."""
         wanted = self.plan.environment
         if wanted is not None and self.plan.backend != "local":
+            self._keep_lock()
             registry.load("environments", wanted.kind)(**wanted.params).prepare(self.directory.path)
 
     def _finish_with(self, session: Session, states: list[SegmentState]) -> None:

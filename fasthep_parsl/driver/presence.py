@@ -5,17 +5,30 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 TOLERANCE = 2.0
 """Seconds by which the kernel's answers to when a process began may differ."""
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_NAMESPACE = Path("/proc/self/ns/pid")
 
 
 def this_driver() -> dict[str, Any]:
-    """Return what tells this process from all others: its machine, its number, and when it began."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "since": psutil.Process().create_time()}
+    """Return what tells this process from all others: its machine, its number, and when it began.
+
+    The machine is its name, the boot of its kernel, and the container whose process numbers these are.
+    """
+    return {
+        "host": socket.gethostname(),
+        "boot": _read(_BOOT),
+        "container": _link(_NAMESPACE),
+        "pid": os.getpid(),
+        "since": psutil.Process().create_time(),
+        "ticks": _ticks(os.getpid()),
+    }
 
 
 def is_alive(driver: Mapping[str, Any]) -> bool | None:
@@ -26,10 +39,66 @@ def is_alive(driver: Mapping[str, Any]) -> bool | None:
     driver : mapping
         As `this_driver` has returned it there.
     """
-    if driver.get("host") != socket.gethostname():
+    if not _is_here(driver):
         return None
+    pid = driver.get("pid", 0)
     try:
-        began = psutil.Process(driver["pid"]).create_time()
-    except (psutil.NoSuchProcess, psutil.AccessDenied, KeyError):
-        return False
+        process = psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return False
+        ticks = _ticks(pid)
+        if ticks and driver.get("ticks"):  # counted by the kernel: setting the clock does not change them
+            return bool(ticks == driver["ticks"])
+        began = process.create_time()
+    except psutil.AccessDenied:
+        return None
+    except (psutil.NoSuchProcess, ValueError):
+        return None if _is_hidden(pid) else False
     return bool(abs(began - driver.get("since", began)) < TOLERANCE)
+
+
+def is_stopped(driver: Mapping[str, Any]) -> bool:
+    """Return whether a driver of this machine is stopped (Ctrl-Z)."""
+    try:
+        return _is_here(driver) and psutil.Process(driver["pid"]).status() == psutil.STATUS_STOPPED
+    except (psutil.Error, KeyError, ValueError):
+        return False
+
+
+def _is_here(driver: Mapping[str, Any]) -> bool:
+    """Return whether process numbers there are process numbers here."""
+    here = {"host": socket.gethostname(), "boot": _read(_BOOT), "container": _link(_NAMESPACE)}
+    return all(driver.get(key, here[key]) == here[key] for key in here)
+
+
+def _is_hidden(pid: int) -> bool:
+    """Return whether there is such a process of somebody else's, whom the kernel does not show."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def _ticks(pid: int) -> int:
+    """Return when a process began in ticks since the boot, 0 if that is not known."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _link(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:
+        return ""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +14,8 @@ from pydantic import ValidationError
 
 from fasthep_parsl import registry
 from fasthep_parsl.atomic import write_text
+from fasthep_parsl.driver.holders import is_lock
+from fasthep_parsl.driver.lock import DriverLock
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.plan import Plan
 
@@ -31,14 +35,47 @@ class RunDirectory:
         Absolute path.
     resumed : bool
         Whether it holds the beginning of the same run.
+    lock : DriverLock or None
+        Keeps other drivers away; released by who took it.
     """
 
     path: Path
     resumed: bool = False
+    lock: DriverLock | None = None
 
     def write_json(self, name: str, content: Any) -> Path:
         """Write a JSON file atomically."""
         return write_text(self.path / name, json.dumps(content, indent=1, default=str) + "\n")
+
+
+@contextmanager
+def taken(path: Path, plan: Plan, mode: Mode) -> Iterator[RunDirectory]:
+    """Lock the run directory, prepare it, and yield it; the lock is given up at the end.
+
+    Raises
+    ------
+    ConfigError
+        Another process uses it; or as in `prepare`.
+    """
+    path = path.expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise _refuse("E160", f"{path} is a file, not a folder", "give another --outdir")
+    made = not path.exists()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = DriverLock(path)
+    except OSError as error:
+        raise _refuse("E161", f"{path} cannot be written: {error.strerror}", "give another --outdir") from None
+    prepared = False
+    try:
+        with lock:
+            directory = replace(prepare(path, plan, mode), lock=lock)
+            prepared = True
+            yield directory
+    finally:
+        if made and not prepared:
+            with suppress(OSError):
+                path.rmdir()
 
 
 def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:
@@ -53,7 +90,7 @@ def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:
     resumed = False
     if path.exists() and not path.is_dir():
         raise _refuse("E160", f"{path} is a file, not a folder", "give another --outdir")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and not all(map(is_lock, path.iterdir())):
         resumed = _existing(path, plan, mode)
     try:
         (path / "log").mkdir(parents=True, exist_ok=True)

@@ -77,6 +77,7 @@ def test_a_folder_without_a_run(tmp_path):
 def test_a_driver_is_told_from_a_later_process_with_its_number():
     me = this_driver()
     assert is_alive(me) is True
-    assert is_alive({**me, "since": me["since"] - 60}) is False
+    assert is_alive({**me, "ticks": me["ticks"] - 1}) is False
+    assert is_alive({**me, "ticks": 0, "since": me["since"] - 60}) is False  # where the kernel counts no ticks
     assert is_alive(DEAD) is False
     assert is_alive(ELSEWHERE) is None
