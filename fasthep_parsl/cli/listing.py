@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 
 from rich.table import Table
 from rich.text import Text
 
 from fasthep_parsl import registry
-from fasthep_parsl.cli.ending import emit
+from fasthep_parsl.cli.ending import emit_json
 from fasthep_parsl.cli.screen import Screen
 from fasthep_parsl.cli.words import about, parameters
 from fasthep_parsl.interfaces import Op
@@ -63,4 +62,4 @@ def _yields(op: Op) -> str:
 def print_schema() -> None:
     """Print the JSON Schema of workflow files."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Workflow.model_json_schema(by_alias=True)}
-    emit(json.dumps(schema, indent=1, ensure_ascii=False))
+    emit_json(schema)

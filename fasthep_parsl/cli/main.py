@@ -183,17 +183,17 @@ def invoke(arguments: Sequence[str] | None = None) -> int:
 
 def _explain(error: Exception) -> int:
     """Say what went wrong; return the exit code."""
+    from fasthep_parsl.cli.screen import Screen
+
+    screen = Screen(stderr=True)
     if isinstance(error, ConfigError):
         from fasthep_parsl.cli.problems import render
-        from fasthep_parsl.cli.screen import Screen
 
-        render(error.problems, Screen(stderr=True))
+        render(error.problems, screen)
         return error.exit_code
-    if isinstance(error, FastHepError | OSError):
-        typer.echo(f"error: {error}", err=True)
-        return error.exit_code if isinstance(error, FastHepError) else 1
-    typer.echo(_bug(error), err=True)
-    return 1
+    known = isinstance(error, FastHepError | OSError)
+    screen.print(f"error: {error}" if known else _bug(error), soft_wrap=True)
+    return error.exit_code if isinstance(error, FastHepError) else 1
 
 
 def _bug(error: Exception) -> str:
@@ -204,8 +204,8 @@ def _bug(error: Exception) -> str:
     text = f"fasthep-parsl {__version__}, Python {sys.version}\n{sys.argv}\n\n" + "".join(
         traceback.format_exception(error)
     )
-    with tempfile.NamedTemporaryFile("w", prefix="fasthep-parsl-bug-", suffix=".txt", delete=False) as file:
-        file.write(text)
+    with tempfile.NamedTemporaryFile("wb", prefix="fasthep-parsl-bug-", suffix=".txt", delete=False) as file:
+        file.write(text.encode(errors="backslashreplace"))
     first = str(error).strip().split("\n")[0][:200]
     return (
         f"error: {type(error).__name__}: {first}\n"
@@ -216,7 +216,7 @@ def _bug(error: Exception) -> str:
 
 def main() -> None:
     """Run the command line and end the process."""
-    from fasthep_parsl.cli.ending import leave, open_missing
+    from fasthep_parsl.cli.ending import leave, prepare_streams
 
-    open_missing()
+    prepare_streams()
     leave(invoke())

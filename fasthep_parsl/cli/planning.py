@@ -11,7 +11,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from fasthep_parsl.cli.ending import emit
+from fasthep_parsl.cli.ending import emit, emit_json
 from fasthep_parsl.cli.explain import explain_key
 from fasthep_parsl.cli.progress import HeaderLines
 from fasthep_parsl.cli.screen import Screen
@@ -46,7 +46,7 @@ def show_plan(
     plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size, progress=lines)
     written = write_scripts(plan, scripts) if scripts is not None else []
     if as_json:
-        emit(json.dumps({"hash": plan.hash, **plan.model_dump(mode="json")}, indent=1, ensure_ascii=False))
+        emit_json({"hash": plan.hash, **plan.model_dump(mode="json")})
     elif graph:
         emit(mermaid(plan))
     else:

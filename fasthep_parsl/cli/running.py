@@ -56,7 +56,7 @@ def _tables(outcome: RunOutcome, out: Console) -> None:
     for (stage, _), product in outcome.products.items():
         if isinstance(product, Cutflow):
             out.print()
-            out.print(stage, style="bold", highlight=False)
+            out.print(stage, style="bold")
             out.print(cutflow_table(product))
     unfilled = [
         f"{stage}: {product.none:,} missing, {product.nan:,} NaN"

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fasthep_parsl.cli.ending import emit
+from fasthep_parsl.cli.ending import emit, emit_json
 from fasthep_parsl.cli.screen import Screen
 from fasthep_parsl.driver.site_checks.sample import MISSING, Check, SampledSite, sample_site
 from fasthep_parsl.errors import ConfigError, SiteError
@@ -192,4 +192,4 @@ def _line(screen: Console, text: str, style: str = "") -> None:
 def print_schema() -> None:
     """Print the JSON Schema of site profiles."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **SiteFile.model_json_schema(by_alias=True)}
-    emit(json.dumps(schema, indent=1, ensure_ascii=False))
+    emit_json(schema)

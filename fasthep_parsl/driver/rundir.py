@@ -17,6 +17,7 @@ from fasthep_parsl.atomic import write_text
 from fasthep_parsl.driver.holders import is_lock
 from fasthep_parsl.driver.lock import DriverLock
 from fasthep_parsl.errors import ConfigError, Problem
+from fasthep_parsl.names import harmful
 from fasthep_parsl.plan import Plan
 
 Mode = Literal["new", "force", "resume"]
@@ -88,6 +89,9 @@ def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:
     """
     path = path.expanduser().absolute()
     resumed = False
+    if harmful(str(path)):
+        message = f"{ascii(str(path))[1:-1]} has a control character or is not UTF-8, and scripts must name it"
+        raise _refuse("E161", message, "give another --outdir")
     if path.exists() and not path.is_dir():
         raise _refuse("E160", f"{path} is a file, not a folder", "give another --outdir")
     if path.is_dir() and not all(map(is_lock, path.iterdir())):

@@ -15,6 +15,7 @@ from fasthep_parsl.driver.blocks import BlockTally
 from fasthep_parsl.driver.spans import Span, count, subtract, union
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.interfaces import Note
+from fasthep_parsl.names import file_name
 from fasthep_parsl.plan import Plan
 
 SCHEMA_VERSION = 1
@@ -124,6 +125,7 @@ def run_summary(plan: Plan, states: list[SegmentState], tally: Tally, **facts: A
             "missing": count(missing),
         },
         "events": {"total": plan.entries, "done": plan.entries - absent, "read": tally.events},
+        "file_names": {d.name: file_name(d.name) for d in plan.datasets if file_name(d.name) != d.name},
         "bytes_read": tally.bytes,
         "tasks": dict(tally.counts),
         "stages": {stage.id: _stage(plan, stage.id, tally) for stage in plan.stages},

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, create_model
 
 from fasthep_parsl.interfaces import Effects, Op, OpProblem, ParamPath, Schema, Scope, Shape
+from fasthep_parsl.names import wrong_with
 
 F = TypeVar("F", bound=Callable[..., Any])
 Names = Iterable[str] | Callable[..., Iterable[str]]
@@ -70,6 +71,10 @@ def op(
     ...     return {output: ak.sum(events.Jet_pt, axis=1)}
     """
     yields_product = product or ("product" if merge is not None or scope != "partition" else None)
+    for what, given in (("name", name), ("product", yields_product)):
+        wrong = wrong_with(given) if given is not None else ""
+        if wrong:  # both become files
+            raise TypeError(f"op {name!r}: {given!r} cannot be its {what}: {wrong}")
     yields_stream = (yields_product is None) if stream is None else stream
     if scope == "partition" and yields_product and merge is None:
         raise TypeError(f"op {name!r} yields a product per partition: give merge=(a, b) -> c")

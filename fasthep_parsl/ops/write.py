@@ -15,6 +15,7 @@ from pydantic import Field
 
 from fasthep_parsl.errors import OpError, suggest
 from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema
+from fasthep_parsl.names import file_name
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.collections.collection import Params, flatten, matches, owner_of, structure_of
 from fasthep_parsl.ops.columns.values import same_offsets
@@ -158,7 +159,7 @@ def write(
     OpError
         A column cannot be written in this format, or pyarrow is missing.
     """
-    words = {"partition": context.partition, "dataset": context.dataset.name, "stage": context.stage}
+    words = {"partition": context.partition, "dataset": file_name(context.dataset.name), "stage": context.stage}
     directory = Path(path) if path else context.outdir
     directory.mkdir(parents=True, exist_ok=True)
     suffix = {"parquet": ".parquet", "root": ".root"}[format]

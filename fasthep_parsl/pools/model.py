@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.names import collision_key
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
@@ -59,7 +60,13 @@ def build_pools(execution: Execution, document: Document | None = None) -> tuple
     """
     pools: list[Pool] = []
     problems: list[Problem] = []
+    folders: dict[str, str] = {}
     for name, spec in execution.pools.items():
+        other = folders.setdefault(collision_key(name), name)
+        if other != name:
+            message = f"the pools `{other}` and `{name}` are one where files do not tell capital letters"
+            hint = "their logs stand in folders of these names: change one"
+            problems.append(problem(document, ("execution", "pools", name), "E106", message, hint, on="key"))
         resources = execution.resources.get(spec.resources) if isinstance(spec.resources, str) else spec.resources
         if resources and spec.workers_per_gpu > 1 and not resources.gpus:
             problems.append(_nothing_to_share(document, name))

@@ -17,7 +17,7 @@ _SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, 
 _NUMBER = r"\d+(?:\.\d*)?|\.\d+"
 _QUANTITY = re.compile(rf"({_NUMBER})\s*([a-zA-Z]*)")
 _DURATION = re.compile(rf"(?:(?:{_NUMBER})\s*[a-zA-Z]+\s*)+")
-_CLOCK = re.compile(r"(\d+):([0-5]\d):([0-5]\d)")
+_CLOCK = re.compile(r"(\d{1,6}):([0-5]\d):([0-5]\d)")
 
 
 class UnitError(ValueError):
@@ -38,6 +38,10 @@ class UnitError(ValueError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class NotAllowedError(UnitError):
+    """A value of the right type that is not allowed here."""
 
 
 def parse_memory(value: object) -> int:

@@ -16,6 +16,7 @@ from fasthep_parsl.ops.products import Cutflow, CutflowRow
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 CSV_COLUMNS = (
     "dataset",
@@ -162,9 +163,11 @@ def _per_dataset(cutflow: Cutflow) -> list[list[CutReport]]:
     return list(found.values())
 
 
-def _cell(count: int, sumw: float, share: float | None, weighted: bool) -> str:
-    text = f"{count:,}" if share is None else f"{count:,} {_percent(share):>7}"
-    return f"{text}\n[dim]Σw {_weight(sumw)}[/dim]" if weighted else text
+def _cell(count: int, sumw: float, share: float | None, weighted: bool) -> Text:
+    from rich.text import Text
+
+    text = Text(f"{count:,}" if share is None else f"{count:,} {_percent(share):>7}")
+    return text.append(f"\nΣw {_weight(sumw)}", style="dim") if weighted else text
 
 
 def _long(cutflow: Cutflow, title: str, *, narrow: bool) -> Table:

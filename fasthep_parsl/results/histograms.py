@@ -9,6 +9,7 @@ from typing import Any
 
 from fasthep_parsl.atomic import atomic, write_text
 from fasthep_parsl.interfaces import DatasetInfo
+from fasthep_parsl.names import file_name
 from fasthep_parsl.ops.products import Histogram
 
 METADATA_KEY = "fasthep_{}"
@@ -62,7 +63,8 @@ def write_root(histograms: Mapping[str, Histogram], path: Path, datasets: Sequen
     Parameters
     ----------
     histograms : mapping
-        Name in the file → histogram. One with a dataset axis becomes a folder with one TH1/2/3 per dataset.
+        Name in the file → histogram. One with a dataset axis becomes a folder with one TH1/2/3 per dataset, under
+        the dataset's name as `file_name` has it.
     path : Path
         The file; replaced if it exists.
     datasets : sequence of DatasetInfo
@@ -88,7 +90,7 @@ def _without_datasets(name: str, hist: Any, datasets: Sequence[DatasetInfo]) -> 
         yield name, hist
         return
     for number, dataset in enumerate(hist.axes[position]):
-        yield f"{name}/{dataset}", hist[{position: number}]
+        yield f"{name}/{file_name(str(dataset))}", hist[{position: number}]
 
 
 def _for_root(hist: Any, title: str) -> Any:

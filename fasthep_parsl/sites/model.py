@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from fasthep_parsl.errors import Location
 from fasthep_parsl.workflow.model import Execution, Kind
-from fasthep_parsl.workflow.values import Model, Text, empty_mapping
+from fasthep_parsl.workflow.values import Line, Model, Text, empty_mapping
 from fasthep_parsl.workflow.yamldoc import Document, Path_, merge
 
 
@@ -19,12 +19,12 @@ class SiteMeta(Model):
     """What people should know of a site."""
 
     description: Text = Field(description="one line")
-    contact: Text | None = Field(None, description="whom to ask: a URL or an address")
-    docs_url: Text | None = Field(None, description="the site's own documentation")
+    contact: Line | None = Field(None, description="whom to ask: a URL or an address")
+    docs_url: Line | None = Field(None, description="the site's own documentation")
     status: Literal["verified", "documented", "unverified", "broken"] = Field(
         "unverified", description="whether it was seen to work"
     )
-    verified_on: Text | None = Field(None, description="day when it last worked, `YYYY-MM-DD`")
+    verified_on: Line | None = Field(None, description="day when it last worked, `YYYY-MM-DD`")
 
 
 class SiteFile(Execution):
@@ -35,7 +35,7 @@ class SiteFile(Execution):
     """
 
     meta: SiteMeta | None = Field(None, description="what people should know of it")
-    extends: Text | None = Field(None, description="name of the site, or of the base `_…`, that it changes")
+    extends: Line | None = Field(None, description="name of the site, or of the base `_…`, that it changes")
     requires: Annotated[dict[str, Text], BeforeValidator(empty_mapping)] = Field(
         default_factory=dict,
         description="what the user must fill in: key here → help, `strategy.account: the project to charge`",

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 
 from fasthep_parsl.resources.units import UnitError
-from fasthep_parsl.workflow.values import Text, empty_list
+from fasthep_parsl.workflow.values import Line, empty_list
 
 
 def clock(seconds: float) -> str:
@@ -53,12 +53,6 @@ def with_prefix(prefix: str, lines: Sequence[str]) -> list[str]:
     return [line if line.startswith("#") else f"{prefix} {line}" for line in lines]
 
 
-def _single_line(value: str) -> str:
-    if "\n" in value or "\r" in value:
-        raise UnitError("expected a single line of text", "give each line as one entry of a list")
-    return value
-
-
 def _option(value: str) -> str:
     if not re.match(r"(#\S+\s+)?-", value) and not value.startswith("# "):
         hint = "an option of the submit command, such as `--mail-type=FAIL`; commands belong in `worker_init`"
@@ -69,9 +63,6 @@ def _option(value: str) -> str:
 def _texts(value: object) -> object:
     return [value] if isinstance(value, str | int | float) else empty_list(value)
 
-
-Line = Annotated[Text, AfterValidator(_single_line)]
-"""One line of text; a number counts as text."""
 
 _LIST = BeforeValidator(_texts, json_schema_input_type=str | list[str | float] | None)
 Lines = Annotated[tuple[Line, ...], _LIST]

@@ -16,7 +16,6 @@ from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.strategies.base import BatchModel, block_of, node_words, output
 from fasthep_parsl.strategies.formats import (
     Directives,
-    Line,
     Lines,
     clock,
     mebibytes,
@@ -25,6 +24,7 @@ from fasthep_parsl.strategies.formats import (
     short_name,
     with_prefix,
 )
+from fasthep_parsl.workflow.values import Line
 
 LONGEST_NAME = 64
 
@@ -54,9 +54,9 @@ class GridEngine(BatchModel):
             f"-e {quote_by_choice(output(place, 'err'))}",
             "-r n",  # a block that is lost is replaced by us
             "-m n",
-            *([f"-P {self.project}"] if self.project else []),
-            *([f"-q {block.queue}"] if block.queue else []),
-            *([f"-pe {self.parallel_environment} {block.cpus}"] if block.cpus > 1 else []),
+            *([f"-P {quote_by_choice(self.project)}"] if self.project else []),
+            *([f"-q {quote_by_choice(block.queue)}"] if block.queue else []),
+            *([f"-pe {quote_by_choice(self.parallel_environment)} {block.cpus}"] if block.cpus > 1 else []),
             f"-l h_rt={clock(block.walltime)}",
             *self._needs(block, place),
             *self.directives,

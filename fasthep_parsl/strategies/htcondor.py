@@ -11,13 +11,29 @@ from fasthep_parsl.interfaces import Place, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.resources.units import Duration, UnitError
 from fasthep_parsl.strategies.base import NODE_SCRIPT, BatchModel, block_of, node_words, output
-from fasthep_parsl.strategies.formats import Line, Lines, kibibytes, mebibytes
-from fasthep_parsl.workflow.values import empty_mapping
+from fasthep_parsl.strategies.formats import Lines, kibibytes, mebibytes
+from fasthep_parsl.workflow import values
 
 MOST_STARTS = 10
 """A job that was evicted so often is removed: after the driver's end nobody else would."""
 LONGEST_HOLD = 3600
 """Seconds after which a held job is removed, long after a living driver has read why it is held and replaced it."""
+
+
+def _no_continuation(value: str) -> str:
+    if value.endswith("\\"):
+        raise UnitError(f"`{value}` would go on in the next line of the submit file", "no backslash at its end")
+    return value
+
+
+def _key(value: str) -> str:
+    if not re.fullmatch(r"\+?[\w.]+", value):
+        raise UnitError(f"`{value}` is no key of a submit file", "such as `+MaxRuntime`")
+    return value
+
+
+Line = Annotated[values.Line, AfterValidator(_no_continuation)]
+Key = Annotated[Line, AfterValidator(_key)]
 
 
 def _key_value(value: str) -> str:
@@ -32,14 +48,14 @@ class HTCondor(BatchModel):
     several_nodes: ClassVar[bool] = False
     brings_files: ClassVar[bool] = True
 
-    walltime_attribute: Line | None = Field(
+    walltime_attribute: Key | None = Field(
         None, description="key that the walltime goes to, in seconds: `+MaxRuntime`, `+RequestRuntime`, `+JobFlavour`"
     )
-    walltime_values: Annotated[dict[Line, Duration], BeforeValidator(empty_mapping)] = Field(
+    walltime_values: Annotated[dict[Line, Duration], BeforeValidator(values.empty_mapping)] = Field(
         default_factory=dict,
         description="names that stand for walltimes, `{espresso: 20m}`, seconds: the shortest that is enough is taken",
     )
-    queue_attribute: Line | None = Field(None, description="key that the queue's name goes to, `+queue`")
+    queue_attribute: Key | None = Field(None, description="key that the queue's name goes to, `+queue`")
     requirements: Line | None = Field(None, description="expression that nodes must fulfil")
     avoid_nodes: bool = Field(True, description="whether nodes on which blocks failed are excluded by name")
     accounting_group: Line | None = Field(None, description="accounting group")

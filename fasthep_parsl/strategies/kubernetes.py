@@ -15,8 +15,8 @@ from fasthep_parsl.interfaces import Place, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.resources.units import Count
 from fasthep_parsl.strategies.base import BatchModel, block_of, node_words, output
-from fasthep_parsl.strategies.formats import Line, Lines, mebibytes, short_name
-from fasthep_parsl.workflow.values import empty_mapping
+from fasthep_parsl.strategies.formats import Lines, mebibytes, short_name
+from fasthep_parsl.workflow.values import Line, empty_mapping
 
 LONGEST_NAME = 63
 _Mapping = Annotated[dict[Line, Line], BeforeValidator(empty_mapping)]

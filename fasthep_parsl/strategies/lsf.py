@@ -17,7 +17,6 @@ from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.strategies.base import BatchModel, block_of, launch, node_words, output
 from fasthep_parsl.strategies.formats import (
     Directives,
-    Line,
     Lines,
     clock,
     mebibytes,
@@ -25,6 +24,7 @@ from fasthep_parsl.strategies.formats import (
     script_text,
     with_prefix,
 )
+from fasthep_parsl.workflow.values import Line
 
 LAUNCHERS = {
     "cores": """blaunch -z "$(sort -u "$LSB_DJOB_HOSTFILE" | tr '\\n' ' ')\"""",
@@ -58,8 +58,8 @@ class Lsf(BatchModel):
             f"-e {quote_by_choice(output(place, 'err'))}",
             "-rn",  # a block that is lost is replaced by us
             f"-W {clock(max(block.walltime, 60))[:-3]}",  # hours and minutes
-            *([f"-P {self.project}"] if self.project else []),
-            *([f"-q {block.queue}"] if block.queue else []),
+            *([f"-P {quote_by_choice(self.project)}"] if self.project else []),
+            *([f"-q {quote_by_choice(block.queue)}"] if block.queue else []),
             *self._size(block),
             *(f'-R "select[{need}]"' for need in [*self.select, *(f"hname!='{node}'" for node in place.avoid)]),
             *self.directives,

@@ -15,7 +15,6 @@ from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.strategies.base import BatchModel, block_of, launch, node_words, output
 from fasthep_parsl.strategies.formats import (
     Directives,
-    Line,
     Lines,
     clock,
     mebibytes,
@@ -24,6 +23,7 @@ from fasthep_parsl.strategies.formats import (
     short_name,
     with_prefix,
 )
+from fasthep_parsl.workflow.values import Line
 
 LONGEST_NAME = 15
 
@@ -58,8 +58,8 @@ class Pbs(BatchModel):
             f"-e {quote_by_choice(output(place, 'err'))}",
             "-r n",  # a block that is lost is replaced by us
             "-m n",
-            *([f"-A {self.account}"] if self.account else []),
-            *([f"-q {block.queue}"] if block.queue else []),
+            *([f"-A {quote_by_choice(self.account)}"] if self.account else []),
+            *([f"-q {quote_by_choice(block.queue)}"] if block.queue else []),
             f"-l select={self._select(block)}",
             *self._placement(block),
             f"-l walltime={clock(block.walltime)}",

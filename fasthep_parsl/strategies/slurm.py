@@ -11,7 +11,8 @@ from pydantic import Field
 from fasthep_parsl.interfaces import Place, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.strategies.base import BatchModel, block_of, node_words, output
-from fasthep_parsl.strategies.formats import Directives, Line, Lines, clock, mebibytes, script_text, with_prefix
+from fasthep_parsl.strategies.formats import Directives, Lines, clock, mebibytes, script_text, with_prefix
+from fasthep_parsl.workflow.values import Line
 
 
 class Slurm(BatchModel):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.names import collision_key, file_name, harmful
 from fasthep_parsl.workflow.model import Dataset, Workflow
 from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
 
@@ -85,15 +86,15 @@ def resolve_datasets(workflow: Workflow, document: Document) -> tuple[tuple[Reso
     """
     found: list[ResolvedDataset] = []
     problems: list[Problem] = []
-    names: dict[str, int] = {}
+    names: set[str] = set()
+    keys: dict[str, str] = {}
     owners: dict[str, tuple[str, int]] = {}
     defaults = workflow.data.defaults
     for index, dataset in enumerate(workflow.data.datasets):
         base: Path_ = ("data", "datasets", index)
-        if dataset.name in names:
-            message = f"two datasets have the name `{dataset.name}`"
-            problems.append(problem(document, (*base, "name"), "E130", message, "give each a name of its own"))
-        names.setdefault(dataset.name, index)
+        wrong = _name_taken(dataset.name, names, keys)
+        if wrong:
+            problems.append(problem(document, (*base, "name"), "E130", *wrong))
         files = _files_of(dataset, base, document, problems)
         own: list[InputFile] = []
         for file in files:
@@ -120,6 +121,21 @@ def resolve_datasets(workflow: Workflow, document: Document) -> tuple[tuple[Reso
     return tuple(found), tuple(problems)
 
 
+def _name_taken(name: str, names: set[str], keys: dict[str, str]) -> tuple[str, str] | None:
+    """Return what is wrong with a dataset's name and what to do; note it in `names`, and in `keys` what its files have."""
+    if name in names:
+        return f"two datasets have the name `{name}`", "give each a name of its own"
+    names.add(name)
+    if not any(char.isalnum() for char in name):
+        return f"`{name}` has no letter and no digit", "a dataset's name is that of its histograms in ROOT files too"
+    other = keys.setdefault(collision_key(name), name)
+    if other != name:
+        mine, theirs = file_name(name), file_name(other)
+        shown = f"`{mine}`" if mine == theirs else f"`{theirs}` and `{mine}`, one where capital letters do not count"
+        return f"datasets `{other}` and `{name}` would both be {shown} in files", "give one of them another name"
+    return None
+
+
 def _files_of(dataset: Dataset, base: Path_, document: Document, problems: list[Problem]) -> list[InputFile]:
     files: list[InputFile] = []
     if not dataset.files:
@@ -139,7 +155,11 @@ def _files_of(dataset: Dataset, base: Path_, document: Document, problems: list[
         if complaint:
             code, message, hint = complaint
             problems.append(problem(document, key, code, message, hint))
-        files += [InputFile(str(path), key) for path in found]
+        odd = [path for path in found if harmful(str(path))]
+        if odd:
+            message = f"the path of `{ascii(odd[0].name)[1:-1]}` has a control character or is not UTF-8"
+            problems.append(problem(document, key, "E132", message, "rename it, or make a link with another name"))
+        files += [InputFile(str(path), key) for path in found if path not in odd]
     return files
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from fasthep_parsl.resources.units import Count, Duration, Memory, UnitError, describe, parse_count
-from fasthep_parsl.workflow.values import Model, Text, empty_mapping
+from fasthep_parsl.workflow.values import Line, Model, empty_mapping
 
 
 class NodeShape(Model):
@@ -22,7 +22,7 @@ class NodeShape(Model):
 class Queue(Model):
     """A queue of a batch system, and the nodes behind it."""
 
-    description: Text | None = Field(None, description="one line")
+    description: Line | None = Field(None, description="one line")
     node: Annotated[NodeShape, BeforeValidator(empty_mapping)] = Field(NodeShape(), description="shape of its nodes")
     walltime: Duration | None = Field(None, description="longest life of a job, seconds; `48h`")
     default_walltime: Duration | None = Field(None, description="asked for where a pool says nothing, seconds")
@@ -58,8 +58,8 @@ Ports = Annotated[tuple[int, int], BeforeValidator(_ports, json_schema_input_typ
 class Network(Model):
     """How workers reach the driver: they connect, nothing connects to them."""
 
-    address: Text | None = Field(None, description="name or address of the driver's machine as workers see it")
-    interface: Text | None = Field(None, description="interface whose address is taken, `hsn0`")
+    address: Line | None = Field(None, description="name or address of the driver's machine as workers see it")
+    interface: Line | None = Field(None, description="interface whose address is taken, `hsn0`")
     ports: Ports | None = Field(None, description="ports that workers may connect to, `8786` or `10000-10100`")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.names import collision_key
 from fasthep_parsl.workflow.model import Stage
 from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
 
@@ -106,11 +107,16 @@ class _Builder:
 
     def names(self) -> None:
         """Give the stages numbers; refuse two with one id."""
+        folders: dict[str, str] = {}
         for number, stage in enumerate(self.stages):
             if stage.id in self.number:
                 message = f"two stages have the id `{stage.id}` (stages[{self.number[stage.id]}] and [{number}])"
                 self.complain((number, "id"), "E120", message, "give each stage an id of its own")
             self.number.setdefault(stage.id, number)
+            other = folders.setdefault(collision_key(stage.id), stage.id)
+            if other != stage.id:
+                message = f"the ids `{other}` and `{stage.id}` are one where files do not tell capital letters"
+                self.complain((number, "id"), "E120", message, "results stand in folders of these names: change one")
 
     def edges(self) -> None:
         """Find what each stage needs; refuse unknown stages and ports."""

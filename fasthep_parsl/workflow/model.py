@@ -10,7 +10,7 @@ from fasthep_parsl.errors import suggest
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.resources.units import Count, Duration, UnitError, describe, parse_count
 from fasthep_parsl.workflow.facility import Network, Queue, Scaling
-from fasthep_parsl.workflow.values import Model, Text, Texts, empty_list, empty_mapping
+from fasthep_parsl.workflow.values import Line, Model, Name, Reference, References, Texts, empty_list, empty_mapping
 
 
 class Use(Model):
@@ -26,19 +26,19 @@ class Dataset(Model):
     # the loader moves unknown keys to `meta`, as fasthep-flow does
     model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
 
-    name: Text = Field(description="unique name")
+    name: Line = Field(description="unique name, as catalogues have them too: `/SingleMuon/Run2018A-UL/NANOAOD`")
     files: Texts = Field(description="paths, globs (relative to this file) or URLs (`root://…`)")
     nevents: Count | None = Field(None, ge=0, description="number of events in all files; checked")
-    eventtype: Text | None = Field(None, description="`data` or `mc`")
-    group: Text | None = Field(None, description="label for plots")
+    eventtype: Literal["data", "mc"] | None = Field(None, description="`data` or `mc`")
+    group: Line | None = Field(None, description="label for plots")
     meta: dict[str, Any] = Field(default_factory=dict, description="anything that ops may use, e.g. `xsec` in pb")
 
 
 class DataDefaults(Model):
     """What holds for all datasets that do not say otherwise."""
 
-    eventtype: Text | None = Field(None, description="`data` or `mc`")
-    group: Text | None = Field(None, description="label for plots")
+    eventtype: Literal["data", "mc"] | None = Field(None, description="`data` or `mc`")
+    group: Line | None = Field(None, description="label for plots")
     meta: dict[str, Any] = Field(default_factory=dict, description="as in a dataset")
 
 
@@ -55,8 +55,8 @@ class Source(Model):
     """How events are read from the files."""
 
     kind: Literal["root_tree", "parquet"] = Field("root_tree", description="`root_tree` or `parquet`")
-    tree: Text | None = Field(None, description="name of the TTree; only for `root_tree`")
-    stream_type: Text = Field("event_stream", description="kept for fasthep-flow")
+    tree: Line | None = Field(None, description="name of the TTree; only for `root_tree`")
+    stream_type: Line = Field("event_stream", description="kept for fasthep-flow")
 
 
 def _branch(value: object) -> object:
@@ -66,8 +66,8 @@ def _branch(value: object) -> object:
 class FieldSpec(Model):
     """Another name for a branch."""
 
-    branch: Text = Field(description="name of the branch in the file")
-    stream: Text | None = Field(None, description="name of the source; default: the only one")
+    branch: Line = Field(description="name of the branch in the file")
+    stream: Reference | None = Field(None, description="name of the source; default: the only one")
     default: float | None = Field(
         None, description="value per event in files that lack the branch, e.g. `1` for a weight that data do not have"
     )
@@ -76,9 +76,9 @@ class FieldSpec(Model):
 class Input(Model):
     """A product of another stage, bound to a parameter of the op."""
 
-    node: Text = Field(description="id of the stage")
-    port: Text = Field(description="name of its product, e.g. `hist`")
-    to: Text = Field(alias="as", description="parameter of this stage's op")
+    node: Reference = Field(description="id of the stage")
+    port: Line = Field(description="name of its product, e.g. `hist`")
+    to: Line = Field(alias="as", description="parameter of this stage's op")
 
 
 def _kind(value: object) -> object:
@@ -100,7 +100,7 @@ def _kind(value: object) -> object:
 class Kind(Model):
     """Something that has variants: its name, or a mapping with ``kind:`` and its fields."""
 
-    kind: Text = Field(description="name of the variant")
+    kind: Line = Field(description="name of the variant")
     params: dict[str, Any] = Field(default_factory=dict, description="its fields; checked by the variant itself")
 
 
@@ -124,9 +124,9 @@ ModifierOf = Annotated[Kind, BeforeValidator(_modifier, json_schema_input_type=s
 class StageExecution(Model):
     """What a stage needs, by label."""
 
-    require: Text | None = Field(None, description="label of a pool or resource class that it cannot do without")
-    prefer: Text | None = Field(None, description="label that is used if such a pool exists")
-    fallback: Text | None = Field(None, description="label that is used otherwise")
+    require: Reference | None = Field(None, description="label of a pool or resource class that it cannot do without")
+    prefer: Reference | None = Field(None, description="label that is used if such a pool exists")
+    fallback: Reference | None = Field(None, description="label that is used otherwise")
     timeout: Duration | None = Field(None, description="longest time per task, seconds; `30m`")
     modifiers: Annotated[tuple[ModifierOf, ...], BeforeValidator(empty_list)] = Field(
         (), description="change how the op is called"
@@ -142,12 +142,14 @@ class Stage(Model):
 
     model_config = ConfigDict(json_schema_extra=_id_is_optional)  # the loader fills it in
 
-    id: Text = Field(description="unique name; default: the last word of the op and its number")
-    op: Text = Field(description="name of the operation, e.g. `hep.hist`")
+    id: Name = Field(description="unique name, also of a folder; default: the last word of the op and its number")
+    op: Line = Field(description="name of the operation, e.g. `hep.hist`")
     params: Annotated[dict[str, Any], BeforeValidator(empty_mapping)] = Field(
         default_factory=dict, description="parameters of the op"
     )
-    needs: Texts | None = Field(None, description="stages before this one; default: the last with a stream; `[]`: none")
+    needs: References | None = Field(
+        None, description="stages before this one; default: the last with a stream; `[]`: none"
+    )
     inputs: Annotated[tuple[Input, ...], BeforeValidator(empty_list)] = Field(
         (), alias="from", description="products of other stages"
     )
@@ -177,7 +179,7 @@ def _how(value: object) -> str | None:
 
 
 ClassOrQuantities = Annotated[
-    Annotated[Text, Tag("<class>")] | Annotated[Resource, Tag("<quantities>")], Discriminator(_how)
+    Annotated[Reference, Tag("<class>")] | Annotated[Resource, Tag("<quantities>")], Discriminator(_how)
 ]
 
 
@@ -196,7 +198,7 @@ class PoolSpec(Model):
     modifiers: Annotated[tuple[ModifierOf, ...], BeforeValidator(empty_list)] = Field(
         (), description="change how ops are called on its workers; outside of those of the stages"
     )
-    queue: Text | None = Field(None, description="queue of the site; default: the first whose nodes fit")
+    queue: Reference | None = Field(None, description="queue of the site; default: the first whose nodes fit")
 
 
 class Execution(Model):
@@ -204,14 +206,16 @@ class Execution(Model):
 
     backend: KindOf = Field(Kind(kind="parsl"), description="who executes tasks")
     strategy: KindOf = Field(Kind(kind="local"), description="who creates workers")
-    pools: dict[str, PoolSpec] = Field(default_factory=dict, description="groups of workers")
-    resources: dict[str, Resource] = Field(default_factory=dict, description="resource classes")
+    pools: dict[Name, PoolSpec] = Field(default_factory=dict, description="groups of workers")
+    resources: dict[Reference, Resource] = Field(default_factory=dict, description="resource classes")
     environment: KindOf | None = Field(None, description="the software of workers")
     credentials: Annotated[tuple[KindOf, ...], BeforeValidator(empty_list)] = Field(
         (), description="proxies and tokens that workers need"
     )
     chunk_size: Count | None = Field(None, ge=1, description="most events per partition; default: chosen for memory")
-    queues: dict[str, Queue] = Field(default_factory=dict, description="queues of the site and the nodes behind them")
+    queues: dict[Reference, Queue] = Field(
+        default_factory=dict, description="queues of the site and the nodes behind them"
+    )
     network: Annotated[Network, BeforeValidator(empty_mapping)] = Field(
         Network(), description="how workers reach the driver"
     )
@@ -219,7 +223,7 @@ class Execution(Model):
         Scaling(), description="how many blocks there are, and when"
     )
     worker_init: Texts = Field((), description="shell lines that run on each node before its workers start")
-    scratch: Text | None = Field(None, description="folder on the disk of a node, `$TMPDIR`; expanded there")
+    scratch: Line | None = Field(None, description="folder on the disk of a node, `$TMPDIR`; expanded there")
     shared_filesystem: bool = Field(True, description="whether workers see the run directory; else files are sent")
     shared_folders: Texts = Field((), description="folders that workers see where they do not see all, `/cvmfs`")
 
@@ -247,11 +251,11 @@ class Workflow(Model):
     )
     use: Annotated[Use, BeforeValidator(empty_mapping)] = Field(Use(), description="analysis code")
     data: Data = Field(description="the input")
-    sources: dict[str, Source] = Field(min_length=1, description="how events are read; exactly one")
-    fields: dict[str, Annotated[FieldSpec, BeforeValidator(_branch, json_schema_input_type=FieldSpec | str)]] = Field(
+    sources: dict[Reference, Source] = Field(min_length=1, description="how events are read; exactly one")
+    fields: dict[Line, Annotated[FieldSpec, BeforeValidator(_branch, json_schema_input_type=FieldSpec | str)]] = Field(
         default_factory=dict, description="other names for branches"
     )
-    primary_stream: Text | None = Field(None, description="name of the source, as fasthep-flow writes it")
+    primary_stream: Reference | None = Field(None, description="name of the source, as fasthep-flow writes it")
     analysis: Analysis = Field(description="what is computed")
     execution: Execution = Field(Execution(), description="how and where it is computed")
 

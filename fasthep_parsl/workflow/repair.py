@@ -25,6 +25,7 @@ def repair(document: Document, error: ValidationError) -> Document:
     root = document.root
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
         path = tuple(step for step in detail["loc"] if not str(step).startswith(("<", "function-", "tagged-union")))
+        path = path[:-1] if path[-1:] == ("[key]",) else path
         if detail["type"] == "missing" or not path:
             continue
         meant = ""

@@ -6,6 +6,7 @@ import difflib
 from dataclasses import replace
 
 from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.names import file_name
 from fasthep_parsl.workflow.model import Dataset, Workflow
 from fasthep_parsl.workflow.yamldoc import Document, Node, Path_, merge_nodes, problem
 
@@ -156,7 +157,7 @@ def _with_id(node: Node, number: int) -> Node:
     op = node.value.get("op")
     if op is None or not isinstance(op.value, str):
         return node
-    name = f"{op.value.rsplit('.', 1)[-1]}{number}"
+    name = f"{file_name(op.value.rsplit('.', 1)[-1])}{number}"
     return replace(node, value={"id": Node(name, op.where, op.key, op.layer), **node.value})
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable, Iterable
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from fasthep_parsl.errors import Problem, suggest
-from fasthep_parsl.resources.units import describe
+from fasthep_parsl.resources.units import NotAllowedError, describe
 from fasthep_parsl.workflow.yamldoc import Document, Path_, problem, show_path
 
 _EXPECTED = {
@@ -70,6 +70,9 @@ def _problem(
     detail: dict[str, Any], loc: Path_, model: type[BaseModel], document: Document | None, base: Path_
 ) -> Problem:
     kind = detail["type"]
+    on: Literal["key", "value"] = "value"
+    if loc[-1:] == ("[key]",):  # of a mapping, not what is below it
+        loc, on = loc[:-1], "key"
     path = (*base, *loc)
     context = detail.get("ctx") or {}
     name = str(loc[-1]) if loc else ""
@@ -86,8 +89,8 @@ def _problem(
         hint = suggest(str(detail["input"]), values, what="allowed") if values else f"allowed: {context['expected']}"
         return problem(document, path, "E106", f"{at}: {describe(detail['input'])} is not allowed", hint)
     message, hint = _value_message(detail, context, described(model, loc))
-    code = "E106" if kind in _BOUNDS or kind == "too_short" else "E105"
-    return problem(document, path, code, f"{at}: {message}", hint)
+    refused = kind in _BOUNDS or kind == "too_short" or isinstance(context.get("error"), NotAllowedError)
+    return problem(document, path, "E106" if refused else "E105", f"{at}: {message}", hint, on=on)
 
 
 def _value_message(detail: dict[str, Any], context: dict[str, Any], about: str) -> tuple[str, str]:

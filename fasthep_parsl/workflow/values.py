@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-from fasthep_parsl.resources.units import UnitError, describe
+from fasthep_parsl.names import file_name, harmful, same_text, wrong_with
+from fasthep_parsl.resources.units import NotAllowedError, UnitError, describe
 
 
 class Model(BaseModel):
@@ -22,7 +24,25 @@ def _text(value: object) -> str:
         raise UnitError(f"expected text, got {describe(value)}")
     if not value.strip():
         raise UnitError("expected text, got nothing")
+    if harmful(re.sub(r"[\n\r\t]", "", value)):
+        raise NotAllowedError(f"{describe(ascii(value)[1:-1])} has a control character", "remove it")
     return value.strip()
+
+
+def _single_line(value: str) -> str:
+    if len(value.splitlines()) > 1:
+        shown = describe(ascii(value)[1:-1])
+        raise NotAllowedError(f"expected a single line of text, got {shown}", "in a list, each line is an entry")
+    return value
+
+
+def _name(value: str) -> str:
+    wrong = wrong_with(value)
+    if wrong:
+        hint = file_name(value)
+        also = f"; `{hint}` would do" if not wrong_with(hint) and hint.strip("_") else ""
+        raise NotAllowedError(f"{describe(value)} cannot be the name of a folder", wrong + also)
+    return value
 
 
 def _texts(value: object) -> object:
@@ -42,5 +62,19 @@ def empty_mapping(value: object) -> object:
 Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | float)]
 """Text that is not empty; a number counts as text (`name: 2018`)."""
 
+Line = Annotated[Text, AfterValidator(_single_line)]
+"""One line of text; a number counts as text."""
+
+Reference = Annotated[Line, AfterValidator(same_text)]
+"""A name that must be one of those that were given elsewhere."""
+
+Name = Annotated[Reference, AfterValidator(_name)]
+"""A name that also is that of a file or folder: letters, digits, ``_``, ``-`` and ``.``, no ``.`` in front."""
+
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_texts, json_schema_input_type=str | list[str | float] | None)]
 """A list of texts; a single text counts as a list of one."""
+
+References = Annotated[
+    tuple[Reference, ...], BeforeValidator(_texts, json_schema_input_type=str | list[str | float] | None)
+]
+"""A list of references; a single one counts as a list of one."""

@@ -6,6 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from fasthep_parsl.strategies.formats import Directives, clock, mebibytes, quote_by_choice, short_name
+from fasthep_parsl.strategies.htcondor import HTCondor
 
 
 def test_times_never_pass_a_limit():
@@ -39,3 +40,20 @@ def test_directives_are_options(line):
 def test_a_directive_that_would_end_all_directives_is_refused(line):
     with pytest.raises(ValidationError):
         TypeAdapter(Directives).validate_python([line])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("requirements", "true\nqueue 1000"),
+        ("requirements", "true \\"),
+        ("accounting_group", "a\x1b"),
+        ("walltime_attribute", "a = 1, b"),
+        ("queue_attribute", "+q ="),
+        ("directives", ["a = b \\"]),
+        ("container_image", "x.sif\\"),
+    ],
+)
+def test_a_value_is_one_line_of_a_submit_file(field, value):
+    with pytest.raises(ValidationError):
+        HTCondor(**{field: value})

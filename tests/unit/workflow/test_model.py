@@ -197,3 +197,18 @@ def test_the_schema_accepts_what_the_loader_accepts():
     assert {"type": "string"} in parts["Resource"]["properties"]["memory"]["anyOf"]
     assert {"type": "string"} in parts["Execution"]["properties"]["strategy"]["anyOf"]
     assert {"const": "auto", "type": "string"} in parts["PoolSpec"]["properties"]["workers"]["anyOf"]
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"), [("dat", "`data`"), ("Data", "`data`"), ("MC", "`mc`"), ("collision", "allowed: data, mc")]
+)
+@pytest.mark.parametrize("where", ["defaults", "dataset"])
+def test_a_type_of_events_is_data_or_mc(refused, value, hint, where):
+    old, new = {
+        "defaults": ("defaults: {eventtype: mc,", f"defaults: {{eventtype: {value},"),
+        "dataset": ("{name: 2018,", f"{{name: 2018, eventtype: {value},"),
+    }[where]
+    assert old in FULL
+    (problem,) = refused(FULL.replace(old, new))
+    assert problem.code == "E106"
+    assert hint in problem.hint
