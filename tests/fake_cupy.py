@@ -409,6 +409,61 @@ class Stream:
         stats["waits"] += 1
 
 
+def _bins_of(entries, flat, extent, bins):
+    flat[...] = flat * extent + bins
+
+
+def _regular(entries, _type, n, low, width, bins, extent, flat):
+    with np.errstate(all="ignore"):
+        z = (entries.astype(np.float64) - low) / width
+        inside = np.where((z < 1) & (z >= 0), z, 0.0) * bins
+        _bins_of(entries, flat, extent, np.where(z < 1, np.where(z >= 0, inside.astype(np.int64) + 1, 0), bins + 1))
+
+
+def _variable(entries, _type, n, edges, number, extent, flat):
+    _bins_of(entries, flat, extent, np.searchsorted(edges, entries.astype(np.float64), side="right"))
+
+
+def _count_true(mask, n, out):
+    out[...] += np.count_nonzero(mask)
+
+
+def _count_bins(flat, n, size, counts):
+    counts += np.bincount(flat, minlength=size)
+
+
+def _sum_bins(flat, weights, n, size, squares, sums):
+    sums[0] += np.bincount(flat, weights, minlength=size)
+    if squares:
+        sums[1] += np.bincount(flat, weights * weights, minlength=size)
+
+
+RAW = {
+    "count_true": _count_true, "regular_bins": _regular, "variable_bins": _variable,
+    "count_bins": _count_bins, "sum_bins": _sum_bins,
+}  # fmt: skip
+"""Kernels by hand as NumPy would compute them; `tests/unit/ops/test_gpu_kernels.py` compares them with their source."""
+
+
+class RawModule:
+    """Takes launches of kernels by hand, with arguments as CuPy takes them."""
+
+    def __init__(self, *, code, options=()):
+        self.code, self.options = code, options
+
+    def get_function(self, name):
+        if f" {name}(" not in self.code:
+            raise ValueError(f"CUDA_ERROR_NOT_FOUND: {name}")
+
+        def launch(grid, block, args):
+            assert all(isinstance(part, ndarray | np.generic) for part in args), "a type that CuPy guesses"
+            assert all(part._a.flags.c_contiguous for part in args if isinstance(part, ndarray))
+            assert 0 < grid[0] * block[0] <= 1024 * 1024
+            RAW[name](*(part._a if isinstance(part, ndarray) else part for part in args))
+
+        return launch
+
+
 class _Pool:
     freed = 0
 
@@ -432,6 +487,7 @@ module.ndarray = ndarray
 module.__version__ = "14.2.0"
 module.array = module.asarray = module.ascontiguousarray = _array
 module.asnumpy = _asnumpy
+module.RawModule = RawModule
 module.repeat = _repeat
 module.where = _where
 module.is_available = lambda: True
@@ -458,6 +514,8 @@ def installed():
     from awkward._backends.cupy import CupyBackend
     from awkward._kernels import NumpyKernel
 
+    from fasthep_parsl.ops.gpu import kernels
+
     def kernel(_self, index):
         made = NumpyKernel(awkward_cpp.cpu_kernels.kernel[index], index)
         stats["kernels"] += 1
@@ -469,6 +527,7 @@ def installed():
     CupyBackend.__getitem__ = kernel
     stats.clear()
     Memory.most = None
+    kernels.forget()
     try:
         yield module
     finally:

@@ -8,6 +8,7 @@ from typing import Any
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.axes import Axis, book
+from fasthep_parsl.ops.gpu import kernels
 
 
 def fits(axes: tuple[Axis, ...]) -> bool:
@@ -33,23 +34,34 @@ def fill(axes: tuple[Axis, ...], storage: str, entries: list[Any], weights: Any)
     number = next(len(entry) for entry in (*entries, weights) if np.ndim(entry))
     if not number:
         return content
-    flat: Any = 0
+    flat = kernels.Bins(number)
     for axis, entry, extent in zip(axes, entries, content.shape, strict=True):
-        flat = flat * extent + _bins(axis, entry)
-    if np.ndim(flat) == 0:
-        flat = device.cupy().full(number, flat)
+        _add_axis(flat, axis, entry, extent)
     for field, part in _sums(flat, weights, prod(content.shape), storage).items():
         target = content[field] if field else content
         target[...] = part.reshape(content.shape)
     return content
 
 
+def _add_axis(flat: kernels.Bins, axis: Axis, entry: Any, extent: int) -> None:
+    """Add an axis to the bins of entries: an array on the GPU, or a number for all of them."""
+    there = device.on_gpu(entry) and np.ndim(entry) > 0
+    if there and axis.kind == "regular":
+        flat.regular(entry, *_shape(axis))
+    elif there and axis.kind == "variable":
+        flat.variable(entry, device.upload(np.asarray(axis.bins.edges, dtype=np.float64)))  # type: ignore[union-attr]
+    else:
+        bins = _bins(axis, entry)
+        flat.other(bins if device.on_gpu(bins) else int(bins), extent)
+
+
 def _bins(axis: Axis, entry: Any) -> Any:
-    """Return the bin of each entry, counted with flow bins."""
+    """Return the bin of each entry, counted with flow bins; of the first two kinds for a single number."""
     if axis.kind == "regular":
-        return _regular(axis, entry)
+        return _regular(axis, float(device.number(entry)))
     if axis.kind == "variable":
-        return _variable(axis, entry)
+        edges = np.asarray(axis.bins.edges, dtype=np.float64)  # type: ignore[union-attr]
+        return int(np.searchsorted(edges, device.number(entry), side="right"))
     if axis.integers:
         low, high = axis.integers
         return np.clip(_whole(entry) - low, -1, high - low) + 1
@@ -73,35 +85,29 @@ def _whole(entry: Any) -> Any:
     return entry.astype(np.int64)
 
 
-def _regular(axis: Axis, entry: Any) -> Any:
-    """Return bins by the rule of boost-histogram, in float64; NaN is overflow as there."""
+def _regular(axis: Axis, entry: float) -> int:
+    """Return the bin by the rule of boost-histogram; NaN is overflow as there."""
+    low, width, number = _shape(axis)
+    z = (entry - low) / width
+    if z < 1:
+        return int(z * number) + 1 if z >= 0 else 0
+    return number + 1
+
+
+def _shape(axis: Axis) -> tuple[float, float, int]:
+    """Return first edge, width and number of bins of a regular axis."""
     low, high, number = axis.bins.low, axis.bins.high, axis.bins.nbins  # type: ignore[union-attr]
-    z = (device.as_float64(entry) - low) / (float(high) - low)  # type: ignore[arg-type,operator]
-    z = np.where(z < 1, z, 1.0)
-    return np.where(z >= 0, (np.maximum(z, 0) * number).astype(np.int64) + 1, 0)
+    return float(low), float(high) - float(low), int(number)  # type: ignore[arg-type]
 
 
-def _variable(axis: Axis, entry: Any) -> Any:
-    edges = np.asarray(axis.bins.edges, dtype=np.float64)  # type: ignore[union-attr]
-    if not device.on_gpu(entry):
-        return int(np.searchsorted(edges, entry, side="right"))
-    return np.searchsorted(device.upload(edges), device.as_float64(entry), side="right")  # NaN is behind all edges
-
-
-def _sums(flat: Any, weights: Any, size: int, storage: str) -> dict[str, Any]:
+def _sums(flat: kernels.Bins, weights: Any, size: int, storage: str) -> dict[str, Any]:
     """Return field of the storage → its sums in host memory; one copy."""
-
-    def sums(values: Any) -> Any:
-        device.waited(2)  # bincount asks for the extremes
-        return np.bincount(flat, weights=values, minlength=size)
-
     if weights is None or np.ndim(weights) == 0:
-        counts = device.download(sums(None))
-        factor = 1 if weights is None else float(weights)
+        counts = device.download(flat.counts(size))
+        factor = 1 if weights is None else float(device.number(weights))
         if storage == "weighted":
             return {"value": counts * factor, "variance": counts * factor**2}
         return {"": counts * factor}
-    if storage != "weighted":
-        return {"": device.download(sums(weights))}
-    value, variance = device.download(np.stack([sums(weights), sums(weights * weights)]))
-    return {"value": value, "variance": variance}
+    squares = storage == "weighted"
+    found = device.download(flat.sums(weights, size, squares=squares))
+    return {"value": found[0], "variance": found[1]} if squares else {"": found[0]}

@@ -11,6 +11,7 @@ from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Sch
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.columns.values import Jagged, Masked
+from fasthep_parsl.ops.counting import all_true, count_true
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.expressions import analyse_expression, expression
 from fasthep_parsl.ops.products import Cutflow, CutflowRow, merge_cutflows
@@ -151,7 +152,7 @@ class _Sums:
         if not device.on_gpu(mask) and mask.all():  # all events, which a selection starts from
             mask = np.ones_like(self.weights, dtype=bool)
         mask, weights = device.together((mask, self.weights))
-        number = np.count_nonzero(mask).astype(np.float64)  # exact up to 2^53 events
+        number = count_true(mask).astype(np.float64)  # exact up to 2^53 events
         if weights is None:
             return np.stack([number, number, number])
         if np.ndim(weights) == 0:
@@ -190,7 +191,7 @@ def _weights(text: str | None, events: Events, context: Context | None) -> Any:
         return None
     value = expression(text).value(events, context)
     if isinstance(value, Masked):
-        if not device.truth(value.valid.all()):
+        if not all_true(value.valid):
             raise OpError(f"the weight `{text}` is missing for some events: use fill_none({text}, …)")
         value = value.values
     if isinstance(value, Jagged):

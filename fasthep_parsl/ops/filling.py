@@ -10,6 +10,7 @@ from fasthep_parsl.ops import binning, device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.axes import DATASET, VARIATION, Axis, book
 from fasthep_parsl.ops.columns.values import Jagged, Masked, Value, from_column, same_offsets
+from fasthep_parsl.ops.counting import count_true
 from fasthep_parsl.ops.expressions import ExpressionError, expression
 from fasthep_parsl.ops.stream import Events
 
@@ -96,10 +97,8 @@ class Filling:
                 nan_any = nan if nan_any is None else nan_any | nan
                 if axis.kind not in ("regular", "variable"):
                     nan_dropped = nan if nan_dropped is None else nan_dropped | nan
-        self.none = 0 if valid is None else len(valid) - device.number(np.count_nonzero(valid))
-        self.nan = (
-            0 if nan_any is None else device.number(np.count_nonzero(nan_any if valid is None else nan_any & valid))
-        )
+        self.none = 0 if valid is None else len(valid) - device.number(count_true(valid))
+        self.nan = 0 if nan_any is None else device.number(count_true(nan_any if valid is None else nan_any & valid))
         if nan_dropped is None:
             return valid if self.none else None
         return ~nan_dropped if valid is None else valid & ~nan_dropped

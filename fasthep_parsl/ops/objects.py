@@ -30,6 +30,7 @@ from fasthep_parsl.ops.collections.collection import (
     unknown_collection,
 )
 from fasthep_parsl.ops.collections.scopes import Scope, ScopeSchema
+from fasthep_parsl.ops.counting import all_true
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.stream import Events
 
@@ -150,7 +151,7 @@ def select_objects(
     for text in selection or []:
         found = scope.mask(text, context)
         mask = found if mask is None else device.all_of([mask, found])
-    if mask is not None and not device.truth(mask.all()):
+    if mask is not None and not all_true(mask):
         offsets, rows = keep_rows(offsets, mask)
     if sort is None and scope.flat("pt") is not None:
         sort = ObjectSort()

@@ -20,6 +20,7 @@ from fasthep_parsl.ops.collections.collection import Collection, Merged, keep_ro
 from fasthep_parsl.ops.collections.combinatorics import Found, blocks, count_distinct, distinct, product
 from fasthep_parsl.ops.collections.pairs import list_pairs, pair_mass
 from fasthep_parsl.ops.collections.scopes import Scope
+from fasthep_parsl.ops.counting import all_true
 from fasthep_parsl.ops.stream import Events
 
 BLOCK = 1 << 16
@@ -195,7 +196,7 @@ class _Candidates:
         return Scope(self._events, self._offsets, self._local)
 
     def _keep(self, mask: Any) -> None:
-        if not device.truth(mask.all()):
+        if not all_true(mask):
             self._offsets, rows = keep_rows(self._offsets, mask)
             self._at(rows)
 

@@ -10,6 +10,7 @@ from typing import Any
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.collections.collection import offsets_of
+from fasthep_parsl.ops.counting import frequencies
 
 Found = tuple[Any, Any, tuple[Any, ...]]
 """``(numbers, parents, positions)``: combinations per event (int64, shape (events,)); for each combination its event,
@@ -103,10 +104,7 @@ def _largest(counts: Any) -> int:
 
 def _multiplicities(counts: Any) -> list[int]:
     """Return the numbers of objects that occur."""
-    if device.on_gpu(counts):
-        device.waited(2)  # bincount asks for the extremes
-        return np.flatnonzero(device.download(np.bincount(counts, minlength=1))).tolist()
-    return np.flatnonzero(np.bincount(counts, minlength=1)).tolist()
+    return np.flatnonzero(frequencies(counts)).tolist()
 
 
 def blocks(numbers: Any, limit: int) -> Iterator[tuple[int, int]]:

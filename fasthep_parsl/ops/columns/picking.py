@@ -17,6 +17,7 @@ from fasthep_parsl.ops.columns.values import (
     same_offsets,
     to_awkward,
 )
+from fasthep_parsl.ops.counting import any_true
 
 
 def select(values: Value, index: Value) -> Value:
@@ -59,7 +60,7 @@ def _gather(values: Jagged, index: Jagged) -> Jagged:
     number = len(index.content)
     parent_counts = device.repeat(values.counts, index.offsets, number)
     position = np.where(index.content < 0, index.content + parent_counts, index.content)
-    if device.truth(((position < 0) | (position >= parent_counts)).any()):
+    if any_true((position < 0) | (position >= parent_counts)):
         raise ExpressionError("an index points behind the end of its list", "mask it first, e.g. x[i[i < num(x)]]")
     return Jagged(index.offsets, values.content[position + device.repeat(values.offsets[:-1], index.offsets, number)])
 

@@ -13,6 +13,7 @@ from typing import Any
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.columns.values import Jagged
+from fasthep_parsl.ops.counting import frequencies
 
 _ranks = device.Beside()
 
@@ -49,11 +50,7 @@ class _Ranks:
         counts = lists.counts
         self.order = np.argsort(-counts)
         self._starts = lists.offsets[:-1][self.order]
-        lengths = np.zeros(0, dtype=np.int64)
-        if len(counts):
-            device.waited(2)  # bincount asks for the extremes
-            lengths = device.download(np.bincount(counts))
-        self._longer = len(counts) - np.cumsum(lengths)  # events with more than 0, 1, 2 … objects
+        self._longer = len(counts) - np.cumsum(frequencies(counts))  # events with more than 0, 1, 2 … objects
 
     def __iter__(self) -> Iterator[tuple[int, int, Any]]:
         """Yield the position in lists, how many events have it, and where in the content their objects are."""

@@ -18,6 +18,7 @@ from fasthep_parsl.errors import OpError
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.columns.division import divide, divides
+from fasthep_parsl.ops.counting import all_true, equal
 
 Value = Any
 """Scalar, numpy array, `Masked`, `Jagged`, or awkward array."""
@@ -169,7 +170,7 @@ def to_column(value: Value, length: int) -> Any:
     if isinstance(value, Jagged):
         return to_awkward(value)
     if isinstance(value, Masked):
-        return value.values if device.truth(value.valid.all()) else to_awkward(value)
+        return value.values if all_true(value.valid) else to_awkward(value)
     if device.is_array(value) and value.ndim == 1:
         return value
     if isinstance(value, ak.Array):
@@ -197,7 +198,7 @@ def same_offsets(a: Any, b: Any) -> bool:
         return a is b
     if device.on_gpu(a) and device.on_gpu(b) and device.address(a) == device.address(b):
         return True
-    return device.truth(np.array_equal(*device.together((a, b))))
+    return equal(a, b)
 
 
 def one_side(*values: Value) -> tuple[Value, ...]:

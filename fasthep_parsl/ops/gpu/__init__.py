@@ -1,0 +1,1 @@
+"""What ops compute on a GPU with kernels of their own, not with CuPy's."""

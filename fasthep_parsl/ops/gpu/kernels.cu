@@ -1,0 +1,105 @@
+// Kernels of the ops, compiled together, once. Each works through n entries with any number of blocks and threads, so
+// that it also runs as plain C++ with one of each.
+
+typedef long long i64;
+typedef unsigned long long u64;
+
+#define FOR_EACH(i, n)                                                     \
+    for (i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x; i < (n); i += (i64)gridDim.x * blockDim.x)
+
+// Slots of a histogram that each block first sums by itself.
+#define SLOTS 1024
+
+// One of several types, as float64: what NumPy's astype gives.
+__device__ __forceinline__ double number(const void* entries, int type, i64 i) {
+    switch (type) {
+        case 0: return ((const unsigned char*)entries)[i] != 0;
+        case 1: return ((const signed char*)entries)[i];
+        case 2: return ((const unsigned char*)entries)[i];
+        case 3: return ((const short*)entries)[i];
+        case 4: return ((const unsigned short*)entries)[i];
+        case 5: return ((const int*)entries)[i];
+        case 6: return ((const unsigned int*)entries)[i];
+        case 7: return (double)((const i64*)entries)[i];
+        case 8: return (double)((const u64*)entries)[i];
+        case 9: return ((const float*)entries)[i];
+        default: return ((const double*)entries)[i];
+    }
+}
+
+// How many of the bools are true is added to `out`.
+extern "C" __global__ void count_true(const unsigned char* mask, i64 n, u64* out) {
+    __shared__ u64 sum;
+    if (threadIdx.x == 0) sum = 0;
+    __syncthreads();
+    u64 mine = 0;
+    FOR_EACH(i, n) mine += mask[i] != 0;
+    if (mine) atomicAdd(&sum, mine);
+    __syncthreads();
+    if (threadIdx.x == 0 && sum) atomicAdd(out, sum);
+}
+
+// Bins of a regular axis by the rule of boost-histogram, NaN is overflow; they become the last index of `flat`.
+extern "C" __global__ void regular_bins(
+    const void* entries, int type, i64 n, double low, double width, i64 bins, i64 extent, i64* flat) {
+    FOR_EACH(i, n) {
+        double z = (number(entries, type, i) - low) / width;
+        i64 bin = bins + 1;
+        if (z < 1) bin = z >= 0 ? (i64)(z * (double)bins) + 1 : 0;
+        flat[i] = flat[i] * extent + bin;
+    }
+}
+
+// Bins of an axis with `edges`: how many are not above the entry, NaN is overflow.
+extern "C" __global__ void variable_bins(
+    const void* entries, int type, i64 n, const double* edges, i64 number_of_edges, i64 extent, i64* flat) {
+    FOR_EACH(i, n) {
+        double x = number(entries, type, i);
+        i64 first = 0, last = number_of_edges;
+        if (x != x) first = last;
+        while (first < last) {
+            i64 middle = (first + last) / 2;
+            if (edges[middle] <= x) first = middle + 1;
+            else last = middle;
+        }
+        flat[i] = flat[i] * extent + first;
+    }
+}
+
+// Entries per bin, added to `counts`. All of `flat` is in [0, size).
+extern "C" __global__ void count_bins(const i64* flat, i64 n, i64 size, u64* counts) {
+    __shared__ u64 own[SLOTS];
+    u64* to = size <= SLOTS ? own : counts;
+    if (to == own) {
+        for (i64 slot = threadIdx.x; slot < size; slot += blockDim.x) own[slot] = 0;
+        __syncthreads();
+    }
+    FOR_EACH(i, n) atomicAdd(&to[flat[i]], (u64)1);
+    if (to == own) {
+        __syncthreads();
+        for (i64 slot = threadIdx.x; slot < size; slot += blockDim.x)
+            if (own[slot]) atomicAdd(&counts[slot], own[slot]);
+    }
+}
+
+// Weights and their squares per bin, added to `sums`: first all sums, then all sums of squares, if those are asked for.
+extern "C" __global__ void sum_bins(
+    const i64* flat, const double* weights, i64 n, i64 size, int squares, double* sums) {
+    __shared__ double own[2 * SLOTS];
+    i64 all = squares ? 2 * size : size;
+    double* to = size <= SLOTS ? own : sums;
+    if (to == own) {
+        for (i64 slot = threadIdx.x; slot < all; slot += blockDim.x) own[slot] = 0;
+        __syncthreads();
+    }
+    FOR_EACH(i, n) {
+        double weight = weights[i];
+        atomicAdd(&to[flat[i]], weight);
+        if (squares) atomicAdd(&to[size + flat[i]], weight * weight);
+    }
+    if (to == own) {
+        __syncthreads();
+        for (i64 slot = threadIdx.x; slot < all; slot += blockDim.x)
+            if (own[slot] != 0) atomicAdd(&sums[slot], own[slot]);
+    }
+}

@@ -1,0 +1,123 @@
+"""Kernels by hand for what CuPy compiles slowly or in many parts: counting bools, finding bins, summing them.
+
+CuPy compiles a kernel of its own for each function and combination of types, and for counts, `all` and `any` also for
+each range of sizes: two seconds each, since they are built with CUB. These here take a tenth of a second together, once,
+and are kept in CuPy's folder of compiled kernels like all others.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from fasthep_parsl.ops.arrays import np
+
+SOURCE: Final = Path(__file__).with_name("kernels.cu")
+OPTIONS: Final = ("-fmad=false",)
+"""Of the compiler: a product and a sum are rounded one by one, as NumPy does."""
+NAMES: Final = ("count_true", "regular_bins", "variable_bins", "count_bins", "sum_bins")
+TYPES: Final = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
+"""Types of entries; the position is what kernels know them by."""
+THREADS: Final = 256
+MOST_BLOCKS: Final = 1024
+PER_THREAD: Final = 8
+"""Entries from which another block pays."""
+
+
+@cache
+def _module() -> Any:
+    return sys.modules["cupy"].RawModule(code=SOURCE.read_text(), options=OPTIONS)
+
+
+@cache
+def _kernel(name: str) -> Any:
+    return _module().get_function(name)
+
+
+def compile_all() -> None:
+    """Compile the kernels, or take them from CuPy's folder."""
+    for name in NAMES:
+        _kernel(name)
+
+
+def forget() -> None:
+    """Forget what was compiled: another module is CuPy now (in tests)."""
+    _module.cache_clear()
+    _kernel.cache_clear()
+
+
+def _launch(name: str, number: int, *arguments: Any) -> None:
+    if number:
+        blocks = min(-(-number // (THREADS * PER_THREAD)), MOST_BLOCKS)
+        _kernel(name)((blocks,), (THREADS,), arguments)
+
+
+def _zeros(shape: Any, dtype: str) -> Any:
+    return sys.modules["cupy"].zeros(shape, dtype=dtype)
+
+
+def _contiguous(array: Any, dtype: str = "") -> Any:
+    return sys.modules["cupy"].ascontiguousarray(array, dtype=dtype or array.dtype)
+
+
+def count_true(mask: Any) -> Any:
+    """Return how many bools are true, int64, shape (): it stays on the GPU."""
+    mask = _contiguous(mask)
+    out = _zeros((), "int64")
+    _launch("count_true", mask.size, mask, np.int64(mask.size), out)
+    return out
+
+
+class Bins:
+    """Bins of entries in all axes of a histogram together, found axis by axis.
+
+    Parameters
+    ----------
+    number : int
+        Entries.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._flat = _zeros(number, "int64")
+
+    def regular(self, entries: Any, low: float, width: float, bins: int) -> None:
+        """Add an axis of equal bins from `low` to ``low + width``, with flow bins."""
+        entries = _contiguous(entries)
+        known = np.int32(TYPES.index(entries.dtype.name))
+        axis = (np.float64(low), np.float64(width), np.int64(bins), np.int64(bins + 2))
+        _launch("regular_bins", self._number, entries, known, np.int64(self._number), *axis, self._flat)
+
+    def variable(self, entries: Any, edges: Any) -> None:
+        """Add an axis with `edges` (float64, on the GPU), with flow bins."""
+        entries = _contiguous(entries)
+        known = np.int32(TYPES.index(entries.dtype.name))
+        axis = (edges, np.int64(len(edges)), np.int64(len(edges) + 1))
+        _launch("variable_bins", self._number, entries, known, np.int64(self._number), *axis, self._flat)
+
+    def other(self, bins: Any, extent: int) -> None:
+        """Add an axis of `extent` bins (flow included) by the bins themselves."""
+        self._flat *= extent
+        self._flat += bins
+
+    def counts(self, size: int) -> Any:
+        """Return entries per bin, int64, shape (size,)."""
+        return counts(self._flat, size)
+
+    def sums(self, weights: Any, size: int, *, squares: bool) -> Any:
+        """Return sums of weights per bin, float64, shape (1, size); with their `squares` shape (2, size)."""
+        out = _zeros((1 + squares, size), "float64")
+        weights = _contiguous(weights, "float64")
+        given = (self._flat, weights, np.int64(self._number), np.int64(size), np.int32(squares), out)
+        _launch("sum_bins", self._number, *given)
+        return out
+
+
+def counts(bins: Any, size: int) -> Any:
+    """Return how often each of the numbers in [0, size) is in `bins`, int64, shape (size,)."""
+    bins = _contiguous(bins, "int64")
+    out = _zeros(size, "int64")
+    _launch("count_bins", bins.size, bins, np.int64(bins.size), np.int64(size), out)
+    return out
