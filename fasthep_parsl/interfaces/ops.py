@@ -132,3 +132,8 @@ class Op:
     per_partition: bool = False
     takes_events: bool = True
     takes_context: bool = False
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it is one of this package: those do not write to what they are given, nor to what they have returned."""
+        return str(getattr(self.call, "__module__", "")).startswith("fasthep_parsl.")

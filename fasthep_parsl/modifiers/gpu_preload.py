@@ -114,7 +114,7 @@ class GpuPreload(BaseModel):
         if not hasattr(events, "on_gpu"):
             return _Pieces(self, call, events)
         wanted = self.fields if self.fields is not None else call.reads
-        view: Events = events.on_gpu(events.fields if "*" in wanted else wanted)
+        view: Events = events.on_gpu(events.fields if "*" in wanted else wanted, lend=not call.op.built_in)
         return view
 
     @staticmethod

@@ -114,7 +114,7 @@ def cutflow(
         columns = {f"{stage}.{name}": mask for name, mask in finals.items()}
     if output_field:
         columns[output_field] = together
-    kept = events.with_columns(columns)
+    kept = events.with_columns(columns, fresh=True)
     dataset = context.dataset.name if context else ""
     table = Cutflow({dataset: tuple(rows)}, weighted=weight is not None)
     return kept if filter == "none" else kept.filter(together), table

@@ -88,7 +88,7 @@ def define(events: Events, *, variables: list[Variable], context: Context | None
         column = expression(variable.text)(events, context)
         if variable.dtype is not None:
             column = _cast(column, variable.dtype)
-        events = events.with_columns({variable.name: column})
+        events = events.with_columns({variable.name: column}, fresh=True)
     return events
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.ops.arrays import ak
 from fasthep_parsl.ops.collections.collection import flatten, unflatten
+from fasthep_parsl.ops.columns.sealing import sealed
 from fasthep_parsl.ops.columns.values import same_offsets
-from fasthep_parsl.ops.stream import read_only
 
 
 def lists(events: Mapping[str, Any], *names: str) -> tuple[Any, ...]:
@@ -46,7 +46,7 @@ def lists(events: Mapping[str, Any], *names: str) -> tuple[Any, ...]:
         elif not same_offsets(its, offsets):
             raise OpError(f"`{names[0]}` and `{name}` differ in the number of objects per event")
         contents.append(content)
-    return tuple(map(read_only, (offsets, *contents)))
+    return tuple(map(sealed, (offsets, *contents)))
 
 
 def jagged(offsets: Any, content: Any) -> Any:

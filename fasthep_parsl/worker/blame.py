@@ -19,6 +19,8 @@ def failure_of(partition: int, error: Exception) -> Failure:
     mine = [f for f in frames if module and Path(f.filename).name == module]
     ours = mine or [f for f in frames if "fasthep_parsl" in f.filename] or frames
     where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours and stage else ""
+    if isinstance(error, StageError) and not mine and error.place:  # what it returned is wrong
+        where = error.place
     data = isinstance(cause, InputFileError | StoreError)
     message = str(cause) if data else f"{type(cause).__name__}: {cause}"
     detail = "".join(traceback.format_exception(cause))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 import threading
 import time
@@ -20,9 +21,11 @@ from fasthep_parsl.ops.columns.placing import bring_back
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
 from fasthep_parsl.tasks import StageStats
+from fasthep_parsl.worker.calls import closed, guarded, place_of
 from fasthep_parsl.worker.code import OpTable
 from fasthep_parsl.worker.notes import Notes
 from fasthep_parsl.worker.partials import load_products
+from fasthep_parsl.worker.returned import split
 
 
 class StageError(FastHepError):
@@ -34,11 +37,13 @@ class StageError(FastHepError):
         Id of the stage.
     module : str
         File of the user's module that defines its op, empty for built-ins.
+    place : str
+        Where that defines the op, ``file:line``.
     """
 
-    def __init__(self, stage: str, module: str) -> None:
-        super().__init__(stage, module)
-        self.stage, self.module = stage, module
+    def __init__(self, stage: str, module: str, place: str = "") -> None:
+        super().__init__(stage, module, place)
+        self.stage, self.module, self.place = stage, module, place
 
 
 class StageTimeoutError(FastHepError):
@@ -125,9 +130,10 @@ class Program:
 
     def _call(self, stage: PlanStage, op: Op) -> Callable[..., Any]:
         """Return what calls the op of a stage: the op itself, or the onion of its modifiers around it."""
+        inner = op.call if op.built_in or not op.takes_events else guarded(op, stage.reads)
         if not stage.modifiers:
-            return op.call
-        plain = op.call if op.takes_events else lambda _events, **params: op.call(**params)
+            return inner
+        plain = inner if op.takes_events else lambda _events, **params: op.call(**params)
 
         def note(kind: str, seen: Note | Callable[[], Note]) -> None:
             self.notes.add(kind, stage.id, seen)
@@ -177,7 +183,7 @@ class Program:
         for binding in step.stage.bind:
             key = (products[binding.node], binding.node)
             if key not in self._products:
-                self._products[key] = load_products(key[0])[binding.node]
+                self._products[key] = closed(load_products(key[0])[binding.node])
             found[binding.to] = self._products[key]
         return found
 
@@ -191,7 +197,7 @@ class Program:
         StageError
             The op raised; the cause is chained.
         """
-        keywords = dict(step.keywords)
+        keywords = dict(step.keywords) if step.op.built_in else copy.deepcopy(step.keywords)
         wall, cpu = time.perf_counter(), time.process_time()
         try:
             if step.stage.bind:
@@ -200,11 +206,10 @@ class Program:
                 keywords["context"] = self.context(step.stage, dataset, partition)
             with _deadline(step.stage.timeout):
                 result = step.call(events, **keywords) if step.op.takes_events else step.call(**keywords)
-            stream, product = _split(step.op, events, result)
+            stream, product = split(step.op, step.stage, events, result)
             product = bring_back(product)
-            _check_columns(step.stage, stream)
         except (Exception, SystemExit) as error:  # sys.exit() in an op must not end the worker
-            raise StageError(step.stage.id, step.module) from error
+            raise StageError(step.stage.id, step.module, place_of(step.op)) from error
         finally:
             self.notes.moved(step.stage.id)
         counts = (len(events), len(stream) if stream is not None else 0) if isinstance(events, Events) else (0, 0)
@@ -218,35 +223,6 @@ def _partial(op: Op, given: dict[str, Any], bound: set[str]) -> Any:
 
     unbound: dict[str, Any] = dict.fromkeys(bound, (Any, None))
     return create_model(f"{op.params.__name__}_given", __base__=op.params, **unbound).model_validate(given)
-
-
-def _check_columns(stage: PlanStage, stream: Events | None) -> None:
-    """Notice an op that does not add what it declares: a later stage would blame the wrong one."""
-    missing = [name for name in stage.writes if stream is not None and name not in stream]
-    if missing:
-        raise OpError(f"op {stage.op} declares that it writes `{'`, `'.join(missing)}`, but did not return it")
-
-
-def _split(op: Op, events: Any, result: Any) -> tuple[Events | None, Any]:
-    """Sort what an op returned into stream and product."""
-    if op.stream and op.product:
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise OpError(f"op {op.name} must return (events, {op.product}), it returned {type(result).__name__}")
-        return _stream(op, events, result[0]), result[1]
-    if op.stream:
-        return _stream(op, events, result), None
-    return None, result
-
-
-def _stream(op: Op, events: Events, result: Any) -> Events:
-    if isinstance(result, Events):
-        return result
-    if isinstance(result, Mapping):
-        return events.with_columns(result)
-    fields = getattr(result, "fields", None)
-    if fields:
-        return Events({name: result[name] for name in fields}, len(result))
-    raise OpError(f"op {op.name} must return events or a dict of new columns, it returned {type(result).__name__}")
 
 
 @contextmanager

@@ -185,3 +185,43 @@ def test_too_little_memory_halves_a_stored_stream(flow, small_files):
     row = transfers(flow)["stages"]["Ht"]
     assert row["calls"] > 1
     assert row["out_of_memory"] >= 1
+
+
+WRITES = """\
+import cupy
+
+from fasthep_parsl import op
+
+kept = []
+
+@op("my.writes", reads=["x", "Jet_pt"], writes=["y", "j", "s"])
+def writes(events):
+    few = events[events.x > 20]
+    few.x[:] = 0
+    events.x[:] = 1
+    events.Jet_pt.layout.content.data[:] = 0
+    assert events.x.sum() == len(events)  # its own copy, the same one each time
+    if not kept:
+        kept.append(cupy.zeros(1000))
+    kept[0][: len(events)] = len(events)
+    return {"y": kept[0][: len(events)], "j": events.Jet_pt, "s": events.x}
+"""
+
+
+def test_what_an_op_writes_to_on_a_gpu_is_its_own(flow, small_files):
+    (flow.folder / "my_ops.py").write_text(WRITES)
+    s = flow.stage
+    chain = [
+        s("Keep", "hep.define", [], variables=[{"name": "ht", "expr": "sum(Jet_pt) + x"}]),
+        s("W", "my.writes", ["Keep"]),
+        s("W2", "my.writes", ["Keep"]),
+        *(s(f"S_{name}", "probe.sum", ["W"], field=name) for name in ("x", "Jet_pt", "y", "j", "s")),
+    ]
+    for stage in chain[:3]:
+        stage["execution"] = {"modifiers": [PRELOAD]}
+    flow.write(chain, [small_files / "a.root"], use={"modules": ["my_ops.py", "probe_ops.py"]})
+    outcome = flow.run(chunk_size=100)
+    assert outcome.status == "complete", outcome.summary["failures"]
+    pt = sum(sum(range(jets)) + 0.5 * jets for jets in (24, 25, 26, 24))  # of the clusters of the file
+    found = {name: outcome.products[f"S_{name}", "sum"] for name in ("x", "Jet_pt", "y", "j", "s")}
+    assert found == {"x": 4950, "Jet_pt": int(pt), "y": 100 * 100, "j": 0, "s": 100}

@@ -109,7 +109,8 @@ def test_everything_fails(flow, both):
 
 
 @pytest.mark.parametrize(
-    ("op", "message"), [("probe.wrong", "must return events"), ("probe.short", "101 entries for 100")]
+    ("op", "message"),
+    [("probe.wrong", "returned an int: return a dict"), ("probe.short", "101 entries of `z` for 100 events")],
 )
 def test_ops_that_return_nonsense_are_told(flow, small_files, op, message):
     flow.write([flow.stage("Odd", op, []), flow.stage("S", "probe.sum", ["Odd"])], [small_files / "a.root"])

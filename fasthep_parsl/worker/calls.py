@@ -1,0 +1,71 @@
+"""How ops of users are called: they see what they declare to read, and write to nothing that others use."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fasthep_parsl.errors import OpError
+from fasthep_parsl.interfaces import Op
+from fasthep_parsl.ops.columns.sealing import seal_views_of_numba, sealed
+from fasthep_parsl.ops.stream import Events
+
+_CLOSED = ("read-only", "readonly array", "WRITEABLE", "contiguous and writable")
+"""What NumPy, numba and kernels say of memory that cannot be written to."""
+
+
+def guarded(op: Op, reads: Iterable[str]) -> Callable[..., Any]:
+    """Return what calls an op on events of which it sees only the fields `reads` (``"*"``: all)."""
+    names = frozenset(reads)
+
+    def call(events: Any, **params: Any) -> Any:
+        seal_views_of_numba()
+        if "*" not in names:
+            events = _seen(events, op.name, names)
+        try:
+            result = op.call(events, **params)
+        except Exception as error:
+            if isinstance(error, OSError) or not any(word in str(error) for word in _CLOSED):
+                raise
+            said = str(error).strip().splitlines()[0]
+            hint = "copy it first, as in `x = events.x.copy()`, `ak.to_numpy(…).copy()`"
+            message = f"op `{op.name}` writes to a column or product that others use as well: {hint} ({said})"
+            raise OpError(message).with_traceback(error.__traceback__) from error
+        return tuple(map(_whole, result)) if isinstance(result, tuple) else _whole(result)
+
+    return call
+
+
+def _seen(events: Any, op: str, names: frozenset[str]) -> Any:
+    return events.declared(op, names) if isinstance(events, Events) else _Pieces(events, op, names)
+
+
+def _whole(result: Any) -> Any:
+    return result.whole() if isinstance(result, Events) else result
+
+
+class _Pieces:
+    """Pieces of a stream, for an op that sees a whole dataset."""
+
+    def __init__(self, pieces: Iterable[Any], op: str, names: frozenset[str]) -> None:
+        self._pieces, self._op, self._names = pieces, op, names
+
+    def __iter__(self) -> Iterator[Any]:
+        return (_seen(piece, self._op, self._names) for piece in self._pieces)
+
+
+def closed(product: Any) -> Any:
+    """Return the product of another stage, whose arrays cannot be written to: the next call is given it, too."""
+    sealed(product)
+    parts = product.values() if isinstance(product, Mapping) else product if isinstance(product, list | tuple) else ()
+    for part in parts:
+        closed(part)
+    return product
+
+
+def place_of(op: Op) -> str:
+    """Return where an op of a user is defined, ``file:line``; empty for ops of this package."""
+    code = getattr(inspect.unwrap(op.call), "__code__", None)
+    return "" if op.built_in or code is None else f"{Path(code.co_filename).name}:{code.co_firstlineno}"
