@@ -117,7 +117,7 @@ def test_equal_ones_of_pool_and_stage_count_once(flow, small_files):
 def test_without_modifiers_the_op_itself_is_called(flow, small_files):
     from fasthep_parsl.worker.program import Program
 
-    flow.write([flow.stage("Sum", "probe.sum", [])], [small_files / "b.root"])
+    flow.write([flow.stage("Some", "hep.select", [], selection=["x > 3"])], [small_files / "b.root"])
     outcome = flow.run()
     program = Program(flow.compile(), flow.folder / "run")
     (step,) = program.steps(program.plan.segments[0])
