@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from fasthep_parsl.jsontext import json_text
+
 Observer = Callable[[dict[str, Any]], None]
 
 
@@ -43,7 +45,7 @@ class EventLog:
         """Write one event; facts must be JSON-able and must not hold secrets."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         event = {"time": now, "kind": kind, **facts}
-        line = json.dumps(event, separators=(",", ":"), default=str) + "\n"
+        line = json_text(event, separators=(",", ":"), default=str) + "\n"
         with self._lock:
             if self._file.closed or (self._allowed is not None and not self._allowed()):
                 return

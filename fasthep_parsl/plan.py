@@ -6,18 +6,41 @@ Left of it nothing happens, right of it nothing is decided. Workers, ``plan --js
 from __future__ import annotations
 
 import hashlib
+import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 SCHEMA_VERSION = 1
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+_FLOAT = "$float"
+
+
+def _written(value: Any) -> Any:
+    """Return `value` with numbers that JSON lacks as ``{"$float": "inf"}``: as null a worker would not know them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {_FLOAT: str(value)}
+    if isinstance(value, dict):
+        return {key: _written(part) for key, part in value.items()}
+    return [_written(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, dict):
+        return float(value[_FLOAT]) if value.keys() == {_FLOAT} else {key: _read(part) for key, part in value.items()}
+    return [_read(part) for part in value] if isinstance(value, list) else value
+
+
+Written = Annotated[dict[str, Any], PlainSerializer(_written, when_used="json"), BeforeValidator(_read)]
+"""What a user wrote: any values, infinities and NaN too."""
 
 
 class PlanFile(_Frozen):
@@ -41,7 +64,7 @@ class PlanDataset(_Frozen):
     name: str
     eventtype: str = "mc"
     group: str = ""
-    meta: dict[str, Any] = Field(default_factory=dict)
+    meta: Written = Field(default_factory=dict)
     files: tuple[PlanFile, ...] = ()
 
     @property
@@ -66,14 +89,14 @@ class PlanEnvironment(_Frozen):
     """The software of workers; how it is used stands in each pool."""
 
     kind: str
-    params: dict[str, Any] = Field(default_factory=dict)
+    params: Written = Field(default_factory=dict)
 
 
 class PlanModifier(_Frozen):
     """A modifier of a stage, carried as metadata."""
 
     kind: str
-    params: dict[str, Any] = Field(default_factory=dict)
+    params: Written = Field(default_factory=dict)
 
 
 class Binding(_Frozen):
@@ -89,7 +112,7 @@ class PlanStage(_Frozen):
 
     id: str
     op: str
-    params: dict[str, Any] = Field(default_factory=dict)
+    params: Written = Field(default_factory=dict)
     op_hash: str = Field("", description="content hash of the op's code")
     module: str = Field("", description="user module that defines the op, empty for built-ins")
     scope: Literal["partition", "dataset", "workflow"] = "partition"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import codecs
-import json
 import os
 import re
 import sys
 from typing import Any
+
+from fasthep_parsl.jsontext import json_text
 
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SPELT = {
@@ -50,7 +51,7 @@ def emit(text: str) -> None:
 def emit_json(content: Any) -> None:
     """Write `content` as `emit` does, as JSON that keeps every character whatever the encoding of stdout."""
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    emit(json.dumps(content, indent=1, ensure_ascii=not unicode))
+    emit(json_text(content, indent=1, ensure_ascii=not unicode))
 
 
 def prepare_streams() -> None:

@@ -59,14 +59,19 @@ def _tables(outcome: RunOutcome, out: Console) -> None:
             out.print(stage, style="bold")
             out.print(cutflow_table(product))
     unfilled = [
-        f"{stage}: {product.none:,} missing, {product.nan:,} NaN"
+        f"not in a bin of {stage}: {product.none:,} missing, {product.nan:,} NaN"
         for (stage, _), product in outcome.products.items()
         if isinstance(product, Histogram) and (product.none or product.nan)
+    ]
+    unfilled += [
+        f"not in the sums of weights of {stage}: {product.nan:,} events, their weight is NaN or infinite"
+        for (stage, _), product in outcome.products.items()
+        if isinstance(product, Cutflow) and product.nan
     ]
     if unfilled:
         out.print()
     for line in unfilled:
-        out.print(f"not in a bin of {line}", markup=False, highlight=False)
+        out.print(line, markup=False, highlight=False)
 
 
 def _failures(outcome: RunOutcome, modules: set[str], err: Console) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from fasthep_parsl.atomic import write_text
 from fasthep_parsl.driver.holders import is_lock
 from fasthep_parsl.driver.lock import DriverLock
 from fasthep_parsl.errors import ConfigError, Problem
+from fasthep_parsl.jsontext import json_text
 from fasthep_parsl.names import harmful
 from fasthep_parsl.plan import Plan
 
@@ -46,7 +46,7 @@ class RunDirectory:
 
     def write_json(self, name: str, content: Any) -> Path:
         """Write a JSON file atomically."""
-        return write_text(self.path / name, json.dumps(content, indent=1, default=str) + "\n")
+        return write_text(self.path / name, json_text(content, indent=1, default=str) + "\n")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
@@ -14,6 +15,8 @@ from fasthep_parsl.ops.arrays import np
 AxisType = Literal["regular", "variable", "category", "int", "bool"]
 DATASET = "dataset_name"
 VARIATION = "__variation__"
+TOP = 2**31 - 1
+"""Largest integer of boost-histogram's axes."""
 
 
 class Bins(BaseModel):
@@ -46,6 +49,8 @@ class Axis(BaseModel):
     @model_validator(mode="after")
     def _bins_fit_type(self) -> Self:
         problem = _CHECKS[self.kind](self.bins or Bins())
+        if not problem and self.type is None and self.kind == "category":
+            problem = _numbers_in_quotes(self.categories)
         if problem and self.source not in (DATASET, VARIATION):
             raise ValueError(f"axis `{self.name}` of type {self.kind} {problem}")
         return self
@@ -59,7 +64,7 @@ class Axis(BaseModel):
             return "category"
         if self.bins.edges is None:
             return "regular"
-        return "category" if any(isinstance(edge, str) for edge in self.bins.edges) else "variable"
+        return "category" if self.bins.edges and all(isinstance(edge, str) for edge in self.bins.edges) else "variable"
 
     @property
     def text(self) -> str:
@@ -90,34 +95,77 @@ class Axis(BaseModel):
         """Whether its categories are integers."""
         if self.kind in ("int", "bool"):
             return True
-        return self.kind == "category" and bool(self.categories) and all(type(c) is int for c in self.categories)
+        return self.kind == "category" and bool(self.categories) and all(map(_small, self.categories))
+
+
+def _small(value: Any) -> bool:
+    """Whether `value` is an integer that boost-histogram's axes of integers can hold."""
+    return type(value) is int and abs(value) <= TOP
 
 
 def _check_regular(bins: Bins) -> str:
     if bins.edges is not None or bins.nbins is None or bins.low is None or bins.high is None:
         return "needs bins: {nbins, low, high}"
+    if not math.isfinite(bins.high - bins.low):
+        return (
+            "needs finite low and high: bins of equal width have no end at infinity, what is beyond is counted anyway"
+        )
     return "" if bins.low < bins.high else "needs low < high"
 
 
 def _check_variable(bins: Bins) -> str:
     edges = bins.edges or ()
-    if len(edges) < 2 or not all(isinstance(edge, int | float) for edge in edges):
+    if odd := [edge for edge in edges if isinstance(edge, str | bool) or not isinstance(edge, int | float)]:
+        return f"has {_quoted(odd[0])} among its edges, which is no number: {_INSTEAD.get(type(odd[0]), _NUMBERS)}"
+    if len(edges) < 2:
         return "needs bins: [edge, edge, …], at least two numbers"
-    rising = all(a < b for a, b in pairwise(edges))
+    rising = all(float(a) < float(b) for a, b in pairwise(edges))
     return "" if rising else "needs edges that rise"
 
 
+_NUMBERS = "write numbers without quotes, and infinity as .inf"
+_INSTEAD: dict[type, str] = {str: f"{_NUMBERS}, or say type: category", bool: "say type: bool"}
+
+
+def _quoted(value: Any) -> str:
+    return f"'{value}'" if isinstance(value, str) else str(value).lower()
+
+
+def _numbers_in_quotes(categories: tuple[Any, ...]) -> str:
+    """Return what is wrong where texts are meant as edges; texts of digits, as years have them, are categories."""
+    if all(text.isdecimal() for text in categories) or not all(map(_reads_as_number, categories)):
+        return ""
+    return f"has texts for numbers, {', '.join(map(_quoted, categories))}: {_INSTEAD[str]}"
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text.lstrip("+-.") if text.lstrip("+-.").lower() == "inf" else text)
+    except ValueError:
+        return False
+    return True
+
+
 def _check_category(bins: Bins) -> str:
-    if bins.nbins is not None:
+    if bins.nbins is not None or bins.low is not None or bins.high is not None:
         return "takes bins: [category, …], or none to add them as they come"
-    return "" if len(set(bins.edges or ())) == len(bins.edges or ()) else "names a category twice"
+    if odd := [edge for edge in bins.edges or () if not isinstance(edge, str | int | float)]:
+        return f"has the category {odd[0]}: a category is a text or a number"
+    return "" if len({str(edge) for edge in bins.edges or ()}) == len(bins.edges or ()) else "names a category twice"
 
 
 def _check_int(bins: Bins) -> str:
     if bins.edges is None and (bins.low is None) != (bins.high is None):
         return "needs both low and high, or a list"
-    if bins.edges and not all(type(edge) is int for edge in bins.edges):
+    numbers = bins.edges or [limit for limit in (bins.low, bins.high) if limit is not None]
+    if not all(type(number) in (int, float) and float(number).is_integer() for number in numbers) or (
+        bins.edges and not all(type(edge) is int for edge in bins.edges)
+    ):
         return "takes whole numbers only"
+    if any(abs(number) > TOP for number in numbers):
+        return f"takes whole numbers of at most ±{TOP}: for larger ones say type: category"
+    if bins.edges and len(set(bins.edges)) < len(bins.edges):
+        return "names a category twice"
     return "" if bins.low is None or bins.high is None or bins.low < bins.high else "needs low < high"
 
 
@@ -171,22 +219,54 @@ def _axis(axis: Axis) -> Any:
     return hist.axis.StrCategory([str(c) for c in axis.categories], growth=axis.grows, **options)
 
 
-def sort_categories(histogram: Any) -> Any:
-    """Return `histogram` with the categories of growing axes in order, so that it does not depend on who came first."""
+def add_histograms(a: Any, b: Any) -> Any:
+    """Return the sum of two histograms of equal axes; the categories of growing axes are in order.
+
+    Boost-histogram looks each category up in a list: adding two with thousands of them takes the square of their number.
+    """
+    growing = [i for i, axis in enumerate(a.axes) if axis.traits.growth]
+    if not growing:
+        return a + b
+    names = {i: sorted({*a.axes[i], *b.axes[i]}) for i in growing}
+    if all(list(a.axes[i]) == names[i] == list(b.axes[i]) for i in growing):
+        return a + b
+    result = _with_categories(a, names)
+    total = np.asarray(result.view(flow=True))
+    for part in (a, b):
+        view = np.asarray(part.view(flow=True))
+        places: list[Any] = [np.arange(length) for length in view.shape]
+        for i in growing:
+            number = {name: k for k, name in enumerate(names[i])}
+            places[i] = np.array([number[name] for name in part.axes[i]], dtype=np.int64)
+        where = np.ix_(*places)
+        if total.dtype.names is None:
+            total[where] += view
+        for field in total.dtype.names or ():
+            total[field][where] += view[field]
+    return result
+
+
+def _with_categories(histogram: Any, names: dict[int, list[Any]]) -> Any:
+    """Return an empty histogram with the axes of `histogram`, of which some have other categories."""
     import hist
 
-    growing = [i for i, axis in enumerate(histogram.axes) if axis.traits.growth]
-    orders = {i: sorted(range(len(histogram.axes[i])), key=list(histogram.axes[i]).__getitem__) for i in growing}
+    axes = list(histogram.axes)
+    for i, its in names.items():
+        options = {"name": axes[i].name, "label": axes[i].label, "growth": True}
+        made = hist.axis.StrCategory if type(axes[i]).__name__ == "StrCategory" else hist.axis.IntCategory
+        axes[i] = made(its, **options)
+    return hist.Hist(*axes, storage=histogram.storage_type())
+
+
+def sort_categories(histogram: Any) -> Any:
+    """Return `histogram` with the categories of growing axes in order, so that it does not depend on who came first."""
+    names = {i: list(axis) for i, axis in enumerate(histogram.axes) if axis.traits.growth}
+    orders = {i: sorted(range(len(its)), key=its.__getitem__) for i, its in names.items()}
     if all(order == list(range(len(order))) for order in orders.values()):
         return histogram
-    axes = list(histogram.axes)
     view = np.asarray(histogram.view(flow=True))
     for i, order in orders.items():
-        names = [list(axes[i])[k] for k in order]
-        options = {"name": axes[i].name, "label": axes[i].label, "growth": True}
-        made = hist.axis.StrCategory if isinstance(names[0], str) else hist.axis.IntCategory
-        axes[i] = made(names, **options)
         view = np.take(view, order, axis=i)
-    result = hist.Hist(*axes, storage=histogram.storage_type())
+    result = _with_categories(histogram, {i: [names[i][k] for k in order] for i, order in orders.items()})
     result.view(flow=True)[...] = view
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
@@ -82,6 +83,8 @@ def cutflow(
     A list (or ``All``) has one row per cut, after the cuts before it. ``Any`` has one row per alternative, each on
     the events it starts from, and a last row ``any`` for those that pass at least one.
 
+    An event whose weight is NaN or infinite is counted, but in no sum of weights; how many there are is said.
+
     Parameters
     ----------
     selection : list of expressions, or mapping
@@ -100,13 +103,9 @@ def cutflow(
     if problems:
         raise OpError("; ".join(str(problem.message) for problem in problems))
     weight = weight_expr if weight_expr is not None else weights
-    sums = _Sums(_weights(weight, events, context))
-    counted: list[tuple[Group, Any, list[Any]]] = []
-    finals: dict[str, Any] = {}
-    for group, base, masks in group_cuts(groups, events, context):
-        counted.append((group, sums(base), [sums(mask) for mask in masks]))
-        finals[group.name] = masks[-1]
-    rows = [row for group in sums.known(counted) for row in _rows(*group)]
+    cuts = list(group_cuts(groups, events, context))
+    finals = {group.name: masks[-1] for group, _, masks in cuts}
+    rows, nan = _counted(cuts, _weights(weight, events, context))
     together = (device.any_of if filter == "any" else device.all_of)(list(finals.values()))
     columns: dict[str, Any] = {}
     if emit_flags:
@@ -116,8 +115,26 @@ def cutflow(
         columns[output_field] = together
     kept = events.with_columns(columns, fresh=True)
     dataset = context.dataset.name if context else ""
-    table = Cutflow({dataset: tuple(rows)}, weighted=weight is not None)
+    table = Cutflow({dataset: tuple(rows)}, weighted=weight is not None, nan=nan)
     return kept if filter == "none" else kept.filter(together), table
+
+
+def _counted(cuts: list[tuple[Group, Any, list[Any]]], weights: Any) -> tuple[list[CutflowRow], int]:
+    """Return the rows, and the number of events whose weight is no finite number: they are in no sum."""
+    found = _summed(cuts, weights)
+    nan = 0
+    if weights is not None and not all(map(math.isfinite, (w for _, base, _ in found for w in base[1:]))):
+        finite = np.isfinite(weights)
+        events = len(cuts[0][1])  # the first selection starts from all events
+        nan = events - int(device.number(count_true(finite))) if np.ndim(weights) else events * (not finite)
+        found = _summed(cuts, np.where(finite, weights, 0.0)) if nan else found
+    return [row for group in found for row in _rows(*group)], nan
+
+
+def _summed(cuts: list[tuple[Group, Any, list[Any]]], weights: Any) -> list[tuple[Group, Counts, list[Counts]]]:
+    sums = _Sums(weights)
+    with np.errstate(all="ignore"):
+        return sums.known([(group, sums(base), [sums(mask) for mask in masks]) for group, base, masks in cuts])
 
 
 Counts = tuple[int, float, float]

@@ -8,7 +8,7 @@ from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Context
 from fasthep_parsl.ops import binning, device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.axes import DATASET, VARIATION, Axis, book
+from fasthep_parsl.ops.axes import DATASET, TOP, VARIATION, Axis, book
 from fasthep_parsl.ops.columns.values import Jagged, Masked, Value, from_column, same_offsets
 from fasthep_parsl.ops.counting import count_true
 from fasthep_parsl.ops.expressions import ExpressionError, expression
@@ -16,9 +16,6 @@ from fasthep_parsl.ops.stream import Events
 
 Flat = tuple[Any, Any]
 """Entries of one field: numbers (an array, or a scalar for all of them), and where they are valid (None: all are)."""
-
-_TOP = 2**31 - 1
-"""Largest integer of boost-histogram's axes."""
 
 
 class Filling:
@@ -36,7 +33,8 @@ class Filling:
     hist : hist.Hist
         What is filled so far.
     none, nan : int
-        Entries that were missing; that had a NaN on an axis (the same for each weight).
+        Entries that were missing; that had a NaN on an axis. Once for all weights; those of which only the weight is
+        missing, or no finite number, are counted for each weight, and not filled.
     """
 
     def __init__(self, axes: tuple[Axis, ...], storage: str, events: Events, context: Context | None) -> None:
@@ -49,6 +47,7 @@ class Filling:
         self._context = context
         self._plain = tuple(axis for axis in axes if axis.source not in (DATASET, VARIATION))
         self._values = [(axis.text, self._value(axis.text)) for axis in self._plain]
+        self._counted = False
 
     def fill(self, weight: str | None, variation: str) -> None:
         """Fill with a weight expression; `variation` is the category on the axis of variations.
@@ -59,20 +58,22 @@ class Filling:
             Jagged fields of different structure.
         """
         values = self._values if weight is None else [*self._values, (weight, self._value(weight))]
-        flat = _flatten(values, len(self._events))
+        flat = _flatten(values, len(self._events), weighted=weight is not None)
         flat = _on_one_side(flat)
         keep = self._usable(flat)
         if device.on_gpu(keep):
             device.waited()
             keep = np.flatnonzero(keep)
         arrays = [array if keep is None or np.ndim(array) == 0 else array[keep] for array, _ in flat]
-        weights = None if weight is None else device.as_float64(arrays.pop())
+        weights = None if weight is None else _numbers(weight, arrays.pop())
         if any(map(device.on_gpu, (*arrays, weights))):
             if binning.fits(self._plain):
-                self._add(binning.fill(self._plain, self._storage, arrays, weights), variation)
+                self._add(self._binned(arrays, weights), variation)
                 return
             arrays = [_home(array) for array in arrays]
             weights = _home(weights)
+        if weights is not None and not _sum_is_finite(weights):
+            arrays, weights = self._finite(arrays, weights)
         entries = [_fillable(axis, array) for axis, array in zip(self._plain, arrays, strict=True)]
         if any(np.ndim(entry) and not len(entry) for entry in entries):
             return  # boost-histogram does not take empty lists of strings
@@ -84,10 +85,31 @@ class Filling:
         except ExpressionError as error:
             raise type(error)(f"in `{text}`: {error.message}", error.hint) from None
 
+    def _binned(self, arrays: list[Any], weights: Any) -> Any:
+        """Return what is filled on a GPU; that weights are finite is seen in the sums, without another wait."""
+        part = binning.fill(self._plain, self._storage, arrays, weights)
+        sums = part["value"] if part.dtype.names else part
+        if weights is None or np.isfinite(sums).all():
+            return part
+        return binning.fill(self._plain, self._storage, *self._finite(arrays, weights))
+
+    def _finite(self, arrays: list[Any], weights: Any) -> tuple[list[Any], Any]:
+        """Return the entries with a finite weight, and count the others."""
+        number = next(len(array) for array in arrays if np.ndim(array))
+        finite = np.isfinite(weights)
+        if np.ndim(weights) == 0:
+            if finite:
+                return arrays, weights
+            self.nan += number
+            return [array[:0] if np.ndim(array) else array for array in arrays], weights
+        self.nan += number - device.number(count_true(finite))
+        return [array[finite] if np.ndim(array) else array for array in arrays], weights[finite]
+
     def _usable(self, flat: list[Flat]) -> Any:
         """Return which entries can be filled (None: all), and count the others."""
         masks = [valid for _, valid in flat if valid is not None]
         valid = device.all_of(masks) if masks else None
+        on_axes = [part for _, part in flat[: len(self._plain)] if part is not None]
         nan_any = nan_dropped = None
         for axis, (array, _) in zip(self._plain, flat, strict=False):
             if getattr(array, "dtype", None) is None or array.dtype.kind != "f":
@@ -97,10 +119,16 @@ class Filling:
                 nan_any = nan if nan_any is None else nan_any | nan
                 if axis.kind not in ("regular", "variable"):
                     nan_dropped = nan if nan_dropped is None else nan_dropped | nan
-        self.none = 0 if valid is None else len(valid) - device.number(count_true(valid))
-        self.nan = 0 if nan_any is None else device.number(count_true(nan_any if valid is None else nan_any & valid))
+        missing = _false(valid)
+        if not self._counted:
+            self.none = missing
+            there = None if nan_any is None else nan_any if not on_axes else nan_any & device.all_of(on_axes)
+            self.nan = 0 if there is None else device.number(count_true(there))
+            self._counted = True
+        else:
+            self.none += missing - _false(device.all_of(on_axes) if on_axes else None)
         if nan_dropped is None:
-            return valid if self.none else None
+            return valid if missing else None
         return ~nan_dropped if valid is None else valid & ~nan_dropped
 
     def _into(self, entries: list[Any], weights: Any, variation: str) -> None:
@@ -131,6 +159,22 @@ def _on_one_side(flat: list[Flat]) -> list[Flat]:
     return list(zip(both[::2], both[1::2], strict=True))
 
 
+def _false(mask: Any) -> int:
+    return 0 if mask is None else len(mask) - device.number(count_true(mask))
+
+
+def _numbers(weight: str, array: Any) -> Any:
+    """Return weights as float64."""
+    if getattr(array, "dtype", None) is not None and array.dtype.kind not in "biuf":
+        raise OpError(f"the weight `{weight}` is no number")
+    return device.as_float64(array)
+
+
+def _sum_is_finite(weights: Any) -> bool:
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(weights.sum() if np.ndim(weights) else weights))
+
+
 def _home(array: Any) -> Any:
     return device.download(array) if device.on_gpu(array) else array
 
@@ -148,10 +192,15 @@ def _add(total: Any, where: tuple[Any, ...], part: Any) -> None:
         total[field][where] += part[field]
 
 
-def _flatten(values: list[tuple[str, Value]], events: int) -> list[Flat]:
-    """Return entries of equal number: one per object if a value is jagged, else one per event."""
+def _flatten(values: list[tuple[str, Value]], events: int, *, weighted: bool = False) -> list[Flat]:
+    """Return entries of equal number: one per object if a value is jagged, else one per event.
+
+    With `weighted` the last value is the weight.
+    """
     lists = [(text, *_objects(value)) if _is_jagged(value) else (text, None, None) for text, value in values]
     reference = next(((text, found) for text, found, _ in lists if found is not None), None)
+    if weighted and reference is not None and all(found is None for _, found, _ in lists[:-1]):
+        raise OpError(": ".join(weight_per_object(values[-1][0], values[0][0])))
     flat: list[Flat] = []
     for (text, value), (_, found, missing) in zip(values, lists, strict=True):
         if reference is None or found is None:
@@ -167,6 +216,14 @@ def _flatten(values: list[tuple[str, Value]], events: int) -> list[Flat]:
         number = events if reference is None else len(reference[1].content)
         flat[0] = (np.full(number, flat[0][0]), flat[0][1])
     return flat
+
+
+def weight_per_object(weight: str, axis: str) -> tuple[str, str]:
+    """Return message and hint for a weight per object where the axes have one value per event."""
+    return (
+        f"the weight `{weight}` has one value per object and `{axis}` one per event, which would count once per object",
+        f"make the weight one value per event, e.g. nth({weight}, 0), or fill a field of the same objects",
+    )
 
 
 def _per_event(value: Value, to: Jagged | None) -> Flat:
@@ -206,12 +263,14 @@ def _plain(value: Value) -> Any:
 
 def _fillable(axis: Axis, array: Any) -> Any:
     """Return entries in the type that boost-histogram fills without converting one by one."""
+    array = np.asarray(array)
+    if axis.kind == "category" and not axis.numeric:
+        return array if array.dtype.kind == "U" else array.astype(str)
+    if array.dtype.kind not in "biuf":
+        raise OpError(f"`{axis.text}` is text, its axis of type {axis.kind} takes numbers: say type: category")
     if axis.kind in ("regular", "variable"):
         return np.asarray(array, dtype=np.float64)  # float32 would be four times as slow
-    if axis.numeric or axis.kind == "int":
-        return _integers(axis, np.asarray(array))
-    array = np.asarray(array)
-    return array if array.dtype.kind == "U" else array.astype(str)
+    return _integers(axis, array)
 
 
 def _integers(axis: Axis, array: Any) -> Any:
@@ -221,12 +280,24 @@ def _integers(axis: Axis, array: Any) -> Any:
     # boost-histogram takes the first integer of the axis from int32: neither that nor the difference must wrap around
     start, stop = axis.integers or (0, 0)
     first, last = _range(array.dtype)
-    if min(first, first - start) < -_TOP - 1 or max(last, last - start) > _TOP:
+    if min(first, first - start) < -TOP - 1 or max(last, last - start) > TOP:
+        if axis.grows:
+            _refuse_beyond(axis, array)
         if array.dtype.kind == "u" or array.dtype.itemsize < 4:
-            array = np.minimum(array, min(last, _TOP)).astype(np.int64)  # the limits may be beyond its type
-        low, high = (max(start - 1, -_TOP - 1), min(stop, _TOP)) if axis.integers else (-_TOP, _TOP)
+            array = np.minimum(array, min(last, TOP)).astype(np.int64)  # the limits may be beyond its type
+        low, high = (max(start - 1, -TOP - 1), min(stop, TOP)) if axis.integers else (-TOP - 1, TOP)
         array = np.clip(array, low, high)
     return array.astype(np.int32)
+
+
+def _refuse_beyond(axis: Axis, array: Any) -> None:
+    """Refuse numbers that a growing axis would put together in one category."""
+    beyond = array[(array > TOP) | (array < -TOP - 1)]
+    if len(beyond):
+        raise OpError(
+            f"axis `{axis.name}` of type int adds whole numbers up to ±2³¹, `{axis.text}` has {beyond[0]}: "
+            "say type: category, or give bins"
+        )
 
 
 def _range(dtype: Any) -> tuple[float, float]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema
+from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops.axes import DATASET, VARIATION, Axis, Bins, sort_categories
 from fasthep_parsl.ops.cutflow import weight_of
-from fasthep_parsl.ops.declare import op
+from fasthep_parsl.ops.declare import UNKNOWN, op
 from fasthep_parsl.ops.expressions import analyse_expression
-from fasthep_parsl.ops.filling import Filling
+from fasthep_parsl.ops.filling import Filling, weight_per_object
 from fasthep_parsl.ops.products import Histogram, merge_histograms
 from fasthep_parsl.ops.stream import Events
 
@@ -71,19 +70,29 @@ def _analyse(params: Any, schema: Schema) -> Effects:
     filled += [(weight, path)] if weight is not None else []
     if params.variations:
         filled += [(text, ("variations", "weights", name)) for name, text in params.variations.weights.items()]
-    first: tuple[str, tuple[str, ...]] | None = None
+    shapes: list[tuple[str, ParamPath, Shape]] = []
     for text, where in filled:
         found, shape, wrong = analyse_expression(text, where, schema)
         reads = {**found, **reads}
         problems += wrong
-        if wrong or not shape or "*" in shape:
-            continue
-        first = first or (text, shape)
-        if shape != first[1]:
-            message = f"`{first[0]}` and `{text}` have different structure ({first[1][-1]} and {shape[-1]})"
+        shapes.append((text, where, UNKNOWN if wrong else shape))
+    problems += _check_structure(shapes)
+    return Effects(reads, {}, tuple(problems))
+
+
+def _check_structure(shapes: list[tuple[str, ParamPath, Shape]]) -> list[OpProblem]:
+    """Return what is wrong with values, axes first, that are filled together: what is not known yet is left to the run."""
+    problems = []
+    known = [(text, where, shape) for text, where, shape in shapes if shape and "*" not in shape]
+    on_axes = [(text, shape) for text, where, shape in shapes if where[0] == "axes"]
+    for text, where, shape in known:
+        if shape != known[0][2]:
+            message = f"`{known[0][0]}` and `{text}` have different structure ({known[0][2][-1]} and {shape[-1]})"
             hint = "fill two histograms, or make one of them one value per event, e.g. nth(…, 0)"
             problems.append(OpProblem(where, message, hint))
-    return Effects(reads, {}, tuple(problems))
+        elif where[0] != "axes" and on_axes and all(its == () for _, its in on_axes):
+            problems.append(OpProblem(where, *weight_per_object(text, on_axes[0][0])))
+    return problems
 
 
 def _check_axes(params: Any) -> list[OpProblem]:
@@ -102,13 +111,7 @@ def _check_axes(params: Any) -> list[OpProblem]:
     return problems
 
 
-def merge(a: Histogram, b: Histogram) -> Histogram:
-    """Return the sum of two histograms; categories that were added as they came are in order."""
-    joined = merge_histograms(a, b)
-    return replace(joined, hist=sort_categories(joined.hist))
-
-
-@op("hep.hist", analyse=_analyse, product="hist", merge=merge)
+@op("hep.hist", analyse=_analyse, product="hist", merge=merge_histograms)
 def histogram(
     events: Events,
     *,
@@ -124,7 +127,8 @@ def histogram(
     """Fill a histogram.
 
     A jagged field fills once per object; fields and weights of one value per event then count for each object.
-    A missing value is not filled; NaN goes to overflow (on a category or int axis: is not filled); both are counted.
+    A missing value is not filled; NaN goes to overflow (on a category or int axis: is not filled), and an entry whose
+    weight is NaN or infinite is not filled; all are counted.
 
     Parameters
     ----------

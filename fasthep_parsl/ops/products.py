@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fasthep_parsl.ops.axes import add_histograms
+
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
@@ -18,7 +20,7 @@ class Histogram:
     none : int
         Entries that were missing and not filled.
     nan : int
-        Entries that were NaN and went to overflow.
+        Entries that were NaN and went to overflow, or whose weight was no finite number and were not filled.
     title : str
         For pictures; empty if not given.
     """
@@ -30,8 +32,8 @@ class Histogram:
 
 
 def merge_histograms(a: Histogram, b: Histogram) -> Histogram:
-    """Return the sum of two histograms with equal axes (category axes may grow)."""
-    return replace(a, hist=a.hist + b.hist, none=a.none + b.none, nan=a.nan + b.nan)
+    """Return the sum of two histograms with equal axes; categories that were added as they came are in order."""
+    return replace(a, hist=add_histograms(a.hist, b.hist), none=a.none + b.none, nan=a.nan + b.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,13 @@ class Cutflow:
         Dataset → one row per cut; all datasets have the same cuts.
     weighted : bool
         Whether the sums of weights differ from the counts by intent.
+    nan : int
+        Events whose weight is no finite number; they are counted, and in no sum of weights.
     """
 
     rows: dict[str, tuple[CutflowRow, ...]] = field(default_factory=dict)
     weighted: bool = False
+    nan: int = 0
 
 
 def in_order(cutflow: Cutflow, datasets: Iterable[str]) -> Cutflow:
@@ -89,4 +94,4 @@ def merge_cutflows(a: Cutflow, b: Cutflow) -> Cutflow:
     for dataset, cuts in b.rows.items():
         mine = rows.get(dataset)
         rows[dataset] = cuts if mine is None else tuple(x + y for x, y in zip(mine, cuts, strict=True))
-    return Cutflow(rows, a.weighted or b.weighted)
+    return Cutflow(rows, a.weighted or b.weighted, a.nan + b.nan)

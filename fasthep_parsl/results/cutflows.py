@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fasthep_parsl.atomic import write_text
+from fasthep_parsl.jsontext import json_text
 from fasthep_parsl.ops.products import Cutflow, CutflowRow
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ def _json(cutflow: Cutflow) -> str:
         values = _values(report)
         del values["dataset"]
         datasets[report.dataset].append(values)
-    return json.dumps({"weighted": cutflow.weighted, "datasets": datasets}, indent=1) + "\n"
+    content = {"weighted": cutflow.weighted, "nan_weights": cutflow.nan, "datasets": datasets}
+    return json_text(content, indent=1) + "\n"
 
 
 def _csv(cutflow: Cutflow) -> str:
@@ -148,12 +149,19 @@ def _wide(cutflow: Cutflow, title: str) -> Table:
     for cut in by_cut:
         row = cut[0].row
         if row.selection != selection:
+            if selection is not None:
+                table.add_section()
             selection = row.selection
             before = [_cell(report.row.n_in, report.row.sumw_in, None, cutflow.weighted) for report in cut]
-            table.add_row(Text(f"{selection}: all" if selection else "all", style="dim"), *before)
+            table.add_row(Text(_first(row), style="dim"), *before)
         cells = [_cell(r.row.n_out, r.row.sumw_out, r.cumulative, cutflow.weighted) for r in cut]
         table.add_row(Text(row.label), *cells)
     return table
+
+
+def _first(row: CutflowRow) -> str:
+    """Return the name of the row with the events that a selection starts from; a plain list has no name."""
+    return "all" if row.selection in ("", "All") else f"{row.selection}: all"
 
 
 def _per_dataset(cutflow: Cutflow) -> list[list[CutReport]]:
@@ -171,7 +179,10 @@ def _cell(count: int, sumw: float, share: float | None, weighted: bool) -> Text:
 
 
 def _long(cutflow: Cutflow, title: str, *, narrow: bool) -> Table:
-    """One row per dataset and cut; the number of events before a cut is left out where it is `narrow`."""
+    """One row per dataset and cut; the number of events before a cut is left out where it is `narrow`.
+
+    Each selection begins with a row of its own, of the events that it starts from.
+    """
     from rich.text import Text
 
     table = _table(title)
@@ -179,14 +190,26 @@ def _long(cutflow: Cutflow, title: str, *, narrow: bool) -> Table:
     table.add_column("cut", overflow="fold", min_width=CUT_WIDTH - 8)
     for name in (*(() if narrow else ("in",)), "out", *(("Σw out",) if cutflow.weighted else ()), "eff.", "cumul."):
         table.add_column(name, justify="right", no_wrap=True)
-    before = None
+    dataset = selection = None
     for report in reports(cutflow):
         row = report.row
-        if before not in (None, report.dataset):
+        if dataset is not None and (dataset, selection) != (report.dataset, row.selection):
             table.add_section()
+        if (dataset, selection) != (report.dataset, row.selection):
+            start = (_weight(row.sumw_in),) if cutflow.weighted else ()
+            table.add_row(
+                Text("" if dataset == report.dataset else report.dataset),
+                Text(_first(row), style="dim"),
+                *(() if narrow else ("",)),
+                f"{row.n_in:,}",
+                *start,
+                "",
+                "",
+            )
+        dataset, selection = report.dataset, row.selection
         weight = (_weight(row.sumw_out),) if cutflow.weighted else ()
         table.add_row(
-            Text("" if before == report.dataset else report.dataset),
+            Text(""),
             Text(row.label),
             *(() if narrow else (f"{row.n_in:,}",)),
             f"{row.n_out:,}",
@@ -194,5 +217,4 @@ def _long(cutflow: Cutflow, title: str, *, narrow: bool) -> Table:
             _percent(report.efficiency),
             _percent(report.cumulative),
         )
-        before = report.dataset
     return table

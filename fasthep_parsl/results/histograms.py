@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.atomic import atomic, write_text
 from fasthep_parsl.interfaces import DatasetInfo
+from fasthep_parsl.jsontext import json_text
 from fasthep_parsl.names import file_name
 from fasthep_parsl.ops.products import Histogram
 
@@ -54,7 +54,7 @@ def write_json(histogram: Histogram, path: Path) -> Path:
         **content.get("metadata", {}),
         **{METADATA_KEY.format(key): value for key, value in own.items()},
     }
-    return write_text(path, json.dumps(content, default=uhi.io.json.default) + "\n")
+    return write_text(path, json_text(content, default=uhi.io.json.default) + "\n")
 
 
 def write_root(histograms: Mapping[str, Histogram], path: Path, datasets: Sequence[DatasetInfo]) -> Path:
@@ -70,9 +70,11 @@ def write_root(histograms: Mapping[str, Histogram], path: Path, datasets: Sequen
     datasets : sequence of DatasetInfo
         Datasets of the run.
     """
+    import numpy as np
     import uproot
 
-    with atomic(path) as draft, uproot.recreate(draft) as file:
+    # The mean of bins that go on to infinity has no meaning, and uproot computes it.
+    with np.errstate(invalid="ignore"), atomic(path) as draft, uproot.recreate(draft) as file:
         for name, histogram in histograms.items():
             for key, hist in _without_datasets(name, histogram.hist, datasets):
                 writable = _for_root(hist, histogram.title)

@@ -7,9 +7,10 @@ from typing import Any
 
 from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Histogram
+from fasthep_parsl.results.bins import drawn_edges, ticks_of
 from fasthep_parsl.results.histograms import categories_of
 from fasthep_parsl.results.layers import Layer, layers
-from fasthep_parsl.results.style import axis_label, heading, safe_text
+from fasthep_parsl.results.style import axis_label, heading
 
 
 def draw_maps(
@@ -65,9 +66,9 @@ def _draw_map(figure: Any, ax: Any, axes: Sequence[Any], values: Any) -> None:
     edges = []
     for axis, letter in zip(axes, "xy", strict=True):
         categories = categories_of(axis)
-        edges.append(np.asarray(axis.edges) if categories is None else np.arange(len(axis) + 1.0) - 0.5)
+        edges.append(drawn_edges(axis))
         if categories is not None:
-            getattr(ax, f"set_{letter}ticks")(range(len(categories)), [safe_text(str(item)) for item in categories])
+            getattr(ax, f"set_{letter}ticks")(*ticks_of(categories))
     # Bins without an event stay white: an empty corner of phase space is not a small number.
     masked = np.ma.masked_where(values.T == 0, values.T)
     drawn = bool((values != 0).any())

@@ -11,6 +11,7 @@ from typing import Any
 from fasthep_parsl.atomic import atomic
 from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Histogram
+from fasthep_parsl.results.bins import drawn_edges, open_ended, ticks_of
 from fasthep_parsl.results.histograms import categories_of, dataset_axis
 from fasthep_parsl.results.layers import COLOURS, Layer, layers
 from fasthep_parsl.results.style import STYLE, axis_label, heading, minor_ticks, safe_text, y_label
@@ -93,9 +94,9 @@ def _draw_1d(ax: Any, histogram: Histogram, shown: int, position: int | None, da
 
     axis = histogram.hist.axes[shown]
     categories = categories_of(axis)
-    edges = np.arange(len(axis) + 1.0) - 0.5 if categories is not None else np.asarray(axis.edges, dtype=np.float64)
+    edges = drawn_edges(axis)
     widths = np.diff(edges)
-    uniform = categories is not None or bool(np.allclose(widths, widths[:1]))
+    uniform = categories is not None or open_ended(axis) or bool(np.allclose(widths, widths[:1]))
     data, simulation = layers(histogram.hist, [shown], position, datasets)
     scale = np.ones_like(widths) if uniform else 1.0 / widths
     _draw_simulation(ax, simulation, edges, scale, filled=position is not None)
@@ -107,7 +108,7 @@ def _draw_1d(ax: Any, histogram: Histogram, shown: int, position: int | None, da
     ax.set_xlabel(axis_label(axis), loc="right")
     ax.set_ylabel(y_label(axis, None if categories is not None else widths, uniform), loc="top")
     if categories is not None:
-        ax.set_xticks(range(len(categories)), [safe_text(str(item)) for item in categories])
+        ax.set_xticks(*ticks_of(categories))
     minor_ticks(ax, x=categories is None)
     if position is not None:
         handles, labels = ax.get_legend_handles_labels()

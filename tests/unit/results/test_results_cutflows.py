@@ -66,6 +66,42 @@ def test_many_datasets_are_listed() -> None:
     assert "Σw out" in text
 
 
+@pytest.mark.parametrize(("datasets", "width"), [(1, 120), (1, 60), (3, 120), (6, 120), (6, 80)])
+def test_each_selection_has_its_name_and_a_first_row(datasets: int, width: int) -> None:
+    rows = (
+        CutflowRow("presel", 0, "x > 1", 100, 6),
+        CutflowRow("other", 0, "x > 0", 100, 63),
+        CutflowRow("tight", 0, "x > 2", 6, 3),
+    )
+    flow = Cutflow({f"ds{number}": rows for number in range(datasets)})
+    lines = printed(flow, width=width).splitlines()
+    first = next(i for i, line in enumerate(lines) if "presel: all" in line)
+    found = [line for line in lines[first:] if any(c.isalnum() for c in line)][:6]
+    for line, (name, count) in zip(
+        found, [("presel: all", 100), ("x > 1", 6), ("other: all", 100), ("x > 0", 63), ("tight: all", 6), ("x > 2", 3)], strict=True
+    ):  # fmt: skip
+        assert name in line
+        assert f" {count}" in line
+
+
+def test_a_plain_list_has_no_name() -> None:
+    flow = Cutflow({"ds": (CutflowRow("All", 0, "x > 1", 100, 6),)})
+    assert "All" not in printed(flow)
+    assert "All" not in printed(flow, width=40)
+
+
+def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
+    rows = (CutflowRow("All", 0, "x", 2, 1, float("nan"), float("inf"), 1.0, 1.0),)
+    write_results({("Sel", "cutflow"): Cutflow({"ds": rows}, True, 3)}, tmp_path, datasets=())
+
+    def refuse(token: str) -> None:
+        raise ValueError(token)
+
+    content = json.loads((tmp_path / "results/Sel/cutflow.json").read_text(), parse_constant=refuse)
+    assert content["nan_weights"] == 3
+    assert content["datasets"]["ds"][0]["sumw_in"] is None
+
+
 def test_weights_are_shown_if_meant() -> None:
     assert "Σw 45.0" in printed(cutflow(1, weighted=True))
 
