@@ -80,12 +80,23 @@ def _column(op: Op, name: str, column: Any) -> Any:
         column = ak.from_numpy(column)
     elif not isinstance(column, ak.Array) and not device.is_array(column) and hasattr(column, "__array__"):
         column = np.asarray(column)  # a series of pandas, for instance
+    if isinstance(column, list | tuple):
+        column = _of_list(op, name, column)
     if not isinstance(column, ak.Array) and not device.is_array(column):
         raise OpError(f"op `{op.name}` returned {_shown(column)} as `{name}`: a column is an array of NumPy or awkward")
     if device.is_array(column) and (not column.ndim or column.dtype.kind in "OV"):
         what = f"an array of {column.dtype}" if column.ndim else "a single value"
         raise OpError(f"op `{op.name}` returned {what} as `{name}`: a column has one number, bool or text per event")
     return column
+
+
+def _of_list(op: Op, name: str, column: Any) -> Any:
+    try:
+        found = ak.from_iter(column)
+    except (TypeError, ValueError) as error:
+        said = str(error).splitlines()[0]
+        raise OpError(f"op `{op.name}` returned a list as `{name}` that is no column: {said}") from None
+    return found.layout.data if isinstance(found.layout, ak.contents.NumpyArray) else found
 
 
 def _shown(value: Any) -> str:
