@@ -8,7 +8,10 @@ from pathlib import Path
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.resources.units import describe
 from fasthep_parsl.workflow.parse import load_file
-from fasthep_parsl.workflow.yamldoc import Document, Node, merge, problem
+from fasthep_parsl.workflow.yamldoc import Document, Node, Path_, merge, problem
+
+MOST_FILES, DEEPEST = 1000, 50
+"""Includes of one workflow in all, and within each other."""
 
 
 def load_document(path: Path, layer: str = "workflow") -> Document:
@@ -31,34 +34,58 @@ def load_document(path: Path, layer: str = "workflow") -> Document:
     ConfigError
         A file cannot be read, is not YAML, or files include each other in a circle.
     """
-    return _load(path, layer, ())
+    return _Loader(layer).load(path, ())
 
 
-def _load(path: Path, layer: str, stack: tuple[Path, ...]) -> Document:
-    own = load_file(path, layer)
-    stack = (*stack, path.resolve())
-    rest = Node({k: v for k, v in own.root.value.items() if k != "include"}, own.root.where, None, layer)
-    merged: Document | None = None
-    problems: list[Problem] = []
-    for at, target in _targets(own):
-        child = Path(target) if Path(target).is_absolute() else path.parent / target
+class _Loader:
+    """Reads a file and what it includes, and counts: files that include several files each soon are thousands."""
+
+    def __init__(self, layer: str) -> None:
+        self._layer = layer
+        self._files = 0
+
+    def load(self, path: Path, stack: tuple[Path, ...]) -> Document:
+        """Return a document with what it includes; `stack` has the files that include it."""
+        own = load_file(path, self._layer)
+        stack = (*stack, path.resolve())
+        rest = Node({k: v for k, v in own.root.value.items() if k != "include"}, own.root.where, None, self._layer)
+        merged: Document | None = None
+        problems: list[Problem] = []
+        for at, target in _targets(own):
+            if self._files > MOST_FILES:  # said once
+                break
+            child = Path(target) if Path(target).is_absolute() else path.parent / target
+            wrong = self._refused(child, target, stack)
+            if wrong:
+                problems.append(problem(own, at, "E108", *wrong))
+                continue
+            try:
+                included = self.load(child, stack)
+            except ConfigError as error:
+                problems += [_placed(item, own, at) for item in error.problems]
+                continue
+            merged = included if merged is None else merge(merged, included, lists="join")
+        if problems:
+            raise ConfigError(*problems)
+        local = replace(own, root=rest)
+        return local if merged is None else merge(merged, local, lists="join")
+
+    def _refused(self, child: Path, target: str, stack: tuple[Path, ...]) -> tuple[str, str] | None:
+        """Return what is wrong with a file that is included, and what to do."""
         if child.resolve() in stack:
             circle = " → ".join(p.name for p in (*stack[stack.index(child.resolve()) :], child))
-            problems.append(problem(own, at, "E108", f"files include each other: {circle}", "remove one `include`"))
-            continue
+            return f"files include each other: {circle}", "remove one `include`"
         if not child.exists():
-            problems.append(problem(own, at, "E108", f"no such file: `{target}`", f"looked in {path.parent}"))
-            continue
-        try:
-            included = _load(child, layer, stack)
-        except ConfigError as error:
-            problems += error.problems
-            continue
-        merged = included if merged is None else merge(merged, included, lists="join")
-    if problems:
-        raise ConfigError(*problems)
-    local = replace(own, root=rest)
-    return local if merged is None else merge(merged, local, lists="join")
+            return f"no such file: `{target}`", f"looked in {stack[-1].parent}"
+        self._files += 1
+        if self._files > MOST_FILES or len(stack) > DEEPEST:
+            return f"more than {MOST_FILES} files, or {DEEPEST} within each other, are included", "name each file once"
+        return None
+
+
+def _placed(item: Problem, own: Document, at: Path_) -> Problem:
+    """Return a problem of an included file; what has no place in it is shown where it is included."""
+    return item if item.where is not None else problem(own, at, "E108", item.message, item.hint)
 
 
 def _targets(document: Document) -> list[tuple[tuple[str | int, ...], str]]:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import re
+import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from fasthep_parsl.errors import ConfigError, Location, Problem, suggest
+from fasthep_parsl.errors import ConfigError, Location, Problem
+from fasthep_parsl.names import harmful
+from fasthep_parsl.workflow.numbers import number
+from fasthep_parsl.workflow.textfile import read_text
 from fasthep_parsl.workflow.yamldoc import Document, Node, refuse
 
-MAX_NODES = 2_000_000
-"""A document that expands to more values than this is refused (aliases of aliases)."""
+MAX_ALIASED = 100_000
+"""Most values that aliases (``*name``) may add to those that stand in the file; aliases of aliases grow fast."""
 MAX_DEPTH = 100
 """Deepest nesting; far beyond any workflow, far below Python's own limit."""
 _TAG = "tag:yaml.org,2002:"
-_INT = re.compile(r"[-+]?[0-9][0-9_]*|0x[0-9a-fA-F_]+|0o[0-7_]+")
-_FLOAT = re.compile(
-    r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9][0-9_]*(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
-    re.IGNORECASE,
-)
 _TRUE = {"true", "yes", "on"}
 _BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _WORDS = (
@@ -40,33 +40,6 @@ _WORDS = (
 def split_lines(text: str) -> list[str]:
     """Return the lines of `text` as YAML counts them."""
     return _BREAK.split(text)
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a YAML file.
-
-    Raises
-    ------
-    ConfigError
-        The file does not exist, cannot be read, or is not UTF-8.
-    """
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        around = path.parent
-        names = [p.name for p in around.iterdir() if p.suffix in {".yaml", ".yml"}] if around.is_dir() else []
-        hint = suggest(path.name, names, what=f"YAML files in {around}") if around.is_dir() else "no such folder"
-        raise ConfigError(Problem("E100", f"no such file: `{path}`", hint=hint)) from None
-    except IsADirectoryError:
-        raise ConfigError(Problem("E100", f"`{path}` is a folder", hint="give a YAML file")) from None
-    except OSError as error:
-        raise ConfigError(Problem("E100", f"cannot read `{path}`: {error.strerror}")) from None
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start]
-        line = before.count(b"\n") + 1
-        column = error.start - (before.rfind(b"\n") + 1) + 1
-        where = Location(str(path), line, column)
-        raise ConfigError(Problem("E101", "the file is not UTF-8 text", where=where, hint="save it as UTF-8")) from None
 
 
 def load_file(path: Path, layer: str) -> Document:
@@ -177,7 +150,10 @@ class _Reader:
         self.fixed = fixed
         self.problems: list[Problem] = []
         self._open: set[int] = set()
-        self._count = 0
+        self._made: dict[int, tuple[Node, int, int]] = {}  # of a list or mapping: our node, its values, its depth
+        self._values = 0
+        self._aliased = 0
+        self._deepest = 0
 
     def place(self, node: yaml.Node) -> Location:
         if self.fixed:
@@ -192,29 +168,50 @@ class _Reader:
         self.problems.append(Problem(code, message, where=self.place(node), hint=hint))
 
     def read(self, node: yaml.Node, key: Location | None) -> Node:
-        where = self.place(node)
-        self._count += 1
-        if self._count > MAX_NODES:
-            raise ConfigError(Problem("E101", "aliases (`*name`) make this file explode", where=where))
+        self._values += 1
         if isinstance(node, yaml.ScalarNode):
-            return Node(self.scalar(node), where, key, self.layer)
-        if len(self._open) >= MAX_DEPTH:
-            raise ConfigError(Problem("E101", "nested too deeply", where=where, hint="is a bracket missing?"))
+            return Node(self.scalar(node), self.place(node), key, self.layer)
+        if id(node) in self._made:
+            return replace(self.again(node), key=key)
         if id(node) in self._open:
             self.complain(node, "an anchor contains itself", "remove the alias (`*name`) inside of it")
-            return Node(None, where, key, self.layer)
+            return Node(None, self.place(node), key, self.layer)
+        before, deepest, level = self._values, self._deepest, len(self._open)
+        self.reach(node, level + 1)
+        self._deepest = level + 1
+        made = Node(self.content(node), self.place(node), key, self.layer)
+        self._made[id(node)] = (made, self._values - before, self._deepest - level)
+        self._deepest = max(self._deepest, deepest)
+        return made
+
+    def again(self, node: yaml.Node) -> Node:
+        """Return what an anchor has become already: an alias costs nothing here, but each use of it does later."""
+        made, values, depth = self._made[id(node)]
+        self._values += values
+        self._aliased += values
+        if self._aliased > MAX_ALIASED:
+            message = f"aliases (`*name`) make more than {MAX_ALIASED:,} values of this file"
+            raise ConfigError(Problem("E101", message, where=self.place(node), hint="an alias of aliases grows fast"))
+        self.reach(node, len(self._open) + depth)
+        return made
+
+    def reach(self, node: yaml.Node, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise ConfigError(
+                Problem("E101", "nested too deeply", where=self.place(node), hint="is a bracket missing?")
+            )
+        self._deepest = max(self._deepest, depth)
+
+    def content(self, node: yaml.Node) -> list[Node] | dict[str, Node]:
         if node.tag not in {_TAG + "map", _TAG + "seq"}:
             self.complain(node, f"the tag `{node.tag.replace(_TAG, '!!')}` is not understood here", "remove it")
         self._open.add(id(node))
         try:
-            value: Any
             if isinstance(node, yaml.SequenceNode):
-                value = [self.read(item, None) for item in node.value]
-            else:
-                value = self.mapping(node)
+                return [self.read(item, None) for item in node.value]
+            return self.mapping(node)
         finally:
             self._open.discard(id(node))
-        return Node(value, where, key, self.layer)
 
     def mapping(self, node: yaml.Node) -> dict[str, Node]:
         own: dict[str, Node] = {}
@@ -225,6 +222,8 @@ class _Reader:
             elif key.tag == _TAG + "merge":
                 for name, found in self.merge_key(value).items():
                     merged.setdefault(name, found)
+            elif harmful(key.value):
+                self.complain(key, f"{_control(key.value)} in a key", "remove it")
             elif key.value in own:
                 first = own[key.value].key
                 line = f" (first in line {first.line})" if first else ""
@@ -248,21 +247,23 @@ class _Reader:
     def scalar(self, node: yaml.ScalarNode) -> Any:
         text = node.value
         tag = node.tag.removeprefix(_TAG)
-        if tag == "str":
-            return text if node.style else number(text)  # YAML 1.1 takes 1e5 for text
+        if harmful(re.sub(r"[\n\r\t]", "", text)):
+            self.complain(node, _control(text), "remove it", "E106")
+        if tag == "str" and node.style:
+            return text
+        if tag in {"str", "int", "float", "timestamp", "value", "merge"}:  # YAML 1.1 takes 1e5 for text
+            found = number(text)
+            if found is None:
+                shown = text if len(text) < 30 else f"a number of {len(text):,} characters"
+                self.complain(
+                    node, f"{shown} does not fit into a number", "in quotes it is text, `.inf` is infinity", "E105"
+                )
+            return found
         if tag in {"null", "bool"}:
             return None if tag == "null" else text.lower() in _TRUE
-        if tag in {"int", "float", "timestamp", "value", "merge"}:
-            return number(text)
         self.complain(node, f"the tag `{node.tag.replace(_TAG, '!!')}` is not understood here", "remove it")
         return text
 
 
-def number(text: str) -> int | float | str:
-    """Return the number that plain `text` is by the rules of YAML 1.2, else the text itself."""
-    if _INT.fullmatch(text):
-        bare = text.replace("_", "")
-        return int(bare, 0) if bare[:2] in {"0x", "0o"} else int(bare)
-    if _FLOAT.fullmatch(text):
-        return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
-    return text
+def _control(text: str) -> str:
+    return f"a control character in text: `{textwrap.shorten(ascii(text)[1:-1], 40, placeholder='…')}`"

@@ -1,8 +1,13 @@
+import os
+import time
+
 import pytest
 
 from fasthep_parsl.errors import ConfigError
-from fasthep_parsl.workflow import parse as parsing
-from fasthep_parsl.workflow.parse import load_file, number, parse
+from fasthep_parsl.workflow.includes import load_document
+from fasthep_parsl.workflow.numbers import number
+from fasthep_parsl.workflow.parse import load_file, parse
+from fasthep_parsl.workflow.yamldoc import walk
 
 
 def complaint(text):
@@ -83,11 +88,43 @@ def test_marks_underline_what_stands_there():
     assert str(document.marks.value(("top", "nothing", "below"))) == "f:1:1"
 
 
-def test_aliases_of_aliases_do_not_eat_the_memory(monkeypatch):
-    monkeypatch.setattr(parsing, "MAX_NODES", 1000)
-    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
-    assert "explode" in complaint("\n".join(lines)).message
+def bomb(levels, item):
+    lines = [f"a0: &a0 {item}"]
+    return "\n".join(lines + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)])
+
+
+@pytest.mark.parametrize("item", ["[x, x]", "{k: x}", "{<<: {k: x}}"])
+def test_aliases_of_aliases_do_not_eat_the_memory(item):
+    began = time.process_time()
+    assert "make more than 100,000 values" in complaint(bomb(30, item)).message
+    assert time.process_time() - began < 1
+    assert len(list(walk(parse(bomb(4, item), "f", "w").root))) > 800
+
+
+def test_aliases_within_aliases_do_not_nest_without_end():
+    lines = "\n".join(["a0: &a0 {k: 1}", *(f"a{n}: &a{n} {{k: *a{n - 1}}}" for n in range(1, 300))])
+    assert complaint(lines).message == "nested too deeply"
+    assert parse("\n".join(lines.split("\n")[:90]), "f", "w").data["a89"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("9" * 5000, "E105"), ("0x" + "f" * 5000, "E105"), ("-" + "1" * 301, "E105"), ("1e999", "E105"), ("-1e400", "E105"),
+     ("1e-999", "E105"), ("1." + "0" * 400, None), ("9" * 300, None), (".inf", None), ("0e-999", None), ("1e308", None)],
+)  # fmt: skip
+def test_numbers_that_a_computer_does_not_have(text, code):
+    if code is None:
+        assert isinstance(parse(f"a: {text}", "f", "w").data["a"], int | float)
+        assert parse(f"a: '{text}'", "f", "w").data["a"] == text
+    else:
+        assert complaint(f"a: {text}").code == code
+        assert len(complaint(f"a: {text}").message) < 80
+
+
+@pytest.mark.parametrize("text", [r'a: "\0"', r'a: "x\e[31m"', r'"\b": 1', r'a: ["\x9b"]', r'"a\nb": 1'])
+def test_control_characters(text):
+    assert "control character" in complaint(text).message
+    assert complaint(text).message.isprintable()
 
 
 def test_deep_nesting_is_refused_in_words():
@@ -105,6 +142,32 @@ def test_files_that_cannot_be_read(tmp_path):
         load_file(tmp_path, "workflow")
     with pytest.raises(ConfigError, match=r"latin.yaml:2:7.*not UTF-8"):
         load_file(tmp_path / "latin.yaml", "workflow")
+
+
+def test_what_never_ends_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with (tmp_path / "large.yaml").open("wb") as file:
+        file.truncate(10**12)
+    for name, said in [("pipe.yaml", "is a pipe"), ("/dev/zero", "a device"), ("large.yaml", "1,000,000 MB")]:
+        with pytest.raises(ConfigError, match=said):
+            load_file(tmp_path / name, "workflow")
+        (tmp_path / "w.yaml").write_text(f"a: 1\ninclude: [{tmp_path / name}]\n")
+        with pytest.raises(ConfigError, match=said) as caught:
+            load_document(tmp_path / "w.yaml")
+        assert caught.value.problems[0].where.line == 2
+
+
+def test_files_that_include_more_and_more(tmp_path):
+    for place in range(12):
+        others = ", ".join([f"{place + 1}.yaml"] * 9) if place < 11 else ""
+        (tmp_path / f"{place}.yaml").write_text(f"include: [{others}]\na: {place}\n")
+    with pytest.raises(ConfigError, match="more than 1000 files") as caught:
+        load_document(tmp_path / "0.yaml")
+    assert len(caught.value.problems) == 1
+    for place in range(100):
+        (tmp_path / f"{place}.yaml").write_text(f"include: {place + 1}.yaml\na: {place}\n")
+    with pytest.raises(ConfigError, match="50 within each other"):
+        load_document(tmp_path / "0.yaml")
 
 
 def test_byte_order_mark_and_windows_line_ends(tmp_path):
