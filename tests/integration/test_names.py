@@ -20,9 +20,9 @@ STAGES = {
     "absolute": ("/abs", "cannot be the name of a folder"),
     "hidden": (".x", "a name does not begin with `.`"),
     "parent": ("..", "a name does not begin with `.`"),
-    "line": ('"a\\nqueue 1000"', "expected a single line"),
-    "escape": ('"\\e[31mred"', "has a control character"),
-    "nothing": ('"\\0"', "has a control character"),
+    "line": ('"a\\nqueue 1000"', "expected a single line|a control character in text"),
+    "escape": ('"\\e[31mred"', "a control character in text"),
+    "nothing": ('"\\0"', "a control character in text"),
     "cycle": ('"a;1"', "`a_1` would do"),
     "blank": ("a b", "`a_b` would do"),
     "long": ("x" * 101, "at most 100 bytes"),
@@ -36,7 +36,7 @@ def test_names_that_become_folders(here, capsys, where, name, said):  # noqa: F8
     (here / "w.yaml").write_text(edited([change]))
     status, out, err = command(capsys, "run", "w.yaml", "--outdir", "out")
     assert (status, out) == (2, "")
-    assert said in err
+    assert any(part in err for part in said.split("|"))
     assert re.search(r"--> w\.yaml:\d+:\d+", err)
     assert name.startswith(underlined(blocks(err)[0]).rstrip("…"))
     assert "\x1b" not in err
