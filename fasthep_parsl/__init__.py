@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fasthep_parsl.driver import compile_plan, run
+    from fasthep_parsl.errors import IncompleteRunError
     from fasthep_parsl.kernels import float64, kernel
     from fasthep_parsl.ops.declare import op
     from fasthep_parsl.ops.lists import jagged, lists
 
-__all__ = ["__version__", "compile_plan", "float64", "jagged", "kernel", "lists", "op", "run"]
+__all__ = ["IncompleteRunError", "__version__", "compile_plan", "float64", "jagged", "kernel", "lists", "op", "run"]
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "IncompleteRunError": "fasthep_parsl.errors",
     "compile_plan": "fasthep_parsl.driver",
     "float64": "fasthep_parsl.kernels",
     "jagged": "fasthep_parsl.ops.lists",

@@ -6,7 +6,8 @@
     ├── ConfigError              2   one or more `Problem` in the user's files; nothing was started
     ├── SiteError                4   the site refused: scheduler, credential, live check
     ├── RunError                 1   a run that could not go on
-    │   └── PoolError            1   a pool cannot run tasks
+    │   ├── PoolError            1   a pool cannot run tasks
+    │   └── IncompleteRunError   1   `run` in Python: not every event was processed; has what there is
     ├── WorkerLostError          1   the worker of a task is gone; the task may be run again
     │   └── BlockLostError       1   its whole node or block is gone
     └── OpError                  1   an op failed on the events it was given (raised on workers)
@@ -19,7 +20,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 CODES: dict[str, str] = {
     "E100": "a file that you named does not exist or cannot be read",
@@ -165,6 +166,25 @@ class SiteError(FastHepError):
 
 class RunError(FastHepError):
     """A run could not go on (not the fault of single partitions)."""
+
+
+class IncompleteRunError(RunError):
+    """A run has ended and not every event was processed: its results are not those of the workflow.
+
+    Parameters
+    ----------
+    message : str
+        What happened.
+    outcome : RunOutcome
+        What there is all the same: status, products, summary.
+    """
+
+    def __init__(self, message: str, outcome: Any = None) -> None:
+        super().__init__(message, outcome)
+        self.outcome = outcome
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class OpError(FastHepError):

@@ -150,7 +150,7 @@ class Workflow:
     def run(self, plan=None, mode="new", **options):
         """Run in process; the plan, or what `compile` makes with `options`."""
         plan = self.compile(**options) if plan is None else plan
-        return run(plan, outdir=self.folder / "run", mode=mode, plots=False)
+        return run(plan, outdir=self.folder / "run", mode=mode, plots=False, check=False)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def run_workflow(
         for warning in plan.warnings:
             err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     with make_progress(plan, err, quiet=quiet) as observer:
-        outcome = run(plan, outdir=outdir, mode=mode, plots=plots, observer=observer)
+        outcome = run(plan, outdir=outdir, mode=mode, plots=plots, observer=observer, check=False)
     for warning in outcome.summary["warnings"][len(plan.warnings) :]:
         err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     _tables(outcome, out)
@@ -110,12 +110,12 @@ def _places(outcome: RunOutcome, out: Console, err: Console) -> None:
         out.print(f"\ncomplete: {line}", style="green", highlight=False)
     else:
         err.print(f"\n{outcome.status}: {line}", style="red", highlight=False)
-        if outcome.error and outcome.status != "interrupted":
-            err.print(outcome.error, markup=False, highlight=False, soft_wrap=True)
+        if outcome.summary["error"] and outcome.status != "interrupted":
+            err.print(outcome.summary["error"], markup=False, highlight=False, soft_wrap=True)
     noted = [(kind, kind) for kind in registry.names("modifiers")]
     for name, what in (("plots", "pictures"), ("results", "results"), *noted, ("run.json", "summary")):
         path = outcome.run_dir / name
-        if path.exists():
+        if path.is_file() or any(item.is_file() for item in path.rglob("*")):
             out.print(f"  {what:11} {_short(path)}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -10,6 +10,7 @@ from fasthep_parsl.compiler import CompileOptions, compile_workflow
 from fasthep_parsl.driver import rundir
 from fasthep_parsl.driver.execution import Execution, RunOutcome
 from fasthep_parsl.driver.rundir import Mode
+from fasthep_parsl.driver.verdict import insist
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.events import Observer
 from fasthep_parsl.plan import Plan
@@ -98,6 +99,7 @@ def run(
     mode: Mode = "new",
     plots: bool = True,
     observer: Observer | None = None,
+    check: bool = True,
 ) -> RunOutcome:
     """Run a workflow and write its results.
 
@@ -115,16 +117,23 @@ def run(
         Whether to draw histograms.
     observer : callable, optional
         Called with each event of the run.
+    check : bool
+        Whether a run that is not complete raises; else look at the outcome's `status`. What worked is written and
+        ``run.json`` says what is missing, either way.
 
     Returns
     -------
     RunOutcome
-        Also for partial, failed and interrupted runs: what worked is written.
+        Of a complete run; with ``check=False`` also of one that is partial, has failed or was interrupted.
 
     Raises
     ------
     ConfigError
         Mistakes in the files, or a run directory that cannot be used; nothing was started.
+    IncompleteRunError
+        Not every event was processed; its `outcome` is what would have been returned.
+    KeyboardInterrupt
+        The run was interrupted; results of what was complete are written.
     LockLostError
         Another driver has taken over the run directory, because this one gave no sign of life for long.
     """
@@ -134,4 +143,7 @@ def run(
         else compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size)
     )
     with rundir.taken(Path(outdir), plan, mode) as directory:
-        return Execution(plan, directory, plots=plots, observer=observer).execute()
+        outcome = Execution(plan, directory, plots=plots, observer=observer).execute()
+    if check:
+        insist(outcome)
+    return outcome

@@ -19,6 +19,7 @@ from fasthep_parsl.driver.presence import this_driver
 from fasthep_parsl.driver.rundir import RunDirectory
 from fasthep_parsl.driver.scheduler import Scheduler
 from fasthep_parsl.driver.state import SegmentState
+from fasthep_parsl.driver.verdict import why
 from fasthep_parsl.errors import FastHepError, SiteError
 from fasthep_parsl.events import EventLog, Observer, read_events
 from fasthep_parsl.interfaces import DatasetInfo, Session
@@ -48,7 +49,7 @@ class RunOutcome:
     summary : dict
         The content of ``run.json``.
     error : str
-        Why it failed, empty otherwise.
+        Why it is not complete, empty if it is.
     """
 
     status: Status
@@ -238,7 +239,7 @@ class Execution:
         )
         content["warnings"] += self._write_notes()
         self.directory.write_json("run.json", content)
-        return RunOutcome(status, exit_code, self.directory.path, self.products, content, self.error)
+        return RunOutcome(status, exit_code, self.directory.path, self.products, content, why(content))
 
     def _write_notes(self) -> list[str]:
         """Write what modifiers have noted; if that fails, the run is what it is."""

@@ -237,6 +237,23 @@ def test_an_op_that_fails_for_all_partitions_is_one_cause(here, capsys):
     assert "and 9 more partitions" in err
 
 
+def test_an_interrupted_run_names_no_empty_folders(here, capsys):
+    stop = BOOM.replace('raise ValueError(f"x {at} is bad\\nwith a second line")', "raise KeyboardInterrupt")
+    assert "KeyboardInterrupt" in stop
+    (here / "cli_boom.py").write_text(stop)
+    text = WORKFLOW.replace("analysis:", "use: {modules: [cli_boom.py]}\nanalysis:")
+    (here / "w.yaml").write_text(
+        text.replace("op: hep.define, params: {variables: [{name: y, expr: x * 2}]}", "op: cli.boom").replace(
+            "source: y", "source: z"
+        )
+    )
+    code, out, err = command(capsys, "run", "w.yaml", "--no-plots")
+    assert code == 130
+    assert "interrupted: " in err
+    assert "--resume" in err
+    assert [line.split()[0] for line in out.splitlines() if line] == ["summary"]
+
+
 def test_a_bug_is_called_one_and_written_down(here, capsys, monkeypatch):
     import fasthep_parsl.cli.planning
 

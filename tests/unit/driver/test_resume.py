@@ -16,7 +16,7 @@ SUM = 140 * 139 // 2
 
 
 def run(flow, plan, mode="new"):
-    return api.run(plan, outdir=flow.folder / "run", mode=mode, plots=False)
+    return api.run(plan, outdir=flow.folder / "run", mode=mode, plots=False, check=False)
 
 
 @pytest.fixture
