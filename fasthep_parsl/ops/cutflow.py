@@ -127,7 +127,7 @@ def _counted(cuts: list[tuple[Group, Any, list[Any]]], weights: Any) -> tuple[li
         finite = np.isfinite(weights)
         events = len(cuts[0][1])  # the first selection starts from all events
         nan = events - int(device.number(count_true(finite))) if np.ndim(weights) else events * (not finite)
-        found = _summed(cuts, np.where(finite, weights, 0.0)) if nan else found
+        found = _summed(cuts, np.where(finite, weights, 0.0)) if nan or not np.ndim(weights) else found
     return [row for group in found for row in _rows(*group)], nan
 
 

@@ -12,8 +12,12 @@ from collections import Counter
 from collections.abc import Callable
 
 from fuzz.checks import one_expression
+from fuzz.ops_by_loop import one_op
 
-KINDS: dict[str, tuple[int, Callable[[str], tuple[bool, str]]]] = {"expressions": (100, one_expression)}
+KINDS: dict[str, tuple[int, Callable[[str], tuple[bool, str]]]] = {
+    "expressions": (100, one_expression),
+    "ops": (40, one_op),
+}
 """Kind → cases in one round, and the function that tries a seed."""
 
 

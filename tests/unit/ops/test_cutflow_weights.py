@@ -30,9 +30,10 @@ def test_of_one_event(bad, where):
 
 
 def test_written():
-    found = table("nan", np.ones(3))
-    assert found.nan == 3
-    assert [row.sumw_out for row in found.rows[""]] == [0, 0]
+    for events in (3, 0):
+        found = table("nan", np.ones(events))
+        assert found.nan == events
+        assert [row.sumw_out for row in found.rows[""]] == [0, 0]
 
 
 def test_sums_beyond_double_precision_are_no_failed_weights():
