@@ -100,10 +100,17 @@ class Filling:
         if np.ndim(weights) == 0:
             if finite:
                 return arrays, weights
-            self.nan += number
+            self.nan += number - self._nan_among(arrays)
             return [array[:0] if np.ndim(array) else array for array in arrays], weights
         self.nan += number - device.number(count_true(finite))
+        self.nan -= self._nan_among([array[~finite] if np.ndim(array) else array for array in arrays])
         return [array[finite] if np.ndim(array) else array for array in arrays], weights[finite]
+
+    @staticmethod
+    def _nan_among(arrays: list[Any]) -> int:
+        """Return how many entries have a NaN on an axis: they are counted already."""
+        nan = [np.isnan(array) for array in arrays if np.ndim(array) and array.dtype.kind == "f"]
+        return device.number(count_true(device.any_of(nan))) if nan else 0
 
     def _usable(self, flat: list[Flat]) -> Any:
         """Return which entries can be filled (None: all), and count the others."""

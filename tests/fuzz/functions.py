@@ -62,7 +62,7 @@ def call(oracle: Any, name: str, args: list[Any], keywords: dict[str, Any], text
 def _elementwise(oracle: Any, name: str, args: list[Any]) -> Any:
     kind = common(*args) if name not in ("where", "fill_none", "is_none") else "b"
     if name in ASKS:
-        return oracle.each(lambda x: kind in "fd" and ASKS[name](x), "b", *args)
+        return oracle.each(ASKS[name], "b", *args)
     if name in STAYS:
         if kind in "bi":
             compute = {"abs": lambda x: checked(abs(x)), "sign": lambda x: bool(x > 0) - bool(x < 0)}.get(
@@ -92,10 +92,11 @@ def _quiet(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def _delta_phi(a: float, b: float) -> float:
-    if not (math.isfinite(a) and math.isfinite(b)):
+    if not math.isfinite(a - b):
         return math.nan
-    wrapped = math.remainder(a - b, 2 * math.pi)
-    return wrapped - 2 * math.pi if wrapped >= math.pi else wrapped
+    # in double precision, which of large angles leaves little
+    wrapped = a - b - 2 * math.pi * round((a - b) / (2 * math.pi))
+    return max(wrapped - 2 * math.pi if wrapped >= math.pi else wrapped, -math.pi)
 
 
 def _delta_r(eta1: float, phi1: float, eta2: float, phi2: float) -> float:

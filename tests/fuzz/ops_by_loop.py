@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from fuzz import op_objects
+from fuzz import op_candidates, op_histograms, op_objects, op_selections
 from fuzz.op_cases import OpCase, expected, try_case
-from fuzz.op_selections import cutflow_case, define_case, select_case
 from fuzz.values import Unclear
 
-CASES: tuple[Callable[[Random], OpCase], ...] = (
-    select_case, cutflow_case, define_case, op_objects.select_case, op_objects.merge_case, op_objects.clean_case,
-)  # fmt: skip
+CASES: dict[str, Callable[[Random], OpCase]] = {
+    "hep.select": op_selections.select_case,
+    "hep.selection.cutflow": op_selections.cutflow_case,
+    "hep.define": op_selections.define_case,
+    "hep.select_objects": op_objects.select_case,
+    "hep.merge_collections": op_objects.merge_case,
+    "hep.clean": op_objects.clean_case,
+    "hep.build_pairs": op_candidates.pairs_case,
+    "hep.build_combinations": op_candidates.combinations_case,
+    "hep.hist": op_histograms.hist_case,
+}
+"""Op (``hep.select`` with ``hep.selection.flag``) → what makes a case of it."""
 
 
-def one_op(seed: str) -> tuple[bool, str]:
+def one_op(seed: str, op: str = "") -> tuple[bool, str]:
     """Try the case of a seed; return whether the rules say what is right, and how the op differs."""
     random = Random(f"op {seed}")
-    case = random.choice(CASES)(random)
+    name = random.choice(list(CASES))
+    case = CASES[op or name](random)
     try:
         expected(case)
     except Unclear:

@@ -119,6 +119,8 @@ class Oracle:
             kind = "d"
         if operator in ("//", "%") and kind == "i" and b.is_const and not b.const:
             raise Refused("division by a written 0")
+        if operator in ("//", "%") and b.kind == "i" and b.is_const and not b.const:
+            raise Unclear("a float, of which the plan does not know that it is one, by a written 0")
         compute = functions.INTEGER[operator] if kind == "i" else functions.FLOAT[operator]
 
         def both(x: Any, y: Any) -> Any:
@@ -134,6 +136,8 @@ class Oracle:
         kind = common(a, b)
         if kind in "fd":
             raise Refused("bits of a float")
+        if (a.is_const or b.is_const) and "b" in (a.kind, b.kind):
+            raise Unclear("looks as if meant to be compared first")
         compute = {"&": lambda x, y: x & y, "|": lambda x, y: x | y, "^": lambda x, y: x ^ y}[operator]
         return self.each(lambda x, y: compute(as_kind(x, kind), as_kind(y, kind)), kind, a, b)
 

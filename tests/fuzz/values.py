@@ -99,3 +99,8 @@ def checked(x: int) -> int:
     if not LOWEST <= x <= HIGHEST:
         raise Refused("the result does not fit in 64-bit integers")
     return x
+
+
+def kind_of_number(x: Any) -> str:
+    """Return the kind of a plain number; of a missing one float64."""
+    return "b" if isinstance(x, bool) else "i" if isinstance(x, int) else "d"

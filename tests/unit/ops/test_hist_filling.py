@@ -146,7 +146,7 @@ def test_entries_lost_by_variations_are_counted_for_each():
     weights = {"nominal": "1", "up": "up", "down": "down"}
     result = histogram(events, axes=(Axis(name="x", **REGULAR),), variations=Variations(weights=weights))
     assert result.none == 1 + 1  # on the axis, once; the weight of `down`
-    assert result.nan == 1 + 2  # on the axis, once; the weights of `up`, where x is not missing
+    assert result.nan == 1 + 1  # on the axis, once; the weight of `up` where x is neither missing nor NaN
     assert result.hist.values().tolist() == [[2, 1, 1], [0, 0, 0]]
 
 
