@@ -241,14 +241,14 @@ def test_an_interrupted_run_names_no_empty_folders(here, capsys):
     stop = BOOM.replace('raise ValueError(f"x {at} is bad\\nwith a second line")', "raise KeyboardInterrupt")
     assert "KeyboardInterrupt" in stop
     (here / "cli_boom.py").write_text(stop)
-    text = WORKFLOW.replace("analysis:", "use: {modules: [cli_boom.py]}\nanalysis:")
-    (here / "w.yaml").write_text(
-        text.replace("op: hep.define, params: {variables: [{name: y, expr: x * 2}]}", "op: cli.boom").replace(
-            "source: y", "source: z"
-        )
+    last = "    - {id: Last, op: cli.boom, needs: []}\nexecution:"
+    text = WORKFLOW.replace("analysis:", "use: {modules: [cli_boom.py]}\nanalysis:").replace(
+        "execution:\n", f"{last}\n", 1
     )
+    (here / "w.yaml").write_text(text.replace("execution: {require: gpu, fallback: default}", "execution: {}"))
     code, out, err = command(capsys, "run", "w.yaml", "--no-plots")
     assert code == 130
+    assert (here / "run" / "results").is_dir()
     assert "interrupted: " in err
     assert "--resume" in err
     assert [line.split()[0] for line in out.splitlines() if line] == ["summary"]
