@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 SCHEMA_VERSION = 1
+EventType = Literal["data", "mc"]
+"""Collisions, or simulation."""
 
 
 class _Frozen(BaseModel):

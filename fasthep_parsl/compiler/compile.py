@@ -10,6 +10,7 @@ from fasthep_parsl.compiler.facts import check_facts
 from fasthep_parsl.compiler.fields import Flow, follow_fields
 from fasthep_parsl.compiler.grants import open_facility
 from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets, plan_source, read_inputs
+from fasthep_parsl.compiler.kinds_of_data import check_comparisons, hidden_data
 from fasthep_parsl.compiler.modifiers import Placed, check_modifier_fields, check_modifiers, unused_modifiers
 from fasthep_parsl.compiler.routes import Routing, route_stages
 from fasthep_parsl.compiler.segments import cut_segments, keep_after
@@ -86,6 +87,7 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
         problems += found
         problems += check_modifier_fields(modifiers, stages, pools, flow, inputs, loaded.document) if ordered else []
     problems += check_facts(stages, inputs.datasets, loaded.document)
+    problems += check_comparisons(stages, inputs.datasets, loaded.document)[0]
     problems += check_visibility(loaded, stages, inputs.datasets)
     if problems:
         raise ConfigError(*_in_order(problems))
@@ -175,6 +177,8 @@ def _plan(
             *(str(warning) for warning in loaded.warnings),
             *said,
             *unused_modifiers(loaded, stages, pools),
+            *check_comparisons(stages, inputs.datasets, loaded.document)[1],
+            *hidden_data(inputs.datasets),
             *_empty_datasets(inputs),
             *_constant_fields(source, inputs),
         ),

@@ -25,15 +25,19 @@ def check_facts(
     Looks at the parameters of the package's own ops, where it is known which texts are expressions.
     """
     found: list[Problem] = []
-    for item in stages:
-        if item.module or not item.op.name.startswith("hep."):
-            continue
-        for path, text in _texts(item.stage.params, (*item.path, "params")):
-            for key in _facts(text):
-                lacking = [dataset for dataset in datasets if key not in ALWAYS and key not in dataset.meta]
-                if lacking:
-                    found.append(_problem(key, lacking, datasets, path, document))
+    for path, text in texts_of(stages):
+        for key in _facts(text):
+            lacking = [dataset for dataset in datasets if key not in ALWAYS and key not in dataset.meta]
+            if lacking:
+                found.append(_problem(key, lacking, datasets, path, document))
     return found
+
+
+def texts_of(stages: Sequence[CheckedStage]) -> Iterator[tuple[Path_, str]]:
+    """Yield the texts of the package's own ops that may be expressions with ``dataset.``, with their places."""
+    for item in stages:
+        if not item.module and item.op.name.startswith("hep."):
+            yield from _texts(item.stage.params, (*item.path, "params"))
 
 
 def _texts(value: Any, path: Path_) -> Iterator[tuple[Path_, str]]:

@@ -15,6 +15,7 @@ from fasthep_parsl.ops.expressions import analyse_expression
 from fasthep_parsl.ops.filling import Filling, weight_per_object
 from fasthep_parsl.ops.products import Histogram, merge_histograms
 from fasthep_parsl.ops.stream import Events
+from fasthep_parsl.plan import EventType
 
 Storage = Annotated[
     Literal["count", "double", "weighted"],
@@ -37,7 +38,7 @@ class ApplyTo(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    eventtype: str = Field(description="eventtype of the datasets, e.g. mc")
+    eventtype: EventType = Field(description="eventtype of the datasets")
 
 
 class Variations(BaseModel):

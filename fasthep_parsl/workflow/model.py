@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from fasthep_parsl.errors import suggest
+from fasthep_parsl.plan import EventType
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.resources.units import Count, Duration, UnitError, describe, parse_count
 from fasthep_parsl.workflow.facility import Network, Queue, Scaling
@@ -29,7 +30,7 @@ class Dataset(Model):
     name: Line = Field(description="unique name, as catalogues have them too: `/SingleMuon/Run2018A-UL/NANOAOD`")
     files: Texts = Field(description="paths, globs (relative to this file) or URLs (`root://…`)")
     nevents: Count | None = Field(None, ge=0, description="number of events in all files; checked")
-    eventtype: Literal["data", "mc"] | None = Field(None, description="`data` or `mc`")
+    eventtype: EventType | None = Field(None, description="`data` or `mc`")
     group: Line | None = Field(None, description="label for plots")
     meta: dict[str, Any] = Field(default_factory=dict, description="anything that ops may use, e.g. `xsec` in pb")
 
@@ -37,7 +38,7 @@ class Dataset(Model):
 class DataDefaults(Model):
     """What holds for all datasets that do not say otherwise."""
 
-    eventtype: Literal["data", "mc"] | None = Field(None, description="`data` or `mc`")
+    eventtype: EventType | None = Field(None, description="`data` or `mc`")
     group: Line | None = Field(None, description="label for plots")
     meta: dict[str, Any] = Field(default_factory=dict, description="as in a dataset")
 

@@ -1,0 +1,79 @@
+"""What is compared with facts of datasets, and datasets that are data and do not say so: nothing of it fails later."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, cast, get_args
+
+from fasthep_parsl.compiler.facts import texts_of
+from fasthep_parsl.compiler.fields import narrow
+from fasthep_parsl.compiler.stages import CheckedStage
+from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.plan import EventType
+from fasthep_parsl.workflow.datasets import ResolvedDataset
+from fasthep_parsl.workflow.yamldoc import Document, problem
+
+EVENTTYPES: tuple[str, ...] = get_args(EventType)
+_KEYS = {"type", "kind", "sampletype", "datatype", "category", "class"}
+_YES = {"isdata", "isrealdata", "realdata", "data"}
+
+
+def check_comparisons(
+    stages: Sequence[CheckedStage], datasets: Sequence[ResolvedDataset], document: Document
+) -> tuple[list[Problem], list[str]]:
+    """Return problems and warnings for ``dataset.<key> == "text"`` that is true for no dataset.
+
+    An eventtype that does not exist is a mistake. A dataset or group that is not there may only be left out today.
+    """
+    problems: list[Problem] = []
+    warnings: dict[str, None] = {}
+    for path, text in texts_of(stages):
+        for key, value in _compared(text):
+            if key == "eventtype" and value not in EVENTTYPES:
+                hint = suggest(value, EVENTTYPES, what="allowed")
+                found = problem(document, path, "E106", f"there is no eventtype `{value}`", hint)
+                problems.append(narrow(found, value, path, document))
+            known = {str(_fact(dataset, key)) for dataset in datasets}
+            if key != "eventtype" and value not in known:
+                hint = suggest(value, known, what="there are")
+                warnings[f"`dataset.{key}` is `{value}` for no dataset: {hint}"] = None
+    return problems, list(warnings)
+
+
+def hidden_data(datasets: Sequence[ResolvedDataset]) -> list[str]:
+    """Return a warning for each dataset that counts as simulation while its own facts call it data."""
+    found = []
+    for dataset in datasets:
+        for key, value in dataset.meta.items():
+            bare = key.lower().replace("_", "").replace("-", "")
+            told = bare in _KEYS and isinstance(value, str) and value.lower() in {"data", "collisions", "collision"}
+            if dataset.eventtype != "data" and (told or (bare in _YES and value is True)):
+                found.append(f"dataset `{dataset.name}` counts as simulation, and has `{key}: {_shown(value)}`: "
+                             "write `eventtype: data` if it is data")  # fmt: skip
+    return found
+
+
+def _shown(value: Any) -> str:
+    return "true" if value is True else str(value)
+
+
+def _fact(dataset: ResolvedDataset, key: str) -> Any:
+    return getattr(dataset, key) if key in {"name", "group"} else dataset.meta.get(key)
+
+
+def _compared(text: str) -> Iterator[tuple[str, str]]:
+    """Yield (key, text) of each ``dataset.<key> == "text"``."""
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # said elsewhere
+        return
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Compare):
+            continue
+        for pair in pairwise((node.left, *node.comparators)):
+            for one, other in (pair, pair[::-1]):
+                about = isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name) and one.value.id == "dataset"
+                if about and isinstance(other, ast.Constant) and isinstance(other.value, str):
+                    yield cast("ast.Attribute", one).attr, other.value
