@@ -69,6 +69,7 @@ CODES: dict[str, str] = {
     "E164": "a run that is still going on, or no run at all",
     "E165": "a profile cannot be written there",
     "E166": "the run directory is in use by another process",
+    "E167": "stages would write to one file, or files are in the way where a stage writes",
     "E170": "demo data: a number that makes no sense",
     "E171": "demo data: unknown dataset, or shares that are not positive",
     "E172": "demo data: the directory holds other files, or is a file",

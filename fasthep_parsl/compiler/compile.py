@@ -12,6 +12,7 @@ from fasthep_parsl.compiler.grants import open_facility
 from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets, plan_source, read_inputs
 from fasthep_parsl.compiler.kinds_of_data import check_comparisons, hidden_data
 from fasthep_parsl.compiler.modifiers import Placed, check_modifier_fields, check_modifiers, unused_modifiers
+from fasthep_parsl.compiler.outputs import check_outputs, planned_params
 from fasthep_parsl.compiler.routes import Routing, route_stages
 from fasthep_parsl.compiler.segments import cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, check_stages, find_modules, load_ops
@@ -29,7 +30,7 @@ from fasthep_parsl.plan import (
 )
 from fasthep_parsl.resources.machine import Machine
 from fasthep_parsl.workflow.loader import LoadedWorkflow
-from fasthep_parsl.workflow.yamldoc import Path_, problem
+from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
 
 PASS_FACTOR = 2
 """Adjacent partitions are read in one pass up to so many times the default chunk."""
@@ -91,7 +92,11 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     problems += check_visibility(loaded, stages, inputs.datasets)
     if problems:
         raise ConfigError(*_in_order(problems))
-    return _plan(loaded, options, modules, stages, routing, modifiers, source, inputs, flow)
+    plan = _plan(loaded, options, modules, stages, routing, modifiers, source, inputs, flow)
+    problems = check_outputs(plan, stages, loaded.document)
+    if problems:
+        raise ConfigError(*_in_order(problems))
+    return plan
 
 
 def _stages(loaded: LoadedWorkflow, problems: list[Problem]) -> tuple[tuple[PlanModule, ...], list[CheckedStage], bool]:
@@ -168,7 +173,7 @@ def _plan(
         pass_size=max(_default_chunk(segments, routing.pools) * PASS_FACTOR, 1),
         source=_only_used(source, segments),
         datasets=datasets,
-        stages=tuple(_plan_stage(item, routing, modifiers, flow, keep) for item in stages),
+        stages=tuple(_plan_stage(item, loaded.document, routing, modifiers, flow, keep) for item in stages),
         segments=tuple(segments),
         pools=planned,
         environment=None if kind is None else PlanEnvironment(kind=kind.kind, params=kind.params),
@@ -215,6 +220,7 @@ def _only_used(source: PlanSource, segments: list[PlanSegment]) -> PlanSource:
 
 def _plan_stage(
     item: CheckedStage,
+    document: Document,
     routing: Routing,
     modifiers: dict[str, tuple[Placed, ...]],
     flow: Flow,
@@ -225,7 +231,7 @@ def _plan_stage(
     return PlanStage(
         id=stage.id,
         op=stage.op,
-        params=stage.params,
+        params=planned_params(item, document),
         op_hash=item.code,
         module=item.module,
         scope=item.op.scope,

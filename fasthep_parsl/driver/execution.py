@@ -15,6 +15,7 @@ from typing import Any, Literal
 from fasthep_parsl import registry
 from fasthep_parsl.driver import resume, summary
 from fasthep_parsl.driver.lock import LockLostError
+from fasthep_parsl.driver.outputs import settle_targets
 from fasthep_parsl.driver.presence import this_driver
 from fasthep_parsl.driver.rundir import RunDirectory
 from fasthep_parsl.driver.scheduler import Scheduler
@@ -103,6 +104,8 @@ class Execution:
                 status = self._compute(states, first, record)
                 self._check_lock()
                 self._write_results(states)
+                ended = [stage for state in states if state.complete for stage in state.segment.stages]
+                settle_targets(self.plan, path, ended, self.products)
             except KeyboardInterrupt:
                 self.error, status = "interrupted", "interrupted"
             except LockLostError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,10 @@ from fasthep_parsl.worker.columns import InputFileError
 
 MAX_OPEN = 16
 """Files that a worker keeps open."""
+
+
+_SOFTWARE = {"root": ("fsspec_xrootd", "XRootD"), "roots": ("fsspec_xrootd", "XRootD")}
+"""Scheme of URLs → modules that reading them needs."""
 
 
 class InputFile(Protocol):
@@ -59,6 +64,11 @@ def open_file(path: str, source: PlanSource) -> InputFile:
     InputFileError
         Missing, damaged, of another kind, or without the tree.
     """
+    scheme = path.partition("://")[0]
+    lacking = [module for module in _SOFTWARE.get(scheme, ()) if find_spec(module) is None]
+    if lacking:
+        extra = "pip install 'fasthep-parsl[xrootd]'"
+        raise InputFileError(path, f"`{scheme}://` needs {' and '.join(lacking)}, which is not installed", extra)
     if source.kind == "parquet":
         from fasthep_parsl.worker.parquet import ParquetFile
 

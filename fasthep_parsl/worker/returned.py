@@ -93,7 +93,7 @@ def _column(op: Op, name: str, column: Any) -> Any:
 def _of_list(op: Op, name: str, column: Any) -> Any:
     try:
         found = ak.from_iter(column)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         said = str(error).splitlines()[0]
         raise OpError(f"op `{op.name}` returned a list as `{name}` that is no column: {said}") from None
     return found.layout.data if isinstance(found.layout, ak.contents.NumpyArray) else found

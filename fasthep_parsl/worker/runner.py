@@ -20,6 +20,7 @@ import numpy as np
 
 from fasthep_parsl.interfaces import Reading
 from fasthep_parsl.ops.stream import Events
+from fasthep_parsl.ops.targets import partition_name
 from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.resources import memory
 from fasthep_parsl.tasks import Failure, Ref, Task, TaskResult
@@ -319,7 +320,7 @@ class _Work:
 
     def _name(self, partition: int) -> str:
         dataset = self.plan.locate(partition)[0]
-        return f"{self.plan.datasets[dataset].name}-{partition:06d}"
+        return partition_name(self.plan.datasets[dataset].name, partition)
 
 
 class _Pieces:

@@ -164,3 +164,108 @@ def test_op_is_a_sink_that_sees_each_partition_alone():
     assert not write.op.stream
     assert write.op.product == "manifest"
     assert pickle.loads(pickle.dumps(write)) is write
+
+
+DTYPES = (
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+)
+
+
+def extremes(name):
+    dtype = np.dtype(name)
+    if dtype.kind in "iu":
+        return np.array([np.iinfo(dtype).min, 7, np.iinfo(dtype).max], dtype)
+    return (
+        np.array([True, False, True]) if dtype.kind == "b" else np.array([np.nan, -np.inf, np.finfo(dtype).max], dtype)
+    )
+
+
+STRUCTURES = {
+    "flat": lambda v: v,
+    "strided": lambda v: np.repeat(v, 2)[::2],
+    "swapped": lambda v: v.astype(v.dtype.newbyteorder(">")),
+    "matrix": lambda v: np.stack([v, v[::-1]], axis=1),
+    "lists": lambda v: ak.unflatten(np.concatenate([v, v]), [2, 0, 4]),
+    "indexed": lambda v: ak.unflatten(np.concatenate([v, v]), [2, 0, 4])[[2, 0, 1]],
+    "regular": lambda v: ak.to_regular(ak.Array(np.stack([v, v], axis=1))),
+    "lists of lists": lambda v: ak.unflatten(ak.unflatten(np.concatenate([v, v]), [2, 0, 3, 0, 1]), [2, 0, 3]),
+    "missing": lambda v: ak.mask(ak.Array(v), [True, False, True]),
+    "missing lists": lambda v: ak.mask(ak.unflatten(v, [2, 0, 1]), [True, False, True]),
+    "missing in lists": lambda v: ak.unflatten(ak.mask(ak.Array(v), [True, False, True]), [2, 0, 1]),
+}
+NOT_IN_ROOT = {"lists of lists", "missing", "missing lists", "missing in lists"}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "root"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_no_value_changes(kind, dtype, structure, tmp_path):
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    column = STRUCTURES[structure](extremes(dtype))
+    events = Events({"v": column}, 3)
+    if kind == "root" and (structure in NOT_IN_ROOT or dtype == "float16"):
+        with pytest.raises(
+            OpError, match=r"`v` (has|is) .*: ROOT trees are not written with that, .*`format: parquet`"
+        ):
+            call(events, tmp_path, format=kind)
+        assert list(tmp_path.iterdir()) == []
+        return
+    call(events, tmp_path, format=kind)
+    back = read(tmp_path / f"dy-0.{kind}")["v"]
+    native = ak.Array(np.ascontiguousarray(column, dtype)) if isinstance(column, np.ndarray) else column
+    assert repr(ak.to_list(back)) == repr(ak.to_list(native))
+    assert str(ak.type(back)).split("* ")[-1].strip("?]") == str(ak.type(native)).split("* ")[-1].strip("?]")
+
+
+TEXTS = {
+    "text": ak.Array(["a", "", "ü€"]),
+    "numpy": np.array(["a", "", "ü€"]),
+    "lists": ak.Array([["a", "b"], [], ["ü"]]),
+    "missing": ak.Array(["a", None, "c"]),
+}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "root"])
+@pytest.mark.parametrize("case", TEXTS)
+def test_text_is_written_as_it_is(kind, case, tmp_path):
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    events = Events({"t": TEXTS[case]}, 3)
+    if kind == "root" and case in ("lists", "missing"):
+        with pytest.raises(OpError, match="`t` has"):
+            call(events, tmp_path, format=kind)
+        return
+    call(events, tmp_path, format=kind)
+    assert ak.to_list(read(tmp_path / f"dy-0.{kind}")["t"]) == TEXTS[case].tolist()
+    call(events[np.zeros(3, bool)], tmp_path, "dy-1", format=kind)
+    assert ak.to_list(read(tmp_path / f"dy-1.{kind}")["t"]) == []
+
+
+@pytest.mark.parametrize(
+    "column",
+    [np.array([1j, 2, 3]), np.arange(3).astype("M8[s]"), ak.zip({"a": [1, 2, 3]}), np.array([b"a", b"b", b"c"])],
+)
+def test_what_no_tree_holds_is_named(column, tmp_path):
+    with pytest.raises(OpError, match=r"`odd` (has|is) .* ROOT trees are not written with that"):
+        call(Events({"odd": column}, 3), tmp_path, format="root")
+
+
+def test_parquet_without_pyarrow_is_said_in_the_plan(monkeypatch):
+    from fasthep_parsl.ops import write as module
+
+    monkeypatch.setattr(module, "find_spec", lambda _name: None)
+    (problem,) = analyse(format="parquet").problems
+    assert problem.path == ("format",)
+    assert "fasthep-parsl[parquet]" in problem.hint

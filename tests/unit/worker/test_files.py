@@ -107,3 +107,13 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path):
         open_file(str(path), PARQUET)
     with pytest.raises(InputFileError, match="no such file"):
         open_file(str(tmp_path / "gone.parquet"), PARQUET)
+
+
+def test_a_url_without_its_software_says_what_to_install(monkeypatch):
+    from fasthep_parsl.worker import files
+
+    monkeypatch.setattr(files, "find_spec", lambda name: None if name == "XRootD" else object())
+    with pytest.raises(
+        InputFileError, match=r"`root://` needs XRootD, which is not installed.*fasthep-parsl\[xrootd\]"
+    ):
+        files.open_file("root://host//a.root", PlanSource(kind="root_tree", tree="Events"))

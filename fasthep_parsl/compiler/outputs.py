@@ -1,0 +1,75 @@
+"""Files that stages write outside of the run directory: where, and that no stage writes to the files of another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fasthep_parsl.compiler.stages import CheckedStage
+from fasthep_parsl.errors import Problem
+from fasthep_parsl.ops.targets import OP, Target, files_of, partitions_of, targets_of
+from fasthep_parsl.plan import Plan
+from fasthep_parsl.workflow.yamldoc import Document, problem
+
+
+def planned_params(item: CheckedStage, document: Document) -> dict[str, Any]:
+    """Return the parameters of a stage as workers get them: a relative folder begins where the workflow file lies."""
+    params = dict(item.stage.params)
+    path = params.get("path")
+    if item.stage.op == OP and isinstance(path, str) and path:
+        folder = Path(document.folder_of((*item.path, "params", "path")), Path(path).expanduser())
+        params["path"] = os.path.realpath(folder) if ".." in folder.parts else str(folder.absolute())
+    return params
+
+
+def check_outputs(plan: Plan, stages: Sequence[CheckedStage], document: Document) -> list[Problem]:
+    """Return what stages would overwrite: files of another stage, or input."""
+    places = {item.stage.id: (*item.path, "params", "path") for item in stages}
+    problems: list[Problem] = []
+    owners: dict[str, list[tuple[Target, str, range]]] = {}
+    inputs = _inputs(plan)
+    for target in targets_of(plan):
+        if not target.path:
+            continue
+        for dataset, numbers in partitions_of(plan):
+            folder = os.path.realpath(target.folder(dataset, Path()))
+            mixed = next((name for name in inputs.get(folder, ()) if target.pattern().fullmatch(name)), "")
+            if mixed:
+                message = f"the files of stage `{target.stage}` would lie among input files, such as `{mixed}`"
+                problems.append(problem(document, places[target.stage], "E167", message, "give another `path`"))
+                break
+            other = _same_file(owners.setdefault(folder, []), target, dataset, numbers)
+            if other:
+                message = f"stages `{other[0]}` and `{target.stage}` would both write `{Path(folder, other[1])}`"
+                hint = "give each a `path` of its own, or `name: {stage}-{partition}`"
+                problems.append(problem(document, places[target.stage], "E167", message, hint))
+                break
+            owners[folder].append((target, dataset, numbers))
+    return problems
+
+
+def _same_file(
+    owners: list[tuple[Target, str, range]], target: Target, dataset: str, numbers: range
+) -> tuple[str, str] | None:
+    """Return a stage that writes a file of the same name to the same folder, and the name."""
+    if not any(known.stage != target.stage for known, _, _ in owners):
+        return None
+    mine = {name.casefold(): name for name in files_of(target, dataset, numbers)}
+    for known, other, others in owners:
+        if known.stage != target.stage:
+            same = {name.casefold() for name in files_of(known, other, others)} & mine.keys()
+            if same:
+                return known.stage, mine[min(same)]
+    return None
+
+
+def _inputs(plan: Plan) -> dict[str, list[str]]:
+    """Return folder → names of input files in it."""
+    found: dict[str, list[str]] = {}
+    if any(target.path for target in targets_of(plan)):
+        for file in (file for dataset in plan.datasets for file in dataset.files if "://" not in file.path):
+            folder, name = os.path.split(os.path.realpath(file.path))
+            found.setdefault(folder, []).append(name)
+    return found
