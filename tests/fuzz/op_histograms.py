@@ -15,7 +15,7 @@ TOP = 2**31 - 1
 EDGES = ([0, 1, 2.5, 4], [-3, 0.1, 0.7, 3], [-math.inf, 0, 2, math.inf], [0, 1e3], [-200, -1, 0, 127, 128, 256])
 
 
-def _axis(random: Random, name: str, dtype: str) -> dict[str, Any]:
+def random_axis(random: Random, name: str, dtype: str) -> dict[str, Any]:
     axis: dict[str, Any] = {"name": f"axis_{name}", "source": name}
     if dtype == "text":
         return axis | random.choice(
@@ -107,7 +107,7 @@ def hist_case(random: Random) -> OpCase:
     make = Make(random, number)
     shared = random.choice("EEJJKO")
     fields = _sources(random, make, shared)
-    axes = [_axis(random, name, field.dtype) for name, field in fields.items()]
+    axes = [random_axis(random, name, field.dtype) for name, field in fields.items()]
     params: dict[str, Any] = {"axes": axes}
     weight = random.choice(["", "2.5"])
     found = _weight(random, make, shared)
@@ -123,36 +123,39 @@ def hist_case(random: Random) -> OpCase:
     single = weight == "" and params.get("storage") != "weighted"
 
     def loop(fields: Fields, number: int) -> Result:
-        sources = [axis["source"] for axis in axes]
-        read = [*sources, *([weight] if weight in fields else [])]
-        lists = [name for name in read if DEPTHS[fields[name].structure]]
-        if lists and all(name not in sources for name in lists):
-            raise Refused("a weight per object, axes per event")
-        filled: dict[tuple[Any, ...], list[float]] = {}
-        none = nan = 0
-        for event in range(number):
-            entries = len(fields[lists[0]].data[event]) if lists else 1
-            for i in range(entries):
-                x = {name: fields[name].data[event][i] if name in lists else fields[name].data[event] for name in read}
-                if any(value is None for value in x.values()):
-                    none += 1
-                    continue
-                lost = any(x[name] != x[name] for name in sources)
-                places = [_bin(axis, x[axis["source"]], fields[axis["source"]].dtype) for axis in axes]
-                w = float(x.get(weight, float(weight or 1) if weight not in fields else 0))
-                if None not in places and not math.isfinite(w) and not lost:
-                    lost = True
-                elif None not in places and math.isfinite(w):
-                    key = tuple(places) + (("ds",) if with_dataset else ())
-                    cell = filled.setdefault(key, [0.0, 0.0])
-                    cell[0] += w
-                    cell[1] += w * w
-                nan += lost
-        content = {
-            key: (cell[0],) if single else tuple(cell)
-            for key, cell in filled.items()
-            if any(cell[: 1 if single else 2])
-        }
-        return {"#bins": content, "#none": none, "#nan": nan}
+        return fill(axes, weight, fields, number, single=single, end=("ds",) if with_dataset else ())
 
     return OpCase(histogram, params, fields, number, loop)
+
+
+def fill(
+    axes: list[dict[str, Any]], weight: str, fields: Fields, number: int, *, single: bool, end: tuple[str, ...] = ()
+) -> Result:
+    """Return what is filled: bins, with `end` behind the places on `axes`, of one sum (`single`) or a sum and its variance."""
+    sources = [axis["source"] for axis in axes]
+    read = [*sources, *([weight] if weight in fields else [])]
+    lists = [name for name in read if DEPTHS[fields[name].structure]]
+    if lists and all(name not in sources for name in lists):
+        raise Refused("a weight per object, axes per event")
+    filled: dict[tuple[Any, ...], list[float]] = {}
+    none = nan = 0
+    for event in range(number):
+        for i in range(len(fields[lists[0]].data[event] or ()) if lists else 1):
+            x = {name: fields[name].data[event][i] if name in lists else fields[name].data[event] for name in read}
+            if any(value is None for value in x.values()):
+                none += 1
+                continue
+            places = [_bin(axis, x[axis["source"]], fields[axis["source"]].dtype) for axis in axes]
+            w = float(x[weight]) if weight in fields else float(weight or 1)
+            there = None not in places
+            nan += any(x[name] != x[name] for name in sources) or (there and not math.isfinite(w))
+            if there and math.isfinite(w):
+                cell = filled.setdefault((*places, *end), [0.0, 0.0])
+                cell[0] += w
+                cell[1] += w * w
+    sums = 1 if single else 2
+    return {
+        "#bins": {key: tuple(cell[:sums]) for key, cell in filled.items() if any(cell[:sums])},
+        "#none": none,
+        "#nan": nan,
+    }
