@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops import device
-from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns.values import Jagged, Masked, from_column, to_awkward
+from fasthep_parsl.ops.arrays import np
+from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
+from fasthep_parsl.ops.columns.values import ExpressionError, Jagged, Masked, Value
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.expressions import analyse_expression, expression
 from fasthep_parsl.ops.expressions.grammar import CONSTANTS
@@ -93,12 +94,15 @@ def define(events: Events, *, variables: list[Variable], context: Context | None
 
 
 def _cast(column: Any, dtype: str) -> Any:
-    if device.is_array(column):
-        with np.errstate(all="ignore"):
-            return column.astype(dtype, copy=False)
-    value = from_column(column) if device.on_gpu(column) else None
+    with np.errstate(all="ignore"):
+        return to_awkward(_as(from_column(column), dtype))
+
+
+def _as(value: Value, dtype: str) -> Value:
     if isinstance(value, Jagged):
-        return to_awkward(Jagged(value.offsets, value.content.astype(dtype)))
+        return Jagged(value.offsets, _as(value.content, dtype), value.present)
     if isinstance(value, Masked):
-        return to_awkward(Masked(value.values.astype(dtype), value.valid))
-    return ak.values_astype(column, np.dtype(dtype))
+        return Masked(value.values.astype(dtype), value.valid)
+    if not device.is_array(value):
+        raise ExpressionError(f"text cannot become {dtype}")
+    return value.astype(dtype, copy=False)

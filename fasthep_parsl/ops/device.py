@@ -184,16 +184,7 @@ def together(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return flat values all on the GPU if one of them is: NumPy and CuPy do not mix. Numbers stay as they are."""
     if cupy() is None or not any(map(on_gpu, values)):
         return values
-    values = tuple(upload(v) if isinstance(v, np.ndarray) and v.ndim else v for v in values)
-    whole = [v for v in values if type(v) is int]
-    if whole and any(_is_small(v.dtype, number) for v in values if is_array(v) for number in whole):
-        values = tuple(v.astype(np.int64) if is_array(v) and v.dtype.kind in "iu" else v for v in values)
-    return values
-
-
-def _is_small(dtype: Any, number: int) -> bool:
-    """Whether an integer type cannot hold a number, which CuPy might not notice."""
-    return dtype.kind in "iu" and not np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
+    return tuple(upload(v) if isinstance(v, np.ndarray) and v.ndim else v for v in values)
 
 
 # --- single values ----------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from fasthep_parsl.interfaces import Context
 from fasthep_parsl.ops import binning, device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.axes import DATASET, TOP, VARIATION, Axis, book
-from fasthep_parsl.ops.columns.values import Jagged, Masked, Value, from_column, same_offsets
+from fasthep_parsl.ops.columns.broadcast import aligned
+from fasthep_parsl.ops.columns.values import Jagged, Masked, Value, all_known, one_side, same_offsets
 from fasthep_parsl.ops.counting import count_true
 from fasthep_parsl.ops.expressions import ExpressionError, expression
 from fasthep_parsl.ops.stream import Events
@@ -58,9 +59,10 @@ class Filling:
             Jagged fields of different structure.
         """
         values = self._values if weight is None else [*self._values, (weight, self._value(weight))]
-        flat = _flatten(values, len(self._events), weighted=weight is not None)
+        flat, absent = _flatten(values, len(self._events), weighted=weight is not None)
         flat = _on_one_side(flat)
         keep = self._usable(flat)
+        self.none += absent
         if device.on_gpu(keep):
             device.waited()
             keep = np.flatnonzero(keep)
@@ -199,30 +201,33 @@ def _add(total: Any, where: tuple[Any, ...], part: Any) -> None:
         total[field][where] += part[field]
 
 
-def _flatten(values: list[tuple[str, Value]], events: int, *, weighted: bool = False) -> list[Flat]:
-    """Return entries of equal number: one per object if a value is jagged, else one per event.
+def _flatten(values: list[tuple[str, Value]], events: int, *, weighted: bool) -> tuple[list[Flat], int]:
+    """Return entries of equal number, one per innermost object if a value is jagged, and how many lists are missing.
 
     With `weighted` the last value is the weight.
     """
-    lists = [(text, *_objects(value)) if _is_jagged(value) else (text, None, None) for text, value in values]
-    reference = next(((text, found) for text, found, _ in lists if found is not None), None)
-    if weighted and reference is not None and all(found is None for _, found, _ in lists[:-1]):
-        raise OpError(": ".join(weight_per_object(values[-1][0], values[0][0])))
-    flat: list[Flat] = []
-    for (text, value), (_, found, missing) in zip(values, lists, strict=True):
-        if reference is None or found is None:
-            flat.append(_per_event(value, reference[1] if reference else None))
-        elif same_offsets(found.offsets, reference[1].offsets):
-            flat.append((found.content, missing))
-        else:
-            raise OpError(
-                f"`{reference[0]}` and `{text}` have different structure in one histogram: fill two, or make one of "
-                "them one value per event, e.g. nth(…, 0)"
-            )
-    if np.ndim(flat[0][0]) == 0 and not any(device.on_gpu(array) for array, _ in flat):
-        number = events if reference is None else len(reference[1].content)
-        flat[0] = (np.full(number, flat[0][0]), flat[0][1])
-    return flat
+    flat = one_side(*(value for _, value in values))
+    absent, number = 0, events
+    while lists := next(
+        ((text, value) for (text, _), value in zip(values, flat, strict=True) if _has_lists(value)), None
+    ):
+        first, reference = lists
+        if weighted and not any(map(_has_lists, flat[:-1])):
+            raise OpError(": ".join(weight_per_object(values[-1][0], values[0][0])))
+        present = all_known(*(value.present for value in flat if isinstance(value, Jagged)))
+        if present is not None:
+            absent += len(present) - device.number(count_true(present))
+        for (text, _), value in zip(values, flat, strict=True):
+            if isinstance(value, Jagged) and not same_offsets(value.offsets, reference.offsets):
+                raise OpError(
+                    f"`{first}` and `{text}` have different structure in one histogram: fill two, or make one of "
+                    "them one value per event, e.g. nth(…, 0)"
+                )
+        flat, number = aligned(flat, reference), len(reference.content)
+    entries = [_entry(value) for value in flat]
+    if np.ndim(entries[0][0]) == 0 and not any(device.on_gpu(array) for array, _ in entries):
+        entries[0] = (np.full(number, entries[0][0]), entries[0][1])
+    return entries, absent
 
 
 def weight_per_object(weight: str, axis: str) -> tuple[str, str]:
@@ -233,39 +238,20 @@ def weight_per_object(weight: str, axis: str) -> tuple[str, str]:
     )
 
 
-def _per_event(value: Value, to: Jagged | None) -> Flat:
-    """Return one value per event, repeated for each object of `to`."""
-    array, valid = (value.values, value.valid) if isinstance(value, Masked) else (_plain(value), None)
-    if to is not None and np.ndim(array):
-        spread = (None if part is None else device.repeat(part, to.offsets, len(to.content)) for part in (array, valid))
-        return next(spread), next(spread)
-    return array, valid
+def _has_lists(value: Value) -> bool:
+    return isinstance(value, Jagged)
 
 
-def _is_jagged(value: Value) -> bool:
-    return isinstance(value, Jagged) or (isinstance(value, ak.Array) and value.ndim > 1)
-
-
-def _objects(value: Value) -> tuple[Jagged, Any]:
-    """Return lists of plain numbers, and which of them are not missing (None: all)."""
-    if isinstance(value, Jagged):
-        return value, None
-    counts = ak.to_numpy(ak.num(value, axis=1))
-    content = from_column(ak.flatten(value, axis=1))
-    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
-    np.cumsum(counts, out=offsets[1:])
-    if isinstance(content, Masked):
-        return Jagged(offsets, content.values), content.valid
-    return Jagged(offsets, _plain(content)), None
-
-
-def _plain(value: Value) -> Any:
-    """Return strings of an awkward array as numpy; anything else as it is."""
+def _entry(value: Value) -> Flat:
+    """Return values and where they are valid; text of an awkward array as numpy."""
+    if isinstance(value, Masked):
+        return value.values, value.valid
     if not isinstance(value, ak.Array):
-        return value
-    if value.ndim > 1:
+        return value, None
+    if value.ndim > 1 or ak.fields(value):
         raise OpError(f"a histogram takes one value per event or a list per event, not {value.type}")
-    return ak.to_numpy(value)
+    text = ak.to_numpy(value, allow_missing=True)
+    return (text.data, ~np.ma.getmaskarray(text)) if isinstance(text, np.ma.MaskedArray) else (text, None)
 
 
 def _fillable(axis: Axis, array: Any) -> Any:

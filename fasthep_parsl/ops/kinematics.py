@@ -19,16 +19,13 @@ TWO_PI = 2 * math.pi
 
 def float64(values: Any) -> Any:
     """Return `values` (number, numpy or flat awkward array) as float64; a missing value becomes NaN."""
-    if hasattr(values, "layout") and device.on_gpu(values):
-        from fasthep_parsl.ops.columns.values import Masked, from_column
+    if hasattr(values, "layout"):
+        from fasthep_parsl.ops.columns.layouts import from_column
+        from fasthep_parsl.ops.columns.values import Masked
 
         values = from_column(values)
         if isinstance(values, Masked):
             return np.where(values.valid, device.as_float64(values.values), math.nan)
-    if hasattr(values, "layout"):
-        from fasthep_parsl.ops.arrays import ak
-
-        values = ak.to_numpy(ak.fill_none(values, math.nan))
     return device.as_float64(values)
 
 

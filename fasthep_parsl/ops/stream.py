@@ -16,9 +16,10 @@ from typing import Any
 from fasthep_parsl.errors import OpError, suggest
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.columns.layouts import from_column
 from fasthep_parsl.ops.columns.lazy import Chosen, LazyColumn
 from fasthep_parsl.ops.columns.sealing import lent, owned
-from fasthep_parsl.ops.columns.values import Masked, from_column
+from fasthep_parsl.ops.columns.values import Masked
 
 Column = Any
 """numpy array of shape (events,) or awkward array of length events; on a GPU: of cupy, or with the backend ``cuda``."""

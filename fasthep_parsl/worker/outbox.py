@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import awkward as ak
 import numpy as np
 
+from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
+from fasthep_parsl.ops.columns.rows import joined, type_of
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.tasks import Ref
 from fasthep_parsl.worker import store
@@ -19,6 +20,9 @@ Span = tuple[int, int]
 
 class Outbox:
     """Stores the stream of one stage in pieces.
+
+    Files of a dataset can differ in the types of their columns. What differs does not share a piece: brought to a common
+    type, an event would have another value than in a pass of its own.
 
     Parameters
     ----------
@@ -50,14 +54,16 @@ class Outbox:
         self._size = size
         self._meter = meter
         self._waiting: list[Events] = []
+        self._types: tuple[str, ...] = ()
         self._spans: list[Span] = []
         self._dataset = -1
 
     def put(self, events: Events, dataset: int, spans: Iterable[Span]) -> None:
-        """Take in what a pass yields; write a piece if there is enough, or if another dataset begins."""
-        if dataset != self._dataset:
+        """Take in what a pass yields; write a piece if there is enough, or if another dataset or other types begin."""
+        types = tuple(type_of(from_column(events[name])) for name in self._columns)
+        if dataset != self._dataset or types != self._types:
             self.flush()
-            self._dataset = dataset
+            self._dataset, self._types = dataset, types
         self._waiting.append(events)
         for first, last in spans:
             if self._spans and self._spans[-1][1] == first:
@@ -85,6 +91,4 @@ class Outbox:
 
 
 def _concatenate(parts: list[Any]) -> Any:
-    if all(isinstance(part, np.ndarray) for part in parts):
-        return np.concatenate(parts)
-    return ak.concatenate(parts)
+    return parts[0] if len(parts) == 1 else to_awkward(joined(list(map(from_column, parts))))

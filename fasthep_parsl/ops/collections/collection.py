@@ -16,7 +16,9 @@ from fasthep_parsl.interfaces import OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.columns import segments
-from fasthep_parsl.ops.columns.values import Jagged, from_column, jagged_of, same_offsets
+from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
+from fasthep_parsl.ops.columns.types import entering, promoted
+from fasthep_parsl.ops.columns.values import Jagged, Masked, same_offsets
 
 UNKNOWN: Shape = ("*",)
 
@@ -108,20 +110,10 @@ def flatten(column: Any, name: str = "column") -> tuple[Any, Any]:
     OpError
         The column is not jagged.
     """
-    if isinstance(column, ak.Array):
-        plain = jagged_of(column)
-        if plain is not None:
-            return plain.offsets, plain.content
-        layout = column.layout if column.ndim > 1 else None
-        if layout is not None and layout.is_option:
-            layout = ak.fill_none(column, [], axis=0).layout
-        if layout is not None and layout.is_indexed:
-            layout = layout.project()
-        if layout is not None and layout.is_list:
-            layout = layout.to_ListOffsetArray64(True)
-            offsets = layout.offsets.data
-            return offsets, ak.Array(layout.content[: offsets[-1]])
-    raise OpError(f"`{name}` has one value per event; a list of objects per event is needed")
+    value = from_column(column) if isinstance(column, ak.Array) else column
+    if not isinstance(value, Jagged):
+        raise OpError(f"`{name}` has one value per event; a list of objects per event is needed")
+    return value.offsets, to_awkward(value.content)
 
 
 def unflatten(offsets: Any, content: Any) -> Any:
@@ -256,14 +248,24 @@ class Merged:
 
     def join(self, columns: Sequence[Any]) -> Any:
         """Return flat columns, one per collection, as one flat column of all objects."""
-        if any(isinstance(column, ak.Array) for column in columns):
+        values = [from_column(column) for column in columns]
+        if any(isinstance(value, ak.Array | Jagged) for value in values):
             order = np.empty(self.offsets[-1], dtype=np.int64)
             order[np.concatenate(self._places)] = np.arange(self.offsets[-1])
             return ak.concatenate(columns)[order]
-        dtype = np.result_type(*(column.dtype for column in columns))
-        joined = device.module_of(columns[0]).empty(device.number(self.offsets[-1]), dtype=dtype)
-        for place, column in zip(self._places, columns, strict=True):
-            joined[place] = column
+        flat = [value.values if isinstance(value, Masked) else value for value in values]
+        if len({part.dtype for part in flat}) > 1:
+            flat = list(promoted(tuple(entering(part, "a field of the collections") for part in flat)))
+        joined = self._put(flat)
+        if not any(isinstance(value, Masked) for value in values):
+            return joined
+        valid = [value.valid if isinstance(value, Masked) else np.ones_like(value, dtype=bool) for value in values]
+        return to_awkward(Masked(joined, self._put(valid)))
+
+    def _put(self, flat: Sequence[Any]) -> Any:
+        joined = device.module_of(flat[0]).empty(device.number(self.offsets[-1]), dtype=flat[0].dtype)
+        for place, part in zip(self._places, flat, strict=True):
+            joined[place] = part
         return joined
 
 
@@ -283,17 +285,19 @@ def order_within(offsets: Any, key: Any, *, descending: bool) -> Any:
     """
     if len(key) < 2:
         return None
-    if isinstance(key, ak.Array) and device.on_gpu(key):
-        found = from_column(key)
-        key = np.where(found.valid, device.as_float64(found.values), np.nan)
-    if isinstance(key, ak.Array):
-        key = ak.to_numpy(ak.fill_none(key, np.nan))
+    key = from_column(key)
+    if isinstance(key, ak.Array | Jagged):
+        raise OpError("objects are sorted by numbers only")
+    missing = ~key.valid if isinstance(key, Masked) else None
+    key = key.values if isinstance(key, Masked) else key
     if device.on_gpu(key):
+        if missing is not None:
+            key = np.where(missing, np.nan, device.as_float64(key))
         return segments.order(Jagged(offsets, key), ascending=not descending, nan_first=False)
-    if key.dtype.kind in "bu":
-        key = key.astype(np.int64)
+    if missing is not None and missing.any():
+        key = np.where(missing, np.nan, device.as_float64(key))
     if descending:
-        key = -key
+        key = -key if key.dtype.kind == "f" else ~key  # whole numbers in turn, also the smallest one
     in_order = key[:-1] <= key[1:]
     borders = offsets[1:-1]
     in_order[borders[(borders > 0) & (borders < len(key))] - 1] = True

@@ -11,9 +11,11 @@ from typing import Any
 
 from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops import device
-from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.collections.collection import UNKNOWN, flatten, unflatten
-from fasthep_parsl.ops.columns.values import Jagged, Masked, from_column, same_offsets, to_awkward
+from fasthep_parsl.ops.arrays import ak
+from fasthep_parsl.ops.collections.collection import UNKNOWN, unflatten
+from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
+from fasthep_parsl.ops.columns.rows import repeated
+from fasthep_parsl.ops.columns.values import Jagged, Masked, is_scalar, same_offsets
 from fasthep_parsl.ops.expressions import ExpressionError, analyse_expression, expression
 
 Reads = dict[str, ParamPath]
@@ -109,37 +111,22 @@ class Scope(Mapping[str, Any]):
 
     def mask(self, text: str, context: Context | None = None) -> Any:
         """Return whether each object fulfils `text` (bool, shape (objects,)); a missing value counts as false."""
-        value = self.evaluate(text, context)
-        if isinstance(value, ak.Array) and device.on_gpu(value):
-            found = from_column(value)
-            value = (found.values != 0) & found.valid
+        value = from_column(self.evaluate(text, context))
         if isinstance(value, ak.Array):
-            value = ak.to_numpy(ak.fill_none(value, False))
-        return value if value.dtype == bool else value != 0
+            raise ExpressionError(f"`{text}` is text, a selection needs true or false", "compare it with ==")
+        flat = value.values if isinstance(value, Masked) else value
+        mask = flat if flat.dtype == bool else flat != 0
+        return mask & value.valid if isinstance(value, Masked) else mask
 
     def _per_object(self, value: Any) -> Any:
         if isinstance(value, Jagged):
             return self._checked(value.offsets, value.content)
-        if isinstance(value, Masked):
-            value = to_awkward(value)
-        if isinstance(value, ak.Array) and value.ndim > 1:
-            return self._checked(*flatten(value))
-        counts = np.diff(self.offsets)
-        if isinstance(value, ak.Array) and device.on_gpu(self.offsets):
-            return self._masked_per_object(from_column(value))
-        if isinstance(value, ak.Array):
-            return value[np.repeat(np.arange(len(counts)), counts)]
         number = device.number(self.offsets[-1])
-        if np.ndim(value):
-            return device.repeat(value, self.offsets, number)
-        return device.module_of(self.offsets).full(number, value)
-
-    def _masked_per_object(self, value: Masked) -> Any:
-        number = device.number(self.offsets[-1])
-        parts = (device.repeat(part, self.offsets, number) for part in (value.values, value.valid))
-        return to_awkward(Masked(*parts))
+        if is_scalar(value):
+            return device.module_of(self.offsets).full(number, value)
+        return to_awkward(repeated(value, self.offsets, number))
 
     def _checked(self, offsets: Any, content: Any) -> Any:
         if not same_offsets(offsets, self.offsets):
             raise ExpressionError("the result is not one value per object")
-        return content
+        return to_awkward(content)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fasthep_parsl.ops import device
-from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.arrays import np
 
 
 def divides(name: str, parts: tuple[Any, ...]) -> bool:
@@ -15,25 +15,8 @@ def divides(name: str, parts: tuple[Any, ...]) -> bool:
 
 
 def divide(name: str, *parts: Any) -> Any:
-    """Return ``//`` or ``%`` of two values, flat or awkward; of integers as CuPy computes it, which is right."""
-    if any(isinstance(part, ak.Array) for part in parts):
-        return _inside(name, parts)
-    return (_FLOORED[name] if _common(parts).kind == "f" else getattr(np, name))(*parts)
-
-
-def _inside(name: str, parts: tuple[Any, ...]) -> Any:
-    """Divide the numbers inside awkward arrays; one of `parts` may be a plain number."""
-    is_array = [getattr(part, "ndim", 0) > 0 for part in parts]
-
-    def at(layouts: Any, **_: Any) -> Any:
-        layouts = layouts if isinstance(layouts, list | tuple) else [layouts]
-        if not all(layout.is_numpy for layout in layouts):
-            return None  # further down
-        found = iter(layout.data for layout in layouts)
-        flat = (next(found) if known else part for part, known in zip(parts, is_array, strict=True))
-        return ak.contents.NumpyArray(divide(name, *flat))
-
-    return ak.transform(at, *(part for part, known in zip(parts, is_array, strict=True) if known))
+    """Return ``//`` or ``%`` of floats."""
+    return _FLOORED[name](*parts)
 
 
 def _common(parts: tuple[Any, ...]) -> Any:

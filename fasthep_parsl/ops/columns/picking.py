@@ -1,4 +1,4 @@
-"""Taking objects out of lists: by mask, by positions, one per event."""
+"""Taking objects out of lists: by mask, by positions, one per event; and events out of columns."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from typing import Any
 
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
+from fasthep_parsl.ops.columns.rows import kept, rows
 from fasthep_parsl.ops.columns.values import (
     ExpressionError,
     Jagged,
     Masked,
     Value,
-    from_column,
-    jagged_of,
+    all_known,
+    is_scalar,
+    numbers_of,
     one_side,
     same_offsets,
-    to_awkward,
 )
 from fasthep_parsl.ops.counting import any_true
 
@@ -28,84 +30,96 @@ def select(values: Value, index: Value) -> Value:
     ExpressionError
         `values` is not jagged, or `index` has another structure or type.
     """
-    if not isinstance(values, Jagged | ak.Array):
+    if not isinstance(values, Jagged):
         raise ExpressionError("only a jagged field can be indexed", "for one value per event use where(…, …, …)")
-    values, index = one_side(values, index)
-    if isinstance(index, Masked) or device.is_array(index):
-        return _pick(values, index)
-    if isinstance(values, Jagged) and isinstance(index, Jagged):
-        if index.content.dtype == bool:
-            return _compress(values, index)
-        if index.content.dtype.kind in "iu":
-            return _gather(values, index)
-    if not isinstance(index, Jagged | ak.Array):
+    if is_scalar(index):
         raise ExpressionError("a single number cannot index a jagged field", f"use nth(…, {index})")
-    try:
-        return from_column(to_awkward(values)[to_awkward(index)])
-    except (ValueError, IndexError) as error:
-        raise ExpressionError(f"the index does not fit the indexed field: {str(error).splitlines()[0]}") from error
-
-
-def _compress(values: Jagged, mask: Jagged) -> Jagged:
-    if not same_offsets(values.offsets, mask.offsets):
-        raise ExpressionError("the mask has another structure than the field it is applied to")
-    if device.on_gpu(mask.content):
-        device.waited()
-    return Jagged(device.counted(mask.content)[values.offsets].astype(np.int64), values.content.compress(mask.content))
-
-
-def _gather(values: Jagged, index: Jagged) -> Jagged:
-    if len(values.offsets) != len(index.offsets):
-        raise ExpressionError("the index has another number of events than the field it is applied to")
-    number = len(index.content)
-    parent_counts = device.repeat(values.counts, index.offsets, number)
-    position = np.where(index.content < 0, index.content + parent_counts, index.content)
-    if any_true((position < 0) | (position >= parent_counts)):
-        raise ExpressionError("an index points behind the end of its list", "mask it first, e.g. x[i[i < num(x)]]")
-    return Jagged(index.offsets, values.content[position + device.repeat(values.offsets[:-1], index.offsets, number)])
-
-
-def _pick(values: Value, index: Masked | Any) -> Value:
-    """Return one object per event, missing where there is none."""
-    where = index.values if isinstance(index, Masked) else index
-    if where.dtype.kind not in "iu":
+    values, index = one_side(values, index)
+    dtype = getattr(numbers_of(index), "dtype", None)
+    if dtype is None or dtype.kind not in "biu":
+        raise ExpressionError("only true and false, or whole numbers, can index a jagged field")
+    if isinstance(index, Jagged):
+        return _compress(values, index) if dtype == bool else _gather(values, index)
+    if dtype == bool:
         raise ExpressionError(
             "one value per event cannot be the mask of a jagged field",
             "to select events use a selection; to blank values use where(…, …, …)",
         )
-    valid = index.valid if isinstance(index, Masked) else None
-    return nth_value(values, where, valid)
+    return nth_value(values, index)
 
 
-def nth_value(values: Value, index: Any, valid: Any = None) -> Value:
-    """Return the object at `index` of each event (negative: from the end), missing where there is none.
+def _inside(values: Jagged, index: Jagged, what: str) -> Jagged:
+    """Return the lists inside `values` for an index that goes into lists of lists as deep."""
+    if not isinstance(values.content, Jagged):
+        raise ExpressionError(f"the {what} has deeper lists than the field it is applied to")
+    if not same_offsets(values.offsets, index.offsets):
+        raise ExpressionError(f"the {what} has another structure than the field it is applied to")
+    return Jagged(values.offsets, select(values.content, index.content), all_known(values.present, index.present))
+
+
+def _compress(values: Jagged, mask: Jagged) -> Jagged:
+    if isinstance(mask.content, Jagged):
+        return _inside(values, mask, "mask")
+    if not same_offsets(values.offsets, mask.offsets):
+        raise ExpressionError("the mask has another structure than the field it is applied to")
+    wanted = mask.content
+    if isinstance(wanted, Masked):
+        wanted = wanted.values & wanted.valid
+    if device.on_gpu(wanted):
+        device.waited()
+    offsets = device.counted(wanted)[values.offsets].astype(np.int64)
+    return Jagged(offsets, kept(values.content, wanted), all_known(values.present, mask.present))
+
+
+def _gather(values: Jagged, index: Jagged) -> Jagged:
+    if len(values) != len(index):
+        raise ExpressionError("the index has another number of events than the field it is applied to")
+    if isinstance(index.content, Jagged):
+        return _inside(values, index, "index")
+    wanted, valid = (
+        (index.content.values, index.content.valid) if isinstance(index.content, Masked) else (index.content, None)
+    )
+    number = len(wanted)
+    counts = device.repeat(values.counts, index.offsets, number)
+    position = _from_start(wanted.astype(np.int64, copy=False), counts)
+    wrong = (position < 0) | (position >= counts)
+    if values.present is not None:
+        absent = ~device.repeat(values.present, index.offsets, number)
+        valid = ~absent if valid is None else valid & ~absent
+    if any_true(wrong if valid is None else wrong & valid):
+        raise ExpressionError("an index points behind the end of its list", "mask it first, e.g. x[i[i < num(x)]]")
+    found = rows(values.content, position + device.repeat(values.offsets[:-1], index.offsets, number), valid)
+    return Jagged(index.offsets, found, index.present)
+
+
+def nth_value(values: Jagged, index: Value) -> Value:
+    """Return the entry at `index` of each event's list (negative: from the end), missing where there is none.
 
     Parameters
     ----------
-    values : Jagged or awkward array
+    values : Jagged
         A list per event.
-    index : int or array of int, shape (events,)
-        Position in the list.
-    valid : array of bool, optional
-        Events in which `index` means something.
+    index : int, array of int or Masked of int, shape (events,)
+        Position in the list; where it is missing, so is the result.
     """
-    if isinstance(values, ak.Array):
-        return _nth_awkward(values, index, valid)
-    values, index, valid = one_side(values, index, valid)
+    values, index = one_side(values, index)
+    valid = all_known(values.present, index.valid if isinstance(index, Masked) else None)
+    wanted = index.values if isinstance(index, Masked) else index
+    if device.is_array(wanted):
+        wanted = wanted.astype(np.int64, copy=False)
     counts = values.counts
-    position = _from_start(index, counts)
+    position = _from_start(wanted, counts)
     found = (counts > position) & (position >= 0)
     if valid is not None:
         found &= valid
-    if device.on_gpu(found):  # without a look at what was found: that would be a wait
-        if not len(values.content):
-            return Masked(np.zeros_like(counts, dtype=values.content.dtype), found)
-        return Masked(values.content[np.where(found, values.offsets[:-1] + position, 0)], found)
+    content = values.content
+    if not isinstance(content, np.ndarray):  # on a GPU without a look at what was found: that would be a wait
+        return rows(content, values.offsets[:-1] + position, found)
     if found.all():
-        return values.content[values.offsets[:-1] + position]
+        return Masked(content[values.offsets[:-1] + position], found)
     events = np.flatnonzero(found)  # five times as fast as indexing with the mask
-    out = np.zeros(len(counts), dtype=values.content.dtype)
-    out[events] = values.content[(values.offsets[:-1] + position)[events]]
+    out = np.zeros(len(counts), dtype=content.dtype)
+    out[events] = content[(values.offsets[:-1] + position)[events]]
     return Masked(out, found)
 
 
@@ -114,22 +128,6 @@ def _from_start(index: Any, counts: Any) -> Any:
     if np.ndim(index):
         return np.where(index < 0, index + counts, index)
     return index + counts if index < 0 else index  # CuPy takes no plain bool as a condition
-
-
-def _nth_awkward(values: Any, index: Any, valid: Any) -> Value:
-    if values.ndim < 2:
-        raise ExpressionError("only a jagged field has an n-th object")
-    counts = ak.num(values, axis=1)
-    counts = from_column(counts) if device.on_gpu(counts) else ak.to_numpy(counts)
-    index, valid, counts = one_side(index, valid, counts)
-    position = _from_start(index, counts) + np.zeros_like(counts)
-    found = (counts > position) & (position >= 0)
-    if valid is not None:
-        found = found & valid
-    wanted = to_awkward(Jagged(device.offsets_of(found), position[found].astype(np.int64)))
-    if device.on_gpu(found):
-        device.waited()
-    return from_column(ak.firsts(values[wanted], axis=1))
 
 
 def take_events(column: Any, index: Any, shared: dict[tuple[int, int], Any]) -> Any:
@@ -144,18 +142,23 @@ def take_events(column: Any, index: Any, shared: dict[tuple[int, int], Any]) -> 
     shared : dict
         Filled here: columns that share their offsets share the work and the new offsets.
     """
-    lists = jagged_of(column) if isinstance(column, ak.Array) and column.ndim == 2 else None
-    if lists is None:
-        value = from_column(column) if device.on_gpu(column) else None
-        return (
-            to_awkward(Masked(value.values[index], value.valid[index])) if isinstance(value, Masked) else column[index]
-        )
+    if not isinstance(column, ak.Array):
+        return column[index]
+    value = from_column(column)
+    if isinstance(value, Jagged) and value.present is None:
+        return to_awkward(_lists_at(value, index, shared))
+    if isinstance(value, Jagged | Masked):
+        return to_awkward(rows(value, index))
+    return column[index] if isinstance(value, ak.Array) else value[index]
+
+
+def _lists_at(lists: Jagged, index: Any, shared: dict[tuple[int, int], Any]) -> Jagged:
     key = (device.address(lists.offsets), id(index))
     if key not in shared:
         shared[key] = (*_plan(lists, index), lists.offsets, index)  # the last two keep the key's addresses alive
     offsets, chosen = shared[key][:2]
     content = lists.content
-    return to_awkward(Jagged(offsets, content.compress(chosen) if chosen.dtype == bool else content[chosen]))
+    return Jagged(offsets, kept(content, chosen) if chosen.dtype == bool else rows(content, chosen))
 
 
 def _plan(lists: Jagged, index: Any) -> tuple[Any, Any]:

@@ -6,31 +6,32 @@ from typing import Any
 
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns.values import Jagged, Masked, from_column, to_awkward
+from fasthep_parsl.ops.columns import values
+from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
+from fasthep_parsl.ops.columns.values import Jagged, Masked, Value, numbers_of
 
 
 def to_gpu(column: Any) -> Any:
     """Return a copy of a column on the GPU, or the column itself if it holds something else than numbers."""
     value = from_column(column)
-    if isinstance(value, np.ndarray):
-        return device.upload(value) if device.can_lie_on_gpu(value) else column
-    if isinstance(value, Jagged) and device.can_lie_on_gpu(value.content):
-        return to_awkward(Jagged(device.upload_offsets(value.offsets), device.upload(value.content)))
-    if isinstance(value, Masked) and device.can_lie_on_gpu(value.values):
-        return to_awkward(Masked(device.upload(value.values), device.upload(value.valid)))
-    return column
+    numbers = numbers_of(value)
+    if not isinstance(numbers, np.ndarray) or not device.can_lie_on_gpu(numbers):
+        return column
+    return to_awkward(values.to_gpu(value))
 
 
 def to_host(column: Any) -> Any:
     """Return a copy of a column in host memory."""
-    if device.is_array(column):
-        return device.download(column)
-    value = from_column(column)
+    return device.download(column) if device.is_array(column) else to_awkward(_on_host(from_column(column)))
+
+
+def _on_host(value: Value) -> Value:
     if isinstance(value, Jagged):
-        return to_awkward(Jagged(device.download_offsets(value.offsets), device.download(value.content)))
+        present = None if value.present is None else device.download(value.present)
+        return Jagged(device.download_offsets(value.offsets), _on_host(value.content), present)
     if isinstance(value, Masked):
-        return to_awkward(Masked(device.download(value.values), device.download(value.valid)))
-    if isinstance(value, ak.Array):  # missing values in lists, deeper nesting: buffer by buffer
+        return Masked(device.download(value.values), device.download(value.valid))
+    if isinstance(value, ak.Array):  # records, say: buffer by buffer
         form, length, buffers = ak.to_buffers(value)
         return ak.from_buffers(form, length, {name: device.download(part) for name, part in buffers.items()})
     return device.download(value)

@@ -1,4 +1,4 @@
-"""Reductions of a jagged value to one value per event."""
+"""Reductions of lists to one value each."""
 
 from __future__ import annotations
 
@@ -8,33 +8,45 @@ from typing import Any
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.columns import segments
-from fasthep_parsl.ops.columns.values import (
-    ExpressionError,
-    Jagged,
-    Masked,
-    Value,
-    elementwise,
-    from_column,
-    to_awkward,
-)
+from fasthep_parsl.ops.columns.bounds import INT64, as_int64, at_hand, fits, look, note
+from fasthep_parsl.ops.columns.integers import overflow
+from fasthep_parsl.ops.columns.layouts import to_awkward
+from fasthep_parsl.ops.columns.ordering import local_index
+from fasthep_parsl.ops.columns.rows import kept
+from fasthep_parsl.ops.columns.types import as_float64
+from fasthep_parsl.ops.columns.values import ExpressionError, Jagged, Masked, Value, all_known, is_text
+from fasthep_parsl.ops.counting import any_true
 
 
 def reduce_value(name: str, value: Value) -> Value:
-    """Reduce each event's list; `name` is one of `REDUCTIONS`.
+    """Reduce the innermost lists; `name` is one of `REDUCTIONS`. Missing items are left out.
 
-    Sums and means are computed in float64 (sums of integers and bools in int64). An empty list has sum 0, any
-    false, all true, mean and std NaN; its min, max, argmin and argmax are missing.
+    Sums of integers and bools are int64, all else is computed in float64. A list without items has sum 0, any false,
+    all true, mean and std NaN; its min, max, argmin and argmax are missing. A missing list yields a missing value.
 
     Raises
     ------
     ExpressionError
-        `value` is not jagged.
+        `value` is not jagged; a sum does not fit in int64.
     """
-    if isinstance(value, Jagged):
-        return _REDUCTIONS[name](value)
-    if isinstance(value, ak.Array) and value.ndim > 1:
-        return _of_awkward(name, value)
-    raise not_jagged(name)
+    if not isinstance(value, Jagged):
+        raise not_jagged(name)
+    if name == "num":
+        return _present(value.counts, value.present)
+    if isinstance(value.content, Jagged):
+        return Jagged(value.offsets, reduce_value(name, value.content), value.present)
+    if is_text(value.content) and name != "count":
+        raise ExpressionError(f"text cannot be used with {name}()", "num() and count() work; compare with ==")
+    with np.errstate(all="ignore"):
+        return _present(_REDUCTIONS[name](value), value.present)
+
+
+def _present(found: Value, present: Any) -> Value:
+    if present is None:
+        return found
+    if isinstance(found, Masked):
+        return Masked(found.values, all_known(found.valid, present))
+    return Masked(found, present)
 
 
 def not_jagged(name: str) -> ExpressionError:
@@ -46,58 +58,159 @@ def not_jagged(name: str) -> ExpressionError:
     )
 
 
-def _list(value: Jagged, content: Any = None) -> Any:
-    return to_awkward(value if content is None else Jagged(value.offsets, content))
+def _existing(value: Jagged) -> Jagged:
+    """Return lists of plain numbers: the items that are not missing."""
+    content = value.content
+    return _where_kept(Jagged(value.offsets, content.values), content.valid) if isinstance(content, Masked) else value
+
+
+def _where_kept(value: Jagged, mask: Any) -> Jagged:
+    if device.on_gpu(mask):
+        device.waited()
+    return Jagged(device.counted(mask)[value.offsets].astype(np.int64), kept(value.content, mask))
+
+
+def _counted(counts: Any, lists: Jagged) -> Any:
+    return note(counts, (0, len(lists.content)))
+
+
+# --- counts and sums --------------------------------------------------------------------------------------
+
+
+def _count(value: Jagged) -> Any:
+    content = value.content
+    if isinstance(content, Masked):
+        return count_true(Jagged(value.offsets, content.valid))
+    if isinstance(content, ak.Array):
+        return count_true(Jagged(value.offsets, ~ak.to_numpy(ak.is_none(content))))
+    return _counted(value.counts, value)
+
+
+def count_true(value: Jagged) -> Any:
+    """Return how many items of each list are not zero, int64, shape (events,)."""
+    value = _existing(value)
+    true = value.content if value.content.dtype == bool else value.content != 0
+    before = device.counted(true)[value.offsets]
+    return _counted((before[1:] - before[:-1]).astype(np.int64), value)
+
+
+def _all(value: Jagged) -> Any:
+    value = _existing(value)
+    return count_true(value) == value.counts
+
+
+def _sum(value: Jagged) -> Any:
+    value = _existing(value)
+    kind = value.content.dtype.kind
+    if kind == "b":
+        return count_true(value)
+    if kind == "f":
+        return _total(value, as_float64(value.content))
+    number = len(value.content)
+    low, high = at_hand(value.content) or INT64
+    if not fits((low * number, high * number)):
+        low, high = look(value.content)
+    if not fits((low * number, high * number)):
+        _check_total(value)
+    return note(_total(value, as_int64(value.content)), (min(low, 0) * number, max(high, 0) * number))
+
+
+def _total(value: Jagged, content: Any) -> Any:
+    lists = Jagged(value.offsets, content)
+    if device.on_gpu(content):
+        return segments.total(lists)
+    return _numpy(ak.sum(to_awkward(lists), axis=1))
 
 
 def _numpy(array: Any) -> Any:
     return array if isinstance(array, np.ndarray) else ak.to_numpy(array)
 
 
-def count_true(value: Jagged) -> Any:
-    """Return how many entries of each list are not zero, int64, shape (events,)."""
-    true = value.content if value.content.dtype == bool else value.content != 0
-    before = device.counted(true)[value.offsets]
-    return (before[1:] - before[:-1]).astype(np.int64)
-
-
-def _sum(value: Jagged) -> Any:
-    kind = value.content.dtype.kind
-    if kind == "b":
-        return count_true(value)
-    wide = value.content.astype(np.float64 if kind == "f" else np.int64, copy=False)
-    if device.on_gpu(wide):
-        return segments.total(Jagged(value.offsets, wide))
-    return _numpy(ak.sum(_list(value, wide), axis=1))
+def _check_total(value: Jagged) -> None:
+    """Refuse sums that do not fit: halves of 32 bits are added apart."""
+    content = as_int64(value.content)
+    upper, lower = _total(value, content >> 32), _total(value, content & 0xFFFFFFFF)
+    upper = upper + (lower >> 32)
+    if any_true((upper < -(2**31)) | (upper >= 2**31)):
+        raise overflow()
 
 
 def _mean(value: Jagged) -> Any:
-    with np.errstate(all="ignore"):
-        return _sum(value) / value.counts
+    value = _existing(value)
+    return _total(value, as_float64(value.content)) / value.counts
 
 
 def _std(value: Jagged) -> Any:
-    off = value.content - device.repeat(_mean(value), value.offsets, len(value.content))
+    value = _existing(value)
+    off = as_float64(value.content) - device.repeat(_mean(value), value.offsets, len(value.content))
     return np.sqrt(_mean(Jagged(value.offsets, off * off)))
+
+
+# --- extremes: NaN counts where there is no number --------------------------------------------------------
 
 
 def _extreme(name: str) -> Callable[[Jagged], Value]:
     def extreme(value: Jagged) -> Value:
-        found = value.counts > 0
+        lists = _existing(value)
+        found = lists.counts > 0
         if device.on_gpu(found):
-            return Masked(_extreme_on_gpu(name, value), found)
-        out = _numpy(getattr(ak, name)(_list(value), axis=1, mask_identity=False))
-        if found.all():
-            return out
-        return Masked(np.where(found, out, np.zeros((), out.dtype)), found)
+            best = segments.extreme(lists, np.less if name == "min" else np.greater)
+        else:
+            best = _best(name, lists, found)
+        return Masked(as_int64(best) if best.dtype.kind in "iu" else best, found)
 
     return extreme
 
 
-def _extreme_on_gpu(name: str, value: Jagged) -> Any:
-    if name.startswith("arg"):
-        return segments.position_of_extreme(value, np.less if name == "argmin" else np.greater)
-    return segments.extreme(value, np.less if name == "min" else np.greater)
+def _best(name: str, lists: Jagged, found: Any) -> Any:
+    best = _numpy(getattr(ak, name)(to_awkward(lists), axis=1, mask_identity=False))
+    if best.dtype.kind == "f":
+        # Where nothing but NaN was seen, what is left is where it began.
+        doubtful = found & (best == (np.inf if name == "min" else -np.inf))
+        if doubtful.any():
+            numbers = count_true(Jagged(lists.offsets, ~np.isnan(lists.content)))
+            best = np.where(doubtful & (numbers == 0), best.dtype.type(np.nan), best)
+    return np.where(found, best, np.zeros((), best.dtype))
+
+
+def _position(name: str) -> Callable[[Jagged], Value]:
+    def position(value: Jagged) -> Value:
+        lists = _existing(value)
+        found = lists.counts > 0
+        if device.on_gpu(found):
+            best = segments.position_of_extreme(lists, np.less if name == "argmin" else np.greater)
+        else:
+            best = _place(name, lists, found)
+        if lists is not value:
+            best = _in_whole_list(best, found, value)
+        return Masked(note(best, (-1, len(value.content))), found)
+
+    return position
+
+
+def _place(name: str, lists: Jagged, found: Any) -> Any:
+    best = _numpy(getattr(ak, name)(to_awkward(lists), axis=1, mask_identity=False))
+    best = np.where(found, best, 0)
+    if lists.content.dtype.kind != "f" or not len(lists.content) or not np.isnan(lists.content.max()):
+        return best
+    chosen = lists.content[np.where(found, lists.offsets[:-1] + best, 0)]
+    if not (np.isnan(chosen) & found).any():
+        return best
+    # A NaN at the start is never left: look among the numbers.
+    number = ~np.isnan(lists.content)
+    numbers = _where_kept(lists, number)
+    some = numbers.counts > 0
+    again = _numpy(getattr(ak, name)(to_awkward(numbers), axis=1, mask_identity=False))
+    again = _in_whole_list(np.where(some, again, 0), some, Jagged(lists.offsets, Masked(lists.content, number)))
+    return np.where(some, again, best)
+
+
+def _in_whole_list(best: Any, found: Any, value: Jagged) -> Any:
+    """Return positions among the items that exist as positions in the list with the missing ones."""
+    positions = _where_kept(local_index(value), value.content.valid)
+    if not len(positions.content):
+        return best
+    return np.where(found, positions.content[np.where(found, positions.offsets[:-1] + best, 0)], 0)
 
 
 _REDUCTIONS: dict[str, Callable[[Jagged], Value]] = {
@@ -106,26 +219,11 @@ _REDUCTIONS: dict[str, Callable[[Jagged], Value]] = {
     "std": _std,
     "min": _extreme("min"),
     "max": _extreme("max"),
-    "argmin": _extreme("argmin"),
-    "argmax": _extreme("argmax"),
+    "argmin": _position("argmin"),
+    "argmax": _position("argmax"),
     "any": lambda value: count_true(value) > 0,
-    "all": lambda value: count_true(value) == value.counts,
-    "num": lambda value: value.counts,
-    "count": lambda value: value.counts,
+    "all": _all,
+    "count": _count,
     "count_nonzero": count_true,
 }
-REDUCTIONS = frozenset(_REDUCTIONS)
-
-
-def _of_awkward(name: str, value: Any) -> Value:
-    """Reduce what has missing values inside its lists: they are left out."""
-    if name in ("sum", "mean", "std"):
-        value = ak.values_astype(value, np.float64) if _is_float(value) or name != "sum" else value
-    if name == "mean":
-        return elementwise(np.true_divide, reduce_value("sum", value), reduce_value("count", value))
-    result = from_column(getattr(ak, name)(value, axis=1))
-    return result.values if name == "std" and isinstance(result, Masked) else result
-
-
-def _is_float(value: Any) -> bool:
-    return "float" in str(value.type)
+REDUCTIONS = frozenset((*_REDUCTIONS, "num"))

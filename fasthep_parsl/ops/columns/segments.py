@@ -1,4 +1,4 @@
-"""Reductions and orders of lists on a GPU, with functions of CuPy alone.
+"""Reductions and orders of lists with functions of CuPy alone, for a GPU; orders for the CPU as well.
 
 Events are taken in the order of their number of objects: the first objects of all events, then the second ones of those
 that have two … are each one gather. That is one pass over the objects, in their order within each event: sums are the
@@ -75,25 +75,35 @@ def total(lists: Jagged) -> Any:
 
 
 def extreme(lists: Jagged, better: Callable[[Any, Any], Any]) -> Any:
-    """Return the best value of each list by ``less`` or ``greater``; NaN is never better, and anything in an empty list."""
+    """Return the best value of each list by ``less`` or ``greater``, NaN if there is no number; 0 where it is empty."""
     ranks = _ranks_of(lists)
-    dtype = lists.content.dtype
-    limits = {"f": (-np.inf, np.inf), "b": (False, True)}.get(dtype.kind) or (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    found = np.full_like(ranks.order, limits[better is np.less], dtype=dtype)
-    for _, number, where in ranks:
+    found = np.zeros_like(ranks.order, dtype=lists.content.dtype)
+    for rank, number, where in ranks:
         values = lists.content[where]
-        found[:number] = np.where(better(values, found[:number]), values, found[:number])
+        found[:number] = np.where(_better(values, found[:number], better, rank), values, found[:number])
     return ranks.in_place(found)
 
 
+def _better(values: Any, best: Any, better: Callable[[Any, Any], Any], rank: int) -> Any:
+    """Return where values at a position replace the best so far: any does the first time, and a number a NaN."""
+    if not rank:
+        return np.ones_like(values, dtype=bool)
+    if values.dtype.kind != "f":
+        return better(values, best)
+    return better(values, best) | (np.isnan(best) & ~np.isnan(values))
+
+
 def position_of_extreme(lists: Jagged, better: Callable[[Any, Any], Any]) -> Any:
-    """Return the position of the first best value of each list by ``less`` or ``greater``, int64; -1 where it is empty."""
+    """Return the position of the first best value of each list by ``less`` or ``greater``, int64; -1 where it is empty.
+
+    That of a NaN only if there is no number.
+    """
     ranks = _ranks_of(lists)
     best = np.zeros_like(ranks.order, dtype=lists.content.dtype)
     found = np.full_like(ranks.order, -1)
     for rank, number, where in ranks:
         values = lists.content[where]
-        new = better(values, best[:number]) if rank else np.ones_like(values, dtype=bool)
+        new = _better(values, best[:number], better, rank)
         best[:number] = np.where(new, values, best[:number])
         found[:number] = np.where(new, rank, found[:number])
     return ranks.in_place(found)
@@ -102,11 +112,17 @@ def position_of_extreme(lists: Jagged, better: Callable[[Any, Any], Any]) -> Any
 def order(lists: Jagged, *, ascending: bool, nan_first: bool) -> Any:
     """Return positions that sort the content within each event; stable."""
     key = lists.content
-    if key.dtype.kind in "bu":
-        key = key.astype(np.int64)
-    rows = np.argsort(key if ascending else -key, kind="stable")
+    if not ascending:
+        key = -key if key.dtype.kind == "f" else ~key  # whole numbers in turn, also the smallest one
+    rows = np.argsort(key, kind="stable")
     if key.dtype.kind == "f":
         nan = np.isnan(key)
         rows = rows[np.argsort((~nan if nan_first else nan)[rows], kind="stable")]
-    parents = device.parents(lists.offsets, len(key))
-    return rows[np.argsort(parents[rows], kind="stable")]
+    return rows[np.argsort(parents_of(lists)[rows], kind="stable")]
+
+
+def parents_of(lists: Jagged) -> Any:
+    """Return for each object the event it belongs to."""
+    if device.on_gpu(lists.offsets):
+        return device.parents(lists.offsets, len(lists.content))
+    return np.repeat(np.arange(len(lists)), lists.counts)

@@ -18,24 +18,13 @@ from collections.abc import Container, Mapping
 from functools import lru_cache
 from typing import Any
 
-from fasthep_parsl.errors import suggest
 from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema, Shape
-from fasthep_parsl.ops import device
-from fasthep_parsl.ops.arrays import np
-from fasthep_parsl.ops.columns.picking import select
-from fasthep_parsl.ops.columns.values import (
-    FOREIGN,
-    ExpressionError,
-    MissingError,
-    Value,
-    arithmetic,
-    elementwise,
-    from_column,
-    to_column,
-    what_is_missing,
-)
+from fasthep_parsl.ops.columns.layouts import to_column
+from fasthep_parsl.ops.columns.values import ExpressionError, Value
+from fasthep_parsl.ops.expressions.constants import folded
+from fasthep_parsl.ops.expressions.evaluation import Evaluation
 from fasthep_parsl.ops.expressions.functions import function
-from fasthep_parsl.ops.expressions.grammar import BINARY, COMPARE, CONSTANTS, UNARY, dotted, parse
+from fasthep_parsl.ops.expressions.grammar import CONSTANTS, dotted, parse
 from fasthep_parsl.ops.expressions.structure import UNKNOWN, keywords_of, shape_of, unknown_field
 from fasthep_parsl.ops.stream import Column, Events
 
@@ -51,24 +40,31 @@ class Expression:
         As written.
     names : frozenset of str
         Fields that it reads (no functions, constants or facts of the dataset).
+    constants : frozenset of str
+        Names of constants in it (``pi``, ``e`` …); a field of that name is meant where there is one.
     meta : frozenset of str
         Keys of the dataset that it uses (``dataset.<key>``).
     """
 
-    __slots__ = ("_tree", "meta", "names", "text")
+    __slots__ = ("_tree", "constants", "meta", "names", "text")
 
     def __init__(self, text: str, tree: ast.expr) -> None:
         self.text = text
         self._tree = tree
         found = set(_names(tree))
         self.meta = frozenset(name.partition(".")[2] for name in found if name.startswith("dataset."))
-        self.names = frozenset(name for name in found if not name.startswith("dataset."))
+        self.constants = frozenset(found & CONSTANTS.keys())
+        self.names = frozenset(name for name in found - self.constants if not name.startswith("dataset."))
 
     def __repr__(self) -> str:
         return f"expression({self.text!r})"
 
     def __reduce__(self) -> Any:
         return expression, (self.text,)
+
+    def reads(self, known: Container[str]) -> frozenset[str]:
+        """Return the fields that it reads where the fields `known` are: `names`, and those called like a constant."""
+        return self.names | {name for name in self.constants if name in known}
 
     def shape(self, schema: Schema) -> Shape:
         """Return the structure of the result on fields of structure `schema`.
@@ -82,7 +78,9 @@ class Expression:
 
     def value(self, events: Mapping[str, Column], context: Context | None = None) -> Value:
         """Return the result in the cheapest form: a scalar stays one, lists stay flat (see `values`)."""
-        return _Evaluation(events, context).of(self._tree)
+        if isinstance(self._tree, ast.Name | ast.Attribute):
+            return Evaluation(events, context).name(dotted(self._tree) or "", alone=True)
+        return Evaluation(events, context).of(self._tree)
 
     def __call__(self, events: Mapping[str, Column], context: Context | None = None) -> Column:
         """Return the result as a column.
@@ -119,7 +117,7 @@ def expression(text: str) -> Expression:
     ExpressionError
         Not in the grammar; the hint says what would be right.
     """
-    tree = parse(text)
+    tree = folded(parse(text))
     _check_functions(tree)
     return Expression(text, tree)
 
@@ -139,7 +137,7 @@ def with_prefix(text: str, prefix: str, known: Container[str]) -> Expression:
     if not prefix:
         return expression(text)
     plain = expression(text)
-    renamed = {name: prefix + name for name in plain.names if prefix + name in known}
+    renamed = {name: prefix + name for name in plain.names | plain.constants if prefix + name in known}
     if not renamed:
         return plain
     tree = _Rename(renamed).visit(parse(text))
@@ -169,7 +167,7 @@ def analyse_expression(
     """
     try:
         found = with_prefix(text, prefix, schema)
-        reads = dict.fromkeys(sorted(found.names & schema.keys()), path)
+        reads = dict.fromkeys(sorted(found.reads(schema) & schema.keys()), path)
     except ExpressionError as error:
         return {}, UNKNOWN, [OpProblem(path, error.message, error.hint)]
     unknown = [OpProblem(path, *unknown_field(name, schema).args) for name in sorted(found.names - schema.keys())]
@@ -186,8 +184,7 @@ def analyse_expression(
 
 def _names(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Name | ast.Attribute):
-        name = dotted(node) or ""
-        return [] if name in CONSTANTS else [name]
+        return [dotted(node) or ""]
     if isinstance(node, ast.Call):
         return [name for part in (*node.args, *(k.value for k in node.keywords)) for name in _names(part)]
     return [name for child in ast.iter_child_nodes(node) for name in _names(child)]
@@ -217,99 +214,7 @@ def _check_functions(tree: ast.expr) -> None:
             function(dotted(node.func) or "").bind(list(node.args), keywords_of(node))
 
 
-# --- values -----------------------------------------------------------------------------------------------
-
-
 def _number_of(events: Mapping[str, Column]) -> int:
     if isinstance(events, Events):
         return len(events)
     return len(next(iter(events.values()))) if events else 0
-
-
-def _called(name: str, args: list[Value], keywords: dict[str, Value]) -> Value:
-    """Call a function; on a GPU say which one is missing there."""
-    if device.cupy() is None:
-        return function(name).call(*args, **keywords)
-    try:
-        return function(name).call(*args, **keywords)
-    except FOREIGN as error:
-        parts = [getattr(value, "content", getattr(value, "values", value)) for value in (*args, *keywords.values())]
-        if not any(map(device.on_gpu, parts)):
-            raise
-        raise MissingError(f"{name}() cannot run on the GPU: {what_is_missing(error)}") from error
-
-
-class _Evaluation:
-    """Computes the nodes of a tree on one set of events."""
-
-    def __init__(self, events: Mapping[str, Column], context: Context | None) -> None:
-        self.events = events
-        self.context = context
-        self.columns: dict[str, Value] = {}
-
-    def of(self, node: ast.expr) -> Value:  # noqa: PLR0911 - one per kind of node
-        match node:
-            case ast.Constant(value=value):
-                return value
-            case ast.Name() | ast.Attribute():
-                return self.name(dotted(node) or "")
-            case ast.BinOp(left=left, op=operator, right=right):
-                return self.binary(BINARY[type(operator)], left, right)
-            case ast.UnaryOp(op=operator, operand=operand):
-                return self.unary(UNARY[type(operator)], operand)
-            case ast.BoolOp(op=operator, values=values):
-                name = "logical_and" if isinstance(operator, ast.And) else "logical_or"
-                return self.fold(name, [self.of(value) for value in values])
-            case ast.Compare(left=left, ops=operators, comparators=others):
-                values = [self.of(part) for part in (left, *others)]
-                pairs = zip(operators, values[:-1], values[1:], strict=True)
-                return self.fold("logical_and", [elementwise(getattr(np, COMPARE[type(o)]), a, b) for o, a, b in pairs])
-            case ast.Subscript(value=value, slice=index):
-                return select(self.of(value), self.of(index))
-            case ast.Call():
-                keywords = {key: self.of(part) for key, part in keywords_of(node).items()}
-                return _called(dotted(node.func) or "", [self.of(part) for part in node.args], keywords)
-        raise ExpressionError(f"`{ast.unparse(node)}`: not allowed in an expression")
-
-    def name(self, name: str) -> Value:
-        if name in self.columns:
-            return self.columns[name]
-        if name in CONSTANTS:
-            return CONSTANTS[name]
-        if name in self.events:
-            value = self.columns[name] = from_column(self.events[name])
-            return value
-        if name.startswith("dataset."):
-            return self.fact(name.partition(".")[2])
-        raise unknown_field(name, self.events)
-
-    def fact(self, key: str) -> Any:
-        if self.context is None:
-            raise ExpressionError(f"`dataset.{key}` is not known here")
-        dataset = self.context.dataset
-        facts = {"name": dataset.name, "eventtype": dataset.eventtype, "group": dataset.group, **dataset.meta}
-        if key not in facts:
-            hint = suggest(key, facts, what="known")
-            raise ExpressionError(f"dataset `{dataset.name}` has no `{key}` in its meta", hint)
-        return facts[key]
-
-    def binary(self, name: str, left: ast.expr, right: ast.expr) -> Value:
-        a, b = self.of(left), self.of(right)
-        if name == "power" and isinstance(b, int) and b < 0:
-            b = float(b)  # numpy refuses negative integer powers of integers
-        return elementwise(getattr(np, name) if name.startswith("bitwise") else arithmetic(name), a, b)
-
-    def unary(self, name: str, operand: ast.expr) -> Value:
-        value = self.of(operand)
-        if isinstance(value, bool) and name == "invert":
-            return not value
-        if isinstance(value, int | float) and name == "negative":
-            return -value  # stays a plain number, which does not widen float32
-        return elementwise(arithmetic(name) if name in ("negative", "positive") else getattr(np, name), value)
-
-    @staticmethod
-    def fold(name: str, values: list[Value]) -> Value:
-        result = values[0]
-        for value in values[1:]:
-            result = elementwise(getattr(np, name), result, value)
-        return result

@@ -9,23 +9,15 @@ from functools import cache
 from typing import Any, Literal
 
 from fasthep_parsl.errors import suggest
-from fasthep_parsl.ops import device
-from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns import segments
+from fasthep_parsl.ops.columns import choosing, ordering
+from fasthep_parsl.ops.columns.broadcast import elementwise
+from fasthep_parsl.ops.columns.operators import FLOATS, leaf_of
 from fasthep_parsl.ops.columns.picking import nth_value, select
 from fasthep_parsl.ops.columns.reductions import REDUCTIONS, not_jagged, reduce_value
-from fasthep_parsl.ops.columns.values import (
-    ExpressionError,
-    Jagged,
-    Masked,
-    Value,
-    elementwise,
-    from_column,
-    to_awkward,
-)
-from fasthep_parsl.ops.kinematics import delta_phi, delta_r
+from fasthep_parsl.ops.columns.types import is_whole
+from fasthep_parsl.ops.columns.values import ExpressionError, Jagged, Value, is_text, numbers_of
 
-Rule = Literal["elementwise", "reduce", "object", "same", "new"]
+Rule = Literal["elementwise", "reduce", "number", "object", "index", "shorter", "sorted", "positions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +31,10 @@ class Function:
     call : callable
         On `Value`; its signature is what the user may give.
     rule : str
-        Structure of the result: ``elementwise`` that of the arguments together; ``reduce`` and ``object`` one
-        value per event from a list (first argument); ``same`` that of the first argument; ``new`` lists of other
-        lengths or order than those of the first argument.
+        Structure of the result: ``elementwise`` that of the arguments together. Of a list, the first argument:
+        ``reduce`` one value for each innermost list, ``number`` one for each outer list, ``object`` what is in the
+        outer list, ``index`` one value for each entry of the outer list, ``positions`` the same; ``shorter`` outer
+        lists of other lengths, ``sorted`` innermost lists in another order.
     """
 
     name: str
@@ -95,64 +88,26 @@ def function(name: str) -> Function:
 # --- element by element -----------------------------------------------------------------------------------
 
 
-def _ufunc1(name: str) -> Callable[..., Value]:
+def _one(name: str) -> Callable[..., Value]:
     def call(x: Value) -> Value:
-        return elementwise(getattr(np, name), x)
+        return elementwise(leaf_of(name), x)
 
     return call
 
 
-def _ufunc2(name: str) -> Callable[..., Value]:
+def _two(name: str) -> Callable[..., Value]:
     def call(a: Value, b: Value) -> Value:
-        return elementwise(getattr(np, name), a, b)
+        return elementwise(leaf_of(name), a, b)
 
     return call
-
-
-def _where(condition: Value, a: Value, b: Value) -> Value:
-    if isinstance(condition, bool | int | float | str):
-        condition = np.bool_(condition)  # a written condition, or a fact of the dataset: CuPy takes no plain one
-    return elementwise(np.where, condition, a, b, generic=_where_awkward)
-
-
-def _where_awkward(condition: Any, a: Any, b: Any) -> Any:
-    if np.ndim(condition) == 0:  # awkward refuses it
-        return ak.broadcast_arrays(a, b)[0 if condition else 1]
-    return ak.where(condition, a, b)
-
-
-def _delta_phi(a: Value, b: Value) -> Value:
-    return elementwise(delta_phi, a, b)
 
 
 def _delta_r(eta1: Value, phi1: Value, eta2: Value, phi2: Value) -> Value:
-    return elementwise(delta_r, eta1, phi1, eta2, phi2)
+    return elementwise(leaf_of("delta_r"), eta1, phi1, eta2, phi2)
 
 
-def _fill_none(x: Value, value: Value) -> Value:
-    if isinstance(x, Masked):
-        if isinstance(value, Masked):
-            filled = np.where(*device.together((x.valid, x.values, value.values)))
-            return Masked(filled, device.any_of([x.valid, value.valid]))
-        return np.where(*device.together((x.valid, x.values, _fitting(x.values, value))))
-    if isinstance(x, ak.Array):
-        return from_column(ak.fill_none(x, to_awkward(value), axis=None))
-    return x
-
-
-def _fitting(values: Any, value: Any) -> Any:
-    """Return `value` as True/False if it replaces missing bools by 0 or 1."""
-    return bool(value) if values.dtype == bool and np.ndim(value) == 0 and value in (0, 1) else value
-
-
-def _is_none(x: Value) -> Value:
-    if isinstance(x, Masked):
-        return ~x.valid
-    if isinstance(x, Jagged):
-        return Jagged(x.offsets, np.zeros_like(x.content, dtype=bool))
-    if isinstance(x, ak.Array):
-        return from_column(ak.is_none(x, axis=-1))
-    return np.zeros_like(x, dtype=bool)
+def _where(condition: Value, a: Value, b: Value) -> Value:
+    return choosing.where(condition, a, b)
 
 
 # --- lists ------------------------------------------------------------------------------------------------
@@ -165,17 +120,21 @@ def _reduction(name: str) -> Callable[..., Value]:
     return call
 
 
+def _lists(name: str, x: Value) -> Jagged:
+    if not isinstance(x, Jagged):
+        raise not_jagged(name)
+    return x
+
+
 _MISSING = object()
 
 
 def _nth(values: Value, index: Value, default: Value = _MISSING) -> Value:
-    if not isinstance(values, Jagged | ak.Array):
-        raise not_jagged("nth")
-    if isinstance(index, Jagged | ak.Array | float):
+    lists = _lists("nth", values)
+    if isinstance(index, Jagged) or is_text(index) or not is_whole(numbers_of(index)):
         raise ExpressionError("nth(values, index): the index is an integer", "nth(values, 0) is the first object")
-    masked = isinstance(index, Masked)
-    found = nth_value(values, index.values if masked else index, index.valid if masked else None)
-    return found if default is _MISSING else _fill_none(found, default)
+    found = nth_value(lists, index)
+    return found if default is _MISSING else choosing.fill_none(found, default)
 
 
 def _leading(values: Value, default: Value = _MISSING) -> Value:
@@ -186,78 +145,59 @@ def _subleading(values: Value, default: Value = _MISSING) -> Value:
     return _nth(values, 1, default)
 
 
-def _lists(name: str, x: Value) -> Any:
-    if not isinstance(x, Jagged | ak.Array) or (isinstance(x, ak.Array) and x.ndim < 2):
-        raise not_jagged(name)
-    return to_awkward(x)
-
-
 def _take(values: Value, index: Value) -> Value:
-    if isinstance(index, int | np.integer) and not isinstance(index, bool):
-        if _flat_on_gpu(values):
-            counts = device.repeat(values.counts, values.offsets, len(values.content))
-            kept = _local_index(values).content < (index if index >= 0 else counts + index)
-            return select(values, Jagged(values.offsets, kept))
-        return from_column(_lists("take", values)[:, :index])
+    if isinstance(index, int) and not isinstance(index, bool):
+        return ordering.heads(_lists("take", values), index)
     return select(values, index)
 
 
-def _flat_on_gpu(x: Value) -> bool:
-    return isinstance(x, Jagged) and device.on_gpu(x.content)
-
-
 def _sort(x: Value, ascending: bool = True) -> Value:
-    if _flat_on_gpu(x):
-        return Jagged(x.offsets, x.content[segments.order(x, ascending=bool(ascending), nan_first=True)])
-    return from_column(ak.sort(_lists("sort", x), axis=1, ascending=bool(ascending)))
+    return ordering.sort(_lists("sort", x), ascending=_constant("sort", "ascending", ascending))
 
 
 def _argsort(x: Value, ascending: bool = True) -> Value:
-    if _flat_on_gpu(x):
-        rows = segments.order(x, ascending=bool(ascending), nan_first=True)
-        return Jagged(x.offsets, rows - device.repeat(x.offsets[:-1], x.offsets, len(rows)))
-    return from_column(ak.argsort(_lists("argsort", x), axis=1, ascending=bool(ascending)))
+    return ordering.argsort(_lists("argsort", x), ascending=_constant("argsort", "ascending", ascending))
 
 
 def _local_index(x: Value) -> Value:
-    if isinstance(x, Jagged):
-        number = len(x.content)
-        positions = device.module_of(x.offsets).arange(number)
-        return Jagged(x.offsets, positions - device.repeat(x.offsets[:-1], x.offsets, number))
-    return from_column(ak.local_index(_lists("local_index", x), axis=1))
+    return ordering.local_index(_lists("local_index", x))
 
 
-def _pad_none(x: Value, target: int, clip: bool = False) -> Value:
-    return from_column(ak.pad_none(_lists("pad_none", x), int(target), axis=1, clip=bool(clip)))
+def _pad_none(x: Value, target: Value, clip: bool = False) -> Value:
+    if isinstance(target, bool) or not isinstance(target, int) or target < 0:
+        raise ExpressionError("pad_none(x, target): the target is a whole number", "e.g. pad_none(x, 2)")
+    return ordering.padded(_lists("pad_none", x), target, clip=_constant("pad_none", "clip", clip))
 
 
-_ONE = ("sqrt", "log", "log10", "log2", "log1p", "exp", "expm1", "cos", "sin", "tan", "cosh", "sinh", "tanh",
-        "arccos", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh", "floor", "ceil", "sign", "isnan",
-        "isfinite", "isinf")  # fmt: skip
-_TWO = ("hypot", "arctan2", "minimum", "maximum")
+def _constant(function_name: str, name: str, value: Value) -> bool:
+    if not isinstance(value, bool | int):
+        raise ExpressionError(f"{function_name}(): `{name}` is True or False")
+    return bool(value)
+
+
+_ONE = (*(name for name in FLOATS if name not in ("hypot", "arctan2")),
+        "abs", "round", "floor", "ceil", "sign", "isnan", "isfinite", "isinf")  # fmt: skip
+_TWO = ("hypot", "arctan2", "minimum", "maximum", "delta_phi")
 
 FUNCTIONS: dict[str, Function] = {
     item.name: item
     for item in (
-        *(Function(name, _ufunc1(name)) for name in _ONE),
-        *(Function(name, _ufunc2(name)) for name in _TWO),
-        Function("abs", _ufunc1("absolute")),
-        Function("round", _ufunc1("rint")),
+        *(Function(name, _one(name)) for name in _ONE),
+        *(Function(name, _two(name)) for name in _TWO),
         Function("where", _where),
-        Function("delta_phi", _delta_phi),
         Function("delta_r", _delta_r),
-        Function("fill_none", _fill_none),
-        Function("is_none", _is_none),
-        *(Function(name, _reduction(name), "reduce") for name in sorted(REDUCTIONS)),
+        Function("fill_none", choosing.fill_none),
+        Function("is_none", choosing.is_none),
+        *(Function(name, _reduction(name), "number" if name == "num" else "reduce") for name in sorted(REDUCTIONS)),
         Function("nth", _nth, "object"),
         Function("leading", _leading, "object"),
         Function("first", _leading, "object"),
         Function("subleading", _subleading, "object"),
-        Function("take", _take, "new"),
-        Function("sort", _sort, "new"),
-        Function("pad_none", _pad_none, "new"),
-        Function("argsort", _argsort, "same"),
-        Function("local_index", _local_index, "same"),
+        Function("take", _take, "shorter"),
+        Function("pad_none", _pad_none, "shorter"),
+        Function("sort", _sort, "sorted"),
+        Function("argsort", _argsort, "positions"),
+        Function("local_index", _local_index, "index"),
     )
 }
 """All functions by name."""

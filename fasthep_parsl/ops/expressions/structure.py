@@ -53,10 +53,10 @@ def shape_of(node: ast.expr, schema: Schema) -> Shape:  # noqa: PLR0911 - one pe
 
 
 def _shape_of_name(name: str, schema: Schema) -> Shape:
-    if name in CONSTANTS or name.startswith("dataset."):
-        return ()
     if name in schema:
         return schema[name]
+    if name in CONSTANTS or name.startswith("dataset."):
+        return ()
     raise unknown_field(name, schema)
 
 
@@ -66,19 +66,27 @@ def _join(nodes: list[ast.expr], schema: Schema) -> Shape:
     owner: ast.expr | None = None
     for node in nodes:
         shape = shape_of(node, schema)
-        if not shape or (shape == UNKNOWN and joined):
+        if not shape:
             continue
-        if joined in ((), UNKNOWN):
-            joined, owner = shape, node
-        elif shape != joined and shape[: len(joined)] != joined and joined[: len(shape)] != shape:
+        if not _alike(shape, joined):
             one, other = ast.unparse(owner) if owner else "", ast.unparse(node)
             raise ExpressionError(
                 f"`{one}` and `{other}` belong to different objects ({' '.join(joined)} and {' '.join(shape)})",
                 "reduce one of them to one value per event first, e.g. with sum(…), max(…) or nth(…, 0)",
             )
-        elif len(shape) > len(joined):
+        if _rank(shape) > _rank(joined):
             joined, owner = shape, node
     return joined
+
+
+def _alike(a: Shape, b: Shape) -> bool:
+    """Whether lists of one structure can lie in, or be, lists of the other; ``*`` can be any."""
+    return all(one == other or "*" in (one, other) for one, other in zip(a, b, strict=False))
+
+
+def _rank(shape: Shape) -> tuple[int, int]:
+    """Return how much is known of a structure: its depth, and the names in it."""
+    return len(shape), sum(name != "*" for name in shape)
 
 
 def _shape_of_index(value: ast.expr, index: ast.expr, schema: Schema) -> Shape:
@@ -95,18 +103,29 @@ def _shape_of_index(value: ast.expr, index: ast.expr, schema: Schema) -> Shape:
                 f"`{inner}` has one value per event and cannot be the mask of `{text}`",
                 f"to select events use a selection; to blank values use where({inner}, {text}, …)",
             )
-        return ()
-    if looks_boolean(index) and UNKNOWN not in (base, picked) and base != picked:
+        return base[1:]
+    if len(picked) > len(base):
+        raise ExpressionError(
+            f"`{inner}` has deeper lists than `{text}`", "an index goes as deep as what it is applied to"
+        )
+    if looks_boolean(index) and not _alike(base, picked):
         raise ExpressionError(
             f"the mask `{inner}` and `{text}` belong to different objects ({' '.join(picked)} and {' '.join(base)})",
             "a mask must come from fields of the same objects",
         )
-    return UNKNOWN if base == UNKNOWN else (*base[:-1], f"{base[-1]}[{inner}]")
+    return _renamed(base, len(picked) - 1, inner)
+
+
+def _renamed(shape: Shape, level: int, how: str) -> Shape:
+    """Return the structure of lists of which those at `level` have other entries; what is unknown stays so."""
+    name = shape[level]
+    return (*shape[:level], name if name == "*" else f"{name}[{how}]", *shape[level + 1 :])
 
 
 def _shape_of_call(found: Function, args: dict[str, ast.expr], schema: Schema) -> Shape:
     nodes = list(args.values())
     if found.rule == "elementwise":
+        _check_filling(found, nodes, schema)
         return _join(nodes, schema)
     first = nodes[0]
     if found.name == "take" and literal_int(nodes[1]) is None:
@@ -115,12 +134,35 @@ def _shape_of_call(found: Function, args: dict[str, ast.expr], schema: Schema) -
     if shape == ():
         error = not_jagged(found.name)
         raise ExpressionError(f"`{found.name}({ast.unparse(first)})`: {error.message}", error.hint)
-    if found.rule in ("reduce", "object"):
-        rest = _join(nodes[1:], schema)
-        if rest not in ((), UNKNOWN):
-            raise ExpressionError(f"{found.usage}: only `{ast.unparse(first)}` may be a list per event")
-        return () if len(shape) == 1 else shape[:-1] if found.rule == "object" else (shape[0], *shape[2:])
-    if found.rule == "same" or shape == UNKNOWN:
-        return shape
-    rest_text = ", ".join(ast.unparse(node) for node in nodes[1:])
-    return (*shape[:-1], f"{shape[-1]}[{found.name}({rest_text})]")
+    if found.rule == "object" and len(shape_of(nodes[1], schema) if found.name == "nth" else ()):
+        raise ExpressionError(f"{found.usage}: the index is one number per event")
+    if found.rule == "object" and "default" in args:
+        _check_default(found, shape[1:], args["default"], schema)
+    text = f"{found.name}({', '.join(ast.unparse(node) for node in nodes[1:])})"
+    results: dict[str, Shape] = {
+        "reduce": shape[:-1],
+        "number": (),
+        "object": shape[1:],
+        "index": shape[:1],
+        "shorter": _renamed(shape, 0, text),
+        "sorted": _renamed(shape, len(shape) - 1, text),
+        "positions": shape,
+    }
+    return results[found.rule]
+
+
+def _check_default(found: Function, shape: Shape, default: ast.expr, schema: Schema) -> None:
+    if len(shape_of(default, schema)) > len(shape):
+        hint = "reduce the default to one value per event, e.g. with nth(…, 0)"
+        raise ExpressionError(f"{found.usage}: the default has a list per event, what it replaces has not", hint)
+
+
+def _check_filling(found: Function, nodes: list[ast.expr], schema: Schema) -> None:
+    """Refuse lists in place of single values."""
+    if found.name != "fill_none":
+        return
+    shape, value = (shape_of(node, schema) for node in nodes)
+    if len(value) > len(shape):
+        what, other = (ast.unparse(node) for node in nodes)
+        hint = f"reduce it to one, e.g. nth({other}, 0)"
+        raise ExpressionError(f"`{what}` has no lists that `{other}` could fill: it has one value per event", hint)

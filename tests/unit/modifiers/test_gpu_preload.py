@@ -169,8 +169,8 @@ def test_every_function_is_tried():
 
 def test_a_constant_condition_goes_with_missing_values():
     columns = {"maybe": ak.Array([1, None, 2]), "lists": ak.Array([[1.0, 2.0], [], [3.0]])}
-    assert ak.to_list(expression("where(True, lists, maybe)")(columns)) == [[1, 2], None, [3]]
-    assert ak.to_list(expression("where(0, lists, maybe)")(columns)) == [[1, 1], None, [2]]
+    assert ak.to_list(expression("where(True, lists, maybe)")(columns)) == [[1, 2], [], [3]]
+    assert ak.to_list(expression("where(0, lists, maybe)")(columns)) == [[1, 1], [], [2]]
 
 
 def test_nan_counts_as_on_the_cpu(gpu):
@@ -208,7 +208,11 @@ def test_division_with_rest_is_that_of_numpy(gpu, kinds):
         *(f"{text} {sign}{x}" for text in ("a //", "a %") for sign in ("", "-") for x in (0.1, 0.0, 2.5)),
     ]
     for text in (*texts, "0.1 // b", "1 % b", "-1.0 % b", "(a > 0) % 0.3"):
-        got, expected = expression(text)(events.on_gpu(["a", "b"])).get(), expression(text)(events)
+        got, expected = expression(text)(events.on_gpu(["a", "b"])), expression(text)(events)
+        if isinstance(expected, ak.Array):  # of integers, missing where the divisor is 0
+            same(Events({"x": got}, len(a)).on_host()["x"], expected, exact=True)
+            continue
+        got = got.get()
         assert got.dtype == expected.dtype
         np.testing.assert_array_equal(got, expected, err_msg=text)
         number = ~np.isnan(expected)

@@ -1,0 +1,64 @@
+"""Between which numbers the integers of an array lie: what rules an overflow out without a look at them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fasthep_parsl.ops import device
+from fasthep_parsl.ops.arrays import np
+
+Bounds = tuple[int, int]
+"""Smallest and largest number that can occur."""
+
+INT64: Bounds = (-(2**63), 2**63 - 1)
+_known = device.Beside()
+
+
+def note(array: Any, bounds: Bounds) -> Any:
+    """Keep what is known of an array of int64, and return the array."""
+    if INT64[0] < bounds[0] or bounds[1] < INT64[1]:
+        _known.put(array, bounds)
+    return array
+
+
+def carry(source: Any, array: Any) -> Any:
+    """Note that `array` holds nothing but numbers of `source`, and return it."""
+    known = _known.get(source) if device.is_array(source) else None
+    return array if known is None else note(array, known)
+
+
+def at_hand(part: Any) -> Bounds | None:
+    """Return the bounds of a constant or an array of integers or bools as far as they are known without a look."""
+    if not device.is_array(part):
+        return int(part), int(part)
+    if part.dtype.kind == "b":
+        return 0, 1
+    if part.dtype.itemsize < 8:
+        bits = 8 * part.dtype.itemsize
+        return (0, 2**bits - 1) if part.dtype.kind == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return _known.get(part)  # type: ignore[no-any-return]
+
+
+def look(part: Any) -> Bounds:
+    """Return the bounds of what is in an array; two waits, if they are not known and it lies on a GPU."""
+    if not device.is_array(part) or part.dtype.kind == "b":
+        return at_hand(part) or (0, 0)
+    found = _known.get(part)
+    if found is None:
+        found = (device.number(part.min()), device.number(part.max())) if len(part) else (0, 0)
+        _known.put(part, found)
+    return found  # type: ignore[no-any-return]
+
+
+def fits(bounds: Bounds) -> bool:
+    """Whether all numbers in `bounds` are int64."""
+    return INT64[0] <= bounds[0] and bounds[1] <= INT64[1]
+
+
+def as_int64(part: Any) -> Any:
+    """Return integers and bools as int64, keeping their bounds."""
+    if not device.is_array(part):
+        return int(part)
+    if part.dtype == np.int64:
+        return part
+    return note(part.astype(np.int64), at_hand(part) or INT64)

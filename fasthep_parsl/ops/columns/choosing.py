@@ -1,0 +1,152 @@
+"""``where``, ``fill_none`` and ``is_none``: what treats missing entries in a way of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fasthep_parsl.ops import device
+from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.columns.broadcast import aligned, elementwise, spread
+from fasthep_parsl.ops.columns.operators import truth
+from fasthep_parsl.ops.columns.types import is_bool, promoted
+from fasthep_parsl.ops.columns.values import (
+    ExpressionError,
+    Jagged,
+    Masked,
+    Value,
+    all_known,
+    is_scalar,
+    is_text,
+    one_side,
+)
+
+
+def where(condition: Value, a: Value, b: Value) -> Value:
+    """Return `a` where the condition holds, `b` where not; missing where the condition or the chosen entry is."""
+    with np.errstate(all="ignore"):
+        return _where(*one_side(condition, a, b))
+
+
+def _where(*args: Value) -> Value:
+    lists = [arg for arg in args if isinstance(arg, Jagged)]
+    if not lists:
+        return _leaves_where(*args)
+    content = _where(*aligned(args, lists[0]))
+    present = [arg.present if isinstance(arg, Jagged) else None for arg in args]
+    if isinstance(args[0], Jagged):
+        return Jagged(lists[0].offsets, content, all_known(*present))
+    return Jagged(lists[0].offsets, content, _chosen_valid(args[0], present[1], present[2]))
+
+
+def _chosen_valid(condition: Value, a: Any, b: Any) -> Any:
+    """Return where the chosen of two masks holds; None stands for everywhere."""
+    if a is None and b is None:
+        return None
+    if is_scalar(condition):
+        return a if condition else b
+    chosen = truth(condition.values if isinstance(condition, Masked) else condition)
+    parts = device.together(tuple(part for part in (chosen, a, b) if part is not None))
+    chosen = parts[0]
+    if a is None:
+        return chosen | parts[1]
+    if b is None:
+        return ~chosen | parts[1]
+    return np.where(*parts)
+
+
+def _leaves_where(condition: Value, a: Value, b: Value) -> Value:
+    if is_text(condition):
+        raise ExpressionError("text cannot be the condition of where()", "compare it: where(x == 'a', …, …)")
+    if is_text(a) or is_text(b):
+        return _text_where(condition, a, b)
+    values = [part.values if isinstance(part, Masked) else part for part in (a, b)]
+    if is_scalar(condition) and all(map(is_scalar, (a, b))):
+        return a if condition else b
+    masks = [part.valid if isinstance(part, Masked) else None for part in (condition, a, b)]
+    flat = condition.values if isinstance(condition, Masked) else condition
+    chosen, *values = device.together((flat, *promoted(tuple(values))))
+    chosen = np.bool_(chosen) if is_scalar(chosen) else truth(chosen)  # CuPy takes no plain one
+    found = np.where(chosen, *(_typed(value, values) for value in values))
+    valid = all_known(masks[0], _chosen_valid(condition, masks[1], masks[2]))
+    return found if valid is None else Masked(found, valid)
+
+
+def _typed(value: Any, values: list[Any]) -> Any:
+    """Return a constant in the type of the other value, or in its own if both are constants."""
+    if not is_scalar(value):
+        return value
+    other = next((each.dtype for each in values if device.is_array(each)), None)
+    return np.asarray(value)[()] if other is None else other.type(value)
+
+
+def _text_where(condition: Value, a: Value, b: Value) -> Value:
+    if not (is_text(a) and is_text(b)):
+        raise ExpressionError("where() cannot mix text and numbers")
+    if is_scalar(condition):
+        return a if condition else b
+    chosen = condition.values if isinstance(condition, Masked) else condition
+    if device.on_gpu(chosen):
+        chosen = device.download(chosen)
+    found = ak.where(truth(chosen), *(_texts(part, len(chosen)) for part in (a, b)))
+    if isinstance(condition, Masked):
+        valid = condition.valid
+        found = ak.mask(found, device.download(valid) if device.on_gpu(valid) else valid)
+    return found
+
+
+def _texts(value: Value, number: int) -> Any:
+    """Return one text per entry, which awkward would take for a list of letters."""
+    return ak.Array([value])[np.zeros(number, dtype=np.int64)] if isinstance(value, str) else ak.Array(value)
+
+
+def fill_none(x: Value, value: Value) -> Value:
+    """Return `value` where `x` is missing; missing where both are. The type is that of both together."""
+    with np.errstate(all="ignore"):
+        return _filled(*one_side(x, value))
+
+
+def _filled(x: Value, value: Value) -> Value:
+    if isinstance(x, Jagged):
+        content = _filled(x.content, spread(value, x))
+        present = x.present
+        if present is not None and isinstance(value, Jagged):
+            present = None if value.present is None else device.any_of([present, value.present])
+        return Jagged(x.offsets, content, present)
+    if isinstance(value, Jagged):
+        raise ExpressionError("fill_none(x, value): x has one value per event, value a list", "take one: nth(value, 0)")
+    if is_text(x) is not is_text(value):
+        raise ExpressionError("fill_none(x, value) cannot mix text and numbers")
+    if is_text(x):
+        return x if isinstance(x, str) else ak.fill_none(x, value, axis=None)
+    if is_scalar(x):
+        return x
+    flat, other = (part.values if isinstance(part, Masked) else part for part in (x, value))
+    flat, other = _together(*device.together((flat, other)))
+    if not isinstance(x, Masked):
+        return flat
+    valid, masks = x.valid, [x.valid]
+    found = np.where(valid, flat, other)
+    if not isinstance(value, Masked):
+        return found
+    return Masked(found, device.any_of([*masks, value.valid]))
+
+
+def _together(flat: Any, other: Any) -> tuple[Any, Any]:
+    """Return both in their common type; 0 and 1 are bools where they replace missing bools."""
+    if is_bool(flat) and is_scalar(other) and other in (0, 1):
+        return flat, np.bool_(other)
+    flat, other = promoted((flat, other))
+    return flat, _typed(other, [flat])
+
+
+def is_none(x: Value) -> Value:
+    """Return where `x` is missing: per object for lists."""
+    return elementwise(_is_none, x)
+
+
+def _is_none(x: Value) -> Value:
+    if isinstance(x, Masked):
+        return ~x.valid
+    if isinstance(x, ak.Array):
+        return ak.to_numpy(ak.is_none(x))
+    return False if is_scalar(x) else np.zeros_like(x, dtype=bool)

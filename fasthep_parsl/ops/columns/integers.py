@@ -1,0 +1,155 @@
+"""Arithmetic of int64 that never wraps around: a result that does not fit is an error.
+
+The check costs nothing where bounds rule it out, as they do for numbers of 32 bits; else the extremes are looked at, and
+only where these do not rule it out each entry is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fasthep_parsl.ops import device
+from fasthep_parsl.ops.arrays import np
+from fasthep_parsl.ops.columns.bounds import INT64, Bounds, as_int64, at_hand, fits, look, note
+from fasthep_parsl.ops.columns.values import ExpressionError, Masked
+from fasthep_parsl.ops.counting import any_true
+
+
+class OverflowsError(ExpressionError):
+    """A result does not fit in int64."""
+
+
+def overflow() -> OverflowsError:
+    """Return the error."""
+    return OverflowsError("the result does not fit in 64-bit integers", "compute with floats: multiply by 1.0 first")
+
+
+def _products(a: Bounds, b: Bounds) -> Bounds:
+    ends = [x * y for x in a for y in b]
+    return min(ends), max(ends)
+
+
+def _wrong_sum(a: Any, b: Any, found: Any) -> Any:
+    return ((a ^ found) & (b ^ found)) < 0
+
+
+def _wrong_difference(a: Any, b: Any, found: Any) -> Any:
+    return ((a ^ b) & (a ^ found)) < 0
+
+
+def _wrong_product(a: Any, b: Any, found: Any) -> Any:
+    """Compare with float64: what wraps around is off by a multiple of 2⁶⁴, what is rounded is not."""
+    rough = np.multiply(a, b, dtype=np.float64)
+    return np.abs(rough - found) > 2.0**62
+
+
+_Rule = tuple[Callable[[Bounds, Bounds], Bounds], Callable[[Any, Any, Any], Any]]
+_RULES: dict[str, _Rule] = {
+    "add": (lambda a, b: (a[0] + b[0], a[1] + b[1]), _wrong_sum),
+    "subtract": (lambda a, b: (a[0] - b[1], a[1] - b[0]), _wrong_difference),
+    "multiply": (_products, _wrong_product),
+}
+
+
+def combined(name: str, a: Any, b: Any) -> Any:
+    """Return ``add``, ``subtract`` or ``multiply`` of integers or bools, in int64.
+
+    Raises
+    ------
+    OverflowsError
+        An entry does not fit.
+    """
+    bound, wrong = _RULES[name]
+    known_a, known_b = at_hand(a), at_hand(b)
+    bounds = bound(known_a, known_b) if known_a and known_b else None
+    if bounds is None or not fits(bounds):
+        bounds = bound(look(a), look(b))
+    a, b = as_int64(a), as_int64(b)
+    found = getattr(np, name)(a, b)
+    if fits(bounds):
+        return note(found, bounds)
+    if any_true(wrong(a, b, found)):
+        raise overflow()
+    return found
+
+
+def negative(a: Any) -> Any:
+    """Return ``-a`` in int64."""
+    low, high = at_hand(a) or look(a)
+    if low == INT64[0]:
+        raise overflow()
+    return note(np.negative(as_int64(a)), (-high, -low))
+
+
+def absolute(a: Any) -> Any:
+    """Return the absolute value in int64."""
+    low, high = at_hand(a) or look(a)
+    if low == INT64[0]:
+        raise overflow()
+    return note(np.absolute(a, dtype=np.int64), (0, max(-low, high)))
+
+
+def power(a: Any, exponent: int) -> Any:
+    """Return ``a ** exponent`` in int64 for an exponent that is not negative."""
+    low, high = _roots(exponent)
+    known = at_hand(a)
+    if known is None or not (low <= known[0] and known[1] <= high):
+        known = look(a)
+    if not (low <= known[0] and known[1] <= high):
+        raise overflow()
+    ends = [known[0] ** exponent, known[1] ** exponent, 0]
+    return note(np.power(as_int64(a), exponent), (min(ends), max(*ends, exponent == 0)))
+
+
+def _roots(exponent: int) -> Bounds:
+    """Return the smallest and largest number whose power fits."""
+    if exponent < 2:
+        return INT64
+    if exponent > 62:
+        return (-2 if exponent == 63 else -1), 1
+    high = _root(INT64[1], exponent)
+    return (-_root(-INT64[0], exponent) if exponent % 2 else -high), high
+
+
+def _root(number: int, exponent: int) -> int:
+    """Return the largest integer whose power is not above `number`."""
+    root = int(number ** (1 / exponent))
+    while root**exponent > number:
+        root -= 1
+    while (root + 1) ** exponent <= number:
+        root += 1
+    return root
+
+
+def divided(name: str, a: Any, b: Any) -> Any:
+    """Return ``floor_divide`` or ``remainder`` in int64, missing where an array `b` is 0."""
+    _check_quotient(name, a, b)
+    whole, divisor = as_int64(a), as_int64(b)
+    bounds = _quotients(name, a, b)
+    if not device.is_array(divisor):
+        found = getattr(np, name)(whole, divisor or 1)
+        found = found if bounds is None else note(found, bounds)
+        return found if divisor else Masked(found, np.zeros_like(found, dtype=bool))
+    valid = divisor != 0
+    found = getattr(np, name)(whole, np.where(valid, divisor, 1))
+    return Masked(found if bounds is None else note(found, bounds), valid)
+
+
+def _check_quotient(name: str, a: Any, b: Any) -> None:
+    """Refuse ``-2**63 // -1``."""
+    divisors = at_hand(b)
+    if name == "remainder" or (divisors is not None and not divisors[0] <= -1 <= divisors[1]):
+        return
+    if (at_hand(a) or look(a))[0] > INT64[0]:
+        return
+    if any_true((as_int64(a) == INT64[0]) & (as_int64(b) == -1)):
+        raise overflow()
+
+
+def _quotients(name: str, a: Any, b: Any) -> Bounds | None:
+    known = at_hand(a if name == "floor_divide" else b)
+    if known is None:
+        return None
+    largest = max(abs(known[0]), abs(known[1])) + 1
+    return -largest, largest

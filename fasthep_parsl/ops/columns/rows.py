@@ -1,0 +1,118 @@
+"""Entries of values: those in a mask, those at positions, each repeated for the objects of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fasthep_parsl.ops import device
+from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.columns.bounds import carry
+from fasthep_parsl.ops.columns.values import Jagged, Masked, Value, all_known, is_scalar
+
+
+def kept(value: Value, mask: Any) -> Value:
+    """Return the entries where `mask` (array of bool) is true."""
+    if isinstance(value, Masked):
+        return Masked(value.values.compress(mask), value.valid.compress(mask))
+    if isinstance(value, Jagged):
+        inside = device.repeat(mask, value.offsets, device.number(value.offsets[-1]))
+        present = None if value.present is None else value.present.compress(mask)
+        return Jagged(device.offsets_of(value.counts.compress(mask)), kept(value.content, inside), present)
+    return value[mask] if isinstance(value, ak.Array) else value.compress(mask)
+
+
+def rows(value: Value, index: Any, valid: Any = None) -> Value:
+    """Return the entries at `index` (array of int).
+
+    Parameters
+    ----------
+    value : Value
+        No constant.
+    index : array of int
+        Positions, in range where they are valid.
+    valid : array of bool, optional
+        Where not, the result is missing. Given one, the result can have missing entries, whether it has or not.
+    """
+    if valid is not None:
+        index = np.where(valid, index, 0)
+        if not len(value):
+            return _all_missing(value, valid)
+    if isinstance(value, Masked):
+        return Masked(value.values[index], all_known(value.valid[index], valid))
+    if isinstance(value, Jagged):
+        return _lists_at(value, index, valid)
+    if isinstance(value, ak.Array):
+        return value[index] if valid is None else _text_at(value, index, valid)
+    return value[index] if valid is None else Masked(value[index], valid)
+
+
+def _lists_at(value: Jagged, index: Any, valid: Any) -> Jagged:
+    counts = value.counts[index]
+    counts = counts if valid is None else np.where(valid, counts, 0)
+    offsets = device.offsets_of(counts)
+    number = device.number(offsets[-1])
+    starts = device.repeat(value.offsets[:-1][index] - offsets[:-1], offsets, number)
+    present = None if value.present is None else value.present[index]
+    inside = device.module_of(offsets).arange(number) + starts
+    return Jagged(offsets, rows(value.content, inside), all_known(present, valid))
+
+
+def _text_at(value: Any, index: Any, valid: Any) -> Any:
+    layout = value.layout
+    where = ak.index.Index64(np.where(valid, index, -1))
+    return ak.Array(ak.contents.IndexedOptionArray.simplified(where, layout))
+
+
+def _all_missing(value: Value, valid: Any) -> Value:
+    if isinstance(value, Jagged):
+        return Jagged(device.offsets_of(np.zeros_like(valid, dtype=np.int64)), value.content, np.zeros_like(valid))
+    if isinstance(value, ak.Array):
+        return _text_at(value, np.zeros_like(valid, dtype=np.int64), np.zeros_like(valid))
+    dtype = (value.values if isinstance(value, Masked) else value).dtype
+    return Masked(np.zeros_like(valid, dtype=dtype), np.zeros_like(valid))
+
+
+def repeated(value: Value, offsets: Any, number: int) -> Value:
+    """Return one value per event repeated for each object of lists with `offsets`, `number` objects in all."""
+    if is_scalar(value):
+        return value
+    if isinstance(value, Masked):
+        return Masked(*(device.repeat(part, offsets, number) for part in (value.values, value.valid)))
+    if isinstance(value, Jagged | ak.Array):
+        events = device.module_of(offsets).arange(len(offsets) - 1)
+        return rows(value, device.repeat(events, offsets, number))
+    return carry(value, device.repeat(value, offsets, number))
+
+
+def type_of(value: Value) -> str:
+    """Return the depth of lists and the type of what is in them; whether some can be missing makes no difference."""
+    if isinstance(value, Jagged):
+        return f"list of {type_of(value.content)}"
+    if isinstance(value, ak.Array):
+        fields = ak.fields(value)
+        return str(value.type.content) if fields else "text"
+    return str((value.values if isinstance(value, Masked) else value).dtype)
+
+
+def joined(parts: Sequence[Value]) -> Value:
+    """Return the entries of several values of one type (see `type_of`), one after the other; in host memory."""
+    if any(isinstance(part, ak.Array) for part in parts):
+        return ak.concatenate(parts)
+    if any(isinstance(part, Jagged) for part in parts):
+        present = None
+        if any(part.present is not None for part in parts):
+            present = np.concatenate(
+                [_everywhere(len(part)) if part.present is None else part.present for part in parts]
+            )
+        counts = np.concatenate([part.counts for part in parts])
+        return Jagged(device.offsets_of(counts), joined([part.content for part in parts]), present)
+    if any(isinstance(part, Masked) for part in parts):
+        valid = [part.valid if isinstance(part, Masked) else _everywhere(len(part)) for part in parts]
+        values = [part.values if isinstance(part, Masked) else part for part in parts]
+        return Masked(np.concatenate(values), np.concatenate(valid))
+    return np.concatenate(parts)
+
+
+def _everywhere(number: int) -> Any:
+    return np.ones(number, dtype=bool)

@@ -1,0 +1,150 @@
+"""The types that expressions compute in: bool, int64, float32 and float64; written constants adapt to arrays.
+
+Types follow from the types of arrays and from constants alone, never from what is in the arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+from fasthep_parsl.ops import device
+from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.columns.values import ExpressionError, Jagged, Masked, Value, is_scalar
+
+Parts = tuple[Any, ...]
+"""Arrays of numbers and constants."""
+
+LARGEST = 2**63 - 1
+"""Largest integer that expressions compute with."""
+
+
+def entering(value: Value, name: str) -> Value:
+    """Return a field as expressions compute with it: int64 for uint64, float64 for half precision, native byte order.
+
+    Raises
+    ------
+    ExpressionError
+        A number does not fit in int64, or the field holds neither numbers nor text.
+    """
+    if isinstance(value, Jagged):
+        content = entering(value.content, name)
+        return value if content is value.content else Jagged(value.offsets, content, value.present)
+    if isinstance(value, Masked):
+        values = entering(value.values, name)
+        return value if values is value.values else Masked(values, value.valid)
+    if isinstance(value, ak.Array):
+        return _text(value, name)
+    if is_scalar(value):
+        return value
+    if not hasattr(value, "dtype"):
+        raise ExpressionError(f"`{name}` is neither numbers nor text")
+    return _native(value, name)
+
+
+_KEPT = frozenset("?bBhHiIlqfdLQ")
+"""Types that need no look: their letters in NumPy, but for byte order."""
+
+
+def _native(array: Any, name: str) -> Any:
+    dtype = array.dtype
+    if dtype.kind == "U":
+        return ak.from_numpy(array)
+    if dtype.kind not in "biuf":
+        raise ExpressionError(f"`{name}` holds {dtype}, which expressions cannot compute with")
+    if dtype.kind == "u" and dtype.itemsize == 8:
+        if len(array) and device.number(array.max()) > LARGEST:
+            raise ExpressionError(
+                f"a value of `{name}` does not fit in 64-bit signed integers", f"use the field alone: `{name}`"
+            )
+        return array.astype(np.int64)
+    if dtype.char not in _KEPT:
+        return array.astype(np.float64)
+    return array if dtype.isnative else array.astype(dtype.newbyteorder("="))
+
+
+def _text(array: Any, name: str) -> Any:
+    layout = array.layout
+    while layout.is_option or layout.is_indexed:
+        layout = layout.content
+    if layout.parameter("__array__") in ("string", "bytestring"):
+        return array
+    fields = ak.fields(array)
+    hint = f"its parts are {', '.join(fields[:8])}: read them as fields of their own" if fields else ""
+    raise ExpressionError(f"`{name}` holds {array.type.content}, which expressions cannot compute with", hint)
+
+
+def is_whole(part: Any) -> bool:
+    """Whether a part is made of integers or bools."""
+    return isinstance(part, int) or getattr(getattr(part, "dtype", None), "kind", "f") in "biu"
+
+
+def is_bool(part: Any) -> bool:
+    """Whether a part is made of bools."""
+    return isinstance(part, bool) or getattr(part, "dtype", None) == bool
+
+
+def as_int64(part: Any) -> Any:
+    """Return integers and bools as int64, a constant as int."""
+    return part.astype(np.int64, copy=False) if device.is_array(part) else int(part)
+
+
+def as_float64(part: Any) -> Any:
+    """Return numbers as float64, a constant as float."""
+    return part.astype(np.float64, copy=False) if device.is_array(part) else float(part)
+
+
+def as_floats(parts: Parts) -> Parts:
+    """Return numbers as they are computed with in functions and where one of them is a float.
+
+    That is float32 if all arrays are and constants fit, else float64.
+    """
+    arrays = [part for part in parts if device.is_array(part)]
+    single = all(part.dtype == np.float32 for part in arrays)
+    if arrays and single and all(_fits_float32(part) for part in parts if is_scalar(part)):
+        return tuple(part if device.is_array(part) else float(part) for part in parts)
+    return tuple(map(as_float64, parts))
+
+
+def promoted(parts: Parts) -> Parts:
+    """Return numbers in the one type that holds them all: bool, int64, float32 or float64."""
+    if all(map(is_bool, parts)):
+        return parts
+    if all(map(is_whole, parts)):
+        return tuple(map(as_int64, parts))
+    return as_floats(parts)
+
+
+def comparable(parts: Parts) -> Parts:
+    """Return numbers so that NumPy compares them by value; integers need no conversion."""
+    scalars = [part for part in parts if is_scalar(part)]
+    if scalars:
+        others = [part.dtype for part in parts if device.is_array(part)]
+        if any(dtype == np.float32 for dtype in others):
+            return as_floats(parts)
+        if any(dtype.kind in "iu" and not _within(dtype, number) for dtype in others for number in scalars):
+            return promoted(parts)
+    return parts
+
+
+def _within(dtype: Any, number: Any) -> bool:
+    return isinstance(number, float) or _first_and_last(dtype)[0] <= number <= _first_and_last(dtype)[1]
+
+
+@lru_cache(maxsize=64)
+def _first_and_last(dtype: Any) -> tuple[int, int]:
+    limits = np.iinfo(dtype)
+    return int(limits.min), int(limits.max)
+
+
+@lru_cache(maxsize=4096)
+def _fits_float32(number: float) -> bool:
+    """Whether a constant is itself in float32 but for ordinary rounding; a whole number must be exact."""
+    with np.errstate(all="ignore"):
+        rounded = float(np.float32(number))
+    if isinstance(number, int):
+        return rounded == number
+    if math.isnan(number) or number in (float("inf"), float("-inf")):
+        return True
+    return abs(rounded - number) <= 2.0**-24 * abs(number)
