@@ -6,7 +6,7 @@ from typing import Any
 
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns.broadcast import aligned, elementwise, spread
+from fasthep_parsl.ops.columns.broadcast import elementwise, spread
 from fasthep_parsl.ops.columns.operators import truth
 from fasthep_parsl.ops.columns.types import is_bool, promoted
 from fasthep_parsl.ops.columns.values import (
@@ -23,38 +23,20 @@ from fasthep_parsl.ops.columns.values import (
 
 def where(condition: Value, a: Value, b: Value) -> Value:
     """Return `a` where the condition holds, `b` where not; missing where the condition or the chosen entry is."""
-    with np.errstate(all="ignore"):
-        return _where(*one_side(condition, a, b))
+    return elementwise(_where, condition, a, b)
 
 
-def _where(*args: Value) -> Value:
-    lists = [arg for arg in args if isinstance(arg, Jagged)]
-    if not lists:
-        return _leaves_where(*args)
-    content = _where(*aligned(args, lists[0]))
-    present = [arg.present if isinstance(arg, Jagged) else None for arg in args]
-    if isinstance(args[0], Jagged):
-        return Jagged(lists[0].offsets, content, all_known(*present))
-    return Jagged(lists[0].offsets, content, _chosen_valid(args[0], present[1], present[2]))
-
-
-def _chosen_valid(condition: Value, a: Any, b: Any) -> Any:
+def _chosen_valid(chosen: Any, a: Any, b: Any) -> Any:
     """Return where the chosen of two masks holds; None stands for everywhere."""
     if a is None and b is None:
         return None
-    if is_scalar(condition):
-        return a if condition else b
-    chosen = truth(condition.values if isinstance(condition, Masked) else condition)
     parts = device.together(tuple(part for part in (chosen, a, b) if part is not None))
-    chosen = parts[0]
     if a is None:
-        return chosen | parts[1]
-    if b is None:
-        return ~chosen | parts[1]
-    return np.where(*parts)
+        return parts[0] | parts[1]
+    return ~parts[0] | parts[1] if b is None else np.where(*parts)
 
 
-def _leaves_where(condition: Value, a: Value, b: Value) -> Value:
+def _where(condition: Value, a: Value, b: Value) -> Value:
     if is_text(condition):
         raise ExpressionError("text cannot be the condition of where()", "compare it: where(x == 'a', …, …)")
     if is_text(a) or is_text(b):
@@ -67,7 +49,7 @@ def _leaves_where(condition: Value, a: Value, b: Value) -> Value:
     chosen, *values = device.together((flat, *promoted(tuple(values))))
     chosen = np.bool_(chosen) if is_scalar(chosen) else truth(chosen)  # CuPy takes no plain one
     found = np.where(chosen, *(_typed(value, values) for value in values))
-    valid = all_known(masks[0], _chosen_valid(condition, masks[1], masks[2]))
+    valid = all_known(masks[0], _chosen_valid(chosen, masks[1], masks[2]))
     return found if valid is None else Masked(found, valid)
 
 

@@ -59,7 +59,8 @@ def _order(lists: Jagged, ascending: bool) -> Any:
     content = lists.content
     if not isinstance(content, Masked):
         return segments.order(lists, ascending=ascending, nan_first=True)
-    order = segments.order(Jagged(lists.offsets, content.values), ascending=ascending, nan_first=True)
+    values = np.where(content.valid, content.values, content.values.dtype.type(0))  # what lies there does not count
+    order = segments.order(Jagged(lists.offsets, values), ascending=ascending, nan_first=True)
     missing = ~content.valid[order]
     order = order[np.argsort(missing, kind="stable")]
     return order[np.argsort(segments.parents_of(lists)[order], kind="stable")]

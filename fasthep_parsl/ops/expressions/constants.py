@@ -11,12 +11,14 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from fasthep_parsl.ops.columns.operators import FLOATS
 from fasthep_parsl.ops.columns.values import ExpressionError
 
 LARGEST = 2**63 - 1
 """Largest integer that expressions compute with."""
 _BITS = 4096
 """Bits of integers in between."""
+_FLOATS = frozenset((*FLOATS, "mean", "std", "delta_phi", "delta_r"))
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -69,21 +71,23 @@ class _Fold(ast.NodeTransformer):
         self.generic_visit(node)
         left, right = node.left, node.right
         zero = isinstance(right, ast.Constant) and isinstance(right.value, int) and right.value == 0
-        if zero and isinstance(node.op, ast.FloorDiv | ast.Mod) and not _is_float(left):
+        if zero and isinstance(node.op, ast.FloorDiv | ast.Mod) and not is_float(left):
             raise ExpressionError(f"`{ast.unparse(node)}` divides by zero", "of floats write 0.0")
+        if isinstance(node.op, ast.BitAnd | ast.BitOr | ast.BitXor) and (is_float(left) or is_float(right)):
+            raise _bits()
         if not (_is_number(left) and _is_number(right)):
             return node
         return _constant(_binary(node.op, left.value, right.value), node)  # type: ignore[attr-defined]
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
         self.generic_visit(node)
+        if isinstance(node.op, ast.Invert) and is_float(node.operand):
+            raise _bits()
         if not _is_number(node.operand):
             return node
         value = node.operand.value  # type: ignore[attr-defined]
         if isinstance(node.op, ast.Invert) and isinstance(value, bool):
             return _constant(not value, node)
-        if isinstance(node.op, ast.Invert) and isinstance(value, float):
-            raise _bits()
         return _constant(_OPERATORS[type(node.op)](value), node)
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
@@ -107,7 +111,14 @@ def _constant(value: Any, node: ast.expr) -> ast.expr:
     return ast.copy_location(ast.Constant(value), node)
 
 
-def _is_float(node: ast.expr) -> bool:
+def is_float(node: ast.expr) -> bool:
+    """Whether the form of `node` shows that it yields floats."""
+    if isinstance(node, ast.BinOp):
+        return isinstance(node.op, ast.Div) or is_float(node.left) or is_float(node.right)
+    if isinstance(node, ast.UnaryOp):
+        return isinstance(node.op, ast.USub | ast.UAdd) and is_float(node.operand)
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id in _FLOATS
     return isinstance(node, ast.Constant) and isinstance(node.value, float)
 
 
@@ -117,8 +128,6 @@ def _bits() -> ExpressionError:
 
 def _binary(op: ast.operator, a: Any, b: Any) -> Any:
     """Compute two numbers; of floats as IEEE says, of integers exactly."""
-    if isinstance(op, ast.BitAnd | ast.BitOr | ast.BitXor) and (isinstance(a, float) or isinstance(b, float)):
-        raise _bits()
     if isinstance(op, ast.Pow):
         return _power(a, b)
     try:

@@ -14,7 +14,7 @@ from fasthep_parsl.ops.columns.broadcast import elementwise
 from fasthep_parsl.ops.columns.operators import FLOATS, leaf_of
 from fasthep_parsl.ops.columns.picking import nth_value, select
 from fasthep_parsl.ops.columns.reductions import REDUCTIONS, not_jagged, reduce_value
-from fasthep_parsl.ops.columns.types import is_whole
+from fasthep_parsl.ops.columns.types import is_bool, is_whole
 from fasthep_parsl.ops.columns.values import ExpressionError, Jagged, Value, is_text, numbers_of
 
 Rule = Literal["elementwise", "reduce", "number", "object", "index", "shorter", "sorted", "positions"]
@@ -131,7 +131,7 @@ _MISSING = object()
 
 def _nth(values: Value, index: Value, default: Value = _MISSING) -> Value:
     lists = _lists("nth", values)
-    if isinstance(index, Jagged) or is_text(index) or not is_whole(numbers_of(index)):
+    if isinstance(index, Jagged) or is_text(index) or not is_whole(numbers_of(index)) or is_bool(numbers_of(index)):
         raise ExpressionError("nth(values, index): the index is an integer", "nth(values, 0) is the first object")
     found = nth_value(lists, index)
     return found if default is _MISSING else choosing.fill_none(found, default)

@@ -50,7 +50,7 @@ def parse(text: str) -> ast.expr:
     ExpressionError
         Not an expression, or something that is not allowed in one.
     """
-    source = _python_of(text)
+    source, negations = _python_of(text)
     if not source:
         raise ExpressionError("empty expression")
     try:
@@ -58,7 +58,7 @@ def parse(text: str) -> ast.expr:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ExpressionError(f"`{text}` is not an expression: {getattr(error, 'msg', error)}", _hint(text)) from None
     try:
-        tree = cast("ast.expr", _Normalise().visit(tree))
+        tree = cast("ast.expr", _Normalise(negations).visit(tree))
         _check(tree, source)
     except RecursionError:
         raise ExpressionError("the expression is nested too deeply", "define parts of it first") from None
@@ -94,23 +94,32 @@ def looks_boolean(node: ast.expr) -> bool:
     return isinstance(node, ast.Compare | ast.BoolOp)
 
 
-def _python_of(text: str) -> str:
-    def replace(match: re.Match[str]) -> str:
+def _python_of(text: str) -> tuple[str, frozenset[int]]:
+    """Return the text as Python reads it, and where in it (in bytes) a ``~+`` stands for ``!``, which binds alike."""
+    parts: list[str] = []
+    negations: list[int] = []
+    text = text.replace("\n", " ").strip()
+    end = 0
+    for match in _TOKENS.finditer(text):
         string, land, lor, _ = match.groups()
-        if string:
-            return string
-        return " and " if land else " or " if lor else "~+"  # `~+x` binds like `!x`; undone in `_Normalise`
-
-    return " ".join(_TOKENS.sub(replace, text).split("\n")).strip()
+        parts.append(text[end : match.start()])
+        end = match.end()
+        if not (string or land or lor):
+            negations.append(len("".join(parts).encode()))
+        parts.append(string or (" and " if land else " or " if lor else "~+"))
+    return "".join((*parts, text[end:])).strip(), frozenset(negations)
 
 
 class _Normalise(ast.NodeTransformer):
     """Turn the marker ``~+x`` of ``!x`` into ``not x``."""
 
+    def __init__(self, negations: frozenset[int]) -> None:
+        self._negations = negations
+
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
         self.generic_visit(node)
         inner = node.operand
-        if isinstance(node.op, ast.Invert) and isinstance(inner, ast.UnaryOp) and isinstance(inner.op, ast.UAdd):
+        if isinstance(node.op, ast.Invert) and node.col_offset in self._negations and isinstance(inner, ast.UnaryOp):
             return ast.copy_location(ast.UnaryOp(ast.Not(), inner.operand), node)
         return node
 

@@ -438,7 +438,7 @@ def test_host_and_gpu_columns_meet_in_one_expression(gpu):
 
 
 MIXED = ["Muon_eta[argmax(Muon_pt)]", "Muon_eta[argsort(Muon_pt)]", "Muon_pt[Muon_tight]", "Muon_pt[Muon_eta > 0]", "Muon_eta[Muon_pt > 20]",
-         "nth(Muon_pt, n)", "nth(Muon_eta, MET_pt > 40)", "Muon_tight & (Muon_pt > 20)", "(Muon_eta > w) & (Muon_pt > 20)", "Muon_eta * MET_pt",
+         "nth(Muon_pt, n)", "nth(Muon_eta, where(MET_pt > 40, 1, 0))", "Muon_tight & (Muon_pt > 20)", "(Muon_eta > w) & (Muon_pt > 20)", "Muon_eta * MET_pt",
          "leading(Muon_eta) + MET_pt", "maybe * leading(Muon_pt)", "fill_none(leading(Muon_eta), MET_pt)", "where(Muon_tight, Muon_pt, 0)",
          "fill_none(leading(Muon_pt), maybe)", "sum((Muon_eta + 1) * (Muon_pt + Muon_eta))", "take(Muon_eta, argsort(Muon_pt))"]  # fmt: skip
 
