@@ -7,16 +7,13 @@ from typing import Any
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Context
 from fasthep_parsl.ops import binning, device
-from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.axes import DATASET, TOP, VARIATION, Axis, book
-from fasthep_parsl.ops.columns.broadcast import aligned
-from fasthep_parsl.ops.columns.values import Jagged, Masked, Value, all_known, one_side, same_offsets
+from fasthep_parsl.ops.columns.values import Value
 from fasthep_parsl.ops.counting import count_true
+from fasthep_parsl.ops.entries import Flat, flat_entries
 from fasthep_parsl.ops.expressions import ExpressionError, expression
 from fasthep_parsl.ops.stream import Events
-
-Flat = tuple[Any, Any]
-"""Entries of one field: numbers (an array, or a scalar for all of them), and where they are valid (None: all are)."""
 
 
 class Filling:
@@ -59,10 +56,8 @@ class Filling:
             Jagged fields of different structure.
         """
         values = self._values if weight is None else [*self._values, (weight, self._value(weight))]
-        flat, absent = _flatten(values, len(self._events), weighted=weight is not None)
-        flat = _on_one_side(flat)
-        keep = self._usable(flat)
-        self.none += absent
+        flat, absent = flat_entries(values, len(self._events), weighted=weight is not None)
+        keep = self._usable(flat, absent)
         if device.on_gpu(keep):
             device.waited()
             keep = np.flatnonzero(keep)
@@ -114,8 +109,8 @@ class Filling:
         nan = [np.isnan(array) for array in arrays if np.ndim(array) and array.dtype.kind == "f"]
         return device.number(count_true(device.any_of(nan))) if nan else 0
 
-    def _usable(self, flat: list[Flat]) -> Any:
-        """Return which entries can be filled (None: all), and count the others."""
+    def _usable(self, flat: list[Flat], absent: int) -> Any:
+        """Return which entries can be filled (None: all), and count the others, and lists that are `absent`."""
         masks = [valid for _, valid in flat if valid is not None]
         valid = device.all_of(masks) if masks else None
         on_axes = [part for _, part in flat[: len(self._plain)] if part is not None]
@@ -130,7 +125,7 @@ class Filling:
                     nan_dropped = nan if nan_dropped is None else nan_dropped | nan
         missing = _false(valid)
         if not self._counted:
-            self.none = missing
+            self.none = missing + absent
             there = None if nan_any is None else nan_any if not on_axes else nan_any & device.all_of(on_axes)
             self.nan = 0 if there is None else device.number(count_true(there))
             self._counted = True
@@ -160,12 +155,6 @@ class Filling:
             _category(axis, place[axis.source]) if axis.source in place else slice(None) for axis in self._axes
         )
         _add(np.asarray(self.hist.view(flow=True)), where, part)
-
-
-def _on_one_side(flat: list[Flat]) -> list[Flat]:
-    """Return entries all on the GPU if some are."""
-    both = device.together(tuple(part for pair in flat for part in pair))
-    return list(zip(both[::2], both[1::2], strict=True))
 
 
 def _false(mask: Any) -> int:
@@ -199,59 +188,6 @@ def _add(total: Any, where: tuple[Any, ...], part: Any) -> None:
         total[where] += part
     for field in total.dtype.names or ():
         total[field][where] += part[field]
-
-
-def _flatten(values: list[tuple[str, Value]], events: int, *, weighted: bool) -> tuple[list[Flat], int]:
-    """Return entries of equal number, one per innermost object if a value is jagged, and how many lists are missing.
-
-    With `weighted` the last value is the weight.
-    """
-    flat = one_side(*(value for _, value in values))
-    absent, number = 0, events
-    while lists := next(
-        ((text, value) for (text, _), value in zip(values, flat, strict=True) if _has_lists(value)), None
-    ):
-        first, reference = lists
-        if weighted and not any(map(_has_lists, flat[:-1])):
-            raise OpError(": ".join(weight_per_object(values[-1][0], values[0][0])))
-        present = all_known(*(value.present for value in flat if isinstance(value, Jagged)))
-        if present is not None:
-            absent += len(present) - device.number(count_true(present))
-        for (text, _), value in zip(values, flat, strict=True):
-            if isinstance(value, Jagged) and not same_offsets(value.offsets, reference.offsets):
-                raise OpError(
-                    f"`{first}` and `{text}` have different structure in one histogram: fill two, or make one of "
-                    "them one value per event, e.g. nth(…, 0)"
-                )
-        flat, number = aligned(flat, reference), len(reference.content)
-    entries = [_entry(value) for value in flat]
-    if np.ndim(entries[0][0]) == 0 and not any(device.on_gpu(array) for array, _ in entries):
-        entries[0] = (np.full(number, entries[0][0]), entries[0][1])
-    return entries, absent
-
-
-def weight_per_object(weight: str, axis: str) -> tuple[str, str]:
-    """Return message and hint for a weight per object where the axes have one value per event."""
-    return (
-        f"the weight `{weight}` has one value per object and `{axis}` one per event, which would count once per object",
-        f"make the weight one value per event, e.g. nth({weight}, 0), or fill a field of the same objects",
-    )
-
-
-def _has_lists(value: Value) -> bool:
-    return isinstance(value, Jagged)
-
-
-def _entry(value: Value) -> Flat:
-    """Return values and where they are valid; text of an awkward array as numpy."""
-    if isinstance(value, Masked):
-        return value.values, value.valid
-    if not isinstance(value, ak.Array):
-        return value, None
-    if value.ndim > 1 or ak.fields(value):
-        raise OpError(f"a histogram takes one value per event or a list per event, not {value.type}")
-    text = ak.to_numpy(value, allow_missing=True)
-    return (text.data, ~np.ma.getmaskarray(text)) if isinstance(text, np.ma.MaskedArray) else (text, None)
 
 
 def _fillable(axis: Axis, array: Any) -> Any:

@@ -11,8 +11,9 @@ from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Sch
 from fasthep_parsl.ops.axes import DATASET, VARIATION, Axis, Bins, sort_categories
 from fasthep_parsl.ops.cutflow import weight_of
 from fasthep_parsl.ops.declare import UNKNOWN, op
+from fasthep_parsl.ops.entries import weight_per_object
 from fasthep_parsl.ops.expressions import analyse_expression
-from fasthep_parsl.ops.filling import Filling, weight_per_object
+from fasthep_parsl.ops.filling import Filling
 from fasthep_parsl.ops.products import Histogram, merge_histograms
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import EventType
