@@ -7,10 +7,10 @@ EXTRAS ?= dev
 EVENTS ?= 200000
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo services test test-unit test-gpu fuzz lint docs bench bench-gpu clean
+.PHONY: help venv demo services test test-unit test-pythons test-gpu fuzz lint docs bench bench-gpu clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## make the environment .venv with everything for users and developers
 
@@ -32,6 +32,9 @@ test: lint docs ## lint, build the docs, run all tests
 
 test-unit: $(STAMP) ## the fast tests only
 	$(BIN)/pytest tests/unit
+
+test-pythons: $(STAMP) ## the fast tests and the demo on the other Pythons that are here, and with the oldest dependencies
+	sh tests/pythons.sh $(PYTHONS)
 
 test-gpu: $(STAMP) ## the tests that need a GPU; where there is none they say what is missing
 	@nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null || echo "nvidia-smi finds no GPU"
@@ -56,5 +59,5 @@ bench: $(STAMP) ## measure what the README's table says
 	$(BIN)/python benchmarks/run.py
 
 clean: ## remove everything that was made here
-	rm -rf $(VENV) build dist demo docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-* build dist demo docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fasthep_parsl import atomic
 from fasthep_parsl.errors import FastHepError, OpError
 from fasthep_parsl.interfaces import Call, Note
-from fasthep_parsl.kernels import cache
+from fasthep_parsl.modifiers import gpu_start
 from fasthep_parsl.ops import device
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from fasthep_parsl.ops.stream import Events
 
 KIND = "gpu.preload"
-CACHE = "CUPY_CACHE_DIR"
-"""Variable of CuPy: where it keeps compiled kernels."""
 
 
 class GpuMemoryError(MemoryError):
@@ -50,8 +48,10 @@ class GpuPreload(BaseModel):
 
     def wrap(self, call: Call) -> Call:
         """Return a call that works on the GPU."""
+        gpu_start.begin(why_not, call.op.name)
 
         def on_gpu(events: Any, **params: Any) -> Any:
+            gpu_start.ready()
             missing = why_not()
             if missing:
                 self._without(call, missing)
@@ -229,15 +229,14 @@ def _import() -> str:
     """Import CuPy; return why it cannot be, nothing if it can."""
     extra = "pip install fasthep-parsl[gpu-cu13], or [gpu-cu12] for drivers before 580"
     try:
-        # CuPy makes this folder when it is imported; a home of its default can be missing or read-only.
-        os.environ.setdefault(CACHE, str(cache.folder() / "cupy"))
+        gpu_start.surroundings()
         import cupy  # noqa: F401 - found in `sys.modules` from now on
     except ImportError as error:
         if "cupy" in str(error).lower() and getattr(error, "name", "") == "cupy":
             return f"CuPy is not installed ({extra})"
         return f"CuPy cannot be loaded: {error} ({extra})"
     except OSError as error:
-        return f"CuPy cannot make its folder of compiled kernels: {error} (set {CACHE} to one that it can write to)"
+        return f"CuPy cannot make its folder of compiled kernels: {error} (set {gpu_start.CACHE} to one that it can write to)"
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from fasthep_parsl.kernels import float64, kernel
@@ -28,3 +29,11 @@ def pair_mass(k: int, first: Any, second: Any, pt: Any, eta: Any, phi: Any, mass
         float64(pt[a]), float64(eta[a]), float64(phi[a]), float64(mass[a]),
         float64(pt[b]), float64(eta[b]), float64(phi[b]), float64(mass[b]),
     )  # fmt: skip
+
+
+def compile_for_gpu() -> None:
+    """Compile both for columns of a GPU as they come from files, float32, before the first are there."""
+    cupy = sys.modules["cupy"]
+    whole, real = cupy.zeros(3, dtype="int64"), cupy.zeros(3, dtype="float32")
+    list_pairs(2, whole, whole.copy(), whole.copy(), whole.copy(), whole.copy())
+    pair_mass(2, whole, whole.copy(), *(real.copy() for _ in range(4)), cupy.zeros(3, dtype="float64"))
