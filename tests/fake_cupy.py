@@ -230,6 +230,8 @@ class ndarray:
         return call
 
     def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
+        if method in ("reduce", "accumulate", "reduceat", "at") and ufunc.__name__ in FUNCTIONS:
+            return _by_method(ufunc, method, inputs, keywords)
         if method != "__call__" or set(keywords) - {"dtype", "out", "casting"} or ufunc.__name__ not in FUNCTIONS:
             raise TypeError(f"operand type(s) do not support {ufunc.__name__}.{method} {sorted(keywords)}")
         out = keywords.pop("out", None)
@@ -285,6 +287,25 @@ class ndarray:
 
     def __repr__(self):
         return f"fake({self._a!r})"
+
+
+_BY_METHOD = {("add", "reduce"): "sum", ("multiply", "reduce"): "prod", ("add", "accumulate"): "cumsum"}
+
+
+def _by_method(ufunc, method, inputs, keywords):
+    if (ufunc.__name__, method) not in _BY_METHOD:
+        raise NotImplementedError(f"`cupy_{ufunc.__name__}.{method}` is not supported yet")
+    array, *rest = inputs
+    axis, *rest = rest or (keywords.pop("axis", 0),)
+    return getattr(array, _BY_METHOD[ufunc.__name__, method])(axis, *rest, **keywords)
+
+
+def _searched(a, v):
+    """Refuse what CuPy refuses, in its words."""
+    if not isinstance(a, ndarray):
+        raise NotImplementedError("Only int or ndarray are supported for a")
+    if not isinstance(v, ndarray | int | float):
+        raise NotImplementedError("Only int, float or ndarray are supported for v")
 
 
 def _operator(name):
@@ -383,6 +404,10 @@ class _Module(types.ModuleType):
                 _check(name, args, keywords, first="a")
             if name == "argsort":
                 _workspace(args[0])
+            if name == "searchsorted":
+                _searched(*args[:2])
+            if name == "interp":  # which searches
+                _searched(args[1], args[0])
             if name in ("floor_divide", "remainder"):
                 return _outside(_divide(name, *_inside(args)))
             stats["waits"] += WAITS.get(name, 0)

@@ -524,7 +524,8 @@ def lacking(gpu):
 def test_what_is_missing_is_named(lacking):
     call, _ = lacking()
     with pytest.raises(
-        OpError, match=r"gpu.preload: op hep.define cannot run on the GPU: TypeError: .*on_missing: cpu"
+        OpError,
+        match=r"gpu.preload: op hep.define cannot run on the GPU: NotImplementedError: Only int or ndarray .*on_missing: cpu",
     ):
         call(EVENTS)
 
@@ -535,7 +536,26 @@ def test_just_that_op_goes_back_to_the_cpu(lacking):
     assert isinstance(got["y"], np.ndarray)
     note = GpuPreload.merge(*notes) if len(notes) == 2 else notes[0]
     assert note["fallbacks"] == 1
-    assert next(iter(note["reasons"])).startswith("hep.define: TypeError: ")
+    assert next(iter(note["reasons"])).startswith("hep.define: NotImplementedError: Only int or ndarray ")
+
+
+def test_the_stand_in_refuses_as_cupy_does(gpu):
+    """Types of errors decide what is told and what goes back to the CPU."""
+    there = device.cupy().asarray(np.arange(4.0))
+    for missing in (
+        lambda: np.interp(there, np.arange(3.0), np.arange(3.0)),
+        lambda: np.searchsorted(np.arange(3.0), there),
+        lambda: np.maximum.reduce(there),
+        lambda: np.subtract.accumulate(there),
+        lambda: np.logical_and.at(there, 0, 1),
+    ):
+        with pytest.raises(NotImplementedError):
+            missing()
+    for mixed in (lambda: there + np.arange(4.0), lambda: np.asarray(there)):
+        with pytest.raises(TypeError):
+            mixed()
+    assert float(np.add.reduce(there)) == 6
+    assert float(np.multiply.reduce(there)) == 0
 
 
 def test_the_function_and_the_expression_are_named(gpu, monkeypatch):
