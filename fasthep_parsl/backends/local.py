@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ class Local(BaseModel):
     def open(self, plan: Plan, run_dir: Path, record: Callable[..., None]) -> Iterator[Session]:
         """Yield a session; nothing is started."""
         del plan, run_dir, record
+        if not faulthandler.is_enabled() and sys.__stderr__ is not None:
+            with suppress(OSError, ValueError):
+                faulthandler.enable(sys.__stderr__)  # a crash in compiled code ends this process: say where
         yield _InProcess()
 
 

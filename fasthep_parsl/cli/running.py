@@ -83,7 +83,7 @@ def _failures(outcome: RunOutcome, modules: set[str], err: Console) -> None:
     for (stage, message, where), items in list(causes.items())[:MOST_FAILURES]:
         first = items[0]
         at = f" at {where}" if where.rpartition(":")[0] in modules else ""
-        head = f"stage {stage}" if stage else "reading"
+        head = f"stage {stage}" if stage else "a worker" if first["kind"] == "infrastructure" else "reading"
         err.print(
             f"failed: {head}{at}: {message.removeprefix('OpError: ')}",
             style="red",

@@ -27,6 +27,7 @@ from fasthep_parsl.interfaces import DatasetInfo, Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.results import preload, read_products, write_numbers_of, write_pictures, write_results
 from fasthep_parsl.signals import terminable, undisturbed
+from fasthep_parsl.worker import trail
 
 Status = Literal["complete", "partial", "failed", "interrupted"]
 EXIT_CODES: Mapping[Status, int] = {"complete": 0, "failed": 1, "partial": 3, "interrupted": 130}
@@ -222,6 +223,7 @@ class Execution:
             write_results(self.products, self.directory.path, datasets=self._datasets(), plots=self.plots)
 
     def _conclude(self, states: list[SegmentState], status: Status) -> RunOutcome:
+        trail.forget(self.directory.path)
         missing = summary.missing_partitions(states, self.plan)
         if status == "complete":  # stored streams may be as large as the input, and nobody needs them any more
             shutil.rmtree(self.directory.path / "work" / "streams", ignore_errors=True)

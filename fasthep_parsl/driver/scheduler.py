@@ -17,6 +17,7 @@ from fasthep_parsl.errors import BlockLostError, PoolError, RunError, WorkerLost
 from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.tasks import Failure, Task, TaskResult
+from fasthep_parsl.worker.trail import NOTHING, LastStep, last_step
 
 WINDOW = 2
 """Tasks per worker that are handed out at once: one runs, one waits beside it."""
@@ -59,6 +60,7 @@ class Scheduler:
         self._open: Counter[str] = Counter()
         self._lost: defaultdict[tuple[int, int], float] = defaultdict(float)
         self._broken: dict[str, str] = {}
+        self._modules = [Path(module.path).name for module in plan.modules]
 
     def run(self, session: Session) -> None:
         """Return when nothing is left to do.
@@ -180,8 +182,11 @@ class Scheduler:
             state.running.pop(task.id, None)
             self._hand_back(state, task)  # not the fault of its partitions: they are missing, not failed
         elif isinstance(error, WorkerLostError | MemoryError):
-            self.record("lost", task=task.id, segment=task.segment, message=str(error))
-            self._retry(state, task, str(error), MAX_BLOCKS_LOST if isinstance(error, BlockLostError) else MAX_LOST)
+            last = last_step(self.run_dir, task.id, self._modules)
+            message = f"{error}: {last}" if str(last) else str(error)
+            self.record("lost", task=task.id, segment=task.segment, message=message)
+            most = MAX_BLOCKS_LOST if isinstance(error, BlockLostError) else MAX_LOST
+            self._retry(state, task, message, most, last)
         else:
             self._lose(state, task, f"{type(error).__name__}: {error}", "configuration")
 
@@ -233,7 +238,7 @@ class Scheduler:
         facts = asdict(failure)
         self.record("failed", segment=segment, cause=facts.pop("kind"), **facts)
 
-    def _retry(self, state: SegmentState, task: Task, message: str, most: int) -> None:
+    def _retry(self, state: SegmentState, task: Task, message: str, most: int, last: LastStep) -> None:
         """Give a lost task's work out again, unless a single partition was lost `most` times."""
         state.running.pop(task.id, None)
         alone = task.kind != "map" or count(task.partitions) + len(task.refs) == 1
@@ -241,7 +246,7 @@ class Scheduler:
         if alone:
             self._lost[key] += 1 / most
         if alone and self._lost[key] > 1 - 1e-9:
-            self._lose(state, task, message, "infrastructure")
+            self._lose(state, task, message, "infrastructure", last)
             return
         self.record("retried", task=task.id, segment=task.segment)
         self._hand_back(state, task)
@@ -255,7 +260,7 @@ class Scheduler:
         else:
             state.give_back(task)
 
-    def _lose(self, state: SegmentState, task: Task, message: str, kind: Any) -> None:
+    def _lose(self, state: SegmentState, task: Task, message: str, kind: Any, last: LastStep = NOTHING) -> None:
         """Count the work of a task as failed."""
         state.running.pop(task.id, None)
         if task.kind == "merge":
@@ -266,10 +271,11 @@ class Scheduler:
         numbers += [p for ref in task.refs for first, last in ref.partitions for p in range(first, last)]
         if task.kind == "call":
             numbers = [-1]
-        stage = state.segment.stages[0] if task.kind == "call" else ""
+        stage = state.segment.stages[0] if task.kind == "call" else last.stage
         line = (message.splitlines() or [kind])[0][:500]
         for number in numbers:  # there may be very many: the details stand once
-            failure = Failure(number, kind, stage, line, detail=message[-8000:] if number == numbers[0] else "")
+            detail = f"{message}\n{last.trace}"[-8000:] if number == numbers[0] else ""
+            failure = Failure(number, kind, stage, line, last.where, detail)
             state.failures.append(failure)
             self._record_failure(task.segment, failure)
 

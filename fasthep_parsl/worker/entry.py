@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fasthep_parsl.tasks import Task, TaskResult
+from fasthep_parsl.worker import trail
 
 
 def run_task(task: Task) -> TaskResult:
@@ -30,4 +31,5 @@ def apply(
         Taken by Parsl on the way (the priority); not used here.
     """
     del parsl_resource_specification
+    trail.watch_crashes()
     return function(*arguments)

@@ -21,6 +21,7 @@ from fasthep_parsl.ops.columns.placing import bring_back
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
 from fasthep_parsl.tasks import StageStats
+from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.calls import closed, guarded, place_of
 from fasthep_parsl.worker.code import OpTable
 from fasthep_parsl.worker.notes import Notes
@@ -199,6 +200,7 @@ class Program:
         """
         keywords = dict(step.keywords) if step.op.built_in else copy.deepcopy(step.keywords)
         wall, cpu = time.perf_counter(), time.process_time()
+        trail.at(step.stage.id)
         try:
             if step.stage.bind:
                 keywords |= self.bound(step, products)
@@ -212,6 +214,7 @@ class Program:
             raise StageError(step.stage.id, step.module, place_of(step.op)) from error
         finally:
             self.notes.moved(step.stage.id)
+            trail.at("")
         counts = (len(events), len(stream) if stream is not None else 0) if isinstance(events, Events) else (0, 0)
         meter.add(step.stage.id, time.perf_counter() - wall, time.process_time() - cpu, *counts)
         return stream, product

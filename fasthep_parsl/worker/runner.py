@@ -24,7 +24,7 @@ from fasthep_parsl.ops.targets import partition_name
 from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.resources import memory
 from fasthep_parsl.tasks import Failure, Ref, Task, TaskResult
-from fasthep_parsl.worker import store
+from fasthep_parsl.worker import store, trail
 from fasthep_parsl.worker.blame import failure_of
 from fasthep_parsl.worker.columns import InputFileError
 from fasthep_parsl.worker.files import OpenFiles, bytes_by_branch, read_fields
@@ -50,6 +50,7 @@ def run_task(task: Task) -> TaskResult:
         Counts and references. A partition that fails is reported in `failures`, not raised.
     """
     wall, cpu = time.perf_counter(), time.process_time()
+    trail.begin(task.run_dir, task.id)
     work = _Work(task, program(*task.plan, task.run_dir))
     work.program.notes.forget(0)  # of a task that was broken off
     if task.kind == "merge":
@@ -58,6 +59,7 @@ def run_task(task: Task) -> TaskResult:
         work.call()
     else:
         work.map()
+    trail.end()
     return TaskResult(
         id=task.id,
         partial=work.partial,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -75,6 +76,8 @@ def strike(events: Any, *, at: int, how: str, once: str = "") -> dict[str, Any]:
             return {}
     if how == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if how == "crash":
+        ctypes.string_at(0)
     elif how == "exit":
         os._exit(7)
     elif how == "manager":

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,9 @@ def run(write_flow, tmp_path, records):
 
     def start(*stages, observer=None, **pools):
         flow = write_flow(tmp_path / "flow", *stages, **pools)
-        outcome = fasthep_parsl.run(flow, outdir=tmp_path / "run", chunk_size=25, plots=False, observer=observer)
+        outcome = fasthep_parsl.run(
+            flow, outdir=tmp_path / "run", chunk_size=25, plots=False, observer=observer, check=False
+        )
         records(tmp_path / "run").assert_nothing_left()
         return outcome
 
@@ -50,6 +53,18 @@ def test_a_partition_that_always_kills_its_worker_is_named(run):
     assert (failure["entry_start"], failure["entry_stop"]) == (50, 75)
     assert "pool `default`" in failure["message"]
     assert "died" in failure["message"]
+
+
+@pytest.mark.parametrize(("how", "said"), [("crash", "Segmentation fault while stage `Strike` ran"), ("kill", "while")])
+def test_a_crash_is_the_fault_of_the_stage_that_ran(run, how, said):
+    outcome = run(strike(how))
+    (failure,) = outcome.summary["failures"]
+    assert (failure["stage"], failure["partition"]) == ("Strike", 2)
+    assert said in failure["message"]
+    lines = (Path(__file__).parent / "fault_ops.py").read_text().splitlines()
+    line = next(number for number, text in enumerate(lines, 1) if "string_at" in text)
+    assert failure["where"] == (f"fault_ops.py:{line}" if how == "crash" else "")
+    assert not (outcome.run_dir / "work" / "now").exists()
 
 
 @pytest.mark.parametrize(
