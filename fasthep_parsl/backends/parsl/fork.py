@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -58,7 +59,10 @@ class Fork:
         sys.stderr.flush()
         self.returncode: int | None = None
         self._lock = threading.Lock()
-        self.pid = os.fork()
+        with warnings.catch_warnings():
+            # Python 3.12 counts threads of libraries, too. Those of OpenBLAS and jemalloc expect to be forked.
+            warnings.filterwarnings("ignore", ".*multi-threaded", DeprecationWarning)
+            self.pid = os.fork()
         if self.pid == 0:
             _be_child(run, out, err, environment, keep)
 

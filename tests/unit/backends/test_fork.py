@@ -70,6 +70,23 @@ def test_an_error_is_told_and_never_comes_back_here(start, tmp_path):
     assert "ValueError: lost" in (tmp_path / "err").read_text()
 
 
+def test_threads_of_libraries_are_no_reason_to_warn():
+    """From Python 3.12 on `os.fork` warns of them; `threading` does not know them, nor that theirs expect it."""
+    code = (
+        "import _thread, os, sys, time\n"
+        "from fasthep_parsl.backends.parsl.fork import Fork, can_fork\n"
+        "_thread.start_new_thread(time.sleep, (60,))\n"
+        "while len(os.listdir('/proc/self/task')) < 2: time.sleep(0.01)\n"
+        "assert can_fork()\n"
+        "child = Fork(lambda: None, 1, 2, {}, 3)\n"
+        "sys.exit(child.wait(20))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_it_can_be_ended(start):
     child = start(lambda: time.sleep(60))
     assert child.poll() is None
