@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from fasthep_parsl.atomic import close_drafts
 from fasthep_parsl.backends.parsl.batch import ask
 from fasthep_parsl.driver.blocks import BlockTally, OpenJob
 from fasthep_parsl.driver.holders import holders
@@ -40,7 +41,7 @@ class Fate:
 
 
 def clean_up(run_dir: Path, *, force: bool = False) -> list[Fate]:
-    """Remove the jobs of a run that are still there, and note that in its events.
+    """Remove the jobs of a run that are still there, and note that in its events; remove files that it was writing.
 
     Processes of this machine need no cleaning up: they end with their driver.
 
@@ -76,6 +77,7 @@ def _clean_up(run_dir: Path, plan: Plan, events: Path, *, known_dead: bool, forc
         ended = ended or event["kind"] == "ended"
     if not ended and not known_dead:
         _refuse_if_alive(run_dir, is_alive(driver) if driver else False, driver.get("host", ""), force=force)
+    close_drafts(run_dir)
     jobs: defaultdict[str, list[OpenJob]] = defaultdict(list)
     for job in tally.open_jobs():
         jobs[job.pool].append(job)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fasthep_parsl import registry
+from fasthep_parsl.atomic import close_drafts
 from fasthep_parsl.driver import resume, summary
 from fasthep_parsl.driver.lock import LockLostError
 from fasthep_parsl.driver.outputs import settle_targets
@@ -244,6 +245,7 @@ class Execution:
         )
         content["warnings"] += self._write_notes()
         self.directory.write_json("run.json", content)
+        close_drafts(self.directory.path)
         return RunOutcome(status, exit_code, self.directory.path, self.products, content, why(content))
 
     def _write_notes(self) -> list[str]:

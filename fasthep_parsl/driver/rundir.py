@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from fasthep_parsl import registry
-from fasthep_parsl.atomic import write_text
+from fasthep_parsl.atomic import open_drafts, write_text
 from fasthep_parsl.driver.holders import is_lock
 from fasthep_parsl.driver.lock import DriverLock
 from fasthep_parsl.errors import ConfigError, Problem
@@ -97,6 +97,7 @@ def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:
     if path.is_dir() and not all(map(is_lock, path.iterdir())):
         resumed = _existing(path, plan, mode)
     try:
+        open_drafts(path)
         (path / "log").mkdir(parents=True, exist_ok=True)
         (path / "code").mkdir(exist_ok=True)
         for module in plan.modules:

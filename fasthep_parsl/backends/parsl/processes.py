@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import runpy
-import shutil
+import select
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,15 +20,15 @@ from fasthep_parsl.worker.gpus import FOLDER
 POOL_MODULE = "fasthep_parsl.backends.parsl.worker_pool"
 LIFELINE = "FASTHEP_PARSL_LIFELINE"
 """Environment variable: number of the file descriptor that ends when the driver ends."""
-SCRATCH = "FASTHEP_PARSL_SCRATCH"
-"""Environment variable: folder for the sockets of a block."""
+LAST_BREATH = 3.0
+"""Seconds that we wait, once a block was killed, until the last of its processes has cleaned up after the others."""
 
 
 class Block:
     """Processes in a session of their own.
 
     They hold the end of a pipe to us, the *lifeline*: whatever ends this process, the kernel closes the pipe, and the
-    block ends itself. Their sockets lie in a folder that is removed with them.
+    block ends itself. What they share has no names, and their temporary files go with the last of them.
 
     Parameters
     ----------
@@ -55,10 +54,8 @@ class Block:
     ) -> None:
         log_dir.mkdir(parents=True, exist_ok=True)
         self.log = log_dir / f"{name}.err"
-        short = len(tempfile.gettempdir()) < 60  # the path of a socket has at most 107 characters
-        self._scratch = tempfile.mkdtemp(prefix="fasthep-parsl-", dir=None if short else "/tmp")  # noqa: S108
         theirs, self._lifeline = os.pipe()
-        environment = {**environment, LIFELINE: str(theirs), SCRATCH: self._scratch}
+        environment = {**environment, LIFELINE: str(theirs)}
         try:
             with (log_dir / f"{name}.out").open("ab") as out, self.log.open("ab") as err:
                 if run_here is not None:
@@ -75,7 +72,6 @@ class Block:
                     )
         except BaseException:
             os.close(self._lifeline)
-            shutil.rmtree(self._scratch, ignore_errors=True)
             raise
         finally:
             os.close(theirs)
@@ -110,9 +106,15 @@ class Block:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
         if self._lifeline >= 0:
+            self._wait_for_the_last()
             os.close(self._lifeline)
             self._lifeline = -1
-        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _wait_for_the_last(self) -> None:
+        """Wait until no process holds the other end of the lifeline: that is an error to those who wait for it."""
+        ended = select.poll()
+        ended.register(self._lifeline, 0)
+        ended.poll(LAST_BREATH * 1000)
 
 
 def start_warm(plan: Plan, pool: PlanPool, log_dir: Path) -> Block | None:

@@ -14,12 +14,12 @@ from pathlib import Path
 from parsl.executors import HighThroughputExecutor
 from parsl.jobs.states import JobState, JobStatus
 
-from fasthep_parsl.backends.parsl.processes import LIFELINE, POOL_MODULE, SCRATCH, Block
+from fasthep_parsl.backends.parsl.processes import LIFELINE, POOL_MODULE, Block
 from fasthep_parsl.backends.parsl.unwatched import UnwatchedProvider
 from fasthep_parsl.backends.parsl.watch import LocalWatch
 from fasthep_parsl.plan import PlanPool
 
-_GUARD = f"""(read -r -u "${LIFELINE}"; rm -rf "${SCRATCH}"; kill -KILL -- -$$) &"""
+_GUARD = f"""(read -r -u "${LIFELINE}"; kill -KILL -- -$$) &"""
 """Ends a block whose driver has died while its `worker_init` runs; later the worker pool sees to that as well."""
 
 

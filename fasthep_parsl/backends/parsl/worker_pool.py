@@ -11,29 +11,26 @@ lifeline, a pipe that the driver holds; when the pipe ends, the whole process gr
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import multiprocessing.util
 import os
 import runpy
 import shlex
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import warnings
-from multiprocessing import forkserver
+from functools import partial
+from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
 from fasthep_parsl.backends.parsl.arrival import ArrivalError, arrive
+from fasthep_parsl.backends.parsl.folder import BlockFolder
 from fasthep_parsl.backends.parsl.interchange import die_with_parent
-from fasthep_parsl.backends.parsl.processes import LIFELINE, SCRATCH
+from fasthep_parsl.backends.parsl.processes import LIFELINE
 from fasthep_parsl.backends.parsl.queues import Context
 
 PRELOAD = "fasthep_parsl.worker.preload"
 POOL = "parsl.executors.high_throughput.process_worker_pool"
-LONGEST_TMPDIR = 107 - len("/pymp-12345678/listener-12345678")
-"""Characters; a socket's path has at most 107, and scratch folders of pilot jobs lie deep."""
 
 
 def main(arguments: list[str]) -> None:
@@ -42,68 +39,68 @@ def main(arguments: list[str]) -> None:
     import parsl.multiprocessing
 
     warnings.filterwarnings("ignore", message=".*found in sys.modules", category=RuntimeWarning)  # we know: see below
-    scratch = os.environ.get(SCRATCH)
-    if scratch:  # sockets of multiprocessing; removed by whoever ends this block
-        multiprocessing.current_process()._config["tempdir"] = scratch  # type: ignore[attr-defined]
-    elif len(tempfile.gettempdir()) > LONGEST_TMPDIR:
-        _use_short_folder()
-    _start_fork_server()
+    lifeline = int(os.environ.get(LIFELINE, "-1"))
+    folder = BlockFolder()
+    _start_helpers(folder, lifeline)
     parsl.multiprocessing.SpawnContext = Context()
     del sys.modules[POOL]  # it runs as the main module below
-    lifeline = int(os.environ.get(LIFELINE, "-1"))
     if arguments[:1] == ["--warm"]:
         arguments = shlex.split(_first_line(lifeline))
         if not arguments:
-            _end(scratch)
+            _end()
     try:
         arguments = arrive(arguments)
     except ArrivalError as error:
         sys.stderr.write(f"fasthep-parsl: {error}\n")
         sys.stderr.flush()
-        if scratch:
-            shutil.rmtree(scratch, ignore_errors=True)
+        folder.remove()
         os._exit(3)  # the fork server ends with us
     if lifeline >= 0:
-        threading.Thread(target=_end_with, args=(lifeline, scratch), daemon=True).start()
-    threading.excepthook = lambda failure: _give_up(failure, scratch)
+        threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    threading.excepthook = _give_up
+    signal.signal(signal.SIGTERM, lambda sign, _frame: _leave(folder, sign))
     sys.argv = ["process_worker_pool", *arguments]
-    runpy.run_module(POOL, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(POOL, run_name="__main__", alter_sys=True)
+    finally:
+        folder.remove()
 
 
-def _use_short_folder() -> None:
-    """Let multiprocessing put its sockets into an own folder of ``/tmp``; it removes it in the end."""
-    usual, tempfile.tempdir = tempfile.tempdir, "/tmp"  # noqa: S108  (only this user can enter the new folder)
-    multiprocessing.util.get_temp_dir()  # makes and remembers it
-    tempfile.tempdir = usual
-
-
-def _start_fork_server() -> None:
-    """Start multiprocessing's fork server as a fork of this process, which has no threads yet, instead of anew."""
+def _start_helpers(folder: BlockFolder, lifeline: int) -> None:
+    """Start multiprocessing's helpers as forks of this process, which has no threads yet, instead of anew."""
     forkserver.set_forkserver_preload([PRELOAD])
     spawn = multiprocessing.util.spawnv_passfds
-    multiprocessing.util.spawnv_passfds = _fork  # type: ignore[assignment]
+    multiprocessing.util.spawnv_passfds = partial(_fork, lifeline)  # type: ignore[assignment]
     try:
-        forkserver.ensure_running()
+        resource_tracker.ensure_running()
+        folder.make()
+        with folder.for_sockets():
+            forkserver.ensure_running()
     finally:
         multiprocessing.util.spawnv_passfds = spawn
 
 
-def _fork(path: Any, arguments: Any, descriptors: Any) -> int:
+def _fork(lifeline: int, _path: Any, arguments: Any, descriptors: Any) -> int:
     """Do in a fork what ``python -c <last argument>`` would do in a new process; return its process id.
 
     Like a new process it keeps only `descriptors`: these helpers end when pipes to them end, and a fork would hold the
     other end of its own pipe.
     """
-    del path
     parent, pid = os.getpid(), os.fork()
     if pid:
         return pid
     try:
-        die_with_parent(parent)  # a batch system may kill only the first process of a job
+        kept = set(descriptors)
+        if "resource_tracker" in arguments[-1]:  # it outlives the others; the driver sees its end by the lifeline
+            os.setsid()
+            kept.add(lifeline)
+            warnings.simplefilter("ignore")  # that it had to remove something
+        else:
+            die_with_parent(parent)  # a batch system may kill only the first process of a job
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         for descriptor in map(int, os.listdir("/dev/fd")):  # noqa: PTH208
-            if descriptor > 2 and descriptor not in descriptors:
+            if descriptor > 2 and descriptor not in kept:
                 with contextlib.suppress(OSError):  # the one that listed them
                     os.close(descriptor)
         exec(arguments[-1], {})  # noqa: S102  (multiprocessing's own text: runs the server until all clients are gone)
@@ -122,26 +119,33 @@ def _first_line(lifeline: int) -> str:
     return text.decode()
 
 
-def _end_with(lifeline: int, scratch: str | None) -> None:
+def _end_with(lifeline: int) -> None:
     """End this block when the driver (on this machine) has ended, in whatever way."""
     while os.read(lifeline, 4096):
         pass
-    _end(scratch)
+    _end()
 
 
-def _give_up(failure: threading.ExceptHookArgs, scratch: str | None) -> None:
+def _give_up(failure: threading.ExceptHookArgs) -> None:
     """End this block when one of Parsl's threads has failed: without it no worker would be started any more.
 
     That happens when a helper process was killed. The driver starts another block.
     """
     threading.__excepthook__(failure)
     sys.stderr.flush()
-    _end(scratch)
+    _end()
 
 
-def _end(scratch: str | None) -> None:
-    if scratch:
-        shutil.rmtree(scratch, ignore_errors=True)
+def _leave(folder: BlockFolder, sign: int) -> None:
+    """End as `sign` would end us, with our workers; a batch system sends it first, and soon ends what is left."""
+    with contextlib.suppress(OSError, TypeError):
+        os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+    folder.remove()
+    signal.signal(sign, signal.SIG_DFL)
+    os.kill(os.getpid(), sign)
+
+
+def _end() -> None:
     os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
