@@ -116,6 +116,8 @@ class Workflow:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "flow.yaml"
+        self.machine = MACHINE
+        self.pools = {"default": {"workers": 2}, "other": {"workers": 1}}
 
     def write(self, stages, files=(), *, datasets=None, **sections):
         listed = [{"name": name, "files": [str(f) for f in found]} for name, found in (datasets or {}).items()]
@@ -125,7 +127,7 @@ class Workflow:
             "data": {"datasets": listed or [{"name": "small", "files": [str(file) for file in files]}]},
             "sources": {"events": {"kind": "root_tree", "tree": "Events"}},
             "analysis": {"stages": stages},
-            "execution": {"backend": "local", "pools": {"default": {"workers": 2}, "other": {"workers": 1}}},
+            "execution": {"backend": "local", "pools": self.pools},
             **sections,
         }
         self.path.write_text(json.dumps(content))  # JSON is YAML
@@ -143,8 +145,9 @@ class Workflow:
             found["from"] = [dict(zip(("node", "port", "as"), bind, strict=True))]
         return found
 
-    def compile(self, *, overrides=(), chunk_size=None, machine=MACHINE, cache=True):
+    def compile(self, *, overrides=(), chunk_size=None, machine=None, cache=True):
         loaded = load(self.path, "local", overrides)
+        machine = machine or self.machine
         return compile_workflow(loaded, CompileOptions(chunk_size=chunk_size, machine=machine, cache=cache))
 
     def run(self, plan=None, mode="new", **options):

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fasthep_parsl.atomic import close_drafts
 from fasthep_parsl.backends.parsl.batch import ask
+from fasthep_parsl.backends.parsl.folder import sweep
 from fasthep_parsl.driver.blocks import BlockTally, OpenJob
 from fasthep_parsl.driver.holders import holders
 from fasthep_parsl.driver.lock import DriverLock
@@ -78,6 +79,7 @@ def _clean_up(run_dir: Path, plan: Plan, events: Path, *, known_dead: bool, forc
     if not ended and not known_dead:
         _refuse_if_alive(run_dir, is_alive(driver) if driver else False, driver.get("host", ""), force=force)
     close_drafts(run_dir)
+    sweep()
     jobs: defaultdict[str, list[OpenJob]] = defaultdict(list)
     for job in tally.open_jobs():
         jobs[job.pool].append(job)

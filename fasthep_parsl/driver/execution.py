@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from fasthep_parsl import registry
 from fasthep_parsl.atomic import close_drafts
+from fasthep_parsl.backends.parsl.folder import sweep
 from fasthep_parsl.driver import resume, summary
 from fasthep_parsl.driver.lock import LockLostError
 from fasthep_parsl.driver.outputs import settle_targets
@@ -138,6 +139,7 @@ class Execution:
     def _states(self) -> tuple[list[SegmentState], int]:
         if not self.directory.resumed:
             return [SegmentState(self.plan, segment) for segment in self.plan.segments], 0
+        sweep()
         for event in read_events(self.directory.path / "events.jsonl"):
             self.tally(event)
         return resume.restore(self.plan, self.directory.path)

@@ -31,6 +31,8 @@ class Call:
         ``note(kind, note)``: keep a `Note` for the driver, joined with those before by the modifier's `merge`. A function
         that returns the note is called once the whole pass has succeeded, while its columns are still there: work that
         takes a while is cheaper then than between two ops, and no stage waits for it.
+    gpus : int, optional
+        GPUs that each worker of the pool has; None if that is not known. A process may see others, which are not its own.
     """
 
     function: Callable[..., Any]
@@ -39,10 +41,16 @@ class Call:
     pool: str = "default"
     reads: tuple[str, ...] = ()
     note: Callable[[str, Note | Callable[[], Note]], None] = lambda _kind, _note: None
+    gpus: int | None = None
 
     def __call__(self, events: Any, **params: Any) -> Any:
         """Call the op."""
         return self.function(events, **params)
+
+    @property
+    def why_no_gpu(self) -> str:
+        """Why there is no GPU for this call, whatever the process sees; empty if there may be one."""
+        return "its pool has no GPUs" if self.gpus == 0 else ""
 
     def using(self, function: Callable[..., Any]) -> Call:
         """Return the same call through another function."""

@@ -66,7 +66,7 @@ class CudaJit(BaseModel):
         """Return the name of the device that is compiled for, and why it is not the one asked for."""
         if self.target == "cpu":
             return "cpu", ""
-        reason, name = _gpu()
+        reason, name = (call.why_no_gpu, "") if call.why_no_gpu else _gpu()
         if not reason:
             return name, ""
         where = f"worker {socket.gethostname()} (process {os.getpid()}) of pool `{call.pool}`"

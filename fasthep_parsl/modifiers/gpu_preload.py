@@ -48,11 +48,13 @@ class GpuPreload(BaseModel):
 
     def wrap(self, call: Call) -> Call:
         """Return a call that works on the GPU."""
-        gpu_start.begin(why_not, call.op.name)
+        if not call.why_no_gpu:
+            gpu_start.begin(why_not, call.op.name)
 
         def on_gpu(events: Any, **params: Any) -> Any:
-            gpu_start.ready()
-            missing = why_not()
+            if not call.why_no_gpu:
+                gpu_start.ready()
+            missing = call.why_no_gpu or why_not()
             if missing:
                 self._without(call, missing)
                 return call(events, **params)

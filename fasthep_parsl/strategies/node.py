@@ -16,6 +16,7 @@ import shlex
 from collections.abc import Sequence
 
 from fasthep_parsl.plan import PlanPool
+from fasthep_parsl.resources.hidden import EXPORT
 
 HERE = "@folder of node.sh@"
 """Stands in a command for the folder of the script, where files lie that were brought with it."""
@@ -82,6 +83,7 @@ def node_script(pool: PlanPool, command: Sequence[str]) -> str:
     str
         A bash script with one argument, the number of the block. It exports PARSL_CORES, the cores of all workers of a
         node, and the numbers of threads for common libraries, the cores of a worker; ``worker_init`` may change them.
+        It may not bring GPUs into sight of a pool that has none.
         FASTHEP_PARSL_FOLDER is the folder of the script, for files that were brought with it.
 
     Raises
@@ -103,6 +105,8 @@ def node_script(pool: PlanPool, command: Sequence[str]) -> str:
         parts.append(_SCRATCH % {"scratch": _expanded(pool.scratch), "shown": _shown(pool.scratch)})
     if pool.worker_init:
         parts.append(_INIT % {"lines": "\n".join(pool.worker_init)})
+    if not pool.gpus:
+        parts.append(f"\n# workers of this pool have no GPUs, whatever the node has\n{EXPORT}\n")
     parts.append(f'\nexec {" ".join(map(_quoted, command))} --block_id="$fasthep_block"\n')
     return "".join(parts)
 

@@ -139,7 +139,7 @@ class Program:
         def note(kind: str, seen: Note | Callable[[], Note]) -> None:
             self.notes.add(kind, stage.id, seen)
 
-        call = Call(plain, op, stage.id, stage.pool, stage.reads, note)
+        call = Call(plain, op, stage.id, stage.pool, stage.reads, note, self.plan.pool(stage.pool).gpus)
         for modifier in reversed(stage.modifiers):
             call = registry.load("modifiers", modifier.kind)(**modifier.params).wrap(call)
         return call if op.takes_events else lambda **params: call(None, **params)

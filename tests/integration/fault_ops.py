@@ -28,6 +28,18 @@ def devices(events: Any) -> list[str]:
     return [os.environ.get("CUDA_VISIBLE_DEVICES", "none")]
 
 
+def merge_sights(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return both, each different one once."""
+    return [*a, *(row for row in b if row not in a)]
+
+
+@op("fault.sight", product="sight", merge=merge_sights, per_partition=True)
+def sight(events: Any, *, names: list[str]) -> list[dict[str, Any]]:
+    """Return what this worker has in its environment."""
+    del events
+    return [{name: os.environ.get(name) for name in names}]
+
+
 @op("fault.seats", product="seats", merge=lambda a, b: {**a, **b}, per_partition=True)
 def seats(events: Any) -> dict[str, str]:
     """Return process → GPUs that it may use."""

@@ -76,6 +76,7 @@ class Driver(Records):
 
     def __init__(self, flow, *arguments, cwd=None, env=None):
         super().__init__(flow.parent / "run")
+        self.flow = flow
         command = [sys.executable, "-m", "fasthep_parsl", "run", str(flow), "--outdir", str(self.run_dir)]
         self.process = subprocess.Popen(
             [*command, "--chunk-size", "1", "--no-plots", *arguments],

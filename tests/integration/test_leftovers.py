@@ -143,3 +143,44 @@ def test_a_later_run_removes_what_nobody_could_remove(driver, write_flow, tmp_pa
     code, output, _ = again.end(60)
     assert code == 0, output
     traces.assert_nothing_left(run.run_dir, 0)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".root"])
+def test_a_driver_that_is_killed_while_results_are_written(driver, write_flow, tmp_path, traces, suffix):
+    axes = [{"name": "x", "source": "x", "type": "regular", "bins": {"nbins": 100, "low": 0, "high": 200}}]
+    stages = [(f"H{number}", "hep.hist", {"axes": axes}) for number in range(12)]
+    run = driver(write_flow(tmp_path / "flow", *stages), "--plots", env=traces.env)
+    drafts = run.run_dir / "work" / "drafts"
+    until = time.monotonic() + 60
+    while not _stopped(traces, run, drafts, suffix):
+        assert run.process.poll() is None, "it was never seen writing"
+        assert time.monotonic() < until
+    _everything(run, traces)
+    run.end()
+    assert [path.suffix for path in drafts.iterdir()].count(suffix) == 1
+    written = {
+        path.relative_to(run.run_dir) for name in ("results", "plots") for path in run.run_dir.glob(f"{name}/**/*")
+    }
+    again = driver(run.flow, "--resume", "--plots", env=traces.env)
+    code, output, _ = again.end(60)
+    assert code == 0, output
+    traces.assert_nothing_left(run.run_dir, 0)
+    found = {
+        path.relative_to(run.run_dir) for name in ("results", "plots") for path in run.run_dir.glob(f"{name}/**/*")
+    }
+    assert written <= found
+    assert sum(path.suffix == ".png" for path in found) == 12
+
+
+def _stopped(traces, run, drafts, suffix):
+    """Stop the driver while it, or a worker for it, writes a file with `suffix`; return whether that was possible."""
+    if not any(drafts.glob(f"*{suffix}")):
+        return False
+    stopped = traces.processes() if suffix == ".root" else [psutil.Process(run.process.pid)]
+    for process in stopped:
+        process.suspend()
+    if any(drafts.glob(f"*{suffix}")):
+        return True
+    for process in stopped:
+        process.resume()
+    return False

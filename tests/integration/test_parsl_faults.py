@@ -159,7 +159,7 @@ def test_a_block_that_loses_processes_while_it_waits_goes_on(run, who):
 
     killer = Killer(find)
     outcome = run(SLEEP, observer=killer)
-    assert len(killer.killed) >= 2
+    assert killer.killed
     assert outcome.status == "complete"
     assert outcome.products["Sum", "sum"] == TOTAL
 

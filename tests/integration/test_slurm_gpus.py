@@ -13,6 +13,7 @@ from collections import Counter
 
 import pytest
 
+from fasthep_parsl.resources.hidden import NO_GPUS
 from integration.cluster_runs import ClusterRun, write_site
 
 pytestmark = pytest.mark.slurm
@@ -98,6 +99,17 @@ def test_four_workers_on_two_gpus_are_two_on_each(slurm, started):
     assert {(gpu["name"], gpu["memory"], gpu["driver"], gpu["cuda"]) for gpu in up["gpus"]} == {
         ("Test", 1000 << 20, "580.1", "13.0")
     }
+
+
+def test_a_pool_without_gpus_sees_none_of_its_node(slurm, write_flow, tmp_path):
+    stages = (("Sight", "fault.sight", {"names": sorted(NO_GPUS)}),)
+    flow = write_flow(tmp_path, *stages, default={"workers": 1, "resources": {"cpus": 1, "memory": "1GB"}})
+    init = ["export CUDA_VISIBLE_DEVICES=0,1 ROCR_VISIBLE_DEVICES=0"]
+    site = write_site(tmp_path, "generic_slurm", queues=QUEUES, worker_init=init)
+    run = ClusterRun(flow, site, "--chunk-size", "10", env=slurm.env)
+    code, output, _ = run.end(90)
+    assert code == 0, output
+    assert run.product("Sight", "sight") == [NO_GPUS]
 
 
 def test_the_check_of_a_site_shows_what_its_gpus_are(slurm, tmp_path):

@@ -8,6 +8,7 @@ a whole node is reset, a later block on the same machine removes the folder.
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import secrets
 import shutil
@@ -29,10 +30,7 @@ class BlockFolder:
     """
 
     def __init__(self) -> None:
-        self._base = Path(tempfile.gettempdir())
-        self._family = f"fasthep-parsl-{os.getuid()}-{socket.gethostname()}-"
-        self._name = self._family + secrets.token_hex(4)
-        self.path = self._base / self._name
+        self.path = Path(tempfile.gettempdir(), _family() + secrets.token_hex(4))
         self._folder = -1
         path = self.path
         resource_tracker._CLEANUP_FUNCS[KIND] = lambda _name: shutil.rmtree(path, ignore_errors=True)  # type: ignore[attr-defined]
@@ -42,10 +40,8 @@ class BlockFolder:
         resource_tracker.register(KIND, KIND)
         while not self._made():  # a block that begins at the same moment may have taken it for a dead one's
             pass
+        sweep()
         os.environ["TMPDIR"] = tempfile.tempdir = str(self.path)
-        for other in self._base.glob(f"{self._family}*"):
-            if other != self.path:
-                _remove_if_left(other)
 
     def _made(self) -> bool:
         """Make the folder and lock it until this process ends; return whether it is there."""
@@ -70,6 +66,16 @@ class BlockFolder:
             yield
         finally:
             del config["tempdir"]
+
+
+def _family() -> str:
+    return f"fasthep-parsl-{os.getuid()}-{socket.gethostname()}-"
+
+
+def sweep() -> None:
+    """Remove the folders of blocks that were killed on this machine with all that could have removed them."""
+    for path in Path(tempfile.gettempdir()).glob(f"{glob.escape(_family())}*"):
+        _remove_if_left(path)
 
 
 def _remove_if_left(path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from fasthep_parsl.backends.parsl.fork import Fork, Process, can_fork
 from fasthep_parsl.backends.parsl.python import module_command, python_path
 from fasthep_parsl.plan import Plan, PlanPool
+from fasthep_parsl.resources.hidden import NO_GPUS
 from fasthep_parsl.worker.gpus import FOLDER
 
 POOL_MODULE = "fasthep_parsl.backends.parsl.worker_pool"
@@ -152,5 +153,5 @@ def worker_environment(pool: PlanPool, log_dir: Path) -> dict[str, str]:
         "NUMEXPR_MAX_THREADS": threads,
         "PARSL_CORES": str(pool.workers_per_block * pool.cpus),  # the plan has decided, Parsl need not count again
         "PYTHONPATH": python_path(),
-        **({FOLDER: str(log_dir.resolve())} if pool.gpus else {}),  # they say there what their GPUs are
+        **({FOLDER: str(log_dir.resolve())} if pool.gpus else NO_GPUS),  # they say there what their GPUs are
     }

@@ -18,6 +18,7 @@ from fasthep_parsl.backends.parsl.processes import LIFELINE, POOL_MODULE, Block
 from fasthep_parsl.backends.parsl.unwatched import UnwatchedProvider
 from fasthep_parsl.backends.parsl.watch import LocalWatch
 from fasthep_parsl.plan import PlanPool
+from fasthep_parsl.resources.hidden import EXPORT
 
 _GUARD = f"""(read -r -u "${LIFELINE}"; kill -KILL -- -$$) &"""
 """Ends a block whose driver has died while its `worker_init` runs; later the worker pool sees to that as well."""
@@ -67,7 +68,8 @@ class LocalBlocks(UnwatchedProvider):
 
     def _start(self, command: str, job_name: str) -> Block:
         first = (_GUARD, *self.pool.worker_init) if self.pool.worker_init else ()
-        script = "\n".join((*first, "exec " + command))
+        last = () if self.pool.gpus else (EXPORT,)  # whatever `worker_init` says
+        script = "\n".join((*first, *last, "exec " + command))
         return Block(["/bin/bash", "-c", script], self.log_dir, f"{job_name}.{len(self._blocks)}", self.environment)
 
     def status(self, job_ids: Sequence[object]) -> list[JobStatus]:

@@ -70,7 +70,7 @@ def _start_helpers(folder: BlockFolder, lifeline: int) -> None:
     """Start multiprocessing's helpers as forks of this process, which has no threads yet, instead of anew."""
     forkserver.set_forkserver_preload([PRELOAD])
     spawn = multiprocessing.util.spawnv_passfds
-    multiprocessing.util.spawnv_passfds = partial(_fork, lifeline)  # type: ignore[assignment]
+    multiprocessing.util.spawnv_passfds = partial(_fork, lifeline)
     try:
         resource_tracker.ensure_running()
         folder.make()
@@ -139,7 +139,7 @@ def _give_up(failure: threading.ExceptHookArgs) -> None:
 def _leave(folder: BlockFolder, sign: int) -> None:
     """End as `sign` would end us, with our workers; a batch system sends it first, and soon ends what is left."""
     with contextlib.suppress(OSError, TypeError):
-        os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+        os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
     folder.remove()
     signal.signal(sign, signal.SIG_DFL)
     os.kill(os.getpid(), sign)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 
@@ -10,8 +11,10 @@ import pytest
 
 import fake_cupy
 import fasthep_parsl as fp
+from fasthep_parsl.driver import api
 from fasthep_parsl.modifiers import gpu_preload
 from fasthep_parsl.ops import device
+from fasthep_parsl.resources.machine import Machine
 from fasthep_parsl.worker import runner
 
 pytestmark = pytest.mark.skipif(
@@ -31,6 +34,14 @@ def _gpu(monkeypatch):
         yield
     fake_cupy.Memory.most = None
     device.take_counts()
+
+
+@pytest.fixture
+def flow(flow):
+    """Its pools have GPUs, and so has the machine."""
+    flow.machine = dataclasses.replace(flow.machine, gpus=3)
+    flow.pools = {name: {**pool, "resources": {"gpus": 1}} for name, pool in flow.pools.items()}
+    return flow
 
 
 def stages(flow, modifiers):
@@ -135,6 +146,8 @@ def test_the_shipped_workflows_yield_what_they_yield_without(checkout, name, mon
     monkeypatch.setattr(fake_cupy.module.cuda.runtime, "getDeviceCount", lambda: 0)  # an op that asks trains on the CPU
     pools = {"dimuon": ("default",)}.get(name, ("default", "gpu"))
     preload = [f"execution.pools.{pool}.modifiers=[{{kind: gpu.preload, on_missing: cpu}}]" for pool in pools]
+    preload += [f"execution.pools.{pool}.resources.gpus=1" for pool in pools]
+    monkeypatch.setattr(api, "this_machine", lambda: Machine(cpus=4, memory=16_000_000_000, gpus=4))
     found = []
     for run, modifiers in (("plain", []), ("gpu", preload)):
         outdir = checkout / f"{name}-{run}"
@@ -156,6 +169,7 @@ def test_the_shipped_workflows_yield_what_they_yield_without(checkout, name, mon
             counts = [[(row.n_in, row.n_out) for row in rows] for rows in product.rows.values()]
             assert [[(row.n_in, row.n_out) for row in rows] for rows in gpu[key].rows.values()] == counts
     stages = json.loads((checkout / f"{name}-gpu" / "gpu.preload" / "transfers.json").read_text())["stages"]
+    assert not any(row["without_gpu"] for row in stages.values())
     on_cpu = {stage: list(row["reasons"]) for stage, row in stages.items() if row["fallbacks"]}
     assert on_cpu.keys() <= {"Pairs", "Score", "Train", "EventIndex"}  # compiled for a GPU; of users
 
@@ -225,3 +239,15 @@ def test_what_an_op_writes_to_on_a_gpu_is_its_own(flow, small_files):
     pt = sum(sum(range(jets)) + 0.5 * jets for jets in (24, 25, 26, 24))  # of the clusters of the file
     found = {name: outcome.products[f"S_{name}", "sum"] for name in ("x", "Jet_pt", "y", "j", "s")}
     assert found == {"x": 4950, "Jet_pt": int(pt), "y": 100 * 100, "j": 0, "s": 100}
+
+
+def test_a_pool_without_gpus_does_not_use_the_one_that_is_there(flow, small_files):
+    files = [small_files / "a.root", small_files / "b.root"]
+    flow.pools["default"].pop("resources")
+    fake_cupy.stats.clear()
+    outcome = flow.write(stages(flow, [PRELOAD]), files).run()
+    assert outcome.exit_code == 0
+    row = transfers(flow)["stages"]["Ht"]
+    assert row["without_gpu"] == row["calls"] > 0
+    assert row["reasons"] == {"pool `default`: its pool has no GPUs": row["calls"]}
+    assert not any(fake_cupy.stats.values())
