@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -145,14 +146,19 @@ def test_a_later_run_removes_what_nobody_could_remove(driver, write_flow, tmp_pa
     traces.assert_nothing_left(run.run_dir, 0)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".root"])
-def test_a_driver_that_is_killed_while_results_are_written(driver, write_flow, tmp_path, traces, suffix):
-    axes = [{"name": "x", "source": "x", "type": "regular", "bins": {"nbins": 100, "low": 0, "high": 200}}]
-    stages = [(f"H{number}", "hep.hist", {"axes": axes}) for number in range(12)]
-    run = driver(write_flow(tmp_path / "flow", *stages), "--plots", env=traces.env)
+@pytest.mark.parametrize(("suffix", "number", "bins"), [(".png", 24, 100), (".root", 3, 1_000_000)])
+def test_a_driver_that_is_killed_while_results_are_written(driver, write_flow, tmp_path, traces, suffix, number, bins):
+    """They are many or large, so that they can be seen while they are written."""
+    axes = [{"name": "x", "source": "x", "type": "regular", "bins": {"nbins": bins, "low": 0, "high": 200}}]
+    plots = ["--plots"] if suffix == ".png" else []
+    stages = [(f"H{i}", "hep.hist", {"axes": axes}) for i in range(number)]
+    run = driver(write_flow(tmp_path / "flow", *stages), *plots, env=traces.env)
     drafts = run.run_dir / "work" / "drafts"
+    run.wait_until(lambda: run.events("submitted"), 60)
+    run.wait_until(lambda: "up" in run.states(), 60)
+    writers = traces.processes()
     until = time.monotonic() + 60
-    while not _stopped(traces, run, drafts, suffix):
+    while not _stopped(writers, drafts, suffix):
         assert run.process.poll() is None, "it was never seen writing"
         assert time.monotonic() < until
     _everything(run, traces)
@@ -161,7 +167,7 @@ def test_a_driver_that_is_killed_while_results_are_written(driver, write_flow, t
     written = {
         path.relative_to(run.run_dir) for name in ("results", "plots") for path in run.run_dir.glob(f"{name}/**/*")
     }
-    again = driver(run.flow, "--resume", "--plots", env=traces.env)
+    again = driver(run.flow, "--resume", *plots, env=traces.env)
     code, output, _ = again.end(60)
     assert code == 0, output
     traces.assert_nothing_left(run.run_dir, 0)
@@ -169,18 +175,19 @@ def test_a_driver_that_is_killed_while_results_are_written(driver, write_flow, t
         path.relative_to(run.run_dir) for name in ("results", "plots") for path in run.run_dir.glob(f"{name}/**/*")
     }
     assert written <= found
-    assert sum(path.suffix == ".png" for path in found) == 12
+    assert sum(path.suffix == suffix for path in found) == (number if plots else 1)
 
 
-def _stopped(traces, run, drafts, suffix):
-    """Stop the driver while it, or a worker for it, writes a file with `suffix`; return whether that was possible."""
+def _stopped(writers, drafts, suffix):
+    """Stop the driver and its workers while one of them writes a file with `suffix`; return whether that was possible."""
     if not any(drafts.glob(f"*{suffix}")):
         return False
-    stopped = traces.processes() if suffix == ".root" else [psutil.Process(run.process.pid)]
-    for process in stopped:
-        process.suspend()
+    for process in writers:
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
     if any(drafts.glob(f"*{suffix}")):
         return True
-    for process in stopped:
-        process.resume()
+    for process in writers:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
     return False
