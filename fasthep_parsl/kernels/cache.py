@@ -11,6 +11,8 @@ import os
 import platform
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -24,22 +26,29 @@ _AGE = 1_000_000_000
 
 @cache
 def folder() -> Path:
-    """Return the folder of compiled kernels: ``$FASTHEP_KERNEL_CACHE``, or one among the node's temporary files.
+    """Return the folder of compiled kernels: ``$FASTHEP_KERNEL_CACHE``, else the user's cache, or a temporary folder.
 
     What lies there is executed. A folder that others can write to is not used; then this process has one of its own,
     and nothing is kept.
     """
     given = os.environ.get(VARIABLE)
-    path = Path(given) if given else Path(tempfile.gettempdir()) / f"fasthep-kernels-{os.getuid()}"
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = path.lstat() if not given else path.stat()
-        private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
-        if private and os.access(path, os.W_OK | os.X_OK):
-            return path
-    except OSError:
-        pass
+    for path in [Path(given)] if given else _usual():
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = path.lstat() if not given else path.stat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
+                with tempfile.TemporaryFile(dir=path):  # a home may be there, and lack a ticket
+                    return path
+        except OSError:
+            continue
     return Path(_own().name)
+
+
+def _usual() -> Iterator[Path]:
+    with suppress(RuntimeError):  # nobody's home
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        yield home / "fasthep-parsl" / "kernels"
+    yield Path(tempfile.gettempdir()) / f"fasthep-kernels-{os.getuid()}"
 
 
 @cache

@@ -12,12 +12,20 @@ def fresh(monkeypatch, tmp_path):
     cache.folder.cache_clear()
     monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.delenv(cache.VARIABLE, raising=False)
+    (tmp_path / "cache").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     yield tmp_path
     cache.folder.cache_clear()
 
 
 def test_the_folder_is_ours_alone(fresh):
     assert cache.folder() == fresh / f"fasthep-kernels-{os.getuid()}"
+    assert stat.S_IMODE(cache.folder().stat().st_mode) == 0o700
+
+
+def test_it_is_the_user_s_cache_if_there_is_one(fresh):
+    (fresh / "cache").unlink()
+    assert cache.folder() == fresh / "cache" / "fasthep-parsl" / "kernels"
     assert stat.S_IMODE(cache.folder().stat().st_mode) == 0o700
 
 
