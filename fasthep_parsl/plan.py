@@ -67,12 +67,20 @@ class PlanDataset(_Frozen):
     eventtype: str = "mc"
     group: str = ""
     meta: Written = Field(default_factory=dict)
+    tree: str = Field("", description="its TTree; empty: that of the source")
     files: tuple[PlanFile, ...] = ()
 
     @property
     def entries(self) -> int:
         """Number of events."""
         return sum(file.entries for file in self.files)
+
+
+class PlanDefault(_Frozen):
+    """What a field is in files that lack its branch."""
+
+    value: bool | int | float | str = Field(description="one per event; `nan`, `inf` and `-inf` as texts")
+    dtype: str = Field(description="type of the branch in other files: numpy's name, or `text`")
 
 
 class PlanSource(_Frozen):
@@ -82,9 +90,13 @@ class PlanSource(_Frozen):
     kind: Literal["root_tree", "parquet"] = "root_tree"
     tree: str = ""
     aliases: dict[str, str] = Field(default_factory=dict, description="field → branch, from `fields`")
-    defaults: dict[str, float] = Field(
+    defaults: dict[str, PlanDefault] = Field(
         default_factory=dict, description="field → value per event in files that lack its branch"
     )
+
+    def with_tree(self, tree: str) -> Self:
+        """Return the source with the tree of a dataset, if that has one of its own."""
+        return self.model_copy(update={"tree": tree}) if tree and tree != self.tree else self
 
 
 class PlanEnvironment(_Frozen):

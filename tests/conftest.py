@@ -71,6 +71,12 @@ def real_data():
 
 
 @pytest.fixture(scope="session")
+def data_files():
+    """The folder with files that cannot be made here."""
+    return ROOT / "tests" / "data"
+
+
+@pytest.fixture(scope="session")
 def small_files(tmp_path_factory):
     """``a.root`` (100 events, clusters of 25), ``b.root`` (40 events, one cluster), ``none.root`` (no event).
 

@@ -82,6 +82,7 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     source = plan_source(loaded.workflow)
     inputs, found = read_inputs(loaded, source, cache=options.cache, progress=options.progress)
     problems += found
+    source = source.model_copy(update={"defaults": inputs.aliases.defaults})
     flow = Flow()
     if inputs.schema:  # without a readable file nothing can be said of fields
         flow, found = follow_fields(stages, inputs, loaded.document, ordered=ordered)
@@ -201,20 +202,17 @@ def _default_chunk(segments: list[PlanSegment], pools: tuple[PlanPool, ...]) -> 
 
 def _constant_fields(source: PlanSource, inputs: Inputs) -> list[str]:
     """Warn of fields that have their default everywhere: the branch may be misspelt."""
-    known: set[str] = set()
-    for header in inputs.headers.values():
-        known |= (header.branches or {}).keys()
     return [
-        f"field `{field}`: no input file has branch `{source.aliases[field]}`; it is {value:g} for all events"
-        for field, value in source.defaults.items()
-        if source.aliases[field] not in known
+        f"field `{field}`: no input file has branch `{source.aliases[field]}`; it is {source.defaults[field].value} for"
+        " all events"
+        for field in inputs.aliases.constant
     ]
 
 
 def _only_used(source: PlanSource, segments: list[PlanSegment]) -> PlanSource:
     used = {column for segment in segments if not segment.input for column in segment.columns}
     aliases = {field: branch for field, branch in source.aliases.items() if field in used}
-    defaults = {field: value for field, value in source.defaults.items() if field in used}
+    defaults = {field: default for field, default in source.defaults.items() if field in used}
     return source.model_copy(update={"aliases": aliases, "defaults": defaults})
 
 
@@ -263,7 +261,7 @@ def _empty_datasets(inputs: Inputs) -> list[str]:
     empty = [
         dataset.name
         for dataset in inputs.datasets
-        if dataset.files and not any(inputs.headers[file.path].entries for file in dataset.files)
+        if dataset.files and not any(inputs.headers[file].entries for file in dataset.files)
     ]
     if len(empty) == len(inputs.datasets):
         return ["no input file has any event: all results will be empty"]

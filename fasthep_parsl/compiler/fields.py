@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from fasthep_parsl.compiler.inputs import Inputs, short
+from fasthep_parsl.compiler.inputs import Inputs
+from fasthep_parsl.compiler.names import why_no_expression, why_no_field
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.interfaces import Effects, Shape
@@ -74,7 +75,9 @@ def follow_fields(
         problems += _misspelt(found) if name in vague else found
         writes = _writes(item, effects)
         known = [field for field in effects.reads if field in schema]
-        flow.reads[name] = tuple(schema) if effects.keeps_all else tuple(known)
+        if effects.keeps_all:  # each branch once
+            known = [field for field in schema if field not in inputs.common.synonyms]
+        flow.reads[name] = tuple(known)
         flow.writes[name] = tuple(writes)
         flow.schemas[name] = {**schema, **writes}
     return flow, problems
@@ -109,31 +112,28 @@ def _problems(
     found: list[Problem] = []
     for wrong in effects.problems:
         path = (*base, *wrong.path)
+        node = document.get(path)
+        reason = why_no_expression(node.value, inputs) if node is not None and isinstance(node.value, str) else None
         named = _FIELD.match(wrong.message)
-        name = named[1] if named else ""
-        if name in inputs.partial:
-            found.append(_only_some(name, inputs, path, document))
+        if reason:
+            found.append(problem(document, path, *reason))
+        elif named:
+            found += _unknown(named[1], wrong.hint, path, inputs, document)
         else:
-            code = "E150" if named else "E151"
-            found.append(narrow(problem(document, path, code, wrong.message, wrong.hint), name, path, document))
+            found.append(problem(document, path, "E151", wrong.message, wrong.hint))
     said = " ".join(wrong.message for wrong in effects.problems)
     for name, place in effects.reads.items():
-        if name in schema or f"`{name}`" in said:
-            continue
-        path = (*base, *place)
-        if name in inputs.partial:
-            found.append(_only_some(name, inputs, path, document))
-        else:
+        if name not in schema and f"`{name}`" not in said:
             hint = suggest(name, schema, what="fields")
-            found.append(narrow(problem(document, path, "E150", f"unknown field `{name}`", hint), name, path, document))
-    return found
+            found += _unknown(name, hint, (*base, *place), inputs, document)
+    return list(dict.fromkeys(found))
 
 
-def _only_some(name: str, inputs: Inputs, path: Path_, document: Document) -> Problem:
-    have, lack = inputs.partial[name]
-    message = f"branch `{name}` is not in every input file: {short(lack)} lacks it, {short(have)} has it"
-    hint = "give the files that have it a workflow of their own, or do without"
-    return narrow(problem(document, path, "E136", message, hint), name, path, document)
+def _unknown(name: str, hint: str, path: Path_, inputs: Inputs, document: Document) -> list[Problem]:
+    if name in inputs.aliases.broken:  # said in section `fields`
+        return []
+    reason = why_no_field(name, inputs) or ("E150", f"unknown field `{name}`", hint)
+    return [narrow(problem(document, path, *reason), name, path, document)]
 
 
 def narrow(found: Problem, name: str, path: Path_, document: Document) -> Problem:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.compiler.aliases import Aliases, resolve_aliases
+from fasthep_parsl.compiler.schema import Common, common, distinct, short
+from fasthep_parsl.errors import Problem
 from fasthep_parsl.interfaces import Shape
 from fasthep_parsl.plan import PlanDataset, PlanFile, PlanSource
 from fasthep_parsl.worker.headers import Header, cache_folder, read_headers
 from fasthep_parsl.workflow.datasets import InputFile, ResolvedDataset, cut, resolve_datasets
 from fasthep_parsl.workflow.loader import LoadedWorkflow
+from fasthep_parsl.workflow.locations import identity
 from fasthep_parsl.workflow.model import Workflow
 from fasthep_parsl.workflow.yamldoc import Document, problem
 
@@ -32,26 +35,30 @@ class Inputs:
     datasets : tuple of ResolvedDataset
         With their files.
     headers : mapping
-        Path → header of each file.
-    schema : mapping
-        Field → structure, for fields that every file has (aliases included).
-    partial : mapping
-        Field → a file that has it and one that lacks it, for fields that only some files have.
+        File → its header.
+    common : Common
+        What all files have (aliases included), and why other names are no fields.
+    aliases : Aliases
+        Defaults of fields.
     """
 
     datasets: tuple[ResolvedDataset, ...]
-    headers: dict[str, Header]
-    schema: dict[str, Shape]
-    partial: dict[str, tuple[str, str]]
+    headers: dict[InputFile, Header]
+    common: Common = field(default_factory=Common)
+    aliases: Aliases = field(default_factory=Aliases)
+
+    @property
+    def schema(self) -> dict[str, Shape]:
+        """Field → structure, for fields that every file has."""
+        return self.common.fields
 
 
 def plan_source(workflow: Workflow) -> PlanSource:
-    """Return how events are read."""
+    """Return how events are read; defaults have no type before the files were looked at."""
     name = workflow.source_name
     source = workflow.sources[name]
     aliases = {field: spec.branch for field, spec in workflow.fields.items()}
-    defaults = {field: spec.default for field, spec in workflow.fields.items() if spec.default is not None}
-    return PlanSource(name=name, kind=source.kind, tree=source.tree or "", aliases=aliases, defaults=defaults)
+    return PlanSource(name=name, kind=source.kind, tree=source.tree or "", aliases=aliases)
 
 
 def read_inputs(
@@ -68,20 +75,37 @@ def read_inputs(
     datasets, found = resolve_datasets(loaded.workflow, loaded.document)
     problems = list(found)
     files = [file for dataset in datasets for file in dataset.files]
-    folder = cache_folder() if cache else None
-    found_headers = read_headers([file.path for file in files], source, cache=folder, progress=progress)
-    headers = {header.path: header for header in found_headers}
+    headers = _headers(files, source, cache_folder() if cache else None, progress)
     problems += _unusable(files, headers, source, loaded.document)
     problems += _unexpected_counts(datasets, headers, loaded.document)
-    schema, partial = _common_schema(list(headers.values()))
-    problems += _add_aliases(schema, partial, headers, source, loaded.document)
-    return Inputs(datasets, headers, schema, partial), problems
+    problems += _same_cycles(datasets, headers, source, loaded.document)
+    kinds = distinct(headers.values())
+    known = common(kinds)
+    aliases = resolve_aliases(loaded.workflow.fields, kinds, known, loaded.document)
+    return Inputs(datasets, headers, known, aliases), problems + aliases.problems
+
+
+def _headers(
+    files: list[InputFile], source: PlanSource, cache: Path | None, progress: Callable[[int, int], None] | None
+) -> dict[InputFile, Header]:
+    """Read the headers of all files, those of one tree at a time."""
+    found: dict[InputFile, Header] = {}
+
+    def told(done: int, _: int) -> None:
+        if progress is not None:
+            progress(len(found) + done, len(files))
+
+    for tree in dict.fromkeys(file.tree for file in files):
+        mine = [file for file in files if file.tree == tree]
+        paths = [file.path for file in mine]
+        found |= zip(mine, read_headers(paths, source.with_tree(tree), cache=cache, progress=told), strict=True)
+    return {file: found[file] for file in files}
 
 
 def _unusable(
-    files: list[InputFile], headers: dict[str, Header], source: PlanSource, document: Document
+    files: list[InputFile], headers: dict[InputFile, Header], source: PlanSource, document: Document
 ) -> list[Problem]:
-    bad = [(file, headers[file.path]) for file in files if headers[file.path].problem]
+    bad = [(file, headers[file]) for file in files if headers[file].problem]
     same = {(header.problem, header.hint) for _, header in bad}
     if len(bad) == len(files) > 1 and len(same) == 1:  # then it is rather `sources` that is wrong
         message, hint = same.pop()
@@ -98,65 +122,37 @@ def _unusable(
     return found
 
 
+def _same_cycles(
+    datasets: tuple[ResolvedDataset, ...], headers: dict[InputFile, Header], source: PlanSource, document: Document
+) -> list[Problem]:
+    """Refuse a tree that is read twice because it is named with and without its cycle."""
+    found: list[Problem] = []
+    owners: dict[tuple[object, ...], str] = {}
+    if not any(";" in dataset.tree for dataset in datasets):
+        return found
+    for dataset in datasets:
+        for file in dataset.files:
+            name = (file.tree or source.tree).partition(";")[0].strip("/")
+            key = (name, headers[file].cycle, *identity(file.path))
+            other = owners.setdefault(key, dataset.name)
+            if other != dataset.name:
+                message = f"`{name}` of `{short(file.path)}` is read in dataset `{other}` too"
+                found.append(problem(document, file.key, "E133", message, "its events would count twice: remove one"))
+    return found
+
+
 def _unexpected_counts(
-    datasets: tuple[ResolvedDataset, ...], headers: dict[str, Header], document: Document
+    datasets: tuple[ResolvedDataset, ...], headers: dict[InputFile, Header], document: Document
 ) -> list[Problem]:
     found = []
     for dataset in datasets:
-        usable = [headers[file.path] for file in dataset.files]
+        usable = [headers[file] for file in dataset.files]
         events = sum(header.entries for header in usable)
         if dataset.nevents is not None and not any(h.problem for h in usable) and events != dataset.nevents:
             message = f"dataset `{dataset.name}` has {events:,} events, the workflow says {dataset.nevents:,}"
             key = ("data", "datasets", dataset.index, "nevents")
             found.append(problem(document, key, "E137", message, "is a file missing? correct or remove `nevents`"))
     return found
-
-
-def _common_schema(headers: list[Header]) -> tuple[dict[str, Shape], dict[str, tuple[str, str]]]:
-    usable = [header for header in headers if header.branches is not None]
-    if not usable:
-        return {}, {}
-    first = usable[0]
-    schema = dict(first.branches or {})
-    partial: dict[str, tuple[str, str]] = {}
-    for header in usable[1:]:
-        branches = header.branches or {}
-        if branches.keys() == schema.keys():
-            continue
-        for name in schema.keys() - branches.keys():
-            partial[name] = (first.path, header.path)
-            del schema[name]
-        for name in branches.keys() - schema.keys():
-            partial.setdefault(name, (header.path, first.path))
-    return schema, partial
-
-
-def _add_aliases(
-    schema: dict[str, Shape],
-    partial: dict[str, tuple[str, str]],
-    headers: dict[str, Header],
-    source: PlanSource,
-    document: Document,
-) -> list[Problem]:
-    problems = []
-    branches = dict(schema)
-    for field, branch in source.aliases.items():
-        has = headers[partial[branch][0]].branches if branch in partial else {}
-        if branch in branches:
-            schema[field] = branches[branch]
-        elif field in source.defaults and (has or {}).get(branch, ()) == ():
-            schema[field] = ()
-        elif field in source.defaults:
-            message = f"field `{field}` has a default, but branch `{branch}` is a list per event"
-            hint = "a default is one value per event"
-            problems.append(problem(document, ("fields", field, "default"), "E136", message, hint))
-        elif branch in partial:
-            partial[field] = partial[branch]
-        elif branches:
-            hint = suggest(branch, branches, what="branches")
-            key = ("fields", field, "branch") if document.has(("fields", field, "branch")) else ("fields", field)
-            problems.append(problem(document, key, "E136", f"no branch `{branch}` in the input files", hint))
-    return problems
 
 
 def choose_chunk(columns: int, memory: int) -> int:
@@ -185,14 +181,15 @@ def plan_datasets(inputs: Inputs, chunk_size: int) -> tuple[PlanDataset, ...]:
     If there is not a single event, the first file is one empty partition, so that results are made (and are empty).
     """
     empty = not any(header.entries for header in inputs.headers.values())
-    first = next((file.path for dataset in inputs.datasets for file in dataset.files), "") if empty else ""
+    first = next((file for dataset in inputs.datasets for file in dataset.files), None) if empty else None
     return tuple(
         PlanDataset(
             name=dataset.name,
             eventtype=dataset.eventtype,
             group=dataset.group,
             meta=dataset.meta,
-            files=tuple(_plan_file(inputs.headers[f.path], chunk_size, keep=f.path == first) for f in dataset.files),
+            tree=dataset.tree,
+            files=tuple(_plan_file(inputs.headers[f], chunk_size, keep=f == first) for f in dataset.files),
         )
         for dataset in inputs.datasets
     )
@@ -206,8 +203,3 @@ def _plan_file(header: Header, chunk_size: int, *, keep: bool) -> PlanFile:
         mtime_ns=header.mtime_ns,
         edges=(0, 0) if keep else cut(header.entries, header.clusters, chunk_size),
     )
-
-
-def short(path: str) -> str:
-    """Return a file's name without its folder, or a URL."""
-    return path if "://" in path else Path(path).name

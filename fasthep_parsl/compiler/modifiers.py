@@ -250,6 +250,6 @@ def _streams(stages: Iterable[CheckedStage], flow: Flow) -> dict[str, set[str]]:
 
 def _unknown_field(name: str, path: Path_, fields: Iterable[str], inputs: Inputs, document: Document) -> Problem:
     hint = suggest(name, fields, what="fields")
-    if name in inputs.partial:
+    if name in inputs.common.partial:
         hint = "not every input file has it"
     return problem(document, path, "E150", f"unknown field `{name}`", hint)

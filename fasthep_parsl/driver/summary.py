@@ -190,7 +190,13 @@ def missing_fileset(plan: Plan, spans: Iterable[Span]) -> dict[str, Any]:
                 dataset.name, {"files": {}, "metadata": {"eventtype": dataset.eventtype, **dataset.meta}}
             )
             listed = entry["files"].setdefault(
-                file.path, {"object_path": plan.source.tree, "steps": [], "num_entries": file.entries, "uuid": None}
+                file.path,
+                {
+                    "object_path": dataset.tree or plan.source.tree,
+                    "steps": [],
+                    "num_entries": file.entries,
+                    "uuid": None,
+                },
             )
             listed["steps"] += map(list, pairwise(edges))
             start += len(edges) - 1

@@ -9,6 +9,7 @@ import numpy as np
 
 from fasthep_parsl.errors import FastHepError
 from fasthep_parsl.ops.stream import Column
+from fasthep_parsl.worker.branches import TEXT
 
 
 class InputFileError(FastHepError):
@@ -35,23 +36,32 @@ class InputFileError(FastHepError):
 def tidy(arrays: dict[str, Any]) -> dict[str, Column]:
     """Turn flat columns into numpy arrays, and let jagged columns with equal offsets share them."""
     shared: list[Any] = []
-    found: dict[str, Column] = {}
-    for name, array in arrays.items():
-        layout = array.layout
-        while isinstance(layout, ak.contents.UnmaskedArray):
-            layout = layout.content
-        if isinstance(layout, ak.contents.NumpyArray) and layout.data.ndim == 1:
-            found[name] = layout.data
-        elif isinstance(layout, ak.contents.ListOffsetArray):
-            offsets = next((known for known in shared if _same(known, layout.offsets)), None)
-            if offsets is None:
-                shared.append(layout.offsets)
-                found[name] = array
-            else:
-                found[name] = ak.Array(ak.contents.ListOffsetArray(offsets, layout.content))
-        else:
-            found[name] = array
-    return found
+    return {name: _tidy(array, shared) for name, array in arrays.items()}
+
+
+def _tidy(array: Any, shared: list[Any]) -> Column:
+    layout = array.layout
+    while isinstance(layout, ak.contents.UnmaskedArray):
+        layout = layout.content
+    if isinstance(layout, ak.contents.NumpyArray):
+        return layout.data if layout.data.ndim == 1 else ak.Array(layout.to_RegularArray())
+    if not isinstance(layout, ak.contents.ListOffsetArray) or layout.parameters:  # texts are lists of characters
+        return ak.Array(layout)
+    offsets = next((known for known in shared if _same(known, layout.offsets)), None)
+    if offsets is not None:
+        return ak.Array(ak.contents.ListOffsetArray(offsets, layout.content))
+    shared.append(layout.offsets)
+    return ak.Array(layout)
+
+
+def constant(value: float | str, dtype: str, length: int) -> Column:
+    """Return a column of `length` events that all have one value."""
+    if dtype != TEXT:
+        return np.full(length, float(value) if np.dtype(dtype).kind == "f" else value, dtype)
+    letters = np.frombuffer(str(value).encode(), np.uint8)
+    offsets = ak.index.Index64(np.arange(length + 1, dtype=np.int64) * len(letters))
+    content = ak.contents.NumpyArray(np.tile(letters, length), parameters={"__array__": "char"})
+    return ak.Array(ak.contents.ListOffsetArray(offsets, content, parameters={"__array__": "string"}))
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -59,6 +69,12 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the class and the first line of an error of a library."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    """Return the class and the first line of an error of a library, of one of uproot's what it was reading, too."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    kind = type(error).__name__
+    if not lines:
+        return kind
+    if lines[0] != "while reading" or len(lines) < 3:
+        return f"{kind}: {lines[0]}"
+    said = [line for line in lines if not line.startswith(("in file ", "in object "))]
+    return f"{kind}: {lines[1].partition(' as ')[0]}: {said[-1]}"

@@ -13,12 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
-from fasthep_parsl.interfaces import Shape
 from fasthep_parsl.ops.stream import Column
-from fasthep_parsl.plan import PlanSource
-from fasthep_parsl.worker.columns import InputFileError
+from fasthep_parsl.plan import PlanDefault, PlanSource
+from fasthep_parsl.worker.branches import Branches
+from fasthep_parsl.worker.columns import InputFileError, constant
 
 MAX_OPEN = 16
 """Files that a worker keeps open."""
@@ -32,12 +30,14 @@ class InputFile(Protocol):
     """An open input file."""
 
     entries: int
+    cycle: int
+    """Number of the tree among those of its name, 0 if there are none."""
 
     def clusters(self) -> list[int]:
         """Event numbers at which the file can be cut cheaply, with 0 and the end."""
 
-    def shapes(self) -> dict[str, Shape]:
-        """Branches and their structure."""
+    def branches(self) -> Branches:
+        """Branches, their structure and types."""
 
     def has(self, column: str) -> bool:
         """Return whether the file has a column."""
@@ -90,9 +90,13 @@ def read_fields(file: InputFile, source: PlanSource, fields: Iterable[str], star
     lacking = {field for field in branches if field in source.defaults and not file.has(branches[field])}
     arrays = file.read(dict.fromkeys(b for field, b in branches.items() if field not in lacking), start, stop)
     return {
-        field: np.full(stop - start, source.defaults[field]) if field in lacking else arrays[branch]
+        field: _default(source.defaults[field], stop - start) if field in lacking else arrays[branch]
         for field, branch in branches.items()
     }
+
+
+def _default(default: PlanDefault, length: int) -> Column:
+    return constant(default.value, default.dtype, length)
 
 
 def bytes_by_branch(

@@ -8,13 +8,14 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
-from fasthep_parsl.interfaces import Shape
 from fasthep_parsl.plan import PlanSource
+from fasthep_parsl.worker.branches import Branch, Branches
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 THREADS = 8
 
 
@@ -32,8 +33,10 @@ class Header:
         Number of events.
     clusters : tuple of int
         Event numbers at which it can be cut cheaply, with 0 and the end.
-    branches : mapping
-        Branch → structure.
+    cycle : int
+        Number of its tree among those of this name; 0 if there are no such numbers.
+    branches : Branches
+        What is in it; None if it cannot be read.
     problem, hint : str
         Why it cannot be used, empty if it can.
     """
@@ -43,7 +46,8 @@ class Header:
     mtime_ns: int = -1
     entries: int = 0
     clusters: tuple[int, ...] = ()
-    branches: dict[str, Shape] | None = None
+    cycle: int = 0
+    branches: Branches | None = None
     problem: str = ""
     hint: str = ""
 
@@ -77,7 +81,7 @@ def read_headers(
         Called with how many headers are read, and how many there are.
     """
     wanted = list(paths)
-    seen: dict[tuple[tuple[str, Shape], ...], dict[str, Shape]] = {}
+    seen: dict[tuple[tuple[str, Branch], ...], Branches] = {}
     found: list[Header] = []
     pool = ThreadPoolExecutor(THREADS)
     try:
@@ -85,7 +89,8 @@ def read_headers(
             if header.branches is None:
                 found.append(header)
             else:  # files of a dataset have the same 1500 branches: keep them once
-                found.append(replace(header, branches=seen.setdefault(tuple(header.branches.items()), header.branches)))
+                same = seen.setdefault(tuple(header.branches.found.items()), header.branches)
+                found.append(header if header.branches.synonyms != same.synonyms else replace(header, branches=same))
             if progress is not None:
                 progress(len(found), len(wanted))
     finally:
@@ -115,7 +120,7 @@ def _header(path: str, source: PlanSource, cache: Path | None) -> Header:
 
 
 def _read(path: str, source: PlanSource, size: int, mtime_ns: int) -> Header:
-    from fasthep_parsl.worker.columns import InputFileError
+    from fasthep_parsl.worker.columns import InputFileError, first_line
     from fasthep_parsl.worker.files import open_file
 
     try:
@@ -123,9 +128,9 @@ def _read(path: str, source: PlanSource, size: int, mtime_ns: int) -> Header:
     except InputFileError as error:
         return Header(path, size, mtime_ns, problem=error.message, hint=error.hint)
     try:
-        return Header(path, size, mtime_ns, file.entries, tuple(file.clusters()), file.shapes())
+        return Header(path, size, mtime_ns, file.entries, tuple(file.clusters()), file.cycle, file.branches())
     except Exception as error:  # noqa: BLE001  (damage shows in many ways)
-        return Header(path, size, mtime_ns, problem=f"its header is damaged: {type(error).__name__}: {error}")
+        return Header(path, size, mtime_ns, problem=f"its header cannot be read: {first_line(error)}")
     finally:
         file.close()
 
@@ -134,18 +139,26 @@ def _cached(entry: Path, path: str) -> Header | None:
     try:
         content = json.loads(entry.read_text())
         content["clusters"] = tuple(content["clusters"])
-        content["branches"] = {name: tuple(shape) for name, shape in content["branches"].items()}
+        found = {name: Branch(tuple(shape), *rest) for name, (shape, *rest) in content["branches"]["found"].items()}
+        content["branches"] = Branches(found, content["branches"]["synonyms"])
         header = Header(**content)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return header if header.path == path else None
 
 
+def _content(header: Header) -> dict[str, Any]:
+    branches = header.branches or Branches()
+    found = {name: astuple(branch) for name, branch in branches.found.items()}
+    every = {item.name: getattr(header, item.name) for item in fields(header)}
+    return {**every, "branches": {"found": found, "synonyms": branches.synonyms}}
+
+
 def _remember(entry: Path, header: Header) -> None:
     temporary = entry.with_suffix(f".{os.getpid()}.{os.urandom(4).hex()}")
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(asdict(header)))
+        temporary.write_text(json.dumps(_content(header)))
         temporary.replace(entry)
     except OSError:  # a cache that cannot be written is no reason to stop
         with contextlib.suppress(OSError):

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import awkward as ak
 import numpy as np
 
-from fasthep_parsl.interfaces import Shape
+from fasthep_parsl.errors import suggest
 from fasthep_parsl.ops.stream import Column
+from fasthep_parsl.worker.branches import Branch, Branches
 from fasthep_parsl.worker.columns import InputFileError, first_line, tidy
+from fasthep_parsl.worker.forms import Members, fields_of, take
 
 
 class ParquetFile:
     """A Parquet file, local or remote."""
+
+    cycle = 0
 
     def __init__(self, path: str) -> None:
         try:
@@ -38,27 +45,54 @@ class ParquetFile:
         rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         return [0, *np.cumsum(rows).tolist()] if rows else []
 
-    def shapes(self) -> dict[str, Shape]:
-        """Columns and their structure; lists are grouped by the name before the first underscore."""
-        found: dict[str, Shape] = {}
-        for field in self._file.schema_arrow:
-            nested = "list" in str(field.type)
-            found[field.name] = ("*",) if nested else ()
-        return found
+    @cached_property
+    def _fields(self) -> dict[str, tuple[str, Members, Branch]]:
+        """Name → column, members to take, and what they are."""
+        schema = self._file.schema_arrow
+        often = Counter(schema.names)
+        found: dict[str, tuple[str, Members, Branch]] = {}
+        inside: dict[str, tuple[str, Members, Branch]] = {}
+        for field in schema:
+            if often[field.name] > 1:
+                problem = f"{often[field.name]} columns of the file are called `{field.name}`"
+                found[field.name] = field.name, (), Branch(problem=problem, hint="write it with a name for each")
+                continue
+            for name, (members, branch) in _describe(field).items():
+                (found if not members else inside)[name] = field.name, members, branch
+        return inside | found
+
+    def branches(self) -> Branches:
+        """Columns and the members of records, their structure and types."""
+        return Branches({name: branch for name, (_, _, branch) in self._fields.items()})
 
     def has(self, column: str) -> bool:
         """Return whether the file has a column."""
-        return column in self._file.schema_arrow.names
+        return column in self._fields
 
     def read(self, columns: Iterable[str], start: int, stop: int) -> dict[str, Column]:
         """Return events [start, stop)."""
-        names = list(columns)
+        wanted = {name: self._field(name) for name in columns}
+        names = list(dict.fromkeys(column for column, _ in wanted.values()))
         groups, offset = self._groups(start, stop)
-        table = self._file.read_row_groups(groups, columns=names)
-        self._bytes += sum(self.branch_bytes(names, start, stop).values())
-        # Of a slice of Arrow's own awkward takes the wrong bits for what is missing: it is cut behind.
-        rows = slice(start - offset, stop - offset)
-        return tidy({name: ak.from_arrow(table[name])[rows] for name in names})
+        try:
+            table = self._file.read_row_groups(groups, columns=names)
+            # Of a slice of Arrow's own awkward takes the wrong bits for what is missing: it is cut behind.
+            rows = slice(start - offset, stop - offset)
+            arrays = {name: _array(table[name])[rows] for name in names}
+            found = tidy({name: take(arrays[column], members) for name, (column, members) in wanted.items()})
+        except Exception as error:
+            where = f"events {start}–{stop} cannot be read: {first_line(error)}"
+            raise InputFileError(self.path, where, "is the file damaged?") from error
+        self._bytes += sum(self._column_bytes(names, start, stop).values())
+        return found
+
+    def _field(self, name: str) -> tuple[str, Members]:
+        if name not in self._fields:
+            raise InputFileError(self.path, f"no column `{name}`", suggest(name, self._fields, what="columns"))
+        column, members, branch = self._fields[name]
+        if branch.problem:
+            raise InputFileError(self.path, f"column `{name}` {branch.problem}", branch.hint)
+        return column, members
 
     def _groups(self, start: int, stop: int) -> tuple[list[int], int]:
         """Return the row groups that hold events [start, stop), and the first event of the first of them."""
@@ -68,11 +102,14 @@ class ParquetFile:
 
     def branch_bytes(self, columns: Iterable[str], start: int, stop: int) -> dict[str, int]:
         """Return the compressed bytes of `columns` in the row groups that hold events [start, stop)."""
+        wanted = {name: self._field(name)[0] for name in columns}
+        found = self._column_bytes(wanted.values(), start, stop)
+        return {name: found[column] for name, column in wanted.items()}
+
+    def _column_bytes(self, columns: Iterable[str], start: int, stop: int) -> dict[str, int]:
         metadata = self._file.metadata
         if self._leaves is None:
-            self._leaves = {}
-            for leaf in range(metadata.num_columns):  # a list or a record has leaves of longer names
-                self._leaves.setdefault(metadata.schema.column(leaf).path.split(".")[0], []).append(leaf)
+            self._leaves = _leaves(metadata, self._file.schema_arrow.names)
         groups = [metadata.row_group(i) for i in self._groups(start, stop)[0]]
         return {
             name: sum(group.column(leaf).total_compressed_size for group in groups for leaf in self._leaves[name])
@@ -87,3 +124,76 @@ class ParquetFile:
     def close(self) -> None:
         """Release the file."""
         self._file.close()
+
+
+def _leaves(metadata: Any, columns: Iterable[str]) -> dict[str, list[int]]:
+    """Return the leaves of each column; those of a list or a record have longer names."""
+    found: dict[str, list[int]] = {name: [] for name in columns}
+    for leaf in range(metadata.num_columns):
+        path = metadata.schema.column(leaf).path
+        head = path
+        while head not in found and "." in head:  # a dot may belong to the name of a column
+            head = head.rpartition(".")[0]
+        found.setdefault(head, []).append(leaf)
+    return found
+
+
+def _describe(field: Any) -> dict[str, tuple[Members, Branch]]:
+    """Return what can be read of a column, whose type alone is looked at."""
+    problem = _unknown_inside(field.type)
+    if problem:
+        return {field.name: ((), Branch(problem=problem, hint="write it as numbers or as text"))}
+    try:
+        form = _array(field.type, empty=True).layout.form
+    except Exception as error:  # noqa: BLE001  (awkward and pyarrow say so in many ways)
+        return {field.name: ((), Branch(problem=f"cannot be read: {first_line(error)}"))}
+    return fields_of(field.name, form)
+
+
+def _unknown_inside(kind: Any) -> str:
+    """Return why values of this type are nothing to compute with, empty if they are."""
+    import pyarrow as pa
+
+    is_ = pa.types
+    tests = {
+        "has decimal numbers": (is_.is_decimal,),
+        "has dates": (is_.is_date, is_.is_timestamp),
+        "has times": (is_.is_time, is_.is_duration, is_.is_interval),
+        "has no type": (is_.is_null,),
+    }
+    kind = _plain(kind)
+    return next((words for words, kinds in tests.items() if any(test(kind) for test in kinds)), "")
+
+
+def _array(column: Any, *, empty: bool = False) -> Any:
+    """Return a column of a table as awkward; of its type an array without entries."""
+    import pyarrow as pa
+
+    if empty:
+        column = pa.chunked_array([], column)
+    plain = _plain(column.type)
+    return ak.from_arrow(column if plain == column.type else column.cast(plain))
+
+
+def _plain(kind: Any) -> Any:
+    """Return an Arrow type without dictionaries and half precision, which nothing else here knows."""
+    import pyarrow as pa
+
+    is_ = pa.types
+    if is_.is_dictionary(kind):
+        kind = _plain(kind.value_type)
+    elif is_.is_float16(kind):
+        kind = pa.float32()
+    elif is_.is_list(kind):
+        kind = pa.list_(_plain_field(kind.value_field))
+    elif is_.is_large_list(kind):
+        kind = pa.large_list(_plain_field(kind.value_field))
+    elif is_.is_fixed_size_list(kind):
+        kind = pa.list_(_plain_field(kind.value_field), kind.list_size)
+    elif is_.is_struct(kind):
+        kind = pa.struct([_plain_field(field) for field in kind])
+    return kind
+
+
+def _plain_field(field: Any) -> Any:
+    return field.with_type(_plain(field.type))

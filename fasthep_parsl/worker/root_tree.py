@@ -3,112 +3,193 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.errors import suggest
-from fasthep_parsl.interfaces import Shape
 from fasthep_parsl.ops.stream import Column
+from fasthep_parsl.worker.branches import Branch, Branches, listed
 from fasthep_parsl.worker.columns import InputFileError, first_line, tidy
+from fasthep_parsl.worker.forms import Members, take
+from fasthep_parsl.worker.patience import EndlessError, at_most
+from fasthep_parsl.worker.root_kinds import describe
+from fasthep_parsl.worker.root_names import Names
 
 TREES = ("TTree", "TNtuple", "TNtupleD", "TChain")
 """Classes of ROOT that hold events and are read here."""
 
 
+PATIENCE = 30.0
+"""CPU seconds that reading the objects of any branch may take."""
+SLOWEST = 50_000
+"""Bytes of objects that are read in a CPU second, if it takes longer; uproot reads ten times as fast at least."""
+
+
 class RootFile:
-    """A TTree in a ROOT file, local or remote."""
+    """A TTree in a ROOT file, local or remote.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    tree : str
+        Name of the tree, with the folders that it is in; ``;2`` after it means that cycle, else the newest.
+    """
 
     def __init__(self, path: str, tree: str) -> None:
+        self.path = path
+        self._local = "://" not in path
+        self._file = _opened(path, local=self._local)
+        try:
+            self._tree = self._found(tree)
+            self.entries = int(self._tree.num_entries)
+            self.cycle = int(self._file.key(tree).fCycle)
+        except InputFileError:
+            self._file.close()
+            raise
+        self._fields: dict[str, tuple[Any, Members]] = {}
+        self._sums: dict[str, tuple[list[int], list[int]]] = {}
+
+    def _found(self, tree: str) -> Any:
         import uproot
 
-        self.path = path
-        local = "://" not in path
-        options: dict[str, Any] = {"handler": uproot.MemmapSource} if local else {}
-        size = Path(path).stat().st_size if local and Path(path).is_file() else -1
-        if size == 0:
-            raise InputFileError(path, "the file is empty (0 bytes)", "was it written to the end?")
+        name = f"tree `{tree}`"
         try:
-            self._file = uproot.open(path, array_cache=None, **options)
-        except FileNotFoundError:
-            raise InputFileError(path, "no such file") from None
-        except PermissionError:
-            raise InputFileError(path, "you may not read it", "see its permissions with `ls -l`") from None
-        except Exception as error:
-            raise InputFileError(path, f"not a readable ROOT file: {first_line(error)}", "is it truncated?") from error
-        if 0 <= size < self._file.file.fEND:
-            self._file.close()
-            message = f"the file is truncated: it has {size:,} of {self._file.file.fEND:,} bytes"
-            raise InputFileError(path, message, "copy it again")
-        try:
-            self._tree = self._file[tree]
-            kind = self._tree.classname
-            self.entries = int(self._tree.num_entries) if kind in TREES else 0
+            kind = self._file.classname_of(tree)
         except uproot.exceptions.KeyInFileError:
-            raise InputFileError(path, f"no tree `{tree}`", suggest(tree, self._trees(), what="trees")) from None
-        except Exception as error:
-            raise InputFileError(path, f"tree `{tree}` is damaged: {first_line(error)}", "is it truncated?") from error
+            raise InputFileError(self.path, f"no {name}", suggest(tree, self._trees(), what="trees")) from None
+        if kind in ("TDirectory", "TDirectoryFile"):
+            folder = tree.partition(";")[0].strip("/")
+            inside = [found for found in self._trees() if found.startswith(f"{folder}/")]
+            hint = f"write the tree as well: {listed(inside)}" if inside else "there is no tree in it"
+            raise InputFileError(self.path, f"`{tree}` is a folder, not a tree", hint)
         if kind not in TREES:
-            raise InputFileError(path, f"`{tree}` is a {kind}, not a TTree", suggest(tree, self._trees(), what="trees"))
-        self._branches: dict[str, Any] = {}
-        self._sums: dict[str, tuple[list[int], list[int]]] = {}
-        self._local = local
+            raise InputFileError(
+                self.path, f"`{tree}` is a {kind}, not a TTree", suggest(tree, self._trees(), what="trees")
+            )
+        try:
+            return self._file[tree]
+        except Exception as error:
+            message = f"{name} (class {kind}) cannot be read: {first_line(error)}"
+            raise InputFileError(self.path, message, "is it truncated, or written by a very old ROOT?") from error
 
-    def _trees(self) -> set[str]:
-        """Names of all trees in the file."""
-        return {name.split(";")[0] for name, kind in self._file.classnames().items() if kind in TREES}
+    def _trees(self) -> list[str]:
+        """Names of all trees in the file; those of which there are several cycles with their numbers, too."""
+        found: dict[str, None] = {}
+        for name, kind in self._file.classnames().items():
+            if kind in TREES:
+                found[name.split(";")[0]] = None
+        return list(found)
 
     def clusters(self) -> list[int]:
         """Event numbers at which all branches begin a new basket, with 0 and the end."""
-        return [int(edge) for edge in self._tree.common_entry_offsets()] if self.entries else []
+        if not self.entries:
+            return []
+        try:
+            edges = [int(edge) for edge in self._tree.common_entry_offsets()]
+        except Exception:  # noqa: BLE001  (of one odd branch)
+            return [0, self.entries]
+        return edges if edges[:1] == [0] and edges[-1] == self.entries else [0, self.entries]
 
-    def shapes(self) -> dict[str, Shape]:
-        """Branches and their structure; a jagged branch has the name of its counter."""
-        found: dict[str, Shape] = {}
-        for branch in self._tree.branches:
-            found |= _branch_shapes(branch, "")
-        return found
+    @cached_property
+    def _names(self) -> Names:
+        return Names(self._tree)
+
+    def branches(self) -> Branches:
+        """Branches, their structure and types; a jagged branch has the name of its counter."""
+        found: dict[str, Branch] = {}
+        members: dict[str, Branch] = {}
+        for name, place in self._names.fields.items():
+            for key, (_, branch) in describe(name, place.branch).items():
+                (found if key == name else members).setdefault(key, branch)
+        every = {**self._names.of_split(), **self._names.refused, **members, **found}
+        return Branches({name: every[name] for name in (*found, *(every.keys() - found))}, self._names.synonyms)
 
     def has(self, column: str) -> bool:
         """Return whether the tree has a branch."""
-        return column in self._branches or column in self._tree
+        try:
+            self._field(column)
+        except InputFileError:
+            return column in self._names.refused
+        return True
 
     def read(self, columns: Iterable[str], start: int, stop: int) -> dict[str, Column]:
         """Return events [start, stop); flat columns as numpy arrays, jagged ones share equal offsets."""
-        names = list(columns)
-        try:
-            if self._local:
-                arrays = {name: self._branch(name).array(entry_start=start, entry_stop=stop) for name in names}
-            else:  # one request for all columns
-                arrays = self._tree.arrays(names, entry_start=start, entry_stop=stop, how=dict)
-        except InputFileError:
-            raise
-        except Exception as error:
-            where = f"events {start}–{stop} cannot be read: {first_line(error)}"
-            raise InputFileError(self.path, where, "is the file damaged?") from error
-        return tidy(arrays)
+        wanted = {name: self._field(name) for name in columns}
+        branches = {id(branch): branch for branch, _ in wanted.values()}
+        read = dict(self._read(list(branches.values()), start, stop))
+        return tidy({name: take(read[id(branch)], members) for name, (branch, members) in wanted.items()})
 
-    def _branch(self, name: str) -> Any:
-        if name not in self._branches:
-            try:
-                self._branches[name] = self._tree[name]
-            except Exception:  # noqa: BLE001  (uproot raises several kinds)
-                known = self._tree.keys()
-                raise InputFileError(self.path, f"no branch `{name}`", suggest(name, known, what="branches")) from None
-        return self._branches[name]
+    def _read(self, branches: list[Any], start: int, stop: int) -> Iterator[tuple[int, Any]]:
+        """Yield the arrays of branches, by identity; from a server all in one request."""
+        single = list(branches)
+        if not self._local:
+            many = {branch.name: branch for branch in branches}
+            single = [branch for branch in branches if many[branch.name] is not branch]
+            keys = {branch.cache_key for branch in many.values()}
+            with self._blamed("", start, stop):
+                arrays = self._tree.arrays(
+                    filter_branch=lambda branch: branch.cache_key in keys, entry_start=start, entry_stop=stop, how=dict
+                )
+                yield from [(id(branch), arrays[name]) for name, branch in many.items()]
+        for branch in single:
+            with self._blamed(branch.name, start, stop), self._in_time(branch, start, stop):
+                array = branch.array(entry_start=start, entry_stop=stop)
+            yield id(branch), array
+
+    @contextmanager
+    def _blamed(self, name: str, start: int, stop: int) -> Iterator[None]:
+        """Say what was read when something goes wrong."""
+        what = f"branch `{name}` of events" if name else "events"
+        try:
+            yield
+        except EndlessError:
+            message = f"{what} {start}–{stop} cannot be read: it takes longer than its size explains"
+            raise InputFileError(self.path, message, "its class may not be understood: do without it") from None
+        except Exception as error:
+            message = f"{what} {start}–{stop} cannot be read: {first_line(error)}"
+            hint = "is the file damaged, or written by a very old or unusual program?"
+            raise InputFileError(self.path, message, hint) from error
+
+    def _in_time(self, branch: Any, start: int, stop: int) -> AbstractContextManager[None]:
+        """Limit the time that reading objects may take; numbers and texts take none to speak of."""
+        if type(branch.interpretation).__name__ != "AsObjects":
+            return nullcontext()
+        size = branch.uncompressed_bytes * (stop - start) / max(self.entries, 1)
+        return at_most(PATIENCE + size / SLOWEST)
+
+    def _field(self, name: str) -> tuple[Any, Members]:
+        """Return the branch and the members that a column is."""
+        if name not in self._fields:
+            place, rest = self._names.find(name) or (None, "")
+            if place is None or (rest and name in self._names.refused):
+                known = [*self._names.fields]
+                raise InputFileError(self.path, f"no branch `{name}`", suggest(name, known, what="branches"))
+            members: Members = ()
+            if rest:
+                head = name[: -len(rest) - 1]
+                inside = {key: found for key, (found, _) in describe(head, place.branch).items()}
+                if name not in inside:
+                    raise InputFileError(self.path, f"no branch `{name}`", suggest(name, inside, what="branches"))
+                members = inside[name]
+            self._fields[name] = place.branch, members
+        return self._fields[name]
 
     def branch_bytes(self, columns: Iterable[str], start: int, stop: int) -> dict[str, int]:
         """Return the compressed bytes of the baskets that hold events [start, stop), by column."""
         found = {}
         for name in columns:
             if name not in self._sums:
-                branch = self._branch(name)
+                branch, _ = self._field(name)
                 sizes = branch.member("fBasketBytes")[: len(branch.entry_offsets) - 1]
                 self._sums[name] = branch.entry_offsets, [0, *accumulate(map(int, sizes))]
             edges, sums = self._sums[name]
             first, last = bisect_right(edges, start) - 1, bisect_left(edges, stop)
-            found[name] = sums[last] - sums[first] if stop > start else 0
+            found[name] = sums[min(last, len(sums) - 1)] - sums[first] if stop > start else 0
         return found
 
     @property
@@ -121,22 +202,23 @@ class RootFile:
         self._file.close()
 
 
-def _branch_shapes(branch: Any, prefix: str) -> dict[str, Shape]:
-    name = prefix + branch.name
-    if len(branch.branches):  # a split object: its members are the columns
-        found: dict[str, Shape] = {}
-        for member in branch.branches:
-            found |= _branch_shapes(member, "" if "." in member.name else f"{name}/")
-        return found
-    kind = type(branch.interpretation).__name__
-    if kind == "AsJagged":
-        counter = branch.count_branch
-        if counter is None or counter.name == f"n{branch.name}":  # uproot writes one counter per field: tells nothing
-            return {name: ("*",)}
-        return {name: (counter.name,)}
-    if kind in ("AsDtype", "AsDouble32", "AsFloat16"):
-        inner = getattr(branch.interpretation, "inner_shape", ())
-        return {name: ("*",) * len(inner)}
-    if kind == "UnknownInterpretation":
-        return {}
-    return {name: ("*",)}
+def _opened(path: str, *, local: bool) -> Any:
+    import uproot
+
+    options: dict[str, Any] = {"handler": uproot.MemmapSource} if local else {}
+    size = Path(path).stat().st_size if local and Path(path).is_file() else -1
+    if size == 0:
+        raise InputFileError(path, "the file is empty (0 bytes)", "was it written to the end?")
+    try:
+        file = uproot.open({path: None}, array_cache=None, **options)  # a colon may be in its name
+    except FileNotFoundError:
+        raise InputFileError(path, "no such file") from None
+    except PermissionError:
+        raise InputFileError(path, "you may not read it", "see its permissions with `ls -l`") from None
+    except Exception as error:
+        raise InputFileError(path, f"not a readable ROOT file: {first_line(error)}", "is it truncated?") from error
+    if 0 <= size < file.file.fEND:
+        file.close()
+        message = f"the file is truncated: it has {size:,} of {file.file.fEND:,} bytes"
+        raise InputFileError(path, message, "copy it again")
+    return file

@@ -201,12 +201,11 @@ class _Work:
     def _read(self, span: Span) -> Events:
         first, last = span
         dataset, file, start, _ = self.plan.partition_range(first)
-        del dataset
         stop = self.plan.partition_range(last - 1)[3]
         owners = self._owners(first, last) if self.segment.stores else None
         if not self.segment.columns:  # nothing is asked of the file: do not open it
             return Events({}, stop - start, owners)
-        source = self.plan.source
+        source = self.plan.source.with_tree(dataset.tree)
         wall, cpu = time.perf_counter(), time.process_time()
         with self.meter.measure("read"):
             for attempt in (1, 2):

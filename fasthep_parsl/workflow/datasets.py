@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import glob
 import os.path
-import re
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.names import collision_key, file_name, harmful
+from fasthep_parsl.workflow.locations import identity, is_url, local_path
 from fasthep_parsl.workflow.model import Dataset, Workflow
 from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
 
-_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 DEFAULT_EVENTTYPE = "mc"
 
 
@@ -30,10 +29,13 @@ class InputFile:
         Absolute path, or URL.
     key : tuple of str and int
         Where in the workflow it was named (``("data", "datasets", 0, "files", 1)``).
+    tree : str
+        TTree to read; empty if it is that of the source.
     """
 
     path: str
     key: Path_
+    tree: str = ""
 
     @property
     def remote(self) -> bool:
@@ -53,6 +55,8 @@ class ResolvedDataset:
         The defaults' ``meta`` below the dataset's own.
     nevents : int or None
         Number of events that the workflow promises.
+    tree : str
+        TTree of its files; empty if it is that of the source.
     files : tuple of InputFile
         In the order named; the matches of a pattern sorted.
     index : int
@@ -64,13 +68,9 @@ class ResolvedDataset:
     group: str
     meta: dict[str, Any] = field(default_factory=dict)
     nevents: int | None = None
+    tree: str = ""
     files: tuple[InputFile, ...] = ()
     index: int = 0
-
-
-def is_url(path: str) -> bool:
-    """Return whether `path` is a URL (``root://…``, ``https://…``)."""
-    return _URL.match(path) is not None
 
 
 def resolve_datasets(workflow: Workflow, document: Document) -> tuple[tuple[ResolvedDataset, ...], tuple[Problem, ...]]:
@@ -88,24 +88,29 @@ def resolve_datasets(workflow: Workflow, document: Document) -> tuple[tuple[Reso
     problems: list[Problem] = []
     names: set[str] = set()
     keys: dict[str, str] = {}
-    owners: dict[str, tuple[str, int]] = {}
+    owners: dict[tuple[object, ...], tuple[str, int, str]] = {}
     defaults = workflow.data.defaults
     for index, dataset in enumerate(workflow.data.datasets):
         base: Path_ = ("data", "datasets", index)
         wrong = _name_taken(dataset.name, names, keys)
         if wrong:
             problems.append(problem(document, (*base, "name"), "E130", *wrong))
-        files = _files_of(dataset, base, document, problems)
+        tree = workflow.tree_of(dataset) or ""
+        read = (tree or workflow.sources[workflow.source_name].tree or "").strip("/")
+        files = [replace(file, tree=tree) for file in _files_of(dataset, base, document, problems)]
         own: list[InputFile] = []
         for file in files:
-            if file.path in owners:
-                other, where = owners[file.path]
+            same = (read, *identity(file.path))
+            if same in owners:
+                other, where, path = owners[same]
                 twice = "twice" if where == index else f"in dataset `{other}` too"
                 message = f"`{_short(file.path)}` is listed {twice}"
+                if path != file.path:
+                    message += f", as `{_short(path) if _short(path) != _short(file.path) else path}`"
                 hint = "its events would count twice: remove one"
                 problems.append(problem(document, file.key, "E133", message, hint))
                 continue
-            owners[file.path] = (dataset.name, index)
+            owners[same] = (dataset.name, index, file.path)
             own.append(file)
         found.append(
             ResolvedDataset(
@@ -114,6 +119,7 @@ def resolve_datasets(workflow: Workflow, document: Document) -> tuple[tuple[Reso
                 group=dataset.group or defaults.group or "",
                 meta={**defaults.meta, **dataset.meta},
                 nevents=dataset.nevents,
+                tree=tree,
                 files=tuple(own),
                 index=index,
             )
@@ -146,12 +152,13 @@ def _files_of(dataset: Dataset, base: Path_, document: Document, problems: list[
     for position, text in enumerate(dataset.files):
         single = listed is not None and not isinstance(listed.value, list)
         key: Path_ = (*base, "files") if single else (*base, "files", position)
-        if is_url(text):
+        local = local_path(text)
+        if local is None:
             files.append(InputFile(text, key))
             continue
-        wanted = Path(text).expanduser()
+        wanted = Path(local).expanduser()
         full = wanted if wanted.is_absolute() else document.folder_of(key) / wanted
-        found, complaint = _expand(full, text)
+        found, complaint = _expand(full, local)
         if complaint:
             code, message, hint = complaint
             problems.append(problem(document, key, code, message, hint))

@@ -14,6 +14,18 @@ from fasthep_parsl.workflow.facility import Network, Queue, Scaling
 from fasthep_parsl.workflow.values import Line, Model, Name, Reference, References, Texts, empty_list, empty_mapping
 
 
+def _only_tree(value: object) -> object:
+    """Accept a list of one tree, as fast-curator writes it."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        return value[0]
+    if isinstance(value, list | tuple):
+        raise UnitError("expected the name of one tree, got a list", "make a dataset of each tree")
+    return value
+
+
+Tree = Annotated[Line, BeforeValidator(_only_tree, json_schema_input_type=str | list[str])]
+
+
 class Use(Model):
     """What the workflow brings along."""
 
@@ -32,6 +44,7 @@ class Dataset(Model):
     nevents: Count | None = Field(None, ge=0, description="number of events in all files; checked")
     eventtype: EventType | None = Field(None, description="`data` or `mc`")
     group: Line | None = Field(None, description="label for plots")
+    tree: Tree | None = Field(None, description="name of its TTree; default: that of the source")
     meta: dict[str, Any] = Field(default_factory=dict, description="anything that ops may use, e.g. `xsec` in pb")
 
 
@@ -40,6 +53,7 @@ class DataDefaults(Model):
 
     eventtype: EventType | None = Field(None, description="`data` or `mc`")
     group: Line | None = Field(None, description="label for plots")
+    tree: Tree | None = Field(None, description="name of the TTree; default: that of the source")
     meta: dict[str, Any] = Field(default_factory=dict, description="as in a dataset")
 
 
@@ -56,7 +70,7 @@ class Source(Model):
     """How events are read from the files."""
 
     kind: Literal["root_tree", "parquet"] = Field("root_tree", description="`root_tree` or `parquet`")
-    tree: Line | None = Field(None, description="name of the TTree; only for `root_tree`")
+    tree: Line | None = Field(None, description="name of the TTree, `folder/name;cycle`; only for `root_tree`")
     stream_type: Line = Field("event_stream", description="kept for fasthep-flow")
 
 
@@ -69,8 +83,10 @@ class FieldSpec(Model):
 
     branch: Line = Field(description="name of the branch in the file")
     stream: Reference | None = Field(None, description="name of the source; default: the only one")
-    default: float | None = Field(
-        None, description="value per event in files that lack the branch, e.g. `1` for a weight that data do not have"
+    default: bool | int | float | str | None = Field(
+        None,
+        description="value per event in files that lack the branch, e.g. `1` for a weight that data do not have; in the"
+        " type that the branch has in the others",
     )
 
 
@@ -259,6 +275,10 @@ class Workflow(Model):
     primary_stream: Reference | None = Field(None, description="name of the source, as fasthep-flow writes it")
     analysis: Analysis = Field(description="what is computed")
     execution: Execution = Field(Execution(), description="how and where it is computed")
+
+    def tree_of(self, dataset: Dataset) -> str | None:
+        """Return the tree that a dataset or the defaults name, None if it is that of the source."""
+        return dataset.tree or self.data.defaults.tree
 
     @property
     def source_name(self) -> str:

@@ -44,6 +44,9 @@ FOREIGN_EXECUTION = {
     "staging": "remove it; files are read in place",
 }
 
+TREE_NAMES = {"treename", "ttree", "objectpath", "treepath"}
+"""What other programs call the `tree` of a dataset; taken for free metadata, another tree would be read."""
+
 
 def refuse_foreign(document: Document) -> tuple[Document, list[Problem]]:
     """Return `document` without the sections that only fasthep-flow runs, and a problem for each of them."""
@@ -139,7 +142,9 @@ def _with_meta(node: Node) -> Node:
     moved = {
         name: child
         for name, child in node.value.items()
-        if name not in known and not difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+        if name not in known
+        and not difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+        and str(name).lower().replace("_", "") not in TREE_NAMES
     }
     if not moved:
         return node
@@ -170,7 +175,8 @@ def check_model(workflow: Workflow, document: Document) -> list[Problem]:
         hint = "make one workflow per source, or remove the others"
         found.append(problem(document, ("sources", name), "E107", message, hint, on="key"))
     for name, source in workflow.sources.items():
-        if source.kind == "root_tree" and source.tree is None:
+        trees = [workflow.tree_of(dataset) for dataset in workflow.data.datasets]
+        if source.kind == "root_tree" and source.tree is None and not (trees and all(trees)):
             hint = "write `tree: Events` (the name of the tree in the files)"
             found.append(problem(document, ("sources", name), "E104", f"`tree` is missing in `sources.{name}`", hint,
                                  on="key"))  # fmt: skip
@@ -178,6 +184,7 @@ def check_model(workflow: Workflow, document: Document) -> list[Problem]:
             hint = "remove it, or write `kind: root_tree`"
             found.append(problem(document, ("sources", name, "tree"), "E102", "a Parquet source has no `tree`", hint,
                                  on="key"))  # fmt: skip
+    found += _check_trees(workflow, document)
     streams = [(("fields", name, "stream"), field.stream) for name, field in workflow.fields.items()]
     for path, stream in [(("primary_stream",), workflow.primary_stream), *streams]:
         if stream is not None and stream not in sources:
@@ -196,3 +203,15 @@ def check_model(workflow: Workflow, document: Document) -> list[Problem]:
             found.append(problem(document, at, "E106", f"stage `{stage.id}` has both `require` and `prefer`", hint,
                                  on="key"))  # fmt: skip
     return found
+
+
+def _check_trees(workflow: Workflow, document: Document) -> list[Problem]:
+    """Refuse trees of datasets where files have none."""
+    if any(source.kind == "root_tree" for source in workflow.sources.values()):
+        return []
+    paths: list[Path_] = [("data", "defaults")] if workflow.data.defaults.tree else []
+    paths += [("data", "datasets", number) for number, item in enumerate(workflow.data.datasets) if item.tree]
+    return [
+        problem(document, (*path, "tree"), "E102", "a Parquet source has no `tree`", "remove it", on="key")
+        for path in paths
+    ]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fasthep_parsl.plan import PlanSource
+from fasthep_parsl.worker.branches import Branch
 from fasthep_parsl.worker.headers import cache_folder, read_headers
 
 SOURCE = PlanSource(tree="Events")
@@ -37,8 +38,10 @@ def test_a_header(mine):
     assert header.clusters == (0, 25, 50, 75, 100)
     assert header.size == Path(mine).stat().st_size
     assert header.mtime_ns == Path(mine).stat().st_mtime_ns
-    assert header.branches["x"] == ()
-    assert header.branches["Jet_pt"] == header.branches["Jet_eta"] == ("nJet",)
+    found = header.branches.found
+    assert found["x"] == Branch((), "int64")
+    assert found["Jet_pt"] == found["Jet_eta"] == Branch(("nJet",), "float32")
+    assert header.branches.synonyms == {}
 
 
 def test_it_is_remembered(mine, tmp_path):
@@ -96,7 +99,7 @@ def test_order_is_kept_and_every_problem_said(mine, small_files, tmp_path):
     assert [header.path for header in headers] == paths
     assert [bool(header.problem) for header in headers] == [True, False, True, True, True, False]
     assert (headers[5].entries, headers[5].clusters) == (0, ())
-    assert "x" in headers[5].branches
+    assert "x" in headers[5].branches.found
 
 
 def test_where_the_cache_is(monkeypatch, tmp_path):
@@ -118,8 +121,10 @@ def test_real_nanoaod_has_counters(real_data, name):
     assert header.problem == ""
     assert header.clusters[0] == 0
     assert header.clusters[-1] == header.entries > 0
-    assert header.branches["Muon_pt"] == header.branches["Muon_eta"] == ("nMuon",)
-    assert header.branches["nMuon"] == header.branches["run"] == ()
+    found = header.branches.found
+    assert found["Muon_pt"] == found["Muon_eta"] == Branch(("nMuon",), "float32")
+    assert found["nMuon"] == found["run"] == Branch((), "uint32")
+    assert not any(branch.problem for branch in found.values())
 
 
 def test_progress_is_told_and_an_interrupt_waits_for_nothing(small_files):

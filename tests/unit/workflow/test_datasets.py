@@ -139,3 +139,50 @@ def test_the_smallest_cases():
     for arguments in ((1, (), 0), (-1, (), 1)):
         with pytest.raises(ValueError, match="cannot cut"):
             cut(*arguments)
+
+
+@pytest.mark.parametrize("name", ["link.root", "hard.root", "file://{}/data/tt.root", "file://localhost/{}/data/tt.root",
+                                  "{}/data/tt.root", "data/deep/../tt.root", "linked/tt.root"])  # fmt: skip
+def test_one_file_under_two_names_is_one_file(resolve, tmp_path, name):
+    (tmp_path / "link.root").symlink_to("data/tt.root")
+    (tmp_path / "hard.root").hardlink_to(tmp_path / "data/tt.root")
+    (tmp_path / "linked").symlink_to("data")
+    (dataset,), (problem,) = resolve(f'{{datasets: [{{name: d, files: [data/tt.root, "{name.format(tmp_path)}"]}}]}}')
+    assert problem.code == "E133"
+    assert "twice" in problem.message
+    assert names(dataset) == ["tt.root"]
+
+
+def test_a_copy_and_another_tree_of_a_file_are_no_repetition(resolve, tmp_path):
+    (tmp_path / "copy.root").write_bytes((tmp_path / "data/tt.root").read_bytes())
+    datasets, problems = resolve(
+        "{datasets: [{name: a, files: [data/tt.root, copy.root]}, {name: b, files: data/tt.root, tree: Up}]}"
+    )
+    assert not problems
+    assert [(len(dataset.files), dataset.tree) for dataset in datasets] == [(2, ""), (1, "Up")]
+    assert [file.tree for dataset in datasets for file in dataset.files] == ["", "", "Up"]
+
+
+@pytest.mark.parametrize("tree", ["T", "/T"])
+def test_another_spelling_of_a_tree_is_a_repetition(resolve, tree):
+    _, (problem,) = resolve(
+        f'{{datasets: [{{name: a, files: data/tt.root}}, {{name: b, files: data/tt.root, tree: "{tree}"}}]}}'
+    )
+    assert problem.code == "E133"
+    assert "in dataset `a` too" in problem.message
+
+
+def test_file_urls_are_paths_of_this_machine(resolve, tmp_path):
+    odd = tmp_path / "a b#c?.root"
+    odd.touch()
+    (d,), problems = resolve(f'{{datasets: [{{name: d, files: ["file://{tmp_path}/a%20b%23c%3f.root"]}}]}}')
+    assert not problems
+    assert d.files[0].path == str(odd)
+    _, (problem,) = resolve(f'{{datasets: [{{name: d, files: ["file://{tmp_path}/gone.root"]}}]}}')
+    assert problem.code == "E132"
+
+
+@pytest.mark.parametrize("other", ["root://HOST//a/b.root", "root://host:1094//a/b.root", "root://host/a//b.root"])
+def test_one_url_in_two_spellings_is_one_file(resolve, other):
+    _, (problem,) = resolve(f'{{datasets: [{{name: d, files: ["root://host//a/b.root", "{other}"]}}]}}')
+    assert problem.code == "E133"

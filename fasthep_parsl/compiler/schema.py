@@ -1,0 +1,109 @@
+"""What all input files have in common: fields, and names that are none, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fasthep_parsl.interfaces import Shape
+from fasthep_parsl.worker.branches import TEXT, Branch
+from fasthep_parsl.worker.headers import Header
+
+Located = tuple[str, Branch]
+"""A file, and what a branch is in it."""
+
+
+@dataclass
+class Common:
+    """The branches of all files.
+
+    Attributes
+    ----------
+    fields : dict
+        Name → structure, for branches that every file has and that can be used.
+    partial : dict
+        Name → a file that has it and one that lacks it.
+    refused : dict
+        Name → why it cannot be a field, and what can be done.
+    synonyms : set
+        Those of `fields` that are other names of others.
+    """
+
+    fields: dict[str, Shape] = field(default_factory=dict)
+    partial: dict[str, tuple[str, str]] = field(default_factory=dict)
+    refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    synonyms: set[str] = field(default_factory=set)
+
+
+def distinct(headers: Iterable[Header]) -> list[Header]:
+    """Return one header of each set of branches; files of a dataset share theirs."""
+    found = {id(header.branches): header for header in reversed(list(headers)) if header.branches is not None}
+    return list(reversed(found.values()))
+
+
+def common(headers: list[Header]) -> Common:
+    """Return what the files of `headers`, distinct ones, have in common."""
+    result = Common()
+    if not headers:
+        return result
+    first = headers[0]
+    found: dict[str, Located] = {name: (first.path, branch) for name, branch in _found(first).items()}
+    for header in headers[1:]:
+        branches = _found(header)
+        for name in [name for name in found if name not in branches]:
+            result.partial[name] = (found.pop(name)[0], header.path)
+        for name, branch in branches.items():
+            if name in found:
+                found[name] = join(found[name], (header.path, branch))
+            elif name not in result.partial:
+                result.partial[name] = (header.path, first.path)
+    for name, (path, branch) in found.items():
+        if branch.problem:
+            result.refused[name] = refusal(name, path, branch)
+        else:
+            result.fields[name] = branch.shape
+    result.synonyms = set(result.fields)
+    for header in headers:
+        result.synonyms &= header.branches.synonyms.keys() if header.branches is not None else set()
+    return result
+
+
+def _found(header: Header) -> dict[str, Branch]:
+    """Return branches by all names that can stand in an expression."""
+    if header.branches is None:
+        return {}
+    found = header.branches.found
+    names = {name: found[of] for name, of in header.branches.synonyms.items() if "/" not in name and of in found}
+    return {**names, **found} if names else found
+
+
+def join(one: Located, other: Located) -> Located:
+    """Return what a branch is in two files; each keeps its own type, but not one a list and the other a number."""
+    (path, a), (there, b) = one, other
+    if a == b or a.problem:
+        return one
+    if b.problem:
+        return other
+    if len(a.shape) != len(b.shape) or (a.dtype == TEXT) != (b.dtype == TEXT):
+        problem = f"is {_words(a)}, but {_words(b)} in {short(there)}"
+        return path, Branch(problem=problem, hint="give these files a workflow of their own")
+    shape = tuple(x if x == y else "*" for x, y in zip(a.shape, b.shape, strict=True))
+    return path, Branch(shape, a.dtype if a.dtype == b.dtype else "")
+
+
+def refusal(name: str, path: str, branch: Branch) -> tuple[str, str]:
+    """Return message and hint for a branch that cannot be used."""
+    return f"{short(path)}: branch `{name}` {branch.problem}", branch.hint
+
+
+def _words(branch: Branch) -> str:
+    values = "text" if branch.dtype == TEXT else "number"
+    if not branch.shape:
+        return f"one {values} per event"
+    return f"a list of {values}s per event" if len(branch.shape) == 1 else f"lists of lists of {values}s"
+
+
+def short(path: str) -> str:
+    """Return a file's name without its folder, or a URL."""
+    return path if "://" in path else Path(path).name

@@ -1,0 +1,117 @@
+"""From awkward's form of a branch to fields: the structure of a list, the members of a record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from fasthep_parsl.interfaces import Shape
+from fasthep_parsl.worker.branches import TEXT, Branch, record
+
+Members = tuple[str, ...]
+"""Names of members, from the record to what is meant; empty for the whole branch."""
+
+_PAIR = ("first", "second")
+_KINDS = {
+    "c": "has complex numbers",
+    "M": "has dates",
+    "m": "has durations",
+    "V": "has values of a type that is not known",
+}
+
+
+def fields_of(name: str, form: Any) -> dict[str, tuple[Members, Branch]]:
+    """Return what can be read of a branch: itself, or the members of its records.
+
+    Parameters
+    ----------
+    name : str
+        The branch.
+    form : awkward form
+        What it is read as.
+
+    Returns
+    -------
+    dict
+        ``p.fX`` → the members to take and what they are. A record is there too, with its problem.
+    """
+    return _named(name, _walk(name, form, (), ()))
+
+
+def members_of(name: str, dtype: Any) -> dict[str, tuple[Members, Branch]]:
+    """Return the same for a numpy type with members, as leaf lists have it."""
+    return _named(name, _walk_dtype(name, dtype, (), ()))
+
+
+def _named(name: str, found: Iterable[tuple[Members, Branch]]) -> dict[str, tuple[Members, Branch]]:
+    return {".".join((name, *map(_called, members))): (members, branch) for members, branch in found}
+
+
+def of_dtype(dtype: Any, shape: Shape = ()) -> Branch:
+    """Return the branch of values of a plain numpy type, arrays of a fixed size among them."""
+    if dtype.subdtype is not None:
+        shape = (*shape, *("*",) * len(dtype.shape))
+        dtype = dtype.subdtype[0]
+    if dtype.kind in _KINDS:
+        return Branch(shape, problem=_KINDS[dtype.kind], hint="expressions know numbers, true and false, and texts")
+    return Branch(shape, dtype.name)
+
+
+def take(array: Any, members: Members) -> Any:
+    """Return a member of the records of an array, through all lists."""
+    for member in members:
+        array = array[member]
+    return array
+
+
+def _walk(name: str, form: Any, shape: Shape, members: Members) -> Iterator[tuple[Members, Branch]]:
+    while form.is_option or form.is_indexed:
+        form = form.content
+    if form.parameter("__array__") in ("string", "char"):
+        yield members, Branch(shape, TEXT)
+    elif form.parameter("__array__") in ("bytestring", "byte"):
+        yield members, Branch(problem="has bytes", hint="expressions know numbers and texts")
+    elif form.is_list:
+        yield from _walk(name, form.content, (*shape, "*"), members)
+    elif form.is_numpy:
+        inner = (*shape, *("*",) * len(form.inner_shape))
+        yield members, of_dtype(np.dtype(ak.types.numpytype.primitive_to_dtype(form.primitive)), inner)
+    elif form.is_record:
+        found = [
+            item
+            for field in form.fields
+            if not field.startswith("@")  # how ROOT stored it
+            for item in _walk(name, form.content(field), shape, (*members, field))
+        ]
+        yield from _record(name, found, shape, members)
+    else:
+        yield members, Branch(problem="has values of several types" if form.is_union else "has no type")
+
+
+def _walk_dtype(name: str, dtype: Any, shape: Shape, members: Members) -> Iterator[tuple[Members, Branch]]:
+    shape = (*shape, *("*",) * len(dtype.shape))
+    dtype = dtype.base
+    if not dtype.names:
+        yield members, of_dtype(dtype, shape)
+        return
+    found = [item for field in dtype.names for item in _walk_dtype(name, dtype[field], shape, (*members, field))]
+    yield from _record(name, found, shape, members)
+
+
+def _record(
+    name: str, found: list[tuple[Members, Branch]], shape: Shape, members: Members
+) -> Iterator[tuple[Members, Branch]]:
+    usable = [".".join((name, *map(_called, path))) for path, branch in found if not branch.problem]
+    yield members, record(usable, "is a list of records" if shape else "is a record")
+    yield from found
+
+
+def _called(member: str) -> str:
+    """Return how a member is called in expressions: those of pairs have no names of their own."""
+    if not member.isdigit():
+        return member
+    number = int(member)
+    return _PAIR[number] if number < len(_PAIR) else f"_{number}"

@@ -1,0 +1,72 @@
+"""From uproot's interpretation of a branch to what can be read of it, without reading a value."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from fasthep_parsl.worker.branches import TEXT, Branch
+from fasthep_parsl.worker.columns import first_line
+from fasthep_parsl.worker.forms import Members, fields_of, members_of, of_dtype
+
+
+def describe(name: str, branch: Any) -> dict[str, tuple[Members, Branch]]:
+    """Return what can be read of a branch: itself under `name`, or the members of its records.
+
+    Whatever uproot cannot understand is a problem of this branch alone.
+    """
+    try:
+        interpretation = branch.interpretation
+        kind = type(interpretation).__name__
+        if kind == "AsStrings":
+            return {name: ((), Branch((), TEXT))}
+        if kind == "UnknownInterpretation":
+            return {name: ((), _unreadable(branch, str(interpretation.reason)))}
+        plain = _plain(interpretation)
+        of_plain = plain is not None
+        if plain is None:
+            found = fields_of(name, interpretation.awkward_form(branch.file))
+        elif plain.base.names:
+            found = members_of(name, plain)
+        else:
+            found = {name: ((), of_dtype(plain))}
+        if kind == "AsJagged":
+            counter = _counter(branch)
+            return {key: (members, _in_lists(item, counter, of_plain)) for key, (members, item) in found.items()}
+    except Exception as error:  # noqa: BLE001  (uproot raises all kinds on what it does not know)
+        return {name: ((), _unreadable(branch, first_line(error)))}
+    return found
+
+
+def _plain(interpretation: Any) -> Any:
+    """Return the type of numbers and leaf lists, None for anything else."""
+    content = getattr(interpretation, "content", interpretation)
+    if type(content).__name__ not in ("AsDtype", "AsDouble32", "AsFloat16"):
+        return None
+    return content.to_dtype
+
+
+def _in_lists(found: Branch, counter: str, outside: bool) -> Branch:
+    if found.problem:
+        return found
+    return replace(found, shape=(counter, *(found.shape if outside else found.shape[1:])))
+
+
+def _counter(branch: Any) -> str:
+    """Return the name of the branch that has the lengths of the lists, ``*`` if there is none."""
+    try:
+        counter = branch.count_branch
+    except Exception:  # noqa: BLE001  (the lists can be read without)
+        return "*"
+    if counter is None or counter.name == f"n{branch.name}":  # uproot writes one counter per field: tells nothing
+        return "*"
+    return str(counter.name)
+
+
+def _unreadable(branch: Any, reason: str) -> Branch:
+    try:
+        name = str(branch.typename)
+    except Exception:  # noqa: BLE001  (what it does not know has no name either)
+        name = ""
+    kind = f" (class {name})" if name and name != "unknown" else ""
+    return Branch(problem=f"cannot be read{kind}: {reason}", hint="the other branches can be used")

@@ -1,0 +1,135 @@
+"""Names of the branches of a TTree: each stands for one branch, or is refused by name."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fasthep_parsl.worker.branches import Branch, listed, record
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A branch with its names.
+
+    Attributes
+    ----------
+    branch : uproot.TBranch
+        What is read.
+    path : str
+        Names of all branches above and of its own, with slashes.
+    short : str
+        ``parent.name``, or the branch's own name if that has a dot.
+    long : str
+        ``a.b.c``: as the path, with what names repeat left out.
+    split : bool
+        Whether its members have branches of their own; it is not read itself.
+    """
+
+    branch: Any
+    path: str
+    short: str
+    long: str
+    split: bool
+
+    @property
+    def names(self) -> dict[str, None]:
+        """What it may be called, the first that stands for no other branch before all."""
+        return dict.fromkeys((self.short, self.long, self.path, self.branch.name))
+
+
+class Names:
+    """All names by which branches can be asked for.
+
+    Attributes
+    ----------
+    fields : dict
+        Name → place, one name per branch that holds values.
+    synonyms : dict
+        Other name → name in `fields`.
+    refused : dict
+        Name → why it is none.
+    """
+
+    def __init__(self, tree: Any) -> None:
+        places = [place for branch in tree.branches for place in _walk(branch, None)]
+        self._split = [place for place in places if place.split]
+        claims: dict[str, list[Place]] = defaultdict(list)
+        leaves = [place for place in places if not place.split]
+        for place in leaves:
+            for name in place.names:
+                claims[name].append(place)
+        owners = {name: _owner(name, same) for name, same in claims.items()}
+        self.fields: dict[str, Place] = {}
+        self.synonyms: dict[str, str] = {}
+        self.refused: dict[str, Branch] = {
+            name: _refused(name, claims[name]) for name, owner in owners.items() if owner is None
+        }
+        for place in leaves:
+            names = [name for name in place.names if owners[name] is place]
+            if names:
+                self.fields[names[0]] = place
+                self.synonyms |= dict.fromkeys(names[1:], names[0])
+
+    def of_split(self) -> dict[str, Branch]:
+        """Return what stands for branches whose members have branches of their own."""
+        members: dict[str, list[str]] = {place.path: [] for place in self._split}
+        for name, place in self.fields.items():
+            above = place.path.rpartition("/")[0]
+            while above:
+                if above in members:  # a slash may belong to a name
+                    members[above].append(name)
+                above = above.rpartition("/")[0]
+        return {path: record(names, "is split into branches") for path, names in members.items()}
+
+    def find(self, name: str) -> tuple[Place, str] | None:
+        """Return the branch that `name` begins with, and what is left of it: a member."""
+        head, rest = name, ""
+        while head:
+            place = self.fields.get(self.synonyms.get(head, head))
+            if place is not None:
+                return place, rest
+            head, dot, last = head.rpartition(".")
+            rest = f"{last}.{rest}" if rest else last
+            if not dot:
+                return None
+        return None
+
+
+def _walk(branch: Any, above: Place | None) -> Iterator[Place]:
+    name = branch.name
+    if above is None:
+        path = short = long = name
+    else:
+        parent = above.branch.name
+        path = f"{above.path}/{name}"
+        short = name if "." in name else f"{above.short.rstrip('.')}.{name}"
+        if name.startswith(f"{above.long.rstrip('.')}."):
+            long = name
+        elif name.startswith(f"{parent.rstrip('.')}.") and above.long.endswith(parent):
+            long = above.long[: -len(parent)] + name
+        else:
+            long = f"{above.long.rstrip('.')}.{name}"
+    below = list(branch.branches)
+    place = Place(branch, path, short, long, bool(below))
+    yield place
+    for member in below:
+        yield from _walk(member, place)
+
+
+def _owner(name: str, same: list[Place]) -> Place | None:
+    """Return the branch that `name` stands for: that of this path, else the only one that could be called so."""
+    exact = [place for place in same if place.path == name] or same
+    return exact[0] if len(exact) == 1 else None
+
+
+def _refused(name: str, same: list[Place]) -> Branch:
+    paths = list(dict.fromkeys(place.path for place in same))
+    problem = f"{len(same)} branches of the tree are called `{name}`"
+    if len(paths) == 1:
+        return Branch(problem=problem, hint="none of them can be told apart: write the file with a name for each")
+    return Branch(
+        problem=problem, hint=f"say which: `fields: {{my_name: {{branch: {paths[0]}}}}}`; there are {listed(paths)}"
+    )
