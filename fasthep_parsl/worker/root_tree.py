@@ -104,10 +104,18 @@ class RootFile:
         found: dict[str, Branch] = {}
         members: dict[str, Branch] = {}
         for name, place in self._names.fields.items():
-            for key, (_, branch) in describe(name, place.branch).items():
+            for key, (_, branch) in self._described(name, place.branch).items():
                 (found if key == name else members).setdefault(key, branch)
         every = {**self._names.of_split(), **self._names.refused, **members, **found}
         return Branches({name: every[name] for name in (*found, *(every.keys() - found))}, self._names.synonyms)
+
+    def _described(self, name: str, branch: Any) -> dict[str, tuple[Members, Branch]]:
+        """Return what can be read of a branch; one that has not all events of the tree belongs to others."""
+        number = int(branch.num_entries)
+        if number == self.entries:
+            return describe(name, branch)
+        problem = f"has {number:,} entries, the tree {self.entries:,}"
+        return {name: ((), Branch(problem=problem, hint="which events they belong to is not known: do without it"))}
 
     def has(self, column: str) -> bool:
         """Return whether the tree has a branch."""
@@ -122,6 +130,10 @@ class RootFile:
         wanted = {name: self._field(name) for name in columns}
         branches = {id(branch): branch for branch, _ in wanted.values()}
         read = dict(self._read(list(branches.values()), start, stop))
+        for key, array in read.items():
+            if len(array) != stop - start:
+                message = f"branch `{branches[key].name}` has {len(array)} of events {start}–{stop}"
+                raise InputFileError(self.path, message, "is the file damaged?")
         return tidy({name: take(read[id(branch)], members) for name, (branch, members) in wanted.items()})
 
     def _read(self, branches: list[Any], start: int, stop: int) -> Iterator[tuple[int, Any]]:
@@ -172,7 +184,7 @@ class RootFile:
             members: Members = ()
             if rest:
                 head = name[: -len(rest) - 1]
-                inside = {key: found for key, (found, _) in describe(head, place.branch).items()}
+                inside = {key: found for key, (found, _) in self._described(head, place.branch).items()}
                 if name not in inside:
                     raise InputFileError(self.path, f"no branch `{name}`", suggest(name, inside, what="branches"))
                 members = inside[name]

@@ -221,7 +221,7 @@ def test_an_input_file_that_is_damaged_inside(here, capsys):
     code, out, err = command(capsys, "run", "w.yaml", "--no-plots", "--quiet")
     assert (code, out) == (3, "")
     assert "Traceback" not in err
-    assert re.search(r"^failed: reading: .*a\.root: events 0–600 cannot be read", err, re.MULTILINE)
+    assert re.search(r"^failed: reading: .*a\.root: branch `x` of events 0–600 cannot be read", err, re.MULTILINE)
     assert "go on with\n  fasthep-parsl run w.yaml --outdir run --resume\n" in err
     failure = json.loads((here / "run" / "run.json").read_text())["failures"][0]
     assert (failure["kind"], failure["dataset"], failure["entry_stop"]) == ("data", "dy", 600)
