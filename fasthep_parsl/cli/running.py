@@ -41,6 +41,7 @@ def run_workflow(
     for warning in outcome.summary["warnings"][len(plan.warnings) :]:
         err.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     _tables(outcome, out)
+    _said(outcome, out, shown=plan.backend == "local")
     _failures(outcome, {Path(module.path).name for module in plan.modules}, err)
     _places(outcome, out, err)
     _left(outcome, err)
@@ -72,6 +73,17 @@ def _tables(outcome: RunOutcome, out: Console) -> None:
         out.print()
     for line in unfilled:
         out.print(line, markup=False, highlight=False)
+
+
+def _said(outcome: RunOutcome, out: Console, *, shown: bool) -> None:
+    """Print the first lines of what ops have printed, unless they were shown at once, and where all of it is."""
+    for stage, said in outcome.summary["output"].items():
+        number = "1 line" if said["lines"] == 1 else f"{said['lines']:,} lines"
+        out.print(f"\nprinted by stage {stage}: {number}, {said['log']}", markup=False, highlight=False, soft_wrap=True)
+        for line in () if shown else said["first"]:
+            out.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+        if not shown and said["lines"] > len(said["first"]):
+            out.print("  …", highlight=False)
 
 
 def _failures(outcome: RunOutcome, modules: set[str], err: Console) -> None:

@@ -20,6 +20,7 @@ from fasthep_parsl.driver.lock import LockLostError
 from fasthep_parsl.driver.outputs import settle_targets
 from fasthep_parsl.driver.presence import this_driver
 from fasthep_parsl.driver.rundir import RunDirectory
+from fasthep_parsl.driver.said import join_output
 from fasthep_parsl.driver.scheduler import Scheduler
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.driver.verdict import why
@@ -246,6 +247,7 @@ class Execution:
             seconds=round(time.monotonic() - self.began, 3),
         )
         content["warnings"] += self._write_notes()
+        content["output"] = join_output(self.directory.path, [stage.id for stage in self.plan.stages])
         self.directory.write_json("run.json", content)
         close_drafts(self.directory.path)
         return RunOutcome(status, exit_code, self.directory.path, self.products, content, why(content))

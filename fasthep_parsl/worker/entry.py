@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fasthep_parsl.tasks import Task, TaskResult
-from fasthep_parsl.worker import trail
+from fasthep_parsl.worker import output, trail
 
 
 def run_task(task: Task) -> TaskResult:
@@ -32,4 +32,5 @@ def apply(
     """
     del parsl_resource_specification
     trail.watch_crashes()
+    output.stand_in()
     return function(*arguments)

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +25,7 @@ from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.calls import closed, guarded, place_of
 from fasthep_parsl.worker.code import OpTable
 from fasthep_parsl.worker.notes import Notes
+from fasthep_parsl.worker.output import caught
 from fasthep_parsl.worker.partials import load_products
 from fasthep_parsl.worker.returned import split
 
@@ -206,7 +207,8 @@ class Program:
                 keywords |= self.bound(step, products)
             if step.op.takes_context:
                 keywords["context"] = self.context(step.stage, dataset, partition)
-            with _deadline(step.stage.timeout):
+            told = nullcontext() if step.op.built_in else caught(self.run_dir, step.stage.id)
+            with _deadline(step.stage.timeout), told:
                 result = step.call(events, **keywords) if step.op.takes_events else step.call(**keywords)
             stream, product = split(step.op, step.stage, events, result)
             product = bring_back(product)

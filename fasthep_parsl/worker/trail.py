@@ -29,6 +29,16 @@ def watch_crashes() -> None:
     _settings["crashes"] = True
 
 
+def is_worker() -> bool:
+    """Return whether this process runs nothing but tasks."""
+    return _settings["crashes"]
+
+
+def current_task() -> int:
+    """Return the number of the task that runs, -1 if none does."""
+    return _now["task"]
+
+
 def begin(run_dir: str, task: int) -> None:
     """Note that this process begins a task."""
     known = _files.get(run_dir)

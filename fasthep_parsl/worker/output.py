@@ -1,0 +1,102 @@
+"""What ops of users print, warn of and log: one file per stage and task, joined to one log per stage when a run ends.
+
+Below ``work/output`` of the run directory, so that it comes back from workers that do not see it, too.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from fasthep_parsl.worker import trail
+
+PARTS = Path("work", "output")
+MOST = 1_000_000
+"""Characters that are kept of a stage and a task."""
+
+
+class _Sink:
+    """A file that is made when something is written to it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+        self._left = MOST
+
+    def write(self, text: str) -> None:
+        """Write a text, or what of it is not too much."""
+        if self._left <= 0 or not text:
+            return
+        try:
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("a", buffering=1, encoding="utf-8", errors="replace")
+            self._file.write(text[: self._left])
+            self._left -= len(text)
+            if self._left <= 0:
+                self._file.write(f"\n… more was printed by this task; {MOST:,} characters are kept\n")
+        except OSError:  # what an op prints is not worth its result
+            self._left = 0
+
+    def close(self) -> None:
+        """Close the file if there is one."""
+        if self._file is not None:
+            self._file.close()
+
+
+class _Caught(io.TextIOBase):
+    """Stands for a stream of the process: handlers of `logging` may keep it for longer than a call."""
+
+    def __init__(self, plain: Any, through: bool) -> None:
+        self.plain, self._through = plain, through
+
+    def write(self, text: str) -> int:
+        """Write to the log of the stage that runs; without one, or to be seen at once, to the stream itself."""
+        if _sinks:
+            _sinks[-1].write(text)
+        if (self._through or not _sinks) and self.plain is not None:
+            self.plain.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream itself."""
+        if self.plain is not None:
+            self.plain.flush()
+
+    def writable(self) -> bool:
+        """Return that it can be written to."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor of the stream itself."""
+        return int(self.plain.fileno())
+
+
+_sinks: list[_Sink] = []
+
+
+def stand_in() -> None:
+    """Let the streams of this process be ours from now on: handlers that modules make when they are imported keep them."""
+    if not isinstance(sys.stderr, _Caught):
+        sys.stdout, sys.stderr = _Caught(sys.stdout, through=False), _Caught(sys.stderr, through=False)
+
+
+@contextmanager
+def caught(run_dir: Path, stage: str) -> Iterator[None]:
+    """Write what a block prints to the log of a stage; in processes that are no workers it is seen as well."""
+    task = trail.current_task()
+    sink = _Sink(run_dir / PARTS / f"{stage}-{task:06d}.log")
+    before = sys.stdout, sys.stderr
+    through = not trail.is_worker()
+    sys.stdout, sys.stderr = (_Caught(getattr(stream, "plain", stream), through) for stream in before)
+    _sinks.append(sink)
+    try:
+        yield
+    finally:
+        _sinks.pop()
+        sys.stdout, sys.stderr = before
+        sink.close()
