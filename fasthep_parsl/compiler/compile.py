@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from fasthep_parsl import registry
 from fasthep_parsl.compiler.facts import check_facts
-from fasthep_parsl.compiler.fields import Flow, follow_fields
+from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.grants import open_facility
 from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets, plan_source, read_inputs
+from fasthep_parsl.compiler.kept import follow_kept_fields
 from fasthep_parsl.compiler.kinds_of_data import check_comparisons, hidden_data
 from fasthep_parsl.compiler.modifiers import Placed, check_modifier_fields, check_modifiers, unused_modifiers
 from fasthep_parsl.compiler.outputs import check_outputs, planned_params
@@ -85,7 +86,7 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     source = source.model_copy(update={"defaults": inputs.aliases.defaults})
     flow = Flow()
     if inputs.schema:  # without a readable file nothing can be said of fields
-        flow, found = follow_fields(stages, inputs, loaded.document, ordered=ordered)
+        flow, found = follow_kept_fields(stages, inputs, loaded.document, ordered=ordered)
         problems += found
         problems += check_modifier_fields(modifiers, stages, pools, flow, inputs, loaded.document) if ordered else []
     problems += check_facts(stages, inputs.datasets, loaded.document)

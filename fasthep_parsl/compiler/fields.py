@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from fasthep_parsl.compiler.inputs import Inputs
@@ -62,17 +62,19 @@ def follow_fields(
     if not ordered:
         return flow, _misspelt_anywhere(stages, inputs, document)
     vague: set[str] = set()
+    hidden: set[str] = set()  # what such stages would make
     for item in stages:
         name = item.stage.id
         schema = flow.schemas.get(item.input, flow.schemas[""])
         if item.params is None or item.input in vague or item.input not in flow.schemas:
             vague.add(name)
+            hidden |= {text for text in (item.stage.params.get("output"),) if isinstance(text, str) and text}
         if item.params is None:
             flow.schemas[name] = schema
             continue
         effects = item.op.analyse(item.params, schema)
         found = _problems(item, effects, schema, inputs, document)
-        problems += _misspelt(found) if name in vague else found
+        problems += _misspelt(found, hidden) if name in vague else found
         writes = _writes(item, effects)
         known = [field for field in effects.reads if field in schema]
         if effects.keeps_all:  # each branch once
@@ -97,8 +99,14 @@ def _misspelt_anywhere(stages: list[CheckedStage], inputs: Inputs, document: Doc
     return _misspelt(found)
 
 
-def _misspelt(problems: list[Problem]) -> list[Problem]:
-    return [item for item in problems if item.code != "E150" or item.hint.startswith("did you mean")]
+def _misspelt(problems: list[Problem], hidden: Iterable[str] = ()) -> list[Problem]:
+    """Return the problems that are no mere consequence of others; fields of what is `hidden` may be there."""
+
+    def excused(item: Problem) -> bool:
+        return any(word in name for name in re.findall("`([^`]+)`", item.message) for word in hidden)
+
+    likely = [item for item in problems if item.code != "E150" or item.hint.startswith("did you mean")]
+    return [item for item in likely if not excused(item)]
 
 
 def _writes(item: CheckedStage, effects: Effects) -> dict[str, Shape]:
