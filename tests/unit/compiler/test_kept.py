@@ -26,7 +26,9 @@ def problems(checkout, *changes):
 def test_what_is_not_kept_is_said_once(checkout):
     ((key, message, hint),) = problems(checkout, (KEEP, "        keep: [pt]\n"))
     assert key == f"{SELECT}.keep"
-    assert message == "`GoodMuon` has no `charge`, `eta`, `phi` and `mass`, which stage `Pairs` and 1 more use: not kept"
+    assert (
+        message == "`GoodMuon` has no `charge`, `eta`, `phi` and `mass`, which stage `Pairs` and 1 more use: not kept"
+    )
     assert hint == "keep: [pt, charge, eta, phi, mass]"
 
 
