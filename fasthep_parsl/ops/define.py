@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Literal, Self
 
@@ -88,21 +89,36 @@ def define(events: Events, *, variables: list[Variable], context: Context | None
     for variable in variables:
         column = expression(variable.text)(events, context)
         if variable.dtype is not None:
-            column = _cast(column, variable.dtype)
+            column = _cast(column, variable)
         events = events.with_columns({variable.name: column}, fresh=True)
     return events
 
 
-def _cast(column: Any, dtype: str) -> Any:
-    with np.errstate(all="ignore"):
-        return to_awkward(_as(from_column(column), dtype))
+def _cast(column: Any, variable: Variable) -> Any:
+    try:
+        with np.errstate(all="ignore"):
+            return to_awkward(_as(from_column(column), np.dtype(variable.dtype)))
+    except ExpressionError as error:
+        raise ExpressionError(f"`{variable.name}`: {error.message}", error.hint) from None
 
 
-def _as(value: Value, dtype: str) -> Value:
+def _as(value: Value, dtype: Any) -> Value:
     if isinstance(value, Jagged):
         return Jagged(value.offsets, _as(value.content, dtype), value.present)
     if isinstance(value, Masked):
-        return Masked(value.values.astype(dtype), value.valid)
+        values = np.where(value.valid, value.values, np.zeros_like(value.values))  # what lies there does not count
+        return Masked(_as(values, dtype), value.valid)
     if not device.is_array(value):
         raise ExpressionError(f"text cannot become {dtype}")
+    if dtype.kind in "iu" and len(value) and not np.can_cast(value.dtype, dtype):
+        _check_range(value, dtype)
     return value.astype(dtype, copy=False)
+
+
+def _check_range(values: Any, dtype: Any) -> None:
+    """Refuse numbers that a type of integers cannot hold; the fraction of floats is cut off."""
+    limits = np.iinfo(dtype)
+    low, high = device.number(values.min()), device.number(values.max())  # NaN if one is
+    if not (low > int(limits.min) - 1 and high < int(limits.max) + 1):
+        wrong = "NaN" if math.isnan(low) else low if low <= int(limits.min) - 1 else high
+        raise ExpressionError(f"{wrong} does not fit in {dtype}", "use a wider type, or fill what is no number first")

@@ -240,7 +240,7 @@ class _Candidates:
             return kinematics.invariant_mass(*(self._of_all(need) for need in ("pt", "eta", "phi", "mass")))
         if name == "charge":
             charges = self._of_all("charge")
-            small = charges[0].dtype.kind in "iu" if not isinstance(charges[0], ak.Array) else False
+            small = all(not isinstance(each, ak.Array) and np.can_cast(each.dtype, np.int32) for each in charges)
             return sum(each.astype(np.int32) for each in charges) if small else sum(map(kinematics.float64, charges))
         px, py = self._transverse()
         if name == "phi":

@@ -12,6 +12,9 @@ Bounds = tuple[int, int]
 
 INT64: Bounds = (-(2**63), 2**63 - 1)
 _known = device.Beside()
+"""What can occur, as far as it is known."""
+_seen = device.Beside()
+"""What does occur."""
 
 
 def note(array: Any, bounds: Bounds) -> Any:
@@ -43,9 +46,10 @@ def look(part: Any) -> Bounds:
     """Return the bounds of what is in an array; two waits, if they are not known and it lies on a GPU."""
     if not device.is_array(part) or part.dtype.kind == "b":
         return at_hand(part) or (0, 0)
-    found = _known.get(part)
+    found = _seen.get(part)
     if found is None:
         found = (device.number(part.min()), device.number(part.max())) if len(part) else (0, 0)
+        _seen.put(part, found)
         _known.put(part, found)
     return found  # type: ignore[no-any-return]
 

@@ -74,19 +74,25 @@ def combined(name: str, a: Any, b: Any) -> Any:
     return found
 
 
+def _with_negatives(a: Any) -> Bounds:
+    """Return the bounds of integers whose negatives all fit."""
+    found = at_hand(a)
+    if found is None or found[0] == INT64[0]:
+        found = look(a)
+    if found[0] == INT64[0]:
+        raise overflow()
+    return found
+
+
 def negative(a: Any) -> Any:
     """Return ``-a`` in int64."""
-    low, high = at_hand(a) or look(a)
-    if low == INT64[0]:
-        raise overflow()
+    low, high = _with_negatives(a)
     return note(np.negative(as_int64(a)), (-high, -low))
 
 
 def absolute(a: Any) -> Any:
     """Return the absolute value in int64."""
-    low, high = at_hand(a) or look(a)
-    if low == INT64[0]:
-        raise overflow()
+    low, high = _with_negatives(a)
     return note(np.absolute(a, dtype=np.int64), (0, max(-low, high)))
 
 
@@ -141,7 +147,7 @@ def _check_quotient(name: str, a: Any, b: Any) -> None:
     divisors = at_hand(b)
     if name == "remainder" or (divisors is not None and not divisors[0] <= -1 <= divisors[1]):
         return
-    if (at_hand(a) or look(a))[0] > INT64[0]:
+    if (at_hand(a) or INT64)[0] > INT64[0] or look(a)[0] > INT64[0]:
         return
     if any_true((as_int64(a) == INT64[0]) & (as_int64(b) == -1)):
         raise overflow()

@@ -32,7 +32,7 @@ def reduce_value(name: str, value: Value) -> Value:
     if not isinstance(value, Jagged):
         raise not_jagged(name)
     if name == "num":
-        return _present(value.counts, value.present)
+        return _present(_counted(value.counts, value), value.present)
     if isinstance(value.content, Jagged):
         return Jagged(value.offsets, reduce_value(name, value.content), value.present)
     if is_text(value.content) and name != "count":
