@@ -218,10 +218,13 @@ def functions() -> str:
 
     titles = {
         "elementwise": "Value by value (structure of the arguments)",
-        "reduce": "Over the objects of each event (one value per event)",
-        "object": "One object of each event (missing if there is none)",
-        "same": "Per object (same structure)",
-        "new": "Lists of other lengths or another order",
+        "reduce": "Over the innermost lists (one value for each)",
+        "number": "Length of the outer list (one value per event)",
+        "object": "One entry of the outer list (missing if there is none)",
+        "index": "Positions in the outer list",
+        "positions": "Positions in the innermost lists",
+        "shorter": "Outer lists of another length",
+        "sorted": "Innermost lists in another order",
     }
     parts = []
     for rule, title in titles.items():
