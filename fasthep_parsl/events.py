@@ -1,15 +1,19 @@
 """The run's truth: ``events.jsonl``, one line per thing that happened.
 
 Progress, ``run.json``, resume and the report all read it; there is no second bookkeeping. A line is a JSON object with
-``time`` (UTC, ISO 8601), ``kind`` and facts. Kinds: ``run`` (started, resumed), ``pool`` (workers up or down),
-``block`` (what happens to a job of a batch system), ``submitted``, ``finished``, ``failed`` (a partition), ``lost`` (a
-worker), ``retried``, ``merged``, ``ended``.
+``time`` (UTC, ISO 8601), ``kind``, facts, and a checksum (``crc``: CRC-32 of the line before it). Kinds: ``run``
+(started, resumed), ``pool`` (workers up or down), ``block`` (what happens to a job of a batch system), ``submitted``,
+``finished``, ``failed`` (a partition), ``lost`` (a worker), ``retried``, ``merged``, ``ended``.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +41,7 @@ class EventLog:
     def __init__(self, path: Path, observer: Observer | None = None, allowed: Callable[[], bool] | None = None) -> None:
         self._lock = threading.Lock()  # pools report from threads of their own
         _drop_half_line(path)
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._file = path.open("ab", buffering=0)
         self._observer = observer
         self._allowed = allowed
 
@@ -45,13 +49,25 @@ class EventLog:
         """Write one event; facts must be JSON-able and must not hold secrets."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         event = {"time": now, "kind": kind, **facts}
-        line = json_text(event, separators=(",", ":"), default=str) + "\n"
+        line = sealed(json_text(event, separators=(",", ":"), default=str))
         with self._lock:
             if self._file.closed or (self._allowed is not None and not self._allowed()):
                 return
-            self._file.write(line)
+            self._append(line.encode())
             if self._observer is not None:
                 self._observer(event)
+
+    def _append(self, line: bytes) -> None:
+        """Write a line completely or not at all: half of one would damage the next."""
+        begin = self._file.seek(0, 2)
+        try:
+            written = self._file.write(line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._file.truncate(begin)
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -80,13 +96,43 @@ def _drop_half_line(path: Path) -> None:
             file.truncate(end)
 
 
-def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a run; a half-written last line (killed run) is left out."""
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if not line.endswith("\n"):
+def sealed(text: str) -> str:
+    """Return an event as it stands in the file: a line with a checksum of what comes before."""
+    body = text[:-1]
+    return f'{body},"crc":"{zlib.crc32(body.encode()):08x}"}}\n'
+
+
+def read_events(path: Path, damaged: Callable[[int], None] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the events of a run; damaged lines, and a half-written last one (killed run), are left out.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    damaged : callable, optional
+        Called with the number of each line that is damaged.
+    """
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
                 return
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue
+            event = _event(line)
+            if event is not None:
+                yield event
+            elif damaged is not None:
+                damaged(number)
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """Return the event of a line, None if it is not as it was written."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(event, dict) or "kind" not in event:
+        return None
+    body, mark, seal = line.rpartition(b',"crc":"')
+    if not mark:
+        return {**event, "sealed": False}
+    event.pop("crc", None)
+    return event if seal == b'%08x"}\n' % zlib.crc32(body) else None

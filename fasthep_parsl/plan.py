@@ -52,6 +52,7 @@ class PlanFile(_Frozen):
     entries: int = Field(ge=0, description="number of events")
     size: int = Field(-1, description="bytes; -1 if unknown")
     mtime_ns: int = Field(-1, description="modification time, ns; -1 if unknown")
+    uuid: str = Field("", description="identity that the file says it has; empty if unknown")
     edges: tuple[int, ...] = Field(description="event numbers at which partitions begin, and the end")
 
     @property

@@ -84,12 +84,16 @@ class Task:
         Where the plan lies; workers read it once and keep it by hash.
     run_dir : str
         The run directory.
+    session : str
+        Which execution of the run this is; stands in the names of files, so that no two ever write the same.
     partitions : tuple of (first, last)
         Plan-wide numbers, last excluded; for ``map`` on the source.
     refs : tuple of Ref
         For ``map`` on a stored stream and for ``call``.
     partials : tuple of str
-        For ``merge``: files of partial products.
+        For ``merge``: files of partial products, in the order of their events.
+    final : bool
+        For ``merge``: whether nothing more will come, so that what is there is put together.
     products : mapping
         Stage id → file of its merged product, for stages that bind products.
     dataset : int
@@ -101,9 +105,11 @@ class Task:
     segment: int
     plan: tuple[str, str]
     run_dir: str
+    session: str = ""
     partitions: tuple[tuple[int, int], ...] = ()
     refs: tuple[Ref, ...] = ()
     partials: tuple[str, ...] = ()
+    final: bool = False
     products: Mapping[str, str] = field(default_factory=dict)
     dataset: int = -1
 
@@ -129,12 +135,20 @@ class TaskResult:
         Of the task.
     partial : str
         File of the partial products, empty if the segment has none.
+    size : int
+        Its bytes.
+    parts : tuple of tuple of (first, last)
+        The partitions whose events are in it: of each part. For ``call``, numbers of datasets instead.
+    whole : bool
+        Whether all parts are put together in it.
     refs : mapping
         Stage id → references to its stored stream.
     done : tuple of (first, last)
         Partitions whose events are in `partial` and `refs`.
     failures : tuple of Failure
         Partitions that failed.
+    broken : tuple of Failure
+        Stages whose products cannot be joined or written, and why; their products are not in `partial`.
     stages : mapping
         Stage id (or ``read``, ``store``, ``merge``) → what it used.
     events, bytes_read : int
@@ -151,9 +165,13 @@ class TaskResult:
 
     id: int
     partial: str = ""
+    size: int = 0
+    parts: tuple[tuple[tuple[int, int], ...], ...] = ()
+    whole: bool = False
     refs: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
     done: tuple[tuple[int, int], ...] = ()
     failures: tuple[Failure, ...] = ()
+    broken: tuple[Failure, ...] = ()
     stages: Mapping[str, StageStats] = field(default_factory=dict)
     events: int = 0
     bytes_read: int = 0

@@ -110,6 +110,13 @@ def write_small(path: Path, first: int, clusters: list[int]) -> Path:
     return path
 
 
+@pytest.fixture
+def long_passes(monkeypatch):
+    """Join adjacent partitions however few they are."""
+    monkeypatch.setattr("fasthep_parsl.worker.passes.FEW", 0)
+    monkeypatch.setattr("fasthep_parsl.worker.passes.SMALL", 0)
+
+
 class Workflow:
     """A workflow file over small files, written as data.
 

@@ -134,3 +134,39 @@ def on_gpu(events: Any, *, output: str = "twice") -> Any:
 
     x = cupy.asarray(np.asarray(events.x))
     return events.with_columns({output: x * 2}), {"x": x.sum()}
+
+
+@op("probe.order", reads=["x"], product="order", merge=lambda a, b: a + b)
+def order(events: Any) -> list[int]:
+    """Return all x: in the order of events, if products are joined in it."""
+    return [int(x) for x in events.x]
+
+
+@op("probe.float", reads=["x"], product="float", merge=lambda a, b: a + b)
+def inexact(events: Any) -> float:
+    """Return a sum of floats whose last bits tell in which pairs it was added up."""
+    return float(np.sum(1.0 / (events.x + 3.0) ** 3))
+
+
+def _picky(a: int, b: int) -> int:
+    if a + b > 20:
+        raise ValueError("probe: too much")  # the line that failures name
+    return a + b
+
+
+@op("probe.picky", reads=["x"], product="sum", merge=_picky, per_partition=True)
+def picky(events: Any) -> int:
+    """Return a sum that is refused when it becomes large."""
+    return int(ak.sum(events.x))
+
+
+@op("probe.forgetful", reads=["x"], product="sum", merge=lambda a, b: None, per_partition=True)
+def forgetful(events: Any) -> int:
+    """Have a `merge` without a result."""
+    return int(ak.sum(events.x))
+
+
+@op("probe.generator", reads=["x"], product="sum", merge=lambda a, b: a, per_partition=True)
+def generator(events: Any) -> Any:
+    """Return what cannot be written to a file."""
+    return (x for x in events.x)

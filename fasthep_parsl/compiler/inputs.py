@@ -201,5 +201,6 @@ def _plan_file(header: Header, chunk_size: int, *, keep: bool) -> PlanFile:
         entries=header.entries,
         size=header.size,
         mtime_ns=header.mtime_ns,
+        uuid=header.uuid,
         edges=(0, 0) if keep else cut(header.entries, header.clusters, chunk_size),
     )

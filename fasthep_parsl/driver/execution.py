@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import os
 import shutil
 import threading
 import time
@@ -16,12 +17,14 @@ from fasthep_parsl import registry
 from fasthep_parsl.atomic import close_drafts
 from fasthep_parsl.backends.parsl.folder import sweep
 from fasthep_parsl.driver import resume, summary
+from fasthep_parsl.driver.audit import check_all
 from fasthep_parsl.driver.lock import LockLostError
 from fasthep_parsl.driver.outputs import settle_targets
 from fasthep_parsl.driver.presence import this_driver
 from fasthep_parsl.driver.rundir import RunDirectory
 from fasthep_parsl.driver.said import join_output
 from fasthep_parsl.driver.scheduler import Scheduler
+from fasthep_parsl.driver.shelf import BookkeepingError
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.driver.verdict import why
 from fasthep_parsl.errors import FastHepError, SiteError
@@ -93,6 +96,8 @@ class Execution:
         self.preloading = False
         self.refused = False
         self.lock = directory.lock
+        self.session = os.urandom(4).hex()
+        self.damaged = 0
 
     def execute(self) -> RunOutcome:
         """Run, write results, write ``run.json``; always."""
@@ -100,9 +105,8 @@ class Execution:
         states, first = self._states()
         allowed = self.lock.held if self.lock is not None else None
         with terminable(), EventLog(path / "events.jsonl", self._observe, allowed) as record:
-            record(
-                "run", state="resumed" if self.directory.resumed else "started", plan=self.plan.hash, **this_driver()
-            )
+            state = "resumed" if self.directory.resumed else "started"
+            record("run", state=state, plan=self.plan.hash, session=self.session, **this_driver())
             status: Status = "interrupted"
             try:
                 status = self._compute(states, first, record)
@@ -141,8 +145,10 @@ class Execution:
         if not self.directory.resumed:
             return [SegmentState(self.plan, segment) for segment in self.plan.segments], 0
         sweep()
-        for event in read_events(self.directory.path / "events.jsonl"):
+        damaged: list[int] = []
+        for event in read_events(self.directory.path / "events.jsonl", damaged.append):
             self.tally(event)
+        self.damaged = len(damaged)
         return resume.restore(self.plan, self.directory.path)
 
     def _observe(self, event: dict[str, Any]) -> None:
@@ -165,7 +171,7 @@ class Execution:
                 self._prepare()
                 backend = registry.load("backends", self.plan.backend)()
                 with backend.open(self.plan, self.directory.path, record) as session:
-                    Scheduler(self.plan, self.directory.path, noted, states, first).run(session)
+                    Scheduler(self.plan, self.directory.path, noted, states, first, self.session).run(session)
                     self._check_lock()
                     self._finish_with(session, states)
         except KeyboardInterrupt:
@@ -177,7 +183,11 @@ class Execution:
             self.error = str(error)
             self.refused = isinstance(error, SiteError)
             return "partial" if any(state.product for state in states) else "failed"
-        return self._status(states)
+        try:
+            return self._status(states)
+        except BookkeepingError as error:
+            self.error = str(error)
+            return "failed"
 
     def _prepare(self) -> None:
         """Make what workers need, before anything of theirs starts."""
@@ -201,6 +211,7 @@ class Execution:
             self.written = True
 
     def _status(self, states: list[SegmentState]) -> Status:
+        check_all(states)
         failed = any(state.failures or state.blocked for state in states)
         if not failed and not summary.missing_partitions(states, self.plan):
             return "complete"
@@ -248,6 +259,10 @@ class Execution:
         )
         content["warnings"] += self._write_notes()
         content["output"] = join_output(self.directory.path, [stage.id for stage in self.plan.stages])
+        if self.damaged:
+            content["warnings"].append(
+                f"events.jsonl had {self.damaged} damaged line{'s' * (self.damaged > 1)}: what they told was done again"
+            )
         self.directory.write_json("run.json", content)
         close_drafts(self.directory.path)
         return RunOutcome(status, exit_code, self.directory.path, self.products, content, why(content))

@@ -6,42 +6,61 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from fasthep_parsl.driver.spans import Span, add, union
+from fasthep_parsl.driver.shelf import Volume
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.events import read_events
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.tasks import Ref
+from fasthep_parsl.worker.partials import is_intact
+from fasthep_parsl.worker.spans import Span, add, meets
 
 
 def restore(plan: Plan, run_dir: Path) -> tuple[list[SegmentState], int]:
     """Return the states of all segments after the events in `run_dir`, and the number of the next task.
 
-    Work whose files are gone counts as not done, and so does everything that was made from it.
+    Work whose files are gone or damaged counts as not done, and so does everything that was made from it, or from
+    tasks of which the events say nothing: a line may be damaged.
     """
-    last = -1
-    complete = False
-    finished: list[dict[str, Any]] = []
-    path = run_dir / "events.jsonl"
-    for event in read_events(path) if path.exists() else ():
-        last = max(last, int(event.get("task", -1)))
-        if event["kind"] == "finished":
-            finished.append(event)
-        if event["kind"] != "block":  # `cleanup` adds some at the end
-            complete = event["kind"] == "ended" and event["status"] == "complete"
-    lost = _lost(finished, set(), streams=not complete)  # a complete run has removed its streams
+    finished, last, complete = _read(run_dir / "events.jsonl")
+    lost = _lost(finished, _unusable(finished), streams=not complete)  # a complete run has removed its streams
     if complete and lost:
         lost = _lost(finished, lost)
     while True:
         states = [SegmentState(plan, segment) for segment in plan.segments]
-        for event in finished:
-            if event["task"] not in lost:
-                _replay(states, event)
+        doubled = {event["task"] for event in finished if event["task"] not in lost and not _replay(states, event)}
         for state in states:
             state.settle()
-        stale = _stale(plan, states, finished) - lost
-        if not stale:
+        again = (_stale(plan, states, finished) | doubled) - lost
+        if not again:
             return states, last + 1
-        lost = _lost(finished, lost | stale)
+        lost = _lost(finished, lost | again)
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], int, bool]:
+    """Return what tasks have finished, the highest number of a task, and whether the run was complete.
+
+    A driver that was replaced may have written a line too many: only that counts which the latest one has written.
+    """
+    finished: dict[int, dict[str, Any]] = {}
+    last, complete, session = -1, False, ""
+    for event in read_events(path) if path.exists() else ():
+        last = max(last, int(event.get("task", -1)))
+        if event["kind"] == "run":
+            session = event.get("session", "")
+        if event["kind"] == "finished" and event.get("sealed", True) and event["session"] == session:
+            finished.setdefault(event["task"], event)
+        if event["kind"] != "block":  # `cleanup` adds some at the end
+            complete = event["kind"] == "ended" and event["status"] == "complete"
+    return list(finished.values()), last, complete
+
+
+def _unusable(finished: list[dict[str, Any]]) -> set[int]:
+    """Return tasks that have to be done again whatever else there is.
+
+    Stages of them have no product because products could not be joined; or products were joined across partitions
+    that will come now.
+    """
+    return {e["task"] for e in finished if e["broken"] or (e["partial"] and any(len(part) > 1 for part in e["parts"]))}
 
 
 def _stale(plan: Plan, states: list[SegmentState], finished: list[dict[str, Any]]) -> set[int]:
@@ -65,7 +84,7 @@ def _lost(finished: list[dict[str, Any]], known: set[int], *, streams: bool = Tr
 
     `streams` is whether stored streams are needed.
 
-    A task is lost if a file of its is gone. A lost sum loses the tasks it was made from, whose own files were removed
+    A task is lost if a file of its is gone or damaged, or if it was made from what no known task has written. A lost sum loses the tasks it was made from, whose own files were removed
     when it was written. A lost task loses what was made from it: sums, so that nothing is counted twice, and tasks that
     read its stream, which will come again in other pieces.
     """
@@ -79,12 +98,14 @@ def _lost(finished: list[dict[str, Any]], known: set[int], *, streams: bool = Tr
         for path in (*event["merged"], *event["inputs"]):
             if path in maker:
                 users[maker[path]].add(task)
+            else:
+                pending.append(task)
         parts[task] |= {maker[path] for path in event["merged"] if path in maker}
-        files = [ref["path"] for refs in event["refs"].values() for ref in refs]
-        files += [partial] if partial and partial not in consumed else []
-        maker |= dict.fromkeys([*files, *([partial] if partial else [])], task)
-        needed = files if streams else [partial] * (partial in files)
-        if not all(Path(file).exists() for file in needed):
+        pieces = [ref for refs in event["refs"].values() for ref in refs]
+        maker |= dict.fromkeys([*(ref["path"] for ref in pieces), *([partial] if partial else [])], task)
+        if streams and not all(_has_size(ref["path"], ref["size"]) for ref in pieces):
+            pending.append(task)
+        if partial and partial not in consumed and not is_intact(partial, event["size"]):
             pending.append(task)
     lost: set[int] = set()
     while pending:
@@ -95,23 +116,34 @@ def _lost(finished: list[dict[str, Any]], known: set[int], *, streams: bool = Tr
     return lost
 
 
-def _replay(states: list[SegmentState], event: dict[str, Any]) -> None:
+def _has_size(path: str, size: int) -> bool:
+    try:
+        return Path(path).stat().st_size == size
+    except OSError:
+        return False
+
+
+def _replay(states: list[SegmentState], event: dict[str, Any]) -> bool:
+    """Take in what a task has done; return whether that was not done already."""
     state = states[event["segment"]]
+    parts = tuple(tuple((first, last) for first, last in part) for part in event["parts"])
+    if event["partial"]:
+        level = 1 if event["what"] == "merge" else 0
+        state.shelf.replace(set(event["merged"]), Volume(event["partial"], parts, event["whole"], level))
     if event["what"] == "merge":
-        covered = [span for path in event["merged"] for span in state.partials.pop(path, [])]
-        state.partials[event["partial"]] = union(covered)
-        return
+        return True
     spans: list[Span] = [(first, stop) for first, stop in event["done"]]
+    if any(meets(state.done, span) for span in spans):
+        return False
     for span in spans:
         add(state.done, span)
-    if event["partial"]:
-        state.partials[event["partial"]] = spans
     if event["what"] == "call" and event["partial"] and event["dataset"] in state.calls:
         state.calls.remove(event["dataset"])
     for stage, refs in event["refs"].items():
         for other in states:
             if other.segment.input == stage:
                 other.receive(_ref(ref) for ref in refs)
+    return True
 
 
 def _ref(content: dict[str, Any]) -> Ref:

@@ -11,12 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fasthep_parsl.driver.spans import count
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.errors import BlockLostError, PoolError, RunError, WorkerLostError
 from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.tasks import Failure, Task, TaskResult
+from fasthep_parsl.worker.spans import count
 from fasthep_parsl.worker.trail import NOTHING, LastStep, last_step
 
 WINDOW = 2
@@ -43,10 +43,18 @@ class Scheduler:
         One per segment; those of a resumed run know what is done.
     first_task : int
         Number of the first task (resumed runs go on counting).
+    session : str
+        Which execution of the run this is.
     """
 
     def __init__(
-        self, plan: Plan, run_dir: Path, record: Callable[..., None], states: list[SegmentState], first_task: int = 0
+        self,
+        plan: Plan,
+        run_dir: Path,
+        record: Callable[..., None],
+        states: list[SegmentState],
+        first_task: int = 0,
+        session: str = "",
     ) -> None:
         self.plan = plan
         self.run_dir = run_dir
@@ -56,6 +64,7 @@ class Scheduler:
         stages = {stage.id: stage for stage in plan.stages}
         self._bound = [{b.node for name in state.segment.stages for b in stages[name].bind} for state in states]
         self._next = first_task
+        self._session = session
         self._finished: queue.SimpleQueue[tuple[Task, Future[TaskResult]]] = queue.SimpleQueue()
         self._open: Counter[str] = Counter()
         self._lost: defaultdict[tuple[int, int], float] = defaultdict(float)
@@ -115,7 +124,7 @@ class Scheduler:
 
     def _is_missing(self, stage_id: str) -> bool:
         """Whether the product of a stage will never come."""
-        return self._owners[stage_id].complete and not self._owners[stage_id].product
+        return self._owners[stage_id].complete and not self._owners[stage_id].has_product(stage_id)
 
     def _ready(self, state: SegmentState) -> bool:
         if state.blocked or not all(self.states[number].complete for number in state.segment.after):
@@ -124,8 +133,9 @@ class Scheduler:
 
     def _hand_out(self, session: Session, state: SegmentState) -> None:
         if not state.blocked:
-            while partials := state.start_merge(self._next):
-                self._submit(session, state, Task(**self._common("merge", state), partials=partials))
+            while (chosen := state.start_merge(self._next))[0]:
+                task = Task(**self._common("merge", state), partials=chosen[0], final=chosen[1])
+                self._submit(session, state, task)
         if not self._ready(state):
             return
         pool = state.segment.pool
@@ -153,7 +163,14 @@ class Scheduler:
     def _common(self, kind: str, state: SegmentState) -> dict[str, Any]:
         plan = (str(self.run_dir / "plan.json"), self.plan.hash)
         number, self._next = self._next, self._next + 1
-        return {"kind": kind, "id": number, "segment": state.segment.id, "plan": plan, "run_dir": str(self.run_dir)}
+        return {
+            "kind": kind,
+            "id": number,
+            "segment": state.segment.id,
+            "plan": plan,
+            "run_dir": str(self.run_dir),
+            "session": self._session,
+        }
 
     def _products(self, state: SegmentState) -> dict[str, str]:
         return {node: self._owners[node].product for node in sorted(self._bound[state.segment.id])}
@@ -192,7 +209,7 @@ class Scheduler:
 
     def _succeeded(self, state: SegmentState, task: Task, result: TaskResult) -> None:
         if task.kind == "merge":
-            old = state.merged(task.id, result.partial)
+            old = state.merged(task.id, result)
             self._lost.pop(_key(task), None)
         else:
             old = ()
@@ -206,7 +223,7 @@ class Scheduler:
             Path(path).unlink(missing_ok=True)
 
     def _record_finished(self, task: Task, result: TaskResult, merged: tuple[str, ...]) -> None:
-        for failure in result.failures:
+        for failure in (*result.failures, *result.broken):
             self._record_failure(task.segment, failure)
         stages = {
             name: [s.calls, round(s.wall, 6), round(s.cpu, 6), s.events_in, s.events_out]
@@ -220,7 +237,12 @@ class Scheduler:
             done=result.done,
             dataset=task.dataset,
             inputs=[ref.path for ref in task.refs] if task.kind == "map" else [],
+            session=self._session,
             partial=result.partial,
+            size=result.size,
+            parts=result.parts,
+            whole=result.whole,
+            broken=[failure.stage for failure in result.broken],
             merged=merged,
             refs={stage: [asdict(ref) for ref in refs] for stage, refs in result.refs.items()},
             events=result.events,

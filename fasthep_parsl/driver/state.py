@@ -6,13 +6,13 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 
+from fasthep_parsl.driver.audit import check_result
 from fasthep_parsl.driver.pace import Pace
-from fasthep_parsl.driver.spans import Span, add, count, halves, subtract, union
+from fasthep_parsl.driver.shelf import Shelf, Volume
 from fasthep_parsl.plan import Plan, PlanSegment
 from fasthep_parsl.tasks import Failure, Ref, Task, TaskResult
-
-FAN_IN = 8
-"""Partial products that one merge task joins."""
+from fasthep_parsl.worker.passes import Passes
+from fasthep_parsl.worker.spans import Span, add, count, halves, subtract, union
 
 
 class SegmentState:
@@ -40,10 +40,12 @@ class SegmentState:
         self.again: deque[tuple[tuple[Span, ...], tuple[Ref, ...]]] = deque()
         self.calls = deque(_calls(plan, segment))
         self.running: dict[int, Task] = {}
-        self.merging: dict[int, dict[str, list[Span]]] = {}
-        self.partials: dict[str, list[Span]] = {}
+        self.shelf = Shelf()
+        self.passes = Passes(plan, segment)
+        self.broken: dict[str, Failure] = {}
         self.done: list[Span] = []
         self.failures: list[Failure] = []
+        self._lost_once: set[Span] = set()
         self.blocked = ""
         self._count_left()
 
@@ -63,12 +65,16 @@ class SegmentState:
     @property
     def complete(self) -> bool:
         """Whether nothing is left to do, merges included."""
-        return self.mapped and not self.merging and len(self.partials) <= 1
+        return self.mapped and self.shelf.complete
 
     @property
     def product(self) -> str:
         """File of the merged products, empty if there are none."""
-        return next(iter(self.partials), "") if self.complete else ""
+        return self.shelf.volumes[0].path if self.complete and self.shelf.volumes else ""
+
+    def has_product(self, stage: str) -> bool:
+        """Whether the merged product of a stage is there."""
+        return bool(self.product) and stage not in self.broken
 
     def receive(self, refs: Iterable[Ref]) -> None:
         """Queue pieces of the stream that it reads."""
@@ -96,7 +102,7 @@ class SegmentState:
             spent += self._spend(refs[-1].events, 1)
         while spent < target and self.spans:
             first, last = self.spans.popleft()
-            stop = self._reach(first, last, target - spent)
+            stop = self.passes.end(self._reach(first, last, target - spent), first, last)
             spent += self._spend(self.plan.events_in(first, stop), stop - first)
             spans.append((first, stop))
             if stop < last:
@@ -117,49 +123,80 @@ class SegmentState:
         return first + 1 + bisect_left(range(first + 1, last), seconds, key=cost)
 
     def give_back(self, task: Task) -> None:
-        """Put back what a lost task was to do, in halves, so that what kills workers is found."""
-        left, right = halves(task.partitions)
+        """Put back what a lost task was to do, in halves, so that what kills workers is found.
+
+        A single pass is first done again as it is: its sums are the same then. Only if it is lost again it is cut.
+        """
         middle = len(task.refs) // 2
-        bundles = ((tuple(left), task.refs[:middle]), (tuple(right), task.refs[middle:]))
+        left, right = self.passes.halves(task.partitions)
+        if not task.refs and len(left) == 1 and not right:
+            if left[0] in self._lost_once:
+                left, right = halves(left)
+            else:
+                self._lost_once.add(left[0])
+        bundles = ((tuple(union(left)), task.refs[:middle]), (tuple(union(right)), task.refs[middle:]))
         self.again.extend(bundle for bundle in bundles if any(bundle))
 
     # --- what has happened --------------------------------------------------------------------------------
 
     def add(self, task: Task, result: TaskResult) -> None:
-        """Take in a finished map or call task."""
+        """Take in a finished map or call task.
+
+        Raises
+        ------
+        BookkeepingError
+            It has done what it was not asked to do, or what is done already.
+        """
+        check_result(self, task, result)
         self.running.pop(task.id, None)
         for span in result.done:
             add(self.done, span)
+        self.shelf.settle((*task.partitions, *(span for ref in task.refs for span in ref.partitions)))
         self.failures += result.failures
+        self.break_off(result.broken)
         if result.partial:
-            self.partials[result.partial] = list(result.done)
+            self.shelf.put(Volume(result.partial, result.parts, result.whole))
         if task.kind == "map":
             events = result.events
             self.pace.learn(events, count(task.partitions) + len(task.refs), result.wall)
 
-    def start_merge(self, task_id: int) -> tuple[str, ...]:
-        """Return partial products that `task_id` should join now, none if it is too early."""
-        last = self.mapped and not self.merging and len(self.partials) > 1
-        if len(self.partials) < FAN_IN and not last:
-            return ()
-        chosen = tuple(self.partials)[:FAN_IN]
-        self.merging[task_id] = {path: self.partials.pop(path) for path in chosen}
-        return chosen
+    def break_off(self, broken: Iterable[Failure]) -> None:
+        """Note stages whose products cannot be joined; if there is nothing else to do here, nothing more is done."""
+        for failure in broken:
+            if failure.stage not in self.broken:
+                self.broken[failure.stage] = failure
+                self.failures.append(failure)
+        if self.broken and not self.segment.stores and set(self.segment.products) <= set(self.broken):
+            self.blocked = self.blocked or "its products cannot be joined"
 
-    def merged(self, task_id: int, result: str) -> tuple[str, ...]:
-        """Replace partial products by their sum; return the files that are no longer needed."""
-        joined = self.merging.pop(task_id)
-        self.partials[result] = union(span for spans in joined.values() for span in spans)
-        return tuple(joined)
+    def start_merge(self, task_id: int) -> tuple[tuple[str, ...], bool]:
+        """Return partial products that `task_id` should join now, none if it is too early; and whether that is all."""
+        chosen, final = self.shelf.take(task_id, last=self.mapped)
+        return tuple(volume.path for volume in chosen), final
+
+    def merged(self, task_id: int, result: TaskResult) -> tuple[str, ...]:
+        """Replace partial products by their sum; return the files that are no longer needed.
+
+        Raises
+        ------
+        BookkeepingError
+            It does not hold what they held.
+        """
+        self.break_off(result.broken)
+        if not result.partial:  # not a single stage of them has a product any more
+            return tuple(volume.path for volume in self.shelf.drop(task_id))
+        old = self.shelf.joined(task_id, Volume(result.partial, result.parts, result.whole))
+        return tuple(volume.path for volume in old)
 
     def merge_failed(self, task_id: int) -> None:
         """Put partial products back after a merge was lost."""
-        self.partials |= self.merging.pop(task_id)
+        self.shelf.put_back(task_id)
 
     def settle(self) -> None:
         """Leave in the queues what is not done (resume)."""
         self.spans = deque(subtract(self.spans, self.done))
         self.refs = deque(ref for ref in self.all_refs if subtract(ref.partitions, self.done))
+        self.shelf.settle(self.done)
         self._count_left()
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from fasthep_parsl import __version__, registry
 from fasthep_parsl.driver.blocks import BlockTally
-from fasthep_parsl.driver.spans import Span, count, subtract, union
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.interfaces import Note
 from fasthep_parsl.names import file_name
 from fasthep_parsl.plan import Plan
+from fasthep_parsl.worker.spans import Span, count, subtract, union
 
 SCHEMA_VERSION = 1
 MAX_FAILURES = 1000

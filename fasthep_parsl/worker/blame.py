@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from fasthep_parsl.errors import OpError
 from fasthep_parsl.tasks import Failure
 from fasthep_parsl.worker.columns import InputFileError
 from fasthep_parsl.worker.partials import StoreError
@@ -26,3 +29,22 @@ def failure_of(partition: int, error: Exception) -> Failure:
     detail = "".join(traceback.format_exception(cause))
     kind = "data" if data else "infrastructure" if isinstance(cause, MemoryError) else "user"
     return Failure(partition, kind, stage, message.splitlines()[0][:500], where, detail[-8000:])  # type: ignore[arg-type]
+
+
+def merge_failure(stage: str, op: str, merge: Callable[..., Any], module: str, error: Exception) -> Failure:
+    """Describe why the products of a stage cannot be joined, with the line of the user's `merge`."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not module or Path(f.filename).name == module]
+    code = getattr(merge, "__code__", None)
+    where = f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code else ""
+    if frames and (module or Path(frames[-1].filename).parent != Path(__file__).parent):
+        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+    text = str(error) if isinstance(error, OpError) else f"{type(error).__name__}: {error}"
+    message = f"merge of op `{op}`: {text}".splitlines()[0][:500]
+    detail = "".join(traceback.format_exception(error))
+    return Failure(-1, "user", stage, message, where, detail[-8000:])
+
+
+def unwritable(stage: str, op: str, error: Exception) -> Failure:
+    """Describe why the product of a stage cannot be written to a file."""
+    message = f"the product of op `{op}` cannot be pickled: {type(error).__name__}: {error}".splitlines()[0][:500]
+    return Failure(-1, "user", stage, message, "", "".join(traceback.format_exception(error))[-8000:])

@@ -11,10 +11,10 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from fasthep_parsl.ops.stream import Column
-from fasthep_parsl.plan import PlanDefault, PlanSource
+from fasthep_parsl.plan import PlanDefault, PlanFile, PlanSource
 from fasthep_parsl.worker.branches import Branches
 from fasthep_parsl.worker.columns import InputFileError, constant
 
@@ -29,9 +29,12 @@ _SOFTWARE = {"root": ("fsspec_xrootd", "XRootD"), "roots": ("fsspec_xrootd", "XR
 class InputFile(Protocol):
     """An open input file."""
 
+    path: str
     entries: int
     cycle: int
     """Number of the tree among those of its name, 0 if there are none."""
+    uuid: str
+    """Identity that the file says it has, empty if none."""
 
     def clusters(self) -> list[int]:
         """Event numbers at which the file can be cut cheaply, with 0 and the end."""
@@ -89,6 +92,10 @@ def read_fields(file: InputFile, source: PlanSource, fields: Iterable[str], star
     branches = {field: source.aliases.get(field, field) for field in fields}
     lacking = {field for field in branches if field in source.defaults and not file.has(branches[field])}
     arrays = file.read(dict.fromkeys(b for field, b in branches.items() if field not in lacking), start, stop)
+    for branch, array in arrays.items():
+        if len(array) != stop - start:
+            message = f"branch `{branch}` has {len(array):,} values for the events {start:,}–{stop:,}"
+            raise InputFileError(file.path, message, "is the file damaged?")
     return {
         field: _default(source.defaults[field], stop - start) if field in lacking else arrays[branch]
         for field, branch in branches.items()
@@ -118,9 +125,9 @@ class OpenFiles:
 
     def __init__(self, limit: int = MAX_OPEN) -> None:
         self._limit = limit
-        self._open: OrderedDict[tuple[str, str, str, int, int], InputFile] = OrderedDict()
+        self._open: OrderedDict[tuple[Any, ...], InputFile] = OrderedDict()
 
-    def get(self, path: str, source: PlanSource, *, size: int = -1, mtime_ns: int = -1) -> InputFile:
+    def get(self, path: str, source: PlanSource, planned: PlanFile | None = None) -> InputFile:
         """Return the open file, opening it if need be.
 
         Parameters
@@ -129,20 +136,25 @@ class OpenFiles:
             The file.
         source : PlanSource
             Kind and tree.
-        size, mtime_ns : int
-            What it was when the plan was made: bytes, and modification time in ns; -1 if unknown.
+        planned : PlanFile, optional
+            What it was when the plan was made.
 
         Raises
         ------
         InputFileError
             It cannot be opened, or was changed since.
         """
-        key = (path, source.kind, source.tree, size, mtime_ns)
-        file = self._open.pop(key, None)
+        wanted = (planned.size, planned.mtime_ns, planned.entries, planned.uuid) if planned else ()
+        key = (path, source.kind, source.tree, *wanted)
+        file = self._open.get(key)
+        if planned is not None:  # also of a file that is open: it may be written to
+            _check_unchanged(path, planned.size, planned.mtime_ns)
         if file is None:
-            _check_unchanged(path, size, mtime_ns)
             file = open_file(path, source)
+            if planned is not None:
+                _check_same(file, path, planned)
         self._open[key] = file
+        self._open.move_to_end(key)
         if len(self._open) > self._limit:
             self._open.popitem(last=False)[1].close()
         return file
@@ -163,3 +175,15 @@ def _check_unchanged(path: str, size: int, mtime_ns: int) -> None:
         return  # opening it will say what is wrong
     if stat.st_size != size or abs(stat.st_mtime_ns - mtime_ns) > 1_000_000_000:
         raise InputFileError(path, "was changed after the plan was made", "run again")
+
+
+def _check_same(file: InputFile, path: str, planned: PlanFile) -> None:
+    """Refuse a file that was replaced by one of equal size and time."""
+    if file.entries != planned.entries:
+        message = f"was changed after the plan was made: it has {file.entries:,} events, not {planned.entries:,}"
+    elif planned.uuid and file.uuid != planned.uuid:
+        message = "was replaced after the plan was made: it has another identity (UUID)"
+    else:
+        return
+    file.close()
+    raise InputFileError(path, message, "run again")

@@ -29,6 +29,8 @@ class Header:
         The file.
     size, mtime_ns : int
         Identity of a local file: bytes and modification time in ns; -1 for URLs.
+    uuid : str
+        Identity that the file says it has, empty if none.
     entries : int
         Number of events.
     clusters : tuple of int
@@ -44,6 +46,7 @@ class Header:
     path: str
     size: int = -1
     mtime_ns: int = -1
+    uuid: str = ""
     entries: int = 0
     clusters: tuple[int, ...] = ()
     cycle: int = 0
@@ -76,7 +79,7 @@ def read_headers(
     source : PlanSource
         Kind and tree.
     cache : Path, optional
-        Folder of the cache; a local file is found by path, size and modification time.
+        Folder of the cache; a local file is found by path, size, times and inode.
     progress : callable, optional
         Called with how many headers are read, and how many there are.
     """
@@ -99,16 +102,17 @@ def read_headers(
 
 
 def _header(path: str, source: PlanSource, cache: Path | None) -> Header:
-    size, mtime_ns = -1, -1
+    size, mtime_ns, version = -1, -1, ""
     if "://" not in path:
         try:
             stat = Path(path).stat()
         except OSError as error:
             return Header(path, problem=error.strerror or "cannot be read")
         size, mtime_ns = stat.st_size, stat.st_mtime_ns
+        version = f"{size}|{mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"  # the last two change when a file is replaced
     entry = None
     if cache is not None and size >= 0:
-        key = f"{CACHE_VERSION}|{path}|{size}|{mtime_ns}|{source.kind}|{source.tree}"
+        key = f"{CACHE_VERSION}|{path}|{version}|{source.kind}|{source.tree}"
         entry = cache / "headers" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
         found = _cached(entry, path)
         if found is not None:
@@ -128,7 +132,9 @@ def _read(path: str, source: PlanSource, size: int, mtime_ns: int) -> Header:
     except InputFileError as error:
         return Header(path, size, mtime_ns, problem=error.message, hint=error.hint)
     try:
-        return Header(path, size, mtime_ns, file.entries, tuple(file.clusters()), file.cycle, file.branches())
+        return Header(
+            path, size, mtime_ns, file.uuid, file.entries, tuple(file.clusters()), file.cycle, file.branches()
+        )
     except Exception as error:  # noqa: BLE001  (damage shows in many ways)
         return Header(path, size, mtime_ns, problem=f"its header cannot be read: {first_line(error)}")
     finally:

@@ -32,8 +32,8 @@ class Outbox:
         What is needed of it.
     folder : Path
         Where pieces are written.
-    task : int
-        Number of the task, for names of files.
+    task : str
+        What tells the task from all others, for names of files.
     size : int
         Events after which a piece is written.
     meter : Meter
@@ -45,7 +45,7 @@ class Outbox:
         Pieces written so far.
     """
 
-    def __init__(self, stage: str, columns: tuple[str, ...], folder: Path, task: int, size: int, meter: Meter) -> None:
+    def __init__(self, stage: str, columns: tuple[str, ...], folder: Path, task: str, size: int, meter: Meter) -> None:
         self.refs: list[Ref] = []
         self._stage = stage
         self._columns = columns
@@ -59,9 +59,14 @@ class Outbox:
         self._dataset = -1
 
     def put(self, events: Events, dataset: int, spans: Iterable[Span]) -> None:
-        """Take in what a pass yields; write a piece if there is enough, or if another dataset or other types begin."""
+        """Take in what a pass yields; write a piece if there is enough, or if another dataset or other types begin.
+
+        A piece has no hole: what failed may be done later, and comes in between.
+        """
+        spans = list(spans)
         types = tuple(type_of(from_column(events[name])) for name in self._columns)
-        if dataset != self._dataset or types != self._types:
+        hole = bool(self._spans and spans) and self._spans[-1][1] != spans[0][0]
+        if dataset != self._dataset or types != self._types or hole:
             self.flush()
             self._dataset, self._types = dataset, types
         self._waiting.append(events)
@@ -77,7 +82,7 @@ class Outbox:
         """Write what waits."""
         if not self._waiting:
             return
-        path = self._folder / f"{self._stage}-{self._task:06d}-{len(self.refs):03d}.npz"
+        path = self._folder / f"{self._stage}-{self._task}-{len(self.refs):03d}.npz"
         with self._meter.measure("store"):
             self.refs.append(store.save_events(path, self._joined(), self._dataset, self._spans))
         self._waiting, self._spans = [], []

@@ -1,35 +1,102 @@
-"""Partial products of tasks, as files. Needs no array library: the driver reads them too."""
+"""Partial products of tasks, as files that say themselves whether they are complete. Needs no array library: the driver reads them too."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.atomic import atomic
 from fasthep_parsl.errors import FastHepError
+from fasthep_parsl.worker.spans import Span
+from fasthep_parsl.worker.sums import Part
+
+_MAGIC = b"fasthep-parsl products 2\n"
+_DIGEST = 16
 
 
 class StoreError(FastHepError):
     """A file that a task left for another is missing or is not what was written."""
 
 
-def save_products(path: Path, products: dict[str, Any]) -> str:
-    """Write products (stage id → product) atomically and return the path."""
-    with atomic(path) as draft:
-        draft.write_bytes(pickle.dumps(products, protocol=5))
-    return str(path)
+def save_parts(path: Path, parts: Sequence[Part], whole: dict[str, Any] | None = None) -> int:
+    """Write partial products atomically and to the disk; return the size of the file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    parts : sequence of Part
+        In their order.
+    whole : dict, optional
+        Stage id → product of all parts together; not needed if there is but one part.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; there is no such file then.
+    """
+    content = [(part.spans, dict(part.products)) for part in parts]
+    payload = pickle.dumps((content, whole), protocol=5)
+    with atomic(path) as draft, draft.open("wb") as file:
+        file.write(_MAGIC + hashlib.blake2b(payload, digest_size=_DIGEST).digest())
+        file.write(payload)
+        file.flush()
+        os.fsync(file.fileno())  # else a full disk or quota may show only after the task was counted as done
+    return path.stat().st_size
 
 
-def load_products(path: str | Path) -> dict[str, Any]:
-    """Read what `save_products` wrote.
+def load_parts(path: str | Path) -> list[Part]:
+    """Read the parts that `save_parts` wrote.
 
     Raises
     ------
     StoreError
         The file is missing or damaged.
     """
+    return [Part(spans, products) for spans, products in _load(path)[0]]
+
+
+def load_products(path: str | Path) -> dict[str, Any]:
+    """Read the products (stage id → product) of all parts together.
+
+    Raises
+    ------
+    StoreError
+        The file is missing or damaged, or holds parts that nobody has put together.
+    """
+    parts, whole = _load(path)
+    if whole is None and len(parts) > 1:
+        raise StoreError(f"products of this run are not put together yet: {path}")
+    return whole if whole is not None else dict(parts[0][1]) if parts else {}
+
+
+def is_intact(path: str | Path, size: int) -> bool:
+    """Return whether a file is what was written: of this size, and with the content that it promises."""
     try:
-        return pickle.loads(Path(path).read_bytes())  # type: ignore[no-any-return]  # noqa: S301  (written by this run)
+        if Path(path).stat().st_size != size:
+            return False
+        _checked(path)
+    except (OSError, StoreError):
+        return False
+    return True
+
+
+def _load(path: str | Path) -> tuple[list[tuple[tuple[Span, ...], dict[str, Any]]], dict[str, Any] | None]:
+    try:
+        return pickle.loads(_checked(path))  # type: ignore[no-any-return]  # noqa: S301  (written by this run)
     except (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError) as error:
         raise StoreError(f"products of this run cannot be read: {path}: {error}") from error
+
+
+def _checked(path: str | Path) -> memoryview:
+    """Return what stands behind the checksum of a file, if it agrees."""
+    content = memoryview(Path(path).read_bytes())
+    begin = len(_MAGIC) + _DIGEST
+    digest = hashlib.blake2b(content[begin:], digest_size=_DIGEST).digest()
+    if content[: len(_MAGIC)] != _MAGIC or content[len(_MAGIC) : begin] != digest:
+        raise StoreError(f"products of this run cannot be read: {path}: the file is damaged")
+    return content[begin:]

@@ -27,6 +27,7 @@ from fasthep_parsl.worker.code import OpTable
 from fasthep_parsl.worker.notes import Notes
 from fasthep_parsl.worker.output import caught
 from fasthep_parsl.worker.partials import load_products
+from fasthep_parsl.worker.passes import Passes
 from fasthep_parsl.worker.returned import split
 
 
@@ -112,6 +113,7 @@ class Program:
         self._ops = OpTable(plan.modules, run_dir / "code")
         self.notes = Notes()
         self._steps: dict[int, list[Step]] = {}
+        self._passes: dict[int, Passes] = {}
         self._readers: dict[int, list[tuple[str, ReadingModifier]]] = {}
         self._products: dict[tuple[str, str], Any] = {}
 
@@ -145,6 +147,12 @@ class Program:
             call = registry.load("modifiers", modifier.kind)(**modifier.params).wrap(call)
         return call if op.takes_events else lambda **params: call(None, **params)
 
+    def passes(self, segment: PlanSegment) -> Passes:
+        """Return how the partitions of a segment are cut into passes."""
+        if segment.id not in self._passes:
+            self._passes[segment.id] = Passes(self.plan, segment)
+        return self._passes[segment.id]
+
     def note_reading(self, segment: PlanSegment, read: Reading) -> None:
         """Let modifiers of the segment's stages note what was read for all of them: of each kind one."""
         told: set[str] = set()
@@ -161,6 +169,11 @@ class Program:
             told = [(kind, modifier) for kind, modifier in made if hasattr(modifier, "reading")]
             self._readers[segment.id] = [item for index, item in enumerate(told) if item not in told[:index]]
         return self._readers[segment.id]
+
+    def module(self, stage_id: str) -> str:
+        """Return the name of the user's file that defines the op of a stage, empty for installed ones."""
+        module = self._ops.module(self.plan.stage(stage_id).op)
+        return Path(module.path).name if module else ""
 
     def merge(self, stage_id: str) -> Callable[[Any, Any], Any]:
         """Return what joins two products of a stage."""

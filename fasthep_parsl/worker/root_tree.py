@@ -48,6 +48,7 @@ class RootFile:
             self._tree = self._found(tree)
             self.entries = int(self._tree.num_entries)
             self.cycle = int(self._file.key(tree).fCycle)
+            self.uuid = self._file.file.uuid.hex
         except InputFileError:
             self._file.close()
             raise

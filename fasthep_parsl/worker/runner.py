@@ -1,12 +1,13 @@
 """The one function that every backend runs: a task in, counts and references out.
 
-A ``map`` task reads adjacent partitions in one pass up to a size bound and runs all stages of its segment on them. A pass
+A ``map`` task reads adjacent partitions in one pass and runs all stages of its segment on them. A pass
 that fails is halved until the partition that fails is alone, so that one bad event costs no other partition.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Reading
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.ops.targets import partition_name
@@ -25,12 +27,14 @@ from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.resources import memory
 from fasthep_parsl.tasks import Failure, Ref, Task, TaskResult
 from fasthep_parsl.worker import store, trail
-from fasthep_parsl.worker.blame import failure_of
+from fasthep_parsl.worker.blame import failure_of, merge_failure, unwritable
 from fasthep_parsl.worker.columns import InputFileError
 from fasthep_parsl.worker.files import OpenFiles, bytes_by_branch, read_fields
 from fasthep_parsl.worker.outbox import Outbox
-from fasthep_parsl.worker.partials import StoreError, load_products, save_products
+from fasthep_parsl.worker.partials import StoreError, load_parts, save_parts
 from fasthep_parsl.worker.program import Meter, Program, StageError, program
+from fasthep_parsl.worker.spans import union
+from fasthep_parsl.worker.sums import Sums
 
 _FILES = OpenFiles()
 Span = tuple[int, int]
@@ -63,9 +67,13 @@ def run_task(task: Task) -> TaskResult:
     return TaskResult(
         id=task.id,
         partial=work.partial,
+        size=work.size,
+        parts=tuple(part.spans for part in work.sums.parts) if work.partial else (),
+        whole=work.whole,
         refs={stage: tuple(outbox.refs) for stage, outbox in work.outboxes.items()},
         done=tuple(work.done),
         failures=tuple(work.failures),
+        broken=tuple(work.sums.broken.values()),
         stages=work.meter.result(),
         events=work.events,
         bytes_read=work.bytes_read,
@@ -94,17 +102,24 @@ class _Work:
         self.segment: PlanSegment = program.plan.segments[task.segment]
         self.steps = program.steps(self.segment)
         self.meter = Meter()
-        self.products: dict[str, Any] = {}
+        self.passes = program.passes(self.segment)
+        self.sums = Sums(self._join, self._blame_merge, self._end())
         folder = Path(task.run_dir) / "work" / "streams"
         self.outboxes = {
-            stage: Outbox(stage, columns, folder, task.id, self.plan.pass_size, self.meter)
+            stage: Outbox(stage, columns, folder, _name_of(task), self.plan.pass_size, self.meter)
             for stage, columns in self.segment.stores.items()
         }
         self.done: list[Span] = []
         self.failures: list[Failure] = []
         self.events = 0
         self.bytes_read = 0
-        self.partial = ""
+        self.partial, self.size, self.whole = "", 0, False
+
+    def _end(self) -> int:
+        """Return where the numbers end under which products are put in order: of partitions, or of calls."""
+        if self.segment.scope == "partition":
+            return self.plan.partitions
+        return max(len(self.plan.datasets), 1) if self.segment.scope == "dataset" else 1
 
     # --- map ----------------------------------------------------------------------------------------------
 
@@ -112,29 +127,11 @@ class _Work:
         """Run the segment over partitions of the source or over stored pieces of a stream."""
         for ref in self.task.refs:
             self._map_ref(ref)
-        for span in self._passes():
+        for span in self.passes.cut(self.task.partitions):
             self._map_span(span)
         for outbox in self.outboxes.values():
             outbox.flush()
-        if self.products:
-            self._save_products()
-
-    def _passes(self) -> Iterator[Span]:
-        """Cut the task's partitions into passes: adjacent, in one file, up to the size bound."""
-        for first, last in self.task.partitions:
-            start = first
-            while start < last:
-                _, file, low, high = self.plan.partition_range(start)
-                stop = start + 1
-                if not self.segment.per_partition:
-                    number = self.plan.locate(start)[2]
-                    while stop < last and number + (stop - start) < file.partitions:
-                        high = file.edges[number + (stop - start) + 1]
-                        if high - low > self.plan.pass_size:
-                            break
-                        stop += 1
-                yield start, stop
-                start = stop
+        self._save_products()
 
     def _map_span(self, span: Span) -> None:
         first, last = span
@@ -203,14 +200,12 @@ class _Work:
         dataset, file, start, _ = self.plan.partition_range(first)
         stop = self.plan.partition_range(last - 1)[3]
         owners = self._owners(first, last) if self.segment.stores else None
-        if not self.segment.columns:  # nothing is asked of the file: do not open it
-            return Events({}, stop - start, owners)
         source = self.plan.source.with_tree(dataset.tree)
         wall, cpu = time.perf_counter(), time.process_time()
         with self.meter.measure("read"):
             for attempt in (1, 2):
                 try:
-                    opened = _FILES.get(file.path, source, size=file.size, mtime_ns=file.mtime_ns)
+                    opened = _FILES.get(file.path, source, file)
                     before = opened.bytes_read
                     columns = read_fields(opened, source, self.segment.columns, start, stop)
                     break
@@ -254,11 +249,8 @@ class _Work:
     def _accept(self, found: _Pass, dataset: int, spans: Iterable[Span]) -> None:
         """Count a pass that has succeeded."""
         spans = list(spans)
-        for stage, product in found.products.items():
-            if stage in self.products:
-                with self.meter.measure("merge"):
-                    product = self.program.merge(stage)(self.products[stage], product)  # noqa: PLW2901
-            self.products[stage] = product
+        if found.products:
+            self.sums.add(union(spans), found.products)
         for stage, events in found.streams.items():
             self.outboxes[stage].put(events, dataset, spans)
         for first, last in spans:
@@ -271,14 +263,23 @@ class _Work:
 
     def merge(self) -> None:
         """Join partial products."""
+        for path in self.task.partials:
+            for part in load_parts(path):
+                self.sums.add(part.spans, part.products)
+        self.sums.limit()
+        self._save_products()
+
+    def _join(self, stage: str, left: Any, right: Any) -> Any:
+        """Join two products of a stage."""
         with self.meter.measure("merge"):
-            for path in self.task.partials:
-                for stage, product in load_products(path).items():
-                    known = stage in self.products
-                    self.products[stage] = (
-                        self.program.merge(stage)(self.products[stage], product) if known else product
-                    )
-            self._save_products()
+            found = self.program.merge(stage)(left, right)
+        if found is None and left is not None:
+            raise OpError("it returned None instead of a product")
+        return found
+
+    def _blame_merge(self, stage: str, error: Exception) -> Failure:
+        op = self.plan.stage(stage).op
+        return merge_failure(stage, op, self.program.merge(stage), self.program.module(stage), error)
 
     def call(self) -> None:
         """Run a stage that sees a whole dataset or the whole workflow."""
@@ -294,7 +295,8 @@ class _Work:
             self.failures.append(failure_of(-1, error))
             return
         whole = step.op.scope == "workflow" or step.op.merge is not None
-        self.products[step.stage.id] = product if whole else {name: product}
+        place = max(dataset, 0)
+        self.sums.add([(place, place + 1)], {step.stage.id: product if whole else {name: product}})
         self._save_products()
 
     def _pieces(self) -> Iterator[Events]:
@@ -303,7 +305,7 @@ class _Work:
         for ref in self.task.refs:
             self.events += ref.events
             yield store.load_events(ref, self.segment.columns)
-        for span in self._passes():
+        for span in self.passes.cut(self.task.partitions):
             events = self._read(span)
             self.events += len(events)
             yield events
@@ -311,17 +313,50 @@ class _Work:
     # --- files --------------------------------------------------------------------------------------------
 
     def _save_products(self) -> None:
-        path = self._work_file(f"{self.task.kind}-{self.segment.id}-{self.task.id:06d}.pkl", "products")
-        self.partial = save_products(path, self.products)
-
-    def _work_file(self, name: str, kind: str) -> Path:
-        folder = Path(self.task.run_dir) / "work" / kind
+        """Write what there is of products; a stage whose product cannot be written has none."""
+        parts = [part for part in self.sums.parts if part.products]
+        if not parts:
+            return
+        folder = Path(self.task.run_dir) / "work" / "products"
         folder.mkdir(parents=True, exist_ok=True)
-        return folder / name
+        path = folder / f"{self.task.kind}-{self.segment.id}-{_name_of(self.task)}.pkl"
+        try:
+            self._write(path)
+        except (OSError, MemoryError):
+            raise
+        except Exception:  # noqa: BLE001  (what cannot be pickled raises anything)
+            self._leave_out_unwritable()
+            if any(part.products for part in self.sums.parts):
+                self._write(path)
+
+    def _write(self, path: Path) -> None:
+        whole = None
+        if self.task.final and len(self.sums.parts) > 1:
+            copy = pickle.loads(pickle.dumps(self.sums.parts, protocol=5))  # noqa: S301  (a merge may change what it is given)
+            ours, self.sums.parts = self.sums.parts, copy
+            whole = self.sums.whole()
+            self.sums.parts = [
+                replace(part, products={s: p for s, p in part.products.items() if s not in self.sums.broken})
+                for part in ours
+            ]
+        self.size = save_parts(path, self.sums.parts, whole)
+        self.partial, self.whole = str(path), whole is not None
+
+    def _leave_out_unwritable(self) -> None:
+        for stage in {stage for part in self.sums.parts for stage in part.products}:
+            try:
+                pickle.dumps([part.products.get(stage) for part in self.sums.parts], protocol=5)
+            except Exception as error:  # noqa: BLE001
+                self.sums.leave_out(stage, unwritable(stage, self.plan.stage(stage).op, error))
 
     def _name(self, partition: int) -> str:
         dataset = self.plan.locate(partition)[0]
         return partition_name(self.plan.datasets[dataset].name, partition)
+
+
+def _name_of(task: Task) -> str:
+    """Return what no other task of any execution of the run has in the names of its files."""
+    return f"{task.id:06d}-{task.session}" if task.session else f"{task.id:06d}"
 
 
 class _Pieces:

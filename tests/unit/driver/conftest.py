@@ -13,12 +13,14 @@ from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.errors import PoolError, WorkerLostError
 from fasthep_parsl.plan import Plan, PlanDataset, PlanFile, PlanPool, PlanSegment, PlanSource, PlanStage
 from fasthep_parsl.tasks import Failure, Ref, TaskResult
+from fasthep_parsl.worker.sums import Sums
 
 
 class ScriptedSession:
     """Stands for a backend: each task ends at once, as the script says.
 
-    Products are counters of partitions, kept in `files`: a partition that is in a sum twice is seen.
+    Products are counters of partitions, kept in `files`: a partition that is in a sum twice is seen. In `parts` they are
+    tuples of partitions: one that is out of order is seen.
 
     Parameters
     ----------
@@ -42,6 +44,7 @@ class ScriptedSession:
         self.lose = dict(lose or {})
         self._slots = slots
         self.files = {}
+        self.parts = {}
         self.tasks = []
         self.priorities = Counter()
 
@@ -72,25 +75,47 @@ class ScriptedSession:
             raise WorkerLostError("worker was killed")
         if task.kind == "merge":
             path = f"merge-{task.id}"
+            sums = Sums(lambda _, a, b: a + b, None, self.plan.partitions)
+            for partial in task.partials:
+                for part in self.parts.pop(partial):
+                    sums.add(part.spans, part.products)
             self.files[path] = sum((self.files.pop(partial) for partial in task.partials), Counter())
-            return TaskResult(id=task.id, partial=path)
+            return TaskResult(id=task.id, partial=path, parts=self._keep(path, sums), whole=task.final)
         good = [p for p in wanted if p not in self.fails]
         failures = tuple(Failure(p, "user", "A", "bad") for p in wanted if p in self.fails)
         segment = self.plan.segments[task.segment]
         partial = f"{task.kind}-{task.id}" if segment.products and (good or task.kind == "call") else ""
+        done = tuple((p, p + 1) for p in good)
+        parts = ()
         if partial:
             self.files[partial] = Counter(good)
-        done = tuple((p, p + 1) for p in good)
+            sums = Sums(lambda _, a, b: a + b, None, self.plan.partitions)
+            numbers = [max(task.dataset, 0)] if task.kind == "call" else good
+            for number in numbers:
+                sums.add([(number, number + 1)], {"A": (number,)})
+            parts = self._keep(partial, sums)
         refs = {
             stage: tuple(
-                Ref(f"{stage}-{task.id}-{n}", "c", 1, 10, 0, tuple(group)) for n, group in enumerate(_threes(done))
+                Ref(f"{stage}-{task.id}-{n}", "c", 1, 10 * len(group), 0, tuple(group))
+                for n, group in enumerate(_threes(done))
             )
             for stage in segment.stores
         }
-        events = sum(self.plan.events_in(*span) for span in spans)
+        events = sum(self.plan.events_in(*span) for span in done)
         return TaskResult(
-            id=task.id, partial=partial, refs=refs, done=done, failures=failures, events=events, wall=0.01 * len(wanted)
+            id=task.id,
+            partial=partial,
+            parts=parts,
+            refs=refs,
+            done=done if task.kind == "map" else (),
+            failures=failures,
+            events=events,
+            wall=0.01 * len(wanted),
         )
+
+    def _keep(self, path, sums):
+        self.parts[path] = sums.parts
+        return tuple(part.spans for part in sums.parts)
 
 
 def _threes(items):

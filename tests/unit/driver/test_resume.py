@@ -9,8 +9,9 @@ import pytest
 from fasthep_parsl.driver import api
 from fasthep_parsl.driver.resume import restore
 from fasthep_parsl.events import read_events
-from fasthep_parsl.worker.partials import load_products
+from fasthep_parsl.worker.partials import load_parts
 from fasthep_parsl.worker.runner import run_task
+from fasthep_parsl.worker.spans import union
 
 SUM = 140 * 139 // 2
 
@@ -179,7 +180,7 @@ def test_the_state_after_nothing_is_the_state_at_the_start(small, tmp_path):
     states, first = restore(small, tmp_path)
     assert first == 0
     assert list(states[0].spans) == [(0, 72)]
-    assert not any(state.done or state.partials for state in states)
+    assert not any(state.done or state.shelf.volumes for state in states)
 
 
 def test_partial_sums_cover_what_is_done(flow, small, monkeypatch):
@@ -188,9 +189,8 @@ def test_partial_sums_cover_what_is_done(flow, small, monkeypatch):
         run(flow, small)
     states, first = restore(small, flow.folder / "run")
     assert first > 5 - 1
-    covered = sorted(span for spans in states[0].partials.values() for span in spans)
-    assert covered
-    sums = [load_products(path)["Sum"] for path in states[0].partials]
+    assert union(states[0].shelf.spans()) == states[0].done != []
+    sums = [part.products["Sum"] for volume in states[0].shelf.volumes for part in load_parts(volume.path)]
     done = [small.partition_range(n) for first, last in states[0].done for n in range(first, last)]
     begins = {"a.root": 0, "b.root": 100}
     assert sum(sums) == sum(

@@ -9,10 +9,10 @@ from collections import Counter
 import pytest
 
 from fasthep_parsl.driver.scheduler import MAX_LOST
-from fasthep_parsl.driver.spans import count
-from fasthep_parsl.driver.state import FAN_IN
+from fasthep_parsl.driver.shelf import FAN_IN
 from fasthep_parsl.errors import RunError, WorkerLostError
 from fasthep_parsl.plan import Binding
+from fasthep_parsl.worker.spans import count, union
 
 HIST = {"products": ("A",)}
 ALL = {"products": ("W",), "scope": "workflow", "input": "A"}
@@ -175,7 +175,7 @@ def test_a_pool_that_breaks_before_its_sums_are_joined_is_named(make_plan, scrip
     with pytest.raises(RunError, match="G cannot go on: pool `gpu` has no workers"):
         run.go()
     assert product(run, 1) == Counter(range(100))
-    kept = sum((run.session.files[path] for path in run.states[0].partials), Counter())
+    kept = sum((run.session.files[volume.path] for volume in run.states[0].shelf.volumes), Counter())
     assert kept == Counter({p: 1 for first, last in run.states[0].done for p in range(first, last)})
 
 
@@ -234,11 +234,24 @@ def _light(session, plan):
     """Answer like workers, with one reference per task and without keeping what was summed."""
     from fasthep_parsl.tasks import Ref, TaskResult
 
+    kept = {}
+
     def work(pool, task):
         spans = (*task.partitions, *(span for ref in task.refs for span in ref.partitions))
         path = f"{task.kind}-{task.id}"
-        refs = {"A": (Ref(path, "c", 1, count(spans), 0, spans),)} if task.segment == 0 and task.kind == "map" else {}
+        refs = (
+            {"A": (Ref(path, "c", 1, 10 * count(spans), 0, spans),)} if task.segment == 0 and task.kind == "map" else {}
+        )
         session.tasks.clear()
-        return TaskResult(id=task.id, partial=path, refs=refs, done=spans, wall=0.02 * count(spans))
+        if task.kind == "merge":
+            parts = [span for partial in task.partials for span in kept.pop(partial)]
+            kept[path] = union(parts)
+        else:
+            kept[path] = union(spans)
+        facts = {"done": spans, "events": 10 * count(spans)} if task.kind == "map" else {}
+        parts = tuple((span,) for span in kept[path])
+        return TaskResult(
+            id=task.id, partial=path, parts=parts, whole=task.final, refs=refs, wall=0.02 * count(spans), **facts
+        )
 
     return work

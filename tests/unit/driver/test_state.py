@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fasthep_parsl.driver.pace import PER_WORKER, SHORTEST, TARGET, Pace
-from fasthep_parsl.driver.spans import count, union
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.tasks import Ref, Task, TaskResult
+from fasthep_parsl.worker.spans import count, union
 
 
 def map_task(number, spans=(), refs=()):
@@ -23,6 +23,12 @@ def state(make_plan):
     return make
 
 
+def result(spans, wall):
+    events = 10 * count(spans)
+    path = str(spans)
+    return TaskResult(0, path, parts=tuple((span,) for span in spans), events=events, done=tuple(spans), wall=wall)
+
+
 def drain(state, slots, seconds=0.0):
     """Take all bundles; each partition takes `seconds`."""
     taken = []
@@ -30,7 +36,7 @@ def drain(state, slots, seconds=0.0):
         spans, _ = state.take(slots)
         size = count(spans)
         taken.append(spans)
-        state.add(map_task(0, spans), TaskResult(0, events=10 * size, done=spans, wall=seconds * size))
+        state.add(map_task(0, spans), result(spans, seconds * size))
     return taken
 
 

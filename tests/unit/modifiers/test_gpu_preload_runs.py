@@ -115,7 +115,7 @@ def test_arrays_that_an_op_leaves_on_a_gpu_come_home(flow, small_files):
     assert row["Made"]["copies_down"] + row.get("Near", {}).get("copies_down", 0) == 2  # the product and the column
 
 
-def test_too_little_memory_halves_the_pass(flow, small_files, monkeypatch):
+def test_too_little_memory_halves_the_pass(flow, small_files, monkeypatch, long_passes):
     files = [small_files / "a.root"]
     expected = products(flow.write(stages(flow, []), files).run(mode="force", chunk_size=25))
     spans = []

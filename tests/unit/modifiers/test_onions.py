@@ -53,7 +53,7 @@ def test_they_are_entered_in_the_order_given(flow, small_files):
     assert read(flow, "probe.trace/calls.json") == {"Sum": {"calls": 2}}
 
 
-def test_who_notes_late_is_asked_once_the_pass_is_over(flow, small_files):
+def test_who_notes_late_is_asked_once_the_pass_is_over(flow, small_files, long_passes):
     log = flow.folder / "log.txt"
     first = with_modifiers(
         flow.stage("All", "hep.select", [], selection=["x >= 0"]), traced("a", log=str(log), late=True)
@@ -257,7 +257,7 @@ def test_what_is_no_array_is_counted_by_its_entries(flow, small_files):
     assert found == {"odd": {"entries": 40, "none": 0, "nan": 0}}
 
 
-def test_a_modifier_that_fails_to_note_late_costs_no_event(flow, small_files, monkeypatch):
+def test_a_modifier_that_fails_to_note_late_costs_no_event(flow, small_files, monkeypatch, long_passes):
     later = probe_modifiers.Trace._later
     monkeypatch.setattr(probe_modifiers.Trace, "_later", lambda self: {"b": later}[self.name](self))
     stage = with_modifiers(flow.stage("Sum", "probe.sum", []), traced("a", late=True))

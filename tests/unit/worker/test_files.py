@@ -8,7 +8,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from fasthep_parsl.plan import PlanSource
+from fasthep_parsl.plan import PlanFile, PlanSource
 from fasthep_parsl.worker.columns import InputFileError
 from fasthep_parsl.worker.files import OpenFiles, open_file
 
@@ -89,14 +89,29 @@ def test_a_file_is_opened_once_per_identity(small_files, tmp_path):
     path = shutil.copyfile(small_files / "a.root", tmp_path / "a.root")
     stat = path.stat()
     files = OpenFiles()
-    first = files.get(str(path), SOURCE, size=stat.st_size, mtime_ns=stat.st_mtime_ns)
-    assert files.get(str(path), SOURCE, size=stat.st_size, mtime_ns=stat.st_mtime_ns) is first
+    planned = PlanFile(path=str(path), entries=100, size=stat.st_size, mtime_ns=stat.st_mtime_ns, edges=(0, 100))
+    first = files.get(str(path), SOURCE, planned)
+    assert files.get(str(path), SOURCE, planned) is first
+    assert first.uuid
+    same = planned.model_copy(update={"uuid": first.uuid})
+    assert files.get(str(path), SOURCE, same).entries == 100
+
+    def get(**changed):
+        return files.get(str(path), SOURCE, planned.model_copy(update=changed))
+
     with pytest.raises(InputFileError, match="was changed"):
-        files.get(str(path), SOURCE, size=stat.st_size + 1, mtime_ns=stat.st_mtime_ns)
+        get(size=stat.st_size + 1)
     with pytest.raises(InputFileError, match="was changed"):
-        files.get(str(path), SOURCE, size=stat.st_size, mtime_ns=stat.st_mtime_ns - 5 * 10**9)
+        get(mtime_ns=stat.st_mtime_ns - 5 * 10**9)
+    with pytest.raises(InputFileError, match="it has 100 events, not 99"):
+        get(entries=99)
+    with pytest.raises(InputFileError, match="another identity"):
+        get(uuid="0" * 32)
     with pytest.raises(InputFileError, match="no such file"):
-        files.get(str(tmp_path / "gone.root"), SOURCE, size=10, mtime_ns=10)
+        files.get(str(tmp_path / "gone.root"), SOURCE, planned)
+    path.write_bytes(path.read_bytes() + b"more")
+    with pytest.raises(InputFileError, match="was changed"):  # also one that is open
+        files.get(str(path), SOURCE, planned)
     files.drop(str(path))
 
 

@@ -46,7 +46,7 @@ def reference():
 
 
 @pytest.mark.parametrize(("chunk", "size"), [(None, None), (1, None), (7, None), (7, 1), (7, 20), (25, 60), (1000, 1)])
-def test_results_do_not_depend_on_chunks_and_passes(flow, both, reference, chunk, size):
+def test_results_do_not_depend_on_chunks_and_passes(flow, both, reference, long_passes, chunk, size):
     plan = flow.write(jets(flow), both).compile(chunk_size=chunk)
     if size:
         plan = plan.model_copy(update={"pass_size": size})
@@ -301,7 +301,7 @@ def test_no_event_at_all(flow, small_files):
 
 
 @pytest.mark.parametrize(("op", "found"), [("hep.select", True), ("probe.backwards", False)])
-def test_a_partition_that_fails_behind_a_change_of_pool_is_found_too(flow, both, op, found):
+def test_a_partition_that_fails_behind_a_change_of_pool_is_found_too(flow, both, long_passes, op, found):
     s = flow.stage
     params = {"selection": ["x != 3"]} if op == "hep.select" else {}
     stages = [

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from fasthep_parsl.ops.stream import Events
-from fasthep_parsl.worker.partials import StoreError, load_products, save_products
+from fasthep_parsl.worker.partials import StoreError, is_intact, load_parts, load_products, save_parts
 from fasthep_parsl.worker.store import load_events, save_events
+from fasthep_parsl.worker.sums import Part
 
 JAGGED = ak.Array([[1.5, 2.5], [], [3.5]])
 COLUMNS = {
@@ -90,11 +91,39 @@ def test_what_is_not_what_was_written_is_refused(tmp_path, damage):
 
 
 def test_nothing_half_written_is_left(tmp_path):
+    path = tmp_path / "p.pkl"
     with pytest.raises(TypeError):
-        save_products(tmp_path / "p.pkl", {"A": (n for n in range(3))})
+        save_parts(path, [Part(((0, 1),), {"A": (n for n in range(3))})])
     assert list(tmp_path.iterdir()) == []
-    assert load_products(save_products(tmp_path / "p.pkl", {"A": [1]})) == {"A": [1]}
+    size = save_parts(path, [Part(((0, 1),), {"A": [1]})])
+    assert load_products(path) == {"A": [1]}
     assert [path.name for path in tmp_path.iterdir()] == ["p.pkl"]
+    assert is_intact(path, size)
+    assert not is_intact(path, size + 1)
+    assert not is_intact(tmp_path / "gone.pkl", size)
+
+
+def test_parts_are_read_as_one_only_if_somebody_has_put_them_together(tmp_path):
+    path = tmp_path / "p.pkl"
+    parts = [Part(((0, 1),), {"A": [1]}), Part(((2, 3),), {"A": [3]})]
+    save_parts(path, parts)
+    assert load_parts(path) == parts
+    with pytest.raises(StoreError, match="not put together"):
+        load_products(path)
+    save_parts(path, parts, {"A": [1, 3]})
+    assert load_parts(path) == parts
+    assert load_products(path) == {"A": [1, 3]}
+
+
+def test_a_single_changed_byte_is_seen(tmp_path):
+    path = tmp_path / "p.pkl"
+    size = save_parts(path, [Part(((0, 1),), {"A": [1.0] * 100})])
+    content = path.read_bytes()
+    for place in range(0, size, 7):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        assert not is_intact(path, size)
+        with pytest.raises(StoreError):
+            load_products(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x05", b"nonsense", b"\x80\x05cno_such_module\nname\n."])

@@ -49,6 +49,30 @@ def subtract(spans: Iterable[Span], gone: Iterable[Span]) -> list[Span]:
     return found
 
 
+def meets(spans: list[Span], span: Span) -> bool:
+    """Return whether sorted, disjoint ranges hold any number of a range.
+
+    Examples
+    --------
+    >>> meets([(0, 5), (8, 12)], (5, 8))
+    False
+    """
+    place = bisect_right(spans, span[0], key=lambda known: known[1])
+    return place < len(spans) and spans[place][0] < span[1] and span[0] < span[1]
+
+
+def covers(spans: list[Span], span: Span) -> bool:
+    """Return whether sorted, disjoint ranges that do not touch hold all numbers of a range.
+
+    Examples
+    --------
+    >>> covers([(0, 5), (8, 12)], (9, 12))
+    True
+    """
+    place = bisect_right(spans, span[0], key=lambda known: known[0]) - 1
+    return span[1] <= span[0] or (place >= 0 and spans[place][1] >= span[1])
+
+
 def add(spans: list[Span], span: Span) -> None:
     """Add a range to sorted, disjoint ranges, in place: cheap even if there are very many.
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from fasthep_parsl.driver.spans import add, count, halves, subtract, union
+from fasthep_parsl.worker.spans import add, count, halves, subtract, union
 
 
 def numbers(spans):

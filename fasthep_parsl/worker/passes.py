@@ -1,0 +1,110 @@
+"""Passes: adjacent partitions that are read and worked on at once. Where they are cut decides how floats are rounded.
+
+So they are cut by the plan alone where that costs little, the same in every run and on every backend: bundles begin and
+end where passes do. With very many small partitions they are cut within each bundle, whose size follows measured time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+from fasthep_parsl.plan import Plan, PlanSegment
+from fasthep_parsl.worker.spans import Span
+from fasthep_parsl.worker.sums import rank
+
+FEW = 16
+"""So few partitions are not joined: all workers get some."""
+SMALL = 256
+"""The same for partitions that are small because somebody asked for it, perhaps because their events take long."""
+COARSE = 4
+"""A pass that holds so many full partitions or more is too coarse for a bundle of its own."""
+CHOICE = 512
+"""Places at which a bundle may end that are compared."""
+
+
+class Passes:
+    """How the partitions of a segment are cut into passes.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    segment : PlanSegment
+        The segment.
+
+    Attributes
+    ----------
+    kind : "each", "fixed" or "free"
+        A pass is a partition, is cut by the plan, or within each bundle.
+    """
+
+    def __init__(self, plan: Plan, segment: PlanSegment) -> None:
+        self._plan = plan
+        self._edges: dict[tuple[int, int], list[int]] = {}
+        self.kind: Literal["each", "fixed", "free"] = _kind(plan, segment)
+
+    def cut(self, spans: Iterable[Span]) -> Iterator[Span]:
+        """Yield the passes of ranges of partitions; each lies in one file."""
+        for first, last in spans:
+            start = first
+            while start < last:
+                stop = min(self._next(start), last)
+                yield start, stop
+                start = stop
+
+    def end(self, stop: int, first: int, last: int) -> int:
+        """Return where a bundle from `first` ends best that is to end at about `stop`, `last` at the latest.
+
+        That is the end of a pass, and in the second half of the bundle the one that ranks highest: then its sums are
+        few, mostly one.
+        """
+        if self.kind == "fixed":
+            stop = min(self._next(stop - 1), last)
+        if stop == last:
+            return stop
+        lowest = max(first + (stop - first + 1) // 2, stop - CHOICE, first + 1)
+        if self.kind == "each":
+            return max(range(lowest, stop + 1), key=rank)
+        if self.kind == "fixed":
+            ends = {min(self._next(number - 1), stop) for number in range(lowest, stop + 1)}
+            return max(ends, key=rank)
+        return stop
+
+    def halves(self, spans: Iterable[Span]) -> tuple[list[Span], list[Span]]:
+        """Cut ranges into two parts between passes; the second is empty if there is but one."""
+        passes = list(self.cut(spans))
+        middle = max(len(passes) // 2, 1)
+        return passes[:middle], passes[middle:]
+
+    def _next(self, start: int) -> int:
+        """Return the end of the pass that holds partition `start`, or that begins there."""
+        if self.kind == "each":
+            return start + 1
+        dataset, file, number = self._plan.locate(start)
+        if self.kind == "free":
+            return start - number + self._greedy(dataset, file, number)
+        if (dataset, file) not in self._edges:
+            edges = [0]
+            while edges[-1] < self._plan.datasets[dataset].files[file].partitions:
+                edges.append(self._greedy(dataset, file, edges[-1]))
+            self._edges[dataset, file] = edges
+        edges = self._edges[dataset, file]
+        return start - number + edges[bisect_left(edges, number + 1)]
+
+    def _greedy(self, dataset: int, file: int, number: int) -> int:
+        """Return the end of a pass that begins with the partition `number` of a file: up to the size bound."""
+        edges = self._plan.datasets[dataset].files[file].edges
+        stop = number + 1
+        while stop + 1 < len(edges) and edges[stop + 1] - edges[number] <= self._plan.pass_size:
+            stop += 1
+        return stop
+
+
+def _kind(plan: Plan, segment: PlanSegment) -> Literal["each", "fixed", "free"]:
+    if segment.per_partition or plan.partitions <= FEW:
+        return "each"
+    if plan.pass_size < COARSE * plan.chunk_size:
+        return "fixed"
+    return "each" if plan.partitions <= SMALL else "free"
