@@ -40,8 +40,8 @@ test-gpu: $(STAMP) ## the tests that need a GPU; where there is none they say wh
 	@nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null || echo "nvidia-smi finds no GPU"
 	$(BIN)/pytest -m gpu -rs
 
-fuzz: $(STAMP) ## random cases against plain loops, until stopped; or MINUTES=10, N=1000 of each kind, SEED=1
-	cd tests && ../$(BIN)/python -m fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED))
+fuzz: $(STAMP) ## random cases against plain loops, until stopped; or MINUTES=10, N=1000 of each kind, ONLY=ops, SEED=1
+	cd tests && ../$(BIN)/python -m fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 bench-gpu: $(STAMP) ## measure what a GPU gains, against one core and code written by hand
 	$(BIN)/python benchmarks/bench_gpu.py

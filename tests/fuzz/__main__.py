@@ -8,15 +8,29 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable
 
 from fuzz.checks import one_expression
 from fuzz.ops_by_loop import one_op
+from fuzz.workflows import one_workflow
+
+
+def one_cluster(seed: str) -> tuple[bool, str]:
+    """Try a workflow on Parsl; of every third a worker is killed once."""
+    return one_workflow(seed, backend="parsl", kill=hash_of(seed) % 3 == 0)
+
+
+def hash_of(seed: str) -> int:
+    return zlib.crc32(seed.encode())
+
 
 KINDS: dict[str, tuple[int, Callable[[str], tuple[bool, str]]]] = {
     "expressions": (100, one_expression),
     "ops": (40, one_op),
+    "workflows": (2, one_workflow),
+    "parsl": (1, one_cluster),
 }
 """Kind → cases in one round, and the function that tries a seed."""
 

@@ -159,15 +159,16 @@ def _follow(stage: Stage, streams: dict[str, dict[str, Events]], source: str) ->
         streams[stage.spec["id"]] = {name: stage.stream(events) for name, events in streams[source].items()}
     if stage.product:
         each = {name: stage.product(events, name) for name, events in streams[source].items()}
-        stage.result = _sum_of(each)
+        stage.result = _sum_of(each, {name: number for name, (_, number) in streams[""].items()})
 
 
-def _sum_of(each: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return what is expected of all datasets together."""
+def _sum_of(each: dict[str, dict[str, Any]], events: dict[str, int]) -> dict[str, Any]:
+    """Return what is expected of all datasets together; `events` is how many were read of each."""
     first = next(iter(each.values()))
     if "#table" in first:
         return {
-            "#tables": {name: its["#table"] for name, its in each.items()},
+            # a dataset without events has no rows
+            "#tables": {name: its["#table"] for name, its in each.items() if events[name]},
             "#nan": sum(its["#nan"] for its in each.values()),
         }
     bins: dict[Any, Any] = {}
