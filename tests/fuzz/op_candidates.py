@@ -104,7 +104,8 @@ def _case(random: Random, op: Any, names: list[str], n: int, *, merged: bool) ->
         found: Result = {f"n{prefix}": []} | {name: [] for name, _ in columns}
         for event in range(number):
             each = [_objects(fields, name, event, masses) for name in names]
-            every = combinations([o for part in each for o in part], n) if merged else product(*each)
+            together = [o | {"index": i} for i, o in enumerate(o for part in each for o in part)]
+            every = combinations(together, n) if merged else product(*each)
             rows = []
             for members in every:
                 row = candidate(list(members)) | {

@@ -140,7 +140,11 @@ def fill(
     filled: dict[tuple[Any, ...], list[float]] = {}
     none = nan = 0
     for event in range(number):
-        for i in range(len(fields[lists[0]].data[event] or ()) if lists else 1):
+        first = fields[lists[0]].data[event] if lists else (None,)
+        if first is None:  # a missing list
+            none += 1
+            continue
+        for i in range(len(first)):
             x = {name: fields[name].data[event][i] if name in lists else fields[name].data[event] for name in read}
             if any(value is None for value in x.values()):
                 none += 1
