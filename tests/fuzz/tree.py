@@ -19,7 +19,9 @@ def write(tree: Tree) -> str:
         case ("name", name):
             return name
         case ("const", value):
-            return repr(value) if not isinstance(value, float) or abs(value) < float("inf") else str(value)
+            return (
+                f"({value!r})" if isinstance(value, int | float) and value < 0 else repr(value)
+            )  # -2 ** x is -(2 ** x)
         case ("unary", operator, a):
             return f"({operator} {write(a)})"
         case ("binary", operator, a, b):
