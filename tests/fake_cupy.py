@@ -463,9 +463,22 @@ def _sum_bins(flat, weights, n, size, squares, sums):
         sums[1] += np.bincount(flat, weights * weights, minlength=size)
 
 
+def _list_pairs(offsets, pair_offsets, n, events, first, second):
+    from fasthep_parsl.ops.collections import pairs
+
+    pairs.list_pairs.python(int(n), offsets, pair_offsets, events, first, second)
+
+
+def _pair_mass(first, second, n, pt, _pt, eta, _eta, phi, _phi, mass, _mass, out):
+    from fasthep_parsl.ops.collections import pairs
+
+    pairs.pair_mass.python(int(n), first, second, pt, eta, phi, mass, out)
+
+
 RAW = {
     "count_true": _count_true, "regular_bins": _regular, "variable_bins": _variable,
-    "count_bins": _count_bins, "sum_bins": _sum_bins,
+    "count_bins": _count_bins, "sum_bins": _sum_bins, "list_pairs": _list_pairs,
+    "pair_mass": _pair_mass,
 }  # fmt: skip
 """Kernels by hand as NumPy would compute them; `tests/unit/ops/test_gpu_kernels.py` compares them with their source."""
 

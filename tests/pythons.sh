@@ -15,7 +15,7 @@ unset FASTHEP_REQUIRE_SERVICES # batch systems and compilers are tried once, by 
 # Print the interpreter of a version, if there is one that works: one of pyenv's names may stand for none.
 interpreter() {
     for candidate in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python; do
-        if found=$("$candidate" -c "import sys, venv; sys.exit('%d.%d' % sys.version_info[:2] != '$1') or print(sys.executable)" 2>/dev/null); then
+        if found=$("$candidate" -c "import sys, venv; assert '%d.%d' % sys.version_info[:2] == '$1'; print(sys.executable)" 2>/dev/null); then
             echo "$found"
             return
         fi

@@ -49,7 +49,7 @@ class GpuPreload(BaseModel):
     def wrap(self, call: Call) -> Call:
         """Return a call that works on the GPU."""
         if not call.why_no_gpu:
-            gpu_start.begin(why_not, call.op.name)
+            gpu_start.begin(why_not)
 
         def on_gpu(events: Any, **params: Any) -> Any:
             if not call.why_no_gpu:

@@ -1,7 +1,7 @@
 """Getting the GPU of this process ready while it reads its first events: CuPy is imported, and kernels are compiled.
 
-In a new process that takes seconds, of which nobody waits for those that reading takes. On a node only the first worker
-compiles: the others wait for it, and take what it has put into CuPy's folder.
+In a new process that takes seconds, of which nobody waits for those that reading takes. Of workers that share CuPy's folder
+only the first compiles: the others wait for it, and take what it has put there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from typing import Any
 from fasthep_parsl import __version__
 from fasthep_parsl.kernels import cache
 from fasthep_parsl.ops import device
-from fasthep_parsl.ops.collections import pairs
 from fasthep_parsl.ops.gpu import kernels, warm
 
 CACHE = "CUPY_CACHE_DIR"
@@ -31,13 +30,8 @@ HEADERS = "CUPY_NVRTC_USE_PCH"
 PATIENCE = 60.0
 """Longest that a worker waits for another one to compile, in s."""
 
-_OF_OPS: dict[str, Callable[[], None]] = {"hep.build_pairs": pairs.compile_for_gpu}
-"""Op → what compiles its kernels with numba."""
-
 _running: dict[int, threading.Thread] = {}
 """Process → what gets its GPU ready."""
-_ops: set[str] = set()
-"""Ops that will work on it."""
 
 
 def surroundings() -> None:
@@ -49,9 +43,8 @@ def surroundings() -> None:
     os.environ.setdefault(HEADERS, "1")
 
 
-def begin(why_not: Callable[[], str], op: str) -> None:
-    """Begin, once per process, if there may be a GPU to get ready for an op; `why_not` says why there is none after all."""
-    _ops.add(op)
+def begin(why_not: Callable[[], str]) -> None:
+    """Begin, once per process, if there may be a GPU to get ready; `why_not` says why there is none after all."""
     if os.getpid() in _running or os.environ.get("CUDA_VISIBLE_DEVICES") == "" or not _installed():
         return
     thread = threading.Thread(target=_prepare, args=(why_not,), name="fasthep-gpu")
@@ -77,9 +70,8 @@ def _prepare(why_not: Callable[[], str]) -> None:
     """Compile. What goes wrong is left to the first op that needs it, which says where."""
     try:
         if not why_not():
-            own = [_OF_OPS[op] for op in sorted(_ops & _OF_OPS.keys())]
             with compiling(Path(os.environ[CACHE]), _digest()):
-                warm.compile_all(device.stream, own, threading.main_thread().is_alive)
+                warm.compile_all(device.stream, threading.main_thread().is_alive)
     except Exception:  # noqa: BLE001, S110
         pass
 
@@ -99,7 +91,7 @@ def _digest() -> str:
 
 @contextmanager
 def compiling(folder: Path, digest: str) -> Iterator[None]:
-    """Compile alone on this node, unless all is there already; a process that dies lets the next one go on."""
+    """Compile alone in this folder, unless all is there already; a process that dies lets the next one go on."""
     stamp = folder / f"fasthep-{digest}.ready"
     if stamp.exists():
         yield

@@ -18,7 +18,7 @@ from fasthep_parsl.ops import device, kinematics
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.collections.collection import Collection, Merged, keep_rows, offsets_of, order_within, unflatten
 from fasthep_parsl.ops.collections.combinatorics import Found, blocks, count_distinct, distinct, product
-from fasthep_parsl.ops.collections.pairs import list_pairs, pair_mass
+from fasthep_parsl.ops.collections.pairs import find_pairs, pair_masses
 from fasthep_parsl.ops.collections.scopes import Scope
 from fasthep_parsl.ops.counting import all_true
 from fasthep_parsl.ops.stream import Events
@@ -256,7 +256,7 @@ class _Candidates:
         fields = [kinematics.float64(values) if isinstance(values, ak.Array) else values for values in flat]
         first, second = self._positions
         out = device.module_of(first).empty(len(first), dtype=np.float64)
-        pair_mass(len(first), first, second, *fields, out)
+        pair_masses(first, second, fields, out)
         return out
 
     def _transverse(self) -> tuple[Any, Any]:
@@ -272,5 +272,5 @@ def _all_pairs(offsets: Any) -> Found:
     pair_offsets = offsets_of(numbers)
     number, module = device.number(pair_offsets[-1]), device.module_of(offsets)
     parents, first, second = (module.empty(number, dtype=np.int64) for _ in range(3))
-    list_pairs(len(numbers), offsets, pair_offsets, parents, first, second)
+    find_pairs(offsets, pair_offsets, parents, first, second)
     return numbers, parents, (first, second)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from typing import Any
 
 from fasthep_parsl.kernels import float64, kernel
 from fasthep_parsl.kernels.physics import mass_of_two
+from fasthep_parsl.kernels.target import active
+from fasthep_parsl.ops import device
+from fasthep_parsl.ops.gpu import kernels
 
 
 @kernel
@@ -31,9 +34,25 @@ def pair_mass(k: int, first: Any, second: Any, pt: Any, eta: Any, phi: Any, mass
     )  # fmt: skip
 
 
-def compile_for_gpu() -> None:
-    """Compile both for columns of a GPU as they come from files, float32, before the first are there."""
-    cupy = sys.modules["cupy"]
-    whole, real = cupy.zeros(3, dtype="int64"), cupy.zeros(3, dtype="float32")
-    list_pairs(2, whole, whole.copy(), whole.copy(), whole.copy(), whole.copy())
-    pair_mass(2, whole, whole.copy(), *(real.copy() for _ in range(4)), cupy.zeros(3, dtype="float64"))
+def find_pairs(offsets: Any, pair_offsets: Any, parents: Any, first: Any, second: Any) -> None:
+    """Write all pairs of the objects of all events, as `list_pairs`."""
+    if _by_hand(offsets):
+        kernels.list_pairs(offsets, pair_offsets, (parents, first, second))
+    else:
+        list_pairs(len(offsets) - 1, offsets, pair_offsets, parents, first, second)
+
+
+def pair_masses(first: Any, second: Any, fields: Sequence[Any], out: Any) -> None:
+    """Write the masses of all pairs, as `pair_mass`."""
+    if _by_hand(first):
+        kernels.pair_mass(first, second, fields, out)
+    else:
+        pair_mass(len(first), first, second, *fields, out)
+
+
+def _by_hand(array: Any) -> bool:
+    """Whether the kernels of this package in CUDA do it: on a GPU, where nobody has asked for those of numba.
+
+    Importing numba and compiling with it takes seconds in a new process.
+    """
+    return device.on_gpu(array) and not active()

@@ -103,3 +103,52 @@ extern "C" __global__ void sum_bins(
             if (own[slot] != 0) atomicAdd(&sums[slot], own[slot]);
     }
 }
+
+// All pairs of the objects of each event: their event, and where both are.
+extern "C" __global__ void list_pairs(
+    const i64* offsets, const i64* pair_offsets, i64 n, i64* events, i64* first, i64* second) {
+    FOR_EACH(i, n) {
+        i64 k = pair_offsets[i];
+        for (i64 a = offsets[i]; a < offsets[i + 1]; ++a)
+            for (i64 b = a + 1; b < offsets[i + 1]; ++b, ++k) {
+                events[k] = i;
+                first[k] = a;
+                second[k] = b;
+            }
+    }
+}
+
+// As fasthep_parsl.kernels.physics.mass_of_two, step by step.
+__device__ double mass_of_two(
+    double pt_1, double eta_1, double phi_1, double mass_1, double pt_2, double eta_2, double phi_2, double mass_2) {
+    double exp_1 = exp(eta_1), exp_2 = exp(eta_2), half = 0.5 * (eta_1 - eta_2), sinh2;
+    if (fabs(half) < 0.005) {
+        double square = half * half;
+        half *= 1.0 + square * (1.0 / 6.0 + square / 120.0);
+        sinh2 = half * half;
+    } else {
+        sinh2 = (exp_1 - exp_2) * (exp_1 - exp_2) / (4.0 * exp_1 * exp_2);
+    }
+    double sine = sin(0.5 * (phi_1 - phi_2)), square_1 = mass_1 * mass_1, square_2 = mass_2 * mass_2;
+    double total = square_1 + square_2 + 4.0 * pt_1 * pt_2 * (sinh2 + sine * sine);
+    if (square_1 > 0.0 || square_2 > 0.0) {
+        double p_1 = 0.5 * pt_1 * (exp_1 + 1.0 / exp_1), p_2 = 0.5 * pt_2 * (exp_2 + 1.0 / exp_2);
+        double p2_1 = p_1 * p_1, p2_2 = p_2 * p_2;
+        double below = sqrt((p2_1 + square_1) * (p2_2 + square_2)) + p_1 * p_2;
+        if (below != 0.0) total += 2.0 * (square_1 * p2_2 + square_2 * p2_1 + square_1 * square_2) / below;
+    }
+    if (total < 0.0) total = 0.0;
+    return sqrt(total);
+}
+
+// Masses of pairs of objects at `first` and `second` of columns of any type.
+extern "C" __global__ void pair_mass(
+    const i64* first, const i64* second, i64 n, const void* pt, int pt_type, const void* eta, int eta_type,
+    const void* phi, int phi_type, const void* mass, int mass_type, double* out) {
+    FOR_EACH(k, n) {
+        i64 a = first[k], b = second[k];
+        out[k] = mass_of_two(
+            number(pt, pt_type, a), number(eta, eta_type, a), number(phi, phi_type, a), number(mass, mass_type, a),
+            number(pt, pt_type, b), number(eta, eta_type, b), number(phi, phi_type, b), number(mass, mass_type, b));
+    }
+}

@@ -8,6 +8,7 @@ and are kept in CuPy's folder of compiled kernels like all others.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,9 @@ from fasthep_parsl.ops.arrays import np
 SOURCE: Final = Path(__file__).with_name("kernels.cu")
 OPTIONS: Final = ("-fmad=false",)
 """Of the compiler: a product and a sum are rounded one by one, as NumPy does."""
-NAMES: Final = ("count_true", "regular_bins", "variable_bins", "count_bins", "sum_bins")
+NAMES: Final = (
+    "count_true", "regular_bins", "variable_bins", "count_bins", "sum_bins", "list_pairs", "pair_mass",
+)  # fmt: skip
 TYPES: Final = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 """Types of entries; the position is what kernels know them by."""
 THREADS: Final = 256
@@ -62,6 +65,11 @@ def _contiguous(array: Any, dtype: str = "") -> Any:
     return sys.modules["cupy"].ascontiguousarray(array, dtype=dtype or array.dtype)
 
 
+def _typed(entries: Any) -> tuple[Any, Any]:
+    """Return entries of any type, and what kernels know it by."""
+    return _contiguous(entries), np.int32(TYPES.index(entries.dtype.name))
+
+
 def count_true(mask: Any) -> Any:
     """Return how many bools are true, int64, shape (): it stays on the GPU."""
     mask = _contiguous(mask)
@@ -85,17 +93,13 @@ class Bins:
 
     def regular(self, entries: Any, low: float, width: float, bins: int) -> None:
         """Add an axis of equal bins from `low` to ``low + width``, with flow bins."""
-        entries = _contiguous(entries)
-        known = np.int32(TYPES.index(entries.dtype.name))
         axis = (np.float64(low), np.float64(width), np.int64(bins), np.int64(bins + 2))
-        _launch("regular_bins", self._number, entries, known, np.int64(self._number), *axis, self._flat)
+        _launch("regular_bins", self._number, *_typed(entries), np.int64(self._number), *axis, self._flat)
 
     def variable(self, entries: Any, edges: Any) -> None:
         """Add an axis with `edges` (float64, on the GPU), with flow bins."""
-        entries = _contiguous(entries)
-        known = np.int32(TYPES.index(entries.dtype.name))
         axis = (edges, np.int64(len(edges)), np.int64(len(edges) + 1))
-        _launch("variable_bins", self._number, entries, known, np.int64(self._number), *axis, self._flat)
+        _launch("variable_bins", self._number, *_typed(entries), np.int64(self._number), *axis, self._flat)
 
     def other(self, bins: Any, extent: int) -> None:
         """Add an axis of `extent` bins (flow included) by the bins themselves."""
@@ -121,3 +125,15 @@ def counts(bins: Any, size: int) -> Any:
     out = _zeros(size, "int64")
     _launch("count_bins", bins.size, bins, np.int64(bins.size), np.int64(size), out)
     return out
+
+
+def list_pairs(offsets: Any, pair_offsets: Any, out: tuple[Any, Any, Any]) -> None:
+    """Write for all pairs of the objects of each event: the event, and where both are (each int64)."""
+    number = len(offsets) - 1
+    _launch("list_pairs", number, _contiguous(offsets), _contiguous(pair_offsets), np.int64(number), *out)
+
+
+def pair_mass(first: Any, second: Any, fields: Sequence[Any], out: Any) -> None:
+    """Write the masses of pairs of objects into `out` (float64); `fields` are pt, eta, phi and mass of all objects."""
+    typed = [part for values in fields for part in _typed(values)]
+    _launch("pair_mass", len(first), _contiguous(first), _contiguous(second), np.int64(len(first)), *typed, out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final
@@ -64,7 +64,6 @@ def rows() -> Iterator[str]:
 
 def compile_all(
     stream: Callable[[], AbstractContextManager[Any]],
-    own: Sequence[Callable[[], None]] = (),
     wanted: Callable[[], bool] = lambda: True,
 ) -> int:
     """Compile the kernels, or take them from CuPy's folder; return how many jobs that were.
@@ -73,13 +72,11 @@ def compile_all(
     ----------
     stream : callable
         Returns the stream to work on, as a context.
-    own : sequence of callable
-        What else is to be compiled.
     wanted : callable
         Asked before each job: whether to go on.
     """
     cupy = sys.modules["cupy"]
-    every: list[Callable[[], Any]] = [*own, kernels.compile_all, *(partial(_call, row, cupy) for row in rows())]
+    every: list[Callable[[], Any]] = [kernels.compile_all, *(partial(_call, row, cupy) for row in rows())]
     jobs = iter(every)
     lock, done, failures = threading.Lock(), [0], list[Exception]()
 

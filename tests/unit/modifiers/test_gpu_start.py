@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 import sys
 import threading
@@ -13,19 +14,20 @@ import pytest
 import fake_cupy
 import fasthep_parsl as fp
 import gpu_compilations
+from fasthep_parsl.driver import api
 from fasthep_parsl.modifiers import gpu_preload, gpu_start
 from fasthep_parsl.ops import device
-from fasthep_parsl.ops.gpu import warm
+from fasthep_parsl.ops.gpu import kernels, warm
+from fasthep_parsl.resources.machine import Machine
 
 REAL = importlib.util.find_spec("cupy") is not None
 stand_in = pytest.mark.skipif(REAL, reason="CuPy is installed here: the stand-in would be mixed with it")
-PRELOAD = "execution.pools.default.modifiers=[{kind: gpu.preload, on_missing: cpu}]"
+PRELOAD = ["execution.pools.default.modifiers=[gpu.preload]", "execution.pools.default.resources.gpus=1"]
 
 
 @pytest.fixture(autouse=True)
 def _forget(monkeypatch):
     monkeypatch.setattr(gpu_start, "_running", {})
-    monkeypatch.setattr(gpu_start, "_ops", set())
     monkeypatch.setattr(gpu_preload, "_found", [])
     monkeypatch.setattr(device, "_streams", {})
     yield
@@ -33,18 +35,22 @@ def _forget(monkeypatch):
 
 
 @stand_in
-def test_the_dimuon_analysis_waits_less_than_three_seconds_for_kernels(checkout):
+def test_the_dimuon_analysis_waits_less_than_three_seconds_for_kernels(checkout, monkeypatch):
     """All that it needs is compiled beforehand; together that is little, and it needs nothing of CUB."""
-    with fake_cupy.installed(), fake_cupy.kernels_in_python(), gpu_compilations.counted() as found:
+    monkeypatch.setattr(api, "this_machine", lambda: Machine(cpus=4, memory=16_000_000_000, gpus=1))
+    with fake_cupy.installed(), gpu_compilations.counted() as found:
         warm.compile_all(nullcontext)
         before = dict(found.all)
         outcome = fp.run(
             checkout / "configs" / "dimuon.yaml",
             outdir=checkout / "cold",
-            overrides=["execution.backend=local", PRELOAD],
+            overrides=["execution.backend=local", *PRELOAD],
             plots=False,
         )
     assert outcome.exit_code == 0
+    total = json.loads((checkout / "cold" / "gpu.preload" / "transfers.json").read_text())["total"]
+    assert total["without_gpu"] == total["fallbacks"] == 0 < total["copies_up"]
+    assert len([key for key in before if found.all[key] > before[key]]) > 40  # it did use them
     assert found.number("cub") == 0
     assert found.number("module") == 1
     assert (
@@ -55,13 +61,14 @@ def test_the_dimuon_analysis_waits_less_than_three_seconds_for_kernels(checkout)
 
 
 @stand_in
-def test_what_ends_early_compiles_no_more():
+def test_what_ends_early_compiles_no_more(monkeypatch):
     with fake_cupy.installed(), gpu_compilations.counted() as found:
         left = iter([True, True])
         assert warm.compile_all(nullcontext, wanted=lambda: next(left, False)) == 2
         assert 0 < len(found.all) < 9
+        monkeypatch.setattr(kernels, "compile_all", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            warm.compile_all(nullcontext, [lambda: 1 / 0])
+            warm.compile_all(nullcontext)
 
 
 def test_ops_wait_until_it_is_ready(monkeypatch):
@@ -74,8 +81,8 @@ def test_ops_wait_until_it_is_ready(monkeypatch):
         order.append("looked")
         return "no GPU"
 
-    gpu_start.begin(why_not, "hep.hist")
-    gpu_start.begin(why_not, "hep.hist")  # once
+    gpu_start.begin(why_not)
+    gpu_start.begin(why_not)  # once
     waiting = threading.Thread(target=lambda: (gpu_start.ready(), order.append("ready")))
     waiting.start()
     go.set()
@@ -87,11 +94,11 @@ def test_nothing_begins_without_a_gpu(monkeypatch):
     asked = []
     monkeypatch.setattr(gpu_start, "_installed", lambda: True)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    gpu_start.begin(lambda: asked.append(1) or "", "hep.hist")
+    gpu_start.begin(lambda: asked.append(1) or "")
     gpu_start.ready()
     monkeypatch.setattr(gpu_start, "_installed", lambda: False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    gpu_start.begin(lambda: asked.append(1) or "", "hep.hist")
+    gpu_start.begin(lambda: asked.append(1) or "")
     gpu_start.ready()
     assert asked == []
 
@@ -99,13 +106,14 @@ def test_nothing_begins_without_a_gpu(monkeypatch):
 def test_a_failure_is_left_to_the_op_that_meets_it(monkeypatch):
     monkeypatch.setattr(gpu_start, "_installed", lambda: True)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    gpu_start.begin(lambda: 1 / 0, "hep.hist")
+    gpu_start.begin(lambda: 1 / 0)
     gpu_start.ready()
 
 
 WORKER = """
 import sys, time
 from pathlib import Path
+from fasthep_parsl.driver import api
 from fasthep_parsl.modifiers import gpu_start
 folder = Path(sys.argv[1])
 with gpu_start.compiling(folder, "x"):

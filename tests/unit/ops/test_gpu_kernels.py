@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import fake_cupy
+from fasthep_parsl.ops.collections.pairs import pair_mass
 from fasthep_parsl.ops.gpu import kernels
 
 TESTS = Path(fake_cupy.__file__).parent
@@ -133,6 +134,40 @@ def test_counts_of_bools(run, number, grid):
     mask = np.random.default_rng(number).random(number) < 0.4
     found, expected = both(run, "count_true", grid, (mask, np.int64(number)), np.zeros((), np.int64))
     assert found == expected == np.count_nonzero(mask)
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
+def test_pairs_and_their_masses(run, dtype, grid):
+    rng = np.random.default_rng(5)
+    counts = rng.integers(0, 6, 40)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    pair_offsets = np.concatenate([[0], np.cumsum(counts * (counts - 1) // 2)])
+    out = [np.full(pair_offsets[-1], -1) for _ in range(3)]
+    run("list_pairs", *grid, offsets, pair_offsets, np.int64(40), *out)
+    expected = [
+        (i, a, b) for i in range(40) for a in range(offsets[i], offsets[i + 1]) for b in range(a + 1, offsets[i + 1])
+    ]
+    assert list(zip(*(each.tolist() for each in out), strict=True)) == expected
+    size = offsets[-1]
+    fields = [
+        rng.exponential(40, size),
+        rng.normal(0, 1.5, size),
+        rng.uniform(-3.2, 3.2, size),
+        rng.choice([0, 0.106], size),
+    ]
+    fields = [each.astype(dtype) for each in fields]
+    if dtype[0] == "f":
+        for each in fields:
+            each[rng.integers(0, size, 3)] = [np.nan, np.inf, 0]
+        fields[1][1] = fields[1][0] + 1e-4  # nearly the same direction
+    known = np.int32(kernels.TYPES.index(dtype))
+    typed = [part for each in fields for part in (each, known)]
+    masses = np.zeros(len(expected))
+    run("pair_mass", *grid, out[1], out[2], np.int64(len(masses)), *typed, masses)
+    wanted = np.zeros(len(expected))
+    pair_mass(len(wanted), out[1], out[2], *fields, wanted)  # compiled by numba
+    np.testing.assert_allclose(masses, wanted, rtol=1e-15)
 
 
 @pytest.fixture
