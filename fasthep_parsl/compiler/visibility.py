@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from fasthep_parsl import registry
+from fasthep_parsl.compiler.outputs import planned_params
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.errors import Problem
+from fasthep_parsl.ops.targets import OP
 from fasthep_parsl.sites import is_batch
 from fasthep_parsl.workflow.datasets import InputFile, ResolvedDataset
 from fasthep_parsl.workflow.loader import LoadedWorkflow
@@ -41,7 +43,7 @@ def check_visibility(
         unseen = [file for file in dataset.files if not (file.remote or _is_seen(file.path, execution))]
         problems += [_unseen_input(loaded, dataset, unseen)] if unseen else []
     for item in stages:
-        target = str(item.stage.params.get("path") or "") if item.stage.op == "hep.write" else ""
+        target = str(planned_params(item, loaded.document).get("path") or "") if item.stage.op == OP else ""
         if target and not _is_seen(target, execution):
             message = f"files that workers write to `{target}` stay with them: they do not see this machine's folders"
             hint = f"leave out `path`: files come to `results/{item.stage.id}` of the run directory; or {NAME_FOLDER}"

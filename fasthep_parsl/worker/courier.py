@@ -18,6 +18,7 @@ from typing import Any
 from fasthep_parsl.atomic import atomic
 from fasthep_parsl.errors import FastHepError
 from fasthep_parsl.tasks import Task, TaskResult
+from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.entry import run_task
 
 FOLDER = "FASTHEP_PARSL_FOLDER"
@@ -148,6 +149,8 @@ def _own_folder(pid: int) -> Path:
 def _files(root: Path) -> Iterable[Path]:
     for written in WRITTEN:
         for folder, _, names in os.walk(root / written):
+            if Path(folder) == root / trail.FOLDER:  # of use to nobody when it comes with a result
+                continue
             yield from (Path(folder, name) for name in sorted(names))
 
 

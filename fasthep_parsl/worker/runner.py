@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +166,11 @@ class _Work:
             self._fail(numbers, error)
             return
         edges = [0, *accumulate(ref.counts)] if ref.counts else []
-        self._map_stored(events, ref.dataset, numbers, edges)
+        if not (self.segment.per_partition and edges):
+            self._map_stored(events, ref.dataset, numbers, edges)
+            return
+        for number, (low, high) in zip(numbers, pairwise(edges), strict=True):
+            self._map_stored(events.filter(slice(low, high)), ref.dataset, [number], [low, high])
 
     def _map_stored(self, events: Events, dataset: int, numbers: list[int], edges: list[int]) -> None:
         """Run the segment on stored events of the partitions `numbers`, which begin at `edges`."""

@@ -326,3 +326,13 @@ def test_nobody_writes_to_a_column_that_others_use(flow, small_files):
     assert outcome.status != "complete"
     assert "read-only" in outcome.summary["failures"][0]["message"]
     assert outcome.summary["failures"][0]["stage"] == "Bad"
+
+
+def test_an_op_that_must_see_partitions_alone_does_so_behind_a_store(flow, small_files):
+    stages = [
+        flow.stage("Most", "hep.select", selection=["x % 10 != 3"]),
+        flow.stage("Alone", "probe.alone", ["Most"], "other"),
+    ]
+    outcome = flow.write(stages, [small_files / "a.root"]).run(chunk_size=25)
+    expected = [(f"small-{n:06d}", sum(x % 10 != 3 for x in range(25 * n, 25 * n + 25))) for n in range(4)]
+    assert sorted(outcome.products["Alone", "lengths"]) == expected
