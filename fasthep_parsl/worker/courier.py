@@ -122,7 +122,11 @@ def run_carried(parcel: Parcel) -> Delivery:
             path.write_bytes(zlib.decompress(content))
         result = run_task(_task_moved(parcel.task, lambda path: str(root / path)))
         files = {str(path.relative_to(root)): path for path in _files(root)}
-        new = {name: path for name, path in files.items() if name not in parcel.files}
+        sent = {
+            *parcel.files,
+            *(name for name in files if Path(name).parent == trail.FOLDER),
+        }  # notes are of no use there
+        new = {name: path for name, path in files.items() if name not in sent}
         _checked(sum(path.stat().st_size for path in new.values()), f"task {parcel.task.id} wrote")
         back = _result_moved(result, lambda path: str(Path(path).relative_to(root)))
         return Delivery(back, {name: _read(path) for name, path in new.items()})
@@ -149,8 +153,6 @@ def _own_folder(pid: int) -> Path:
 def _files(root: Path) -> Iterable[Path]:
     for written in WRITTEN:
         for folder, _, names in os.walk(root / written):
-            if Path(folder) == root / trail.FOLDER:  # of use to nobody when it comes with a result
-                continue
             yield from (Path(folder, name) for name in sorted(names))
 
 
