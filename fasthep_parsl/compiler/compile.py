@@ -17,6 +17,7 @@ from fasthep_parsl.compiler.outputs import check_outputs, planned_params
 from fasthep_parsl.compiler.routes import Routing, route_stages
 from fasthep_parsl.compiler.segments import cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, check_stages, find_modules, load_ops
+from fasthep_parsl.compiler.trial import try_reading
 from fasthep_parsl.compiler.visibility import check_visibility
 from fasthep_parsl.errors import ConfigError, Problem, suggest
 from fasthep_parsl.plan import (
@@ -92,6 +93,9 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     problems += check_facts(stages, inputs.datasets, loaded.document)
     problems += check_comparisons(stages, inputs.datasets, loaded.document)[0]
     problems += check_visibility(loaded, stages, inputs.datasets)
+    if not problems:
+        read = {name for names in flow.reads.values() for name in names if name in inputs.schema}
+        problems += try_reading(inputs, source, read, loaded.document)
     if problems:
         raise ConfigError(*_in_order(problems))
     plan = _plan(loaded, options, modules, stages, routing, modifiers, source, inputs, flow)

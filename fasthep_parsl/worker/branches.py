@@ -25,12 +25,15 @@ class Branch:
         Type of its values: numpy's name, or ``text``.
     problem, hint : str
         Why it cannot be a field and what can be done; empty if it can.
+    sure : bool
+        Whether that does not depend on what the file says of a class, which only reading a value confirms.
     """
 
     shape: Shape = ()
     dtype: str = ""
     problem: str = ""
     hint: str = ""
+    sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)

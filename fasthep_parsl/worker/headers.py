@@ -15,7 +15,7 @@ from typing import Any
 from fasthep_parsl.plan import PlanSource
 from fasthep_parsl.worker.branches import Branch, Branches
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 THREADS = 8
 
 

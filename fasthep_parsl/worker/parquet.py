@@ -78,7 +78,7 @@ class ParquetFile:
         names = list(dict.fromkeys(column for column, _ in wanted.values()))
         groups, offset = self._groups(start, stop)
         try:
-            table = self._file.read_row_groups(groups, columns=names)
+            table = self._table(groups, names)
             # Of a slice of Arrow's own awkward takes the wrong bits for what is missing: it is cut behind.
             rows = slice(start - offset, stop - offset)
             arrays = {name: _array(table[name])[rows] for name in names}
@@ -88,6 +88,16 @@ class ParquetFile:
             raise InputFileError(self.path, where, "is the file damaged?") from error
         self._bytes += sum(self._column_bytes(names, start, stop).values())
         return found
+
+    def _table(self, groups: list[int], columns: list[str]) -> Any:
+        import pyarrow as pa
+
+        try:
+            return self._file.read_row_groups(groups, columns=columns)
+        except pa.ArrowNotImplementedError:  # lists of words with a dictionary: one group at a time
+            if len(groups) < 2:
+                raise
+            return pa.concat_tables([self._file.read_row_group(group, columns=columns) for group in groups])
 
     def _field(self, name: str) -> tuple[str, Members]:
         if name not in self._fields:
@@ -179,7 +189,7 @@ def _array(column: Any, *, empty: bool = False) -> Any:
 
 
 def _plain(kind: Any) -> Any:
-    """Return an Arrow type without dictionaries and half precision, which nothing else here knows."""
+    """Return an Arrow type without dictionaries, maps and half precision, which nothing else here knows."""
     import pyarrow as pa
 
     is_ = pa.types
@@ -193,6 +203,8 @@ def _plain(kind: Any) -> Any:
         kind = pa.large_list(_plain_field(kind.value_field))
     elif is_.is_fixed_size_list(kind):
         kind = pa.list_(_plain_field(kind.value_field), kind.list_size)
+    elif is_.is_map(kind):
+        kind = pa.list_(pa.struct([_plain_field(kind.key_field), _plain_field(kind.item_field)]))
     elif is_.is_struct(kind):
         kind = pa.struct([_plain_field(field) for field in kind])
     return kind

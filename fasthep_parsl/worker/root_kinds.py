@@ -19,7 +19,7 @@ def describe(name: str, branch: Any) -> dict[str, tuple[Members, Branch]]:
         interpretation = branch.interpretation
         kind = type(interpretation).__name__
         if kind == "AsStrings":
-            return {name: ((), Branch((), TEXT))}
+            return {name: ((), Branch((), TEXT, sure=False))}
         if kind == "UnknownInterpretation":
             return {name: ((), _unreadable(branch, str(interpretation.reason)))}
         plain = _plain(interpretation)
@@ -32,7 +32,9 @@ def describe(name: str, branch: Any) -> dict[str, tuple[Members, Branch]]:
             found = {name: ((), of_dtype(plain))}
         if kind == "AsJagged":
             counter = _counter(branch)
-            return {key: (members, _in_lists(item, counter, of_plain)) for key, (members, item) in found.items()}
+            found = {key: (members, _in_lists(item, counter, of_plain)) for key, (members, item) in found.items()}
+        if not of_plain or plain.base.names:
+            found = {key: (members, replace(item, sure=False)) for key, (members, item) in found.items()}
     except Exception as error:  # noqa: BLE001  (uproot raises all kinds on what it does not know)
         return {name: ((), _unreadable(branch, first_line(error)))}
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import awkward as ak
 import numpy as np
@@ -206,3 +207,33 @@ def test_cycles_of_a_tree_are_different_trees(flow):
     ((key, message, _),) = complaints(of({}, {"tree": "Events;2"}))
     assert key == "data.datasets[1].files[0]"
     assert message == "`Events` of `a.root` is read in dataset `d0` too"
+
+
+def test_objects_that_cannot_be_read_are_refused_where_they_are_used(flow):
+    path = write_tree(flow.folder / "a.root", {"x": np.arange(300.0), "t": ak.Array([f"{i:05}" for i in range(300)])})
+    with uproot.open(path) as file:
+        start = file["Events"]["t"].member("fBasketSeek")[0]
+    content = bytearray(path.read_bytes())
+    content[start + 120 : start + 220] = bytes(100)
+    path.write_bytes(content)
+    assert flow.write([hist(flow, "X", "x")], [path]).compile()
+    ((key, message, _),) = complaints(flow.write([hist(flow, "T", "t", type="category")], [path]))
+    assert key == "data.datasets[0].files[0]"
+    assert message.startswith("a.root: branch `t` of events 0–1 cannot be read")
+
+
+def test_lists_of_texts_and_of_lists_are_filled_item_by_item(flow, data_files):
+    names = {"vector_string": "category", "vector_vector_string": "category", "vector_vector_int32": "int"}
+    stages = [hist(flow, name, name, type=kind) for name, kind in names.items()]
+    for stage in stages:
+        stage["params"]["axes"][0].pop("bins", None)
+    flow.write(stages, [data_files / "containers.root"], sources={"events": {"kind": "root_tree", "tree": "tree"}})
+    assert flow.run().exit_code == 0
+    with uproot.open(data_files / "containers.root") as file:
+        values = {name: file["tree"][name].array().to_list() for name in names}
+    for name in names:
+        assert counts(flow, name) == Counter(_items(values[name])), name
+
+
+def _items(values):
+    return [item for value in values for item in (_items(value) if isinstance(value, list) else [value])]

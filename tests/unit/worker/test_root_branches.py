@@ -77,7 +77,7 @@ def test_texts_of_equal_lengths_stay_texts(tmp_path):
     with uproot.recreate(tmp_path / "a.root") as file:
         file.mktree("t", dict.fromkeys(texts, "string")).extend(texts)
     file = RootFile(str(tmp_path / "a.root"), "t")
-    assert set(file.branches().found.values()) == {Branch((), TEXT)}
+    assert set(file.branches().found.values()) == {Branch((), TEXT, sure=False)}
     assert {name: ak.to_list(column) for name, column in file.read(texts, 0, 3).items()} == texts
     file.close()
 
@@ -85,8 +85,8 @@ def test_texts_of_equal_lengths_stay_texts(tmp_path):
 def test_members_of_a_leaf_list_are_fields(opened):
     file = opened("leaf-list.root")
     found = file.branches().found
-    assert found["leaflist.x"] == Branch((), "float64")
-    assert found["leaflist.y"] == Branch((), "int32")
+    assert found["leaflist.x"] == Branch((), "float64", sure=False)
+    assert found["leaflist.y"] == Branch((), "int32", sure=False)
     assert found["leaflist"].problem == "is a record"
     assert "`leaflist.x`, `leaflist.y`" in found["leaflist"].hint
     with uproot.open(file.path) as reference:
@@ -106,11 +106,11 @@ def test_containers_of_containers(opened):
     with uproot.open(file.path) as reference:
         arrays = {branch.name: branch.array() for branch in reference["tree"].branches}
     usable = {name: branch for name, branch in found.items() if not branch.problem}
-    assert usable["string"] == Branch((), TEXT)
-    assert usable["vector_string"] == Branch(("*",), TEXT)
-    assert usable["vector_vector_int32"] == usable["vector_set_int32"] == Branch(("*", "*"), "int32")
-    assert usable["map_int32_vector_int16.first"] == Branch(("*",), "int32")
-    assert usable["map_int32_vector_int16.second"] == Branch(("*", "*"), "int16")
+    assert usable["string"] == Branch((), TEXT, sure=False)
+    assert usable["vector_string"] == Branch(("*",), TEXT, sure=False)
+    assert usable["vector_vector_int32"] == usable["vector_set_int32"] == Branch(("*", "*"), "int32", sure=False)
+    assert usable["map_int32_vector_int16.first"] == Branch(("*",), "int32", sure=False)
+    assert usable["map_int32_vector_int16.second"] == Branch(("*", "*"), "int16", sure=False)
     assert found["map_int32_int16"].problem == "is a list of records"
     columns = file.read(usable, 0, file.entries)
     for name, branch in usable.items():
