@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import queue
-from collections import Counter, defaultdict
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.driver.state import SegmentState
+from fasthep_parsl.driver.suspicion import MAX_BLOCKS_LOST, MAX_LOST, Suspicion, Verdict, is_alone
 from fasthep_parsl.errors import BlockLostError, PoolError, RunError, WorkerLostError
 from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.tasks import Failure, Task, TaskResult
-from fasthep_parsl.worker.spans import count
 from fasthep_parsl.worker.trail import NOTHING, LastStep, last_step
 
 WINDOW = 2
 """Tasks per worker that are handed out at once: one runs, one waits beside it."""
-MAX_LOST = 3
-"""How often a single partition may take its worker down before it counts as failed."""
-MAX_BLOCKS_LOST = 12
-"""The same for whole blocks, which batch systems take away for reasons of their own."""
 MERGE_FIRST, MAP = -1, 0
 
 
@@ -67,7 +63,9 @@ class Scheduler:
         self._session = session
         self._finished: queue.SimpleQueue[tuple[Task, Future[TaskResult]]] = queue.SimpleQueue()
         self._open: Counter[str] = Counter()
-        self._lost: defaultdict[tuple[int, int], float] = defaultdict(float)
+        self._suspicion = Suspicion()
+        self._suspects: deque[Task] = deque()
+        self._trial = -1  # number of the suspect that runs now
         self._broken: dict[str, str] = {}
         self._modules = [Path(module.path).name for module in plan.modules]
 
@@ -82,9 +80,12 @@ class Scheduler:
         """
         while True:
             self._release()
-            for state in self.states:
+            for state in self.states if self._trial < 0 else ():
                 self._hand_out(session, state)
             if not sum(self._open.values()):
+                if self._suspects:
+                    self._try_suspects(session)
+                    continue
                 if all(state.complete for state in self.states):
                     return
                 stuck = [state for state in self.states if not state.complete]
@@ -160,6 +161,21 @@ class Scheduler:
         )
         self._submit(session, state, task)
 
+    def _try_suspects(self, session: Session) -> None:
+        """Run a task that has lost its worker again and again, now that nothing else runs."""
+        while self._suspects and self._trial < 0:
+            suspect = self._suspects.popleft()
+            state = self.states[suspect.segment]
+            state.running.pop(suspect.id, None)
+            if not self._suspicion.needs_trial(suspect):
+                self._hand_back(state, suspect)
+                continue
+            task = replace(suspect, id=self._next)
+            self._trial, self._next = self._next, self._next + 1
+            if task.kind == "merge":
+                state.merge_renumbered(suspect.id, task.id)
+            self._submit(session, state, task)
+
     def _common(self, kind: str, state: SegmentState) -> dict[str, Any]:
         plan = (str(self.run_dir / "plan.json"), self.plan.hash)
         number, self._next = self._next, self._next + 1
@@ -192,6 +208,7 @@ class Scheduler:
         state = self.states[task.segment]
         self._open[state.segment.pool] -= 1
         error = future.exception()
+        tried, self._trial = self._trial == task.id, -1
         if error is None:
             self._succeeded(state, task, future.result())
         elif isinstance(error, PoolError):
@@ -203,14 +220,17 @@ class Scheduler:
             message = f"{error}: {last}" if str(last) else str(error)
             self.record("lost", task=task.id, segment=task.segment, message=message)
             most = MAX_BLOCKS_LOST if isinstance(error, BlockLostError) else MAX_LOST
-            self._retry(state, task, message, most, last)
+            self._retry(state, task, message, self._suspicion.lost(task, most, tried=tried), last)
+        elif not is_alone(task) and state.done:  # some can be done: find out which of these cannot
+            self.record("lost", task=task.id, segment=task.segment, message=f"{type(error).__name__}: {error}")
+            self._give_out_again(state, task)
         else:
             self._lose(state, task, f"{type(error).__name__}: {error}", "configuration")
 
     def _succeeded(self, state: SegmentState, task: Task, result: TaskResult) -> None:
         if task.kind == "merge":
             old = state.merged(task.id, result)
-            self._lost.pop(_key(task), None)
+            self._suspicion.cleared(task)
         else:
             old = ()
             state.add(task, result)
@@ -260,16 +280,18 @@ class Scheduler:
         facts = asdict(failure)
         self.record("failed", segment=segment, cause=facts.pop("kind"), **facts)
 
-    def _retry(self, state: SegmentState, task: Task, message: str, most: int, last: LastStep) -> None:
-        """Give a lost task's work out again, unless a single partition was lost `most` times."""
-        state.running.pop(task.id, None)
-        alone = task.kind != "map" or count(task.partitions) + len(task.refs) == 1
-        key = _key(task)
-        if alone:
-            self._lost[key] += 1 / most
-        if alone and self._lost[key] > 1 - 1e-9:
+    def _retry(self, state: SegmentState, task: Task, message: str, verdict: Verdict, last: LastStep) -> None:
+        """Give a lost task's work out again, unless it is to blame."""
+        if verdict == "guilty":
             self._lose(state, task, message, "infrastructure", last)
-            return
+        elif verdict == "trial":
+            self.record("retried", task=task.id, segment=task.segment)
+            self._suspects.append(task)  # it stays among those that run, or are merged
+        else:
+            self._give_out_again(state, task)
+
+    def _give_out_again(self, state: SegmentState, task: Task) -> None:
+        state.running.pop(task.id, None)
         self.record("retried", task=task.id, segment=task.segment)
         self._hand_back(state, task)
 
@@ -300,15 +322,6 @@ class Scheduler:
             failure = Failure(number, kind, stage, line, last.where, detail)
             state.failures.append(failure)
             self._record_failure(task.segment, failure)
-
-
-def _key(task: Task) -> tuple[int, int]:
-    """Return under what the losses of a task are counted: its only partition, or what kind of task it is."""
-    if task.kind == "merge":
-        return task.segment, -1
-    if task.kind == "call":
-        return task.segment, -3 - task.dataset  # -2 is the call for all datasets
-    return task.segment, task.partitions[0][0] if task.partitions else task.refs[0].partitions[0][0]
 
 
 def _why_stuck(state: SegmentState) -> str:

@@ -188,6 +188,10 @@ class SegmentState:
         old = self.shelf.joined(task_id, Volume(result.partial, result.parts, result.whole))
         return tuple(volume.path for volume in old)
 
+    def merge_renumbered(self, task_id: int, number: int) -> None:
+        """Give another number to a merge that is run once more."""
+        self.shelf.away[number] = self.shelf.away.pop(task_id)
+
     def merge_failed(self, task_id: int) -> None:
         """Put partial products back after a merge was lost."""
         self.shelf.put_back(task_id)

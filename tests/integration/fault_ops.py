@@ -7,10 +7,12 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from fasthep_parsl import op
 
@@ -76,6 +78,34 @@ class Awkward(Exception):
         return f"awkward {self.more}"
 
 
+def _kill_crew() -> None:
+    """Kill all workers of the node, as the kernel does when memory runs out: it may be anybody."""
+    for worker in psutil.Process().parent().children():
+        os.kill(worker.pid, signal.SIGKILL)
+
+
+def _kill_manager() -> None:
+    os.kill(os.getpgid(0), signal.SIGKILL)  # the leader of the block
+    time.sleep(60)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+_STRIKES: dict[str, Callable[[], object]] = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "crash": lambda: ctypes.string_at(0),
+    "crew": _kill_crew,
+    "exit": lambda: os._exit(7),
+    "manager": _kill_manager,
+    "block": lambda: os.killpg(os.getpgid(0), signal.SIGKILL),
+    "memory": lambda: _raise(MemoryError("no more")),
+    "sys.exit": lambda: sys.exit("goodbye"),
+    "awkward": lambda: _raise(Awkward("what", 1)),
+}
+
+
 @op("fault.strike", reads=["x"], per_partition=True)
 def strike(events: Any, *, at: int, how: str, once: str = "") -> dict[str, Any]:
     """Do something bad when event `at` is among these; only the first time if the file `once` is named."""
@@ -86,21 +116,5 @@ def strike(events: Any, *, at: int, how: str, once: str = "") -> dict[str, Any]:
             Path(once).touch(exist_ok=False)
         except FileExistsError:
             return {}
-    if how == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if how == "crash":
-        ctypes.string_at(0)
-    elif how == "exit":
-        os._exit(7)
-    elif how == "manager":
-        os.kill(os.getpgid(0), signal.SIGKILL)  # the leader of the block
-        time.sleep(60)
-    elif how == "block":
-        os.killpg(os.getpgid(0), signal.SIGKILL)
-    elif how == "memory":
-        raise MemoryError("no more")
-    elif how == "sys.exit":
-        sys.exit("goodbye")
-    elif how == "awkward":
-        raise Awkward("what", 1)
+    _STRIKES[how]()
     return {}

@@ -67,6 +67,15 @@ def test_a_crash_is_the_fault_of_the_stage_that_ran(run, how, said):
     assert not (outcome.run_dir / "work" / "now").exists()
 
 
+def test_who_is_killed_beside_it_is_not_blamed(run):
+    outcome = run(
+        ("Sleep", "fault.sleep", {"seconds": 0.3}), strike("crew"), ("After", "fault.sleep", {"seconds": 0.3})
+    )
+    assert (outcome.status, outcome.exit_code) == ("partial", 3)
+    assert [failure["partition"] for failure in outcome.summary["failures"]] == [2]
+    assert outcome.products["Sum", "sum"] == TOTAL - LOST
+
+
 @pytest.mark.parametrize(
     ("how", "kind", "message"),
     [

@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from fasthep_parsl.driver.scheduler import MAX_LOST
 from fasthep_parsl.driver.shelf import FAN_IN
+from fasthep_parsl.driver.suspicion import MAX_LOST
 from fasthep_parsl.errors import RunError, WorkerLostError
 from fasthep_parsl.plan import Binding
 from fasthep_parsl.worker.spans import count, union
