@@ -26,6 +26,9 @@ def strict(name: str, flat: Flat) -> Callable[..., Value]:
     """Return the function of leaves that has missing entries where one of its arguments has."""
 
     def leaf(*leaves: Value) -> Value:
+        kinds = {*map(type, leaves)}
+        if np.ndarray in kinds and kinds <= {np.ndarray, bool, int, float}:  # mostly; text is awkward's
+            return flat(*leaves)
         if any(map(is_text, leaves)):
             raise ExpressionError(f"text cannot be used with {name}", "text can be compared with == and !=")
         if all(map(is_scalar, leaves)):

@@ -118,12 +118,14 @@ def promoted(parts: Parts) -> Parts:
 
 def comparable(parts: Parts) -> Parts:
     """Return numbers so that NumPy compares them by value; integers need no conversion."""
-    scalars = [part for part in parts if is_scalar(part)]
-    if scalars:
-        others = [part.dtype for part in parts if device.is_array(part)]
-        if any(dtype == np.float32 for dtype in others):
+    arrays: list[Any] = []
+    numbers: list[Any] = []
+    for part in parts:
+        (numbers if is_scalar(part) else arrays).append(part)
+    for dtype in (part.dtype for part in arrays) if numbers else ():
+        if dtype.kind == "f" and dtype.itemsize == 4:
             return as_floats(parts)
-        if any(dtype.kind in "iu" and not _within(dtype, number) for dtype in others for number in scalars):
+        if dtype.kind in "iu" and not all(_within(dtype, number) for number in numbers):
             return promoted(parts)
     return parts
 
