@@ -217,6 +217,8 @@ def _bug(error: Exception) -> str:
 def main() -> None:
     """Run the command line and end the process."""
     from fasthep_parsl.cli.ending import leave, prepare_streams
+    from fasthep_parsl.cli.startup import leave_out_current_folder
 
+    leave_out_current_folder()
     prepare_streams()
     leave(invoke())

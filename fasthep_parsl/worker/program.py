@@ -229,7 +229,6 @@ class Program:
             raise StageError(step.stage.id, step.module, place_of(step.op)) from error
         finally:
             self.notes.moved(step.stage.id)
-            trail.at("")
         counts = (len(events), len(stream) if stream is not None else 0) if isinstance(events, Events) else (0, 0)
         meter.add(step.stage.id, time.perf_counter() - wall, time.process_time() - cpu, *counts)
         return stream, product

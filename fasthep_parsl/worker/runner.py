@@ -200,6 +200,7 @@ class _Work:
         self.failures += [first, *(replace(first, partition=number, detail="") for number in numbers[1:])]
 
     def _read(self, span: Span) -> Events:
+        trail.at("")
         first, last = span
         dataset, file, start, _ = self.plan.partition_range(first)
         stop = self.plan.partition_range(last - 1)[3]
@@ -248,6 +249,7 @@ class _Work:
             stored = streams[stage_id].select(columns)
             found.streams[stage_id] = Events({name: stored[name] for name in columns}, len(stored), stored.owners)
             self.program.notes.moved(stage_id)
+        trail.at("")
         return found
 
     def _accept(self, found: _Pass, dataset: int, spans: Iterable[Span]) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import copy
 import sys
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 
-_INDEXES = ("_offsets", "_starts", "_stops", "_index", "_mask", "_tags")
+_INDEXES = frozenset({"_offsets", "_starts", "_stops", "_index", "_mask", "_tags"})
 """Where contents of awkward keep their structure."""
 
 
@@ -57,16 +57,19 @@ def _is_open(base: Any) -> bool:
     return isinstance(base, np.ndarray) and (base.flags.writeable or _is_open(base.base))
 
 
-def _holders(layout: Any) -> Iterator[Any]:
-    """Yield what holds the buffers of an awkward array: its indexes, and its arrays of numbers."""
-    known = vars(layout)
-    for name in _INDEXES:
-        if known.get(name) is not None:
-            yield known[name]
-    if "_data" in known:
-        yield layout
-    for content in (known["_content"],) if "_content" in known else known.get("_contents") or ():
-        yield from _holders(content)
+def _holders(layout: Any) -> list[Any]:
+    """Return what holds the buffers of an awkward array: its indexes, and its arrays of numbers."""
+    found: list[Any] = []
+    for name, value in vars(layout).items():
+        if name in _INDEXES:
+            found.append(value)
+        elif name == "_content":
+            found += _holders(value)
+        elif name == "_data":
+            found.append(layout)
+        elif name == "_contents":
+            found += [holder for content in value for holder in _holders(content)]
+    return found
 
 
 # --- what ops of users are given and return -----------------------------------------------------------------------------
