@@ -13,16 +13,18 @@ from fuzz.columns import kind_of
 from fuzz.op_cases import Fields, OpCase, Result
 from fuzz.oracle import Oracle
 from fuzz.tree import Tree, write
-from fuzz.values import Field, Value
+from fuzz.values import Field, Refused, Value
 
 QUANTITIES = {"pt": ("float32", "float64"), "eta": ("float32", "float64"), "phi": ("float32", "float64"),
               "mass": ("float32", "float64"), "charge": ("int8", "int32", "int64"),
-              "n": ("uint8", "int16", "uint32", "bool")}  # fmt: skip
+              "n": ("uint8", "int16", "uint32", "bool"), "hash": ("int64", "uint64", "uint64", "int8")}  # fmt: skip
 
 
 def _draw(random: Random, name: str, odd: float) -> Any:
     if name in ("charge", "n"):
         return random.choice([-1, 1]) if name == "charge" else random.randint(0, 3)
+    if name == "hash":
+        return random.choice([0, 1, 2, 2**53, 2**53 + 1, 2**63 - 1, 2**63 + 1, 2**64 - 1])
     if random.random() < odd:
         return math.nan
     if name == "pt":
@@ -35,6 +37,8 @@ def _draw(random: Random, name: str, odd: float) -> Any:
 def _stored(x: Any, dtype: str) -> Any:
     import numpy as np
 
+    if isinstance(x, int) and not isinstance(x, bool) and dtype != "bool":
+        x = min(x, int(np.iinfo(dtype).max))
     return None if x is None else np.dtype(dtype).type(x).item()
 
 
@@ -190,6 +194,12 @@ def merge_case(random: Random) -> OpCase:
 
     def loop(fields: Fields, number: int) -> Result:
         own = [*([tag] if tag else []), "index"]
+        for f in shared:
+            parts = [fields[f"{name}_{f}"] for name in names]
+            if len({part.dtype for part in parts}) > 1 and any(
+                x is not None and x >= 2**63 for p in parts for row in p.data for x in row
+            ):
+                raise Refused("does not fit beside the other types")
         found: Result = {"nG": []} | {f"G_{name}": [] for name in (*shared, *own)}
         for event in range(number):
             objects = [
@@ -215,7 +225,7 @@ def clean_case(random: Random) -> OpCase:
     for name in against:
         fields |= collection(random, name, number, ("eta", "phi"), odd=odd)
     limit = random.choice([0.0, 0.4, 1.0, 2.5, 4.0])
-    by, descending = random.choice([None, "pt", "n"]), random.random() < 0.5
+    by, descending = random.choice([None, "pt", "n", "hash"]), random.random() < 0.5
     keep_removed = random.random() < 0.5
     params = {"source": "J", "clean_against": against, "output": "C", "min_delta_r": limit, "sort_by": by,
               "sort_order": "descending" if descending else "ascending",

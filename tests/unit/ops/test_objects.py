@@ -263,3 +263,14 @@ def test_ops_pickle():
     for function in (select_objects, merge_collections):
         assert pickle.loads(pickle.dumps(function)) is function
         assert pickle.loads(pickle.dumps(function.op)).name == function.op.name
+
+
+def test_order_of_large_whole_numbers_does_not_depend_on_a_missing_one():
+    from fasthep_parsl.ops.collections.collection import order_within
+
+    keys = [2**53 + 1, 2**53, 2**53 + 2]
+    offsets = np.array([0, 3, 4])
+    assert order_within(offsets, ak.Array([*keys, 1]), descending=False).tolist() == [1, 0, 2, 3]
+    assert order_within(offsets, ak.Array([*keys, None]), descending=False).tolist() == [1, 0, 2, 3]
+    assert order_within(offsets, ak.Array([*keys, None]), descending=True).tolist() == [2, 0, 1, 3]
+    assert order_within(np.array([0, 4]), ak.Array([*keys, None]), descending=True).tolist() == [2, 0, 1, 3]
