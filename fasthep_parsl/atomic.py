@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
+from fasthep_parsl.room import writing_to
+
 DRAFTS = Path("work", "drafts")
 """In a run directory: where all its files are written before they appear under their names. A process that is killed
 while it writes leaves nothing elsewhere, and what is in here goes with the end of the run, or when it is resumed."""
@@ -30,15 +32,18 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        The folder is not writable or the disk is full; `path` is then as it was.
+        The folder is not writable; `path` is then as it was.
+    DiskFullError
+        There is no room, an `OSError` too.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = _draft(path)
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with writing_to(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = _draft(path)
+        try:
+            yield draft
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def _draft(path: Path) -> Path:

@@ -32,6 +32,7 @@ from fasthep_parsl.events import EventLog, Observer, read_events
 from fasthep_parsl.interfaces import DatasetInfo, Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.results import preload, read_products, write_numbers_of, write_pictures, write_results
+from fasthep_parsl.room import DiskFullError, full_words, is_full
 from fasthep_parsl.signals import terminable, undisturbed
 from fasthep_parsl.worker import trail
 
@@ -119,7 +120,8 @@ class Execution:
             except LockLostError:
                 raise
             except (FastHepError, OSError) as error:
-                self.error, status = f"results could not be written: {error}", "failed"
+                said = full_words(error, path) if is_full(error) else str(error)
+                self.error, status = f"results could not be written: {said}", "failed"
             self._check_lock()
             with undisturbed():
                 outcome = self._conclude(states, status)
@@ -240,10 +242,12 @@ class Execution:
     def _conclude(self, states: list[SegmentState], status: Status) -> RunOutcome:
         trail.forget(self.directory.path)
         missing = summary.missing_partitions(states, self.plan)
+        self.directory.release()
         if status == "complete":  # stored streams may be as large as the input, and nobody needs them any more
             shutil.rmtree(self.directory.path / "work" / "streams", ignore_errors=True)
         if missing:
-            self.directory.write_json("missing.json", summary.missing_fileset(self.plan, missing))
+            with contextlib.suppress(DiskFullError):  # long lists; `run.json` and the event log must have room
+                self.directory.write_json("missing.json", summary.missing_fileset(self.plan, missing))
         else:
             (self.directory.path / "missing.json").unlink(missing_ok=True)
         refused = self.tally.blocks.left() or (self.refused and status == "failed")

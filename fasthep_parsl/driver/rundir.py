@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +19,12 @@ from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.jsontext import json_text
 from fasthep_parsl.names import harmful
 from fasthep_parsl.plan import Plan
+from fasthep_parsl.room import Reserve
 
 Mode = Literal["new", "force", "resume"]
 MARKER = "plan.json"
+RESERVE = 256 * 1024
+"""Bytes that a run keeps back, so that it can say how it ended when its disk is full."""
 OURS = ("plan.json", "events.jsonl", "run.json", "missing.json", "log", "results", "plots", "work", "code")
 """What ``--force`` removes, with the folders of modifiers; anything else in the folder is the user's and is kept."""
 
@@ -38,11 +41,19 @@ class RunDirectory:
         Whether it holds the beginning of the same run.
     lock : DriverLock or None
         Keeps other drivers away; released by who took it.
+    reserve : Reserve, optional
+        Room for the summary of the run; given back at its end.
     """
 
     path: Path
     resumed: bool = False
     lock: DriverLock | None = None
+    reserve: Reserve | None = field(default=None, compare=False)
+
+    def release(self) -> None:
+        """Give back the room that was kept for the end of the run."""
+        if self.reserve is not None:
+            self.reserve.release()
 
     def write_json(self, name: str, content: Any) -> Path:
         """Write a JSON file atomically."""
@@ -72,10 +83,14 @@ def taken(path: Path, plan: Plan, mode: Mode) -> Iterator[RunDirectory]:
         with lock:
             directory = replace(prepare(path, plan, mode), lock=lock)
             prepared = True
-            yield directory
+            try:
+                yield directory
+            finally:
+                directory.release()
     finally:
         if made and not prepared:
-            with suppress(OSError):
+            with suppress(OSError, ConfigError):
+                _remove(path)
                 path.rmdir()
 
 
@@ -103,9 +118,10 @@ def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:
         for module in plan.modules:
             shutil.copyfile(module.path, path / "code" / Path(module.path).name)
         write_text(path / MARKER, plan.model_dump_json(indent=1) + "\n")
+        reserve = Reserve(path / "log" / "reserve", RESERVE)
     except OSError as error:
         raise _refuse("E161", f"{path} cannot be written: {error.strerror}", "give another --outdir") from None
-    return RunDirectory(path, resumed)
+    return RunDirectory(path, resumed, reserve=reserve)
 
 
 def _existing(path: Path, plan: Plan, mode: Mode) -> bool:

@@ -16,6 +16,7 @@ from fasthep_parsl.driver.suspicion import MAX_BLOCKS_LOST, MAX_LOST, Suspicion,
 from fasthep_parsl.errors import BlockLostError, PoolError, RunError, WorkerLostError
 from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
+from fasthep_parsl.room import DiskFullError
 from fasthep_parsl.tasks import Failure, Task, TaskResult
 from fasthep_parsl.worker.trail import NOTHING, LastStep, last_step
 
@@ -211,11 +212,11 @@ class Scheduler:
         tried, self._trial = self._trial == task.id, -1
         if error is None:
             self._succeeded(state, task, future.result())
-        elif isinstance(error, PoolError):
+        elif isinstance(error, PoolError) or (isinstance(error, DiskFullError) and self._everywhere(state, error)):
             self._broken[state.segment.pool] = str(error)
             state.running.pop(task.id, None)
             self._hand_back(state, task)  # not the fault of its partitions: they are missing, not failed
-        elif isinstance(error, WorkerLostError | MemoryError):
+        elif isinstance(error, WorkerLostError | MemoryError | DiskFullError):
             last = last_step(self.run_dir, task.id, self._modules)
             message = f"{error}: {last}" if str(last) else str(error)
             self.record("lost", task=task.id, segment=task.segment, message=message)
@@ -226,6 +227,10 @@ class Scheduler:
             self._give_out_again(state, task)
         else:
             self._lose(state, task, f"{type(error).__name__}: {error}", "configuration")
+
+    def _everywhere(self, state: SegmentState, error: DiskFullError) -> bool:
+        """Whether the disk that is full is that of the run, and not that of one node."""
+        return self.plan.pool(state.segment.pool).shared or str(self.run_dir) in str(error)
 
     def _succeeded(self, state: SegmentState, task: Task, result: TaskResult) -> None:
         if task.kind == "merge":

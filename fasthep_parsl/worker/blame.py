@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.errors import OpError
+from fasthep_parsl.room import full_words, is_full
 from fasthep_parsl.tasks import Failure
 from fasthep_parsl.worker.columns import InputFileError
 from fasthep_parsl.worker.partials import StoreError
@@ -26,8 +27,10 @@ def failure_of(partition: int, error: Exception) -> Failure:
         where = error.place
     data = isinstance(cause, InputFileError | StoreError)
     message = str(cause) if data else f"{type(cause).__name__}: {cause}"
+    if is_full(cause):
+        message = full_words(cause)
     detail = "".join(traceback.format_exception(cause))
-    kind = "data" if data else "infrastructure" if isinstance(cause, MemoryError) else "user"
+    kind = "data" if data else "infrastructure" if is_full(cause) or isinstance(cause, MemoryError) else "user"
     return Failure(partition, kind, stage, message.splitlines()[0][:500], where, detail[-8000:])  # type: ignore[arg-type]
 
 

@@ -14,6 +14,7 @@ from parsl.executors.high_throughput.errors import CommandClientBadError, Comman
 from fasthep_parsl.backends.parsl import executors
 from fasthep_parsl.backends.parsl.watch import Blocks, Manager, Watch
 from fasthep_parsl.plan import PlanPool
+from fasthep_parsl.room import full_words, is_full
 
 START_TIMEOUT = 10.0
 """Seconds that we wait for an interchange that is just starting before we end it."""
@@ -72,7 +73,8 @@ class Life:
             if not self._end.is_set():
                 self.watch.start(proven=self._proven)
         except Exception as error:  # noqa: BLE001  (a thread has nobody to raise to)
-            self.error = str(error) or type(error).__name__
+            said = full_words(error, self.blocks.log_dir) if is_full(error) else str(error)
+            self.error = said or type(error).__name__
         self._ready.set()
         if not self.error and not self._end.is_set():
             self._started(self)

@@ -91,6 +91,8 @@ class ParslSession:
         self._kernel = DataFlowKernel(executors.config(self._run_dir))
         handlers = [h for h in logging.getLogger("parsl").handlers if isinstance(h, logging.FileHandler)]
         self._log_files = [h for h in handlers if Path(h.baseFilename).is_relative_to(self._run_dir / "log")]
+        for handler in self._log_files:  # a full disk is said by what the run needs, not by each line of a log
+            handler.handleError = lambda record: None  # type: ignore[method-assign]  # noqa: ARG005
 
     def _blocks_dir(self, pool: str) -> Path:
         return self._run_dir / "log" / "blocks" / pool
