@@ -44,6 +44,8 @@ class EventLog:
         self._file = path.open("ab", buffering=0)
         self._observer = observer
         self._allowed = allowed
+        self._owner = threading.get_ident()
+        self._trouble: OSError | None = None
 
     def __call__(self, kind: str, **facts: Any) -> None:
         """Write one event; facts must be JSON-able and must not hold secrets."""
@@ -53,9 +55,24 @@ class EventLog:
         with self._lock:
             if self._file.closed or (self._allowed is not None and not self._allowed()):
                 return
-            self._append(line.encode())
+            if not self._told(line.encode()):
+                return
             if self._observer is not None:
                 self._observer(event)
+
+    def _told(self, line: bytes) -> bool:
+        """Write a line; a thread of a pool that cannot goes on, and whoever runs the scheduler hears of it."""
+        if self._trouble is not None and threading.get_ident() == self._owner:
+            trouble, self._trouble = self._trouble, None
+            raise trouble
+        try:
+            self._append(line)
+        except OSError as error:
+            if threading.get_ident() == self._owner:
+                raise
+            self._trouble = error
+            return False
+        return True
 
     def _append(self, line: bytes) -> None:
         """Write a line completely or not at all: half of one would damage the next."""

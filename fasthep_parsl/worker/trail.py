@@ -6,6 +6,7 @@ Two files per process, below ``work/now`` of the run directory: the task and the
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import re
@@ -55,7 +56,8 @@ def begin(run_dir: str, task: int) -> None:
 def at(stage: str) -> None:
     """Note which stage begins; empty for none."""
     for _, descriptor, _ in _files.values():
-        os.pwrite(descriptor, f"{_now['task']}\t{stage}\t".encode().ljust(_LENGTH), 0)
+        with contextlib.suppress(OSError):  # a full disk: a note is not worth a task
+            os.pwrite(descriptor, f"{_now['task']}\t{stage}\t".encode().ljust(_LENGTH), 0)
 
 
 def end() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import threading
+
 import pytest
 
 from fasthep_parsl.events import EventLog, read_events
@@ -57,3 +60,18 @@ def test_a_log_that_is_one_half_line(tmp_path):
     with EventLog(path) as record:
         record("run")
     assert kinds(path) == ["run"]
+
+
+def test_a_full_disk_does_not_end_threads_of_pools_but_the_run(tmp_path, monkeypatch):
+    with EventLog(tmp_path / "events.jsonl") as record:
+        monkeypatch.setattr(record, "_append", lambda line: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(record("block", state="up")))
+        thread.start()
+        thread.join()
+        assert seen == [None]
+        monkeypatch.undo()
+        with pytest.raises(OSError, match="full"):
+            record("finished", task=1)
+        record("ended", status="failed")
+    assert [event["kind"] for event in read_events(tmp_path / "events.jsonl")] == ["ended"]
