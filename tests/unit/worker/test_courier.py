@@ -13,6 +13,7 @@ import pytest
 
 from fasthep_parsl.backends.parsl.carry import Carrier
 from fasthep_parsl.driver import rundir
+from fasthep_parsl.driver.said import join_output
 from fasthep_parsl.driver.scheduler import Scheduler
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.errors import FastHepError, RunError
@@ -218,3 +219,13 @@ def test_very_many_tasks_of_a_pool_that_is_closed_fail_one_after_the_other(tmp_p
     assert not any(future.done() for future in futures)
     first.sent[0].set_exception(RunError("closed"))
     assert all(isinstance(future.exception(), RunError) for future in (blocking, *futures))
+
+
+def test_what_ops_print_comes_with_the_result(flow, small_files, node):
+    text = "from fasthep_parsl import op\n@op('my.says', reads=['x'])\ndef says(events):\n    print(len(events), 'events')\n    return {}\n"
+    (flow.folder / "my_ops.py").write_text(text)
+    flow.write([flow.stage("Says", "my.says")], [small_files / "a.root"], use={"modules": ["my_ops.py"]})
+    run_far(flow.compile(chunk_size=50).model_copy(update={"pass_size": 50}), node)
+    said = join_output(node.run_dir, ["Says"])
+    assert said == {"Says": {"lines": 2, "first": ["50 events"], "log": "log/output/Says.log"}}
+    assert not node.left()

@@ -192,3 +192,23 @@ def test_an_op_sees_what_it_declares(flow, small_files):
     ]
     flow.write(stages, [small_files / "b.root"], use={"modules": ["my_ops.py", "probe_ops.py"]})
     assert flow.run().products["S", "sum"] == 40 * 202
+
+
+WHOLE = """\
+from fasthep_parsl import op
+
+@op("my.whole", reads=["x"], scope="workflow", product="p")
+def whole(pieces):
+    return sum(float(piece.{field}.sum()) for piece in pieces)
+"""
+
+
+def test_an_op_over_everything_sees_what_it_declares(flow, small_files):
+    found = {}
+    for field in ("x", "nJet"):
+        (flow.folder / f"whole_{field}.py").write_text(WHOLE.replace("{field}", field))
+        flow.write([flow.stage("W", "my.whole")], [small_files / "b.root"], use={"modules": [f"whole_{field}.py"]})
+        found[field] = flow.run(mode="force")
+    assert found["x"].products["W", "p"] == 4780
+    (failure,) = found["nJet"].summary["failures"]
+    assert "op `my.whole` reads `nJet`, which it does not declare" in failure["message"]
