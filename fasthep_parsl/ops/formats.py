@@ -14,6 +14,7 @@ from uuid import UUID
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.collections.collection import flatten, owner_of
+from fasthep_parsl.ops.columns.layouts import complete, from_column, to_awkward
 from fasthep_parsl.ops.columns.values import same_offsets
 from fasthep_parsl.ops.stream import Events
 
@@ -101,6 +102,8 @@ def checked(name: str, column: Any, kind: str) -> Any:
             raise OpError(f"`{name}` is made of {column.dtype}: {_FILES[kind]} are not written with that")
         else:
             column = np.ascontiguousarray(column, dtype=column.dtype.newbyteorder("="))
+    elif kind == "root" and any(sign in str(column.type.content) for sign in ("?", "option[")):
+        column = to_awkward(complete(from_column(column)))  # that of each event may be there
     problem = _refused_by_root(column) if kind == "root" else ""
     if problem:
         raise OpError(f"`{name}` {problem[0]}: ROOT trees are not written with that, {problem[1]}")

@@ -17,6 +17,8 @@ from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.columns import segments
 from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
+from fasthep_parsl.ops.columns.ordering import missing_last
+from fasthep_parsl.ops.columns.rows import type_of
 from fasthep_parsl.ops.columns.types import entering, promoted
 from fasthep_parsl.ops.columns.values import Jagged, Masked, same_offsets
 
@@ -250,6 +252,8 @@ class Merged:
         """Return flat columns, one per collection, as one flat column of all objects."""
         values = [from_column(column) for column in columns]
         if any(isinstance(value, ak.Array | Jagged) for value in values):
+            if len({type_of(value) for value in values}) > 1:
+                raise OpError("collections that are put together have a field of different kinds: text, numbers, lists")
             order = np.empty(self.offsets[-1], dtype=np.int64)
             order[np.concatenate(self._places)] = np.arange(self.offsets[-1])
             return ak.concatenate(columns)[order]
@@ -288,11 +292,11 @@ def order_within(offsets: Any, key: Any, *, descending: bool) -> Any:
     key = from_column(key)
     if isinstance(key, ak.Array | Jagged):
         raise OpError("objects are sorted by numbers only")
-    missing = ~key.valid if isinstance(key, Masked) else None
-    key = key.values if isinstance(key, Masked) else key
+    if isinstance(key, Masked):
+        if key.values.dtype.kind != "f":
+            return missing_last(offsets, key, ascending=not descending)
+        key = np.where(key.valid, key.values, key.values.dtype.type(np.nan))
     if device.on_gpu(key):
-        if missing is not None:
-            key = np.where(missing, np.nan, device.as_float64(key))
         return segments.order(Jagged(offsets, key), ascending=not descending, nan_first=False)
     if descending:
         key = -key if key.dtype.kind == "f" else ~key  # whole numbers in turn, also the smallest one

@@ -124,6 +124,14 @@ def to_column(value: Value, length: int) -> Any:
     return np.full(length, device.number(value))
 
 
+def complete(value: Value) -> Value:
+    """Return `value` without what says that entries could be missing, where none is; in host memory."""
+    if isinstance(value, Jagged):
+        everywhere = value.present is None or value.present.all()
+        return Jagged(value.offsets, complete(value.content), None if everywhere else value.present)
+    return value.values if isinstance(value, Masked) and value.valid.all() else value
+
+
 def to_awkward(value: Value) -> Any:
     """Return an awkward array for `Jagged` and `Masked`; anything else as it is."""
     return ak.Array(_layout(value)) if isinstance(value, Jagged | Masked) else value

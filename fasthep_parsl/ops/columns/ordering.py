@@ -57,12 +57,17 @@ def _plain(lists: Jagged) -> bool:
 
 def _order(lists: Jagged, ascending: bool) -> Any:
     content = lists.content
-    if not isinstance(content, Masked):
-        return segments.order(lists, ascending=ascending, nan_first=True)
+    if isinstance(content, Masked):
+        return missing_last(lists.offsets, content, ascending=ascending)
+    return segments.order(lists, ascending=ascending, nan_first=True)
+
+
+def missing_last(offsets: Any, content: Masked, *, ascending: bool) -> Any:
+    """Return positions that sort the objects of each list, missing ones at the end; stable."""
     values = np.where(content.valid, content.values, content.values.dtype.type(0))  # what lies there does not count
-    order = segments.order(Jagged(lists.offsets, values), ascending=ascending, nan_first=True)
-    missing = ~content.valid[order]
-    order = order[np.argsort(missing, kind="stable")]
+    lists = Jagged(offsets, values)
+    order = segments.order(lists, ascending=ascending, nan_first=True)
+    order = order[np.argsort(~content.valid[order], kind="stable")]
     return order[np.argsort(segments.parents_of(lists)[order], kind="stable")]
 
 

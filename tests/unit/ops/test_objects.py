@@ -246,6 +246,52 @@ def test_merge_list_sort_and_keep():
     assert set(out) == {"nLep", "Lep_pt", "Lep_flavour", "Lep_index"}
 
 
+LARGE = 2**62 + 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (np.array([1, -1]), np.array([LARGE], np.uint64), [1, -1, LARGE]),
+        (np.array([200, 255], np.uint8), np.array([-5], np.int8), [200, 255, -5]),
+        (np.array([True, False]), np.array([7], np.uint8), [1, 0, 7]),
+        (np.array([LARGE, 0]), ak.Array([None, 1])[:1], [LARGE, 0, None]),
+        (ak.Array([None, LARGE]), np.array([3], np.uint8), [None, LARGE, 3]),
+        (ak.Array(["a", "bc"]), ak.Array(["d"]), ["a", "bc", "d"]),
+    ],
+)
+def test_merge_keeps_values_of_all_types(first, second, expected):
+    def events(a, b):
+        columns = {"A_pt": ak.unflatten(ak.Array(a), [2]), "B_pt": ak.unflatten(ak.Array(b), [1])}
+        return Events({"nA": np.array([2]), "nB": np.array([1]), **columns}, 1)
+
+    out = call(merge_collections, events(first, second), inputs=["A", "B"], output="C", keep=["pt"])
+    assert ak.to_list(out["C_pt"]) == [expected]
+    turned = call(merge_collections, events(first, second), inputs=["B", "A"], output="C", keep=["pt"])
+    assert ak.to_list(turned["C_pt"]) == [[*expected[2:], *expected[:2]]]
+
+
+def test_merge_refuses_text_and_numbers():
+    columns = {"nA": np.array([1]), "nB": np.array([1]), "A_pt": ak.Array([["a"]]), "B_pt": ak.Array([[1]])}
+    with pytest.raises(OpError, match="different kinds"):
+        call(merge_collections, Events(columns, 1), inputs=["A", "B"], output="C", keep=["pt"])
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending"])
+def test_objects_are_sorted_by_exact_numbers_missing_ones_last(order):
+    pt = ak.Array([[2**62, None, 2**62 + 1, -(2**63)]])
+    out = call(
+        select_objects,
+        Events({"nA": np.array([4]), "A_pt": pt}, 1),
+        collection="A",
+        output="B",
+        keep=["pt"],
+        sort={"by": "pt", "order": order},
+    )
+    rising = [-(2**63), 2**62, 2**62 + 1]
+    assert out["B_pt"].tolist() == [[*(rising if order == "ascending" else rising[::-1]), None]]
+
+
 def test_merge_effects_and_problems():
     effects = analyse(merge_collections, inputs={"Muon": 13, "Electron": 11}, output="Lep")
     assert effects.problems == ()

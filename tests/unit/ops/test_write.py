@@ -9,6 +9,7 @@ import uproot
 
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Context, DatasetInfo
+from fasthep_parsl.ops.expressions import expression
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.ops.write import Manifest, WrittenFile, merge_manifests, write
 
@@ -112,6 +113,20 @@ def test_missing_values_are_refused_in_root_and_nothing_is_left(tmp_path):
     with pytest.raises(OpError, match="fill_none"):
         call(events, tmp_path, format="root")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_could_be_missing_but_is_not_goes_into_root(tmp_path):
+    pt = ak.Array([[30.0, 20.0], [10.0]])
+    columns = {
+        "lead": expression("leading(Muon_pt)")({"Muon_pt": pt}),
+        "Muon_x": expression("Muon_pt - leading(Muon_pt)")({"Muon_pt": pt}),
+    }
+    columns |= {"gone": ak.Array([[1], None])[:1][[0, 0]], "nMuon": np.array([2, 1])}
+    manifest = call(Events(columns, 2), tmp_path, format="root")
+    found = read(tmp_path / manifest.files[0].path)
+    assert found.lead.to_list() == [30.0, 10.0]
+    assert found.Muon_x.to_list() == [[0.0, -10.0], [0.0]]
+    assert found.gone.to_list() == [[1], [1]]
 
 
 def test_a_field_of_other_objects_than_its_counter_is_refused(tmp_path):
