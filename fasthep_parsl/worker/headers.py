@@ -131,6 +131,8 @@ def _read(path: str, source: PlanSource, size: int, mtime_ns: int) -> Header:
         file = open_file(path, source)
     except InputFileError as error:
         return Header(path, size, mtime_ns, problem=error.message, hint=error.hint)
+    except Exception as error:  # noqa: BLE001  (damage shows in many ways)
+        return Header(path, size, mtime_ns, problem=f"it cannot be read: {first_line(error)}")
     try:
         return Header(
             path, size, mtime_ns, file.uuid, file.entries, tuple(file.clusters()), file.cycle, file.branches()

@@ -23,7 +23,7 @@ TREES = ("TTree", "TNtuple", "TNtupleD", "TChain")
 """Classes of ROOT that hold events and are read here."""
 
 
-PATIENCE = 30.0
+PATIENCE = 10.0
 """CPU seconds that reading the objects of any branch may take."""
 SLOWEST = 50_000
 """Bytes of objects that are read in a CPU second, if it takes longer; uproot reads ten times as fast at least."""
@@ -44,12 +44,12 @@ class RootFile:
         self.path = path
         self._local = "://" not in path
         self._file = _opened(path, local=self._local)
+        self.cycle = 0
         try:
             self._tree = self._found(tree)
             self.entries = int(self._tree.num_entries)
-            self.cycle = int(self._file.key(tree).fCycle)
             self.uuid = self._file.file.uuid.hex
-        except InputFileError:
+        except Exception:
             self._file.close()
             raise
         self._fields: dict[str, tuple[Any, Members]] = {}
@@ -60,31 +60,31 @@ class RootFile:
 
         name = f"tree `{tree}`"
         try:
-            kind = self._file.classname_of(tree)
+            key = self._file.key(tree)
+            kind = str(key.fClassName)
+            if kind in TREES:
+                self.cycle = int(key.fCycle)
+                return key.get()
         except uproot.exceptions.KeyInFileError:
             raise InputFileError(self.path, f"no {name}", suggest(tree, self._trees(), what="trees")) from None
+        except Exception as error:
+            message = f"{name} (class TTree) cannot be read: {first_line(error)}"
+            raise InputFileError(self.path, message, "is it truncated, or written by a very old ROOT?") from error
         if kind in ("TDirectory", "TDirectoryFile"):
             folder = tree.partition(";")[0].strip("/")
             inside = [found for found in self._trees() if found.startswith(f"{folder}/")]
             hint = f"write the tree as well: {listed(inside)}" if inside else "there is no tree in it"
             raise InputFileError(self.path, f"`{tree}` is a folder, not a tree", hint)
-        if kind not in TREES:
-            raise InputFileError(
-                self.path, f"`{tree}` is a {kind}, not a TTree", suggest(tree, self._trees(), what="trees")
-            )
-        try:
-            return self._file[tree]
-        except Exception as error:
-            message = f"{name} (class {kind}) cannot be read: {first_line(error)}"
-            raise InputFileError(self.path, message, "is it truncated, or written by a very old ROOT?") from error
+        message = f"`{tree}` is a {kind}, not a TTree"
+        raise InputFileError(self.path, message, suggest(tree, self._trees(), what="trees"))
 
     def _trees(self) -> list[str]:
-        """Names of all trees in the file; those of which there are several cycles with their numbers, too."""
-        found: dict[str, None] = {}
-        for name, kind in self._file.classnames().items():
-            if kind in TREES:
-                found[name.split(";")[0]] = None
-        return list(found)
+        """Return the names of all trees, as far as the file can be read."""
+        try:
+            kinds = self._file.classnames()
+        except Exception:  # noqa: BLE001  (of a folder that uproot does not know)
+            kinds = self._file.classnames(recursive=False)
+        return list(dict.fromkeys(name.split(";")[0] for name, kind in kinds.items() if kind in TREES))
 
     def clusters(self) -> list[int]:
         """Event numbers at which all branches begin a new basket, with 0 and the end."""
@@ -107,8 +107,8 @@ class RootFile:
         for name, place in self._names.fields.items():
             for key, (_, branch) in self._described(name, place.branch).items():
                 (found if key == name else members).setdefault(key, branch)
-        every = {**self._names.of_split(), **self._names.refused, **members, **found}
-        return Branches({name: every[name] for name in (*found, *(every.keys() - found))}, self._names.synonyms)
+        others = {**self._names.of_split(), **self._names.refused, **members}
+        return Branches({**found, **{name: others[name] for name in others if name not in found}}, self._names.synonyms)
 
     def _described(self, name: str, branch: Any) -> dict[str, tuple[Members, Branch]]:
         """Return what can be read of a branch; one that has not all events of the tree belongs to others."""

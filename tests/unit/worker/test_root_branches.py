@@ -10,9 +10,11 @@ import pytest
 import uproot
 
 from fasthep_parsl.plan import PlanSource
+from fasthep_parsl.worker import root_tree
 from fasthep_parsl.worker.branches import TEXT, Branch
 from fasthep_parsl.worker.columns import InputFileError
 from fasthep_parsl.worker.files import open_file
+from fasthep_parsl.worker.headers import read_headers
 from fasthep_parsl.worker.root_names import Names
 from fasthep_parsl.worker.root_tree import RootFile
 
@@ -199,8 +201,6 @@ def test_members_of_several_objects_are_told_apart():
 
 
 def test_one_odd_branch_is_left_out(opened, monkeypatch):
-    from fasthep_parsl.worker import root_tree
-
     file = opened("containers.root")
     before = file.branches().found
 
@@ -215,3 +215,27 @@ def test_one_odd_branch_is_left_out(opened, monkeypatch):
     assert after.pop("string").problem.startswith("cannot be read: AttributeError")
     before.pop("string")
     assert after == before
+
+
+def test_a_file_in_which_nothing_can_be_read_is_no_crash(tmp_path, monkeypatch):
+    path = write_trees(tmp_path / "a.root", t=[1.0])
+    monkeypatch.setattr("fasthep_parsl.worker.root_tree.describe", lambda *_: 1 / 0)
+    (header,) = read_headers([path], PlanSource(tree="t"))
+    assert header.problem == "its header cannot be read: ZeroDivisionError: division by zero"
+
+
+def test_what_never_ends_names_its_branch(opened, monkeypatch):
+    file = opened("containers.root")
+    monkeypatch.setattr(root_tree, "PATIENCE", 0.1)
+    monkeypatch.setattr(root_tree, "SLOWEST", 1e12)
+    branch = file._names.fields["vector_vector_int32"].branch
+
+    def endless(*_, **__):
+        while True:
+            pass
+
+    monkeypatch.setattr(type(branch), "array", endless)
+    with pytest.raises(
+        InputFileError, match="branch `vector_vector_int32` of events 0–5 cannot be read: it takes longer"
+    ):
+        file.read(["vector_vector_int32"], 0, 5)
