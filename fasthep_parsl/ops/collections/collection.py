@@ -300,10 +300,6 @@ def order_within(offsets: Any, key: Any, *, descending: bool) -> Any:
         return segments.order(Jagged(offsets, key), ascending=not descending, nan_first=False)
     if descending:
         key = -key if key.dtype.kind == "f" else ~key  # whole numbers in turn, also the smallest one
-    if missing is not None and missing.any():
-        if key.dtype.kind != "f":  # large whole numbers would be rounded, because another event lacks one
-            key = np.unique(key, return_inverse=True)[1]
-        key = np.where(missing, np.nan, device.as_float64(key))
     in_order = key[:-1] <= key[1:]
     borders = offsets[1:-1]
     in_order[borders[(borders > 0) & (borders < len(key))] - 1] = True
