@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ def planned_params(item: CheckedStage, document: Document) -> dict[str, Any]:
     params = dict(item.stage.params)
     path = params.get("path")
     if item.stage.op == OP and isinstance(path, str) and path:
-        folder = Path(document.folder_of((*item.path, "params", "path")), Path(path).expanduser())
+        with suppress(RuntimeError):  # no such user: then it is the name of a folder
+            path = str(Path(path).expanduser())
+        folder = Path(document.folder_of((*item.path, "params", "path")), path)
         params["path"] = os.path.realpath(folder) if ".." in folder.parts else str(folder.absolute())
     return params
 

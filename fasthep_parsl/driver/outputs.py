@@ -6,6 +6,7 @@ A hidden file in the folder says which run its files belong to.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
@@ -28,6 +29,7 @@ def check_targets(plan: Plan, run_dir: Path, mode: Mode) -> None:
         Files of another run lie where stages write, and ``--force`` was not given; or another run writes there.
     """
     for target, folder in _folders(plan):
+        _check_writable(target, folder, plan)
         owner = _owner(target, folder)
         other = owner if owner and owner != _absolute(run_dir) else None
         if other and other.is_dir() and not (other / "run.json").exists():
@@ -44,6 +46,17 @@ def check_targets(plan: Plan, run_dir: Path, mode: Mode) -> None:
             whose = f", written by {other or owner}" if owner else ""
             what = f"{folder} holds {number} like those of stage `{target.stage}`: `{foreign[0]}`{whose}"
             raise _refuse(target, what, f"{hint} give another `path`")
+
+
+def _check_writable(target: Target, folder: Path, plan: Plan) -> None:
+    """Refuse a folder that cannot be made or written to; workers may see one that this machine does not."""
+    if not all(pool.shared for pool in plan.pools):
+        return
+    known = next(place for place in (folder, *folder.parents) if os.path.exists(place))  # noqa: PTH110  (a folder that may not be entered does not exist here)
+    if not known.is_dir():
+        raise _refuse(target, f"{known} is a file, not a folder", "give another `path`")
+    if not os.access(known, os.W_OK | os.X_OK):
+        raise _refuse(target, f"{known} cannot be written to: permission denied", "give another `path`")
 
 
 def take_targets(plan: Plan, run_dir: Path, mode: Mode) -> None:

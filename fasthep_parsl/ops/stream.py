@@ -18,7 +18,7 @@ from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.columns.layouts import from_column
 from fasthep_parsl.ops.columns.lazy import Chosen, LazyColumn
-from fasthep_parsl.ops.columns.sealing import lent, owned
+from fasthep_parsl.ops.columns.sealing import apart, lent, owned
 from fasthep_parsl.ops.columns.values import Masked
 
 Column = Any
@@ -105,7 +105,7 @@ class Events(Mapping[str, Column]):
         except KeyError:
             raise OpError(f"no field `{name}`: {suggest(name, self._columns, what='fields')}") from None
         found = column.on(self._wanted is not None and (name in self._wanted or column.has(True)))
-        return found if self._lent is None else lent(found, name, self._lent)
+        return apart(found) if self._lent is None else lent(found, name, self._lent)
 
     def _undeclared(self, name: str) -> str:
         op, names = self._declared or ("", frozenset())

@@ -65,6 +65,25 @@ def closed(product: Any) -> Any:
     return product
 
 
+class ReadOnlyDict(dict[str, Any]):
+    """A dict that nothing is written to, for what all calls are given."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("this dict is read-only: dict(…) makes a copy")
+
+    __setitem__ = __delitem__ = __ior__ = update = pop = popitem = clear = setdefault = _refuse
+
+    def __reduce__(self) -> Any:
+        return dict, (dict(self),)
+
+
+def unchanging(value: Any) -> Any:
+    """Return a mapping, and those in it, as one that nothing is written to; lists in it as copies."""
+    if isinstance(value, Mapping):
+        return ReadOnlyDict({key: unchanging(item) for key, item in value.items()})
+    return [unchanging(item) for item in value] if isinstance(value, list) else value
+
+
 def place_of(op: Op) -> str:
     """Return where an op of a user is defined, ``file:line``; empty for ops of this package."""
     code = getattr(inspect.unwrap(op.call), "__code__", None)

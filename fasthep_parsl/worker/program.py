@@ -22,7 +22,7 @@ from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
 from fasthep_parsl.tasks import StageStats
 from fasthep_parsl.worker import trail
-from fasthep_parsl.worker.calls import closed, guarded, place_of
+from fasthep_parsl.worker.calls import closed, guarded, place_of, unchanging
 from fasthep_parsl.worker.code import OpTable
 from fasthep_parsl.worker.notes import Notes
 from fasthep_parsl.worker.output import caught
@@ -109,7 +109,7 @@ class Program:
     def __init__(self, plan: Plan, run_dir: Path) -> None:
         self.plan = plan
         self.run_dir = run_dir
-        self.datasets = tuple(DatasetInfo(d.name, d.eventtype, d.group, d.meta) for d in plan.datasets)
+        self.datasets = tuple(DatasetInfo(d.name, d.eventtype, d.group, unchanging(d.meta)) for d in plan.datasets)
         self._ops = OpTable(plan.modules, run_dir / "code")
         self.notes = Notes()
         self._steps: dict[int, list[Step]] = {}

@@ -28,7 +28,13 @@ def sealed(column: Any) -> Any:
             data = holder._data
             if isinstance(data, np.ndarray):
                 holder._data = _seal(data)
+        return apart(column)
     return column
+
+
+def apart(column: Any) -> Any:
+    """Return records as an array of their own: ``array["field"] = …`` replaces what is in that one alone."""
+    return copy.copy(column) if isinstance(column, ak.Array) and column.fields else column
 
 
 def _seal(array: Any) -> Any:
@@ -88,7 +94,7 @@ def lent(column: Any, name: str, copies: dict[Any, Any]) -> Any:
         Filled here.
     """
     if not device.on_gpu(column):
-        return column
+        return apart(column)
     if name not in copies:
         copies[name] = _copied(column, copies)
     return copies[name]

@@ -242,3 +242,18 @@ def test_datasets_with_slashes_have_folders(flow, small_files):
     check_manifest(flow, range(140))
     assert events_in(flow.folder / "skims" / "b", "*.root") == list(range(100, 140))
     assert sorted(path.name for path in (flow.folder / "skims").iterdir()) == ["Z_MM", "b"]
+
+
+def test_a_path_that_is_a_file_is_refused_before_anything_starts(flow, small_files):
+    (flow.folder / "skims").write_text("a file")
+    flow.write([skim(flow, path="skims/inner")], [small_files / "a.root"])
+    ((code, message, _),) = refusal(flow)
+    assert (code, message) == ("E167", f"{flow.folder}/skims is a file, not a folder")
+    assert not (flow.folder / "run").exists()
+
+
+def test_homes(flow, small_files, monkeypatch):
+    monkeypatch.setenv("HOME", str(flow.folder / "home"))
+    for path, place in (("~/skims", "home/skims"), ("~no-such-user/skims", "~no-such-user/skims")):
+        flow.write([skim(flow, path=path)], [small_files / "a.root"]).run(mode="force")
+        assert events_in(flow.folder / place) == list(range(100))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
+
 import awkward as ak
 import numpy as np
 import pytest
 
 from fasthep_parsl.ops.columns.sealing import owned, sealed
 from fasthep_parsl.ops.stream import Events
+from fasthep_parsl.worker.calls import unchanging
 
 HEAD = """\
 import awkward as ak
@@ -33,17 +38,18 @@ def lists_of_seven(array):
 def seven(i, values):
     values[i] = 7
 
-@op("my.attack", reads=["x", "Jet_pt", "nJet", "y", "j", "maybe", "text"])
+@op("my.attack", reads=["x", "Jet_pt", "nJet", "y", "j", "maybe", "text", "rec"])
 def attack(events):
     {attack}
     return {{}}
 
-@op("my.make", reads=["x", "Jet_pt"], writes={{"y": (), "j": ("nJet",), "maybe": (), "text": ()}})
+@op("my.make", reads=["x", "Jet_pt"], writes={{"y": (), "j": ("nJet",), "maybe": (), "text": (), "rec": ()}})
 def make(events):
     text = ak.Array(np.where(np.asarray(events.x) % 2, "odd", "even"))
-    return {{"y": events.x * 1, "j": events.Jet_pt * 1, "maybe": ak.firsts(events.Jet_pt), "text": text}}
+    rec = ak.zip({{"x": events.x, "pt": ak.sum(events.Jet_pt, axis=1)}})
+    return {{"rec": rec, "y": events.x * 1, "j": events.Jet_pt * 1, "maybe": ak.firsts(events.Jet_pt), "text": text}}
 
-@op("my.look", reads=["x", "Jet_pt", "nJet", "y", "j", "maybe", "text"], product="seen", merge=lambda a, b: a + b)
+@op("my.look", reads=["x", "Jet_pt", "nJet", "y", "j", "maybe", "text", "rec"], product="seen", merge=lambda a, b: a + b)
 def look(events):
     return ak.to_list(ak.zip({{name: events[name] for name in events}}, depth_limit=1))
 """
@@ -77,6 +83,8 @@ ATTACKS = {
     "selected lists": "ak.to_numpy(ak.flatten(events[events.x > 3].j))[:] = 0",
     "record": "ak.to_numpy(events.to_awkward().x)[:] = 0",
     "memoryview": "memoryview(events.x)[0] = 3",
+    "field of a record": "r = events.rec; r['pt'] = r.pt * 0; assert ak.all(r.pt == 0); assert ak.any(events.rec.pt != 0)",
+    "inside of a record": "np.asarray(events.rec.x)[:] = 0",
 }
 
 
@@ -86,16 +94,10 @@ def jets(cluster):
     return [[first + jet + 0.5 for jet in range(count)] for first, count in zip(firsts, counts, strict=True)]
 
 
+HARMLESS = ("none", "field of a record")
 RIGHT = [
-    {
-        "x": x,
-        "nJet": x % 3,
-        "Jet_pt": pt,
-        "y": x,
-        "j": pt,
-        "maybe": pt[0] if pt else None,
-        "text": ("even", "odd")[x % 2],
-    }
+    {"x": x, "nJet": x % 3, "Jet_pt": pt, "y": x, "j": pt, "maybe": pt[0] if pt else None}
+    | {"text": ("even", "odd")[x % 2], "rec": {"x": x, "pt": sum(pt)}}
     for x, pt in enumerate([pt for cluster in range(4) for pt in jets(cluster)])
 ]
 
@@ -114,7 +116,8 @@ def test_what_others_use_cannot_be_changed(flow, small_files, kind, attack):
     outcome = flow.write(stages, [small_files / "a.root"], use={"modules": ["my_ops.py"]}).run(chunk_size=100)
     failures = outcome.summary["failures"]
     assert {failure["stage"] for failure in failures} <= {"Attack"}
-    assert bool(failures) is (attack != "none")
+    if (attack, kind) != ("inside of a record", "filtered"):  # where each look at it is a copy
+        assert bool(failures) is (attack not in HARMLESS)
     if failures:
         assert "op `my.attack` writes to a column or product" in failures[0]["message"]
         assert failures[0]["where"] == "my_ops.py:26"
@@ -230,3 +233,54 @@ def test_sealed_memory_cannot_be_opened(array):
         column.flags.writeable = True
     assert sealed(column) is column
     assert column.tolist() == array.tolist()
+
+
+KEEPS = """\
+import awkward as ak
+import numpy as np
+
+from fasthep_parsl import op
+
+records = []
+
+@op("my.records", reads=["x"], writes=["r"])
+def kept(events):
+    for record in records:
+        record["x"] = record.x * 0
+    records.append(ak.zip({"x": events.x}))
+    return {"r": records[-1]}
+
+@op("my.value", reads=["r"], writes=["v"])
+def value(events):
+    return {"v": events.r.x}
+
+@op("my.meta", reads=["x"], writes=["m"])
+def meta(events, *, context):
+    context.dataset.meta["xsec"] *= 2
+    return {"m": events.x}
+"""
+
+
+def test_records_that_an_op_keeps_and_changes_are_its_own(flow, small_files):
+    (flow.folder / "my_ops.py").write_text(KEEPS)
+    s = flow.stage
+    stages = [s("R", "my.records"), s("V", "my.value", ["R"], "other"), s("S", "probe.sum", ["V"], "other", field="v")]
+    flow.write(stages, [small_files / "a.root"], use={"modules": ["my_ops.py", "probe_ops.py"]})
+    plan = flow.compile(chunk_size=25).model_copy(update={"pass_size": 60})
+    outcome = flow.run(plan)
+    assert outcome.status == "complete", outcome.summary["failures"]
+    assert outcome.products["S", "sum"] == 4950
+
+
+def test_facts_of_datasets_cannot_be_changed(flow, small_files):
+    (flow.folder / "my_ops.py").write_text(KEEPS)
+    flow.write([flow.stage("M", "my.meta")], [small_files / "a.root"], use={"modules": ["my_ops.py"]})
+    content = json.loads(flow.path.read_text())
+    content["data"]["datasets"][0]["meta"] = {"xsec": 2.0, "more": {"a": [1]}}
+    flow.path.write_text(json.dumps(content))
+    (failure,) = flow.run().summary["failures"]
+    assert "this dict is read-only" in failure["message"]
+    assert failure["where"] == "my_ops.py:21"
+    facts = unchanging({"xsec": 2.0, "more": {"a": [1]}})
+    assert pickle.loads(pickle.dumps(facts)) == json.loads(json.dumps(facts)) == facts
+    assert type(copy.deepcopy(facts)) is dict
