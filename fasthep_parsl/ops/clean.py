@@ -21,11 +21,11 @@ from fasthep_parsl.ops.collections.collection import (
     collection_fields,
     fields_at_run_time,
     keep_rows,
-    order_within,
     unflatten,
     unknown_collection,
 )
 from fasthep_parsl.ops.collections.combinatorics import blocks, product
+from fasthep_parsl.ops.collections.sorting import order_within
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.kinematics import delta_phi, float64
 from fasthep_parsl.ops.stream import Events

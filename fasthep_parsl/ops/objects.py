@@ -22,7 +22,6 @@ from fasthep_parsl.ops.collections.collection import (
     collection_shape,
     fields_at_run_time,
     keep_rows,
-    order_within,
     probe_of,
     schema_at_run_time,
     structure_of,
@@ -30,6 +29,7 @@ from fasthep_parsl.ops.collections.collection import (
     unknown_collection,
 )
 from fasthep_parsl.ops.collections.scopes import Scope, ScopeSchema
+from fasthep_parsl.ops.collections.sorting import order_within
 from fasthep_parsl.ops.counting import all_true
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.stream import Events

@@ -16,10 +16,11 @@ from fasthep_parsl import kernels
 from fasthep_parsl.interfaces import Context
 from fasthep_parsl.ops import device, kinematics
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.collections.collection import Collection, Merged, keep_rows, offsets_of, order_within, unflatten
+from fasthep_parsl.ops.collections.collection import Collection, Merged, keep_rows, offsets_of, unflatten
 from fasthep_parsl.ops.collections.combinatorics import Found, blocks, count_distinct, distinct, product
 from fasthep_parsl.ops.collections.pairs import find_pairs, pair_masses
 from fasthep_parsl.ops.collections.scopes import Scope
+from fasthep_parsl.ops.collections.sorting import order_within
 from fasthep_parsl.ops.counting import all_true
 from fasthep_parsl.ops.stream import Events
 

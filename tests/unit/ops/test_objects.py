@@ -312,7 +312,7 @@ def test_ops_pickle():
 
 
 def test_order_of_large_whole_numbers_does_not_depend_on_a_missing_one():
-    from fasthep_parsl.ops.collections.collection import order_within
+    from fasthep_parsl.ops.collections.sorting import order_within
 
     keys = [2**53 + 1, 2**53, 2**53 + 2]
     offsets = np.array([0, 3, 4])

@@ -1,0 +1,58 @@
+"""The order of the objects of each event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fasthep_parsl.errors import OpError
+from fasthep_parsl.ops import device
+from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.columns import segments
+from fasthep_parsl.ops.columns.layouts import from_column
+from fasthep_parsl.ops.columns.ordering import missing_last
+from fasthep_parsl.ops.columns.values import Jagged, Masked
+
+
+def order_within(offsets: Any, key: Any, *, descending: bool) -> Any:
+    """Return positions that sort objects by `key` within each event, or None if they are sorted.
+
+    The sort is stable; NaN and missing values come last in both directions.
+
+    Parameters
+    ----------
+    offsets : array of int64, shape (events + 1,)
+        Structure of the objects.
+    key : array, shape (objects,)
+        What to sort by.
+    descending : bool
+        Largest first.
+    """
+    if len(key) < 2:
+        return None
+    key = from_column(key)
+    if isinstance(key, ak.Array | Jagged):
+        raise OpError("objects are sorted by numbers only")
+    if isinstance(key, Masked):
+        if key.values.dtype.kind != "f":
+            return missing_last(offsets, key, ascending=not descending)
+        key = np.where(key.valid, key.values, key.values.dtype.type(np.nan))
+    if device.on_gpu(key):
+        return segments.order(Jagged(offsets, key), ascending=not descending, nan_first=False)
+    if descending:
+        key = -key if key.dtype.kind == "f" else ~key  # whole numbers in turn, also the smallest one
+    in_order = key[:-1] <= key[1:]
+    borders = offsets[1:-1]
+    in_order[borders[(borders > 0) & (borders < len(key))] - 1] = True
+    wrong = np.flatnonzero(~in_order)
+    if not len(wrong):
+        return None
+    # Objects are mostly sorted already: only events with a pair in the wrong order are, all of one size at once.
+    unsorted = np.zeros(len(offsets) - 1, dtype=bool)
+    unsorted[np.searchsorted(offsets, wrong, side="right") - 1] = True
+    events = np.flatnonzero(unsorted)
+    counts = np.diff(offsets)[events]
+    order = np.arange(len(key))
+    for size in np.flatnonzero(np.bincount(counts)).tolist():
+        rows = offsets[events[counts == size]][:, np.newaxis] + np.arange(size)
+        order[rows] = np.take_along_axis(rows, np.argsort(key[rows], axis=1, kind="stable"), axis=1)
+    return order
