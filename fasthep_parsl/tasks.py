@@ -28,6 +28,8 @@ class Ref:
     counts : tuple of int
         Events of each of these partitions in their order, so that a failure can be traced to one; empty if an op has
         replaced the stream by one of its own.
+    skip : int
+        Events at the beginning of the file that are not part of this piece.
     """
 
     path: str
@@ -37,6 +39,7 @@ class Ref:
     dataset: int
     partitions: tuple[tuple[int, int], ...]
     counts: tuple[int, ...] = ()
+    skip: int = 0
 
 
 @dataclass(frozen=True, slots=True)

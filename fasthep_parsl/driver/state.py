@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from fasthep_parsl.driver.audit import check_result
 from fasthep_parsl.driver.pace import Pace
+from fasthep_parsl.driver.pieces import halves_of, left_of
 from fasthep_parsl.driver.shelf import Shelf, Volume
 from fasthep_parsl.plan import Plan, PlanSegment
 from fasthep_parsl.tasks import Failure, Ref, Task, TaskResult
@@ -127,14 +128,15 @@ class SegmentState:
 
         A single pass is first done again as it is: its sums are the same then. Only if it is lost again it is cut.
         """
-        middle = len(task.refs) // 2
+        refs = tuple(halves_of(task.refs[0])) if len(task.refs) == 1 else task.refs
+        middle = len(refs) // 2
         left, right = self.passes.halves(task.partitions)
         if not task.refs and len(left) == 1 and not right:
             if left[0] in self._lost_once:
                 left, right = halves(left)
             else:
                 self._lost_once.add(left[0])
-        bundles = ((tuple(union(left)), task.refs[:middle]), (tuple(union(right)), task.refs[middle:]))
+        bundles = ((tuple(union(left)), refs[:middle]), (tuple(union(right)), refs[middle:]))
         self.again.extend(bundle for bundle in bundles if any(bundle))
 
     # --- what has happened --------------------------------------------------------------------------------
@@ -199,7 +201,7 @@ class SegmentState:
     def settle(self) -> None:
         """Leave in the queues what is not done (resume)."""
         self.spans = deque(subtract(self.spans, self.done))
-        self.refs = deque(ref for ref in self.all_refs if subtract(ref.partitions, self.done))
+        self.refs = deque(part for ref in self.all_refs for part in left_of(ref, self.done))
         self.shelf.settle(self.done)
         self._count_left()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Literal
 
+from fasthep_parsl.driver.pieces import weight
 from fasthep_parsl.tasks import Task
 from fasthep_parsl.worker.spans import count
 
@@ -58,7 +59,7 @@ class Suspicion:
 
 def is_alone(task: Task) -> bool:
     """Return whether a task cannot be divided."""
-    return task.kind != "map" or count(task.partitions) + len(task.refs) == 1
+    return task.kind != "map" or count(task.partitions) + sum(weight(ref) for ref in task.refs) == 1
 
 
 def _key(task: Task) -> tuple[int, int]:

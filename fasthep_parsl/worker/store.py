@@ -67,7 +67,8 @@ def load_events(ref: Ref, columns: Sequence[str]) -> Events:
             raise StoreError(f"stored events were changed: {path} (checksum {checksum}, expected {ref.checksum})")
         with np.load(path) as arrays:
             forms = json.loads(arrays["forms"].tobytes())
-            found = {name: _column(arrays, json.loads(forms[name])) for name in columns}
+            mine = slice(ref.skip, ref.skip + ref.events)
+            found = {name: _column(arrays, json.loads(forms[name]))[mine] for name in columns}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise StoreError(f"stored events cannot be read: {path}: {error!r}") from error
     numbers = [number for first, last in ref.partitions for number in range(first, last)]

@@ -96,7 +96,7 @@ class ScriptedSession:
             parts = self._keep(partial, sums)
         refs = {
             stage: tuple(
-                Ref(f"{stage}-{task.id}-{n}", "c", 1, 10 * len(group), 0, tuple(group))
+                Ref(f"{stage}-{task.id}-{n}", "c", 1, 10 * len(group), 0, tuple(group), (10,) * len(group))
                 for n, group in enumerate(_threes(done))
             )
             for stage in segment.stores

@@ -204,3 +204,31 @@ def test_a_complete_run_keeps_no_streams(flow, small):
     for path in (flow.folder / "run" / "work" / "products").iterdir():
         path.unlink()
     check(run(flow, small, "resume"))  # streams and products are made again
+
+
+def test_what_failed_of_a_stored_piece_is_done_again_alone(flow, small_files):
+    s = flow.stage
+    switch = flow.folder / "broken"
+    chain = [
+        s("Pick", "hep.select", [], selection=["x >= 0"]),
+        s("Bad", "my.fails", ["Pick"], "other", switch=str(switch)),
+        s("Far", "probe.sum", ["Bad"], "other"),
+    ]
+    (flow.folder / "my_ops.py").write_text(
+        "from pathlib import Path\n"
+        "from fasthep_parsl import op\n\n"
+        '@op("my.fails", reads=["x"])\n'
+        "def fails(events, *, switch: str):\n"
+        "    if Path(switch).exists() and (events.x == 33).any():\n"
+        '        raise ValueError("not now")\n'
+        "    return {}\n"
+    )
+    flow.write(chain, [small_files / "a.root", small_files / "b.root"], use={"modules": ["my_ops.py", "probe_ops.py"]})
+    plan = flow.compile(chunk_size=2)
+    switch.touch()
+    first = run(flow, plan)
+    assert (first.status, len(first.summary["failures"])) == ("partial", 1)
+    switch.unlink()
+    again = run(flow, plan, "resume")
+    assert again.status == "complete", again.error
+    assert again.products["Far", "sum"] == SUM

@@ -106,3 +106,19 @@ def test_an_odd_error_of_a_bundle_is_traced_to_its_partition(make_plan, scripted
         (40, "configuration", "ValueError: cannot be pickled")
     ]
     assert run.session.files[run.states[0].product] == Counter(set(range(64)) - {40})
+
+
+def test_a_stored_piece_is_cut_until_what_kills_is_alone(make_plan, scripted):
+    segments = [(["A"], "p", {"stores": {"A": ("x",)}}), (["B"], "q", {"products": ("B",), "input": "A"})]
+    run = scripted(make_plan(segments, 30))
+    plain = run.session._run
+
+    def deadly(pool, task):
+        if pool == "q" and any(first <= 17 < last for ref in task.refs for first, last in ref.partitions):
+            raise WorkerLostError("worker was killed")
+        return plain(pool, task)
+
+    run.session._run = deadly
+    run.go()
+    assert {f.partition for f in run.states[1].failures} == {17}
+    assert run.session.files[run.states[1].product] == Counter(set(range(30)) - {17})
