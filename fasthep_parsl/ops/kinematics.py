@@ -13,6 +13,7 @@ from typing import Any
 
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
+from fasthep_parsl.ops.counting import any_true
 
 TWO_PI = 2 * math.pi
 
@@ -74,7 +75,7 @@ def invariant_mass(pt: Sequence[Any], eta: Sequence[Any], phi: Sequence[Any], ma
         sinh = np.sinh(0.5 * (eta[i] - eta[j]))
         tan2 = np.square(np.tan(0.5 * (phi[i] - phi[j])))  # sin² = tan² / (1 + tan²): see `cos_sin`
         total = total + 4 * pt[i] * pt[j] * (sinh * sinh + tan2 / (1 + tan2))
-        if not (device.truth(np.any(mass2[i])) or device.truth(np.any(mass2[j]))):
+        if not (_massive(mass2[i]) or _massive(mass2[j])):
             continue
         p2_i, p2_j = momentum[i] ** 2, momentum[j] ** 2
         numerator = mass2[i] * p2_j + mass2[j] * p2_i + mass2[i] * mass2[j]
@@ -114,3 +115,10 @@ def pseudorapidity(pt: Any, pz: Any) -> Any:
     with np.errstate(divide="ignore", invalid="ignore"):
         eta = np.arcsinh(np.divide(pz, pt))
     return np.where((pt == 0) & (pz == 0), 0.0, eta)
+
+
+def _massive(mass2: Any) -> bool:
+    """Whether some squares of masses are not 0."""
+    if device.is_array(mass2) and device.on_gpu(mass2):
+        return any_true(mass2 != 0)
+    return device.truth(np.any(mass2))
