@@ -5,8 +5,12 @@ import numpy as np
 import pytest
 import uproot
 
+from fasthep_parsl.plan import Plan
+from fasthep_parsl.tasks import Task
+from fasthep_parsl.worker.partials import load_products
+from fasthep_parsl.worker.runner import run_task
+
 BIG = 2**62
-CLUSTERS = 5
 
 FILES = {
     "a.root": {"i": np.int64, "f": np.float32, "b": bool, "small": np.int8},
@@ -44,7 +48,7 @@ def files(tmp_path):
     return tmp_path, made
 
 
-def bins(values, low, high, number=40):
+def bins(values, low, high, number=400):
     inside = [v for v in values if v is not None and low <= v < high]
     return np.histogram(np.array(inside, dtype=float), number, (low, high))[0].tolist()
 
@@ -53,10 +57,10 @@ def bins(values, low, high, number=40):
 @pytest.mark.parametrize("pool", ["default", "other"])
 def test_results_are_those_of_a_loop(flow, files, chunk_size, pool):
     folder, made = files
-    axis = {"nbins": 40, "low": -100.0, "high": 100.0}
+    axis = {"nbins": 400, "low": -100.0, "high": 100.0}
     sources = {
         "Low": "y",
-        "Tenth": "(tenth * 1e6) % 100",
+        "Tenth": "(tenth * 1e9) % 100",
         "Bits": "flag",
         "Difference": "d",
         "Lists": "J_s - leading(J_s)",
@@ -82,7 +86,7 @@ def test_results_are_those_of_a_loop(flow, files, chunk_size, pool):
         for i, f, b, jets in zip(found["i"], found["f"], found["b"], found["J"], strict=True):
             values["Low"].append(i - BIG if i > 1000 else i - 5)
             tenth = np.float32(f) * np.float32(0.1) if narrow else np.float64(f) * 0.1
-            scaled = tenth * (np.float32(1e6) if narrow else 1e6)
+            scaled = tenth * (np.float32(1e9) if narrow else 1e9)
             values["Tenth"].append(float(np.remainder(scaled, type(scaled)(100))))
             values["Bits"].append(2 * int(b) - 3)
             values["Difference"] += [jet["s"] - jets[0]["s"] - 1 for jet in jets]
@@ -92,3 +96,46 @@ def test_results_are_those_of_a_loop(flow, files, chunk_size, pool):
         product = outcome.products[name, "hist"]
         assert product.hist.values().tolist() == bins(expected, -100.0, 100.0), name
         assert product.hist.sum(flow=True) == len(expected), name
+
+
+def test_a_task_of_all_files_hands_on_what_its_parts_would(flow, files):
+    folder, made = files
+    axis = {"nbins": 400, "low": -100.0, "high": 100.0}
+    flow.write(
+        [
+            flow.stage("Near", "hep.select", [], selection=["f > -1"]),
+            flow.stage(
+                "Low",
+                "hep.hist",
+                ["Near"],
+                "other",
+                axes=[{"name": "v", "source": f"i - where(i > 1000, {BIG}, 0)", "bins": axis}],
+            ),
+            flow.stage(
+                "Tenth",
+                "hep.hist",
+                ["Near"],
+                "other",
+                axes=[{"name": "v", "source": "(f * 0.1 * 1e9) % 100", "bins": axis}],
+            ),
+        ],
+        [folder / name for name in FILES],
+    )
+    run_dir = flow.run(mode="force").run_dir
+    plan = Plan.model_validate_json((run_dir / "plan.json").read_bytes())
+    where = (str(run_dir / "plan.json"), plan.hash)
+    number = sum(file.partitions for dataset in plan.datasets for file in dataset.files)
+    near = run_task(Task("map", 90, 0, where, str(run_dir), partitions=((0, number),)))
+    refs = near.refs["Near"]
+    assert len(refs) == 3  # the types of all three files differ
+    far = next(segment.id for segment in plan.segments if "Low" in segment.stages)
+    found = load_products(run_task(Task("map", 91, far, where, str(run_dir), refs=refs)).partial)
+    low, tenth = [], []
+    for each in made.values():
+        narrow = each["dtype"] is np.float32
+        low += [i - BIG if i > 1000 else i for i in each["i"]]
+        for f in each["f"]:
+            scaled = np.float32(f) * np.float32(0.1) * np.float32(1e9) if narrow else f * 0.1 * 1e9
+            tenth.append(float(np.remainder(scaled, type(scaled)(100))))
+    assert found["Low"].hist.values().tolist() == bins(low, -100.0, 100.0)
+    assert found["Tenth"].hist.values().tolist() == bins(tenth, -100.0, 100.0)
