@@ -223,12 +223,21 @@ class PlanPool(_Frozen):
     shared: bool = Field(True, description="whether workers see the run directory")
 
 
+class PlanCode(_Frozen):
+    """A file whose content decides results."""
+
+    name: str = Field(description="path, relative to the folder of the module, or absolute")
+    sha256: str
+
+
 class PlanModule(_Frozen):
     """Analysis code that workers import."""
 
     name: str
     path: str
-    sha256: str
+    sha256: str = Field(description="content hash of all its files")
+    folder: str = Field("", description="folder of its copy below `code`")
+    files: tuple[PlanCode, ...] = Field((), description="the module, and what it imports and reads from beside it")
 
 
 class Plan(_Frozen):
@@ -249,6 +258,8 @@ class Plan(_Frozen):
     pools: tuple[PlanPool, ...]
     environment: PlanEnvironment | None = None
     modules: tuple[PlanModule, ...] = ()
+    files: tuple[PlanCode, ...] = Field((), description="files of `use.files` that lie elsewhere")
+    software: dict[str, str] = Field(default_factory=dict, description="package → version, of what decides results")
     warnings: tuple[str, ...] = ()
 
     def __copy__(self) -> Self:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fasthep_parsl import registry
+from fasthep_parsl.compiler.code import Code, find_code
 from fasthep_parsl.compiler.facts import check_facts
 from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.grants import open_facility
@@ -16,7 +17,7 @@ from fasthep_parsl.compiler.modifiers import Placed, check_modifier_fields, chec
 from fasthep_parsl.compiler.outputs import check_outputs, planned_params
 from fasthep_parsl.compiler.routes import Routing, route_stages
 from fasthep_parsl.compiler.segments import cut_segments, keep_after
-from fasthep_parsl.compiler.stages import CheckedStage, check_stages, find_modules, load_ops
+from fasthep_parsl.compiler.stages import CheckedStage, check_stages, load_ops, package_of
 from fasthep_parsl.compiler.trial import try_reading
 from fasthep_parsl.compiler.visibility import check_visibility
 from fasthep_parsl.errors import ConfigError, Problem, suggest
@@ -24,13 +25,13 @@ from fasthep_parsl.plan import (
     Binding,
     Plan,
     PlanEnvironment,
-    PlanModule,
     PlanPool,
     PlanSegment,
     PlanSource,
     PlanStage,
 )
 from fasthep_parsl.resources.machine import Machine
+from fasthep_parsl.worker.software import software
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
 
@@ -72,7 +73,7 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
         With every mistake, each with its place.
     """
     problems: list[Problem] = list(loaded.problems)
-    modules, stages, ordered = _stages(loaded, problems)
+    code, stages, ordered = _stages(loaded, problems)
     facility, found = open_facility(loaded, options.machine)
     problems += not_asked_for(found, loaded.problems)
     problems += _check_kinds(loaded)
@@ -98,20 +99,20 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
         problems += try_reading(inputs, source, read, loaded.document)
     if problems:
         raise ConfigError(*_in_order(problems))
-    plan = _plan(loaded, options, modules, stages, routing, modifiers, source, inputs, flow)
+    plan = _plan(loaded, options, code, stages, routing, modifiers, source, inputs, flow)
     problems = check_outputs(plan, stages, loaded.document)
     if problems:
         raise ConfigError(*_in_order(problems))
     return plan
 
 
-def _stages(loaded: LoadedWorkflow, problems: list[Problem]) -> tuple[tuple[PlanModule, ...], list[CheckedStage], bool]:
-    modules, missing = find_modules(loaded)
-    table, broken = load_ops(loaded, modules)
+def _stages(loaded: LoadedWorkflow, problems: list[Problem]) -> tuple[Code, list[CheckedStage], bool]:
+    code, missing = find_code(loaded)
+    table, broken = load_ops(loaded, code.modules)
     # ops of a module that cannot be had would all be unknown: say only what is wrong with the module
     stages, found, ordered = check_stages(loaded, table, complete=not (missing or broken))
     problems += [*missing, *broken, *found]
-    return modules, stages, ordered
+    return code, stages, ordered
 
 
 def _check_kinds(loaded: LoadedWorkflow) -> list[Problem]:
@@ -153,7 +154,7 @@ def _in_order(problems: list[Problem]) -> list[Problem]:
 def _plan(
     loaded: LoadedWorkflow,
     options: CompileOptions,
-    modules: tuple[PlanModule, ...],
+    code: Code,
     stages: list[CheckedStage],
     routing: Routing,
     modifiers: dict[str, tuple[Placed, ...]],
@@ -183,7 +184,9 @@ def _plan(
         segments=tuple(segments),
         pools=planned,
         environment=None if kind is None else PlanEnvironment(kind=kind.kind, params=kind.params),
-        modules=modules,
+        modules=code.modules,
+        files=code.files,
+        software=software(code.modules, _packages(stages, modifiers)),
         warnings=(
             *(str(warning) for warning in loaded.warnings),
             *said,
@@ -194,6 +197,13 @@ def _plan(
             *_constant_fields(source, inputs),
         ),
     )
+
+
+def _packages(stages: list[CheckedStage], modifiers: dict[str, tuple[Placed, ...]]) -> set[str]:
+    """Return the top-level modules that installed ops and modifiers come from."""
+    ops = {package_of(item.op.call) for item in stages if not item.module}
+    kinds = {placed.planned.kind for found in modifiers.values() for placed in found}
+    return {name for name in ops | {package_of(registry.load("modifiers", kind)) for kind in kinds} if name}
 
 
 def _default_chunk(segments: list[PlanSegment], pools: tuple[PlanPool, ...]) -> int:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import difflib
 import inspect
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from fasthep_parsl import __version__
 from fasthep_parsl.errors import ConfigError, Problem, suggest
 from fasthep_parsl.interfaces import Op
 from fasthep_parsl.plan import PlanModule
-from fasthep_parsl.worker.code import OpTable, describe, import_module, ops_of
+from fasthep_parsl.worker.code import OpTable, import_module, ops_of
+from fasthep_parsl.worker.software import identity
 from fasthep_parsl.workflow.graph import order_stages
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Stage
@@ -54,27 +53,6 @@ class CheckedStage:
     input: str
     module: str
     code: str
-
-
-def find_modules(loaded: LoadedWorkflow) -> tuple[tuple[PlanModule, ...], list[Problem]]:
-    """Find the files of ``use.modules``, relative to the workflow file."""
-    found: list[PlanModule] = []
-    problems: list[Problem] = []
-    for index, name in enumerate(loaded.workflow.use.modules):
-        key: Path_ = ("use", "modules", index)
-        where = loaded.document.marks.value(key)
-        base = Path(where.file).parent if where is not None and where.file else loaded.path.parent
-        path = (base / name).resolve()
-        if not path.is_file():
-            beside = [item.name for item in path.parent.glob("*.py")] if path.parent.is_dir() else []
-            hint = suggest(path.name, beside, what="modules beside it")
-            problems.append(problem(loaded.document, key, "E112", f"no analysis module `{name}`", hint))
-        elif path.suffix != ".py" or not path.stem.isidentifier():
-            message = f"`{name}` cannot be imported"
-            problems.append(problem(loaded.document, key, "E112", message, "name it like `my_ops.py`"))
-        else:
-            found.append(describe(path))
-    return tuple(found), problems
 
 
 def load_ops(loaded: LoadedWorkflow, modules: tuple[PlanModule, ...]) -> tuple[OpTable, list[Problem]]:
@@ -206,6 +184,11 @@ def _code_hash(table: OpTable, op: str) -> str:
     module = table.module(op)
     if module is not None:
         return module.sha256
-    package = inspect.getmodule(table.get(op).call)
-    name = package.__name__.split(".")[0] if package else ""
-    return f"{name} {__version__}" if name == "fasthep_parsl" else name
+    name = package_of(table.get(op).call)
+    return f"{name} {identity(name)}" if name else ""
+
+
+def package_of(item: Any) -> str:
+    """Return the top-level module that defines something, empty if that is not known."""
+    module = inspect.getmodule(item)
+    return module.__name__.split(".")[0] if module else ""

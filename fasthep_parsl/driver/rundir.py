@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from fasthep_parsl import registry
-from fasthep_parsl.atomic import open_drafts, write_text
+from fasthep_parsl.atomic import atomic, open_drafts, write_text
 from fasthep_parsl.driver.holders import is_lock
 from fasthep_parsl.driver.lock import DriverLock
 from fasthep_parsl.errors import ConfigError, Problem
@@ -20,6 +20,8 @@ from fasthep_parsl.jsontext import json_text
 from fasthep_parsl.names import harmful
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.room import Reserve
+from fasthep_parsl.worker.closure import sha256
+from fasthep_parsl.worker.finder import edited
 
 Mode = Literal["new", "force", "resume"]
 MARKER = "plan.json"
@@ -115,13 +117,28 @@ def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:
         open_drafts(path)
         (path / "log").mkdir(parents=True, exist_ok=True)
         (path / "code").mkdir(exist_ok=True)
-        for module in plan.modules:
-            shutil.copyfile(module.path, path / "code" / Path(module.path).name)
+        _copy_code(plan, path / "code")
         write_text(path / MARKER, plan.model_dump_json(indent=1) + "\n")
         reserve = Reserve(path / "log" / "reserve", RESERVE)
     except OSError as error:
         raise _refuse("E161", f"{path} cannot be written: {error.strerror}", "give another --outdir") from None
     return RunDirectory(path, resumed, reserve=reserve)
+
+
+def _copy_code(plan: Plan, code: Path) -> None:
+    """Copy analysis code, and what lies beside it, for workers: what the plan has seen, and nothing else."""
+    for module in plan.modules:
+        for file in module.files:
+            source = Path(module.path).parent / file.name
+            content = source.read_bytes()
+            if sha256(content) != file.sha256:
+                raise edited(source)
+            target = code / module.folder / file.name
+            with atomic(target) as draft:
+                draft.write_bytes(content)
+    for file in plan.files:
+        if sha256(Path(file.name).read_bytes()) != file.sha256:
+            raise edited(file.name)
 
 
 def _existing(path: Path, plan: Plan, mode: Mode) -> bool:
@@ -166,9 +183,38 @@ def _remove(path: Path) -> None:
 
 def _difference(before: Plan, now: Plan) -> str:
     """Say in a few words how two plans differ."""
-    names = ("stages", "datasets", "segments", "source", "modules", "chunk_size", "pass_size", "name")
-    changed = [name.replace("_", " ") for name in names if getattr(before, name) != getattr(now, name)]
-    return ", ".join(changed[:3]) + " changed since" if changed else "its plan differs"
+    names = ("stages", "datasets", "segments", "source", "chunk_size", "pass_size", "name")
+    changed = [*_edited(before, now), *_versions(before, now)]
+    code = {"op_hash"} if changed else set()
+    for name in names:
+        old, new = getattr(before, name), getattr(now, name)
+        if name == "stages":
+            old, new = ([stage.model_dump(exclude=code) for stage in stages] for stages in (old, new))
+        if old != new:
+            changed.append(name.replace("_", " "))
+    more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
+    return ", ".join(changed[:4]) + f"{more} changed since" if changed else "its plan differs"
+
+
+def _edited(before: Plan, now: Plan) -> list[str]:
+    """Return the files of analysis code and data that are not what they were."""
+
+    def files(plan: Plan) -> dict[str, str]:
+        beside = {str(Path(m.path).parent / file.name): file.sha256 for m in plan.modules for file in m.files}
+        return beside | {file.name: file.sha256 for file in plan.files}
+
+    old, new = files(before), files(now)
+    return [Path(name).name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+
+
+def _versions(before: Plan, now: Plan) -> list[str]:
+    """Return the packages that are not what they were."""
+    old, new = before.software, now.software
+    return [
+        f"{name} ({old.get(name, 'none')} → {new.get(name, 'none')})"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
 
 
 def _refuse(code: str, message: str, hint: str) -> ConfigError:

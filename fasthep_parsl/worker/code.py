@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import sys
-import sysconfig
-from importlib.machinery import PathFinder
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 
 from fasthep_parsl import registry
 from fasthep_parsl.errors import ConfigError, Location, Problem, suggest
 from fasthep_parsl.interfaces import Op
 from fasthep_parsl.plan import PlanModule
+from fasthep_parsl.worker.closure import closure, digest, is_installed
+from fasthep_parsl.worker.finder import FINDER, MARK, VerifiedLoader
+
+ALL = "__fasthep_files__"
+"""Attribute of a module of analysis code: the hash of all its files."""
 
 
-def sha256(path: Path) -> str:
-    """Return the hex digest of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def describe(path: Path) -> PlanModule:
-    """Return what a plan holds of a module file."""
-    return PlanModule(name=path.stem, path=str(path), sha256=sha256(path))
+def describe(path: Path, data: Iterable[Path] = ()) -> PlanModule:
+    """Return what a plan holds of a module file; `data` lie in its folder or below."""
+    files = closure(path, data)
+    return PlanModule(name=path.stem, path=str(path), sha256=digest(files), files=files)
 
 
 def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
@@ -40,11 +39,14 @@ def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
     Raises
     ------
     ConfigError
-        The module cannot be imported; says which of the user's lines failed.
+        The module cannot be imported; says which of the user's lines failed, or that it was edited meanwhile.
     """
-    path = Path(module.path) if folder is None else folder / Path(module.path).name
+    root = Path(module.path).parent if folder is None else folder / module.folder
+    path = root / Path(module.path).name
+    FINDER.learn(beside(module, root))
+    own = next(file.sha256 for file in module.files if file.name == path.name)
     loaded = sys.modules.get(module.name)
-    if loaded is not None and getattr(loaded, "__fasthep_sha256__", "") == module.sha256:
+    if loaded is not None and _is_right(loaded, module, path, own):
         return loaded
     if _is_taken(module):
         raise ConfigError(
@@ -52,10 +54,11 @@ def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
                 "E112", f"analysis module `{path.name}` has the name of an installed module", hint="rename the file"
             )
         )
-    for beside in (str(Path(module.path).parent), str(path.parent)):  # it may import modules that lie beside it
-        if beside not in sys.path:
-            sys.path.append(beside)  # behind all libraries: there may be a `hist.py` or `random.py` of the user's
-    spec = importlib.util.spec_from_file_location(module.name, path)
+    for place in (str(Path(module.path).parent), str(root)):  # imports whose names only the run knows
+        if place not in sys.path:
+            sys.path.append(place)  # behind all libraries: there may be a `hist.py` or `random.py` of the user's
+    loader = VerifiedLoader(module.name, str(path), own)
+    spec = importlib.util.spec_from_file_location(module.name, path, loader=loader)
     if spec is None or spec.loader is None:
         raise ConfigError(Problem("E112", f"`{path}` is not a Python file", hint="use.modules takes .py files"))
     loaded = importlib.util.module_from_spec(spec)
@@ -64,18 +67,40 @@ def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
         spec.loader.exec_module(loaded)
     except (Exception, SystemExit) as error:
         del sys.modules[module.name]
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(_import_problem(path, error)) from error
-    loaded.__fasthep_sha256__ = module.sha256  # type: ignore[attr-defined]
+    setattr(loaded, ALL, module.sha256)
     return loaded
+
+
+def beside(module: PlanModule, root: Path) -> dict[str, tuple[Path, str]]:
+    """Return the modules that a module imports from beside it: dotted name → file and hash."""
+    found = {}
+    for file in module.files:
+        place = PurePosixPath(file.name)
+        if place.suffix == ".py" and file.name != Path(module.path).name:
+            parts = place.parent.parts if place.name == "__init__.py" else place.with_suffix("").parts
+            found[".".join(parts)] = (root / place, file.sha256)
+    return found
+
+
+def _is_right(loaded: ModuleType, module: PlanModule, path: Path, own: str) -> bool:
+    """Whether a module that is imported already will do.
+
+    Data files are read from beside it, and must be the copies. Another module may have imported it.
+    """
+    if getattr(loaded, MARK, "") != own or getattr(loaded, ALL, module.sha256) != module.sha256:
+        return False
+    return getattr(loaded, "__file__", "") == str(path) or all(file.name.endswith(".py") for file in module.files)
 
 
 def _is_taken(module: PlanModule) -> bool:
     """Return whether another module has that name: one of Python's, of a package, or one that is imported already."""
     loaded = sys.modules.get(module.name)
-    if getattr(loaded, "__fasthep_sha256__", ""):
+    if getattr(loaded, MARK, ""):
         return False
-    packages = [sysconfig.get_path(key) for key in ("purelib", "platlib")]
-    if module.name in sys.stdlib_module_names or PathFinder.find_spec(module.name, packages) is not None:
+    if is_installed(module.name):
         return True
     if loaded is None:  # a file that just lies in the current folder does not count
         return False

@@ -23,12 +23,15 @@ from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
 from fasthep_parsl.tasks import StageStats
 from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.calls import closed, guarded, place_of, unchanging
+from fasthep_parsl.worker.closure import sha256
 from fasthep_parsl.worker.code import OpTable
+from fasthep_parsl.worker.finder import edited
 from fasthep_parsl.worker.notes import Notes
 from fasthep_parsl.worker.output import caught
 from fasthep_parsl.worker.partials import load_products
 from fasthep_parsl.worker.passes import Passes
 from fasthep_parsl.worker.returned import split
+from fasthep_parsl.worker.software import check_software
 
 
 class StageError(FastHepError):
@@ -110,6 +113,8 @@ class Program:
         self.plan = plan
         self.run_dir = run_dir
         self.datasets = tuple(DatasetInfo(d.name, d.eventtype, d.group, unchanging(d.meta)) for d in plan.datasets)
+        _check_files(plan)
+        check_software(plan)
         self._ops = OpTable(plan.modules, run_dir / "code")
         self.notes = Notes()
         self._steps: dict[int, list[Step]] = {}
@@ -232,6 +237,14 @@ class Program:
         counts = (len(events), len(stream) if stream is not None else 0) if isinstance(events, Events) else (0, 0)
         meter.add(step.stage.id, time.perf_counter() - wall, time.process_time() - cpu, *counts)
         return stream, product
+
+
+def _check_files(plan: Plan) -> None:
+    """Refuse data files that were edited; where a worker does not see them, ops cannot read them either."""
+    for file in plan.files:
+        path = Path(file.name)
+        if path.is_file() and sha256(path.read_bytes()) != file.sha256:
+            raise edited(path)
 
 
 def _partial(op: Op, given: dict[str, Any], bound: set[str]) -> Any:

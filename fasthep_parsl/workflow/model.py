@@ -30,6 +30,9 @@ class Use(Model):
     """What the workflow brings along."""
 
     modules: Texts = Field((), description="Python files with analysis code, relative to the workflow file")
+    files: Texts = Field(
+        (), description="files and folders with data that the analysis code reads, relative to this file"
+    )
     profiles: Texts = Field((), description="profiles of fasthep-flow; not read here")
 
 

@@ -1,0 +1,113 @@
+"""Analysis code and data files of a workflow, found and described."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.plan import PlanCode, PlanModule
+from fasthep_parsl.worker.closure import sha256
+from fasthep_parsl.worker.code import beside, describe
+from fasthep_parsl.workflow.loader import LoadedWorkflow
+from fasthep_parsl.workflow.yamldoc import Path_, problem
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a workflow brings along.
+
+    Attributes
+    ----------
+    modules : tuple of PlanModule
+        Analysis code, with the data files that lie beside it.
+    files : tuple of PlanCode
+        Data files that lie elsewhere.
+    """
+
+    modules: tuple[PlanModule, ...] = ()
+    files: tuple[PlanCode, ...] = ()
+
+
+def find_code(loaded: LoadedWorkflow) -> tuple[Code, list[Problem]]:
+    """Find the files of ``use``, relative to the file that names them."""
+    data, problems = _find_data(loaded)
+    paths, found = _find_modules(loaded)
+    problems += found
+    folders = list(dict.fromkeys(path.parent for path in paths.values()))
+    modules: list[PlanModule] = []
+    for index, path in paths.items():
+        try:
+            module = describe(path, [file for file in data if file.is_relative_to(path.parent)])
+        except OSError as error:
+            key: Path_ = ("use", "modules", index)
+            problems.append(problem(loaded.document, key, "E112", f"{path} cannot be read: {error.strerror}"))
+            continue
+        number = sum(known.name.partition("__")[0] == module.name for known in modules)
+        name = f"{module.name}__{number + 1}" if number else module.name
+        folder = str(folders.index(path.parent) + 1) if len(folders) > 1 else ""
+        modules.append(module.model_copy(update={"name": name, "folder": folder}))
+    problems += _ambiguous(loaded, modules)
+    elsewhere = [file for file in data if not any(file.is_relative_to(folder) for folder in folders)]
+    files = tuple(PlanCode(name=str(file), sha256=sha256(file.read_bytes())) for file in elsewhere)
+    return Code(tuple(modules), files), problems
+
+
+def _base(loaded: LoadedWorkflow, key: Path_) -> Path:
+    where = loaded.document.marks.value(key)
+    return Path(where.file).parent if where is not None and where.file else loaded.path.parent
+
+
+def _find_modules(loaded: LoadedWorkflow) -> tuple[dict[int, Path], list[Problem]]:
+    found: dict[int, Path] = {}
+    problems: list[Problem] = []
+    for index, name in enumerate(loaded.workflow.use.modules):
+        key: Path_ = ("use", "modules", index)
+        path = (_base(loaded, key) / name).resolve()
+        if not path.is_file():
+            around = [item.name for item in path.parent.glob("*.py")] if path.parent.is_dir() else []
+            hint = suggest(path.name, around, what="modules beside it")
+            problems.append(problem(loaded.document, key, "E112", f"no analysis module `{name}`", hint))
+        elif path.suffix != ".py" or not path.stem.isidentifier():
+            message = f"`{name}` cannot be imported"
+            problems.append(problem(loaded.document, key, "E112", message, "name it like `my_ops.py`"))
+        elif path not in found.values():
+            found[index] = path
+    return found, problems
+
+
+def _find_data(loaded: LoadedWorkflow) -> tuple[list[Path], list[Problem]]:
+    found: dict[Path, None] = {}
+    problems: list[Problem] = []
+    for index, name in enumerate(loaded.workflow.use.files):
+        key: Path_ = ("use", "files", index)
+        path = (_base(loaded, key) / name).resolve()
+        if path.is_dir():
+            found |= dict.fromkeys(sorted(file for file in path.rglob("*") if file.is_file()))
+        elif path.is_file():
+            found[path] = None
+        else:
+            around = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+            hint = suggest(path.name, around, what="files beside it")
+            problems.append(problem(loaded.document, key, "E100", f"no file `{name}`", hint))
+    return list(found), problems
+
+
+def _ambiguous(loaded: LoadedWorkflow, modules: Sequence[PlanModule]) -> list[Problem]:
+    """Refuse two different files that would be imported under one name."""
+    known: dict[str, tuple[Path, str]] = {}
+    problems = []
+    for module in modules:
+        path = Path(module.path)
+        own = next(file.sha256 for file in module.files if file.name == path.name)
+        for name, (file, content) in {module.name: (path, own), **beside(module, path.parent)}.items():
+            before = known.setdefault(name, (file, content))
+            if before[1] != content:
+                message = f"{before[0]} and {file} would both be imported as `{name}`"
+                index = loaded.workflow.use.modules.index(
+                    next(n for n in loaded.workflow.use.modules if Path(n).name == path.name)
+                )
+                key: Path_ = ("use", "modules", index)
+                problems.append(problem(loaded.document, key, "E112", message, "rename one of them"))
+    return problems
