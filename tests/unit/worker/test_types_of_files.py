@@ -11,6 +11,7 @@ from fasthep_parsl.worker.partials import load_products
 from fasthep_parsl.worker.runner import run_task
 
 BIG = 2**62
+LOW, HIGH = -100.123, 99.877  # no whole number is on an edge
 
 FILES = {
     "a.root": {"i": np.int64, "f": np.float32, "b": bool, "small": np.int8},
@@ -57,7 +58,7 @@ def bins(values, low, high, number=400):
 @pytest.mark.parametrize("pool", ["default", "other"])
 def test_results_are_those_of_a_loop(flow, files, chunk_size, pool):
     folder, made = files
-    axis = {"nbins": 400, "low": -100.0, "high": 100.0}
+    axis = {"nbins": 400, "low": LOW, "high": HIGH}
     sources = {
         "Low": "y",
         "Tenth": "(tenth * 1e9) % 100",
@@ -94,13 +95,13 @@ def test_results_are_those_of_a_loop(flow, files, chunk_size, pool):
             values["Lead"].append(jets[0]["s"] if jets else -50)
     for name, expected in values.items():
         product = outcome.products[name, "hist"]
-        assert product.hist.values().tolist() == bins(expected, -100.0, 100.0), name
+        assert product.hist.values().tolist() == bins(expected, LOW, HIGH), name
         assert product.hist.sum(flow=True) == len(expected), name
 
 
 def test_a_task_of_all_files_hands_on_what_its_parts_would(flow, files):
     folder, made = files
-    axis = {"nbins": 400, "low": -100.0, "high": 100.0}
+    axis = {"nbins": 400, "low": LOW, "high": HIGH}
     flow.write(
         [
             flow.stage("Near", "hep.select", [], selection=["f > -1"]),
@@ -137,5 +138,5 @@ def test_a_task_of_all_files_hands_on_what_its_parts_would(flow, files):
         for f in each["f"]:
             scaled = np.float32(f) * np.float32(0.1) * np.float32(1e9) if narrow else f * 0.1 * 1e9
             tenth.append(float(np.remainder(scaled, type(scaled)(100))))
-    assert found["Low"].hist.values().tolist() == bins(low, -100.0, 100.0)
-    assert found["Tenth"].hist.values().tolist() == bins(tenth, -100.0, 100.0)
+    assert found["Low"].hist.values().tolist() == bins(low, LOW, HIGH)
+    assert found["Tenth"].hist.values().tolist() == bins(tenth, LOW, HIGH)
