@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fasthep_parsl.interfaces import Shape
 
@@ -13,8 +14,7 @@ MOST_NAMED = 6
 """Members that a hint names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(NamedTuple):
     """A branch, or a member of one.
 
     Attributes

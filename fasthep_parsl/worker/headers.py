@@ -8,14 +8,14 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.plan import PlanSource
 from fasthep_parsl.worker.branches import Branch, Branches
 
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 THREADS = 8
 
 
@@ -147,8 +147,9 @@ def _cached(entry: Path, path: str) -> Header | None:
     try:
         content = json.loads(entry.read_text())
         content["clusters"] = tuple(content["clusters"])
-        found = {name: Branch(tuple(shape), *rest) for name, (shape, *rest) in content["branches"]["found"].items()}
-        content["branches"] = Branches(found, content["branches"]["synonyms"])
+        kinds = [Branch(tuple(shape), *rest) for shape, *rest in content.pop("kinds")]
+        found = {name: kinds[kind] for name, kind in content["branches"].items()}
+        content["branches"] = Branches(found, content.pop("synonyms"))
         header = Header(**content)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -157,9 +158,10 @@ def _cached(entry: Path, path: str) -> Header | None:
 
 def _content(header: Header) -> dict[str, Any]:
     branches = header.branches or Branches()
-    found = {name: astuple(branch) for name, branch in branches.found.items()}
+    kinds = {branch: number for number, branch in enumerate(dict.fromkeys(branches.found.values()))}
     every = {item.name: getattr(header, item.name) for item in fields(header)}
-    return {**every, "branches": {"found": found, "synonyms": branches.synonyms}}
+    found = {name: kinds[branch] for name, branch in branches.found.items()}
+    return {**every, "branches": found, "kinds": list(kinds), "synonyms": branches.synonyms}
 
 
 def _remember(entry: Path, header: Header) -> None:

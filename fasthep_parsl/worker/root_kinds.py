@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from fasthep_parsl.worker.branches import TEXT, Branch
@@ -34,7 +33,7 @@ def describe(name: str, branch: Any) -> dict[str, tuple[Members, Branch]]:
             counter = _counter(branch)
             found = {key: (members, _in_lists(item, counter, of_plain)) for key, (members, item) in found.items()}
         if not of_plain or plain.base.names:
-            found = {key: (members, replace(item, sure=False)) for key, (members, item) in found.items()}
+            found = {key: (members, item._replace(sure=False)) for key, (members, item) in found.items()}
     except Exception as error:  # noqa: BLE001  (uproot raises all kinds on what it does not know)
         return {name: ((), _unreadable(branch, first_line(error)))}
     return found
@@ -51,7 +50,7 @@ def _plain(interpretation: Any) -> Any:
 def _in_lists(found: Branch, counter: str, outside: bool) -> Branch:
     if found.problem:
         return found
-    return replace(found, shape=(counter, *(found.shape if outside else found.shape[1:])))
+    return found._replace(shape=(counter, *(found.shape if outside else found.shape[1:])))
 
 
 def _counter(branch: Any) -> str:

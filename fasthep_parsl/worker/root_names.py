@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fasthep_parsl.worker.branches import Branch, listed, record
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A branch with its names.
 
     Attributes
@@ -54,19 +52,27 @@ class Names:
     """
 
     def __init__(self, tree: Any) -> None:
-        places = [place for branch in tree.branches for place in _walk(branch, None)]
-        self._split = [place for place in places if place.split]
+        leaves: list[Place] = []
+        self._split: list[Place] = []
+        for branch in tree.branches:
+            for place in _walk(branch, None):
+                (self._split if place.split else leaves).append(place)
+        self.fields: dict[str, Place] = {}
+        self.synonyms: dict[str, str] = {}
+        self.refused: dict[str, Branch] = {}
+        if not self._split and len({place.path for place in leaves}) == len(leaves):  # as most trees are
+            self.fields = {place.path: place for place in leaves}
+        else:
+            self._share_out(leaves)
+
+    def _share_out(self, leaves: list[Place]) -> None:
+        """Give each branch the names that stand for no other."""
         claims: dict[str, list[Place]] = defaultdict(list)
-        leaves = [place for place in places if not place.split]
         for place in leaves:
             for name in place.names:
                 claims[name].append(place)
         owners = {name: _owner(name, same) for name, same in claims.items()}
-        self.fields: dict[str, Place] = {}
-        self.synonyms: dict[str, str] = {}
-        self.refused: dict[str, Branch] = {
-            name: _refused(name, claims[name]) for name, owner in owners.items() if owner is None
-        }
+        self.refused = {name: _refused(name, claims[name]) for name, owner in owners.items() if owner is None}
         for place in leaves:
             names = [name for name in place.names if owners[name] is place]
             if names:

@@ -100,6 +100,15 @@ class RootFile:
     def _names(self) -> Names:
         return Names(self._tree)
 
+    @cached_property
+    def _plain(self) -> dict[str, Any]:
+        """Branches of the tree itself by name, None for names of several; cheaper than all names."""
+        found: dict[str, Any] = {}
+        for branch in self._tree.branches:
+            name = branch.name
+            found[name] = None if name in found else branch
+        return found
+
     def branches(self) -> Branches:
         """Branches, their structure and types; a jagged branch has the name of its counter."""
         found: dict[str, Branch] = {}
@@ -177,6 +186,9 @@ class RootFile:
 
     def _field(self, name: str) -> tuple[Any, Members]:
         """Return the branch and the members that a column is."""
+        plain = self._plain.get(name)
+        if plain is not None and not plain.branches:
+            return plain, ()
         if name not in self._fields:
             place, rest = self._names.find(name) or (None, "")
             if place is None or (rest and name in self._names.refused):
