@@ -69,8 +69,10 @@ def write_root(path: Path, fields: dict[str, Field], clusters: list[int]) -> Non
     types: dict[str, Any] = {name: _type(fields[name]) for name in flat}
     for structure, names in lists.items():
         if names:
-            inner = ", ".join(f'"{n.removeprefix(f"{structure}_")}": {fields[n].dtype}' for n in names)
-            types[structure] = ak.types.from_datashape(f"var * {{{inner}}}", highlevel=False)
+            members = [ak.types.NumpyType(fields[n].dtype) for n in names]
+            types[structure] = ak.types.ListType(
+                ak.types.RecordType(members, [n.removeprefix(f"{structure}_") for n in names])
+            )
     with uproot.recreate(path) as file:
         tree = file.mktree(
             "Events", types, counter_name=lambda name: f"n{name}", field_name=lambda outer, inner: f"{outer}_{inner}"

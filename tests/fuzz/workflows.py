@@ -81,7 +81,7 @@ def make(random: Random, folder: Path, backend: str, *, kill: bool) -> Workflow:
     for name in ("a", "b")[: random.randint(1, 2)]:
         written = []
         for number in range(random.randint(1, 3)):
-            clusters = [random.choice([0, 1, 3, 8, 15]) for _ in range(random.randint(1, 4))]
+            clusters = [random.choice([0, 1, 3, 6, 9]) for _ in range(random.randint(1, 4))]
             fields = files.events(random, spec, sum(clusters))
             path = folder / f"{name}{number}{'.parquet' if kind == 'parquet' else '.root'}"
             files.write(path, files.other_widths(random, fields), clusters)
@@ -117,7 +117,7 @@ def make(random: Random, folder: Path, backend: str, *, kill: bool) -> Workflow:
     return Workflow(
         content,
         {stage.spec["id"]: stage.result for stage in stages if stage.product},
-        random.choice([1, 4, 10, 1000]),
+        random.choice([1, 3, 7, 20, 1000]),
         {name: number for name, (_, number) in parts.items()},
     )
 
