@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -74,10 +75,10 @@ class Records:
 class Driver(Records):
     """The command line in a process group of its own, as a shell starts it."""
 
-    def __init__(self, flow, *arguments, cwd=None, env=None):
+    def __init__(self, flow, *arguments, cwd=None, env=None, program=("-m", "fasthep_parsl")):
         super().__init__(flow.parent / "run")
         self.flow = flow
-        command = [sys.executable, "-m", "fasthep_parsl", "run", str(flow), "--outdir", str(self.run_dir)]
+        command = [sys.executable, *program, "run", str(flow), "--outdir", str(self.run_dir)]
         self.process = subprocess.Popen(
             [*command, "--chunk-size", "1", "--no-plots", *arguments],
             stdin=subprocess.DEVNULL,
@@ -95,6 +96,15 @@ class Driver(Records):
             assert self.process.poll() is None, self.process.communicate()[0]
             assert time.monotonic() < until, "it did not happen"
             time.sleep(0.02)
+
+    def children(self):
+        """Processes that it has started, as far as they can be looked at."""
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.cmdline()
+                found.append(child)
+        return found
 
     def wait_for_state(self, state):
         self.wait_until(lambda: state in self.states())

@@ -98,3 +98,39 @@ def test_interrupted_while_results_are_written(write_flow, tmp_path, driver):
     run.assert_nothing_left()
     again = driver(flow, "--resume")
     assert again.end()[0] == 0
+
+
+HASTY = """\
+import sys
+from parsl.executors.high_throughput.zmq_pipes import CommandClient
+
+ask = CommandClient.run
+CommandClient.run = lambda self, message, max_retries=3, timeout_s=None: ask(self, message, max_retries, 8)
+
+from fasthep_parsl.cli.main import main
+
+main()
+"""
+"""The command line with eight seconds of patience for an interchange, not Parsl's two minutes."""
+
+
+@pytest.mark.parametrize("moment", ["interchange", "starting", "finished"])
+def test_stopped_and_continued(driver, write_flow, tmp_path, moment):
+    """Ctrl-Z, and `fg` when all that waits has lost its patience: the run goes on as if nothing had been."""
+    (tmp_path / "hasty.py").write_text(HASTY)
+    run = driver(write_flow(tmp_path / "flow", SLEEP), program=[str(tmp_path / "hasty.py")])
+    if moment == "finished":
+        run.wait_for_finished(1)
+    elif moment == "interchange":
+        run.wait_until(lambda: any("interchange" in part for child in run.children() for part in child.cmdline()))
+    else:
+        run.wait_for_state(moment)
+    run.signal(signal.SIGSTOP, group=True)
+    time.sleep(10)
+    run.signal(signal.SIGCONT, group=True)
+    code, output, _ = run.end(90)
+    assert code == 0, output
+    assert "Traceback" not in output
+    assert run.summary()["status"] == "complete"
+    assert json.loads((run.run_dir / "results" / "Sum" / "sum.json").read_text()) == TOTAL
+    run.assert_nothing_left()

@@ -53,6 +53,7 @@ class Life:
         self.pool = pool
         self.blocks = blocks
         self.error = ""
+        self.silent = False
         self._asked = 0.0
         self.executor = executors.executor(pool, blocks)
         self.watch: Watch = blocks.watch(self.executor)
@@ -75,6 +76,7 @@ class Life:
         except Exception as error:  # noqa: BLE001  (a thread has nobody to raise to)
             said = full_words(error, self.blocks.log_dir) if is_full(error) else str(error)
             self.error = said or type(error).__name__
+            self.silent = isinstance(error.__context__, CommandClientTimeoutError)
         self._ready.set()
         if not self.error and not self._end.is_set():
             self._started(self)
@@ -108,9 +110,12 @@ class Life:
 
     @property
     def faultless(self) -> bool:
-        """Whether the interchange lives: if there is trouble, it is the blocks'."""
+        """Whether the interchange lives and answers: if there is trouble, it is the blocks'.
+
+        It may not have answered because it was stopped, or this process was (Ctrl-Z).
+        """
         process = self.interchange
-        return process is not None and process.poll() is None
+        return process is not None and process.poll() is None and not self.silent
 
     def ask(self) -> None:
         """Ask the interchange who is there, if it is time to."""
@@ -138,7 +143,7 @@ class Life:
         try:
             found: list[Manager] = self.executor.command_client.run("MANAGERS", timeout_s=ASK_TIMEOUT)
         except (CommandClientBadError, CommandClientTimeoutError):
-            self.error = f"its interchange has not answered for {ASK_TIMEOUT:g} s"
+            self.error, self.silent = f"its interchange has not answered for {ASK_TIMEOUT:g} s", True
             return None
         return found
 
