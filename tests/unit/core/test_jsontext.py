@@ -6,7 +6,7 @@ import math
 import pytest
 
 from fasthep_parsl.jsontext import json_text
-from fasthep_parsl.plan import PlanDataset, PlanSource, PlanStage
+from fasthep_parsl.plan import PlanDataset, PlanDefault, PlanSource, PlanStage
 
 
 def refuse(token):
@@ -34,7 +34,6 @@ def test_what_json_lacks_reaches_workers():
     assert PlanStage.model_validate(stage.model_dump(mode="json")).params == params
     data = PlanDataset(name="d", meta={"xsec": math.nan})
     assert math.isnan(PlanDataset.model_validate_json(data.model_dump_json()).meta["xsec"])
-    source = PlanSource(defaults={"x": math.nan, "y": -math.inf})
-    found = PlanSource.model_validate_json(source.model_dump_json()).defaults
-    assert math.isnan(found["x"])
-    assert found["y"] == -math.inf
+    defaults = {name: PlanDefault(value=value, dtype="float64") for name, value in (("x", "nan"), ("y", "-inf"))}
+    source = PlanSource(defaults=defaults)
+    assert PlanSource.model_validate_json(source.model_dump_json()).defaults == defaults
