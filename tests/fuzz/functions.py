@@ -15,9 +15,16 @@ from fuzz.values import Refused, Unclear, Value, as_kind, checked, common, const
 COMPARE = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
+
+
+def _power(x: Any, y: Any) -> Any:
+    """Return x ** y; of whole numbers not those that take for ever, and fit nowhere."""
+    return 2**64 if isinstance(x, int) and abs(x) > 1 and y > 64 else x**y
+
+
 PYTHON: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv,
-    "%": operator.mod, "**": operator.pow,
+    "%": operator.mod, "**": _power,
 }  # fmt: skip
 INTEGER: dict[str, Callable[[int, int], int | None]] = {
     "+": operator.add,
@@ -25,7 +32,7 @@ INTEGER: dict[str, Callable[[int, int], int | None]] = {
     "*": operator.mul,
     "//": lambda x, y: x // y if y else None,
     "%": lambda x, y: x % y if y else None,
-    "**": operator.pow,
+    "**": _power,
 }
 FLOAT: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": np.true_divide, "//": np.floor_divide,
