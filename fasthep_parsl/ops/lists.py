@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from fasthep_parsl.errors import OpError
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak
 from fasthep_parsl.ops.collections.collection import flatten, unflatten
+from fasthep_parsl.ops.columns.layouts import complete, from_column, to_awkward
 from fasthep_parsl.ops.columns.sealing import sealed
 from fasthep_parsl.ops.columns.values import same_offsets
 
@@ -37,6 +39,8 @@ def lists(events: Mapping[str, Any], *names: str) -> tuple[Any, ...]:
     contents = []
     for name in names:
         its, content = flatten(events[name], name)
+        if isinstance(content, ak.Array) and not device.on_gpu(content):
+            content = to_awkward(complete(from_column(content)))
         if isinstance(content, ak.Array):
             raise OpError(
                 f"`{name}` has missing values or is not made of numbers: a kernel needs one number per object"

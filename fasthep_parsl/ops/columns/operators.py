@@ -115,8 +115,10 @@ def _bitwise(name: str) -> Flat:
 
 
 def _logical(name: str) -> Flat:
-    function: Flat = getattr(np, name)
-    return function
+    def flat(*parts: Any) -> Any:
+        return getattr(np, name)(*parts)
+
+    return flat
 
 
 def _compare(name: str) -> Flat:

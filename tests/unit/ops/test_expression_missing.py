@@ -6,10 +6,12 @@ import awkward as ak
 import numpy as np
 import pytest
 
+from fasthep_parsl.errors import OpError
 from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
 from fasthep_parsl.ops.columns.rows import joined, rows, type_of
 from fasthep_parsl.ops.expressions import ExpressionError, analyse_expression, expression
 from fasthep_parsl.ops.histogram import histogram
+from fasthep_parsl.ops.lists import lists
 from fasthep_parsl.ops.stream import Events
 
 NAN = math.nan
@@ -261,3 +263,12 @@ def test_lists_of_other_lengths_are_refused():
             expression(text)(EVENTS)
     with pytest.raises(ExpressionError, match="behind the end"):
         expression("M[local_index(J)]")(EVENTS)
+
+
+def test_kernels_get_lists_of_which_nothing_is_missing():
+    columns = {"M_pt": EVENTS["M"][:3], "M_d": expression("M - leading(M)")({"M": EVENTS["M"][:3]})}
+    offsets, pt, difference = lists(columns, "M_pt", "M_d")
+    assert difference.tolist() == [0.0, -20.0, 0.0, 0.0]
+    assert (len(offsets), len(pt)) == (4, 4)
+    with pytest.raises(OpError, match="has missing values"):
+        lists(EVENTS, "holes")
