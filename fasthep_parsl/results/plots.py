@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +55,8 @@ def draw(histogram: Histogram, path: Path, datasets: Sequence[DatasetInfo], *, t
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with rc_context(STYLE), atomic(path) as draft:
+    with rc_context(STYLE), atomic(path) as draft, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box is drawn in its place
         figure = Figure(dpi=DPI)
         FigureCanvasAgg(figure)
         _panels(figure, _nominal(histogram), datasets, title)

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 STYLE: dict[str, Any] = {
-    "font.family": "sans-serif",
+    "font.family": ["sans-serif", "DejaVu Sans"],  # the second has what the first lacks
     "font.sans-serif": ["TeX Gyre Heros", "Helvetica", "Arial", "DejaVu Sans"],
     "mathtext.fontset": "custom",
     "mathtext.rm": "TeX Gyre Heros",

@@ -1,5 +1,6 @@
 """Names that become files: what may, what all others become, and that two never become one without a word."""
 
+import codecs
 import re
 import unicodedata
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from fasthep_parsl import op
+from fasthep_parsl.cli.ending import ERRORS, _spelt, harmless
 from fasthep_parsl.names import LONGEST, LONGEST_FILE, collision_key, file_name, wrong_with
 from fasthep_parsl.workflow.values import Line, Name, Text
 
@@ -100,3 +102,10 @@ def test_ops_are_named_so_too():
         op("x/y")(lambda events: events)
     with pytest.raises(TypeError, match="cannot be its product"):
         op("x.y", product="../p", merge=max)(lambda events: events)
+
+
+def test_streams_without_unicode_keep_the_width_of_bars():
+    codecs.register_error(ERRORS, _spelt)
+    assert "a…b → c ≤ d · 数".encode("ascii", ERRORS) == b"a~b -> c <= d - ?"
+    assert len("…".encode("ascii", ERRORS)) == 1, "a line that fits must still fit"
+    assert harmless("a\x1b[31mb\tc\nd\x9b\u202e") == "a�[31mb\tc\nd��"

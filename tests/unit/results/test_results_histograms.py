@@ -218,3 +218,9 @@ def test_a_picture_that_fails_loses_nothing_else(tmp_path: Path, caplog: pytest.
     assert names[:2] == ["results/Mass/hist.json", "results/histograms.root"]
     if "plots/Mass.png" not in names:
         assert "was not drawn" in caplog.text
+
+
+def test_names_in_any_script_are_drawn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = filled(hist.axis.StrCategory(["/Single:✓/NANO", "数据", "[red]"], name="c", label="größe → ≤"))
+    written(tmp_path, Histogram(made, title="✓ 数"))
+    assert caplog.records == []
