@@ -69,6 +69,8 @@ def test_files_that_would_stay_with_workers_are_refused(far, flow, small_files):
     seen = [str(small_files)]
     assert far(write(), shared_folders=seen)
     assert far(write(path=f"{small_files}/skims"), shared_folders=seen)
+    here = far(write(path="skims"), shared_folders=[*seen, str(flow.folder)])  # it begins where the workflow lies
+    assert here.stages[0].params["path"] == str(flow.folder / "skims")
     (problem,) = refusal(far, write(path="/home/me/skims"), shared_folders=seen)
     assert (problem.code, problem.key) == ("E149", "analysis.stages[0].params.path")
     assert "`results/Skim`" in problem.hint
