@@ -113,7 +113,8 @@ class Op:
     product : str or None
         Name of its product (``hist``, ``cutflow``), None if it yields none.
     merge : callable or None
-        ``(a, b) -> c``, associative; joins the products of two disjoint sets of events.
+        ``(a, b) -> c``, associative; joins the products of two disjoint sets of events, those of `a` before those
+        of `b`.
     per_partition : bool
         Whether it must see each partition alone (writers). Otherwise it may be given several adjacent
         partitions at once, so that ``f(a + b) == merge(f(a), f(b))`` must hold.

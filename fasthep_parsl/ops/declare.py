@@ -45,7 +45,7 @@ def op(
     scope : "partition", "dataset" or "workflow"
         Runs per slice of events, once per dataset, or once.
     merge : callable, optional
-        ``(a, b) -> c``: joins two products. Required for a product of scope ``partition``.
+        ``(a, b) -> c``, associative: joins two products, `a` of earlier events. Required for a product of scope ``partition``.
     product : str, optional
         Name of the product; with `merge`, or another scope than ``partition``, default ``"product"``.
     stream : bool, optional

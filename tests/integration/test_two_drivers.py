@@ -28,12 +28,14 @@ def test_the_second_is_refused_and_the_first_is_right(driver, write_flow, tmp_pa
     flow = write_flow(tmp_path, SLEEP)
     first = driver(flow)
     first.wait_for_finished(2)
-    code, output, _ = driver(flow, *options).end()
+    first.signal(signal.SIGSTOP)  # else it may have ended before the second looks
+    code, output, _ = driver(flow, *options).end(60)
+    first.signal(signal.SIGCONT)
     assert code == 2
     said = " ".join(output.split())
     assert "is in use by `fasthep-parsl run`" in said
     assert f"process {first.process.pid}" in said
-    assert f"`kill {first.process.pid}`" in said
+    assert f"`kill -CONT {first.process.pid}` lets it go on" in said
     code, output, _ = first.end(60)
     assert code == 0, output
     assert total(first) == TOTAL
