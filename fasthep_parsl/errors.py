@@ -47,7 +47,7 @@ CODES: dict[str, str] = {
     "E133": "an input file is listed twice",
     "E134": "a dataset has no files",
     "E135": "an input file is damaged or is not what `sources` says",
-    "E136": "a branch is missing in an input file",
+    "E136": "a branch is missing in an input file, or cannot be used",
     "E137": "`nevents` does not agree with the files",
     "E140": "a label that names no pool and no resource class",
     "E141": "no pool fits what a stage requires",
