@@ -11,6 +11,9 @@ from fasthep_parsl.errors import FastHepError
 from fasthep_parsl.ops.stream import Column
 from fasthep_parsl.worker.branches import TEXT
 
+_TEXTS = ("string", "char", "bytestring", "byte")
+"""What awkward calls a list of characters, and a character."""
+
 
 class InputFileError(FastHepError):
     """An input file cannot be used.
@@ -40,7 +43,7 @@ def tidy(arrays: dict[str, Any]) -> dict[str, Column]:
 
 
 def _tidy(array: Any, shared: list[Any]) -> Column:
-    layout = array.layout
+    layout = _bare(array.layout)
     while isinstance(layout, ak.contents.UnmaskedArray):
         layout = layout.content
     if isinstance(layout, ak.contents.NumpyArray):
@@ -52,6 +55,17 @@ def _tidy(array: Any, shared: list[Any]) -> Column:
         return ak.Array(ak.contents.ListOffsetArray(offsets, layout.content))
     shared.append(layout.offsets)
     return ak.Array(layout)
+
+
+def _bare(layout: Any) -> Any:
+    """Return a layout without what a library notes of it, a set that a list was: only texts are more than lists."""
+    if layout.parameters and layout.parameter("__array__") not in _TEXTS:
+        layout = layout.copy(parameters=None)
+    if layout.is_list or layout.is_option or layout.is_indexed:
+        content = _bare(layout.content)
+        if content is not layout.content:
+            layout = layout.copy(content=content)
+    return layout
 
 
 def constant(value: float | str, dtype: str, length: int) -> Column:

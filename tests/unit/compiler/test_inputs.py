@@ -223,7 +223,15 @@ def test_objects_that_cannot_be_read_are_refused_where_they_are_used(flow):
 
 
 def test_lists_of_texts_and_of_lists_are_filled_item_by_item(flow, data_files):
-    names = {"vector_string": "category", "vector_vector_string": "category", "vector_vector_int32": "int"}
+    names = {
+        "vector_string": "category",
+        "vector_vector_string": "category",
+        "vector_vector_int32": "int",
+        "set_int32": "int",
+        "vector_set_int32": "int",
+        "set_string": "category",
+        "vector_set_string": "category",
+    }
     stages = [hist(flow, name, name, type=kind) for name, kind in names.items()]
     for stage in stages:
         stage["params"]["axes"][0].pop("bins", None)
