@@ -42,6 +42,8 @@ def is_full(error: BaseException | None) -> TypeGuard[OSError]:
 
 def full_words(error: OSError, folder: Path | str = "") -> str:
     """Return in words which disk is full, with `folder` or the file that the error names."""
+    if isinstance(error, DiskFullError):
+        return str(error)
     where = str(folder or error.filename or "this machine")
     return _FULL[error.errno or errno.ENOSPC].format(where)
 

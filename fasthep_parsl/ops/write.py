@@ -19,6 +19,7 @@ from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.formats import checked, write_parquet, write_root
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.ops.targets import SUFFIXES, Target, template_problems
+from fasthep_parsl.room import writing_to
 
 Compression = Literal["zstd", "lz4", "zlib", "lzma", "snappy", "gzip", "none"]
 COMPRESSIONS: dict[str, tuple[str, ...]] = {
@@ -157,24 +158,27 @@ def write(
     ------
     OpError
         A column cannot be written in this format, or pyarrow is missing.
+    DiskFullError
+        There is no room for the file.
     """
     place = Target(context.stage, path or "", name, SUFFIXES[format])
     target = place.folder(context.dataset.name, context.outdir) / place.file(context.dataset.name, context.partition)
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp{place.suffix}")
     events = events.on_host()
     chosen = list(events) if fields is None else _matching(fields, events)
     columns = {field: checked(field, events[field], format) for field in chosen}
-    try:
-        if format == "parquet":
-            write_parquet(temporary, columns, len(events), compression)
-        else:
-            write_root(temporary, events, columns, tree, compression)
-        with temporary.open("rb") as file:
-            checksum = hashlib.file_digest(file, "sha256").hexdigest()
-        size = temporary.stat().st_size
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing_to(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if format == "parquet":
+                write_parquet(temporary, columns, len(events), compression)
+            else:
+                write_root(temporary, events, columns, tree, compression)
+            with temporary.open("rb") as file:
+                checksum = hashlib.file_digest(file, "sha256").hexdigest()
+            size = temporary.stat().st_size
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
     shown = str(target) if path else target.name
     return Manifest(format, (WrittenFile(shown, context.dataset.name, len(events), size, checksum),))

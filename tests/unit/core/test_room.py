@@ -50,3 +50,17 @@ def test_room_is_kept_and_given_back(tmp_path):
     reserve.release()
     reserve.release()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_skim_that_has_no_room_names_its_folder(flow, small_files, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("fasthep_parsl.ops.write.write_root", full)
+    outcome = flow.run(
+        flow.write([flow.stage("W", "hep.write", [], format="root")], [small_files / "b.root"]).compile()
+    )
+    assert outcome.status == "failed"
+    (failure,) = outcome.summary["failures"]
+    assert failure["kind"] == "infrastructure"
+    assert failure["message"] == f"the disk of {flow.folder}/run/results/W is full: make room there"
