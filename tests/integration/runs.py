@@ -59,7 +59,7 @@ class Records:
                 continue
         return found
 
-    def assert_nothing_left(self, seconds=2.0):
+    def assert_nothing_left(self, seconds=20.0):
         """Wait at most `seconds` for the kernel to bury what was killed; return how long it took."""
         assert self.processes()[1], "the run has recorded no process"
         began = time.monotonic()
@@ -90,7 +90,7 @@ class Driver(Records):
             process_group=0,
         )
 
-    def wait_until(self, condition, seconds=30.0):
+    def wait_until(self, condition, seconds=120.0):
         until = time.monotonic() + seconds
         while not condition():
             assert self.process.poll() is None, self.process.communicate()[0]
@@ -115,7 +115,7 @@ class Driver(Records):
     def signal(self, sign, *, group=False):
         (os.killpg if group else os.kill)(self.process.pid, sign)
 
-    def end(self, seconds=30.0):
+    def end(self, seconds=120.0):
         """Wait for its end; return exit code, output, and seconds that it took."""
         began = time.monotonic()
         output, _ = self.process.communicate(timeout=seconds)

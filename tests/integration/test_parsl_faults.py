@@ -124,7 +124,7 @@ def test_a_dead_interchange_is_replaced(run):
     assert killer.killed
     assert outcome.status == "complete"
     assert outcome.products["Sum", "sum"] == TOTAL
-    assert time.monotonic() - began < 25
+    assert time.monotonic() - began < 100
 
 
 def test_an_interchange_that_dies_while_it_starts_is_replaced(run):
@@ -153,7 +153,7 @@ def test_an_interchange_that_dies_while_it_starts_is_replaced(run):
     assert killed
     assert outcome.status == "complete"
     assert outcome.products["Sum", "sum"] == TOTAL
-    assert time.monotonic() - began < 25
+    assert time.monotonic() - began < 100
 
 
 @pytest.mark.parametrize("who", ["workers", "helpers"])
@@ -198,7 +198,7 @@ def test_a_broken_environment_is_reported_at_once(write_flow, tmp_path, monkeypa
     outcome = fasthep_parsl.run(
         plan.model_copy(update={"pools": pools}), outdir=tmp_path / "run", plots=False, check=False
     )
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 100  # it could wait for 120 s
     assert (outcome.status, outcome.exit_code) == ("failed", 1)
     said = "\n".join([outcome.error, *outcome.summary["blocked"].values()])
     assert "pool `default`: its workers do not come up" in said

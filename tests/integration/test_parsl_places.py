@@ -51,7 +51,7 @@ def test_a_plain_script_needs_no_guard_and_no_environment(write_flow, tmp_path, 
         env=bare,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert done.stdout == f"complete {TOTAL}\n", done.stderr

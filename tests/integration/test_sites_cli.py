@@ -193,7 +193,7 @@ def test_live_check_says_which_address_cannot_be_reached(command, here, slurm):
     began = time.monotonic()
     code, out, _ = command("sites", "check", path, "--live")
     assert code == 4
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 150
     assert re.search(r"^✗ probe cpu +job \d+ on c[12]: ", out, re.MULTILINE)
     assert re.search(r"cannot reach the driver at 127\.0\.0\.2:\d+ \(Connection refused\)", out)
     kept = re.search(r"its output: (\S+)", out)
@@ -225,7 +225,7 @@ def test_an_interrupted_live_check_leaves_nothing(here, slurm):
             assert time.monotonic() < until
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=200)
     finally:
         process.kill()
         slurm.run("scancel", blocker.strip())

@@ -109,9 +109,9 @@ def driver_killed_while_its_job_waits(yard: Yard) -> None:
 def interrupted(yard: Yard, run) -> None:
     began = time.monotonic()
     run.signal(signal.SIGINT, group=True)
-    code, output, _ = run.end(30)
+    code, output, _ = run.end(80)
     assert code == 130, output
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     assert {yard.cluster.wait_for(int(job)).state for job in run.jobs()} == {"CANCELLED"}
     assert run.blocks("left") == []
 

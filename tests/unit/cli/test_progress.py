@@ -52,6 +52,13 @@ def test_plain_lines_come_even_if_nothing_happens(plan, monkeypatch):
     assert "\x1b" not in out.getvalue()
 
 
+def wait_for(condition):
+    """Wait until something is shown; at most as long as a full machine may take."""
+    until = time.monotonic() + 30
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.01)
+
+
 def test_nothing_where_quiet(plan):
     out = io.StringIO()
     with progress.make_progress(plan, Console(file=out), quiet=True) as observe:
@@ -65,7 +72,7 @@ def test_a_bar_that_fits_a_terminal_of_80_columns(plan):
     with progress.make_progress(plan, console, quiet=False) as observe:
         observe({"kind": "submitted"})
         observe(finished(50))
-        time.sleep(0.6)
+        wait_for(lambda: all(word in out.getvalue() for word in ("50%", "events/s", "left")))
     frames = out.getvalue().replace("\x1b[2K", "\n").replace("\r", "\n").splitlines()
     assert any("50%" in frame and "events/s" in frame and "left" in frame for frame in frames)
     assert max(map(len, frames)) <= 80 + len("\x1b[?25l")
@@ -98,9 +105,7 @@ def test_what_jobs_wait_for_has_a_plain_line_once_it_has_settled(plan, monkeypat
     with progress.make_progress(plan.model_copy(update={"pools": (pool,)}), Console(file=out), quiet=False) as observe:
         happens("submitted")
         happens("waiting", message="Priority")
-        deadline = time.monotonic() + 10
-        while "(Priority)" not in out.getvalue() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: "(Priority)" in out.getvalue())
         time.sleep(0.4)
         happens("failed", message="node fell over", node="c1")
         happens("failed", message="node fell over", node="c1")
@@ -117,5 +122,5 @@ def test_what_jobs_wait_for_stands_below_the_bar(plan):
     with progress.make_progress(plan.model_copy(update={"pools": (pool,)}), console, quiet=False) as observe:
         for state in ("submitted", "waiting"):
             observe({"kind": "block", "pool": "default", "block": 0, "job": "7", "state": state, "message": "Priority"})
-        time.sleep(0.6)
+        wait_for(lambda: "(Priority)" in out.getvalue())
     assert "pool default: 1 job waits in queue big (Priority), 0 up" in out.getvalue()

@@ -107,7 +107,7 @@ def test_a_killed_process_leaves_nothing_behind_for_ever(tmp_path, process):
     os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie: nobody has asked for its end
     began = time.monotonic()
     with DriverLock(tmp_path):
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 20  # not the time after which a silent one is taken for dead
         assert left(tmp_path) == ["driver.lock.2"]
     assert left(tmp_path) == []
 

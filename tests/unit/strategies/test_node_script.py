@@ -34,7 +34,7 @@ class Node:
     def run(self, p, words=(), *, block=3, env=(), cwd="/"):
         (self.folder / "node.sh").write_text(node_script(p, ["bash", str(self.folder / "stub"), *words]))
         command = ["/bin/bash", str(self.folder / "node.sh"), str(block)]
-        return subprocess.run(command, env=dict(env), cwd=cwd, capture_output=True, text=True, check=False, timeout=20)
+        return subprocess.run(command, env=dict(env), cwd=cwd, capture_output=True, text=True, check=False, timeout=100)
 
     def read(self, name):
         return (self.folder / name).read_text().splitlines()
@@ -202,7 +202,7 @@ def test_scratch_that_cannot_be_used_is_a_warning(node, tmp_path, scratch):
 def test_the_worker_pool_is_the_process_that_the_batch_system_knows(node):
     p = pool(worker_init=("export SHELL_ID=$$",))
     (node.folder / "node.sh").write_text(node_script(p, ["bash", "-c", '[ "$SHELL_ID" = "$$" ]', "x"]))
-    done = subprocess.run(["/bin/bash", str(node.folder / "node.sh"), "1"], check=False, timeout=20)
+    done = subprocess.run(["/bin/bash", str(node.folder / "node.sh"), "1"], check=False, timeout=100)
     assert done.returncode == 0
 
 

@@ -57,7 +57,7 @@ def test_a_command_that_is_not_there(tmp_path):
 def test_a_time_out_ends_the_command_and_its_children(tmp_path):
     began = time.monotonic()
     answer = sh(f"sleep 60 & echo $! > {tmp_path}/child; wait", 0.5)
-    assert 0.5 <= time.monotonic() - began < 3
+    assert 0.5 <= time.monotonic() - began < 30
     assert answer.code == TIMED_OUT
     assert answer.transient
     assert answer.words == "`/bin/sh` has not answered for 0.5 s"
@@ -71,7 +71,7 @@ def test_the_end_of_the_run_ends_a_command(tmp_path):
     began = time.monotonic()
     answer = sh(f"sleep 60 & echo $! > {tmp_path}/child; wait", 60, closing)
     timer.join()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
     assert answer.code == TIMED_OUT
     assert "the run ends" in answer.words
     assert dies(pid_in(tmp_path / "child"))
@@ -91,7 +91,7 @@ def test_what_a_command_leaves_running_is_not_waited_for(tmp_path, leave):
     answer = sh(f"echo 4711; {leave}sleep 20 & echo $! > {tmp_path}/child; exit 0", 15)
     os.kill(pid_in(tmp_path / "child"), 9)
     assert answer == Answer(0, "4711\n")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 def test_a_child_in_a_session_of_its_own_does_not_stop_us(tmp_path):
@@ -100,7 +100,7 @@ def test_a_child_in_a_session_of_its_own_does_not_stop_us(tmp_path):
     answer = sh(f"setsid sleep 20 & echo $! > {tmp_path}/child; wait", 0.3)
     os.kill(pid_in(tmp_path / "child"), 9)
     assert answer.code == TIMED_OUT
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
 
 
 def test_a_command_that_ignores_everything_is_killed():

@@ -139,7 +139,7 @@ def test_jobs_that_cannot_be_removed_are_named_and_not_waited_for_twice(place, m
     monkeypatch.setattr(watching, "LAST_CHANCE", 60.0)
     began = time.monotonic()
     here.watch.close()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_a_block_without_work_is_held_before_it_is_removed(place):
