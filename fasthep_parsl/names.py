@@ -33,7 +33,7 @@ def wrong_with(name: str) -> str:
 
 def harmful(text: str) -> bool:
     """Return whether `text` has control characters, line breaks too, or bytes of a path that are no text."""
-    return any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in text)
+    return not text.isprintable() and any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in text)
 
 
 def file_name(text: str) -> str:

@@ -247,7 +247,7 @@ class _Reader:
     def scalar(self, node: yaml.ScalarNode) -> Any:
         text = node.value
         tag = node.tag.removeprefix(_TAG)
-        if harmful(re.sub(r"[\n\r\t]", "", text)):
+        if not text.isprintable() and harmful(re.sub(r"[\n\r\t]", "", text)):
             self.complain(node, _control(text), "remove it", "E106")
         if tag == "str" and node.style:
             return text
