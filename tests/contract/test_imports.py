@@ -35,7 +35,7 @@ def python(code, *arguments, **environment):
         [sys.executable, "-W", "error::ImportWarning", "-c", code, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         check=False,
         env={**os.environ, **environment},
         cwd="/",
