@@ -28,7 +28,9 @@ class Local(BaseModel):
         del plan, run_dir, record
         if not faulthandler.is_enabled() and sys.__stderr__ is not None:
             with suppress(OSError, ValueError):
-                faulthandler.enable(sys.__stderr__)  # a crash in compiled code ends this process: say where
+                faulthandler.enable(
+                    sys.__stderr__, all_threads=False
+                )  # a crash in compiled code ends this process: say where
         yield _InProcess()
 
 
