@@ -19,7 +19,7 @@ def forget():
     sys.path[:] = path
 
 
-def test_a_copy_finds_modules_beside_the_original(tmp_path, forget):
+def test_a_copy_finds_the_copies_of_its_helpers(tmp_path, forget):
     forget("beside_main_ops")
     forget("beside_helper_of_ops")
     home, copies = tmp_path / "analysis", tmp_path / "run" / "code"
@@ -28,7 +28,9 @@ def test_a_copy_finds_modules_beside_the_original(tmp_path, forget):
     (home / "beside_helper_of_ops.py").write_text("FACTOR = 3\n")
     (home / "beside_main_ops.py").write_text("from beside_helper_of_ops import FACTOR\n")
     module = describe(home / "beside_main_ops.py")
-    (copies / "beside_main_ops.py").write_text((home / "beside_main_ops.py").read_text())
+    for name in ("beside_main_ops.py", "beside_helper_of_ops.py"):
+        (copies / name).write_text((home / name).read_text())
+    (home / "beside_helper_of_ops.py").write_text("FACTOR = 4  # edited since\n")
     loaded = import_module(module, copies)
     assert loaded.FACTOR == 3
     assert loaded.__file__ == str(copies / "beside_main_ops.py")
