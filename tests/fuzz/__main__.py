@@ -48,6 +48,7 @@ def main() -> int:
         whys = [try_one(args.replay)[1] for _, try_one in kinds.values()]
         print("\n\n".join(filter(None, whys)) or "no difference")
         return int(any(whys))
+    print(f"seed {args.seed}", flush=True)
     ran, failed = Counter(), Counter()
     try:
         _rounds(kinds, args, ran, failed)
