@@ -149,11 +149,12 @@ def fill(
             if any(value is None for value in x.values()):
                 none += 1
                 continue
-            places = [_bin(axis, x[axis["source"]], fields[axis["source"]].dtype) for axis in axes]
             w = float(x[weight]) if weight in fields else float(weight or 1)
-            there = None not in places
-            nan += any(x[name] != x[name] for name in sources) or (there and not math.isfinite(w))
+            lost = [axis for axis in axes if x[axis["source"]] != x[axis["source"]]]
+            there = all(_bin(axis, math.nan, "float64") is not None for axis in lost)
+            nan += bool(lost) or (there and not math.isfinite(w))
             if there and math.isfinite(w):
+                places = [_bin(axis, x[axis["source"]], fields[axis["source"]].dtype) for axis in axes]
                 cell = filled.setdefault((*places, *end), [0.0, 0.0])
                 cell[0] += w
                 cell[1] += w * w
