@@ -75,3 +75,43 @@ def test_a_full_disk_does_not_end_threads_of_pools_but_the_run(tmp_path, monkeyp
             record("finished", task=1)
         record("ended", status="failed")
     assert [event["kind"] for event in read_events(tmp_path / "events.jsonl")] == ["ended"]
+
+
+def test_a_line_that_does_not_fit_on_the_disk_does_not_damage_the_next(tmp_path):
+    log = EventLog(tmp_path / "e.jsonl")
+    log("first", number=1)
+
+    class Full:
+        """Takes half of what is written, as a full disk does."""
+
+        def __init__(self, file):
+            self.file, self.closed, self.full = file, False, True
+
+        def write(self, line):
+            return self.file.write(line[: len(line) // 2] if self.full else line)
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+    log._file = full = Full(log._file)
+    with pytest.raises(OSError, match="No space left"):
+        log("second", number=2)
+    full.full = False
+    log("third", number=3)
+    log._file.file.close()
+    damaged = []
+    assert [event["number"] for event in read_events(tmp_path / "e.jsonl", damaged.append)] == [1, 3]
+    assert damaged == []
+
+
+@pytest.mark.parametrize("place", range(0, 100, 9))
+def test_any_changed_byte_of_a_line_is_seen(tmp_path, place):
+    path = tmp_path / "e.jsonl"
+    with EventLog(path) as log:
+        log("finished", task=17, done=[[3, 40]], partial="work/products/map-0-000017.pkl")
+    content = path.read_bytes()
+    place = place * (len(content) - 2) // 100
+    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    damaged = []
+    told = [event for event in read_events(path, damaged.append) if event.get("sealed", True)]
+    assert told == []
