@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -49,6 +49,8 @@ class Names:
         Other name → name in `fields`.
     refused : dict
         Name → why it is none.
+    often : Counter
+        How many branches, those that are split among them, have a name as their own.
     """
 
     def __init__(self, tree: Any) -> None:
@@ -57,6 +59,7 @@ class Names:
         for branch in tree.branches:
             for place in _walk(branch, None):
                 (self._split if place.split else leaves).append(place)
+        self.often = Counter(place.branch.name for place in (*leaves, *self._split))
         self.fields: dict[str, Place] = {}
         self.synonyms: dict[str, str] = {}
         self.refused: dict[str, Branch] = {}

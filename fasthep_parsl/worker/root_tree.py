@@ -149,15 +149,16 @@ class RootFile:
     def _read(self, branches: list[Any], start: int, stop: int) -> Iterator[tuple[int, Any]]:
         """Yield the arrays of branches, by identity; from a server all in one request."""
         single = list(branches)
-        if not self._local:
-            many = {branch.name: branch for branch in branches}
-            single = [branch for branch in branches if many[branch.name] is not branch]
-            keys = {branch.cache_key for branch in many.values()}
+        if not self._local:  # uproot finds them by their own names, whatever it is told
+            many = {branch.name: branch for branch in branches if self._names.often[branch.name] == 1}
+            single = [branch for branch in branches if branch.name not in many]
+            chosen = {id(branch) for branch in many.values()}
             with self._blamed("", start, stop):
                 arrays = self._tree.arrays(
-                    filter_branch=lambda branch: branch.cache_key in keys, entry_start=start, entry_stop=stop, how=dict
+                    filter_branch=lambda branch: id(branch) in chosen, entry_start=start, entry_stop=stop, how=dict
                 )
-                yield from [(id(branch), arrays[name]) for name, branch in many.items()]
+                found = [(id(branch), arrays[name]) for name, branch in many.items()]
+            yield from found
         for branch in single:
             with self._blamed(branch.name, start, stop), self._in_time(branch, start, stop):
                 array = branch.array(entry_start=start, entry_stop=stop)

@@ -239,3 +239,18 @@ def test_what_never_ends_names_its_branch(opened, monkeypatch):
         InputFileError, match="branch `vector_vector_int32` of events 0–5 cannot be read: it takes longer"
     ):
         file.read(["vector_vector_int32"], 0, 5)
+
+
+@pytest.mark.parametrize(("name", "tree"), [("containers.root", "tree"), ("same-members.root", "muonDataTree")])
+def test_one_request_for_all_columns_yields_the_same(opened, name, tree):
+    file, remote = opened(name, tree), opened(name, tree)
+    remote._local = False  # as if it were read from a server
+    with uproot.open(file.path) as reference:
+        places = file._names.fields
+        usable = [key for key, branch in file.branches().found.items() if not branch.problem]
+        here, there = file.read(usable, 0, file.entries), remote.read(usable, 0, file.entries)
+        for key in usable:
+            assert ak.to_list(here[key]) == ak.to_list(there[key]), key
+            if key in places:
+                expected = reference[tree]["/" + places[key].path].array()
+                assert ak.to_list(here[key]) == ak.to_list(expected), key
