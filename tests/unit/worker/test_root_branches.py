@@ -242,9 +242,17 @@ def test_what_never_ends_names_its_branch(opened, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "tree"), [("containers.root", "tree"), ("same-members.root", "muonDataTree")])
-def test_one_request_for_all_columns_yields_the_same(opened, name, tree):
+def test_one_request_for_all_columns_yields_the_same(opened, monkeypatch, name, tree):
     file, remote = opened(name, tree), opened(name, tree)
     remote._local = False  # as if it were read from a server
+    kind = type(remote._tree)
+    arrays, asked = kind.arrays, []
+
+    def spy(self, *, filter_branch, **options):
+        asked.extend(b.name for b in self.itervalues(recursive=True) if filter_branch(b))
+        return arrays(self, filter_branch=filter_branch, **options)
+
+    monkeypatch.setattr(kind, "arrays", spy)
     with uproot.open(file.path) as reference:
         places = file._names.fields
         usable = [key for key, branch in file.branches().found.items() if not branch.problem]
@@ -254,3 +262,6 @@ def test_one_request_for_all_columns_yields_the_same(opened, name, tree):
             if key in places:
                 expected = reference[tree]["/" + places[key].path].array()
                 assert ak.to_list(here[key]) == ak.to_list(expected), key
+    own = [b.name for b in remote._tree.itervalues(recursive=True)]
+    assert asked
+    assert all(own.count(b) == 1 for b in asked)  # of several uproot takes the values of the first
