@@ -78,6 +78,7 @@ def _elementwise(oracle: Any, name: str, args: list[Any]) -> Any:
             return oracle.each(lambda x: compute(int(x)), "i", *args)
         return oracle.each(lambda x: _quiet(STAYS[name], as_kind(x, kind)), kind, *args)
     if name in ("minimum", "maximum"):
+        kind = "i" if kind == "b" else kind
         pick: Any = {"minimum": np.minimum, "maximum": np.maximum}[name]
         if kind in "bi":
             pick = {"minimum": min, "maximum": max}[name]
