@@ -53,6 +53,12 @@ def file_name(text: str) -> str:
     return name or "_"
 
 
+def meant_name(text: str) -> str:
+    """Return a name like `text` that does as it is, empty if there is none: ``Bad`` for ``../../Bad``."""
+    name = file_name(text).strip("._")
+    return "" if wrong_with(name) else name
+
+
 def collision_key(text: str) -> str:
     """Return what is equal for two texts whose files are one where case does not count (macOS, Windows)."""
     return same_text(file_name(text).casefold())

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
+from fasthep_parsl.names import meant_name
 from fasthep_parsl.workflow.model import Workflow
 from fasthep_parsl.workflow.translate import allowed_keys
 from fasthep_parsl.workflow.yamldoc import Document, Node, Path_, merge_nodes
 
 
 def repair(document: Document, error: ValidationError) -> Document:
-    """Return `document` with misspelt keys renamed, and without other unknown keys and wrong values.
+    """Return `document` with misspelt keys and wrong ids renamed, and without other unknown keys and wrong values.
 
     Parameters
     ----------
@@ -23,7 +24,7 @@ def repair(document: Document, error: ValidationError) -> Document:
         What was raised.
     """
     root = document.root
-    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+    for detail in error.errors(include_url=False, include_context=False):
         path = tuple(step for step in detail["loc"] if not str(step).startswith(("<", "function-", "tagged-union")))
         path = path[:-1] if path[-1:] == ("[key]",) else path
         if detail["type"] == "missing" or not path:
@@ -32,21 +33,24 @@ def repair(document: Document, error: ValidationError) -> Document:
         if detail["type"] == "extra_forbidden":
             close = difflib.get_close_matches(str(path[-1]), allowed_keys(Workflow, path[:-1]), n=1)
             meant = close[0] if close else ""
-        root = _changed(root, path, meant)
+        name = meant_name(str(detail["input"])) if path[-1] == "id" else ""
+        root = _changed(root, path, meant, name)
     return replace(document, root=root)
 
 
-def _changed(node: Node, path: Path_, meant: str) -> Node:
-    """Return `node` with the key at `path` renamed to `meant`, or left out if that is empty."""
+def _changed(node: Node, path: Path_, meant: str, value: str = "") -> Node:
+    """Return `node` with the key at `path` renamed to `meant`, or of another `value`; without it if both are empty."""
     step, rest = path[0], path[1:]
     child = node.child(step)
     if child is None:
         return node
     if isinstance(node.value, list):
-        new = [_changed(child, rest, meant)] if rest else []
+        new = [_changed(child, rest, meant, value)] if rest else []
         return replace(node, value=[*node.value[: int(step)], *new, *node.value[int(step) + 1 :]])
     if rest:
-        return replace(node, value={**node.value, str(step): _changed(child, rest, meant)})
+        return replace(node, value={**node.value, str(step): _changed(child, rest, meant, value)})
+    if value:
+        return replace(node, value={**node.value, str(step): replace(child, value=value)})
     others = {key: item for key, item in node.value.items() if key != step}
     if meant:
         others[meant] = merge_nodes(child, others[meant], "replace") if meant in others else child

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-from fasthep_parsl.names import file_name, harmful, same_text, wrong_with
+from fasthep_parsl.names import harmful, meant_name, same_text, wrong_with
 from fasthep_parsl.resources.units import NotAllowedError, UnitError, describe
 
 
@@ -39,8 +39,8 @@ def _single_line(value: str) -> str:
 def _name(value: str) -> str:
     wrong = wrong_with(value)
     if wrong:
-        hint = file_name(value)
-        also = f"; `{hint}` would do" if not wrong_with(hint) and hint.strip("_") else ""
+        hint = meant_name(value)
+        also = f"; `{hint}` would do" if hint else ""
         raise NotAllowedError(f"{describe(value)} cannot be the name of a folder", wrong + also)
     return value
 

@@ -44,6 +44,14 @@ def test_names_that_become_folders(here, capsys, where, name, said):  # noqa: F8
     assert not (here / "out").exists()
 
 
+def test_the_rest_is_checked_as_if_an_id_were_right(here, capsys):  # noqa: F811
+    (here / "w.yaml").write_text(edited([("id: Hist", "id: ../../Hist"), ("op: hep.hist", "op: hep.hst")]))
+    status, _, err = command(capsys, "plan", "w.yaml")
+    assert status == 2
+    assert "`Hist` would do" in err
+    assert "did you mean `hep.hist`?" in err
+
+
 @pytest.mark.parametrize(
     ("change", "marked", "said"),
     [
