@@ -15,7 +15,7 @@ from fasthep_parsl.driver import api
 from fasthep_parsl.modifiers import gpu_preload
 from fasthep_parsl.ops import device
 from fasthep_parsl.resources.machine import Machine
-from fasthep_parsl.worker import runner
+from fasthep_parsl.worker import reading
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("cupy") is not None, reason="CuPy is installed here: the stand-in would be mixed with it"
@@ -120,7 +120,7 @@ def test_too_little_memory_halves_the_pass(flow, small_files, monkeypatch, long_
     expected = products(flow.write(stages(flow, []), files).run(mode="force", chunk_size=25))
     spans = []
     monkeypatch.setattr(
-        runner._Work, "_read", lambda self, span, read=runner._Work._read: spans.append(span) or read(self, span)
+        reading.Reader, "read", lambda self, span, read=reading.Reader.read: spans.append(span) or read(self, span)
     )
     plan = flow.write(stages(flow, [PRELOAD]), files).compile(chunk_size=25)
     plan = plan.model_copy(update={"pass_size": 100})
