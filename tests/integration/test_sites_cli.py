@@ -294,7 +294,7 @@ def test_what_a_killed_driver_leaves_is_cleaned_up(command, write_flow, here, sl
     try:
         run.wait_for_results()
         code, _, err = command("cleanup", run.run_dir)
-        assert (code, "still going on" in err) == (2, True)
+        assert (code, "is in use by `fasthep-parsl run`" in err) == (2, True)
         assert slurm.run("squeue", "-h").strip()
     finally:
         run.kill()
