@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
@@ -187,9 +186,10 @@ def compiled(nvrtc, architecture):
     _, program = nvrtc.nvrtcCreateProgram(SOURCE.encode(), b"kernels.cu", 0, [], [])
     options = [option.encode() for option in (f"-arch=sm_{architecture}", "-std=c++17", "-ftz=true", *kernels.OPTIONS)]
     (status,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
-    log = b" " * nvrtc.nvrtcGetProgramLogSize(program)[1]
+    # one more than needed: it is written to, and Python has but one object for all bytes of length 1
+    log = bytes(nvrtc.nvrtcGetProgramLogSize(program)[1] + 1)
     nvrtc.nvrtcGetProgramLog(program, log)
-    assert status == nvrtc.nvrtcResult.NVRTC_SUCCESS, log.decode()
+    assert status == nvrtc.nvrtcResult.NVRTC_SUCCESS, log.decode().rstrip(chr(0))
     code = b" " * nvrtc.nvrtcGetCUBINSize(program)[1]
     nvrtc.nvrtcGetCUBIN(program, code)
     return code
@@ -199,9 +199,3 @@ def compiled(nvrtc, architecture):
 def test_they_compile_for_gpus(nvrtc, architecture):
     code = compiled(nvrtc, architecture)
     assert all(name.encode() in code for name in kernels.NAMES)
-
-
-def test_they_compile_in_less_than_a_second(nvrtc):
-    began = time.process_time()
-    compiled(nvrtc, 90)
-    assert time.process_time() - began < 1
