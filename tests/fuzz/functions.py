@@ -183,16 +183,18 @@ def _sum(x: list[Any], kind: str) -> Any:
         return float(sum(map(np.float64, there), np.float64(0)))
 
 
-def _mean(x: list[Any], _kind: str) -> float:
-    there = [float(each) for each in x if each is not None]
-    with np.errstate(all="ignore"):
-        return float(np.float64(sum(there)) / len(there)) if there else math.nan
-
-
-def _std(x: list[Any], kind: str) -> float:
+def _mean(x: list[Any], _kind: str) -> float | None:
     there = [float(each) for each in x if each is not None]
     if not there:
-        return math.nan
+        return None if x else math.nan
+    with np.errstate(all="ignore"):
+        return float(np.float64(sum(there)) / len(there))
+
+
+def _std(x: list[Any], kind: str) -> float | None:
+    there = [float(each) for each in x if each is not None]
+    if not there:
+        return None if x else math.nan
     with np.errstate(all="ignore"):
         off = [np.float64(each) - np.float64(_mean(x, kind)) for each in there]
         return float(np.sqrt(sum(each * each for each in off) / len(off)))

@@ -22,7 +22,8 @@ def reduce_value(name: str, value: Value) -> Value:
     """Reduce the innermost lists; `name` is one of `REDUCTIONS`. Missing items are left out.
 
     Sums of integers and bools are int64, all else is computed in float64. A list without items has sum 0, any false,
-    all true, mean and std NaN; its min, max, argmin and argmax are missing. A missing list yields a missing value.
+    all true, mean and std NaN; its min, max, argmin and argmax are missing. Where all items are missing, mean and std
+    are as well. A missing list yields a missing value.
 
     Raises
     ------
@@ -135,15 +136,26 @@ def _check_total(value: Jagged) -> None:
         raise overflow()
 
 
-def _mean(value: Jagged) -> Any:
-    value = _existing(value)
-    return _total(value, as_float64(value.content)) / value.counts
+def _mean(value: Jagged) -> Value:
+    lists = _existing(value)
+    return _unless_all_missing(value, lists, _mean_of(lists))
 
 
-def _std(value: Jagged) -> Any:
-    value = _existing(value)
-    off = as_float64(value.content) - device.repeat(_mean(value), value.offsets, len(value.content))
-    return np.sqrt(_mean(Jagged(value.offsets, off * off)))
+def _mean_of(lists: Jagged) -> Any:
+    return _total(lists, as_float64(lists.content)) / lists.counts
+
+
+def _std(value: Jagged) -> Value:
+    lists = _existing(value)
+    off = as_float64(lists.content) - device.repeat(_mean_of(lists), lists.offsets, len(lists.content))
+    return _unless_all_missing(value, lists, np.sqrt(_mean_of(Jagged(lists.offsets, off * off))))
+
+
+def _unless_all_missing(value: Jagged, lists: Jagged, found: Any) -> Value:
+    """Return what was found in the items that exist, missing where a list has items and all of them are missing."""
+    if not isinstance(value.content, Masked):
+        return found
+    return Masked(found, (lists.counts > 0) | (value.counts == 0))
 
 
 # --- extremes: NaN counts where there is no number --------------------------------------------------------
