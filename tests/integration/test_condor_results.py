@@ -22,11 +22,14 @@ QUEUES = {
 }
 
 
-def started(pool):
-    """Return scratch folder → (job, node) of everything that the pool has started, from HTCondor's records."""
+def started(pool, run_dir):
+    """Return scratch folder → (job, node) of everything that the pool has started for a run, from HTCondor's records."""
     found = {}
     for job in pool.history():
-        log = Path(job.ad["UserLog"]).read_text()
+        path = Path(job.ad["UserLog"])
+        if not path.is_relative_to(run_dir):
+            continue  # of another test
+        log = path.read_text()
         for node, scratch in re.findall(r'SlotName: \S+@(\w+)\..*?CondorScratchDir = "(.*?)"', log, re.DOTALL):
             found[scratch] = (job, node)
         assert job.node == node  # of the last start
@@ -49,7 +52,7 @@ def test_every_task_runs_on_a_node_of_its_pool(condor, checkout, tmp_path, expec
     pools = {event["task"]: event["pool"] for event in run.events("submitted")}
     finished = run.events("finished")
     assert {pools[event["task"]] for event in finished} == PLACES.keys()
-    places = started(condor)
+    places = started(condor, run.run_dir)
     for event in finished:
         job, node = places[seen.jobs[event["pid"]]]
         assert node in PLACES[pools[event["task"]]], event
