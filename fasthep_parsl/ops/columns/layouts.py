@@ -10,19 +10,6 @@ from fasthep_parsl.ops.columns.rows import kept, rows
 from fasthep_parsl.ops.columns.values import Jagged, Masked, Value, all_known
 
 
-def jagged_of(column: Any) -> Jagged | None:
-    """Return flat content and offsets of an awkward list array of plain numbers, without copies if it is contiguous.
-
-    Returns None for anything else (missing values, strings, records, deeper nesting).
-    """
-    layout = column.layout
-    if layout.is_option or not (layout.is_list or layout.is_indexed):
-        return None
-    found = _value(layout)
-    plain = isinstance(found, Jagged) and found.present is None and device.is_array(found.content)
-    return found if plain else None
-
-
 def from_column(column: Any) -> Value:
     """Return the `Value` that holds `column`: flat buffers, or an awkward array where it is not made of numbers."""
     if device.is_array(column):
