@@ -19,7 +19,7 @@ import uproot
 from setting import BenchmarkError, Options, Row, data_folder, middle
 
 from fasthep_parsl import float64, kernel, lists
-from fasthep_parsl.kernels import Target, cache, compiling_for
+from fasthep_parsl.kernels import CompileTarget, cache, compiling_for
 from fasthep_parsl.kernels.physics import mass_of_two
 from fasthep_parsl.ops.clean import clean
 from fasthep_parsl.ops.combinations import build_pairs
@@ -31,7 +31,7 @@ from fasthep_parsl.ops.stream import Events
 EVENTS = 200_000
 REPEATS = 15
 MUON = ("pt", "eta", "phi", "mass", "charge", "tightId", "pfRelIso04_all")
-COMPILED = Target("cpu")
+COMPILED = CompileTarget("cpu")
 
 
 # --- one kernel -------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def kernels(options: Options) -> list[Row]:
         os.environ[cache.VARIABLE] = folder
         cache.folder.cache_clear()
         usages: list[Any] = []
-        with compiling_for(Target("cpu", usages.append)):
+        with compiling_for(CompileTarget("cpu", usages.append)):
             with_kernel(events)
         check(events)
         by_kernel, by_awkward, by_ops = alternating(

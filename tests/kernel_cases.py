@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from fasthep_parsl.kernels import Target, compiling_for, float64, kernel
+from fasthep_parsl.kernels import CompileTarget, compiling_for, float64, kernel
 from fasthep_parsl.ops.clean import mark_overlaps
 from fasthep_parsl.ops.collections.pairs import list_pairs, pair_mass
 
@@ -87,12 +87,12 @@ def plain(kernel, n, *arguments):
 
 
 def compiled(kernel, n, *arguments):
-    with compiling_for(Target("cpu")):
+    with compiling_for(CompileTarget("cpu")):
         kernel(n, *arguments)
 
 
 def on_gpu(kernel, n, *arguments):
-    with compiling_for(Target("gpu")):
+    with compiling_for(CompileTarget("gpu")):
         kernel(n, *arguments)
 
 

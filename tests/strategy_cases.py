@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fasthep_parsl import registry
-from fasthep_parsl.interfaces import Place
+from fasthep_parsl.interfaces import BlockLocation
 from fasthep_parsl.plan import PlanBlock, PlanPool
 
 GIB = 1 << 30
@@ -66,22 +66,22 @@ def pool(name="cpu", worker_cpus=2, *, shared=True, scratch="", worker_init=(), 
 
 FOLDER = "/home/me/my analysis/run/log/cpu"
 CASES = {
-    "one shared node": (pool(), Place(FOLDER, "dimuon.cpu.0", 0)),
+    "one shared node": (pool(), BlockLocation(FOLDER, "dimuon.cpu.0", 0)),
     "four whole nodes": (
         pool(nodes=4, whole_nodes=True, workers_per_node=64, cpus=128, memory=250 * GIB, walltime=86_400.0),
-        Place(FOLDER, "dimuon.cpu.1", 1),
+        BlockLocation(FOLDER, "dimuon.cpu.1", 1),
     ),
     "GPUs and disk": (
         pool("gpu", gpus=4, disk=20 * GIB, walltime=1200.5, queue="gpu"),
-        Place(FOLDER, "dimuon.gpu.12", 12),
+        BlockLocation(FOLDER, "dimuon.gpu.12", 12),
     ),
     "away from two nodes, queue without a name": (
         pool(queue=""),
-        Place("/home/me/run", "dimuon.cpu.3", 3, ("n1.site.org", "n2")),
+        BlockLocation("/home/me/run", "dimuon.cpu.3", 3, ("n1.site.org", "n2")),
     ),
     "without shared files": (
         pool(shared=False),
-        Place(
+        BlockLocation(
             "/home/me/run", "dimuon.cpu.4", 4, (), ("osdf:///ospool/me/env.tar",), ("/home/me/keys/client.key_secret",)
         ),
     ),

@@ -17,7 +17,7 @@ from fasthep_parsl.plan import Plan
 from fasthep_parsl.tasks import Task, TaskResult
 
 
-class Local(BaseModel):
+class LocalBackend(BaseModel):
     """Run in process, one task at a time."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

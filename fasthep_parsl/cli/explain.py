@@ -13,7 +13,7 @@ from fasthep_parsl.plan import Plan
 from fasthep_parsl.resources.units import format_duration, format_memory
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.overrides import resolve_key
-from fasthep_parsl.workflow.yamldoc import Document, Path_, show_path, walk
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, show_path, walk
 
 
 def explain_key(loaded: LoadedWorkflow, key: str, compile_plan: Callable[[], Plan]) -> str:
@@ -47,7 +47,7 @@ def explain_key(loaded: LoadedWorkflow, key: str, compile_plan: Callable[[], Pla
     return "\n".join(lines)
 
 
-def _path(document: Document, key: str) -> Path_:
+def _path(document: Document, key: str) -> KeyPath:
     try:
         return resolve_key(document, key)
     except ConfigError as error:
@@ -56,7 +56,7 @@ def _path(document: Document, key: str) -> Path_:
         raise ConfigError(*(replace(item, where=where) for item in error.problems)) from None
 
 
-def _through_class(document: Document, path: Path_) -> Path_:
+def _through_class(document: Document, path: KeyPath) -> KeyPath:
     """Follow ``execution.pools.x.resources.memory`` into the class where the pool names one."""
     if path[:2] == ("execution", "pools") and path[3:4] == ("resources",) and len(path) == 5:
         named = document.get(path[:4])
@@ -65,7 +65,7 @@ def _through_class(document: Document, path: Path_) -> Path_:
     return path
 
 
-def _set(document: Document, path: Path_) -> list[str]:
+def _set(document: Document, path: KeyPath) -> list[str]:
     node = document.get(path)
     if node is None:
         return []
@@ -87,7 +87,7 @@ def _place(where: Location | None) -> str:
     return f" ({where.file})" if where.file.startswith("--set ") else f" at {where}"
 
 
-def _planned(loaded: LoadedWorkflow, path: Path_, compile_plan: Callable[[], Plan]) -> list[str]:
+def _planned(loaded: LoadedWorkflow, path: KeyPath, compile_plan: Callable[[], Plan]) -> list[str]:
     """Return what became of the value of a pool, of the chunk size, or of a stage's labels."""
     pool = path[2] if path[:2] == ("execution", "pools") and len(path) > 2 else None
     stage = path[2] if path[:2] == ("analysis", "stages") and path[3:4] == ("execution",) else None
@@ -129,7 +129,7 @@ def _pool(plan: Plan, name: str, quantity: str) -> list[str]:
     return [f"in the plan: {', '.join(shown)}{'' if found.used else ' (not used: no stage runs there)'}{why}"]
 
 
-def _default(loaded: LoadedWorkflow, path: Path_) -> list[str]:
+def _default(loaded: LoadedWorkflow, path: KeyPath) -> list[str]:
     """Return the default of the model for a value that nobody set."""
     value: Any = loaded.workflow
     for step in path:

@@ -12,7 +12,7 @@ from fasthep_parsl.plan import PlanDefault
 from fasthep_parsl.worker.branches import Branch
 from fasthep_parsl.worker.headers import Header
 from fasthep_parsl.workflow.model import FieldSpec
-from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 
 @dataclass
@@ -64,7 +64,7 @@ def resolve_aliases(specs: dict[str, FieldSpec], headers: list[Header], known: C
         known.refused.pop(name, None)
         known.fields.pop(name, None)
         have, lack = _look(spec.branch, headers)
-        at: Path_ = ("fields", name, "branch") if document.has(("fields", name, "branch")) else ("fields", name)
+        at: KeyPath = ("fields", name, "branch") if document.has(("fields", name, "branch")) else ("fields", name)
         if not have and spec.default is None:
             if branches:
                 hint = suggest(spec.branch, branches, what="branches")

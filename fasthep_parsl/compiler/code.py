@@ -11,7 +11,7 @@ from fasthep_parsl.plan import PlanCode, PlanModule
 from fasthep_parsl.worker.closure import sha256
 from fasthep_parsl.worker.code import beside, describe
 from fasthep_parsl.workflow.loader import LoadedWorkflow
-from fasthep_parsl.workflow.yamldoc import Path_, problem
+from fasthep_parsl.workflow.yamldoc import KeyPath, problem
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def find_code(loaded: LoadedWorkflow) -> tuple[Code, list[Problem]]:
         try:
             module = describe(path, [file for file in data if file.is_relative_to(path.parent)])
         except OSError as error:
-            key: Path_ = ("use", "modules", index)
+            key: KeyPath = ("use", "modules", index)
             problems.append(problem(loaded.document, key, "E112", f"{path} cannot be read: {error.strerror}"))
             continue
         number = sum(known.name.partition("__")[0] == module.name for known in modules)
@@ -54,7 +54,7 @@ def find_code(loaded: LoadedWorkflow) -> tuple[Code, list[Problem]]:
     return Code(tuple(modules), files), problems
 
 
-def _base(loaded: LoadedWorkflow, key: Path_) -> Path:
+def _base(loaded: LoadedWorkflow, key: KeyPath) -> Path:
     where = loaded.document.marks.value(key)
     return Path(where.file).parent if where is not None and where.file else loaded.path.parent
 
@@ -63,7 +63,7 @@ def _find_modules(loaded: LoadedWorkflow) -> tuple[dict[int, Path], list[Problem
     found: dict[int, Path] = {}
     problems: list[Problem] = []
     for index, name in enumerate(loaded.workflow.use.modules):
-        key: Path_ = ("use", "modules", index)
+        key: KeyPath = ("use", "modules", index)
         path = (_base(loaded, key) / name).resolve()
         if not path.is_file():
             around = [item.name for item in path.parent.glob("*.py")] if path.parent.is_dir() else []
@@ -81,7 +81,7 @@ def _find_data(loaded: LoadedWorkflow) -> tuple[list[Path], list[Problem]]:
     found: dict[Path, None] = {}
     problems: list[Problem] = []
     for index, name in enumerate(loaded.workflow.use.files):
-        key: Path_ = ("use", "files", index)
+        key: KeyPath = ("use", "files", index)
         path = (_base(loaded, key) / name).resolve()
         if path.is_dir():
             found |= dict.fromkeys(sorted(file for file in path.rglob("*") if file.is_file()))
@@ -108,6 +108,6 @@ def _ambiguous(loaded: LoadedWorkflow, modules: Sequence[PlanModule]) -> list[Pr
                 index = loaded.workflow.use.modules.index(
                     next(n for n in loaded.workflow.use.modules if Path(n).name == path.name)
                 )
-                key: Path_ = ("use", "modules", index)
+                key: KeyPath = ("use", "modules", index)
                 problems.append(problem(loaded.document, key, "E112", message, "rename one of them"))
     return problems

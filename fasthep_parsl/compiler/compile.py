@@ -33,7 +33,7 @@ from fasthep_parsl.plan import (
 from fasthep_parsl.resources.machine import Machine
 from fasthep_parsl.worker.software import software
 from fasthep_parsl.workflow.loader import LoadedWorkflow
-from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 PASS_FACTOR = 2
 """Adjacent partitions are read in one pass up to so many times the default chunk."""
@@ -117,7 +117,7 @@ def _stages(loaded: LoadedWorkflow, problems: list[Problem]) -> tuple[Code, list
 
 def _check_kinds(loaded: LoadedWorkflow) -> list[Problem]:
     execution = loaded.workflow.execution
-    wanted: list[tuple[str, str, str, Path_]] = [
+    wanted: list[tuple[str, str, str, KeyPath]] = [
         ("backend", "backends", execution.backend.kind, ("execution", "backend"))
     ]
     if execution.environment is not None:

@@ -10,7 +10,7 @@ from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.ops.expressions import ExpressionError, expression
 from fasthep_parsl.workflow.datasets import ResolvedDataset
-from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 ALWAYS = ("name", "eventtype", "group")
 """Facts that every dataset has."""
@@ -33,14 +33,14 @@ def check_facts(
     return found
 
 
-def texts_of(stages: Sequence[CheckedStage]) -> Iterator[tuple[Path_, str]]:
+def texts_of(stages: Sequence[CheckedStage]) -> Iterator[tuple[KeyPath, str]]:
     """Yield the texts of the package's own ops that may be expressions with ``dataset.``, with their places."""
     for item in stages:
         if not item.module and item.op.name.startswith("hep."):
             yield from _texts(item.stage.params, (*item.path, "params"))
 
 
-def _texts(value: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
+def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     """Yield the texts that may be expressions, with their places."""
     if isinstance(value, str):
         if "dataset." in value:
@@ -62,7 +62,7 @@ def _facts(text: str) -> list[str]:
 
 
 def _problem(
-    key: str, lacking: list[ResolvedDataset], datasets: Sequence[ResolvedDataset], path: Path_, document: Document
+    key: str, lacking: list[ResolvedDataset], datasets: Sequence[ResolvedDataset], path: KeyPath, document: Document
 ) -> Problem:
     names = ", ".join(f"`{dataset.name}`" for dataset in lacking[:3]) + (" …" if len(lacking) > 3 else "")
     known = {name for dataset in lacking for name in dataset.meta} | set(ALWAYS)

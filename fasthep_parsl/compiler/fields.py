@@ -11,7 +11,7 @@ from fasthep_parsl.compiler.names import why_no_expression, why_no_field
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.interfaces import Effects, Shape
-from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 _FIELD = re.compile(r"unknown field `([^`]+)`")
 
@@ -137,14 +137,14 @@ def _problems(
     return list(dict.fromkeys(found))
 
 
-def _unknown(name: str, hint: str, path: Path_, inputs: Inputs, document: Document) -> list[Problem]:
+def _unknown(name: str, hint: str, path: KeyPath, inputs: Inputs, document: Document) -> list[Problem]:
     if name in inputs.aliases.broken:  # said in section `fields`
         return []
     reason = why_no_field(name, inputs) or ("E150", f"unknown field `{name}`", hint)
     return [narrow(problem(document, path, *reason), name, path, document)]
 
 
-def narrow(found: Problem, name: str, path: Path_, document: Document) -> Problem:
+def narrow(found: Problem, name: str, path: KeyPath, document: Document) -> Problem:
     """Underline just `name` in the expression that a problem is about, if that stands on one line as it is."""
     node, where = document.get(path), found.where
     if not name or where is None or node is None or not isinstance(node.value, str) or node.where != where:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fasthep_parsl.compiler.queues import Choice, Refusal, choose_queue
+from fasthep_parsl.compiler.queue_choice import Choice, Refusal, choose_queue
 from fasthep_parsl.plan import PlanBlock, PlanPool, PlanScaling
 from fasthep_parsl.pools.model import Pool
 from fasthep_parsl.resources.units import format_duration, format_memory

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from fasthep_parsl import registry
 from fasthep_parsl.compiler.geometry import plan_scaling, shape
-from fasthep_parsl.compiler.queues import Refusal
+from fasthep_parsl.compiler.queue_choice import Refusal
 from fasthep_parsl.compiler.visibility import sees_run_directory
 from fasthep_parsl.errors import Problem
 from fasthep_parsl.interfaces import WorkerSetup
@@ -23,7 +23,7 @@ from fasthep_parsl.workflow.facility import Queue
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.translate import problems_of
-from fasthep_parsl.workflow.yamldoc import Path_, problem
+from fasthep_parsl.workflow.yamldoc import KeyPath, problem
 
 UNKNOWN = Machine(cpus=10**6, memory=10**18, gpus=10**6)
 """A machine of which nothing is known: everything fits."""
@@ -137,7 +137,7 @@ class Facility:
         )
 
     def _placed(self, pool: Pool, refusal: Refusal) -> Problem:
-        at: Path_ = ("execution", "pools", pool.name, *refusal.key)
+        at: KeyPath = ("execution", "pools", pool.name, *refusal.key)
         if pool.resource_class and refusal.key[:1] == ("resources",):
             at = ("execution", "resources", pool.resource_class, *refusal.key[1:])
         return problem(self.loaded.document, at, refusal.code, refusal.message, refusal.hint)

@@ -17,7 +17,7 @@ from fasthep_parsl.plan import PlanModifier, PlanPool
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Kind
 from fasthep_parsl.workflow.translate import problems_of
-from fasthep_parsl.workflow.yamldoc import Document, Path_, problem, show_path
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem, show_path
 
 NAMED = 4
 """So many stages are named in one message."""
@@ -41,9 +41,9 @@ class Placed:
     """
 
     kind: Kind
-    path: Path_
+    path: KeyPath
     made: Any
-    inside: Path_
+    inside: KeyPath
 
     @property
     def planned(self) -> PlanModifier:
@@ -157,7 +157,7 @@ def _labels(item: CheckedStage) -> list[str]:
     return [label for label in (execution.require, execution.prefer, execution.fallback) if label]
 
 
-def _checked(document: Document, kinds: Iterable[Kind], path: Path_) -> tuple[tuple[Placed, ...], list[Problem]]:
+def _checked(document: Document, kinds: Iterable[Kind], path: KeyPath) -> tuple[tuple[Placed, ...], list[Problem]]:
     """Return the modifiers of one list that are valid, equal ones once, and what is wrong with the others."""
     found: list[Placed] = []
     problems: list[Problem] = []
@@ -177,7 +177,7 @@ def _checked(document: Document, kinds: Iterable[Kind], path: Path_) -> tuple[tu
     return tuple(found), problems
 
 
-def _made(document: Document, kind: Kind, path: Path_) -> Placed | list[Problem]:
+def _made(document: Document, kind: Kind, path: KeyPath) -> Placed | list[Problem]:
     known = registry.names("modifiers")
     if kind.kind not in known:
         hint = suggest(kind.kind, known, what="modifiers")
@@ -211,8 +211,8 @@ def _without_gpus(
     pools: Mapping[str, PlanPool],
 ) -> list[Problem]:
     """Return a problem for each modifier that needs a GPU on a pool that has none, whatever number of stages meet it."""
-    met: dict[Path_, list[str]] = {}
-    kinds: dict[Path_, Placed] = {}
+    met: dict[KeyPath, list[str]] = {}
+    kinds: dict[KeyPath, Placed] = {}
     for stage, placed in modifiers.items():
         pool = pools.get(routes.get(stage, ""))
         for item in placed:
@@ -248,7 +248,7 @@ def _streams(stages: Iterable[CheckedStage], flow: Flow) -> dict[str, set[str]]:
     return found
 
 
-def _unknown_field(name: str, path: Path_, fields: Iterable[str], inputs: Inputs, document: Document) -> Problem:
+def _unknown_field(name: str, path: KeyPath, fields: Iterable[str], inputs: Inputs, document: Document) -> Problem:
     hint = suggest(name, fields, what="fields")
     if name in inputs.common.partial:
         hint = "not every input file has it"

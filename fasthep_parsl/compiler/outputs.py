@@ -10,7 +10,7 @@ from typing import Any
 
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.errors import Problem
-from fasthep_parsl.ops.targets import OP, Target, files_of, partitions_of, targets_of
+from fasthep_parsl.ops.targets import OP, OutputTarget, files_of, partitions_of, targets_of
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.workflow.yamldoc import Document, problem
 
@@ -31,7 +31,7 @@ def check_outputs(plan: Plan, stages: Sequence[CheckedStage], document: Document
     """Return what stages would overwrite: files of another stage, or input."""
     places = {item.stage.id: (*item.path, "params", "path") for item in stages}
     problems: list[Problem] = []
-    owners: dict[str, list[tuple[Target, str, range]]] = {}
+    owners: dict[str, list[tuple[OutputTarget, str, range]]] = {}
     inputs = _inputs(plan)
     for target in targets_of(plan):
         if not target.path:
@@ -54,7 +54,7 @@ def check_outputs(plan: Plan, stages: Sequence[CheckedStage], document: Document
 
 
 def _same_file(
-    owners: list[tuple[Target, str, range]], target: Target, dataset: str, numbers: range
+    owners: list[tuple[OutputTarget, str, range]], target: OutputTarget, dataset: str, numbers: range
 ) -> tuple[str, str] | None:
     """Return a stage that writes a file of the same name to the same folder, and the name."""
     if not any(known.stage != target.stage for known, _, _ in owners):

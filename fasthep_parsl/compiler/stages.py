@@ -18,7 +18,7 @@ from fasthep_parsl.workflow.graph import order_stages
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Stage
 from fasthep_parsl.workflow.translate import problems_of
-from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class CheckedStage:
     """
 
     stage: Stage
-    path: Path_
+    path: KeyPath
     op: Op
     params: BaseModel | None
     needs: tuple[str, ...]
@@ -61,7 +61,7 @@ def load_ops(loaded: LoadedWorkflow, modules: tuple[PlanModule, ...]) -> tuple[O
     good: list[PlanModule] = []
     owners: dict[str, str] = {}
     for index, module in enumerate(modules):
-        place: Path_ = ("use", "modules", index)
+        place: KeyPath = ("use", "modules", index)
         try:
             names = ops_of(import_module(module))
         except ConfigError as error:
@@ -105,7 +105,7 @@ def check_stages(
     ops: dict[int, Op] = {}
     params: dict[int, BaseModel | None] = {}
     for index, stage in enumerate(stages):
-        path: Path_ = ("analysis", "stages", index)
+        path: KeyPath = ("analysis", "stages", index)
         op, found = _find_op(stage, table, document, path)
         problems += found if complete else []
         if op is not None:
@@ -132,7 +132,7 @@ def check_stages(
     return checked, problems, bool(order.stages)
 
 
-def _find_op(stage: Stage, table: OpTable, document: Document, path: Path_) -> tuple[Op | None, list[Problem]]:
+def _find_op(stage: Stage, table: OpTable, document: Document, path: KeyPath) -> tuple[Op | None, list[Problem]]:
     """Return the op of a stage; with a misspelt name the one that was meant, so that the rest is checked too."""
     try:
         return table.get(stage.op), []
@@ -143,7 +143,7 @@ def _find_op(stage: Stage, table: OpTable, document: Document, path: Path_) -> t
         return op, [problem(document, (*path, "op"), first.code, first.message, first.hint)]
 
 
-def _check_params(stage: Stage, op: Op, document: Document, path: Path_) -> tuple[BaseModel | None, list[Problem]]:
+def _check_params(stage: Stage, op: Op, document: Document, path: KeyPath) -> tuple[BaseModel | None, list[Problem]]:
     bound = {item.to for item in stage.inputs}
     problems = _check_bindings(stage, op, document, path)
     try:
@@ -161,7 +161,7 @@ def _model(op: Op, bound: set[str]) -> type[BaseModel]:
     return create_model(op.params.__name__, __base__=op.params, **unbound)
 
 
-def _check_bindings(stage: Stage, op: Op, document: Document, path: Path_) -> list[Problem]:
+def _check_bindings(stage: Stage, op: Op, document: Document, path: KeyPath) -> list[Problem]:
     problems = []
     for number, item in enumerate(stage.inputs):
         key = (*path, "from", number)

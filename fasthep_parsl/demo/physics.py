@@ -28,7 +28,7 @@ ELECTRON_MASS: Final = 0.000511
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class PhysicsProcess:
     """What happens in one kind of collision.
 
     Attributes
@@ -56,9 +56,9 @@ class Process:
 
 
 PROCESSES: Final = {
-    "dy": Process(z_bosons=1, negative=0.15, share=0.90),
-    "ttbar": Process(top_pair=True, jets=2.8, jet_scale=38.0, negative=0.004, share=0.085),
-    "zz": Process(z_bosons=2, jets=1.1, jet_scale=28.0, share=0.015),
+    "dy": PhysicsProcess(z_bosons=1, negative=0.15, share=0.90),
+    "ttbar": PhysicsProcess(top_pair=True, jets=2.8, jet_scale=38.0, negative=0.004, share=0.085),
+    "zz": PhysicsProcess(z_bosons=2, jets=1.1, jet_scale=28.0, share=0.015),
 }
 
 

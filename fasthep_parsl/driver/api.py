@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fasthep_parsl.compiler import CompileOptions, compile_workflow
 from fasthep_parsl.driver import rundir
-from fasthep_parsl.driver.execution import Execution, RunOutcome
+from fasthep_parsl.driver.execution import PlanRun, RunOutcome
 from fasthep_parsl.driver.outputs import check_targets, take_targets
 from fasthep_parsl.driver.rundir import Mode
 from fasthep_parsl.driver.verdict import insist
@@ -146,7 +146,7 @@ def run(
     check_targets(plan, Path(outdir), mode)
     with rundir.taken(Path(outdir), plan, mode) as directory:
         take_targets(plan, directory.path, mode)
-        outcome = Execution(plan, directory, plots=plots, observer=observer).execute()
+        outcome = PlanRun(plan, directory, plots=plots, observer=observer).execute()
     if check:
         insist(outcome)
     return outcome

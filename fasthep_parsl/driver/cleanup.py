@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fasthep_parsl.atomic import close_drafts
-from fasthep_parsl.backends.parsl.batch import ask
-from fasthep_parsl.backends.parsl.folder import sweep
+from fasthep_parsl.blocks import job_control
+from fasthep_parsl.blocks.block_folder import sweep
 from fasthep_parsl.driver.blocks import BlockTally, OpenJob
 from fasthep_parsl.driver.holders import holders
 from fasthep_parsl.driver.lock import DriverLock
@@ -117,10 +117,10 @@ def _refuse_if_alive(run_dir: Path, alive: bool | None, host: str, *, force: boo
 
 def _remove(pool: PlanPool, jobs: Sequence[OpenJob]) -> list[Fate]:
     ids = [job.job for job in jobs]
-    there, words = ask.existing(pool, ids)
+    there, words = job_control.existing(pool, ids)
     if there is None:
         return [Fate(job, "left", words) for job in jobs]
-    wrong = ask.remove(pool, [job for job in ids if job in there])
+    wrong = job_control.remove(pool, [job for job in ids if job in there])
     fates = []
     for job in jobs:
         found = there.get(job.job)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from fasthep_parsl import registry
 from fasthep_parsl.atomic import close_drafts
-from fasthep_parsl.backends.parsl.folder import sweep
+from fasthep_parsl.blocks.block_folder import sweep
 from fasthep_parsl.driver import resume, summary
 from fasthep_parsl.driver.audit import check_all
 from fasthep_parsl.driver.lock import LockLostError
@@ -69,7 +69,7 @@ class RunOutcome:
     error: str = ""
 
 
-class Execution:
+class PlanRun:
     """One execution of a plan in a run directory.
 
     Parameters

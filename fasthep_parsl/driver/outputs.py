@@ -16,7 +16,7 @@ from typing import Any
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.driver.rundir import Mode
 from fasthep_parsl.errors import ConfigError, Problem, RunError
-from fasthep_parsl.ops.targets import Target, files_of, partitions_of, targets_of
+from fasthep_parsl.ops.targets import OutputTarget, files_of, partitions_of, targets_of
 from fasthep_parsl.plan import Plan
 
 
@@ -48,7 +48,7 @@ def check_targets(plan: Plan, run_dir: Path, mode: Mode) -> None:
             raise _refuse(target, what, f"{hint} give another `path`")
 
 
-def _check_writable(target: Target, folder: Path, plan: Plan) -> None:
+def _check_writable(target: OutputTarget, folder: Path, plan: Plan) -> None:
     """Refuse a folder that cannot be made or written to; workers may see one that this machine does not."""
     if not all(pool.shared for pool in plan.pools):
         return
@@ -116,18 +116,18 @@ def settle_targets(plan: Plan, run_dir: Path, ended: Iterable[str], products: Ma
                 raise RunError(f"{path} was changed or removed by somebody else while stage `{target.stage}` ran")
 
 
-def _folders(plan: Plan) -> Iterator[tuple[Target, Path]]:
+def _folders(plan: Plan) -> Iterator[tuple[OutputTarget, Path]]:
     """Yield targets with each of their folders outside of the run directory once."""
     for target in targets_of(plan):
         if target.path:
             yield from ((target, folder) for folder in dict.fromkeys(_folder(target, d.name) for d in plan.datasets))
 
 
-def _folder(target: Target, dataset: str) -> Path:
+def _folder(target: OutputTarget, dataset: str) -> Path:
     return target.folder(dataset, Path())
 
 
-def _within(plan: Plan, folder: Path) -> Iterator[tuple[Target, str, range]]:
+def _within(plan: Plan, folder: Path) -> Iterator[tuple[OutputTarget, str, range]]:
     """Yield the targets and datasets whose files come to `folder`."""
     for target in targets_of(plan):
         for dataset, numbers in partitions_of(plan) if target.path else ():
@@ -152,12 +152,12 @@ def _present(pattern: re.Pattern[str], folder: Path) -> list[str]:
         return []
 
 
-def _mark(target: Target, folder: Path) -> Path:
+def _mark(target: OutputTarget, folder: Path) -> Path:
     """Return the file that says whose files are in `folder`: one for each pattern of names."""
     return folder / f".fasthep-parsl-{sha256(target.pattern().pattern.encode()).hexdigest()[:8]}.json"
 
 
-def _owner(target: Target, folder: Path) -> Path | None:
+def _owner(target: OutputTarget, folder: Path) -> Path | None:
     try:
         return Path(json.loads(_mark(target, folder).read_text())["run"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -168,5 +168,5 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
-def _refuse(target: Target, message: str, hint: str) -> ConfigError:
+def _refuse(target: OutputTarget, message: str, hint: str) -> ConfigError:
     return ConfigError(Problem("E167", message, key=f"stage {target.stage}, params.path", hint=hint))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fasthep_parsl.atomic import write_text
-from fasthep_parsl.backends.parsl.batch.scripts import first_scripts
+from fasthep_parsl.blocks.scripts import first_scripts
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.plan import Plan
 

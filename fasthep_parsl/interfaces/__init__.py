@@ -14,9 +14,9 @@ from fasthep_parsl.interfaces.modifiers import READ, Call, Modifier, Note, Notin
 from fasthep_parsl.interfaces.ops import Context, DatasetInfo, Effects, Op, OpProblem, ParamPath, Schema, Scope, Shape
 from fasthep_parsl.interfaces.workers import (
     BatchStrategy,
+    BlockLocation,
     Credential,
     Environment,
-    Place,
     Script,
     Strategy,
     WorkerSetup,
@@ -26,6 +26,7 @@ __all__ = [
     "READ",
     "Backend",
     "BatchStrategy",
+    "BlockLocation",
     "Call",
     "Context",
     "Credential",
@@ -38,7 +39,6 @@ __all__ = [
     "Op",
     "OpProblem",
     "ParamPath",
-    "Place",
     "Reading",
     "ReadingModifier",
     "Schema",

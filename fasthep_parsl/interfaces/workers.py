@@ -31,7 +31,7 @@ class WorkerSetup:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BlockLocation:
     """Where a block of a pool lies, and what it is called.
 
     Attributes
@@ -80,9 +80,9 @@ class BatchStrategy(Strategy, Protocol):
     several_nodes: ClassVar[bool]
     """Whether one job can have several nodes."""
     brings_files: ClassVar[bool]
-    """Whether jobs bring the files of their `Place`; else nodes must see the run directory."""
+    """Whether jobs bring the files of their `BlockLocation`; else nodes must see the run directory."""
 
-    def script(self, pool: PlanPool, place: Place) -> Script:
+    def script(self, pool: PlanPool, place: BlockLocation) -> Script:
         """Return what is submitted for one block of `pool`, whose `block` is set; `self` holds the pool's options."""
 
 

@@ -4,6 +4,6 @@ Nothing here imports numba before a kernel is compiled.
 """
 
 from fasthep_parsl.kernels.declare import Kernel, float64, kernel
-from fasthep_parsl.kernels.target import Target, active, compiling_for
+from fasthep_parsl.kernels.target import CompileTarget, active, compiling_for
 
-__all__ = ["Kernel", "Target", "active", "compiling_for", "float64", "kernel"]
+__all__ = ["CompileTarget", "Kernel", "active", "compiling_for", "float64", "kernel"]

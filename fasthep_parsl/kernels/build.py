@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from fasthep_parsl.kernels import cache
 from fasthep_parsl.kernels.complaint import complaint
-from fasthep_parsl.kernels.generate import Kind, generate
-from fasthep_parsl.kernels.source import Source
+from fasthep_parsl.kernels.generate import ArgumentKind, generate
+from fasthep_parsl.kernels.source import KernelSource
 from fasthep_parsl.kernels.target import Device
 
 
@@ -39,7 +39,7 @@ class Built:
     refuse: Callable[[Exception], Exception]
 
 
-def build(source: Source, device: Device, kinds: tuple[Kind, ...]) -> Built:
+def build(source: KernelSource, device: Device, kinds: tuple[ArgumentKind, ...]) -> Built:
     """Compile a kernel for arguments of these kinds, or load it.
 
     Raises

@@ -12,9 +12,9 @@ from typing import Any, overload
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.kernels import launch
 from fasthep_parsl.kernels.build import Built, build
-from fasthep_parsl.kernels.generate import Kind
+from fasthep_parsl.kernels.generate import ArgumentKind
 from fasthep_parsl.kernels.shape import Needs, needs
-from fasthep_parsl.kernels.source import Source, read
+from fasthep_parsl.kernels.source import KernelSource, read
 from fasthep_parsl.kernels.target import Device, Usage, current
 
 
@@ -43,7 +43,7 @@ class Kernel:
     def __init__(self, body: Callable[..., None], reference: Callable[..., None] | None = None) -> None:
         self.body = body
         self.reference = reference
-        self._built: dict[tuple[Device, tuple[Kind, ...]], Built] = {}
+        self._built: dict[tuple[Device, tuple[ArgumentKind, ...]], Built] = {}
         functools.update_wrapper(self, body)
 
     def __repr__(self) -> str:
@@ -60,7 +60,7 @@ class Kernel:
         return tuple(inspect.signature(self.body).parameters)[1:]
 
     @functools.cached_property
-    def source(self) -> Source:
+    def source(self) -> KernelSource:
         """What machine code is made from."""
         return read(self.body, float64)
 
@@ -148,7 +148,7 @@ class Kernel:
             raise OpError(f"{said}: the number of events is {shown}")
         return number
 
-    def _checked(self, events: int, arguments: Sequence[Any]) -> tuple[list[Any], tuple[Kind, ...]]:
+    def _checked(self, events: int, arguments: Sequence[Any]) -> tuple[list[Any], tuple[ArgumentKind, ...]]:
         """Return arguments as numba can take them, and their kinds."""
         names = self.parameters
         given, kinds = [], []
@@ -159,7 +159,7 @@ class Kernel:
         self._check_lengths(events, dict(zip(names, given, strict=True)))
         return given, tuple(kinds)
 
-    def _taken(self, name: str, value: Any) -> tuple[Any, Kind]:
+    def _taken(self, name: str, value: Any) -> tuple[Any, ArgumentKind]:
         import numpy as np
 
         written = name in self.needs.written
@@ -178,7 +178,7 @@ class Kernel:
             if isinstance(value, np.generic):
                 value = value.item()
             kind = "bool" if isinstance(value, bool) else "int64" if isinstance(value, int) else "float64"
-            return value, Kind(kind)
+            return value, ArgumentKind(kind)
         else:
             raise self._wrong(name, f"is of type {type(value).__name__}: give offsets and flat arrays (see `lists`)")
         dtype = np.dtype(value.dtype)
@@ -186,7 +186,7 @@ class Kernel:
             raise self._wrong(
                 name, f"is an array of {dtype}: kernels compute with bools, integers and float32, float64"
             )
-        return value, Kind(dtype.name, value.ndim, written)
+        return value, ArgumentKind(dtype.name, value.ndim, written)
 
     def _check_lengths(self, events: int, given: dict[str, Any]) -> None:
         """Notice arrays that are too short: compiled code would read and write behind their end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fasthep_parsl.kernels.source import Function, Source
+from fasthep_parsl.kernels.source import KernelFunction, KernelSource
 from fasthep_parsl.kernels.target import Device
 
 _HEAD = {
@@ -32,7 +32,7 @@ def loop(_n{comma}{arguments}):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ArgumentKind:
     """What numba must know of an argument.
 
     Attributes
@@ -75,16 +75,16 @@ class Generated:
     places: dict[int, tuple[str, str]]
 
 
-def generate(source: Source, device: Device, kinds: tuple[Kind, ...]) -> Generated:
+def generate(source: KernelSource, device: Device, kinds: tuple[ArgumentKind, ...]) -> Generated:
     """Return the module in which `loop` calls the kernel for each event.
 
     Parameters
     ----------
-    source : Source
+    source : KernelSource
         The kernel.
     device : "cpu" or "gpu"
         What it is for.
-    kinds : tuple of Kind
+    kinds : tuple of ArgumentKind
         Types of its arguments, without the number of the event.
     """
     lines = ["from __future__ import annotations", "", *_HEAD[device], *source.imports]
@@ -103,7 +103,7 @@ def generate(source: Source, device: Device, kinds: tuple[Kind, ...]) -> Generat
     return Generated("\n".join([*lines, loop]), places)
 
 
-def _copied(function: Function, before: int, places: dict[int, tuple[str, str]]) -> list[str]:
+def _copied(function: KernelFunction, before: int, places: dict[int, tuple[str, str]]) -> list[str]:
     lines = function.text.rstrip().splitlines()
     for number, line in enumerate(lines):
         places[before + number + 1] = (f"{Path(function.file).name}:{function.line + number}", line.strip())

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fasthep_parsl.kernels.source import Function, Source
+from fasthep_parsl.kernels.source import KernelFunction, KernelSource
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Needs:
     inside: dict[str, set[str]] = field(default_factory=dict)
 
 
-def needs(source: Source) -> Needs:
+def needs(source: KernelSource) -> Needs:
     """Return what a kernel needs, as far as its source shows it plainly."""
     kernel = source.kernel
     event, *parameters = kernel.parameters
@@ -113,7 +113,7 @@ def _pairs(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
                 yield name.id, part
 
 
-def _written(source: Source, function: Function, within: tuple[str, ...]) -> set[str]:
+def _written(source: KernelSource, function: KernelFunction, within: tuple[str, ...]) -> set[str]:
     """Return the parameters that a function writes to, itself or through functions that it calls."""
     found = set()
     for part in ast.walk(function.node):

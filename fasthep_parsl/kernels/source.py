@@ -25,7 +25,7 @@ NUMBERS = (bool, int, float, complex)
 
 
 @dataclass(frozen=True)
-class Function:
+class KernelFunction:
     """One function of the author, without its decorators.
 
     Attributes
@@ -60,12 +60,12 @@ class Function:
 
 
 @dataclass
-class Source:
+class KernelSource:
     """Everything that a kernel's machine code depends on.
 
     Attributes
     ----------
-    functions : list of Function
+    functions : list of KernelFunction
         Those that others call come first; the kernel itself is the last.
     imports : list of str
         Lines before them: modules and constants.
@@ -73,22 +73,22 @@ class Source:
         What each global name means; one name means one thing in all functions.
     """
 
-    functions: list[Function] = field(default_factory=list)
+    functions: list[KernelFunction] = field(default_factory=list)
     imports: list[str] = field(default_factory=list)
     named: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def kernel(self) -> Function:
+    def kernel(self) -> KernelFunction:
         """The kernel's own function."""
         return self.functions[-1]
 
-    def called(self, name: str) -> Function | None:
+    def called(self, name: str) -> KernelFunction | None:
         """Return the author's function that a call of `name` means."""
         value = self.named.get(name)
         return next((function for function in self.functions if function.python is value), None)
 
 
-def read(function: Callable[..., Any], float64: Any) -> Source:
+def read(function: Callable[..., Any], float64: Any) -> KernelSource:
     """Return the source of a kernel and of all that it names.
 
     Parameters
@@ -103,12 +103,12 @@ def read(function: Callable[..., Any], float64: Any) -> Source:
     OpError
         It cannot be copied; with the author's line.
     """
-    source = Source()
+    source = KernelSource()
     _add(source, function, float64, [])
     return source
 
 
-def _add(source: Source, python: Any, float64: Any, within: list[Any]) -> None:
+def _add(source: KernelSource, python: Any, float64: Any, within: list[Any]) -> None:
     if python in within or any(known.python is python for known in source.functions):
         return
     function = parse(python)
@@ -136,7 +136,7 @@ def _add(source: Source, python: Any, float64: Any, within: list[Any]) -> None:
     source.functions.append(function)
 
 
-def parse(python: Any) -> Function:
+def parse(python: Any) -> KernelFunction:
     """Return a function's source.
 
     Raises
@@ -162,7 +162,7 @@ def parse(python: Any) -> Function:
         raise OpError(f"{Path(file).name}:{first + node.lineno - 1}: {message}")
     text = "".join(textwrap.dedent("".join(lines)).splitlines(keepends=True)[node.lineno - 1 :])
     line = first + node.lineno - 1
-    return Function(node.name, file, line, text, _without_decorators(text), python)
+    return KernelFunction(node.name, file, line, text, _without_decorators(text), python)
 
 
 def _without_decorators(text: str) -> ast.FunctionDef:
@@ -181,14 +181,14 @@ _REFUSED: dict[type[ast.AST], str] = {
 """What no GPU can do: it would take memory, or another way through the code than forward."""
 
 
-def _refuse(function: Function) -> None:
+def _refuse(function: KernelFunction) -> None:
     for node in _walk(function.node.body):
         what = _REFUSED.get(type(node))
         if what is not None:
             raise OpError(f"{function.place(node)}: a kernel cannot use {what}: a GPU could not run it")
 
 
-def _check_attributes(function: Function, name: str, module: ModuleType) -> None:
+def _check_attributes(function: KernelFunction, name: str, module: ModuleType) -> None:
     """Notice ``math.sqr``: numba would not say in which line it stands."""
     for node in _walk(function.node.body):
         if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name) or node.value.id != name:
@@ -233,7 +233,7 @@ def _meaning(python: FunctionType, name: str) -> Any:
     raise LookupError(name)
 
 
-def _import_line(function: Function, node: ast.AST, name: str, value: Any, float64: Any) -> str:
+def _import_line(function: KernelFunction, node: ast.AST, name: str, value: Any, float64: Any) -> str:
     """Return the line that gives `name` the same meaning in a generated module."""
     if value is float64:
         return f"from numba import float64 as {name}"

@@ -40,7 +40,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class CompileTarget:
     """What kernels are compiled for.
 
     Attributes
@@ -55,11 +55,11 @@ class Target:
     report: Callable[[Usage], None] = lambda _usage: None
 
 
-_TARGET: ContextVar[Target | None] = ContextVar("fasthep_parsl_kernel_target", default=None)
+_TARGET: ContextVar[CompileTarget | None] = ContextVar("fasthep_parsl_kernel_target", default=None)
 
 
 @contextmanager
-def compiling_for(target: Target) -> Iterator[None]:
+def compiling_for(target: CompileTarget) -> Iterator[None]:
     """Compile kernels for `target` in this block."""
     token = _TARGET.set(target)
     try:
@@ -68,7 +68,7 @@ def compiling_for(target: Target) -> Iterator[None]:
         _TARGET.reset(token)
 
 
-def current() -> Target | None:
+def current() -> CompileTarget | None:
     """Return what kernels are compiled for, None if nobody has said so."""
     return _TARGET.get()
 

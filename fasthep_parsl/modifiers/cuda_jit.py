@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from fasthep_parsl import atomic
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Call, Note
-from fasthep_parsl.kernels import Target, compiling_for, launch
+from fasthep_parsl.kernels import CompileTarget, compiling_for, launch
 from fasthep_parsl.kernels.target import Usage
 
 
@@ -55,7 +55,7 @@ class CudaJit(BaseModel):
                 seen["kernels"] = _joined(seen["kernels"], {f"{usage.kernel} ({usage.device})": _row(usage)})
 
             try:
-                with compiling_for(Target("cpu" if device == "cpu" else "gpu", report)):
+                with compiling_for(CompileTarget("cpu" if device == "cpu" else "gpu", report)):
                     return call(events, **params)
             finally:
                 call.note("cuda.jit", seen)

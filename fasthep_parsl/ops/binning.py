@@ -34,7 +34,7 @@ def fill(axes: tuple[Axis, ...], storage: str, entries: list[Any], weights: Any)
     number = next(len(entry) for entry in (*entries, weights) if np.ndim(entry))
     if not number:
         return content
-    flat = kernels.Bins(number)
+    flat = kernels.GpuBins(number)
     for axis, entry, extent in zip(axes, entries, content.shape, strict=True):
         _add_axis(flat, axis, entry, extent)
     for field, part in _sums(flat, weights, prod(content.shape), storage).items():
@@ -43,7 +43,7 @@ def fill(axes: tuple[Axis, ...], storage: str, entries: list[Any], weights: Any)
     return content
 
 
-def _add_axis(flat: kernels.Bins, axis: Axis, entry: Any, extent: int) -> None:
+def _add_axis(flat: kernels.GpuBins, axis: Axis, entry: Any, extent: int) -> None:
     """Add an axis to the bins of entries: an array on the GPU, or a number for all of them."""
     there = device.on_gpu(entry) and np.ndim(entry) > 0
     if there and axis.kind == "regular":
@@ -100,7 +100,7 @@ def _shape(axis: Axis) -> tuple[float, float, int]:
     return float(low), float(high) - float(low), int(number)  # type: ignore[arg-type]
 
 
-def _sums(flat: kernels.Bins, weights: Any, size: int, storage: str) -> dict[str, Any]:
+def _sums(flat: kernels.GpuBins, weights: Any, size: int, storage: str) -> dict[str, Any]:
     """Return field of the storage → its sums in host memory; one copy."""
     if weights is None or np.ndim(weights) == 0:
         counts = device.download(flat.counts(size))

@@ -9,7 +9,7 @@ from pydantic import Field
 from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema
 from fasthep_parsl.ops.collections.candidates import Spec, build
 from fasthep_parsl.ops.collections.collection import Name, Params
-from fasthep_parsl.ops.collections.effects import Analysis
+from fasthep_parsl.ops.collections.effects import EffectsAnalysis
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.stream import Events
 
@@ -143,7 +143,7 @@ class BuildPairs(_Common):
 
 
 def _analyse(params: BuildCombinations | BuildPairs, schema: Schema) -> Effects:
-    return Analysis(params, schema).run()
+    return EffectsAnalysis(params, schema).run()
 
 
 @op("hep.build_combinations", params=BuildCombinations, analyse=_analyse)

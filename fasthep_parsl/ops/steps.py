@@ -44,7 +44,7 @@ SelectionParam = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SelectionStep:
     """One condition: an expression, or several joined by `mode`.
 
     Attributes
@@ -55,14 +55,14 @@ class Step:
         For tables.
     path : tuple
         Where it stands in the op's parameters.
-    parts : tuple of Step
+    parts : tuple of SelectionStep
         Conditions that `mode` joins.
     """
 
     text: str
     label: str
     path: ParamPath
-    parts: tuple[Step, ...] = ()
+    parts: tuple[SelectionStep, ...] = ()
     mode: Mode = "all"
 
 
@@ -71,7 +71,7 @@ class Group:
     """A named list of steps; `parents` are cuts (``name[i]``) or whole groups that must hold before."""
 
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[SelectionStep, ...]
     mode: Mode = "all"
     parents: tuple[str, ...] = ()
     path: ParamPath = ()
@@ -137,15 +137,15 @@ class _Reader:
             items = ["True"]
         return Group(name, self.steps(items, (*path, lists[0])), _MODES.get(lists[0], mode), parents, path)
 
-    def steps(self, raw: list[Any] | tuple[Any, ...], path: ParamPath) -> tuple[Step, ...]:
+    def steps(self, raw: list[Any] | tuple[Any, ...], path: ParamPath) -> tuple[SelectionStep, ...]:
         if not raw:
             self.wrong(path, "an empty list selects nothing in particular", "give at least one expression")
         return tuple(step for i, item in enumerate(raw) for step in self.single(item, (*path, i)))
 
-    def single(self, raw: Any, path: ParamPath) -> tuple[Step, ...]:
+    def single(self, raw: Any, path: ParamPath) -> tuple[SelectionStep, ...]:
         """Return one step, or none if it cannot be read."""
         if isinstance(raw, str | bool):
-            return (Step(str(raw), str(raw), path),)
+            return (SelectionStep(str(raw), str(raw), path),)
         if not isinstance(raw, dict):
             self.wrong(path, f"a step is an expression or a mapping, not `{raw}`")
             return ()
@@ -158,30 +158,30 @@ class _Reader:
             self.wrong(path, "a step has exactly one of expr, reduce, All, Any")
         return () if unknown or len(kinds) != 1 else self.of_kind(kinds[0], raw, path)
 
-    def of_kind(self, kind: str, raw: dict[Any, Any], path: ParamPath) -> tuple[Step, ...]:
+    def of_kind(self, kind: str, raw: dict[Any, Any], path: ParamPath) -> tuple[SelectionStep, ...]:
         value, label = raw[kind], str(raw.get("label") or "")
         if kind == "expr":
-            return (Step(str(value), label or str(value), (*path, kind)),)
+            return (SelectionStep(str(value), label or str(value), (*path, kind)),)
         if kind == "reduce":
             return self.reduce(value, label, (*path, kind))
         return self.nested(value, label, _MODES[kind], (*path, kind))
 
-    def reduce(self, raw: Any, label: str, path: ParamPath) -> tuple[Step, ...]:
+    def reduce(self, raw: Any, label: str, path: ParamPath) -> tuple[SelectionStep, ...]:
         if not isinstance(raw, dict) or set(raw) != {"op", "over"} or raw["op"] not in ("any", "all"):
             self.wrong(
                 path, "reduce needs `op` (any or all) and `over`", 'e.g. reduce: {op: any, over: "Muon_pt > 25"}'
             )
             return ()
         text = f"{raw['op']}({raw['over']})"
-        return (Step(text, label or text, (*path, "over")),)
+        return (SelectionStep(text, label or text, (*path, "over")),)
 
-    def nested(self, raw: Any, label: str, mode: Mode, path: ParamPath) -> tuple[Step, ...]:
+    def nested(self, raw: Any, label: str, mode: Mode, path: ParamPath) -> tuple[SelectionStep, ...]:
         if not isinstance(raw, list | tuple):
             self.wrong(path, "All and Any hold a list of steps")
             return ()
         parts = self.steps(raw, path)
         text = label or f"{mode}({', '.join(part.label for part in parts)})"
-        return (Step("", text, path, parts, mode),)
+        return (SelectionStep("", text, path, parts, mode),)
 
 
 def read_selection(raw: Any, path: ParamPath = ("selection",)) -> tuple[tuple[Group, ...], list[OpProblem]]:
@@ -206,14 +206,14 @@ def analyse_selection(
     return reads, groups, problems
 
 
-def _leaves(step: Step) -> Iterator[Step]:
+def _leaves(step: SelectionStep) -> Iterator[SelectionStep]:
     if not step.parts and step.text:
         yield step
     for part in step.parts:
         yield from _leaves(part)
 
 
-def step_mask(step: Step, events: Events, context: Context | None) -> Any:
+def step_mask(step: SelectionStep, events: Events, context: Context | None) -> Any:
     """Return where `step` holds: bool, shape (events,); missing counts as false.
 
     Raises

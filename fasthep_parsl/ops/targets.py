@@ -26,7 +26,7 @@ def partition_name(dataset: str, number: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class OutputTarget:
     """The files of a stage.
 
     Attributes
@@ -69,14 +69,14 @@ def _filled(template: str, **words: str) -> str:
     return template.format(**{key: file_name(word) for key, word in words.items()})
 
 
-def target_of(stage: str, params: Mapping[str, Any]) -> Target:
+def target_of(stage: str, params: Mapping[str, Any]) -> OutputTarget:
     """Return the target of a stage with these parameters."""
-    return Target(
+    return OutputTarget(
         stage, params.get("path") or "", params.get("name") or f"{{{IN_NAMES[0]}}}", SUFFIXES[params["format"]]
     )
 
 
-def targets_of(plan: Plan) -> Iterator[Target]:
+def targets_of(plan: Plan) -> Iterator[OutputTarget]:
     """Yield the targets of all stages that write files."""
     for stage in plan.stages:
         if stage.op == OP:
@@ -92,7 +92,7 @@ def partitions_of(plan: Plan) -> Iterator[tuple[str, range]]:
         first = last
 
 
-def files_of(target: Target, dataset: str, numbers: range) -> set[str]:
+def files_of(target: OutputTarget, dataset: str, numbers: range) -> set[str]:
     """Return the names of a target's files for partitions of a dataset."""
     return {target.file(dataset, partition_name(dataset, number)) for number in numbers}
 

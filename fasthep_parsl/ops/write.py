@@ -18,7 +18,7 @@ from fasthep_parsl.ops.collections.collection import Params, matches, owner_of, 
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.formats import checked, write_parquet, write_root
 from fasthep_parsl.ops.stream import Events
-from fasthep_parsl.ops.targets import SUFFIXES, Target, template_problems
+from fasthep_parsl.ops.targets import SUFFIXES, OutputTarget, template_problems
 from fasthep_parsl.room import writing_to
 
 Compression = Literal["zstd", "lz4", "zlib", "lzma", "snappy", "gzip", "none"]
@@ -161,7 +161,7 @@ def write(
     DiskFullError
         There is no room for the file.
     """
-    place = Target(context.stage, path or "", name, SUFFIXES[format])
+    place = OutputTarget(context.stage, path or "", name, SUFFIXES[format])
     target = place.folder(context.dataset.name, context.outdir) / place.file(context.dataset.name, context.partition)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp{place.suffix}")
     events = events.on_host()

@@ -8,7 +8,7 @@ from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.names import collision_key
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.workflow.model import Execution
-from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 DEFAULT = "default"
 """Pool of stages without labels; exists always."""
@@ -76,7 +76,7 @@ def build_pools(execution: Execution, document: Document | None = None) -> tuple
             resource = execution.resources[spec.resources]
             pools.append(Pool(name, spec.workers, resource, spec.resources, spec.queue, spec.workers_per_gpu))
         else:
-            path: Path_ = ("execution", "pools", name, "resources")
+            path: KeyPath = ("execution", "pools", name, "resources")
             hint = suggest(spec.resources, execution.resources, what="classes")
             if not execution.resources:
                 hint = f"write `execution.resources.{spec.resources}: {{cpus: …, memory: …}}`, or quantities here"
@@ -88,6 +88,6 @@ def build_pools(execution: Execution, document: Document | None = None) -> tuple
 
 
 def _nothing_to_share(document: Document | None, name: str) -> Problem:
-    path: Path_ = ("execution", "pools", name, "workers_per_gpu")
+    path: KeyPath = ("execution", "pools", name, "workers_per_gpu")
     message = f"pool `{name}`: its workers have no GPU to share"
     return problem(document, path, "E106", message, "ask for one per worker, `resources: {gpus: 1}`")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.pools.model import DEFAULT, Pool
 from fasthep_parsl.workflow.model import Execution, StageExecution
-from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def route(
     unavailable: Mapping[str, str],
     *,
     document: Document | None = None,
-    path: Path_ = (),
+    path: KeyPath = (),
 ) -> Route | Problem:
     """Return the pool for a stage.
 
@@ -78,7 +78,7 @@ class _Router:
     pools: Sequence[Pool]
     unavailable: Mapping[str, str]
     document: Document | None
-    path: Path_
+    path: KeyPath
 
     @property
     def labels(self) -> list[str]:

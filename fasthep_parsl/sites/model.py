@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 from fasthep_parsl.errors import Location
 from fasthep_parsl.workflow.model import Execution, Kind
 from fasthep_parsl.workflow.values import Line, Model, Text, empty_mapping
-from fasthep_parsl.workflow.yamldoc import Document, Path_, merge
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, merge
 
 
 class SiteMeta(Model):
@@ -56,7 +56,7 @@ class Requirement:
         Where the profile asks for it.
     """
 
-    path: Path_
+    path: KeyPath
     help: str
     where: Location | None = None
 

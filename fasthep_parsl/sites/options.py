@@ -12,7 +12,7 @@ from fasthep_parsl import registry
 from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.translate import problems_of
-from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 
 def is_batch(strategy: str) -> bool:
@@ -21,7 +21,7 @@ def is_batch(strategy: str) -> bool:
 
 
 def strategy_options(
-    execution: Execution, document: Document, at: Path_ = ("execution",)
+    execution: Execution, document: Document, at: KeyPath = ("execution",)
 ) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
     """Return queue → the strategy's fields for it, without defaults, and what is wrong with them.
 
@@ -68,7 +68,7 @@ def _overlaid(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _stands(at: Path_, queue: str, own: Mapping[str, Any], loc: Path_) -> Path_:
+def _stands(at: KeyPath, queue: str, own: Mapping[str, Any], loc: KeyPath) -> KeyPath:
     """Return where a field of the strategy for a queue stands: with the queue, or with the strategy."""
     inside = loc and loc[0] in own
     return (*at, "queues", queue, "options") if inside else (*at, "strategy")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fasthep_parsl.errors import Problem
 from fasthep_parsl.sites.model import Requirement, Site
-from fasthep_parsl.workflow.yamldoc import Document, Path_, show_path
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, show_path
 
 
-def missing_requirements(site: Site, document: Document, at: Path_ = ("execution",)) -> list[Problem]:
+def missing_requirements(site: Site, document: Document, at: KeyPath = ("execution",)) -> list[Problem]:
     """Return a problem for each thing that a site asks for and nobody gave.
 
     Parameters
@@ -22,7 +22,7 @@ def missing_requirements(site: Site, document: Document, at: Path_ = ("execution
     return [_problem(site, item, at) for item in site.requires if _missing(document, (*at, *item.path))]
 
 
-def _missing(document: Document, path: Path_) -> bool:
+def _missing(document: Document, path: KeyPath) -> bool:
     node = document.get(path)
     if node is None or node.value is None:
         return True
@@ -31,7 +31,7 @@ def _missing(document: Document, path: Path_) -> bool:
     )
 
 
-def _problem(site: Site, item: Requirement, at: Path_) -> Problem:
+def _problem(site: Site, item: Requirement, at: KeyPath) -> Problem:
     key = show_path(item.path)
     own = "…"
     for step in reversed(item.path):

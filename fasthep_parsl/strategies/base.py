@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from fasthep_parsl.interfaces import Place
+from fasthep_parsl.interfaces import BlockLocation
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.workflow.values import Model
 
@@ -38,7 +38,7 @@ def block_of(pool: PlanPool, strategy: type[BatchModel]) -> PlanBlock:
     return pool.block
 
 
-def node_words(place: Place) -> list[str]:
+def node_words(place: BlockLocation) -> list[str]:
     """Return the command that each node of the block runs."""
     return ["/bin/bash", f"{place.folder}/{NODE_SCRIPT}", str(place.block)]
 
@@ -48,6 +48,6 @@ def launch(launcher: str, options: Sequence[str], nodes: int) -> str:
     return " ".join([launcher.replace("{nodes}", str(nodes)), *options])
 
 
-def output(place: Place, kind: str) -> str:
+def output(place: BlockLocation, kind: str) -> str:
     """Return the path of the block's output, `kind` ``out``, ``err`` or ``log``."""
     return f"{place.folder}/block.{place.block}.{kind}"

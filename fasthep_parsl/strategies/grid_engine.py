@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from fasthep_parsl.interfaces import Place, Script
+from fasthep_parsl.interfaces import BlockLocation, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.strategies.base import BatchModel, block_of, node_words, output
 from fasthep_parsl.strategies.formats import (
@@ -43,7 +43,7 @@ class GridEngine(BatchModel):
     resources: Lines = Field((), description="further resources, `os=el9`")
     directives: Directives = Field((), description="further options of qsub, `-notify`")
 
-    def script(self, pool: PlanPool, place: Place) -> Script:
+    def script(self, pool: PlanPool, place: BlockLocation) -> Script:
         """Return the batch script of one block; see `BatchStrategy`."""
         block = block_of(pool, type(self))
         asked = [
@@ -64,7 +64,7 @@ class GridEngine(BatchModel):
         command = shlex.join(node_words(place))
         return Script(f"block.{place.block}.sh", script_text(with_prefix("#$", asked), f"exec {command}"))
 
-    def _needs(self, block: PlanBlock, place: Place) -> list[str]:
+    def _needs(self, block: PlanBlock, place: BlockLocation) -> list[str]:
         needs = list(self.resources)
         if self.memory_resource:
             needs.append(f"{self.memory_resource}={max(mebibytes(block.memory) // block.cpus, 1)}M")

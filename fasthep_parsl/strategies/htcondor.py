@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from fasthep_parsl.interfaces import Place, Script
+from fasthep_parsl.interfaces import BlockLocation, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.resources.units import Duration, UnitError
 from fasthep_parsl.strategies.base import NODE_SCRIPT, BatchModel, block_of, node_words, output
@@ -72,7 +72,7 @@ class HTCondor(BatchModel):
         (), description="further lines of the submit file, `key = value`; they win over ours"
     )
 
-    def script(self, pool: PlanPool, place: Place) -> Script:
+    def script(self, pool: PlanPool, place: BlockLocation) -> Script:
         """Return the submit file of one block; see `BatchStrategy`."""
         block = block_of(pool, type(self))
         lines = [
@@ -85,7 +85,7 @@ class HTCondor(BatchModel):
         ]
         return Script(f"block.{place.block}.sub", "\n".join(lines) + "\n")
 
-    def _program(self, pool: PlanPool, place: Place) -> list[str]:
+    def _program(self, pool: PlanPool, place: BlockLocation) -> list[str]:
         transfer = self.transfer or not pool.shared or self.container_image is not None  # images are brought, too
         program, *arguments = node_words(place)
         files = [*place.files, *place.secrets]
@@ -125,7 +125,7 @@ class HTCondor(BatchModel):
         ordered = sorted(self.walltime_values.items(), key=lambda item: item[1])
         return _string(next((name for name, longest in ordered if longest >= seconds), ordered[-1][0]))
 
-    def _choice(self, block: PlanBlock, place: Place) -> list[str]:
+    def _choice(self, block: PlanBlock, place: BlockLocation) -> list[str]:
         nodes = dict.fromkeys(name.rpartition("@")[2] for name in place.avoid if self.avoid_nodes)
         needs = [f"TARGET.Machine =!= {_string(node)}" for node in nodes]
         if self.requirements:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from fasthep_parsl.interfaces import Place, Script
+from fasthep_parsl.interfaces import BlockLocation, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.resources.units import Count
 from fasthep_parsl.strategies.base import BatchModel, block_of, node_words, output
@@ -45,7 +45,7 @@ class Kubernetes(BatchModel):
     node_selector: _Mapping = Field(default_factory=dict, description="label → value that nodes must have")
     annotations: _Mapping = Field(default_factory=dict, description="annotations of the pods")
 
-    def script(self, pool: PlanPool, place: Place) -> Script:
+    def script(self, pool: PlanPool, place: BlockLocation) -> Script:
         """Return the manifest of one block as JSON, which is YAML; see `BatchStrategy`."""
         block = block_of(pool, type(self))
         number = f"-{place.block}"
@@ -63,7 +63,7 @@ class Kubernetes(BatchModel):
         }
         return Script(f"block.{place.block}.json", json.dumps(pod, indent=2) + "\n")
 
-    def _spec(self, block: PlanBlock, place: Place) -> dict[str, Any]:
+    def _spec(self, block: PlanBlock, place: BlockLocation) -> dict[str, Any]:
         claims = [(f"claim-{i}", *item) for i, item in enumerate(self.volumes.items())]
         secrets = [(f"secret-{i}", *item) for i, item in enumerate(self.secrets.items())]
         return _filled(
@@ -82,7 +82,7 @@ class Kubernetes(BatchModel):
             affinity=_keep_off(place.avoid),
         )
 
-    def _container(self, block: PlanBlock, place: Place, mounts: list[tuple[str, str]]) -> dict[str, Any]:
+    def _container(self, block: PlanBlock, place: BlockLocation, mounts: list[tuple[str, str]]) -> dict[str, Any]:
         amounts = {"cpu": str(block.cpus), "memory": f"{mebibytes(block.memory)}Mi"}
         if block.gpus:
             amounts[self.gpu_resource] = str(block.gpus)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from fasthep_parsl.interfaces import Place, Script
+from fasthep_parsl.interfaces import BlockLocation, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.strategies.base import BatchModel, block_of, launch, node_words, output
 from fasthep_parsl.strategies.formats import (
@@ -48,7 +48,7 @@ class Lsf(BatchModel):
     )
     launch_options: Lines = Field((), description="further options of the launcher")
 
-    def script(self, pool: PlanPool, place: Place) -> Script:
+    def script(self, pool: PlanPool, place: BlockLocation) -> Script:
         """Return the batch script of one block, to be given to bsub's standard input; see `BatchStrategy`."""
         block = block_of(pool, type(self))
         asked = [

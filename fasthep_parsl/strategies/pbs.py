@@ -10,7 +10,7 @@ import shlex
 
 from pydantic import Field
 
-from fasthep_parsl.interfaces import Place, Script
+from fasthep_parsl.interfaces import BlockLocation, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.strategies.base import BatchModel, block_of, launch, node_words, output
 from fasthep_parsl.strategies.formats import (
@@ -44,7 +44,7 @@ class Pbs(BatchModel):
     )
     launch_options: Lines = Field((), description="further options of the launcher, `--depth=64`")
 
-    def script(self, pool: PlanPool, place: Place) -> Script:
+    def script(self, pool: PlanPool, place: BlockLocation) -> Script:
         """Return the batch script of one block; see `BatchStrategy`.
 
         PBS cannot keep a job away from named nodes, so ``place.avoid`` has no effect. A path that holds both kinds of

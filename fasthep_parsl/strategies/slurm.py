@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from fasthep_parsl.interfaces import Place, Script
+from fasthep_parsl.interfaces import BlockLocation, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.strategies.base import BatchModel, block_of, node_words, output
 from fasthep_parsl.strategies.formats import Directives, Lines, clock, mebibytes, script_text, with_prefix
@@ -39,7 +39,7 @@ class Slurm(BatchModel):
     directives: Directives = Field((), description="further options of sbatch, `--mail-type=FAIL`")
     srun_options: Lines = Field((), description="further options of srun (blocks of several nodes)")
 
-    def script(self, pool: PlanPool, place: Place) -> Script:
+    def script(self, pool: PlanPool, place: BlockLocation) -> Script:
         """Return the batch script of one block; see `BatchStrategy`.
 
         The job gets the environment that sbatch runs in, as is usual with Slurm.
@@ -56,7 +56,7 @@ class Slurm(BatchModel):
             command = " ".join([*words, command])
         return Script(f"block.{place.block}.sh", script_text(lines, f"exec {command}"))
 
-    def _naming(self, place: Place) -> list[tuple[str, str]]:
+    def _naming(self, place: BlockLocation) -> list[tuple[str, str]]:
         return [
             ("job-name", place.job),
             ("chdir", place.folder),
@@ -65,7 +65,7 @@ class Slurm(BatchModel):
             ("no-requeue", ""),  # a block that is lost is replaced by us
         ]
 
-    def _choice(self, block: PlanBlock, place: Place) -> list[tuple[str, str]]:
+    def _choice(self, block: PlanBlock, place: BlockLocation) -> list[tuple[str, str]]:
         named = {"partition": self.partition, "qos": self.qos}
         if block.queue:
             named[self.queue_option] = block.queue

@@ -26,7 +26,7 @@ _SOFTWARE = {"root": ("fsspec_xrootd", "XRootD"), "roots": ("fsspec_xrootd", "XR
 """Scheme of URLs → modules that reading them needs."""
 
 
-class InputFile(Protocol):
+class OpenInput(Protocol):
     """An open input file."""
 
     path: str
@@ -59,7 +59,7 @@ class InputFile(Protocol):
         """Release the file."""
 
 
-def open_file(path: str, source: PlanSource) -> InputFile:
+def open_file(path: str, source: PlanSource) -> OpenInput:
     """Open an input file of the kind that `source` says.
 
     Raises
@@ -81,7 +81,7 @@ def open_file(path: str, source: PlanSource) -> InputFile:
     return RootFile(path, source.tree)
 
 
-def read_fields(file: InputFile, source: PlanSource, fields: Iterable[str], start: int, stop: int) -> dict[str, Column]:
+def read_fields(file: OpenInput, source: PlanSource, fields: Iterable[str], start: int, stop: int) -> dict[str, Column]:
     """Return events [start, stop) of `fields`, which may be other names of branches, or have a default.
 
     Raises
@@ -107,7 +107,7 @@ def _default(default: PlanDefault, length: int) -> Column:
 
 
 def bytes_by_branch(
-    file: InputFile, source: PlanSource, fields: Iterable[str], start: int, stop: int
+    file: OpenInput, source: PlanSource, fields: Iterable[str], start: int, stop: int
 ) -> dict[str, int]:
     """Return the compressed bytes that `read_fields` takes, by branch; a branch that the file lacks is left out."""
     branches = dict.fromkeys(source.aliases.get(field, field) for field in fields)
@@ -125,9 +125,9 @@ class OpenFiles:
 
     def __init__(self, limit: int = MAX_OPEN) -> None:
         self._limit = limit
-        self._open: OrderedDict[tuple[Any, ...], InputFile] = OrderedDict()
+        self._open: OrderedDict[tuple[Any, ...], OpenInput] = OrderedDict()
 
-    def get(self, path: str, source: PlanSource, planned: PlanFile | None = None) -> InputFile:
+    def get(self, path: str, source: PlanSource, planned: PlanFile | None = None) -> OpenInput:
         """Return the open file, opening it if need be.
 
         Parameters
@@ -177,7 +177,7 @@ def _check_unchanged(path: str, size: int, mtime_ns: int) -> None:
         raise InputFileError(path, "was changed after the plan was made", "run again")
 
 
-def _check_same(file: InputFile, path: str, planned: PlanFile) -> None:
+def _check_same(file: OpenInput, path: str, planned: PlanFile) -> None:
     """Refuse a file that was replaced by one of equal size and time."""
     if file.entries != planned.entries:
         message = f"was changed after the plan was made: it has {file.entries:,} events, not {planned.entries:,}"

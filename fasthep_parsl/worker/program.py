@@ -57,7 +57,7 @@ class StageTimeoutError(FastHepError):
 
 
 @dataclass
-class Step:
+class StageCall:
     """A stage, ready to be called."""
 
     stage: PlanStage
@@ -117,25 +117,25 @@ class Program:
         check_software(plan)
         self._ops = OpTable(plan.modules, run_dir / "code")
         self.notes = Notes()
-        self._steps: dict[int, list[Step]] = {}
+        self._steps: dict[int, list[StageCall]] = {}
         self._passes: dict[int, Passes] = {}
         self._readers: dict[int, list[tuple[str, ReadingModifier]]] = {}
         self._products: dict[tuple[str, str], Any] = {}
 
-    def steps(self, segment: PlanSegment) -> list[Step]:
+    def steps(self, segment: PlanSegment) -> list[StageCall]:
         """Return the steps of a segment in their order."""
         if segment.id not in self._steps:
             self._steps[segment.id] = [self._step(self.plan.stage(stage)) for stage in segment.stages]
         return self._steps[segment.id]
 
-    def _step(self, stage: PlanStage) -> Step:
+    def _step(self, stage: PlanStage) -> StageCall:
         op = self._ops.get(stage.op)
         bound = {binding.to for binding in stage.bind}
         given = {key: value for key, value in stage.params.items() if key not in bound}
         model = op.params.model_validate(given) if not bound else _partial(op, given, bound)
         keywords = {name: getattr(model, name) for name in op.params.model_fields if name not in bound}
         module = self._ops.module(stage.op)
-        return Step(stage, op, self._call(stage, op), keywords, Path(module.path).name if module else "")
+        return StageCall(stage, op, self._call(stage, op), keywords, Path(module.path).name if module else "")
 
     def _call(self, stage: PlanStage, op: Op) -> Callable[..., Any]:
         """Return what calls the op of a stage: the op itself, or the onion of its modifiers around it."""
@@ -197,7 +197,7 @@ class Program:
             outdir.mkdir(parents=True, exist_ok=True)
         return Context(stage.id, info, self.datasets, partition, outdir)
 
-    def bound(self, step: Step, products: Mapping[str, str]) -> dict[str, Any]:
+    def bound(self, step: StageCall, products: Mapping[str, str]) -> dict[str, Any]:
         """Return the products of other stages that a step takes as parameters; each file is read once."""
         found = {}
         for binding in step.stage.bind:
@@ -208,7 +208,7 @@ class Program:
         return found
 
     def run(
-        self, step: Step, events: Any, dataset: int, partition: str, products: Mapping[str, str], meter: Meter
+        self, step: StageCall, events: Any, dataset: int, partition: str, products: Mapping[str, str], meter: Meter
     ) -> tuple[Events | None, Any]:
         """Call a step; return its stream (None if it yields none) and its product.
 

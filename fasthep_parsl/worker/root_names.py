@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from fasthep_parsl.worker.branches import Branch, listed, record
 
 
-class Place(NamedTuple):
+class BranchPlace(NamedTuple):
     """A branch with its names.
 
     Attributes
@@ -54,13 +54,13 @@ class Names:
     """
 
     def __init__(self, tree: Any) -> None:
-        leaves: list[Place] = []
-        self._split: list[Place] = []
+        leaves: list[BranchPlace] = []
+        self._split: list[BranchPlace] = []
         for branch in tree.branches:
             for place in _walk(branch, None):
                 (self._split if place.split else leaves).append(place)
         self.often = Counter(place.branch.name for place in (*leaves, *self._split))
-        self.fields: dict[str, Place] = {}
+        self.fields: dict[str, BranchPlace] = {}
         self.synonyms: dict[str, str] = {}
         self.refused: dict[str, Branch] = {}
         if not self._split and len({place.path for place in leaves}) == len(leaves):  # as most trees are
@@ -68,9 +68,9 @@ class Names:
         else:
             self._share_out(leaves)
 
-    def _share_out(self, leaves: list[Place]) -> None:
+    def _share_out(self, leaves: list[BranchPlace]) -> None:
         """Give each branch the names that stand for no other."""
-        claims: dict[str, list[Place]] = defaultdict(list)
+        claims: dict[str, list[BranchPlace]] = defaultdict(list)
         for place in leaves:
             for name in place.names:
                 claims[name].append(place)
@@ -93,7 +93,7 @@ class Names:
                 above = above.rpartition("/")[0]
         return {path: record(names, "is split into branches") for path, names in members.items()}
 
-    def find(self, name: str) -> tuple[Place, str] | None:
+    def find(self, name: str) -> tuple[BranchPlace, str] | None:
         """Return the branch that `name` begins with, and what is left of it: a member."""
         head, rest = name, ""
         while head:
@@ -107,7 +107,7 @@ class Names:
         return None
 
 
-def _walk(branch: Any, above: Place | None) -> Iterator[Place]:
+def _walk(branch: Any, above: BranchPlace | None) -> Iterator[BranchPlace]:
     name = branch.name
     if above is None:
         path = short = long = name
@@ -122,19 +122,19 @@ def _walk(branch: Any, above: Place | None) -> Iterator[Place]:
         else:
             long = f"{above.long.rstrip('.')}.{name}"
     below = list(branch.branches)
-    place = Place(branch, path, short, long, bool(below))
+    place = BranchPlace(branch, path, short, long, bool(below))
     yield place
     for member in below:
         yield from _walk(member, place)
 
 
-def _owner(name: str, same: list[Place]) -> Place | None:
+def _owner(name: str, same: list[BranchPlace]) -> BranchPlace | None:
     """Return the branch that `name` stands for: that of this path, else the only one that could be called so."""
     exact = [place for place in same if place.path == name] or same
     return exact[0] if len(exact) == 1 else None
 
 
-def _refused(name: str, same: list[Place]) -> Branch:
+def _refused(name: str, same: list[BranchPlace]) -> Branch:
     paths = list(dict.fromkeys(place.path for place in same))
     problem = f"{len(same)} branches of the tree are called `{name}`"
     if len(paths) == 1:

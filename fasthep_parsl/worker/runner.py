@@ -21,8 +21,8 @@ from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.resources import memory
 from fasthep_parsl.tasks import Failure, Ref, Task, TaskResult
 from fasthep_parsl.worker import store, trail
-from fasthep_parsl.worker.blame import failure_of
 from fasthep_parsl.worker.columns import InputFileError
+from fasthep_parsl.worker.failures import failure_of
 from fasthep_parsl.worker.outbox import Outbox
 from fasthep_parsl.worker.partials import StoreError, load_parts
 from fasthep_parsl.worker.products import Products, unique_name
@@ -46,7 +46,7 @@ def run_task(task: Task) -> TaskResult:
     """
     wall, cpu = time.perf_counter(), time.process_time()
     trail.begin(task.run_dir, task.id)
-    work = _Work(task, program(*task.plan, task.run_dir))
+    work = _TaskRun(task, program(*task.plan, task.run_dir))
     work.program.notes.forget(0)  # of a task that was broken off
     if task.kind == "merge":
         work.merge()
@@ -85,7 +85,7 @@ class _Pass:
     streams: dict[str, Events] = field(default_factory=dict)
 
 
-class _Work:
+class _TaskRun:
     def __init__(self, task: Task, program: Program) -> None:
         self.task = task
         self.program = program

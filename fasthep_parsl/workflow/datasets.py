@@ -14,7 +14,7 @@ from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.names import collision_key, file_name, harmful
 from fasthep_parsl.workflow.locations import identity, is_url, local_path
 from fasthep_parsl.workflow.model import Dataset, Workflow
-from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 DEFAULT_EVENTTYPE = "mc"
 
@@ -34,7 +34,7 @@ class InputFile:
     """
 
     path: str
-    key: Path_
+    key: KeyPath
     tree: str = ""
 
     @property
@@ -91,7 +91,7 @@ def resolve_datasets(workflow: Workflow, document: Document) -> tuple[tuple[Reso
     owners: dict[tuple[object, ...], tuple[str, int, str]] = {}
     defaults = workflow.data.defaults
     for index, dataset in enumerate(workflow.data.datasets):
-        base: Path_ = ("data", "datasets", index)
+        base: KeyPath = ("data", "datasets", index)
         wrong = _name_taken(dataset.name, names, keys)
         if wrong:
             problems.append(problem(document, (*base, "name"), "E130", *wrong))
@@ -142,7 +142,7 @@ def _name_taken(name: str, names: set[str], keys: dict[str, str]) -> tuple[str, 
     return None
 
 
-def _files_of(dataset: Dataset, base: Path_, document: Document, problems: list[Problem]) -> list[InputFile]:
+def _files_of(dataset: Dataset, base: KeyPath, document: Document, problems: list[Problem]) -> list[InputFile]:
     files: list[InputFile] = []
     if not dataset.files:
         hint = "write `files: [dy_*.root]`"
@@ -151,7 +151,7 @@ def _files_of(dataset: Dataset, base: Path_, document: Document, problems: list[
     listed = document.get((*base, "files"))
     for position, text in enumerate(dataset.files):
         single = listed is not None and not isinstance(listed.value, list)
-        key: Path_ = (*base, "files") if single else (*base, "files", position)
+        key: KeyPath = (*base, "files") if single else (*base, "files", position)
         local = local_path(text)
         if local is None:
             files.append(InputFile(text, key))

@@ -9,9 +9,9 @@ from typing import Protocol
 from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.names import collision_key
 from fasthep_parsl.workflow.model import Stage
-from fasthep_parsl.workflow.yamldoc import Document, Path_, problem
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
-STAGES: Path_ = ("analysis", "stages")
+STAGES: KeyPath = ("analysis", "stages")
 
 
 class Yields(Protocol):
@@ -97,7 +97,7 @@ class _Builder:
         self.number: dict[str, int] = {}
         self.before: list[list[str]] = []
 
-    def complain(self, path: Path_, code: str, message: str, hint: str = "") -> None:
+    def complain(self, path: KeyPath, code: str, message: str, hint: str = "") -> None:
         self.problems.append(problem(self.document, (*STAGES, *path), code, message, hint))
 
     def stream(self, stage_id: str) -> bool:
@@ -134,7 +134,7 @@ class _Builder:
             if self.stream(stage.id):
                 last = stage.id
 
-    def known(self, stage: Stage, name: str, path: Path_, names: list[str]) -> bool:
+    def known(self, stage: Stage, name: str, path: KeyPath, names: list[str]) -> bool:
         if name == stage.id:
             self.complain(path, "E122", f"stage `{name}` needs itself", "remove it")
             return False
@@ -146,7 +146,7 @@ class _Builder:
         names.append(name)
         return True
 
-    def port(self, node: str, port: str, path: Path_) -> None:
+    def port(self, node: str, port: str, path: KeyPath) -> None:
         found = self.yields.get(node)
         if found is None or port == found.product:
             return
@@ -183,7 +183,7 @@ class _Builder:
     def circle(self, names: list[str]) -> None:
         shown = " → ".join([*names, names[0]])
         number = self.number[names[0]]
-        what: Path_ = (number, "needs") if self.stages[number].needs else (number, "from")
+        what: KeyPath = (number, "needs") if self.stages[number].needs else (number, "from")
         self.complain(what, "E122", f"stages need each other in a circle: {shown}", "an arrow means `needs`")
 
     def sorted(self) -> list[int]:

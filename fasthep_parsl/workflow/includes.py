@@ -8,7 +8,7 @@ from pathlib import Path
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.resources.units import describe
 from fasthep_parsl.workflow.parse import load_file
-from fasthep_parsl.workflow.yamldoc import Document, Node, Path_, merge, problem
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, Node, merge, problem
 
 MOST_FILES, DEEPEST = 1000, 50
 """Includes of one workflow in all, and within each other."""
@@ -83,7 +83,7 @@ class _Loader:
         return None
 
 
-def _placed(item: Problem, own: Document, at: Path_) -> Problem:
+def _placed(item: Problem, own: Document, at: KeyPath) -> Problem:
     """Return a problem of an included file; what has no place in it is shown where it is included."""
     return item if item.where is not None else problem(own, at, "E108", item.message, item.hint)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import reduce
 
 from fasthep_parsl.errors import Problem
-from fasthep_parsl.workflow.yamldoc import Document, Node, Path_, merge, show_path
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, Node, merge, show_path
 
 KINDS = ("backend", "strategy", "environment")
 """Keys of ``execution:`` whose value is a name, or a mapping with ``kind:``."""
@@ -18,7 +18,7 @@ _REFERENCE = re.compile(r"(\$\$\{)|\$\{([^}]*)(\}?)")
 _CONTENT = re.compile(r"([A-Za-z_]\w*)(?::-(.*))?", re.DOTALL)
 
 
-def spell_out(document: Document, at: Path_ = ()) -> Document:
+def spell_out(document: Document, at: KeyPath = ()) -> Document:
     """Return `document` with ``strategy: slurm`` written as ``strategy: {kind: slurm}``, so that fields can be merged.
 
     Parameters
@@ -58,7 +58,7 @@ def lay_over(document: Document, layers: Sequence[Document]) -> Document:
     return merge(document, site.under("execution"))
 
 
-def _replaced(root: Node, path: Path_, new: Node) -> Node:
+def _replaced(root: Node, path: KeyPath, new: Node) -> Node:
     """Return `root` with `new` at `path`, which leads through mappings."""
     if not path:
         return new
@@ -66,7 +66,7 @@ def _replaced(root: Node, path: Path_, new: Node) -> Node:
     return replace(root, value={**root.value, step: _replaced(root.value[step], path[1:], new)})
 
 
-def expand(document: Document, layers: Collection[str], at: Path_ = ()) -> tuple[Document, list[Problem]]:
+def expand(document: Document, layers: Collection[str], at: KeyPath = ()) -> tuple[Document, list[Problem]]:
     """Put values of environment variables into what a site says.
 
     ``${NAME}`` is the value of an environment variable of this process, ``${NAME:-text}`` is `text` if it is not set
@@ -101,7 +101,7 @@ class _Expander:
         self.layers = layers
         self.problems = problems
 
-    def expand(self, node: Node, path: Path_) -> Node | None:
+    def expand(self, node: Node, path: KeyPath) -> Node | None:
         """Return the node with values put in, None if one is missing."""
         if isinstance(node.value, dict):
             found = {key: self.expand(child, (*path, key)) for key, child in node.value.items()}
@@ -115,7 +115,7 @@ class _Expander:
         text = _REFERENCE.sub(lambda match: self.value(match, node, path), node.value)
         return replace(node, value=text) if len(self.problems) == before else None
 
-    def value(self, match: re.Match[str], node: Node, path: Path_) -> str:
+    def value(self, match: re.Match[str], node: Node, path: KeyPath) -> str:
         if match[1]:
             return "${"
         content = _CONTENT.fullmatch(match[2])

@@ -10,7 +10,7 @@ from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.workflow.layers import KINDS, spelled
 from fasthep_parsl.workflow.model import Execution, Workflow
 from fasthep_parsl.workflow.parse import parse_value
-from fasthep_parsl.workflow.yamldoc import Document, Node, Path_, show_path
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, Node, show_path
 
 LAYER = "--set"
 _STEP = re.compile(r'(?:^|\.)(?:"([^"]+)"|([^."\[\]=]+))|\[([^\[\]]+)\]')
@@ -36,7 +36,7 @@ def split_key(text: str) -> tuple[str, ...]:
     return tuple(steps)
 
 
-def resolve_key(document: Document, text: str) -> Path_:
+def resolve_key(document: Document, text: str) -> KeyPath:
     """Return the path in the workflow that a user's key means.
 
     Parameters
@@ -61,7 +61,7 @@ def resolve_key(document: Document, text: str) -> Path_:
     return _resolve(document, steps, where)
 
 
-def _resolve(document: Document, steps: tuple[str, ...], where: Location) -> Path_:
+def _resolve(document: Document, steps: tuple[str, ...], where: Location) -> KeyPath:
     short = {"stages": "analysis", "datasets": "data", **dict.fromkeys(Execution.model_fields, "execution")}
     if steps[0] in short:
         steps = (short[steps[0]], *steps)
@@ -70,14 +70,14 @@ def _resolve(document: Document, steps: tuple[str, ...], where: Location) -> Pat
         raise ConfigError(Problem("E109", f"unknown key `{steps[0]}`", ".".join(steps), where, hint))
     if steps[:2] == ("execution", "pools") and len(steps) == 4 and steps[3] in Resource.model_fields:
         steps = (*steps[:3], "resources", steps[3])
-    path: Path_ = ()
+    path: KeyPath = ()
     for step in steps:
         here = document.get(path)
         path = (*path, _item(here, step, path, where) if here and isinstance(here.value, list) else step)
     return path
 
 
-def _item(node: Node, step: str, path: Path_, where: Location) -> int:
+def _item(node: Node, step: str, path: KeyPath, where: Location) -> int:
     """Return the position in a list that `step` means."""
     size = len(node.value)
     if re.fullmatch(r"-?\d+", step) and -size <= int(step) < size:
@@ -128,7 +128,7 @@ def apply_override(document: Document, text: str) -> Document:
     return replace(document, root=_put(document.root, path, (), replace(found, key=key_at), key_at))
 
 
-def _put(node: Node, path: Path_, done: Path_, value: Node, where: Location) -> Node:
+def _put(node: Node, path: KeyPath, done: KeyPath, value: Node, where: Location) -> Node:
     if not path:
         return value
     step, rest = path[0], path[1:]

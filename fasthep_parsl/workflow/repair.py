@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from fasthep_parsl.names import meant_name
 from fasthep_parsl.workflow.model import Workflow
 from fasthep_parsl.workflow.translate import allowed_keys
-from fasthep_parsl.workflow.yamldoc import Document, Node, Path_, merge_nodes
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, Node, merge_nodes
 
 
 def repair(document: Document, error: ValidationError) -> Document:
@@ -38,7 +38,7 @@ def repair(document: Document, error: ValidationError) -> Document:
     return replace(document, root=root)
 
 
-def _changed(node: Node, path: Path_, meant: str, value: str = "") -> Node:
+def _changed(node: Node, path: KeyPath, meant: str, value: str = "") -> Node:
     """Return `node` with the key at `path` renamed to `meant`, or of another `value`; without it if both are empty."""
     step, rest = path[0], path[1:]
     child = node.child(step)

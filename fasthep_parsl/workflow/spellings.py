@@ -8,7 +8,7 @@ from dataclasses import replace
 from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.names import file_name
 from fasthep_parsl.workflow.model import Dataset, Workflow
-from fasthep_parsl.workflow.yamldoc import Document, Node, Path_, merge_nodes, problem
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, Node, merge_nodes, problem
 
 _NOT_RUN = "remove it"
 FOREIGN_SECTIONS = {
@@ -61,7 +61,7 @@ def refuse_foreign(document: Document) -> tuple[Document, list[Problem]]:
     return replace(document, root=root), problems
 
 
-def _without(document: Document, path: Path_, foreign: dict[str, str], problems: list[Problem]) -> Node:
+def _without(document: Document, path: KeyPath, foreign: dict[str, str], problems: list[Problem]) -> Node:
     node = document.get(path)
     if node is None or not isinstance(node.value, dict):
         return node or Node(None)
@@ -72,7 +72,7 @@ def _without(document: Document, path: Path_, foreign: dict[str, str], problems:
     return replace(node, value={name: child for name, child in node.value.items() if name not in foreign})
 
 
-def _replace(root: Node, path: Path_, new: Node) -> Node:
+def _replace(root: Node, path: KeyPath, new: Node) -> Node:
     """Return `root` with `new` at `path`, if there is something at `path`."""
     if not path:
         return new
@@ -198,7 +198,7 @@ def check_model(workflow: Workflow, document: Document) -> list[Problem]:
         found.append(problem(document, ("data", "datasets"), "E104", "no datasets: nothing to read", hint, on="key"))
     for number, stage in enumerate(workflow.analysis.stages):
         if stage.execution.require and stage.execution.prefer:
-            at: Path_ = ("analysis", "stages", number, "execution", "prefer")
+            at: KeyPath = ("analysis", "stages", number, "execution", "prefer")
             hint = "`require` is strict, `prefer` is not: keep one; `fallback` goes with either"
             found.append(problem(document, at, "E106", f"stage `{stage.id}` has both `require` and `prefer`", hint,
                                  on="key"))  # fmt: skip
@@ -209,7 +209,7 @@ def _check_trees(workflow: Workflow, document: Document) -> list[Problem]:
     """Refuse trees of datasets where files have none."""
     if any(source.kind == "root_tree" for source in workflow.sources.values()):
         return []
-    paths: list[Path_] = [("data", "defaults")] if workflow.data.defaults.tree else []
+    paths: list[KeyPath] = [("data", "defaults")] if workflow.data.defaults.tree else []
     paths += [("data", "datasets", number) for number, item in enumerate(workflow.data.datasets) if item.tree]
     return [
         problem(document, (*path, "tree"), "E102", "a Parquet source has no `tree`", "remove it", on="key")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.resources.units import NotAllowedError, describe
-from fasthep_parsl.workflow.yamldoc import Document, Path_, problem, show_path
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem, show_path
 
 _EXPECTED = {
     "list_type": "a list", "tuple_type": "a list", "set_type": "a list", "iterable_type": "a list",
@@ -33,7 +33,7 @@ def problems_of(
     error: ValidationError,
     model: type[BaseModel],
     document: Document | None,
-    base: Path_ | Callable[[Path_], Path_] = (),
+    base: KeyPath | Callable[[KeyPath], KeyPath] = (),
 ) -> list[Problem]:
     """Return one problem per mistake that pydantic found.
 
@@ -67,7 +67,7 @@ def _without_consequences(problems: list[Problem]) -> list[Problem]:
 
 
 def _problem(
-    detail: dict[str, Any], loc: Path_, model: type[BaseModel], document: Document | None, base: Path_
+    detail: dict[str, Any], loc: KeyPath, model: type[BaseModel], document: Document | None, base: KeyPath
 ) -> Problem:
     kind = detail["type"]
     on: Literal["key", "value"] = "value"
@@ -109,13 +109,13 @@ def _value_message(detail: dict[str, Any], context: dict[str, Any], about: str) 
     return str(detail["msg"]).lower(), about
 
 
-def _inside(path: Path_) -> str:
+def _inside(path: KeyPath) -> str:
     """Return `` in pool `gpu` `` for the thing that a key stands in."""
     parent = path[:-1]
     return f" in `{show_path(parent)}`" if parent else ""
 
 
-def unknown_key_hint(name: str, allowed: Iterable[str], loc: Path_ = (), value: object = None) -> str:
+def unknown_key_hint(name: str, allowed: Iterable[str], loc: KeyPath = (), value: object = None) -> str:
     """Return ``did you mean `x`?; allowed: …`` for a key that is not known."""
     names = sorted(set(allowed))
     if loc[:2] == ("execution", "pools") and len(loc) == 4 and name in {"cpus", "memory", "gpus", "disk", "walltime"}:
@@ -126,7 +126,7 @@ def unknown_key_hint(name: str, allowed: Iterable[str], loc: Path_ = (), value: 
     return hint
 
 
-def allowed_keys(model: type[BaseModel], loc: Path_) -> list[str]:
+def allowed_keys(model: type[BaseModel], loc: KeyPath) -> list[str]:
     """Return the keys that may stand at `loc` below `model`, as written in a file."""
     at = _annotation(model, loc)
     if not (isinstance(at, type) and issubclass(at, BaseModel)):
@@ -135,7 +135,7 @@ def allowed_keys(model: type[BaseModel], loc: Path_) -> list[str]:
     return [*keys, "include"] if not loc and "analysis" in keys else keys
 
 
-def described(model: type[BaseModel], loc: Path_) -> str:
+def described(model: type[BaseModel], loc: KeyPath) -> str:
     """Return the description of the field at `loc` below `model`, empty if it has none."""
     steps = list(loc)
     while steps and isinstance(steps[-1], int):
@@ -153,12 +153,12 @@ def _field(model: type[BaseModel], key: str) -> Any:
     return next((f for name, f in model.model_fields.items() if key in {f.alias, name}), None)
 
 
-def _choices(model: type[BaseModel], loc: Path_) -> list[str]:
+def _choices(model: type[BaseModel], loc: KeyPath) -> list[str]:
     at = _annotation(model, loc)
     return [str(value) for value in get_args(at)] if get_origin(at) is typing.Literal else []
 
 
-def _annotation(model: Any, loc: Path_) -> Any:
+def _annotation(model: Any, loc: KeyPath) -> Any:
     """Return the type at `loc` below `model`, None if it cannot be told."""
     at = model
     for step in loc:

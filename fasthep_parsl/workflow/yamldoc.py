@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from fasthep_parsl.errors import ConfigError, Location, Problem
 
-Path_ = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Where in a document something stands: keys and list positions."""
 
 Lists = Literal["join", "replace"]
@@ -68,7 +68,7 @@ class Marks:
 
     root: Node
 
-    def _node(self, path: Path_) -> Node:
+    def _node(self, path: KeyPath) -> Node:
         node = self.root
         for step in path:
             found = node.child(step)
@@ -77,12 +77,12 @@ class Marks:
             node = found
         return node
 
-    def key(self, path: Path_) -> Location | None:
+    def key(self, path: KeyPath) -> Location | None:
         """Return where the key at `path` stands (of a list item: where the item begins)."""
         node = self._node(path)
         return node.key or node.where
 
-    def value(self, path: Path_) -> Location | None:
+    def value(self, path: KeyPath) -> Location | None:
         """Return where the value at `path` begins; a block that starts below its key is shown at the key."""
         node = self._node(path)
         below = node.key and node.where and (node.where.file, node.where.line) != (node.key.file, node.key.line)
@@ -90,7 +90,7 @@ class Marks:
             return node.key
         return node.where
 
-    def layer(self, path: Path_) -> str:
+    def layer(self, path: KeyPath) -> str:
         """Return the name of the layer that set the value at `path`."""
         return self._node(path).layer
 
@@ -124,21 +124,21 @@ class Document:
         """Where everything stands."""
         return Marks(self.root)
 
-    def has(self, path: Path_) -> bool:
+    def has(self, path: KeyPath) -> bool:
         """Return whether there is something at `path`."""
         node: Node | None = self.root
         for step in path:
             node = node.child(step) if node else None
         return node is not None
 
-    def get(self, path: Path_) -> Node | None:
+    def get(self, path: KeyPath) -> Node | None:
         """Return the node at `path`, None if there is none."""
         node: Node | None = self.root
         for step in path:
             node = node.child(step) if node else None
         return node
 
-    def folder_of(self, path: Path_) -> Path:
+    def folder_of(self, path: KeyPath) -> Path:
         """Return the folder in which relative paths at `path` begin: that of the file in which they stand.
 
         What stands on the command line begins in the current folder.
@@ -155,7 +155,7 @@ class Document:
         return replace(self, root=root)
 
 
-def show_path(path: Path_) -> str:
+def show_path(path: KeyPath) -> str:
     """Return a path as people write it: ``analysis.stages[2].params.expr``."""
     text = ""
     for step in path:
@@ -169,7 +169,7 @@ def show_path(path: Path_) -> str:
 
 def problem(
     document: Document | None,
-    path: Path_,
+    path: KeyPath,
     code: str,
     message: str,
     hint: str = "",
@@ -227,7 +227,7 @@ def merge_nodes(low: Node, high: Node, lists: Lists) -> Node:
     return high
 
 
-def walk(node: Node, path: Path_ = ()) -> Iterator[tuple[Path_, Node]]:
+def walk(node: Node, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Node]]:
     """Yield every node with its path, parents first."""
     yield path, node
     if isinstance(node.value, dict):

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from fasthep_parsl import registry
-from fasthep_parsl.interfaces import Place
+from fasthep_parsl.interfaces import BlockLocation
 from strategy_cases import OPTIONS, batch_strategies, cases, pool, script
 
 
@@ -84,16 +84,16 @@ def test_a_script_is_the_same_each_time_and_names_the_block(batch):
 
 
 def test_a_script_asks_for_what_the_block_has(batch):
-    usual = script(batch, pool(), Place("/f", "j", 1)).text
+    usual = script(batch, pool(), BlockLocation("/f", "j", 1)).text
     changes = {"cpus": 7, "walltime": 30 * 3600.0, "gpus": 3, "memory": 5 << 30}
     for field, value in changes.items():
-        assert script(batch, pool(**{field: value}), Place("/f", "j", 1)).text != usual, field
+        assert script(batch, pool(**{field: value}), BlockLocation("/f", "j", 1)).text != usual, field
     several = registry.load("strategies", batch).several_nodes
     if several:
-        assert script(batch, pool(nodes=3), Place("/f", "j", 1)).text != usual
+        assert script(batch, pool(nodes=3), BlockLocation("/f", "j", 1)).text != usual
     else:
         with pytest.raises(ValueError, match="one node"):
-            script(batch, pool(nodes=3), Place("/f", "j", 1))
+            script(batch, pool(nodes=3), BlockLocation("/f", "j", 1))
 
 
 def test_no_text_option_can_add_a_line(batch):

@@ -34,7 +34,7 @@ MAIN = """
 import json, sys, time
 import numpy as np
 import user_kernels
-from fasthep_parsl.kernels import Target, compiling_for
+from fasthep_parsl.kernels import CompileTarget, compiling_for
 from numba.core import event
 
 class Compiled(event.Listener):

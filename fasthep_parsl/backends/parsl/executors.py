@@ -13,9 +13,14 @@ from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.logconfigs.file import FileLogging
 
-from fasthep_parsl.backends.parsl.batch.baggage import baggage, on_node
-from fasthep_parsl.backends.parsl.batch.scripts import job_name
-from fasthep_parsl.backends.parsl.command import (
+from fasthep_parsl.backends.parsl.block_monitor import Blocks
+from fasthep_parsl.backends.parsl.local_provider import LocalProvider
+from fasthep_parsl.blocks.local_block import LocalBlock, worker_environment
+from fasthep_parsl.blocks.network import meeting_point
+from fasthep_parsl.blocks.python_command import module_command, python_path
+from fasthep_parsl.blocks.scripts import job_name
+from fasthep_parsl.blocks.staged_files import on_node, staged_files
+from fasthep_parsl.blocks.worker_command import (
     HEARTBEAT_THRESHOLD,
     POLL_PERIOD,
     Link,
@@ -23,11 +28,6 @@ from fasthep_parsl.backends.parsl.command import (
     heartbeat_period,
     worker_command,
 )
-from fasthep_parsl.backends.parsl.network import meeting_point
-from fasthep_parsl.backends.parsl.processes import Block, worker_environment
-from fasthep_parsl.backends.parsl.provider import LocalBlocks
-from fasthep_parsl.backends.parsl.python import module_command, python_path
-from fasthep_parsl.backends.parsl.watch import Blocks
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.plan import PlanPool
 
@@ -54,7 +54,7 @@ def provider(
     log_dir: Path,
     closing: threading.Event,
     record: Callable[..., None],
-    warm: Block | None = None,
+    warm: LocalBlock | None = None,
 ) -> Blocks:
     """Return the provider of a pool.
 
@@ -68,7 +68,7 @@ def provider(
         Set when the run ends: nothing is waited for any more.
     record : callable
         Writes to the run's event log what happens to a block.
-    warm : Block, optional
+    warm : LocalBlock, optional
         A block on this machine that was started early.
 
     Raises
@@ -77,12 +77,12 @@ def provider(
         The plan names a strategy that this backend cannot run.
     """
     if pool.block is not None:
-        from fasthep_parsl.backends.parsl.batch.provider import BatchBlocks  # not needed on one's own machine
+        from fasthep_parsl.backends.parsl.batch_provider import BatchProvider  # not needed on one's own machine
 
-        return BatchBlocks(pool, log_dir, job_name(pool), closing, record)
+        return BatchProvider(pool, log_dir, job_name(pool), closing, record)
     if pool.provider != "local":
         raise SiteError(f"pool `{pool.name}`: strategy `{pool.provider}` is not known to backend parsl")
-    return LocalBlocks(pool, log_dir, worker_environment(pool, log_dir), warm)
+    return LocalProvider(pool, log_dir, worker_environment(pool, log_dir), warm)
 
 
 def executor(pool: PlanPool, blocks: Blocks) -> HighThroughputExecutor:
@@ -131,7 +131,7 @@ def prepare(pool: PlanPool, started: HighThroughputExecutor, blocks: Blocks) -> 
     started.outgoing_q.zmq_socket.linger = 0
     link = _link(pool, started)
     if pool.block is not None:
-        blocks.baggage = baggage(pool, blocks.log_dir.parents[2], link)  # the run's log/blocks/<pool>
+        blocks.staged = staged_files(pool, blocks.log_dir.parents[2], link)  # the run's log/blocks/<pool>
     started.launch_cmd = blocks.command(worker_command(pool, on_node(pool, link)))
 
 

@@ -16,8 +16,8 @@ from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 from zmq import ZMQError
 
 from fasthep_parsl.backends.parsl import executors
-from fasthep_parsl.backends.parsl.life import Life
-from fasthep_parsl.backends.parsl.processes import Block
+from fasthep_parsl.backends.parsl.executor_lifecycle import ExecutorLifecycle
+from fasthep_parsl.blocks.local_block import LocalBlock
 from fasthep_parsl.errors import BlockLostError, PoolError, SiteError, WorkerLostError
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.worker.entry import apply
@@ -30,7 +30,7 @@ PERIOD = 0.5
 
 
 @dataclass
-class _Work:
+class _PendingTask:
     future: Future[Any]
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
@@ -50,26 +50,26 @@ class RunningPool:
         For the output of its blocks.
     record : callable
         Writes to the run's event log.
-    warm : Block, optional
+    warm : LocalBlock, optional
         A block that was started early.
     """
 
     def __init__(
-        self, pool: PlanPool, kernel: Any, log_dir: Path, record: Callable[..., None], warm: Block | None = None
+        self, pool: PlanPool, kernel: Any, log_dir: Path, record: Callable[..., None], warm: LocalBlock | None = None
     ) -> None:
         self.pool = pool
         self._kernel = kernel
         self._log_dir = log_dir
         self._record = record
         self._lock = threading.Lock()
-        self._backlog: list[_Work] = []
+        self._backlog: list[_PendingTask] = []
         self._open: set[Future[Any]] = set()
         self._broken: PoolError | None = None
-        self._restarts = self._lives = 0
+        self._restarts = self._lifecycles = 0
         self._known_good = False
         self._closing = threading.Event()
         self._app = parsl.python_app(apply, data_flow_kernel=kernel, executors=[pool.name])
-        self._life = self._begin(warm)
+        self._lifecycle = self._begin(warm)
         self._watcher = threading.Thread(target=self._watch, name=f"watch-{pool.name}", daemon=True)
         self._watcher.start()
 
@@ -77,19 +77,19 @@ class RunningPool:
 
     def submit(self, function: Callable[..., Any], *arguments: Any, priority: int = 0) -> Future[Any]:
         """Call `function` on a worker: a python_app routed by the pool's label, run as soon as the pool is up."""
-        work = _Work(Future(), function, arguments, priority)
+        work = _PendingTask(Future(), function, arguments, priority)
         with self._lock:
             if self._broken is not None:
                 work.future.set_exception(self._broken)
                 return work.future
             self._open.add(work.future)
-            if not self._life.usable:
+            if not self._lifecycle.usable:
                 self._backlog.append(work)
                 return work.future
         self._launch(work)
         return work.future
 
-    def _launch(self, work: _Work) -> None:
+    def _launch(self, work: _PendingTask) -> None:
         try:
             priority = {"priority": work.priority}
             app_future = self._app(work.function, *work.arguments, parsl_resource_specification=priority)
@@ -119,15 +119,19 @@ class RunningPool:
 
     # --- its lives ----------------------------------------------------------------------------------------
 
-    def _begin(self, warm: Block | None = None) -> Life:
-        folder = self._log_dir if not self._lives else self._log_dir.with_name(f"{self._log_dir.name}.{self._lives}")
-        self._lives += 1
+    def _begin(self, warm: LocalBlock | None = None) -> ExecutorLifecycle:
+        folder = (
+            self._log_dir
+            if not self._lifecycles
+            else self._log_dir.with_name(f"{self._log_dir.name}.{self._lifecycles}")
+        )
+        self._lifecycles += 1
         blocks = executors.provider(self.pool, folder, self._closing, self._block_event, warm)
         self._began = time.monotonic()
-        return Life(self.pool, self._kernel, blocks, self._started, proven=self._known_good)
+        return ExecutorLifecycle(self.pool, self._kernel, blocks, self._started, proven=self._known_good)
 
-    def _started(self, life: Life) -> None:
-        self._event("starting", workers=self.pool.workers, jobs=life.blocks.jobs(), interchange=_pid(life))
+    def _started(self, lifecycle: ExecutorLifecycle) -> None:
+        self._event("starting", workers=self.pool.workers, jobs=lifecycle.blocks.jobs(), interchange=_pid(lifecycle))
         with self._lock:
             waiting, self._backlog = self._backlog, []
         for work in waiting:
@@ -135,45 +139,45 @@ class RunningPool:
 
     def _watch(self) -> None:
         while not self._closing.wait(PERIOD) and self._broken is None:
-            life = self._life
-            known = life.watch.connected
-            life.ask()
-            if life.watch.connected and not known:
+            lifecycle = self._lifecycle
+            known = lifecycle.watch.connected
+            lifecycle.ask()
+            if lifecycle.watch.connected and not known:
                 self._known_good = True
-                self._event("up", seconds=round(time.monotonic() - self._began, 3), **self._gpus(life))
-            why = life.trouble()
+                self._event("up", seconds=round(time.monotonic() - self._began, 3), **self._gpus(lifecycle))
+            why = lifecycle.trouble()
             if why:
-                self._recover(life, why)
+                self._recover(lifecycle, why)
                 continue
             try:
-                life.act(len(self._open))
+                lifecycle.act(len(self._open))
             except PoolError as error:
                 self.fail(error)
-                life.close()
+                lifecycle.close()
                 return
 
-    def _recover(self, life: Life, why: str) -> None:
+    def _recover(self, lifecycle: ExecutorLifecycle, why: str) -> None:
         """Start anew what has died; give up if it never worked, or does not get anywhere."""
-        hopeless = life.faultless and not self._known_good
+        hopeless = lifecycle.faultless and not self._known_good
         if hopeless or self._restarts >= MAX_RESTARTS:
-            life.close()
-            detail = life.blocks.errors()
+            lifecycle.close()
+            detail = lifecycle.blocks.errors()
             what = "its workers do not come up" if hopeless else "it keeps dying"
             self.fail(PoolError(f"pool `{self.pool.name}`: {what}: {why}" + (f"\n{detail}" if detail else "")))
             return
         self._event("lost", message=why)
         self._restarts += 1
-        life.end()  # the next one may need its port
+        lifecycle.end()  # the next one may need its port
         try:
-            with self._lock:  # what is submitted from here on waits for the next life
+            with self._lock:  # what is submitted from here on waits for the next lifecycle
                 if self._closing.is_set():
                     return
-                self._life = self._begin()
+                self._lifecycle = self._begin()
         except SiteError as error:  # no port any more
-            life.close()
+            lifecycle.close()
             self.fail(PoolError(f"pool `{self.pool.name}`: {why}; it cannot be started anew: {error}"))
             return
-        life.give_up()
+        lifecycle.give_up()
 
     def fail(self, error: PoolError) -> None:
         """Give the pool up: all its tasks fail with `error`."""
@@ -187,12 +191,12 @@ class RunningPool:
         for future in waiting:
             future.set_exception(error)
 
-    def _gpus(self, life: Life) -> dict[str, Any]:
+    def _gpus(self, lifecycle: ExecutorLifecycle) -> dict[str, Any]:
         """Return what the workers of this machine have said of their GPUs; jobs say it one by one."""
         if not self.pool.gpus or self.pool.block:
             return {}
         blocks = range(self.pool.blocks)
-        return {"gpus": [asdict(gpu) for block in blocks for gpu in told(life.blocks.log_dir, str(block))]}
+        return {"gpus": [asdict(gpu) for block in blocks for gpu in told(lifecycle.blocks.log_dir, str(block))]}
 
     def _block_event(self, state: str, **facts: Any) -> None:
         self._record("block", pool=self.pool.name, state=state, **facts)
@@ -208,15 +212,15 @@ class RunningPool:
             self._closing.set()
         self._watcher.join(10)
         self.fail(PoolError(f"pool `{self.pool.name}` was closed"))
-        self._life.close()
-        if not self._life.wait_until_started():  # Parsl must not touch what its thread still uses
+        self._lifecycle.close()
+        if not self._lifecycle.wait_until_started():  # Parsl must not touch what its thread still uses
             self._kernel.executors.pop(self.pool.name, None)
 
     def end(self) -> None:
         """End what Parsl's own clean-up has left."""
-        self._life.end()
+        self._lifecycle.end()
         self._event("ended")
 
 
-def _pid(life: Life) -> int:
-    return life.interchange.pid if life.interchange is not None else -1
+def _pid(lifecycle: ExecutorLifecycle) -> int:
+    return lifecycle.interchange.pid if lifecycle.interchange is not None else -1

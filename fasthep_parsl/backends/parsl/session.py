@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from fasthep_parsl.backends.parsl import processes
-from fasthep_parsl.backends.parsl.batch.ask import missing_programs
-from fasthep_parsl.backends.parsl.carry import Carrier
+from fasthep_parsl.backends.parsl.transfer_limit import TransferLimiter
+from fasthep_parsl.blocks import local_block
+from fasthep_parsl.blocks.job_control import missing_programs
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
@@ -64,9 +64,9 @@ class ParslSession:
         self._plan = plan
         self._run_dir = run_dir
         self._record = record
-        self._warm: dict[str, processes.Block] = {}
+        self._warm: dict[str, local_block.LocalBlock] = {}
         self._pools: dict[str, RunningPool] = {}
-        self._carriers: dict[str, Carrier] = {}
+        self._carriers: dict[str, TransferLimiter] = {}
         self._kernel: Any = None
         self._log_files: list[logging.FileHandler] = []
 
@@ -80,7 +80,7 @@ class ParslSession:
         """
         _check_commands(self._plan)
         for segment in self._plan.segments[:1]:
-            block = processes.start_warm(self._plan, self._plan.pool(segment.pool), self._blocks_dir(segment.pool))
+            block = local_block.start_warm(self._plan, self._plan.pool(segment.pool), self._blocks_dir(segment.pool))
             if block is not None:
                 self._warm[segment.pool] = block
                 self._record("pool", pool=segment.pool, state="warming", jobs=[block.pid])
@@ -102,7 +102,9 @@ class ParslSession:
         running = self._pool(pool)
         if self._plan.pool(pool).shared:
             return running.submit(run_task, task, priority=priority)
-        return self._carriers.setdefault(pool, Carrier()).carry(partial(running.submit, priority=priority), task)
+        return self._carriers.setdefault(pool, TransferLimiter()).carry(
+            partial(running.submit, priority=priority), task
+        )
 
     def call(self, pool: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Run an importable function on a worker of `pool`."""

@@ -23,11 +23,11 @@ from functools import partial
 from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
-from fasthep_parsl.backends.parsl.arrival import ArrivalError, arrive
-from fasthep_parsl.backends.parsl.folder import BlockFolder
 from fasthep_parsl.backends.parsl.interchange import die_with_parent
-from fasthep_parsl.backends.parsl.processes import LIFELINE
-from fasthep_parsl.backends.parsl.queues import Context
+from fasthep_parsl.backends.parsl.process_queues import PoolContext
+from fasthep_parsl.blocks.block_folder import BlockFolder
+from fasthep_parsl.blocks.local_block import LIFELINE
+from fasthep_parsl.blocks.node_checks import NodeCheckError, arrive
 
 PRELOAD = "fasthep_parsl.worker.preload"
 POOL = "parsl.executors.high_throughput.process_worker_pool"
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
     lifeline = int(os.environ.get(LIFELINE, "-1"))
     folder = BlockFolder()
     _start_helpers(folder, lifeline)
-    parsl.multiprocessing.SpawnContext = Context()
+    parsl.multiprocessing.SpawnContext = PoolContext()
     del sys.modules[POOL]  # it runs as the main module below
     if arguments[:1] == ["--warm"]:
         arguments = shlex.split(_first_line(lifeline))
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> None:
             _end()
     try:
         arguments = arrive(arguments)
-    except ArrivalError as error:
+    except NodeCheckError as error:
         sys.stderr.write(f"fasthep-parsl: {error}\n")
         sys.stderr.flush()
         folder.remove()

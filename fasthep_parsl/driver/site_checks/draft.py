@@ -9,7 +9,7 @@ import psutil
 import yaml
 
 from fasthep_parsl.atomic import write_text
-from fasthep_parsl.backends.parsl.batch.survey import Shape, Survey, look_around, names_of
+from fasthep_parsl.blocks.survey import Shape, Survey, look_around, names_of
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.resources.units import format_duration
 from fasthep_parsl.sites.search import user_folder

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fasthep_parsl.backends.parsl.batch.scripts import first_scripts
+from fasthep_parsl.blocks.scripts import first_scripts
 from fasthep_parsl.compiler.compile import not_asked_for
 from fasthep_parsl.compiler.grants import Facility, open_facility
 from fasthep_parsl.compiler.modifiers import pool_modifiers

@@ -18,7 +18,7 @@ class DevicePeak:
 
 @contextmanager
 def watch_device() -> Iterator[DevicePeak]:
-    """Watch CuPy's pool, if there is a device."""
+    """GpuMonitor CuPy's pool, if there is a device."""
     found = DevicePeak()
     cupy: Any = sys.modules["cupy"]
     if not cupy.is_available():
@@ -26,13 +26,13 @@ def watch_device() -> Iterator[DevicePeak]:
         return
     pool = cupy.get_default_memory_pool()
 
-    class Watch(cupy.cuda.MemoryHook):  # type: ignore[misc]
+    class GpuMonitor(cupy.cuda.MemoryHook):  # type: ignore[misc]
         name = "fasthep_parsl.diagnostics"
 
         def malloc_postprocess(self, **_: Any) -> None:
             found.peak = max(found.peak, pool.used_bytes())
 
     found.peak = pool.used_bytes()
-    with Watch():
+    with GpuMonitor():
         yield found
     found.peak = max(found.peak, pool.used_bytes())

@@ -28,7 +28,7 @@ class CombinationParams(Protocol):
         """Return (place in the parameters, expression) in the order of evaluation."""
 
 
-class Analysis:
+class EffectsAnalysis:
     """Collects what candidates read, write and get wrong."""
 
     def __init__(self, params: CombinationParams, schema: Schema) -> None:

@@ -78,8 +78,8 @@ def count_true(mask: Any) -> Any:
     return out
 
 
-class Bins:
-    """Bins of entries in all axes of a histogram together, found axis by axis.
+class GpuBins:
+    """GpuBins of entries in all axes of a histogram together, found axis by axis.
 
     Parameters
     ----------

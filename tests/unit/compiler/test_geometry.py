@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fasthep_parsl.compiler.geometry import shape
-from fasthep_parsl.compiler.queues import Refusal
+from fasthep_parsl.compiler.queue_choice import Refusal
 from fasthep_parsl.pools.model import Pool
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.workflow.facility import Queue, Scaling

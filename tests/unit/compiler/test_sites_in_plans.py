@@ -76,10 +76,12 @@ def test_pools_become_blocks_of_the_site(on_site):
 
 def test_options_render_a_script(on_site):
     from fasthep_parsl import registry
-    from fasthep_parsl.interfaces import Place
+    from fasthep_parsl.interfaces import BlockLocation
 
     pool = on_site().pool("gpu")
-    text = registry.load("strategies", pool.provider)(**pool.options).script(pool, Place("/run/b", "job", 0)).text
+    text = (
+        registry.load("strategies", pool.provider)(**pool.options).script(pool, BlockLocation("/run/b", "job", 0)).text
+    )
     assert "--account=a1_g" in text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fasthep_parsl.backends.parsl.batch.survey import Shape, Survey
+from fasthep_parsl.blocks.survey import Shape, Survey
 from fasthep_parsl.driver.site_checks import draft
 from fasthep_parsl.driver.site_checks.sample import sample_site
 from fasthep_parsl.errors import ConfigError

@@ -7,7 +7,7 @@ import pytest
 import kernel_cases
 from fasthep_parsl import jagged, lists
 from fasthep_parsl.errors import OpError
-from fasthep_parsl.kernels import Target, active, compiling_for, float64, kernel
+from fasthep_parsl.kernels import CompileTarget, active, compiling_for, float64, kernel
 from fasthep_parsl.kernels.launch import geometry
 from fasthep_parsl.ops.stream import Events
 
@@ -37,7 +37,7 @@ def test_without_a_modifier_the_reference_is_used():
     doubled(3, np.ones(3), out)
     assert out.tolist() == [2, 2, 2]
     assert not active()
-    with compiling_for(Target("cpu")):
+    with compiling_for(CompileTarget("cpu")):
         assert active()
         doubled(3, np.ones(3), out)
     assert out.tolist() == [3, 3, 3]
@@ -46,7 +46,7 @@ def test_without_a_modifier_the_reference_is_used():
 
 def test_the_target_is_told_of_each_call():
     seen = []
-    with compiling_for(Target("cpu", seen.append)):
+    with compiling_for(CompileTarget("cpu", seen.append)):
         for _ in range(2):
             doubled(2, np.ones(2, np.int16), np.zeros(2))
     assert [usage.kernel for usage in seen] == ["doubled", "doubled"]
@@ -113,7 +113,10 @@ def test_lists_are_the_memory_of_the_columns():
     for array in (offsets, its_pt, its_eta):  # others use this memory
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 7
-    with compiling_for(Target("cpu")), pytest.raises(OpError, match=r"`out` is written to: it must be .* writable"):
+    with (
+        compiling_for(CompileTarget("cpu")),
+        pytest.raises(OpError, match=r"`out` is written to: it must be .* writable"),
+    ):
         doubled(3, its_eta, its_pt)
     with pytest.raises(OpError, match="`Muon_pt` and `Jet_pt` differ in the number of objects"):
         lists(events, "Muon_pt", "Jet_pt")

@@ -10,7 +10,7 @@ import kernel_cases
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.kernels import build, cache, kernel, launch
 from fasthep_parsl.kernels.complaint import complaint
-from fasthep_parsl.kernels.generate import Kind, generate
+from fasthep_parsl.kernels.generate import ArgumentKind, generate
 from fasthep_parsl.ops.clean import mark_overlaps
 from fasthep_parsl.ops.collections.pairs import list_pairs, pair_mass
 
@@ -36,13 +36,13 @@ def test_a_gpu_agrees_with_the_cpu():
                 np.testing.assert_array_equal(found[name], values)
 
 
-I8, F4 = Kind("int64", 1), Kind("float32", 1)
-OUT, ROWS, FLAGS = Kind("float64", 1, True), Kind("int64", 1, True), Kind("bool", 1, True)
+I8, F4 = ArgumentKind("int64", 1), ArgumentKind("float32", 1)
+OUT, ROWS, FLAGS = ArgumentKind("float64", 1, True), ArgumentKind("int64", 1, True), ArgumentKind("bool", 1, True)
 KERNELS = [
     (list_pairs, (I8, I8, ROWS, ROWS, ROWS)),
     (pair_mass, (I8, I8, F4, F4, F4, F4, OUT)),
-    (mark_overlaps, (I8, F4, F4, I8, F4, F4, Kind("float64"), FLAGS)),
-    (kernel_cases.leading_mass, (I8, F4, F4, F4, Kind("int32", 1), Kind("float64"), OUT, FLAGS)),
+    (mark_overlaps, (I8, F4, F4, I8, F4, F4, ArgumentKind("float64"), FLAGS)),
+    (kernel_cases.leading_mass, (I8, F4, F4, F4, ArgumentKind("int32", 1), ArgumentKind("float64"), OUT, FLAGS)),
 ]
 
 

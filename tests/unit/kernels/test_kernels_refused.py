@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fasthep_parsl.errors import OpError
-from fasthep_parsl.kernels import Target, compiling_for, kernel
+from fasthep_parsl.kernels import CompileTarget, compiling_for, kernel
 from fasthep_parsl.kernels import float64 as f8
 
 HERE = Path(__file__).name
@@ -94,7 +94,7 @@ def lines():
     ],
 )
 def test_the_message_has_the_line_and_the_reason(wrong, line, reason):
-    with compiling_for(Target("cpu")), pytest.raises(OpError, match=reason) as caught:
+    with compiling_for(CompileTarget("cpu")), pytest.raises(OpError, match=reason) as caught:
         wrong(3, np.ones(3))
     message = str(caught.value)
     assert len(message.splitlines()) == 1
@@ -158,7 +158,7 @@ O, X, OUT = np.array([0, 2, 5]), np.ones(5), np.zeros(2)
     ],
 )
 def test_wrong_arguments(arguments, message):
-    with compiling_for(Target("cpu")), pytest.raises(OpError, match=message):
+    with compiling_for(CompileTarget("cpu")), pytest.raises(OpError, match=message):
         totals(*arguments)
 
 
@@ -178,7 +178,7 @@ def copied(i, x, out):
         ((2, X, X, OUT), {}, "was given 4 arguments"),
     ],
 )
-@pytest.mark.parametrize("target", [None, Target("cpu")])
+@pytest.mark.parametrize("target", [None, CompileTarget("cpu")])
 def test_calls_that_do_not_fit(arguments, named, message, target):
     with compiling_for(target), pytest.raises(OpError) as failure:
         copied(*arguments, **named)

@@ -283,7 +283,7 @@ def test_reading_is_noted_once_for_all_stages_of_a_segment(flow, small_files):
 def test_notes_of_a_task_that_was_broken_off_are_forgotten(flow, small_files, monkeypatch):
     stage = with_modifiers(flow.stage("Sum", "probe.sum", []), "diagnostics")
     flow.write([stage], [small_files / "b.root"])
-    accept, broken = runner._Work._accept, []
+    accept, broken = runner._TaskRun._accept, []
 
     def once(self, *arguments):
         if not broken:
@@ -291,7 +291,7 @@ def test_notes_of_a_task_that_was_broken_off_are_forgotten(flow, small_files, mo
             raise MemoryError("no memory left to keep what a pass yields")
         accept(self, *arguments)
 
-    monkeypatch.setattr(runner._Work, "_accept", once)
+    monkeypatch.setattr(runner._TaskRun, "_accept", once)
     outcome = flow.run()
     assert outcome.status == "complete"
     assert read(flow, "diagnostics/diagnostics.json")["stages"]["Sum"]["events_in"] == 40

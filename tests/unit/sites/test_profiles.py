@@ -8,7 +8,7 @@ import pytest
 from fasthep_parsl import registry
 from fasthep_parsl.compiler.geometry import shape
 from fasthep_parsl.errors import ConfigError
-from fasthep_parsl.interfaces import Place
+from fasthep_parsl.interfaces import BlockLocation
 from fasthep_parsl.pools.model import Pool
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.sites import list_sites, load_site, missing_requirements, strategy_options
@@ -117,7 +117,7 @@ def test_each_queue_gives_a_submit_file(name, filled):
         pool = Pool("default", workers=3, resource=Resource(), queue=queue)
         planned = shape(pool, execution.queues, execution.scaling).pool
         planned = planned.model_copy(update={"shared": execution.shared_filesystem})
-        text = strategy(**options[queue or ""]).script(planned, Place("/runs/r/blocks", "r.default", 0)).text
+        text = strategy(**options[queue or ""]).script(planned, BlockLocation("/runs/r/blocks", "r.default", 0)).text
         assert "/runs/r/blocks" in text
         if queue is not None and execution.strategy.kind != "htcondor":
             assert queue in text
@@ -151,7 +151,7 @@ def test_a_walltime_becomes_the_shortest_flavour_that_is_enough(seconds, flavour
     execution, document = execution_of(filled("lxplus"))
     pool = shape(Pool("p", 1, Resource(walltime=seconds)), execution.queues, execution.scaling).pool
     options, _ = strategy_options(execution, document, ())
-    text = registry.load("strategies", "htcondor")(**options["batch"]).script(pool, Place("/r", "j", 0)).text
+    text = registry.load("strategies", "htcondor")(**options["batch"]).script(pool, BlockLocation("/r", "j", 0)).text
     assert f'+JobFlavour = "{flavour}"' in text
 
 

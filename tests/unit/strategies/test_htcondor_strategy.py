@@ -7,14 +7,14 @@ import dataclasses
 import pytest
 from pydantic import ValidationError
 
-from fasthep_parsl.interfaces import Place
+from fasthep_parsl.interfaces import BlockLocation
 from fasthep_parsl.strategies.htcondor import HTCondor
 from fasthep_parsl.strategies.node import node_script
 from services.condor_records import CondorUnavailableError, dry_run
 from services.fixtures_condor import unavailable
 from strategy_cases import cases, pool, script
 
-PLACE = Place("/run", "name", 2)
+PLACE = BlockLocation("/run", "name", 2)
 
 
 def lines(p=None, place=PLACE, **options):
@@ -55,7 +55,7 @@ def test_walltime_in_seconds_or_not_at_all():
 
 
 def test_nodes_to_avoid_are_added_to_what_the_site_requires():
-    place = Place("/run", "name", 2, ("slot1_3@n1.site.org", "slot1_1@glidein_7@n2", "n1.site.org"))
+    place = BlockLocation("/run", "name", 2, ("slot1_3@n1.site.org", "slot1_1@glidein_7@n2", "n1.site.org"))
     away = '(TARGET.Machine =!= "n1.site.org") && (TARGET.Machine =!= "n2")'
     assert f"requirements = {away}" in lines(place=place)
     assert f"requirements = (A || B) && {away}" in lines(place=place, requirements="A || B")
@@ -73,7 +73,7 @@ def test_only_what_is_needed_is_asked_for():
 
 
 def test_files_are_brought_where_nothing_is_shared():
-    place = Place("/run", "name", 2, (), ("/run/code", "osdf:///x.tar"), ("/run/key",))
+    place = BlockLocation("/run", "name", 2, (), ("/run/code", "osdf:///x.tar"), ("/run/key",))
     found = lines(pool(shared=False), place)
     assert "transfer_input_files = /run/node.sh,/run/code,osdf:///x.tar,/run/key" in found
     assert "encrypt_input_files = /run/key" in found
@@ -102,13 +102,13 @@ def test_htcondor_uses_every_line(read, tmp_path):
         assert found.value("JobFlavour") in {'"espresso"', '"workday"'}
         if place.avoid:
             assert '(TARGET.Machine =!= "n1.site.org")' in found.value("Requirements")
-    assert read(HTCondor().script(pool(), Place(str(tmp_path), "x", 1)).text).value("JobUniverse") == "5"
+    assert read(HTCondor().script(pool(), BlockLocation(str(tmp_path), "x", 1)).text).value("JobUniverse") == "5"
 
 
 @pytest.mark.condor
 def test_later_lines_of_the_site_win(read, tmp_path):
     strategy = HTCondor(directives=["job_lease_duration = 600", "log = /tmp/x.log"])
-    found = read(strategy.script(pool(), Place(str(tmp_path), "x", 1)).text)
+    found = read(strategy.script(pool(), BlockLocation(str(tmp_path), "x", 1)).text)
     assert found.value("JobLeaseDuration") == "600"
     assert found.value("UserLog") == '"/tmp/x.log"'
 
@@ -118,7 +118,7 @@ def test_later_lines_of_the_site_win(read, tmp_path):
 def test_a_run_directory_may_have_any_name(read, tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()
-    found = read(HTCondor(queue_attribute="+Which").script(pool(queue=name), Place(str(folder), name, 1)).text)
+    found = read(HTCondor(queue_attribute="+Which").script(pool(queue=name), BlockLocation(str(folder), name, 1)).text)
     quoted = str(folder).replace('"', '\\"')
     assert found.value("Iwd") == f'"{quoted}"'
     assert found.value("Out") in {f'"{quoted}/block.1.out"', '"block.1.out"'}
@@ -134,7 +134,7 @@ def test_a_job_runs_its_node_script(condor, tmp_path, shared):
     p = pool(shared=shared, cpus=1, memory=64 << 20, scratch="$_CONDOR_SCRATCH_DIR", worker_init=("true",))
     text = 'echo "$@"; cd "$FASTHEP_PARSL_FOLDER"; ls -d key; touch left; [ "$PATH" ] && [ "$HOME" ] && exit 5; echo'
     (folder / "node.sh").write_text(node_script(p, ["bash", "-c", text, "x"]))
-    place = Place(str(folder), "a name", 1, ("slot1_1@cpu1", "cpu1.pool"), (str(folder / "key"),))
+    place = BlockLocation(str(folder), "a name", 1, ("slot1_1@cpu1", "cpu1.pool"), (str(folder / "key"),))
     number = condor.submit(HTCondor().script(p, place).text, tmp_path)
     job = condor.wait(number, "completed", timeout=60)
     assert (job.exit_code, job.node) == (5, "cpu2")

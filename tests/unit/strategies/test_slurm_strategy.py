@@ -6,12 +6,12 @@ import subprocess
 
 import pytest
 
-from fasthep_parsl.interfaces import Place
+from fasthep_parsl.interfaces import BlockLocation
 from fasthep_parsl.strategies.node import node_script
 from fasthep_parsl.strategies.slurm import Slurm
 from strategy_cases import GIB, pool
 
-PLACE = Place("/run", "name", 2, ("c1", "c2"))
+PLACE = BlockLocation("/run", "name", 2, ("c1", "c2"))
 
 
 def lines(p=None, place=PLACE, **options):
@@ -68,7 +68,9 @@ SITES = [
 @pytest.mark.parametrize("number", range(len(SITES)))
 def test_sbatch_accepts_them(slurm, tmp_path, number):
     p, options = SITES[number]
-    script = Slurm(**options).script(p, Place(str(tmp_path), "it's a name", 1, ("c2",) if p.block.nodes == 1 else ()))
+    script = Slurm(**options).script(
+        p, BlockLocation(str(tmp_path), "it's a name", 1, ("c2",) if p.block.nodes == 1 else ())
+    )
     path = tmp_path / script.name
     path.write_text(script.text)
     done = subprocess.run(["sbatch", "--test-only", str(path)], capture_output=True, text=True, check=False)
@@ -81,7 +83,7 @@ def test_a_run_directory_may_have_any_name(slurm, tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()
     p = pool(queue="cpu", nodes=2, cpus=1, memory=64 << 20, worker_init=("true",))
-    script = Slurm().script(p, Place(str(folder), name, 1))
+    script = Slurm().script(p, BlockLocation(str(folder), name, 1))
     (folder / script.name).write_text(script.text)
     (folder / "node.sh").write_text(node_script(p, ["echo", name]))
     done = subprocess.run(["sbatch", "--wait", str(folder / script.name)], capture_output=True, text=True, check=False)

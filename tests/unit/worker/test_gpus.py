@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fasthep_parsl.backends.parsl.arrival import ArrivalError, arrive
+from fasthep_parsl.blocks.node_checks import NodeCheckError, arrive
 from fasthep_parsl.worker import gpus
 from fasthep_parsl.worker.gpus import Gpu, NoGpuError, look_at, own, told
 
@@ -123,7 +123,7 @@ def test_workers_are_pinned_by_uuid_and_find_what_was_told(two_gpus, block, monk
 def test_workers_without_a_usable_gpu_do_not_start(nvidia_smi, block, monkeypatch):
     nvidia_smi("echo No devices were found; exit 6")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    with pytest.raises(ArrivalError, match="g1: no GPU can be used, `nvidia-smi` says: No devices were found"):
+    with pytest.raises(NodeCheckError, match="g1: no GPU can be used, `nvidia-smi` says: No devices were found"):
         arrive(["--gpus", "1", "--of", "1", "--block_id=0"])
     assert told(block, "0") == []
 

@@ -1,0 +1,213 @@
+"""Carries out what the policy of a pool decides: asks and tells the batch system, the interchange and the event log."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from parsl.executors import HighThroughputExecutor
+from parsl.executors.high_throughput.errors import CommandClientBadError, CommandClientTimeoutError
+
+from fasthep_parsl.backends.parsl.block_monitor import Manager
+from fasthep_parsl.blocks.block_state import BlockManagers
+from fasthep_parsl.blocks.dialect import Job
+from fasthep_parsl.blocks.scaling_policy import ScalingPolicy
+from fasthep_parsl.errors import PoolError
+
+if TYPE_CHECKING:
+    from fasthep_parsl.backends.parsl.batch_provider import BatchProvider
+
+AGAIN = 10.0
+"""Seconds until jobs that could not be removed are tried again."""
+LAST_CHANCE = 90.0
+"""Seconds at the end of a run in which its jobs must be removed; then they are left, and said to be."""
+LAST_TIMEOUT = 20.0
+"""Seconds that one command may take then."""
+
+_OWN = re.compile(r"fasthep-parsl: block \d+ on node \S+: ")
+"""How our own words in the output of a block begin; without that, the same trouble is said in the same words."""
+
+
+class BatchMonitor:
+    """Blocks of one executor on a batch system.
+
+    Parameters
+    ----------
+    executor : HighThroughputExecutor
+        The executor.
+    blocks : BatchProvider
+        Its provider.
+    record : callable
+        ``record(state, **facts)`` writes to the run's event log what happens to a block.
+    """
+
+    def __init__(self, executor: HighThroughputExecutor, blocks: BatchProvider, record: Callable[..., None]) -> None:
+        self._executor = executor
+        self._blocks = blocks
+        self._record = record
+        self._policy = ScalingPolicy(blocks.pool)
+        self._block_managers: dict[int, BlockManagers] = {}
+        self._doomed: dict[str, int] = {}
+        self._closed: set[str] = set()
+        self._again = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether workers have ever connected."""
+        return any(block.was_up for block in self._policy.blocks.values())
+
+    def start(self, *, proven: bool) -> None:
+        """Start nothing: blocks come with the first look."""
+        self._policy.known_good = proven
+
+    def trouble(self) -> str:
+        """Return nothing: lost blocks are replaced, the executor goes on."""
+        return ""
+
+    def see(self, managers: list[Manager]) -> None:
+        """Take in what the interchange says."""
+        self._block_managers = _block_managers(managers)
+        self._policy.see_managers(self._block_managers, time.monotonic())
+
+    def act(self, open_tasks: int) -> None:
+        """Do what is to be done now.
+
+        Raises
+        ------
+        PoolError
+            No block ever comes up; with the words of the batch system, or of the last block.
+        """
+        now = time.monotonic()
+        self._ask(now)
+        decision = self._policy.decide(open_tasks, now)
+        for number in decision.hold:
+            self._hold(number)
+        for number in decision.remove:
+            self._doomed[self._blocks.jobs_by_block[number]] = number
+        self._report()
+        if decision.give_up:
+            raise PoolError(self._complaint(decision.give_up))
+        self._remove(now)
+        if decision.submit:
+            for number, job in self._blocks.find_again().items():
+                self._policy.submitted(number, job, time.monotonic())
+                decision = replace(decision, submit=decision.submit - 1)
+        for _ in range(decision.submit):
+            if not self._submit():
+                break
+        self._report()
+
+    def _ask(self, now: float) -> None:
+        asked = self._policy.question(now)
+        found = self._blocks.ask([block.job for block in asked]) if asked else None
+        if found is None:
+            return
+        now = time.monotonic()
+        for block in asked:
+            job = found.get(block.job)
+            if job is None or job.state == "ended":
+                written = self._blocks.post_mortem(block.number)
+                if job or not self._policy.is_new(block.number, now) or (written and written.state == "ended"):
+                    found[block.job] = self._end_of(block.number, block.job, job, written)
+        self._policy.see_jobs(found, now, [block.number for block in asked])
+
+    def _end_of(self, block: int, job: str, said: Job | None, written: Job | None) -> Job:
+        """Put together what is known of the end of a block."""
+        node = (said.node if said else "") or (written.node if written else "") or self._blocks.node_of(block)
+        reason = (said.reason if said else "") or (written.reason if written else "")
+        return Job(job, "ended", node, reason)
+
+    def _hold(self, number: int) -> None:
+        """Tell the interchange that a block is to get no more tasks."""
+        for name in self._block_managers[number].names if number in self._block_managers else ():
+            try:
+                self._executor.command_client.run(["HOLD_MANAGER", name], timeout_s=LAST_TIMEOUT)
+            except (CommandClientBadError, CommandClientTimeoutError):  # it is looked after elsewhere
+                return
+
+    def _submit(self) -> bool:
+        """Submit a block; return whether another one may be tried now."""
+        self._blocks.avoid = self._policy.avoid
+        before = set(self._blocks.jobs_by_block)
+        self._executor.scale_out_facade(1)
+        now = time.monotonic()
+        new = set(self._blocks.jobs_by_block) - before
+        for number in new:
+            self._policy.submitted(number, self._blocks.jobs_by_block[number], now)
+        answer = self._blocks.submission
+        if not new:
+            self._policy.refused(answer.words, now, transient=answer.transient)
+        return bool(new)
+
+    def _remove(self, now: float) -> None:
+        if self._doomed and now >= self._again:
+            if self._blocks.remove(list(self._doomed)).ok:
+                for job, number in self._doomed.items():
+                    self._record("removed", block=number, job=job)
+                self._doomed.clear()
+            else:
+                self._again = time.monotonic() + AGAIN
+
+    def _report(self) -> None:
+        for event in self._policy.events:
+            block = self._policy.blocks.get(event.block)
+            node = (block.node or self._blocks.node_of(block.number)) if block else ""
+            facts: dict[str, Any] = {"job": block.job, "node": node} if block else {}
+            if event.state == "up" and (gpus := self._blocks.gpus_of(event.block)):
+                facts["gpus"] = [asdict(gpu) for gpu in gpus]
+            said = self._blocks.errors_of(event.block, 3) if event.state == "failed" else ""
+            message = "\n".join(word for word in (event.message, _OWN.sub("", said)) if word)
+            self._record(event.state, block=event.block, message=message, **facts)
+        self._policy.events.clear()
+
+    def _complaint(self, why: str) -> str:
+        ended = [block for block in self._policy.blocks.values() if block.phase == "over"]
+        text = f"pool `{self._blocks.pool.name}`: {why}"
+        if ended:
+            last = ended[-1]
+            place = f" on {last.node}" if last.node else ""
+            said = self._blocks.errors_of(last.number)
+            text += f"\nthe last one (job {last.job}{place}): {last.reason or 'ended'}" + (f"\n{said}" if said else "")
+        return text
+
+    # --- the end ------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Remove all jobs; those that cannot be removed in time are recorded as left behind."""
+        self._blocks.find_again()
+        jobs = {block.job: block.number for block in self._policy.alive()} | self._doomed
+        new = {job: number for number, job in self._blocks.jobs_by_block.items() if number not in self._policy.blocks}
+        jobs |= new  # submitted while the watcher was stopped
+        jobs = {job: number for job, number in jobs.items() if job not in self._closed}
+        self._closed |= set(jobs)  # a second call does not try for as long again
+        self._doomed = {}
+        until = time.monotonic() + LAST_CHANCE
+        while jobs and not self._blocks.remove(list(jobs), LAST_TIMEOUT).ok:
+            if time.monotonic() > until:
+                for job, number in jobs.items():
+                    self._record("left", block=number, job=job, message="could not be removed")
+                return
+            time.sleep(2)
+        for job, number in jobs.items():
+            self._record("removed", block=number, job=job)
+
+
+def _block_managers(managers: list[Manager]) -> dict[int, BlockManagers]:
+    """Put the managers of each block together."""
+    found: dict[int, list[Manager]] = defaultdict(list)
+    for manager in managers:
+        if str(manager["block_id"]).isdigit():
+            found[int(manager["block_id"])].append(manager)
+    return {
+        number: BlockManagers(
+            tuple(m["manager"] for m in of_block),
+            sum(m["tasks"] for m in of_block),
+            min(m["idle_duration"] for m in of_block),
+            all(m["draining"] for m in of_block),
+        )
+        for number, of_block in found.items()
+    }

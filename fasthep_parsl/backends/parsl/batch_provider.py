@@ -1,0 +1,164 @@
+"""A provider of Parsl whose blocks are jobs of any batch system; nothing here raises once a run goes on.
+
+Parsl's own providers are not its base: of theirs, the status command in the constructor, the templates, the polling, the
+cancelling and the exceptions would all have to be replaced, which leaves nothing to inherit.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from parsl.executors import HighThroughputExecutor
+from parsl.jobs.states import JobState, JobStatus
+
+from fasthep_parsl.atomic import write_text
+from fasthep_parsl.backends.parsl.batch_monitor import BatchMonitor
+from fasthep_parsl.backends.parsl.provider_base import SelfManagedProvider
+from fasthep_parsl.blocks.commands import Answer, run
+from fasthep_parsl.blocks.dialect import Job, dialect_of, understood
+from fasthep_parsl.blocks.job_control import remove_jobs
+from fasthep_parsl.blocks.scripts import block_script
+from fasthep_parsl.blocks.staged_files import StagedFiles
+from fasthep_parsl.blocks.submission_recovery import found_again
+from fasthep_parsl.interfaces import BlockLocation
+from fasthep_parsl.plan import PlanPool
+from fasthep_parsl.strategies.node import node_script
+from fasthep_parsl.worker.gpus import Gpu, told
+
+
+class BatchProvider(SelfManagedProvider):
+    """Submit blocks of a pool, ask for them, remove them.
+
+    Parameters
+    ----------
+    pool : PlanPool
+        The pool; its `block` is set.
+    folder : Path
+        For scripts and output; of this provider alone.
+    name : str
+        Name of the jobs in the batch system's listings.
+    closing : threading.Event
+        When set, no command is waited for any more but those that remove jobs.
+    record : callable
+        Writes to the run's event log what happens to a block.
+    """
+
+    def __init__(
+        self, pool: PlanPool, folder: Path, name: str, closing: threading.Event, record: Callable[..., None]
+    ) -> None:
+        assert pool.block is not None
+        super().__init__(pool.provider, pool.block.cpus, pool.blocks, pool.block.nodes)
+        self.pool = pool
+        self.log_dir = folder.resolve()
+        self.avoid: tuple[str, ...] = ()
+        self.staged = StagedFiles()
+        self.jobs_by_block: dict[int, str] = {}
+        self.submission = Answer(0)
+        self._unanswered: set[int] = set()
+        self._name = name
+        self._closing = closing
+        self._record = record
+        self._dialect = dialect_of(pool.provider, pool.options)
+
+    # --- what Parsl asks ----------------------------------------------------------------------------------
+
+    def submit(self, command: str, tasks_per_node: int, job_name: str = "block") -> str | None:
+        """Submit the block whose number is `command`; return its job id, None if it was refused (see `submission`)."""
+        del tasks_per_node, job_name
+        block = int(command)
+        self.submission = self._submit(block)
+        return self.jobs_by_block.get(block)
+
+    def _submit(self, block: int) -> Answer:
+        try:
+            bring = self.staged
+            place = BlockLocation(str(self.log_dir), self._name, block, self.avoid, bring.files, bring.secrets)
+            script = block_script(self.pool, place)
+            path = self.log_dir / script.name
+            write_text(path, script.text)
+        except OSError as error:
+            return Answer(1, err=str(error))
+        answer = self._run(self._dialect.submit(path))
+        job = self._dialect.job_id(answer.out) if answer.ok else ""
+        if not job and (answer.ok or answer.transient):
+            self._unanswered.add(block)
+        if job:
+            self.jobs_by_block[block] = job
+            self.resources[job] = {"job_id": job}
+            return answer
+        return (
+            answer
+            if not answer.ok
+            else Answer(1, err=f"no job id in what `{self._dialect.programs[0]}` said: {answer.words}")
+        )
+
+    def status(self, job_ids: Sequence[object]) -> list[JobStatus]:
+        """Return nothing that Parsl could act on: it is not asked to."""
+        return [JobStatus(JobState.UNKNOWN) for _ in job_ids]
+
+    def cancel(self, job_ids: Sequence[object]) -> list[bool]:
+        """Remove jobs."""
+        done = self.remove([str(job) for job in job_ids]).ok
+        return [done for _ in job_ids]
+
+    # --- what its pool asks -------------------------------------------------------------------------------
+
+    def command(self, words: list[str]) -> str:
+        """Write what every block runs on each of its nodes; Parsl is only to fill in the number of the block."""
+        write_text(self.log_dir / "node.sh", node_script(self.pool, words))
+        return "{block_id}"
+
+    def watch(self, executor: HighThroughputExecutor) -> BatchMonitor:
+        """Return what looks after the blocks of `executor`."""
+        return BatchMonitor(executor, self, self._record)
+
+    def jobs(self) -> list[str]:
+        """Return the ids of all jobs that were submitted."""
+        return list(self.jobs_by_block.values())
+
+    def errors(self) -> str:
+        """Return the last lines that the latest block wrote to standard error."""
+        return self.errors_of(max(self.jobs_by_block, default=-1))
+
+    def ask(self, jobs: Sequence[str]) -> dict[str, Job] | None:
+        """Return what the batch system says of `jobs`, None if it does not answer; what is missing has ended."""
+        return understood(self._dialect, self._run(self._dialect.status(jobs)), jobs)
+
+    def remove(self, jobs: Sequence[str], timeout: float | None = None) -> Answer:
+        """Remove jobs; also while the run is closing."""
+        return remove_jobs(self._dialect, jobs, timeout or self.pool.scaling.command_timeout)
+
+    def find_again(self) -> dict[int, str]:
+        """Return block → job for those whose submission was not answered though it was heard; they count from now on."""
+        found = found_again(self._dialect, self.log_dir, self._unanswered) if self._unanswered else {}
+        self._unanswered -= found.keys()
+        self.jobs_by_block |= found
+        return found
+
+    def post_mortem(self, block: int) -> Job | None:
+        """Return what the batch system has written about the end of a block."""
+        return self._dialect.post_mortem(self.log_dir, block)
+
+    def node_of(self, block: int) -> str:
+        """Return the node on which a block has started, as it has said itself; empty if it has not."""
+        try:
+            return (self.log_dir / f"block.{block}.node").read_text().split("\n")[0].strip()
+        except OSError:
+            return ""
+
+    def gpus_of(self, block: int) -> list[Gpu]:
+        """Return what the nodes of a block have said of their GPUs; empty where that is not seen from here."""
+        return told(self.log_dir, str(block)) if self.pool.gpus else []
+
+    def errors_of(self, block: int, lines: int = 10) -> str:
+        """Return the last lines that a block wrote to standard error."""
+        try:
+            text = (self.log_dir / f"block.{block}.err").read_text(errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.strip().splitlines()[-lines:])
+
+    def _run(self, words: Sequence[str]) -> Answer:
+        return run(words, self.pool.scaling.command_timeout, self._closing)

@@ -1,0 +1,192 @@
+"""One executor with its interchange and its blocks: what is started anew as a whole when a part of it dies."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from parsl.executors.high_throughput.errors import CommandClientBadError, CommandClientTimeoutError
+
+from fasthep_parsl.backends.parsl import executors
+from fasthep_parsl.backends.parsl.block_monitor import BlockMonitor, Blocks, Manager
+from fasthep_parsl.plan import PlanPool
+from fasthep_parsl.room import full_words, is_full
+
+START_TIMEOUT = 10.0
+"""Seconds that we wait for an interchange that is just starting before we end it."""
+ASK_PERIOD = 5.0
+"""Seconds between two questions to an interchange whose workers have connected."""
+ASK_TIMEOUT = 10.0
+"""Seconds in which an interchange must answer."""
+SHUTDOWN_TIMEOUT = 5.0
+"""Seconds that Parsl may take to close an executor that has died."""
+
+
+class ExecutorEndedError(Exception):
+    """The executor has ended; its tasks can be run again on the next one."""
+
+
+class ExecutorLifecycle:
+    """An executor from its start to its end.
+
+    Parameters
+    ----------
+    pool : PlanPool
+        The pool.
+    kernel : DataFlowKernel
+        Knows the executor by its label from now on.
+    blocks : Blocks
+        Its provider; not shared.
+    started : callable
+        Called with the life, in its thread, once tasks can be given to it.
+    proven : bool
+        Whether workers of this pool have connected before.
+    """
+
+    def __init__(
+        self,
+        pool: PlanPool,
+        kernel: Any,
+        blocks: Blocks,
+        started: Callable[[ExecutorLifecycle], None],
+        *,
+        proven: bool = False,
+    ) -> None:
+        self.pool = pool
+        self.blocks = blocks
+        self.error = ""
+        self.silent = False
+        self._asked = 0.0
+        self.executor = executors.executor(pool, blocks)
+        self.watch: BlockMonitor = blocks.watch(self.executor)
+        self._kernel = kernel
+        self._started = started
+        self._proven = proven
+        self._ready = threading.Event()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"pool-{pool.name}", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        # The interchange inherits this thread's mask: Ctrl-C on a terminal must not end it before the driver says so.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._kernel.add_executors([self.executor])
+            executors.prepare(self.pool, self.executor, self.blocks)
+            if not self._end.is_set():
+                self.watch.start(proven=self._proven)
+        except Exception as error:  # noqa: BLE001  (a thread has nobody to raise to)
+            said = full_words(error, self.blocks.log_dir) if is_full(error) else str(error)
+            self.error = said or type(error).__name__
+            self.silent = isinstance(error.__context__, CommandClientTimeoutError)
+        self._ready.set()
+        if not self.error and not self._end.is_set():
+            self._started(self)
+        self._end.wait()  # the interchange ends with the thread that started it, so this one stays
+
+    # --- what can be seen ---------------------------------------------------------------------------------
+
+    @property
+    def interchange(self) -> subprocess.Popen[bytes] | None:
+        """The interchange, None if it was not started yet."""
+        process: subprocess.Popen[bytes] | None = self.executor.interchange_proc
+        return process
+
+    @property
+    def usable(self) -> bool:
+        """Whether tasks can be given to it."""
+        return self._ready.is_set() and not self.trouble()
+
+    def trouble(self) -> str:
+        """Return why it cannot go on, empty if it can."""
+        process = self.interchange
+        if process is not None and process.poll() is not None:
+            return f"its interchange died (exit code {process.returncode})"
+        if self.error:
+            return self.error
+        if self.executor.bad_state_is_set:
+            return str(self.executor.executor_exception)
+        if self._ready.is_set() and not self.executor._result_queue_thread.is_alive():
+            return "what takes in its results has failed; see log/parsl"
+        return self.watch.trouble() if self._ready.is_set() else ""
+
+    @property
+    def faultless(self) -> bool:
+        """Whether the interchange lives and answers: if there is trouble, it is the blocks'.
+
+        It may not have answered because it was stopped, or this process was (Ctrl-Z).
+        """
+        process = self.interchange
+        return process is not None and process.poll() is None and not self.silent
+
+    def ask(self) -> None:
+        """Ask the interchange who is there, if it is time to."""
+        managers = self._managers()
+        if managers is not None:
+            self.watch.see(managers)
+
+    def act(self, open_tasks: int) -> None:
+        """Look after its blocks, once it has started.
+
+        Raises
+        ------
+        PoolError
+            The pool cannot work.
+        """
+        if self._ready.is_set():
+            self.watch.act(open_tasks)
+
+    def _managers(self) -> list[Manager] | None:
+        """Ask the interchange who is there; None if it is too early to ask again, or it does not answer."""
+        now = time.monotonic()
+        if not self._ready.is_set() or self.error or (self.watch.connected and now < self._asked + ASK_PERIOD):
+            return None
+        self._asked = now
+        try:
+            found: list[Manager] = self.executor.command_client.run("MANAGERS", timeout_s=ASK_TIMEOUT)
+        except (CommandClientBadError, CommandClientTimeoutError):
+            self.error, self.silent = f"its interchange has not answered for {ASK_TIMEOUT:g} s", True
+            return None
+        return found
+
+    # --- its end ------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End all its blocks, and let nothing start any more."""
+        self._end.set()
+        self.watch.close()
+
+    def give_up(self) -> None:
+        """End it while the run goes on: its tasks fail with `BadStateException`. Never hangs."""
+        self.close()
+        _kill(self.interchange)
+        if not self._ready.is_set():  # its thread waits for an interchange that is dead, and gives up after a while
+            return
+        while self.executor.tasks:
+            try:
+                self.executor.set_bad_state_and_fail_all(ExecutorEndedError(self.trouble()))
+                self.executor.tasks.clear()
+            except Exception:  # noqa: BLE001, S112  (a result came in between: look again)
+                continue
+        shutdown = threading.Thread(target=self.executor.shutdown, kwargs={"timeout": 1}, daemon=True)
+        shutdown.start()
+        shutdown.join(SHUTDOWN_TIMEOUT)
+
+    def wait_until_started(self) -> bool:
+        """Wait until its thread does not use the executor any more; return whether it came so far."""
+        return self._ready.wait(START_TIMEOUT)
+
+    def end(self) -> None:
+        """End what Parsl has left."""
+        self._end.set()
+        _kill(self.interchange)
+
+
+def _kill(process: subprocess.Popen[bytes] | None) -> None:
+    if process is not None and process.poll() is None:
+        process.kill()
+        process.wait(5)

@@ -1,0 +1,81 @@
+"""Hand tasks to workers that do not see the run directory: with their files, and only so many bytes at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from fasthep_parsl.tasks import Task, TaskResult
+from fasthep_parsl.worker.file_transfer import ResultWithFiles, pack, run_with_files, size_of, unpack
+
+ON_THE_WAY = 500_000_000
+"""Bytes that travel with the tasks of a pool at a time; driver and interchange hold them in memory until a task ends."""
+
+Submit = Callable[..., Future[Any]]
+
+
+class TransferLimiter:
+    """Carries the tasks of one pool; those that are too much for now wait, in their order.
+
+    Parameters
+    ----------
+    budget : int
+        Bytes that are on the way at a time; a single task may have more.
+    """
+
+    def __init__(self, budget: int = ON_THE_WAY) -> None:
+        self._budget = budget
+        self._lock = threading.Lock()
+        self._load = 0
+        self._sending = False
+        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
+
+    def carry(self, submit: Submit, task: Task) -> Future[TaskResult]:
+        """Run `task` by ``submit(function, argument)``; what it wrote lies in the run directory when the future is done."""
+        future: Future[TaskResult] = Future()
+        try:
+            size = size_of(task)
+        except (OSError, MemoryError) as error:
+            future.set_exception(error)
+            return future
+        with self._lock:
+            self._waiting.append((size, partial(self._send, submit, task, size, future)))
+        self._go_on()
+        return future
+
+    def _go_on(self) -> None:
+        with self._lock:
+            if self._sending:  # in another thread, or further up: a task may fail while it is handed over
+                return
+            self._sending = True
+        while True:
+            with self._lock:
+                if not self._waiting or (self._load and self._load + self._waiting[0][0] > self._budget):
+                    self._sending = False
+                    return
+                size, send = self._waiting.popleft()
+                self._load += size
+            send()
+
+    def _send(self, submit: Submit, task: Task, size: int, future: Future[TaskResult]) -> None:
+        try:
+            sent = submit(run_with_files, pack(task))
+        except (OSError, MemoryError) as error:
+            sent = Future()
+            sent.set_exception(error)
+        sent.add_done_callback(lambda done: self._arrived(done, task, size, future))
+
+    def _arrived(self, done: Future[ResultWithFiles], task: Task, size: int, future: Future[TaskResult]) -> None:
+        with self._lock:
+            self._load -= size
+        try:
+            result = unpack(done.result(), task.run_dir)
+        except BaseException as error:  # noqa: BLE001  (whatever it is belongs to the future)
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+        self._go_on()

@@ -1,0 +1,157 @@
+"""ChildProcess groups on this machine: started apart from ours, ended as a whole. Imports no Parsl, so it is there at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import runpy
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from fasthep_parsl.blocks.fork import ChildProcess, Fork, can_fork
+from fasthep_parsl.blocks.python_command import module_command, python_path
+from fasthep_parsl.plan import Plan, PlanPool
+from fasthep_parsl.resources.hidden import NO_GPUS
+from fasthep_parsl.worker.gpus import FOLDER
+
+POOL_MODULE = "fasthep_parsl.backends.parsl.worker_pool"
+LIFELINE = "FASTHEP_PARSL_LIFELINE"
+"""Environment variable: number of the file descriptor that ends when the driver ends."""
+LAST_BREATH = 3.0
+"""Seconds that we wait, once a block was killed, until the last of its processes has cleaned up after the others."""
+
+
+class LocalBlock:
+    """Processes in a session of their own.
+
+    They hold the end of a pipe to us, the *lifeline*: whatever ends this process, the kernel closes the pipe, and the
+    block ends itself. What they share has no names, and their temporary files go with the last of them.
+
+    Parameters
+    ----------
+    arguments : list of str
+        The command line.
+    log_dir : Path
+        Output goes to ``<log_dir>/<name>.out`` and ``.err``.
+    name : str
+        Name of these files.
+    environment : mapping
+        Added to ours.
+    run_here : callable, optional
+        Called in a fork of this process, instead of running the command line.
+    """
+
+    def __init__(
+        self,
+        arguments: list[str],
+        log_dir: Path,
+        name: str,
+        environment: Mapping[str, str],
+        run_here: Callable[[], None] | None = None,
+    ) -> None:
+        log_dir.mkdir(parents=True, exist_ok=True)
+        self.log = log_dir / f"{name}.err"
+        theirs, self._lifeline = os.pipe()
+        environment = {**environment, LIFELINE: str(theirs)}
+        try:
+            with (log_dir / f"{name}.out").open("ab") as out, self.log.open("ab") as err:
+                if run_here is not None:
+                    self.process: ChildProcess = Fork(run_here, out.fileno(), err.fileno(), environment, keep=theirs)
+                else:
+                    self.process = subprocess.Popen(  # noqa: S603  (our own command line)
+                        arguments,
+                        stdin=subprocess.DEVNULL,
+                        stdout=out,
+                        stderr=err,
+                        env={**os.environ, **environment},
+                        pass_fds=[theirs],
+                        start_new_session=True,
+                    )
+        except BaseException:
+            os.close(self._lifeline)
+            raise
+        finally:
+            os.close(theirs)
+
+    @property
+    def pid(self) -> int:
+        """Id of its first process, which is also the id of the group and the session."""
+        return self.process.pid
+
+    def send(self, line: str) -> bool:
+        """Tell a block that was started early what to do; return whether it could be told."""
+        try:
+            os.write(self._lifeline, (line + "\n").encode())
+        except OSError:
+            return False
+        return self.process.poll() is None
+
+    def end(self, patience: float = 1.0) -> None:
+        """End all its processes: ask the first one, then kill what is left.
+
+        Parameters
+        ----------
+        patience : float
+            Seconds between asking and killing.
+        """
+        if self.process.poll() is None:
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(patience)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
+        if self._lifeline >= 0:
+            self._wait_for_the_last()
+            os.close(self._lifeline)
+            self._lifeline = -1
+
+    def _wait_for_the_last(self) -> None:
+        """Wait until no process holds the other end of the lifeline: that is an error to those who wait for it."""
+        ended = select.poll()
+        ended.register(self._lifeline, 0)
+        ended.poll(LAST_BREATH * 1000)
+
+
+def start_warm(plan: Plan, pool: PlanPool, log_dir: Path) -> LocalBlock | None:
+    """Start a block that imports, then waits for its command line; None if the pool needs a shell first.
+
+    If this process has imported the array libraries already (to read headers of files), the block is a fork of it.
+    """
+    if pool.worker_init or pool.provider != "local":
+        return None
+    fork = "uproot" in sys.modules and can_fork() and _is_plain(plan, pool)
+    command = [*module_command(sys.executable, POOL_MODULE), "--warm"]
+    return LocalBlock(command, log_dir, "warm", worker_environment(pool, log_dir), _become_pool if fork else None)
+
+
+def _is_plain(plan: Plan, pool: PlanPool) -> bool:
+    """Return whether no library has threads or devices of its own that a fork would break.
+
+    XRootD and Parquet readers have threads, a GPU has a context, and numpy counts its threads when it is imported.
+    """
+    remote = any("://" in file.path for dataset in plan.datasets for file in dataset.files)
+    return pool.cpus == 1 and not pool.gpus and not remote and plan.source.kind == "root_tree"
+
+
+def _become_pool() -> None:
+    """Be what ``python -m <POOL_MODULE> --warm`` would be."""
+    runpy.run_module(POOL_MODULE, {"WARM": True}, run_name="__main__", alter_sys=True)
+
+
+def worker_environment(pool: PlanPool, log_dir: Path) -> dict[str, str]:
+    """Return what workers of `pool` need in their environment; their block writes into `log_dir`."""
+    threads = str(pool.cpus)
+    return {
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "NUMEXPR_MAX_THREADS": threads,
+        "PARSL_CORES": str(pool.workers_per_block * pool.cpus),  # the plan has decided, Parsl need not count again
+        "PYTHONPATH": python_path(),
+        **({FOLDER: str(log_dir.resolve())} if pool.gpus else NO_GPUS),  # they say there what their GPUs are
+    }

@@ -1,0 +1,286 @@
+"""How many blocks there should be, and which ones: the policy of a pool on a batch system. Pure; the time is given.
+
+A block is *waiting* (submitted, in the queue), *starting* (runs, no worker has connected), *up* (workers connected),
+*retiring* (gets no more work, ends when it has none) or over. What the batch system says and what the interchange says
+are put together: squeue and condor_q may be late by minutes, a manager that beats is the truth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from fasthep_parsl.blocks.backoff import Backoff
+from fasthep_parsl.blocks.block_state import BlockEvent, BlockManagers, BlockState, Decision
+from fasthep_parsl.blocks.dialect import Job
+from fasthep_parsl.blocks.worker_command import drain_period
+from fasthep_parsl.plan import PlanPool
+
+SEEN_LATE = 10.0
+"""Seconds by which a block may have come up before the interchange was asked."""
+GRACE = 5.0
+"""Seconds after the interchange has given up a block's managers until its job is taken for dead."""
+
+PARDON = 1800.0
+"""Seconds after the last failure on a node until it is tried again: nodes are mended, and there may be no other."""
+
+LAG = 20.0
+"""Seconds in which a batch system may not know yet what it has just accepted: its listings may be late."""
+
+UNKNOWN = -1
+"""Tasks of a block that is to go: one may have come since the interchange was last asked."""
+
+
+@dataclass
+class ScalingPolicy:
+    """The blocks of a pool.
+
+    Parameters
+    ----------
+    pool : PlanPool
+        The pool.
+    known_good : bool
+        Whether workers of this pool have ever connected in this run.
+    """
+
+    pool: PlanPool
+    known_good: bool = False
+    blocks: dict[int, BlockState] = field(default_factory=dict)
+    failed_nodes: Counter[str] = field(default_factory=Counter)
+    events: list[BlockEvent] = field(default_factory=list)
+    _failed_at: dict[str, float] = field(default_factory=dict)
+    _questions: deque[float] = field(default_factory=deque)
+    _surplus_since: float | None = None
+    _suspicion: bool = False
+
+    @cached_property
+    def backoff(self) -> Backoff:
+        """How fast blocks are asked for."""
+        return Backoff(self.pool.scaling)
+
+    @cached_property
+    def _drain(self) -> float:
+        """Seconds after which a block takes no more tasks; a little less, for it was up before it was seen."""
+        return (drain_period(self.pool) or math.inf) - SEEN_LATE
+
+    # --- what is there ------------------------------------------------------------------------------------
+
+    def alive(self) -> list[BlockState]:
+        """Return blocks that are not over."""
+        return [block for block in self.blocks.values() if block.phase != "over"]
+
+    def useful(self) -> list[BlockState]:
+        """Return blocks that have, or will have, workers that take tasks."""
+        return [block for block in self.alive() if block.phase != "retiring"]
+
+    @property
+    def avoid(self) -> tuple[str, ...]:
+        """Nodes on which too many blocks have failed."""
+        limit = self.pool.scaling.failures_per_node
+        return tuple(sorted(node for node, count in self.failed_nodes.items() if node and count >= limit))
+
+    # --- what has event --------------------------------------------------------------------------------
+
+    def submitted(self, number: int, job: str, now: float) -> None:
+        """Take in a new block."""
+        self.blocks[number] = BlockState(number, job, now)
+        self.backoff.submitted(now)
+        self._say(number, "submitted")
+
+    def refused(self, words: str, now: float, *, transient: bool) -> None:
+        """Take in a submission that failed: the batch system did not answer (`transient`) or said no."""
+        if transient:
+            self.backoff.unanswered(words, now)
+        else:
+            alone, avoided = not self.alive(), bool(self.avoid)
+            self.backoff.refused(words, now, counts=not avoided, alone=alone)
+            if alone and avoided:  # there may be no other nodes
+                self.failed_nodes.clear()
+        self.events.append(BlockEvent(-1, "refused", words))
+
+    def see_managers(self, managers: Mapping[int, BlockManagers], now: float) -> None:
+        """Take in what the interchange says."""
+        for block in self.alive():
+            of_block = managers.get(block.number)
+            if of_block is None:
+                if not block.was_up:
+                    block.tasks = 0
+                    block.overdue = block.phase == "starting" and now > block.started + self.pool.scaling.start
+                elif not block.lost:
+                    block.lost = now
+                    if block.phase != "retiring" and now > block.up + self._drain:  # it has finished what it had
+                        block.phase = "retiring"
+                        self._say(block.number, "draining", "its time is over")
+                    self._suspicion = self._suspicion or block.phase != "retiring"
+                else:
+                    block.overdue = now >= block.lost + GRACE
+                continue
+            block.tasks, block.idle, block.lost, block.overdue = of_block.tasks, of_block.idle, 0.0, False
+            if not block.was_up:
+                block.was_up = self.known_good = True
+                block.up = now
+                self.backoff.worked()
+                self._say(block.number, "up")
+                if block.phase == "retiring":  # it was to go unused, but has come, and may have work already
+                    block.phase = "up"
+            if block.phase != "retiring":
+                block.phase = "retiring" if of_block.draining else "up"
+                if of_block.draining:
+                    self._say(block.number, "draining", "its time is nearly over")
+
+    def see_jobs(self, jobs: Mapping[str, Job], now: float, asked: Iterable[int]) -> None:
+        """Take in what the batch system says of the blocks `asked`; a job that it does not know has ended.
+
+        Not if it was submitted just now: then it may not know it yet.
+        """
+        self.backoff.reached()
+        for number in asked:
+            block = self.blocks[number]
+            job = jobs.get(block.job)
+            if block.phase == "over" or (job is None and self.is_new(number, now)):
+                continue
+            if job is None or job.state == "ended":
+                self._over(block, job.node if job else "", job.reason if job else "", now)
+                continue
+            block.node = job.node or block.node
+            if job.state == "held":
+                block.held, block.reason = True, f"held: {job.reason}"
+            elif job.state == "running" and block.phase == "waiting":
+                block.phase, block.started = "starting", now
+                self._say(number, "running", block.node)
+            elif job.state == "pending":
+                if job.reason != block.reason and job.reason not in {"", "None"}:
+                    self._say(number, "waiting", job.reason)
+                block.reason = job.reason
+                if block.phase == "starting":  # vacated before a worker came
+                    block.phase = "waiting"
+
+    def is_new(self, number: int, now: float) -> bool:
+        """Return whether a block was submitted so recently that its batch system may not list it yet."""
+        return now < self.blocks[number].submitted + LAG
+
+    def _over(self, block: BlockState, node: str, reason: str, now: float) -> None:
+        block.node, block.reason = node or block.node, reason or block.reason
+        expected = block.phase == "retiring"
+        block.phase = "over"
+        if expected or (block.was_up and not block.tasks and not block.lost):
+            self._say(block.number, "ended", block.reason)
+        elif block.was_up:
+            self._say(block.number, "lost", block.reason)
+        else:
+            self._failed(block, now)
+
+    def _failed(self, block: BlockState, now: float) -> None:
+        """Count a block that ended, or was stuck, before any of its workers connected."""
+        block.phase = "over"
+        self.failed_nodes[block.node] += 1
+        self._failed_at[block.node] = now
+        self.backoff.failed(block.submitted, now)
+        self._say(block.number, "failed", block.reason)
+
+    def _say(self, block: int, state: str, message: str = "") -> None:
+        self.events.append(BlockEvent(block, state, message))
+
+    # --- what is to be done -------------------------------------------------------------------------------
+
+    def question(self, now: float) -> list[BlockState]:
+        """Return the blocks that the batch system should be asked for now; none if it is too early.
+
+        A block whose workers beat is not asked for. Never more than `scaling.poll` allows in the long run, nor more
+        than six times in any minute.
+        """
+        while self._questions and self._questions[0] < now - 60:
+            self._questions.popleft()
+        unclear = [b for b in self.alive() if b.phase in {"waiting", "starting"} or b.lost]
+        if not unclear or len(self._questions) >= 6:
+            return []
+        fresh = any(now - b.submitted < 60 for b in unclear)
+        # five in the first minute, which leaves one for a suspicion
+        wait = 5.0 if self._suspicion else self.pool.scaling.poll / (2.5 if fresh else 1)
+        if self._questions and now - self._questions[-1] < wait:
+            return []
+        self._questions.append(now)
+        self._suspicion = False
+        return unclear
+
+    def decide(self, open_tasks: int, now: float) -> Decision:
+        """Return what is to be done.
+
+        Parameters
+        ----------
+        open_tasks : int
+            Tasks that the pool has been given and that have not ended.
+        now : float
+            The time, seconds.
+        """
+        for node in [node for node in self.failed_nodes if now > self._failed_at[node] + PARDON]:
+            del self.failed_nodes[node]
+        remove = self._dead(now)
+        give_up = self._hopeless(now)
+        wanted = self._wanted(open_tasks)
+        hold = self._surplus(wanted, open_tasks, now)
+        remove += [b for b in self.alive() if b.phase == "retiring" and not b.tasks]
+        for block in remove:
+            block.phase = "over"
+        missing = wanted - len(self.useful())
+        return Decision(
+            0 if give_up else max(min(missing, self.backoff.allowed(now)), 0),
+            tuple(hold),
+            tuple(block.number for block in remove),
+            give_up,
+        )
+
+    def _wanted(self, open_tasks: int) -> int:
+        least = self.pool.scaling.min_blocks if open_tasks else 0
+        return min(max(-(-open_tasks // self.pool.workers_per_block), least), self.pool.blocks)
+
+    def _dead(self, now: float) -> list[BlockState]:
+        """Return blocks that will not come to anything: held, silent, or never connected."""
+        dead = []
+        for block in self.alive():
+            silent = block.overdue and block.was_up
+            stuck = block.overdue and block.phase == "starting"  # neither up nor vacated since
+            if block.held and block.was_up:
+                self._say(block.number, "lost", block.reason)
+            elif block.held or stuck:
+                block.reason = (
+                    block.reason if block.held else f"no worker has connected within {self.pool.scaling.start:g} s"
+                )
+                self._failed(block, now)
+            elif silent:
+                if block.phase != "retiring":
+                    self._say(block.number, "lost", "no contact with its workers")
+            else:
+                continue
+            dead.append(block)
+        return dead
+
+    def _surplus(self, wanted: int, open_tasks: int, now: float) -> list[int]:
+        """Return blocks to give back: those without work for long, and those that wait though nobody needs them."""
+        spare = len(self.useful()) - max(wanted, self.pool.scaling.min_blocks if open_tasks else 0)
+        idle = self.pool.scaling.idle
+        if spare <= 0:
+            self._surplus_since = None
+            return []
+        self._surplus_since = now if self._surplus_since is None else self._surplus_since
+        useful = self.useful()
+        chosen = [b for b in useful if b.phase == "up" and not b.tasks and not b.lost and b.idle >= idle]
+        if now - self._surplus_since >= idle:  # those that are farthest from being of use first
+            coming = [b for phase in ("waiting", "starting") for b in reversed(useful) if b.phase == phase]
+            chosen = coming + chosen
+        chosen = chosen[:spare]
+        for block in chosen:
+            self._say(block.number, "retiring", "nothing left to do")
+            block.phase = "retiring"
+            block.tasks = UNKNOWN
+        return [block.number for block in chosen if block.was_up]
+
+    def _hopeless(self, now: float) -> str:
+        """Return why a pool that never worked should not be tried any longer."""
+        if self.known_good:
+            return ""
+        starting = any(block.phase == "starting" for block in self.alive())
+        return self.backoff.exhausted(now, alive=bool(self.alive()), starting=starting)

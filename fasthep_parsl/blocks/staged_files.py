@@ -1,0 +1,44 @@
+"""What a block brings to nodes that do not see the run directory. Imports no Parsl.
+
+All of it lies beside ``node.sh`` there. Of the certificates go only those that a worker needs: the server's secret stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fasthep_parsl.blocks.node_checks import CERTIFICATES
+from fasthep_parsl.blocks.worker_command import Link
+from fasthep_parsl.plan import PlanPool
+from fasthep_parsl.strategies.node import HERE
+from fasthep_parsl.worker.file_transfer import BROUGHT
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFiles:
+    """Files that a block brings, and those that nobody may read on the way."""
+
+    files: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+
+
+def staged_files(pool: PlanPool, run_dir: Path, link: Link) -> StagedFiles:
+    """Return what the blocks of `pool` bring: nothing if they see the run directory."""
+    if pool.shared:
+        return StagedFiles()
+    files = [str(run_dir / name) for name in BROUGHT if not _is_empty(run_dir / name)]
+    files += [link.log_config] if link.log_config else []
+    return StagedFiles(tuple(files), tuple(f"{link.certificates}/{name}" for name in CERTIFICATES))
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+def on_node(pool: PlanPool, link: Link) -> Link:
+    """Return `link` with its paths as nodes see them."""
+    if pool.shared:
+        return link
+    log_config = link.log_config and f"{HERE}/{Path(link.log_config).name}"
+    return replace(link, certificates=f"{HERE}/certificates", logs=f"{HERE}/log", log_config=log_config)
