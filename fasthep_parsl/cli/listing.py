@@ -8,11 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from fasthep_parsl import registry
+from fasthep_parsl.analysis_code.modules import OpTable
 from fasthep_parsl.cli.ending import emit_json
 from fasthep_parsl.cli.screen import Screen
 from fasthep_parsl.cli.words import about, parameters
 from fasthep_parsl.interfaces import Op
-from fasthep_parsl.worker.code import OpTable
 from fasthep_parsl.workflow.model import Workflow
 
 WIDTH = 100

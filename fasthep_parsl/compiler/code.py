@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fasthep_parsl.analysis_code.closure import sha256
+from fasthep_parsl.analysis_code.modules import beside, describe
 from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.plan import PlanCode, PlanModule
-from fasthep_parsl.worker.closure import sha256
-from fasthep_parsl.worker.code import beside, describe
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.yamldoc import KeyPath, problem
 

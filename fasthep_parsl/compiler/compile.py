@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fasthep_parsl import registry
+from fasthep_parsl.analysis_code.software import software
 from fasthep_parsl.compiler.code import Code, find_code
 from fasthep_parsl.compiler.facts import check_facts
 from fasthep_parsl.compiler.fields import Flow
@@ -31,7 +32,6 @@ from fasthep_parsl.plan import (
     PlanStage,
 )
 from fasthep_parsl.resources.machine import Machine
-from fasthep_parsl.worker.software import software
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 

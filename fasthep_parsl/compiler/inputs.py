@@ -11,7 +11,7 @@ from fasthep_parsl.compiler.schema import Common, common, distinct, short
 from fasthep_parsl.errors import Problem
 from fasthep_parsl.interfaces import Shape
 from fasthep_parsl.plan import PlanDataset, PlanFile, PlanSource
-from fasthep_parsl.worker.headers import Header, cache_folder, read_headers
+from fasthep_parsl.sources.headers import Header, cache_folder, read_headers
 from fasthep_parsl.workflow.datasets import InputFile, ResolvedDataset, cut, resolve_datasets
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.locations import identity

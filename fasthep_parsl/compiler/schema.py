@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fasthep_parsl.interfaces import Shape
-from fasthep_parsl.worker.branches import TEXT, Branch
-from fasthep_parsl.worker.headers import Header
+from fasthep_parsl.sources.branches import TEXT, Branch
+from fasthep_parsl.sources.headers import Header
 
 Located = tuple[str, Branch]
 """A file, and what a branch is in it."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
+from fasthep_parsl.analysis_code.modules import OpTable, import_module, ops_of
+from fasthep_parsl.analysis_code.software import identity
 from fasthep_parsl.errors import ConfigError, Problem, suggest
 from fasthep_parsl.interfaces import Op
 from fasthep_parsl.plan import PlanModule
-from fasthep_parsl.worker.code import OpTable, import_module, ops_of
-from fasthep_parsl.worker.software import identity
 from fasthep_parsl.workflow.graph import order_stages
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Stage

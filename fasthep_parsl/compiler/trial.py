@@ -8,7 +8,7 @@ from fasthep_parsl.compiler.inputs import Inputs
 from fasthep_parsl.compiler.schema import short
 from fasthep_parsl.errors import Problem
 from fasthep_parsl.plan import PlanSource
-from fasthep_parsl.worker.headers import Header
+from fasthep_parsl.sources.headers import Header
 from fasthep_parsl.workflow.datasets import InputFile
 from fasthep_parsl.workflow.yamldoc import Document, problem
 
@@ -45,8 +45,8 @@ def _is_unsure(name: str, header: Header) -> bool:
 
 def _tried(path: str, source: PlanSource, names: list[str]) -> Iterator[tuple[str, str]]:
     """Yield what goes wrong when the first event of branches is read."""
-    from fasthep_parsl.worker.columns import InputFileError
-    from fasthep_parsl.worker.files import open_file
+    from fasthep_parsl.sources.columns import InputFileError
+    from fasthep_parsl.sources.files import open_file
 
     try:
         opened = open_file(path, source)

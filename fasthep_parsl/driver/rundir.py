@@ -12,6 +12,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from fasthep_parsl import registry
+from fasthep_parsl.analysis_code.closure import sha256
+from fasthep_parsl.analysis_code.finder import edited
 from fasthep_parsl.atomic import atomic, open_drafts, write_text
 from fasthep_parsl.driver.holders import is_lock
 from fasthep_parsl.driver.lock import DriverLock
@@ -20,8 +22,6 @@ from fasthep_parsl.jsontext import json_text
 from fasthep_parsl.names import harmful
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.room import Reserve
-from fasthep_parsl.worker.closure import sha256
-from fasthep_parsl.worker.finder import edited
 
 Mode = Literal["new", "force", "resume"]
 MARKER = "plan.json"

@@ -15,6 +15,10 @@ from types import FrameType
 from typing import Any
 
 from fasthep_parsl import registry
+from fasthep_parsl.analysis_code.closure import sha256
+from fasthep_parsl.analysis_code.finder import edited
+from fasthep_parsl.analysis_code.modules import OpTable
+from fasthep_parsl.analysis_code.software import check_software
 from fasthep_parsl.errors import FastHepError, OpError
 from fasthep_parsl.interfaces import READ, Call, Context, DatasetInfo, Note, Op, Reading, ReadingModifier
 from fasthep_parsl.ops.columns.placing import bring_back
@@ -23,15 +27,11 @@ from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
 from fasthep_parsl.tasks import StageStats
 from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.calls import closed, guarded, place_of, unchanging
-from fasthep_parsl.worker.closure import sha256
-from fasthep_parsl.worker.code import OpTable
-from fasthep_parsl.worker.finder import edited
 from fasthep_parsl.worker.notes import Notes
 from fasthep_parsl.worker.output import caught
 from fasthep_parsl.worker.partials import load_products
 from fasthep_parsl.worker.passes import Passes
 from fasthep_parsl.worker.returned import split
-from fasthep_parsl.worker.software import check_software
 
 
 class StageError(FastHepError):

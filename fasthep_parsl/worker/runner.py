@@ -19,9 +19,9 @@ from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.ops.targets import partition_name
 from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.resources import memory
+from fasthep_parsl.sources.columns import InputFileError
 from fasthep_parsl.tasks import Failure, Ref, Task, TaskResult
 from fasthep_parsl.worker import store, trail
-from fasthep_parsl.worker.columns import InputFileError
 from fasthep_parsl.worker.failures import failure_of
 from fasthep_parsl.worker.outbox import Outbox
 from fasthep_parsl.worker.partials import StoreError, load_parts

@@ -53,7 +53,7 @@ def demo_events(demo_data):
     """All columns of a file of demo data, and their structure."""
     from fasthep_parsl.ops.stream import Events
     from fasthep_parsl.plan import PlanSource
-    from fasthep_parsl.worker.files import open_file
+    from fasthep_parsl.sources.files import open_file
 
     file = open_file(str(next(demo_data.glob("dy_*.root"))), PlanSource(tree="Events"))
     schema = {name: branch.shape for name, branch in file.branches().found.items() if not branch.problem}

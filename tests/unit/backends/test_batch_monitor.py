@@ -8,9 +8,9 @@ import time
 import pytest
 from parsl.executors.high_throughput.errors import CommandClientTimeoutError
 
+from fasthep_parsl.backends.parsl import batch_monitor as watching
 from fasthep_parsl.backends.parsl.batch_monitor import BatchMonitor
 from fasthep_parsl.backends.parsl.batch_provider import BatchProvider
-from fasthep_parsl.backends.parsl import batch_monitor as watching
 from fasthep_parsl.errors import PoolError
 from fasthep_parsl.plan import PlanBlock, PlanPool, PlanScaling
 

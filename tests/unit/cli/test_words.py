@@ -4,8 +4,8 @@ import pytest
 from pydantic import BaseModel
 
 from fasthep_parsl import registry
+from fasthep_parsl.analysis_code.modules import OpTable
 from fasthep_parsl.cli.words import about, parameters, type_words
-from fasthep_parsl.worker.code import OpTable
 
 
 class Axis(BaseModel):

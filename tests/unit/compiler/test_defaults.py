@@ -9,7 +9,7 @@ import pytest
 
 from fasthep_parsl.compiler.defaults import MisfitError, typed_default
 from fasthep_parsl.plan import PlanDefault
-from fasthep_parsl.worker.columns import constant
+from fasthep_parsl.sources.columns import constant
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from fasthep_parsl.modifiers.diagnostics.counting import count
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import PlanSource
 from fasthep_parsl.resources import memory
-from fasthep_parsl.worker.files import bytes_by_branch, open_file
+from fasthep_parsl.sources.files import bytes_by_branch, open_file
 
 NAN = float("nan")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fasthep_parsl.plan import PlanSource
-from fasthep_parsl.worker.branches import Branch
-from fasthep_parsl.worker.headers import cache_folder, read_headers
+from fasthep_parsl.sources.branches import Branch
+from fasthep_parsl.sources.headers import cache_folder, read_headers
 
 SOURCE = PlanSource(tree="Events")
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from fasthep_parsl.errors import suggest
 from fasthep_parsl.ops.stream import Column
-from fasthep_parsl.worker.branches import Branch, Branches
-from fasthep_parsl.worker.columns import InputFileError, first_line, tidy
-from fasthep_parsl.worker.forms import Members, fields_of, take
+from fasthep_parsl.sources.branches import Branch, Branches
+from fasthep_parsl.sources.columns import InputFileError, first_line, tidy
+from fasthep_parsl.sources.forms import Members, fields_of, take
 
 
 class ParquetFile:

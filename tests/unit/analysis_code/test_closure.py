@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
+from fasthep_parsl.analysis_code.closure import closure, digest
+from fasthep_parsl.analysis_code.modules import describe, import_module
 from fasthep_parsl.errors import ConfigError
-from fasthep_parsl.worker.closure import closure, digest
-from fasthep_parsl.worker.code import describe, import_module
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fasthep_parsl import __version__
+from fasthep_parsl.analysis_code.closure import digest, imports, sha256
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.plan import Plan, PlanCode, PlanModule
-from fasthep_parsl.worker.closure import digest, imports, sha256
 
 ALWAYS = ("fasthep-parsl", "numpy", "awkward", "numba", "uproot", "pyarrow")
 """Packages whose versions may always decide a result, if they are installed."""

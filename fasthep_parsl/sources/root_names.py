@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from fasthep_parsl.worker.branches import Branch, listed, record
+from fasthep_parsl.sources.branches import Branch, listed, record
 
 
 class BranchPlace(NamedTuple):

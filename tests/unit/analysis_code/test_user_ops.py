@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fasthep_parsl.worker.code import describe, import_module
+from fasthep_parsl.analysis_code.modules import describe, import_module
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 
 from fasthep_parsl.errors import FastHepError
 from fasthep_parsl.ops.stream import Column
-from fasthep_parsl.worker.branches import TEXT
+from fasthep_parsl.sources.branches import TEXT
 
 _TEXTS = ("string", "char", "bytestring", "byte")
 """What awkward calls a list of characters, and a character."""

@@ -10,13 +10,13 @@ import pytest
 import uproot
 
 from fasthep_parsl.plan import PlanSource
-from fasthep_parsl.worker import root_tree
-from fasthep_parsl.worker.branches import TEXT, Branch
-from fasthep_parsl.worker.columns import InputFileError
-from fasthep_parsl.worker.files import open_file
-from fasthep_parsl.worker.headers import read_headers
-from fasthep_parsl.worker.root_names import Names
-from fasthep_parsl.worker.root_tree import RootFile
+from fasthep_parsl.sources import root_tree
+from fasthep_parsl.sources.branches import TEXT, Branch
+from fasthep_parsl.sources.columns import InputFileError
+from fasthep_parsl.sources.files import open_file
+from fasthep_parsl.sources.headers import read_headers
+from fasthep_parsl.sources.root_names import Names
+from fasthep_parsl.sources.root_tree import RootFile
 
 NUMBERS = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "float32", "float64")
 
@@ -219,7 +219,7 @@ def test_one_odd_branch_is_left_out(opened, monkeypatch):
 
 def test_a_file_in_which_nothing_can_be_read_is_no_crash(tmp_path, monkeypatch):
     path = write_trees(tmp_path / "a.root", t=[1.0])
-    monkeypatch.setattr("fasthep_parsl.worker.root_tree.describe", lambda *_: 1 / 0)
+    monkeypatch.setattr("fasthep_parsl.sources.root_tree.describe", lambda *_: 1 / 0)
     (header,) = read_headers([path], PlanSource(tree="t"))
     assert header.problem == "its header cannot be read: ZeroDivisionError: division by zero"
 

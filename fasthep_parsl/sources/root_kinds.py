@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fasthep_parsl.worker.branches import TEXT, Branch
-from fasthep_parsl.worker.columns import first_line
-from fasthep_parsl.worker.forms import Members, fields_of, members_of, of_dtype
+from fasthep_parsl.sources.branches import TEXT, Branch
+from fasthep_parsl.sources.columns import first_line
+from fasthep_parsl.sources.forms import Members, fields_of, members_of, of_dtype
 
 
 def describe(name: str, branch: Any) -> dict[str, tuple[Members, Branch]]:

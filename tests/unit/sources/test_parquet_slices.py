@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fasthep_parsl.plan import PlanSource
-from fasthep_parsl.worker.files import open_file
+from fasthep_parsl.sources.files import open_file
 
 ROWS = {
     "number": [2, None, 5, None, 0, None, None, 0, 7, 8, None, 1],

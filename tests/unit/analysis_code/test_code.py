@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from fasthep_parsl.analysis_code.modules import OpTable, describe, import_module, ops_of
 from fasthep_parsl.errors import ConfigError
-from fasthep_parsl.worker.code import OpTable, describe, import_module, ops_of
 
 GOOD = """
 from fasthep_parsl import op

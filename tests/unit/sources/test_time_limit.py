@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from fasthep_parsl.worker.time_limit import EndlessError, at_most
+from fasthep_parsl.sources.time_limit import EndlessError, at_most
 
 
 def test_what_never_ends_is_stopped():
@@ -52,7 +52,7 @@ def test_it_is_said_even_if_it_is_swallowed():
 def test_a_profiler_runs_afterwards():
     code = (
         "import cProfile, itertools\n"
-        "from fasthep_parsl.worker.time_limit import EndlessError, at_most\n"
+        "from fasthep_parsl.sources.time_limit import EndlessError, at_most\n"
         "try:\n"
         "    with at_most(0.05):\n"
         "        for _ in itertools.count():\n"

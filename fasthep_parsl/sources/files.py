@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 from fasthep_parsl.ops.stream import Column
 from fasthep_parsl.plan import PlanDefault, PlanFile, PlanSource
-from fasthep_parsl.worker.branches import Branches
-from fasthep_parsl.worker.columns import InputFileError, constant
+from fasthep_parsl.sources.branches import Branches
+from fasthep_parsl.sources.columns import InputFileError, constant
 
 MAX_OPEN = 16
 """Files that a worker keeps open."""
@@ -73,10 +73,10 @@ def open_file(path: str, source: PlanSource) -> OpenInput:
         extra = "pip install 'fasthep-parsl[xrootd]'"
         raise InputFileError(path, f"`{scheme}://` needs {' and '.join(lacking)}, which is not installed", extra)
     if source.kind == "parquet":
-        from fasthep_parsl.worker.parquet import ParquetFile
+        from fasthep_parsl.sources.parquet import ParquetFile
 
         return ParquetFile(path)
-    from fasthep_parsl.worker.root_tree import RootFile
+    from fasthep_parsl.sources.root_tree import RootFile
 
     return RootFile(path, source.tree)
 

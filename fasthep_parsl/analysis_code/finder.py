@@ -10,8 +10,8 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+from fasthep_parsl.analysis_code.closure import sha256
 from fasthep_parsl.errors import ConfigError, Problem
-from fasthep_parsl.worker.closure import sha256
 
 MARK = "__fasthep_sha256__"
 """Attribute of a module that was imported here: the hash of its content."""

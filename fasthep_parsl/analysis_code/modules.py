@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 
 from fasthep_parsl import registry
+from fasthep_parsl.analysis_code.closure import closure, digest, is_installed
+from fasthep_parsl.analysis_code.finder import FINDER, MARK, VerifiedLoader
 from fasthep_parsl.errors import ConfigError, Location, Problem, suggest
 from fasthep_parsl.interfaces import Op
 from fasthep_parsl.plan import PlanModule
-from fasthep_parsl.worker.closure import closure, digest, is_installed
-from fasthep_parsl.worker.finder import FINDER, MARK, VerifiedLoader
 
 ALL = "__fasthep_files__"
 """Attribute of a module of analysis code: the hash of all its files."""

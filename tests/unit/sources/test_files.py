@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fasthep_parsl.plan import PlanFile, PlanSource
-from fasthep_parsl.worker.columns import InputFileError
-from fasthep_parsl.worker.files import OpenFiles, open_file
+from fasthep_parsl.sources.columns import InputFileError
+from fasthep_parsl.sources.files import OpenFiles, open_file
 
 SOURCE = PlanSource(tree="Events")
 PARQUET = PlanSource(kind="parquet")
@@ -125,7 +125,7 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path):
 
 
 def test_a_url_without_its_software_says_what_to_install(monkeypatch):
-    from fasthep_parsl.worker import files
+    from fasthep_parsl.sources import files
 
     monkeypatch.setattr(files, "find_spec", lambda name: None if name == "XRootD" else object())
     with pytest.raises(

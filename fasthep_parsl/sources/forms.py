@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 
 from fasthep_parsl.interfaces import Shape
-from fasthep_parsl.worker.branches import TEXT, Branch, record
+from fasthep_parsl.sources.branches import TEXT, Branch, record
 
 Members = tuple[str, ...]
 """Names of members, from the record to what is meant; empty for the whole branch."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.plan import PlanSource
-from fasthep_parsl.worker.branches import Branch, Branches
+from fasthep_parsl.sources.branches import Branch, Branches
 
 CACHE_VERSION = 4
 THREADS = 8
@@ -124,8 +124,8 @@ def _header(path: str, source: PlanSource, cache: Path | None) -> Header:
 
 
 def _read(path: str, source: PlanSource, size: int, mtime_ns: int) -> Header:
-    from fasthep_parsl.worker.columns import InputFileError, first_line
-    from fasthep_parsl.worker.files import open_file
+    from fasthep_parsl.sources.columns import InputFileError, first_line
+    from fasthep_parsl.sources.files import open_file
 
     try:
         file = open_file(path, source)

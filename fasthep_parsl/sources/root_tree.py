@@ -12,12 +12,12 @@ from typing import Any
 
 from fasthep_parsl.errors import suggest
 from fasthep_parsl.ops.stream import Column
-from fasthep_parsl.worker.branches import Branch, Branches, listed
-from fasthep_parsl.worker.columns import InputFileError, first_line, tidy
-from fasthep_parsl.worker.forms import Members, take
-from fasthep_parsl.worker.root_kinds import describe
-from fasthep_parsl.worker.root_names import Names
-from fasthep_parsl.worker.time_limit import EndlessError, at_most
+from fasthep_parsl.sources.branches import Branch, Branches, listed
+from fasthep_parsl.sources.columns import InputFileError, first_line, tidy
+from fasthep_parsl.sources.forms import Members, take
+from fasthep_parsl.sources.root_kinds import describe
+from fasthep_parsl.sources.root_names import Names
+from fasthep_parsl.sources.time_limit import EndlessError, at_most
 
 TREES = ("TTree", "TNtuple", "TNtupleD", "TChain")
 """Classes of ROOT that hold events and are read here."""

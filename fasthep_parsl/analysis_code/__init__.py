@@ -1,0 +1,1 @@
+"""Analysis code: find it, hash it, import it on the submit side and on workers."""

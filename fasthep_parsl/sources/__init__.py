@@ -1,0 +1,1 @@
+"""Input formats: read headers, open files, read columns of an entry range."""
