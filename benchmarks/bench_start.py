@@ -52,7 +52,7 @@ def light(options: Options) -> list[Row]:
     """``import fasthep_parsl`` and ``fasthep-parsl --help`` import nothing heavy."""
     probe = f"import sys, json; print(json.dumps([m for m in {HEAVY} if m in sys.modules]))"
     call_help = (
-        "import contextlib, io\nfrom fasthep_parsl.cli.main import app\n"
+        "import contextlib, io\nfrom fasthep_parsl.cli.app import app\n"
         "with contextlib.redirect_stdout(io.StringIO()):\n    app(['--help'], standalone_mode=False)\n"
     )
     rows = []

@@ -258,7 +258,7 @@ def python() -> str:
 def command_line() -> str:
     """Return the help of every command; a note if the command line is not there."""
     try:
-        module = importlib.import_module("fasthep_parsl.cli.main")
+        module = importlib.import_module("fasthep_parsl.cli.app")
         import typer
 
         command = typer.main.get_command(module.app)

@@ -1,4 +1,4 @@
-"""``plan --explain KEY``: what a value is, and which layer and line set it."""
+"""``plan --explain KEY``: print a value, the file and line that set it, and its value in the plan."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from fasthep_parsl.workflow.yamldoc import Document, KeyPath, show_path, walk
 
 
 def explain_key(loaded: LoadedWorkflow, key: str, compile_plan: Callable[[], Plan]) -> str:
-    """Say what a value is and who set it, one line per value, and what became of it in the plan.
+    """Return a value, where it was set, and its value in the plan. A mapping gives one line per value.
 
     Parameters
     ----------
     loaded : LoadedWorkflow
         The workflow with its layers.
     key : str
-        As `resolve_key` understands it: ``pools.gpu.memory``, ``stages[Mass].params``.
+        A key path that `resolve_key` accepts: ``pools.gpu.memory``, ``stages[Mass].params``.
     compile_plan : callable
-        Makes the plan; called only if the value may be changed on the way.
+        Compiles the plan. Called only if the plan may change the value.
 
     Raises
     ------
     ConfigError
-        Nothing is set there and no default is known; the hint has what is set nearby.
+        The key is not set and has no default. The hint names keys that are set nearby.
     """
     document = loaded.document
     path = _through_class(document, _path(document, key))
@@ -42,8 +42,8 @@ def explain_key(loaded: LoadedWorkflow, key: str, compile_plan: Callable[[], Pla
     if not lines:
         parent = document.get(path[:-1])
         known = list(parent.value) if parent is not None and isinstance(parent.value, dict) else []
-        hint = suggest(str(path[-1]), known, what="set there") if known else "`plan --json` has all values"
-        raise ConfigError(Problem("E109", f"nothing sets `{key}`", hint=hint))
+        hint = suggest(str(path[-1]), known, what="set there") if known else "to see all values, use `plan --json`"
+        raise ConfigError(Problem("E109", f"`{key}` is not set and has no default", hint=hint))
     return "\n".join(lines)
 
 
@@ -57,7 +57,7 @@ def _path(document: Document, key: str) -> KeyPath:
 
 
 def _through_class(document: Document, path: KeyPath) -> KeyPath:
-    """Follow ``execution.pools.x.resources.memory`` into the class where the pool names one."""
+    """Return the path in the resource class for ``execution.pools.x.resources.memory`` if the pool names a class."""
     if path[:2] == ("execution", "pools") and path[3:4] == ("resources",) and len(path) == 5:
         named = document.get(path[:4])
         if named is not None and isinstance(named.value, str):
@@ -88,7 +88,7 @@ def _place(where: Location | None) -> str:
 
 
 def _planned(loaded: LoadedWorkflow, path: KeyPath, compile_plan: Callable[[], Plan]) -> list[str]:
-    """Return what became of the value of a pool, of the chunk size, or of a stage's labels."""
+    """Return the value in the plan if the key is of a pool, the chunk size, or the execution of a stage."""
     pool = path[2] if path[:2] == ("execution", "pools") and len(path) > 2 else None
     stage = path[2] if path[:2] == ("analysis", "stages") and path[3:4] == ("execution",) else None
     if pool is None and stage is None and path != ("execution", "chunk_size"):
@@ -97,7 +97,7 @@ def _planned(loaded: LoadedWorkflow, path: KeyPath, compile_plan: Callable[[], P
         plan = compile_plan()
     except ConfigError as error:
         count = len(error.problems)
-        return [f"in the plan: there is none, the workflow has {count} error{'s' if count > 1 else ''}; see `plan`"]
+        return [f"no plan: the workflow has {count} error{'s' if count > 1 else ''}; see `fasthep-parsl plan`"]
     if pool is not None:
         return _pool(plan, str(pool), str(path[-1]) if len(path) > 3 else "")
     if stage is not None and isinstance(stage, int):
@@ -130,11 +130,11 @@ def _pool(plan: Plan, name: str, quantity: str) -> list[str]:
 
 
 def _default(loaded: LoadedWorkflow, path: KeyPath) -> list[str]:
-    """Return the default of the model for a value that nobody set."""
+    """Return the default of a value that is not set."""
     value: Any = loaded.workflow
     for step in path:
         try:
             value = getattr(value, str(step)) if isinstance(value, BaseModel) else value[step]
         except (AttributeError, LookupError, TypeError):
             return []
-    return [f"{show_path(path)} = {_shown(value)}\n  nobody set it: the default"]
+    return [f"{show_path(path)} = {_shown(value)}\n  not set: this is the default"]

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fasthep_parsl.cli.ending import emit, emit_json
-from fasthep_parsl.cli.screen import Screen
+from fasthep_parsl.cli.console import Screen, emit
+from fasthep_parsl.driver.site_checks.draft import draft_profile, write_profile
 from fasthep_parsl.driver.site_checks.sample import MISSING, Check, SampledSite, sample_site
 from fasthep_parsl.errors import ConfigError, SiteError
-from fasthep_parsl.sites import Site, SiteFile, list_sites, load_site
+from fasthep_parsl.sites import Site, list_sites, load_site
 from fasthep_parsl.workflow.yamldoc import Node, show_path, walk
 
 NARROW = 60
@@ -186,10 +186,22 @@ def _line(screen: Console, text: str, style: str = "") -> None:
     screen.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-# --- schema -------------------------------------------------------------------------------------------------
+# --- init ---------------------------------------------------------------------------------------------------
 
 
-def print_schema() -> None:
-    """Print the JSON Schema of site profiles."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **SiteFile.model_json_schema(by_alias=True)}
-    emit_json(schema)
+def draft_site(name: str | None, folder: Path | None) -> None:
+    """Print a draft, or write it if it has a name, and say how to go on."""
+    text = draft_profile()
+    if name is None and folder is None:
+        emit(text.rstrip())
+        return
+    path = write_profile(name or "", folder, text)
+    target = name if folder is None else str(path)
+    lines = [
+        f"wrote {path}",
+        "edit it, then",
+        f"  fasthep-parsl sites check {target}",
+        f"  fasthep-parsl sites check {target} --live",
+    ]
+    for line in lines:
+        _line(Screen(), line)

@@ -456,4 +456,4 @@ def test_run_directories(here, capsys):
     assert (here / "run" / "thesis.tex").exists()
     status, _, err = command(capsys, "run", "w.yaml", "--force", "--resume")
     assert status == 2
-    assert "give one of them" in err
+    assert "use one of them" in err

@@ -120,7 +120,7 @@ def test_plan_as_graph(here, capsys):
         ("strategy", [], ["= local", "set by site profile local at ", "local.yaml:"]),
         ("stages[Hist].execution", [], ["= gpu", "in the plan: stage Hist runs on pool default: requires `gpu`"]),
         ("chunk_size", [], ["in the plan: 100,000 events per partition at most"]),
-        ("version", [], ["nobody set it: the default"]),
+        ("version", [], ["not set: this is the default"]),
         ("stages[Hist].params.axes[0].bins", [], ["bins.nbins = 10", "bins.high = 2000"]),
     ],
 )  # fmt: skip
@@ -133,7 +133,7 @@ def test_explain(here, capsys, key, options, said):
 
 @pytest.mark.parametrize(
     ("key", "said"),
-    [("pools.gp.workers", "nothing sets `pools.gp.workers`"), ("poools.gpu", "did you mean `pools`?"),
+    [("pools.gp.workers", "`pools.gp.workers` is not set and has no default"), ("poools.gpu", "did you mean `pools`?"),
      ("stages[Hit]", "did you mean `Hist`?"), ("a..b", "is not a key")],
 )  # fmt: skip
 def test_explain_what_is_not_there(here, capsys, key, said):
@@ -181,7 +181,7 @@ def test_run_says_what_came_of_it_and_where(here, capsys):
     assert code == 0
     assert "warning: pool `default`: 4000 → " in err
     assert "complete: 1,000 of 1,000 events" in out
-    for what, place in (("pictures", "run/plots"), ("results", "run/results"), ("summary", "run/run.json")):
+    for what, place in (("plots", "run/plots"), ("results", "run/results"), ("summary", "run/run.json")):
         assert re.search(rf"^  {what} +{place}$", out, re.MULTILINE)
     assert out.index("\nSel\n") < out.index("complete")
     assert any((here / "run" / "plots").glob("Hist*.png"))
@@ -222,7 +222,7 @@ def test_an_input_file_that_is_damaged_inside(here, capsys):
     assert (code, out) == (3, "")
     assert "Traceback" not in err
     assert re.search(r"^failed: reading: .*a\.root: branch `x` of events 0–600 cannot be read", err, re.MULTILINE)
-    assert "go on with\n  fasthep-parsl run w.yaml --outdir run --resume\n" in err
+    assert "To complete the run:\n  fasthep-parsl run w.yaml --outdir run --resume\n" in err
     failure = json.loads((here / "run" / "run.json").read_text())["failures"][0]
     assert (failure["kind"], failure["dataset"], failure["entry_stop"]) == ("data", "dy", 600)
 
@@ -255,14 +255,14 @@ def test_an_interrupted_run_names_no_empty_folders(here, capsys):
 
 
 def test_a_bug_is_called_one_and_written_down(here, capsys, monkeypatch):
-    import fasthep_parsl.cli.planning
+    import fasthep_parsl.cli.plan
 
     def broken(*args, **kwargs):
         raise ZeroDivisionError("a surprise")
 
     monkeypatch.setenv("TMPDIR", str(here))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr(fasthep_parsl.cli.planning, "compile_plan", broken)
+    monkeypatch.setattr(fasthep_parsl.cli.plan, "compile_plan", broken)
     code, out, err = command(capsys, "plan", "w.yaml")
     assert (code, out) == (1, "")
     assert "Traceback" not in err
@@ -325,6 +325,20 @@ def test_help_imports_nothing_heavy(here):
     done = subprocess.run([sys.executable, "-c", script], cwd=here, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--outdir" in done.stdout
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["ops", "list"], ["schema"]])
+def test_a_closed_pipe_is_not_an_error(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "fasthep_parsl", *arguments], stdout=writer, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.integration

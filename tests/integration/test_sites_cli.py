@@ -302,7 +302,7 @@ def test_what_a_killed_driver_leaves_is_cleaned_up(command, write_flow, here, sl
     code, out, err = command("cleanup", run.run_dir)
     assert (code, err) == (0, "")
     assert re.fullmatch(rf"removed job {job} of pool default \(running on c[12]\)\n", out)
-    assert command("cleanup", run.run_dir) == (0, "nothing to do: all jobs of this run have ended\n", "")
+    assert command("cleanup", run.run_dir) == (0, "nothing to remove: all jobs of this run have ended\n", "")
 
 
 @pytest.mark.slurm
@@ -317,7 +317,7 @@ def test_a_run_that_cannot_remove_its_jobs_says_so(command, write_flow, here, sl
     (left,) = summary["left"]
     assert (summary["status"], summary["exit_code"], left["pool"]) == ("complete", 4, "default")
     assert summary["pools"]["default"]["jobs"]["left"] == 1
-    assert f"a job is left in the queue, the batch system did not remove them: {left['job']}" in err
+    assert f"1 job is left in the queue because the batch system did not remove them: {left['job']}" in err
     assert "fasthep-parsl cleanup run" in err
     code, _, err = command("cleanup", "run")
     assert (code, "Unable to contact" in err) == (4, True)

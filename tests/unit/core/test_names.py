@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from fasthep_parsl import op
-from fasthep_parsl.cli.ending import ERRORS, _spelt, harmless
+from fasthep_parsl.cli.console import without_control
+from fasthep_parsl.cli.process import ENCODING_ERRORS, _replace
 from fasthep_parsl.names import LONGEST, LONGEST_FILE, collision_key, file_name, wrong_with
 from fasthep_parsl.workflow.values import Line, Name, Text
 
@@ -105,7 +106,7 @@ def test_ops_are_named_so_too():
 
 
 def test_streams_without_unicode_keep_the_width_of_bars():
-    codecs.register_error(ERRORS, _spelt)
-    assert "a…b → c ≤ d · 数".encode("ascii", ERRORS) == b"a~b -> c <= d - ?"
-    assert len("…".encode("ascii", ERRORS)) == 1, "a line that fits must still fit"
-    assert harmless("a\x1b[31mb\tc\nd\x9b\u202e") == "a�[31mb\tc\nd��"
+    codecs.register_error(ENCODING_ERRORS, _replace)
+    assert "a…b → c ≤ d · 数".encode("ascii", ENCODING_ERRORS) == b"a~b -> c <= d - ?"
+    assert len("…".encode("ascii", ENCODING_ERRORS)) == 1, "a line that fits must still fit"
+    assert without_control("a\x1b[31mb\tc\nd\x9b\u202e") == "a�[31mb\tc\nd��"

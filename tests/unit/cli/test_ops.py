@@ -4,8 +4,13 @@ import pytest
 from pydantic import BaseModel
 
 from fasthep_parsl import registry
+<<<<<<< HEAD:tests/unit/cli/test_words.py
 from fasthep_parsl.analysis_code.modules import OpTable
 from fasthep_parsl.cli.words import about, parameters, type_words
+=======
+from fasthep_parsl.cli.ops import description, parameters, yaml_type
+from fasthep_parsl.worker.code import OpTable
+>>>>>>> 0e517bf (The command line has one module per command group):tests/unit/cli/test_ops.py
 
 
 class Axis(BaseModel):
@@ -28,13 +33,13 @@ class Axis(BaseModel):
     ],
 )
 def test_types_in_words(annotation, words):
-    assert type_words(annotation) == words
+    assert yaml_type(annotation) == words
 
 
 @pytest.mark.parametrize("name", registry.names("ops"))
 def test_every_op_can_be_shown_in_plain_words(name):
     op = OpTable().get(name)
-    assert about(op)
+    assert description(op)
     for item in parameters(op):
-        shown = f"{item.kind} {item.default} {item.meaning}"
+        shown = f"{item.type} {item.default} {item.meaning}"
         assert not any(word in shown for word in ("Optional", "Union", "typing", "NoneType", "Annotated", "``"))

@@ -1,4 +1,4 @@
-"""``fasthep-parsl plan``: each stage → pool → why, pools, partitions, segments; a graph; who set a value."""
+"""``plan``: print the stages with their pools, the pools and the segments, as tables, a Mermaid graph or JSON."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from fasthep_parsl.cli.ending import emit, emit_json
+from fasthep_parsl.cli.console import Screen, emit, emit_json, print_line
 from fasthep_parsl.cli.explain import explain_key
 from fasthep_parsl.cli.progress import HeaderLines
-from fasthep_parsl.cli.screen import Screen
 from fasthep_parsl.driver.api import compile_plan, load
 from fasthep_parsl.driver.scripts import write_scripts
 from fasthep_parsl.plan import Plan, PlanModifier, PlanPool
@@ -32,7 +31,7 @@ def show_plan(
     explain: str | None,
     scripts: Path | None = None,
 ) -> None:
-    """Print the plan in the form asked for; write what would be submitted, if asked to."""
+    """Print the plan in one form. Write the job scripts if `scripts` is a folder."""
     if explain is not None:
         emit(
             explain_key(
@@ -59,7 +58,7 @@ def _tables(plan: Plan, console: Console, written: Sequence[Path]) -> None:
         f"plan {plan.hash[:8]} · {plan.name} on {plan.site} · {len(plan.stages)} stages · {len(plan.datasets)} datasets"
         f" · {files:,} files · {plan.entries:,} events · {plan.partitions:,} partitions of ≤ {plan.chunk_size:,}"
     )
-    _say(console, head)
+    print_line(console, head)
     console.print()
     console.print(_stages(plan))
     _modifiers(plan, console)
@@ -69,18 +68,14 @@ def _tables(plan: Plan, console: Console, written: Sequence[Path]) -> None:
     console.print()
     console.print(_segments(plan))
     for warning in plan.warnings:
-        _say(console, f"warning: {warning}", style="yellow")
+        print_line(console, f"warning: {warning}", "yellow")
     for path in written:
-        _say(console, f"{'wrote' if path == written[0] else '     '} {path}")
-    _say(console, "\nnothing was started", style="dim")
-
-
-def _say(console: Console, text: str, style: str = "") -> None:
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        print_line(console, f"{'wrote' if path == written[0] else '     '} {path}")
+    print_line(console, "\nnothing was started", "dim")
 
 
 def _table(*columns: str) -> Table:
-    """Return an empty table; ``#`` marks numbers, ``!`` what must not be wrapped."""
+    """Return an empty table. ``#`` marks columns of numbers, ``!`` columns that are not wrapped."""
     table = Table(box=None, pad_edge=False)
     for column in columns:
         kind = column[0] if column[:1] in ("#", "!") else ""
@@ -92,13 +87,13 @@ def _table(*columns: str) -> Table:
 def _stages(plan: Plan) -> Table:
     table = _table("!stage", "!op", "!pool", "why", "after")
     for stage in plan.stages:
-        why = re.sub(r" \([^()]*\)", "", stage.why)  # reasons in brackets are long, and warnings repeat them
+        why = re.sub(r" \([^()]*\)", "", stage.why)  # warnings repeat the long reasons in brackets
         table.add_row(stage.id, stage.op, stage.pool, Text(why), ", ".join(stage.needs) or "source")
     return table
 
 
 def _modifiers(plan: Plan, console: Console) -> None:
-    """Say what is around which stages, if there is anything."""
+    """Print the modifiers and their stages, if there are any."""
     groups: dict[str, list[str]] = {}
     for stage in plan.stages:
         if stage.modifiers:
@@ -122,7 +117,7 @@ def _shown(value: object) -> str:
 
 
 def _pools(plan: Plan) -> Table:
-    """Return the pools; those of a batch system with their jobs: most jobs × nodes of a job × workers of a node."""
+    """Return the table of pools. Jobs are shown as: maximum number of jobs × nodes per job × workers per node."""
     if not any(pool.block for pool in plan.pools):
         table = _table("pool", "#workers", "per worker", "")
         for pool in plan.pools:
@@ -146,7 +141,7 @@ def _unused(pool: PlanPool) -> str:
 
 
 def _reasons(plan: Plan, console: Console) -> None:
-    """Say how the jobs of each pool that is used came about."""
+    """Print why the jobs of each used pool are as they are."""
     pools = [pool for pool in plan.pools if pool.used and pool.block]
     if not pools:
         return
@@ -208,5 +203,5 @@ def mermaid(plan: Plan) -> str:
 
 
 def _label(text: str) -> str:
-    """Return `text` without characters that mean something in a quoted Mermaid label."""
+    """Return `text` with the special characters of a quoted Mermaid label escaped."""
     return "".join(f"#{ord(char)};" if char in '"#&<>`|\\' else char for char in text)

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from fasthep_parsl.cli.planning import _tables
+from fasthep_parsl.cli.plan import _tables
 
 
 def printed(flow, *modifiers, overrides=()):

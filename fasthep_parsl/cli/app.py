@@ -1,0 +1,246 @@
+"""The commands with their arguments, options and help texts. A command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fasthep_parsl import __version__
+
+if TYPE_CHECKING:
+    from fasthep_parsl.driver.rundir import Mode
+
+app = typer.Typer(
+    name="fasthep-parsl",
+    help="Run FAST-HEP workflows on Parsl: the same analysis on a laptop, a batch system or a remote facility.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich help pages take 0.15 s
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+ops_app = typer.Typer(help="List and describe the operations of stages.", no_args_is_help=True)
+sites_app = typer.Typer(help="List, show, check and create site profiles.", no_args_is_help=True)
+app.add_typer(ops_app, name="ops")
+app.add_typer(sites_app, name="sites")
+
+WorkflowFile = Annotated[Path, typer.Argument(metavar="WORKFLOW", help="Workflow file (YAML).", show_default=False)]
+SiteOption = Annotated[str, typer.Option("--site", "-s", help="Name or file of a site profile.")]
+SiteName = Annotated[str, typer.Argument(metavar="SITE", help="Name or file of a site profile.", show_default=False)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value, e.g. execution.pools.default.workers=4."),
+]
+ChunkSize = Annotated[
+    int | None,
+    typer.Option("--chunk-size", min=1, help="Maximum number of events per partition; default: limited by memory."),
+]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"fasthep-parsl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def run(
+    workflow: WorkflowFile,
+    site: SiteOption = "local",
+    outdir: Annotated[Path, typer.Option("--outdir", "-o", help="Run directory.")] = Path("run"),
+    settings: Settings = None,
+    chunk_size: ChunkSize = None,
+    backend: Annotated[
+        str | None, typer.Option(help="Where tasks run: parsl (on workers) or local (in this process).")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the run in --outdir.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Complete the run in --outdir.")] = False,
+    plots: Annotated[bool, typer.Option(help="Draw the histograms.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")] = False,
+) -> None:
+    """Run a workflow and write histograms, cutflows and plots.
+
+    Exit codes: 0 complete, 1 failed, 2 bad input (nothing was started), 3 partial (some events are missing; see
+    missing.json), 4 the site refused, or jobs were left in its queue, 130 interrupted.
+    """
+    from fasthep_parsl.cli.run import run_workflow
+
+    if force and resume:
+        raise typer.BadParameter("--force and --resume exclude each other: use one of them")
+    overrides = [*(settings or []), *([f"execution.backend={backend}"] if backend else [])]
+    mode: Mode = "force" if force else "resume" if resume else "new"
+    code = run_workflow(workflow, site, outdir, overrides, chunk_size, mode, plots=plots, quiet=quiet)
+    raise typer.Exit(code)
+
+
+@app.command()
+def plan(
+    workflow: WorkflowFile,
+    site: SiteOption = "local",
+    settings: Settings = None,
+    chunk_size: ChunkSize = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+    graph: Annotated[bool, typer.Option("--graph", help="Print the plan as a Mermaid graph.")] = False,
+    explain: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Show where a value was set, e.g. pools.gpu.memory.")
+    ] = None,
+    scripts: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the job scripts to FOLDER, which must be new or empty.")
+    ] = None,
+) -> None:
+    """Show the plan. Starts nothing."""
+    from fasthep_parsl.cli.plan import show_plan
+
+    given = [name for name, value in (("--json", as_json), ("--graph", graph), ("--explain", explain)) if value]
+    if len(given) > 1 or (explain and scripts):
+        given += ["--scripts"] if scripts else []
+        raise typer.BadParameter(f"{' and '.join(given)} exclude each other: use one of them")
+    show_plan(
+        workflow, site, settings or [], chunk_size, as_json=as_json, graph=graph, explain=explain, scripts=scripts
+    )
+
+
+@app.command()
+def cleanup(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Run directory.", show_default=False)],
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Also for a run started on another machine. Use only if that run has ended."),
+    ] = False,
+) -> None:
+    """Remove the jobs that a run left in the queue.
+
+    Exit codes: 0 no jobs are left, 2 not a run directory or the run is still active, 4 the batch system did not remove
+    the jobs.
+    """
+    from fasthep_parsl.cli.run import clean
+
+    raise typer.Exit(clean(run_dir, force=force))
+
+
+@app.command("demo-data")
+def demo_data(
+    directory: Annotated[Path, typer.Argument(metavar="FOLDER", help="Output folder.", show_default=False)],
+    events: Annotated[int, typer.Option("--events", "-n", help="Number of events in all datasets together.")] = 200_000,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers. The same seed gives the same events.")] = 1,
+) -> None:
+    """Write NanoAOD-like example files: data, Z → ll, tt̄ and dibosons, with a Z peak."""
+    from fasthep_parsl.demo import write_demo_data
+
+    paths = write_demo_data(directory, events, seed=seed)
+    size = sum(path.stat().st_size for path in paths)
+    typer.echo(f"{events:,} events in {len(paths)} files ({size / 1e6:.1f} MB) in {directory}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of workflow files. For that of site profiles, use `sites schema`."""
+    from fasthep_parsl.cli.console import emit_schema
+    from fasthep_parsl.workflow.model import Workflow
+
+    emit_schema(Workflow)
+
+
+@ops_app.command("list")
+def ops_list() -> None:
+    """List the installed operations."""
+    from fasthep_parsl.cli.ops import list_ops
+
+    list_ops()
+
+
+@ops_app.command("show")
+def ops_show(name: Annotated[str, typer.Argument(metavar="OP", help="Name of an operation, e.g. hep.hist.")]) -> None:
+    """Describe an operation and its parameters."""
+    from fasthep_parsl.cli.ops import show_op
+
+    show_op(name)
+
+
+@sites_app.command("list")
+def sites_list() -> None:
+    """List the site profiles."""
+    from fasthep_parsl.cli.sites import show_list
+
+    show_list()
+
+
+@sites_app.command("show")
+def sites_show(
+    name: SiteName,
+    resolved: Annotated[bool, typer.Option("--resolved", help="Merge in the profiles that it extends.")] = False,
+    origin: Annotated[
+        bool, typer.Option("--origin", help="Print each value with the file and line that set it.")
+    ] = False,
+) -> None:
+    """Print a site profile."""
+    from fasthep_parsl.cli.sites import show_site
+
+    if resolved and origin:
+        raise typer.BadParameter("--resolved and --origin exclude each other: use one of them")
+    show_site(name, resolved=resolved, origin=origin)
+
+
+@sites_app.command("check")
+def sites_check(
+    name: SiteName,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a value, e.g. strategy.account=m1.")
+    ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Also query the batch system and run one task on each queue.")
+    ] = False,
+    scripts: Annotated[bool, typer.Option("--scripts", help="Print the job script of each queue.")] = False,
+    outdir: Annotated[
+        Path, typer.Option("--outdir", "-o", help="Parent folder of run directories, for --live.")
+    ] = Path(),
+    wait: Annotated[str, typer.Option(metavar="TIME", help="Time limit for the tasks of --live.")] = "10m",
+) -> None:
+    """Check a site profile: its keys, limits and job scripts. Contacts the batch system only with --live.
+
+    Exit codes: 0 no problem found, 2 the profile is wrong or incomplete, 4 the site refused.
+    """
+    from fasthep_parsl.cli.sites import check_site
+    from fasthep_parsl.resources.units import UnitError, parse_duration
+
+    try:
+        seconds = parse_duration(wait)
+    except UnitError as error:
+        raise typer.BadParameter(f"--wait: {error}") from None
+    code = check_site(name, settings or [], live=live, scripts=scripts, outdir=outdir, wait=seconds)
+    raise typer.Exit(code)
+
+
+@sites_app.command("schema")
+def sites_schema() -> None:
+    """Print the JSON Schema of site profiles."""
+    from fasthep_parsl.cli.console import emit_schema
+    from fasthep_parsl.sites import SiteFile
+
+    emit_schema(SiteFile)
+
+
+@sites_app.command("init")
+def sites_init(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Name of the new site. Without a name, the profile is printed."),
+    ] = None,
+    outdir: Annotated[
+        Path | None, typer.Option("--outdir", "-o", help="Output folder; default: the folder of your own sites.")
+    ] = None,
+) -> None:
+    """Write a commented profile for this machine with the queues and limits that its batch system reports."""
+    from fasthep_parsl.cli.sites import draft_site
+
+    draft_site(name, outdir)

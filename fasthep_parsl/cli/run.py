@@ -1,0 +1,191 @@
+"""``run`` and ``cleanup``: execute a workflow and print its outcome; remove the jobs that a run left in the queue."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from fasthep_parsl import registry
+from fasthep_parsl.cli.console import Screen, print_line
+from fasthep_parsl.cli.progress import HeaderLines, make_progress
+from fasthep_parsl.driver.api import compile_plan, run
+from fasthep_parsl.driver.cleanup import clean_up
+from fasthep_parsl.driver.execution import RunOutcome
+from fasthep_parsl.driver.rundir import Mode
+from fasthep_parsl.errors import SiteError
+
+MAX_FAILURES = 10
+"""Number of failures that are printed; run.json has all of them."""
+
+
+def run_workflow(
+    workflow: Path,
+    site: str,
+    outdir: Path,
+    overrides: list[str],
+    chunk_size: int | None,
+    mode: Mode,
+    *,
+    plots: bool,
+    quiet: bool,
+) -> int:
+    """Run a workflow, print its progress and outcome, return the exit code."""
+    out, err = Screen(quiet=quiet), Screen(stderr=True)
+    lines = None if quiet else HeaderLines(err)
+    plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size, progress=lines)
+    if not quiet:
+        for warning in plan.warnings:
+            print_line(err, f"warning: {warning}", "yellow")
+    with make_progress(plan, err, quiet=quiet) as observer:
+        outcome = run(plan, outdir=outdir, mode=mode, plots=plots, observer=observer, check=False)
+    for warning in outcome.summary["warnings"][len(plan.warnings) :]:
+        print_line(err, f"warning: {warning}", "yellow")
+    _tables(outcome, out)
+    _output(outcome, out, shown=plan.backend == "local")
+    _failures(outcome, {Path(module.path).name for module in plan.modules}, err)
+    _summary(outcome, out, err)
+    _jobs_left(outcome, err)
+    if outcome.status != "complete":
+        _next_steps(outcome, [str(workflow), *_options(site, overrides, chunk_size)], err)
+    return outcome.exit_code
+
+
+def _tables(outcome: RunOutcome, out: Console) -> None:
+    from fasthep_parsl.ops.products import Cutflow, Histogram
+    from fasthep_parsl.results import cutflow_table
+
+    for (stage, _), product in outcome.products.items():
+        if isinstance(product, Cutflow):
+            out.print()
+            out.print(stage, style="bold")
+            out.print(cutflow_table(product))
+    unfilled = [
+        f"not in a bin of {stage}: {product.none:,} missing, {product.nan:,} NaN"
+        for (stage, _), product in outcome.products.items()
+        if isinstance(product, Histogram) and (product.none or product.nan)
+    ]
+    unfilled += [
+        f"not in the sums of weights of {stage}: {product.nan:,} events, their weight is NaN or infinite"
+        for (stage, _), product in outcome.products.items()
+        if isinstance(product, Cutflow) and product.nan
+    ]
+    if unfilled:
+        out.print()
+    for line in unfilled:
+        print_line(out, line)
+
+
+def _output(outcome: RunOutcome, out: Console, *, shown: bool) -> None:
+    """Print the first lines that ops printed, unless they were shown at once, and the file with all lines."""
+    for stage, output in outcome.summary["output"].items():
+        number = "1 line" if output["lines"] == 1 else f"{output['lines']:,} lines"
+        print_line(out, f"\nprinted by stage {stage}: {number}, {output['log']}")
+        for line in () if shown else output["first"]:
+            print_line(out, f"  {line}")
+        if not shown and output["lines"] > len(output["first"]):
+            print_line(out, "  …")
+
+
+def _failures(outcome: RunOutcome, modules: set[str], err: Console) -> None:
+    """Print each cause once, with its line if that is in the user's code."""
+    failures: list[dict[str, Any]] = outcome.summary["failures"]
+    causes: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for failure in failures:
+        causes.setdefault((failure["stage"], failure["message"], failure["where"]), []).append(failure)
+    for (stage, message, where), items in list(causes.items())[:MAX_FAILURES]:
+        first = items[0]
+        at = f" at {where}" if where.rpartition(":")[0] in modules else ""
+        head = f"stage {stage}" if stage else "a worker" if first["kind"] == "infrastructure" else "reading"
+        print_line(err, f"failed: {head}{at}: {message.removeprefix('OpError: ')}", "red")
+        if "file" in first:
+            place = f"{first['dataset']}: {first['file']} events {first['entry_start']:,}–{first['entry_stop']:,}"
+            more = f" and {len(items) - 1} more partition{'s' if len(items) > 2 else ''}" if len(items) > 1 else ""
+            print_line(err, f"        {place}{more}")
+    if len(causes) > MAX_FAILURES:
+        print_line(err, f"        … {len(causes) - MAX_FAILURES} more causes in run.json")
+    for stages, why in outcome.summary["blocked"].items():
+        print_line(err, f"not run: {stages}: {why}", "red")
+
+
+def _summary(outcome: RunOutcome, out: Console, err: Console) -> None:
+    summary = outcome.summary
+    events = summary["events"]
+    rate = events["done"] / max(summary["seconds"], 1e-9)
+    line = f"{events['done']:,} of {events['total']:,} events in {summary['seconds']:.1f} s ({rate:,.0f}/s)"
+    if outcome.status == "complete":
+        print_line(out, f"\ncomplete: {line}", "green")
+    else:
+        print_line(err, f"\n{outcome.status}: {line}", "red")
+        if outcome.summary["error"] and outcome.status != "interrupted":
+            print_line(err, outcome.summary["error"])
+    notes = [(kind, kind) for kind in registry.names("modifiers")]
+    for name, what in (("plots", "plots"), ("results", "results"), *notes, ("run.json", "summary")):
+        path = outcome.run_dir / name
+        if path.is_file() or any(item.is_file() for item in path.rglob("*")):
+            print_line(out, f"  {what:11} {_short(path)}")
+
+
+def _jobs_left(outcome: RunOutcome, err: Console) -> None:
+    """Print the jobs that could not be removed: they still use the account's share of the site."""
+    jobs = [item["job"] for item in outcome.summary["left"]]
+    if not jobs:
+        return
+    what = "1 job is" if len(jobs) == 1 else f"{len(jobs)} jobs are"
+    command = shlex.join(["fasthep-parsl", "cleanup", _short(outcome.run_dir)])
+    print_line(err, f"{what} left in the queue because the batch system did not remove them: {' '.join(jobs)}", "red")
+    print_line(err, f"To remove them later, run:\n  {command}")
+
+
+def _next_steps(outcome: RunOutcome, arguments: list[str], err: Console) -> None:
+    missing = outcome.run_dir / "missing.json"
+    if missing.exists():
+        print_line(err, f"missing events: {_short(missing)}")
+    again = ["fasthep-parsl", "run", *arguments, "--outdir", _short(outcome.run_dir)]
+    if any(failure["kind"] == "user" for failure in outcome.summary["failures"]):  # changed code makes another plan
+        advice = f"After fixing this, rerun with:\n  {shlex.join([*again, '--force'])}"
+    else:
+        advice = f"To complete the run:\n  {shlex.join([*again, '--resume'])}"
+    print_line(err, advice)
+
+
+def _options(site: str, overrides: list[str], chunk_size: int | None) -> list[str]:
+    """Return the options that give the same plan."""
+    found = [] if site == "local" else ["--site", site]
+    found += [part for setting in overrides for part in ("--set", setting)]
+    return found + ([] if chunk_size is None else ["--chunk-size", str(chunk_size)])
+
+
+def _short(path: Path) -> str:
+    """Return a path relative to the current folder if it is inside it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def clean(run_dir: Path, *, force: bool) -> int:
+    """Remove the jobs that a run left in the queue, print them, return the exit code.
+
+    Raises
+    ------
+    ConfigError
+        The folder is not a run directory, or the run is still active.
+    """
+    fates = clean_up(run_dir, force=force)
+    out, err = Screen(), Screen(stderr=True)
+    for fate in fates:
+        if fate.state == "removed":
+            print_line(out, f"removed job {fate.job.job} of pool {fate.job.pool} ({fate.words})")
+    left = [fate for fate in fates if fate.state == "left"]
+    for reason in dict.fromkeys(fate.words for fate in left):
+        ids = " ".join(fate.job.job for fate in left if fate.words == reason)
+        print_line(err, f"not removed: {ids}: {reason}", "red")
+    ended = sum(fate.state == "ended" for fate in fates)
+    if ended:
+        print_line(out, f"{ended} job{'s' if ended > 1 else ''} had already ended")
+    if not fates:
+        print_line(out, "nothing to remove: all jobs of this run have ended")
+    return SiteError.exit_code if left else 0
