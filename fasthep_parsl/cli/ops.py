@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fasthep_parsl import registry
+from fasthep_parsl.analysis_code.modules import OpTable
 from fasthep_parsl.cli.console import Screen
 from fasthep_parsl.interfaces import Op
-from fasthep_parsl.worker.code import OpTable
 
 WIDTH = 100
 """Maximum width of text: longer lines are hard to read."""

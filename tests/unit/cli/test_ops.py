@@ -4,13 +4,8 @@ import pytest
 from pydantic import BaseModel
 
 from fasthep_parsl import registry
-<<<<<<< HEAD:tests/unit/cli/test_words.py
 from fasthep_parsl.analysis_code.modules import OpTable
-from fasthep_parsl.cli.words import about, parameters, type_words
-=======
 from fasthep_parsl.cli.ops import description, parameters, yaml_type
-from fasthep_parsl.worker.code import OpTable
->>>>>>> 0e517bf (The command line has one module per command group):tests/unit/cli/test_ops.py
 
 
 class Axis(BaseModel):
