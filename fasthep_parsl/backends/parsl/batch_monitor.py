@@ -54,6 +54,7 @@ class BatchMonitor:
         self._doomed: dict[str, int] = {}
         self._closed: set[str] = set()
         self._again = 0.0
+        self._next = 0
 
     @property
     def connected(self) -> bool:
@@ -132,16 +133,14 @@ class BatchMonitor:
     def _submit(self) -> bool:
         """Submit a block; return whether another one may be tried now."""
         self._blocks.avoid = self._policy.avoid
-        before = set(self._blocks.jobs_by_block)
-        self._executor.scale_out_facade(1)
-        now = time.monotonic()
-        new = set(self._blocks.jobs_by_block) - before
-        for number in new:
-            self._policy.submitted(number, self._blocks.jobs_by_block[number], now)
-        answer = self._blocks.submission
-        if not new:
+        number, self._next = self._next, self._next + 1
+        answer = self._blocks.submit_block(number)
+        now, job = time.monotonic(), self._blocks.jobs_by_block.get(number)
+        if job is None:
             self._policy.refused(answer.words, now, transient=answer.transient)
-        return bool(new)
+            return False
+        self._policy.submitted(number, job, now)
+        return True
 
     def _remove(self, now: float) -> None:
         if self._doomed and now >= self._again:

@@ -20,10 +20,12 @@ from fasthep_parsl.blocks.commands import Answer, run
 from fasthep_parsl.blocks.dialect import Job, dialect_of, understood
 from fasthep_parsl.blocks.job_control import remove_jobs
 from fasthep_parsl.blocks.scripts import block_script
-from fasthep_parsl.blocks.staged_files import StagedFiles
+from fasthep_parsl.blocks.staged_files import StagedFiles, on_node, staged_files
 from fasthep_parsl.blocks.submission_recovery import found_again
+from fasthep_parsl.blocks.worker_command import Link, worker_command
 from fasthep_parsl.interfaces import BlockLocation
 from fasthep_parsl.plan import PlanPool
+from fasthep_parsl.strategies.base import NODE_SCRIPT
 from fasthep_parsl.strategies.node import node_script
 from fasthep_parsl.worker.gpus import Gpu, told
 
@@ -35,8 +37,10 @@ class BatchProvider(SelfManagedProvider):
     ----------
     pool : PlanPool
         The pool; its `block` is set.
+    run_dir : Path
+        The run directory; blocks bring files from it to nodes that do not see it.
     folder : Path
-        For scripts and output; of this provider alone.
+        For scripts and output of this provider.
     name : str
         Name of the jobs in the batch system's listings.
     closing : threading.Event
@@ -46,7 +50,13 @@ class BatchProvider(SelfManagedProvider):
     """
 
     def __init__(
-        self, pool: PlanPool, folder: Path, name: str, closing: threading.Event, record: Callable[..., None]
+        self,
+        pool: PlanPool,
+        run_dir: Path,
+        folder: Path,
+        name: str,
+        closing: threading.Event,
+        record: Callable[..., None],
     ) -> None:
         assert pool.block is not None
         super().__init__(pool.provider, pool.block.cpus, pool.blocks, pool.block.nodes)
@@ -55,7 +65,7 @@ class BatchProvider(SelfManagedProvider):
         self.avoid: tuple[str, ...] = ()
         self.staged = StagedFiles()
         self.jobs_by_block: dict[int, str] = {}
-        self.submission = Answer(0)
+        self._run_dir = run_dir.resolve()
         self._unanswered: set[int] = set()
         self._name = name
         self._closing = closing
@@ -64,35 +74,9 @@ class BatchProvider(SelfManagedProvider):
 
     # --- what Parsl asks ----------------------------------------------------------------------------------
 
-    def submit(self, command: str, tasks_per_node: int, job_name: str = "block") -> str | None:
-        """Submit the block whose number is `command`; return its job id, None if it was refused (see `submission`)."""
-        del tasks_per_node, job_name
-        block = int(command)
-        self.submission = self._submit(block)
-        return self.jobs_by_block.get(block)
-
-    def _submit(self, block: int) -> Answer:
-        try:
-            bring = self.staged
-            place = BlockLocation(str(self.log_dir), self._name, block, self.avoid, bring.files, bring.secrets)
-            script = block_script(self.pool, place)
-            path = self.log_dir / script.name
-            write_text(path, script.text)
-        except OSError as error:
-            return Answer(1, err=str(error))
-        answer = self._run(self._dialect.submit(path))
-        job = self._dialect.job_id(answer.out) if answer.ok else ""
-        if not job and (answer.ok or answer.transient):
-            self._unanswered.add(block)
-        if job:
-            self.jobs_by_block[block] = job
-            self.resources[job] = {"job_id": job}
-            return answer
-        return (
-            answer
-            if not answer.ok
-            else Answer(1, err=f"no job id in what `{self._dialect.programs[0]}` said: {answer.words}")
-        )
+    def submit(self, command: str, tasks_per_node: int, job_name: str = "block") -> None:
+        """Submit nothing and return None: the monitor calls `submit_block`."""
+        del command, tasks_per_node, job_name
 
     def status(self, job_ids: Sequence[object]) -> list[JobStatus]:
         """Return nothing that Parsl could act on: it is not asked to."""
@@ -105,10 +89,36 @@ class BatchProvider(SelfManagedProvider):
 
     # --- what its pool asks -------------------------------------------------------------------------------
 
-    def command(self, words: list[str]) -> str:
-        """Write what every block runs on each of its nodes; Parsl is only to fill in the number of the block."""
-        write_text(self.log_dir / "node.sh", node_script(self.pool, words))
-        return "{block_id}"
+    def submit_block(self, block: int) -> Answer:
+        """Submit a block and return the answer. `jobs_by_block` has the job's id if the block was accepted."""
+        try:
+            path = self._write_script(block)
+        except Exception as error:  # noqa: BLE001  (a strategy can be anybody's code)
+            return Answer(1, err=f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error))
+        answer = self._run(self._dialect.submit(path))
+        job = self._dialect.job_id(answer.out) if answer.ok else ""
+        if job:
+            self.jobs_by_block[block] = job
+            self.resources[job] = {"job_id": job}
+            return answer
+        if answer.ok or answer.transient:
+            self._unanswered.add(block)
+        if answer.ok:
+            return Answer(1, err=f"no job id in the output of `{self._dialect.programs[0]}`: {answer.words}")
+        return answer
+
+    def _write_script(self, block: int) -> Path:
+        bring = self.staged
+        place = BlockLocation(str(self.log_dir), self._name, block, self.avoid, bring.files, bring.secrets)
+        script = block_script(self.pool, place)
+        return write_text(self.log_dir / script.name, script.text)
+
+    def prepare(self, link: Link) -> str:
+        """Write the script that each node of a block runs; return an empty command: Parsl launches nothing."""
+        self.staged = staged_files(self.pool, self._run_dir, link)
+        command = worker_command(self.pool, on_node(self.pool, link))
+        write_text(self.log_dir / NODE_SCRIPT, node_script(self.pool, command))
+        return ""
 
     def watch(self, executor: HighThroughputExecutor) -> BatchMonitor:
         """Return what looks after the blocks of `executor`."""

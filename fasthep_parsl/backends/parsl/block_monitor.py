@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypedDict
 
 from parsl.executors import HighThroughputExecutor
 
-from fasthep_parsl.blocks.worker_command import HEARTBEAT_THRESHOLD
+from fasthep_parsl.blocks.worker_command import HEARTBEAT_THRESHOLD, Link
 from fasthep_parsl.plan import PlanPool
 
 START_DEADLINE = 120.0
@@ -70,14 +70,12 @@ class Blocks(Protocol):
     """A provider of Parsl that can be watched."""
 
     log_dir: Path
-    staged: Any
-    """What blocks of a batch system bring to their nodes; on this machine nothing does."""
 
     def watch(self, executor: HighThroughputExecutor) -> BlockMonitor:
         """Return what looks after the blocks of `executor`."""
 
-    def command(self, words: list[str]) -> str:
-        """Return what Parsl is to launch, with ``{block_id}`` to be filled in, for the command line `words`."""
+    def prepare(self, link: Link) -> str:
+        """Prepare blocks for an executor that has started; return the command that Parsl launches for a block."""
 
     def jobs(self) -> list[Any]:
         """Return the ids of all blocks that were not cancelled."""

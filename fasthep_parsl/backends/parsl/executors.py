@@ -19,14 +19,12 @@ from fasthep_parsl.blocks.local_block import LocalBlock, worker_environment
 from fasthep_parsl.blocks.network import meeting_point
 from fasthep_parsl.blocks.python_command import module_command, python_path
 from fasthep_parsl.blocks.scripts import job_name
-from fasthep_parsl.blocks.staged_files import on_node, staged_files
 from fasthep_parsl.blocks.worker_command import (
     HEARTBEAT_THRESHOLD,
     POLL_PERIOD,
     Link,
     drain_period,
     heartbeat_period,
-    worker_command,
 )
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.plan import PlanPool
@@ -51,6 +49,7 @@ def config(run_dir: Path) -> Config:
 
 def provider(
     pool: PlanPool,
+    run_dir: Path,
     log_dir: Path,
     closing: threading.Event,
     record: Callable[..., None],
@@ -62,6 +61,8 @@ def provider(
     ----------
     pool : PlanPool
         The pool.
+    run_dir : Path
+        The run directory.
     log_dir : Path
         For scripts and output of its blocks.
     closing : threading.Event
@@ -79,7 +80,7 @@ def provider(
     if pool.block is not None:
         from fasthep_parsl.backends.parsl.batch_provider import BatchProvider  # not needed on one's own machine
 
-        return BatchProvider(pool, log_dir, job_name(pool), closing, record)
+        return BatchProvider(pool, run_dir, log_dir, job_name(pool), closing, record)
     if pool.provider != "local":
         raise SiteError(f"pool `{pool.name}`: strategy `{pool.provider}` is not known to backend parsl")
     return LocalProvider(pool, log_dir, worker_environment(pool, log_dir), warm)
@@ -129,10 +130,7 @@ def prepare(pool: PlanPool, started: HighThroughputExecutor, blocks: Blocks) -> 
     """Correct what can only be corrected once an executor has started, before its first block is."""
     started.outgoing_q.zmq_socket.sndtimeo = SEND_TIMEOUT
     started.outgoing_q.zmq_socket.linger = 0
-    link = _link(pool, started)
-    if pool.block is not None:
-        blocks.staged = staged_files(pool, blocks.log_dir.parents[2], link)  # the run's log/blocks/<pool>
-    started.launch_cmd = blocks.command(worker_command(pool, on_node(pool, link)))
+    started.launch_cmd = blocks.prepare(_link(pool, started))
 
 
 def _link(pool: PlanPool, started: HighThroughputExecutor) -> Link:

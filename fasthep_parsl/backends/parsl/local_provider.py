@@ -17,6 +17,7 @@ from parsl.jobs.states import JobState, JobStatus
 from fasthep_parsl.backends.parsl.block_monitor import LocalMonitor
 from fasthep_parsl.backends.parsl.provider_base import SelfManagedProvider
 from fasthep_parsl.blocks.local_block import LIFELINE, POOL_MODULE, LocalBlock
+from fasthep_parsl.blocks.worker_command import Link, worker_command
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.resources.hidden import EXPORT
 
@@ -45,7 +46,6 @@ class LocalProvider(SelfManagedProvider):
         super().__init__("local", pool.workers * pool.cpus)
         self.pool = pool
         self.log_dir = log_dir
-        self.staged = None
         self.environment = dict(environment)
         self._blocks: dict[str, LocalBlock] = {}
         self._cancelled: set[str] = set()
@@ -110,9 +110,11 @@ class LocalProvider(SelfManagedProvider):
         """Return what looks after the blocks of `executor`."""
         return LocalMonitor(self.pool, executor, self)
 
-    def command(self, words: list[str]) -> str:
-        """Return what Parsl is to launch for the command line `words`."""
-        return shlex.join(words).replace("{", "{{").replace("}", "}}") + " --block_id={block_id}"
+    def prepare(self, link: Link) -> str:
+        """Return the command that Parsl launches, with ``{block_id}`` to be filled in."""
+        return (
+            shlex.join(worker_command(self.pool, link)).replace("{", "{{").replace("}", "}}") + " --block_id={block_id}"
+        )
 
     def close(self) -> None:
         """End every block that is left."""

@@ -46,6 +46,8 @@ class RunningPool:
         The pool.
     kernel : DataFlowKernel
         Parsl's kernel, shared by all pools.
+    run_dir : Path
+        The run directory.
     log_dir : Path
         For the output of its blocks.
     record : callable
@@ -55,10 +57,17 @@ class RunningPool:
     """
 
     def __init__(
-        self, pool: PlanPool, kernel: Any, log_dir: Path, record: Callable[..., None], warm: LocalBlock | None = None
+        self,
+        pool: PlanPool,
+        kernel: Any,
+        run_dir: Path,
+        log_dir: Path,
+        record: Callable[..., None],
+        warm: LocalBlock | None = None,
     ) -> None:
         self.pool = pool
         self._kernel = kernel
+        self._run_dir = run_dir
         self._log_dir = log_dir
         self._record = record
         self._lock = threading.Lock()
@@ -126,7 +135,7 @@ class RunningPool:
             else self._log_dir.with_name(f"{self._log_dir.name}.{self._lifecycles}")
         )
         self._lifecycles += 1
-        blocks = executors.provider(self.pool, folder, self._closing, self._block_event, warm)
+        blocks = executors.provider(self.pool, self._run_dir, folder, self._closing, self._block_event, warm)
         self._began = time.monotonic()
         return ExecutorLifecycle(self.pool, self._kernel, blocks, self._started, proven=self._known_good)
 

@@ -115,7 +115,12 @@ class ParslSession:
             from fasthep_parsl.backends.parsl.pool import RunningPool
 
             self._pools[pool] = RunningPool(
-                self._plan.pool(pool), self._kernel, self._blocks_dir(pool), self._record, self._warm.pop(pool, None)
+                self._plan.pool(pool),
+                self._kernel,
+                self._run_dir,
+                self._blocks_dir(pool),
+                self._record,
+                self._warm.pop(pool, None),
             )
         return self._pools[pool]
 

@@ -31,17 +31,12 @@ PROGRAMS = {
 
 
 class Interchange:
-    """Stands for an executor: passes blocks on to the provider as Parsl does, and keeps what it is told."""
+    """Takes the place of an executor: keeps the commands that it gets."""
 
-    def __init__(self, blocks):
-        self.blocks, self.next, self.told = blocks, 0, []
+    def __init__(self):
+        self.told = []
         self.command_client = self
         self.silent = False
-
-    def scale_out_facade(self, n):
-        for _ in range(n):
-            self.next += 1
-            self.blocks.submit(str(self.next - 1), 1)
 
     def run(self, message, timeout_s):
         if self.silent:
@@ -63,9 +58,9 @@ class Place:
             scaling=PlanScaling(**{"poll": 0.01, "idle": 0.0, "command_timeout": 5.0, **scaling}),
         )
         self.events = []
-        self.blocks = BatchProvider(pool, folder / "log", "job", threading.Event(), self._record)
+        self.blocks = BatchProvider(pool, folder, folder / "log", "job", threading.Event(), self._record)
         self.blocks.log_dir.mkdir()
-        self.interchange = Interchange(self.blocks)
+        self.interchange = Interchange()
         self.watch = self.blocks.watch(self.interchange)
         assert isinstance(self.watch, BatchMonitor)
         self.watch.start(proven=False)
