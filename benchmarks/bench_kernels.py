@@ -101,7 +101,7 @@ def with_awkward(events: Events) -> Any:
 
 def called(function: Any, events: Events, **params: Any) -> Events:
     model = function.op.params(**params)
-    result = function(events, **{name: getattr(model, name) for name in type(model).model_fields})
+    result = function(events, **function.op.keywords(model))
     return result if isinstance(result, Events) else events.with_columns(result)
 
 

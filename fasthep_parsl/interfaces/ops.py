@@ -99,11 +99,11 @@ class Op:
     name : str
         ``hep.define``, ``custom.train`` …
     call : callable
-        ``f(events, *, <params>[, context]) -> Events | dict of columns | product | (stream, product)``.
-        With scope ``dataset`` or ``workflow`` the first argument is an iterable of `Events` (one per stored
-        chunk), or nothing if the op reads no stream.
+        ``f([events, ]*, <parameters>[, context]) -> Events | dict of columns | product | (stream, product)``.
+        With scope ``dataset`` or ``workflow`` the first argument is an iterable of `Events`, one per chunk of the
+        stream. A function that reads no stream does not have it.
     params : type of BaseModel
-        Validates the parameters (``extra="forbid"``); its values become the keywords of `call`.
+        Model that validates the parameters (``extra="forbid"``).
     analyse : callable
         ``(params, schema) -> Effects``. Pure and light: must not import awkward.
     scope : "partition", "dataset" or "workflow"
@@ -119,7 +119,9 @@ class Op:
         Whether it must see each partition alone (writers). Otherwise it may be given several adjacent
         partitions at once, so that ``f(a + b) == merge(f(a), f(b))`` must hold.
     takes_events, takes_context : bool
-        What `call` accepts.
+        Whether `call` has an argument for events, and a keyword ``context``.
+    takes_model : bool
+        Whether `call` receives the validated model as the keyword ``params``. Otherwise each field is a keyword.
     """
 
     name: str
@@ -133,6 +135,13 @@ class Op:
     per_partition: bool = False
     takes_events: bool = True
     takes_context: bool = False
+    takes_model: bool = False
+
+    def keywords(self, params: BaseModel) -> dict[str, Any]:
+        """Return the keywords that pass validated parameters to `call`."""
+        if self.takes_model:
+            return {"params": params}
+        return {name: getattr(params, name) for name in self.params.model_fields}
 
     @property
     def built_in(self) -> bool:

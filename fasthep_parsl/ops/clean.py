@@ -112,44 +112,20 @@ def _analyse(params: Clean, schema: Schema) -> Effects:
 
 
 @op("hep.clean", params=Clean, analyse=_analyse)
-def clean(
-    events: Events,
-    *,
-    source: str,
-    clean_against: list[str],
-    output: str | None = None,
-    metric: Literal["delta_r"] = "delta_r",
-    min_delta_r: float = 0.4,
-    mode: Literal["remove_source_on_overlap"] = "remove_source_on_overlap",
-    sort_by: str | None = None,
-    sort_order: Literal["ascending", "descending"] = "descending",
-    diagnostics: CleanDiagnostics | Literal[False] | None = None,
-    fields: list[str] | None = None,
-) -> dict[str, Any]:
+def clean(events: Events, *, params: Clean) -> dict[str, Any]:
     """Remove objects of `source` with ``ΔR < min_delta_r`` to any object of the collections `clean_against`.
 
     Writes ``n{output}``, ``{output}_{field}``, the number of removed objects ``nremoved_{output}``, and with
     ``diagnostics: {keep_removed: true}`` the removed objects as collection ``{output}_removed``.
     """
-    params = Clean(
-        source=source,
-        clean_against=clean_against,
-        output=output,
-        metric=metric,
-        min_delta_r=min_delta_r,
-        mode=mode,
-        sort_by=sort_by,
-        sort_order=sort_order,
-        diagnostics=diagnostics,
-        fields=fields,
-    )
-    objects = Collection(events, source, "eta")
+    objects = Collection(events, params.source, "eta")
     overlaps = device.module_of(objects.offsets).zeros(device.number(objects.offsets[-1]), dtype=bool)
-    for name in clean_against:
-        mark_overlaps(len(events), *_angles(objects), *_angles(Collection(events, name, "eta")), min_delta_r, overlaps)
-    kept = params.kept_fields([] if fields is not None else fields_at_run_time(events, source))
+    for name in params.clean_against:
+        others = Collection(events, name, "eta")
+        mark_overlaps(len(events), *_angles(objects), *_angles(others), params.min_delta_r, overlaps)
+    kept = params.kept_fields([] if params.fields is not None else fields_at_run_time(events, params.source))
     name = params.output_name()
-    columns, offsets = _columns(objects, name, kept, ~overlaps, (sort_by, sort_order == "descending"))
+    columns, offsets = _columns(objects, name, kept, ~overlaps, (params.sort_by, params.sort_order == "descending"))
     count = params.removed_count()
     if count is not None:
         columns[count] = np.diff(objects.offsets) - np.diff(offsets)

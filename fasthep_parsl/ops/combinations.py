@@ -147,70 +147,22 @@ def _analyse(params: BuildCombinations | BuildPairs, schema: Schema) -> Effects:
 
 
 @op("hep.build_combinations", params=BuildCombinations, analyse=_analyse)
-def build_combinations(
-    events: Events,
-    *,
-    output: str,
-    collection: str | None = None,
-    collections: list[str] | None = None,
-    n: int | None = None,
-    roles: list[str] | None = None,
-    selection: CombinationSelection | list[str] | None = None,
-    sort: CombinationSort | Literal[False] | None = None,
-    take: int | None = None,
-    keep: CombinationKeep | None = None,
-    mass: float | dict[str, float] | None = None,
-    context: Context | None = None,
-) -> dict[str, Any]:
+def build_combinations(events: Events, *, params: BuildCombinations, context: Context | None = None) -> dict[str, Any]:
     """Build candidates from `n` different objects of one collection, or from one object of each collection.
 
     Writes ``n{output}``, ``{output}_{pt,eta,phi,mass,charge}``, ``{output}_<role>_<field>``, and the position of each
     constituent in its collection, ``{output}_<role>_index``. Expressions name constituents ``<role>_<field>``, and the
     candidate's quantities ``pt``, ``eta``, ``phi``, ``mass``, ``charge``. All in float64.
     """
-    params = BuildCombinations(
-        output=output,
-        collection=collection,
-        collections=collections,
-        n=n,
-        roles=roles,
-        selection=selection,
-        sort=sort,
-        take=take,
-        keep=keep or CombinationKeep(),
-        mass=mass,
-    )
     return build(events, params.spec(), context)
 
 
 @op("hep.build_pairs", params=BuildPairs, analyse=_analyse)
-def build_pairs(
-    events: Events,
-    *,
-    collections: list[str],
-    output: str,
-    pair: PairRule | None = None,
-    selection: CombinationSelection | list[str] | None = None,
-    sort: CombinationSort | Literal[False] | None = None,
-    take: int | None = None,
-    keep: CombinationKeep | None = None,
-    mass: float | dict[str, float] | None = None,
-    context: Context | None = None,
-) -> dict[str, Any]:
+def build_pairs(events: Events, *, params: BuildPairs, context: Context | None = None) -> dict[str, Any]:
     """Build all unordered pairs of the objects of `collections` put together.
 
     Writes ``n{output}_Z``, ``{output}_Z_{pt,eta,phi,mass}``, ``{output}_lepton_1_<field>`` and
     ``{output}_lepton_2_<field>``. Expressions name constituents ``lepton_1_<field>`` and ``lepton_2_<field>``, and the
     candidate's quantities ``pt``, ``eta``, ``phi``, ``mass``, ``charge``. All in float64.
     """
-    params = BuildPairs(
-        collections=collections,
-        output=output,
-        pair=pair or PairRule(),
-        selection=selection,
-        sort=sort,
-        take=take,
-        keep=keep or CombinationKeep(),
-        mass=mass,
-    )
     return build(events, params.spec(), context)

@@ -1,4 +1,4 @@
-"""The decorator ``@op``: turns a function over events into an operation that a workflow can name."""
+"""The decorator ``@op``: declare a function over events as an operation that workflows can name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-from fasthep_parsl.interfaces import Effects, Op, OpProblem, ParamPath, Schema, Scope, Shape
+from fasthep_parsl.interfaces import Effects, Op, ParamPath, Schema, Scope, Shape
 from fasthep_parsl.names import wrong_with
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,17 +33,17 @@ def op(
     """Declare ``f(events, *, params…)`` as the operation `name`.
 
     The function may return events (a filtered or extended `Events`), a dict of new columns, or a product; with
-    ``stream=True`` and ``product="x"`` a tuple of both.
+    ``stream=True`` and ``product="x"`` a tuple of both. A keyword ``context`` receives a `Context`.
 
     Parameters
     ----------
     name : str
-        Dotted name under which a workflow finds it, e.g. ``custom.dimuon_mass``.
+        Dotted name that workflows use, e.g. ``custom.dimuon_mass``.
     reads, writes : iterable of str, or callable of the parameters
         Fields that it needs and adds. Templates over the parameters (``"{output}_pt"``) are filled in; a template
         over a list gives one name per item; an optional name ends in ``?``. ``"*"`` in `reads` means all.
     scope : "partition", "dataset" or "workflow"
-        Runs per slice of events, once per dataset, or once.
+        Run per slice of events, once per dataset, or once.
     merge : callable, optional
         ``(a, b) -> c``, associative: joins two products, `a` of earlier events. Required for a product of scope ``partition``.
     product : str, optional
@@ -51,16 +51,18 @@ def op(
     stream : bool, optional
         Whether it yields events; default: yes unless it yields a product.
     per_partition : bool
-        Whether it must see each partition alone. Otherwise several adjacent partitions may come at once.
+        Whether it must receive each partition alone. Otherwise it may receive several adjacent partitions at once.
     params : type of BaseModel, optional
-        Validates the parameters; default: built from the keywords of the function and their annotations.
+        Model of the parameters. The function then receives the validated model as its keyword ``params``. Default: a
+        model built from the keywords of the function and their annotations; the function receives its keywords.
     analyse : callable, optional
-        ``(params, schema) -> Effects``; replaces `reads` and `writes`.
+        ``(params, schema) -> Effects``; replaces `reads` and `writes`. See `analyse_expression` for ops that take
+        expressions.
 
     Raises
     ------
     TypeError
-        The declaration contradicts itself; raised at import, with the op's name.
+        The declaration contradicts itself. Raised at import, with the op's name.
 
     Examples
     --------
@@ -70,56 +72,89 @@ def op(
     ...     import awkward as ak
     ...     return {output: ak.sum(events.Jet_pt, axis=1)}
     """
-    yields_product = product or ("product" if merge is not None or scope != "partition" else None)
-    for what, given in (("name", name), ("product", yields_product)):
-        wrong = wrong_with(given) if given is not None else ""
-        if wrong:  # both become files
-            raise TypeError(f"op {name!r}: {given!r} cannot be its {what}: {wrong}")
-    yields_stream = (yields_product is None) if stream is None else stream
-    if scope == "partition" and yields_product and merge is None:
-        raise TypeError(f"op {name!r} yields a product per partition: give merge=(a, b) -> c")
-    if scope != "partition" and yields_stream:
-        raise TypeError(f"op {name!r} has scope {scope!r}: it can yield a product, not a stream")
+    product = product or ("product" if merge is not None or scope != "partition" else None)
+    stream = (product is None) if stream is None else stream
+    _check(name, scope, product, merge, stream=stream)
 
     def decorate(function: F) -> F:
-        model = params or _model_of(function, name)
-        keywords = inspect.signature(function).parameters
-        positional = [p for p in keywords.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         function.op = Op(  # type: ignore[attr-defined]
             name=name,
             call=function,
-            params=model,
+            params=params or _model_of(function, name),
             analyse=analyse or _Templates(reads, writes),
             scope=scope,
-            stream=yields_stream,
-            product=yields_product,
+            stream=stream,
+            product=product,
             merge=merge,
             per_partition=per_partition,
-            takes_events=bool(positional),
-            takes_context="context" in keywords,
+            takes_events=_takes_events(function),
+            takes_model=_takes_model(function, name, params),
+            takes_context="context" in inspect.signature(function).parameters,
         )
         return function
 
     return decorate
 
 
+def _check(
+    name: str, scope: Scope, product: str | None, merge: Callable[[Any, Any], Any] | None, *, stream: bool
+) -> None:
+    """Raise `TypeError` if the declaration contradicts itself."""
+    for what, given in (("name", name), ("product", product)):
+        wrong = wrong_with(given) if given is not None else ""
+        if wrong:  # both become file names
+            raise TypeError(f"op {name!r}: {given!r} cannot be its {what}: {wrong}")
+    if scope == "partition" and product and merge is None:
+        raise TypeError(f"op {name!r} yields a product per partition: give merge=(a, b) -> c")
+    if scope != "partition" and stream:
+        raise TypeError(f"op {name!r} has scope {scope!r}: it can yield a product, not a stream")
+
+
+def _takes_events(function: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(function).parameters.values()
+    return any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
+def _takes_model(function: Callable[..., Any], name: str, model: type[BaseModel] | None) -> bool:
+    """Return whether `function` receives its parameters as a model.
+
+    Raises
+    ------
+    TypeError
+        The op has a model, and the function does not have exactly the keyword ``params`` for it.
+    """
+    if model is None:
+        return False
+    others = [keyword for keyword in _keywords(function) if keyword not in {"params", "context"}]
+    if others or "params" not in _keywords(function):
+        found = f", not {', '.join(others)}" if others else ""
+        raise TypeError(f"op {name!r} has params={model.__name__}: the function takes the keyword `params`{found}")
+    return True
+
+
+def _keywords(function: Callable[..., Any]) -> list[str]:
+    """Return the keyword-only arguments of `function`."""
+    return [key for key, item in inspect.signature(function).parameters.items() if item.kind is item.KEYWORD_ONLY]
+
+
 def _model_of(function: Callable[..., Any], name: str) -> type[BaseModel]:
     """Build a parameter model from the keyword-only arguments of `function`."""
-    fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
+    parameters = inspect.signature(function).parameters
+    for parameter in parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
             raise TypeError(f"op {name!r}: name the parameters instead of **{parameter.name}")
-        if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name == "context":
-            continue
-        annotation = _resolve(parameter.annotation, function)
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (annotation, default)
+    fields: dict[str, Any] = {}
+    for key in _keywords(function):
+        if key != "context":
+            default = parameters[key].default
+            default = ... if default is inspect.Parameter.empty else default
+            fields[key] = (_resolve(parameters[key].annotation, function), default)
     config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
     return create_model(f"{function.__name__}_params", __config__=config, **fields)
 
 
 def _resolve(annotation: Any, function: Callable[..., Any]) -> Any:
-    """Return the type that `annotation` means; Any where it is only known to type checkers."""
+    """Return the type that `annotation` names; `Any` if only type checkers can resolve it."""
     if annotation is inspect.Parameter.empty:
         return Any
     if isinstance(annotation, str):
@@ -131,7 +166,7 @@ def _resolve(annotation: Any, function: Callable[..., Any]) -> Any:
 
 
 class _Templates:
-    """`analyse` for ops that declare `reads` and `writes` as names or templates."""
+    """The `analyse` of ops that declare `reads` and `writes` as names or templates."""
 
     def __init__(self, reads: Names, writes: Names | Mapping[str, Shape]) -> None:
         self.reads = reads
@@ -139,7 +174,6 @@ class _Templates:
 
     def __call__(self, params: BaseModel, schema: Schema) -> Effects:
         reads: dict[str, ParamPath] = {}
-        problems: list[OpProblem] = []
         keeps_all = False
         for name, path in _expand(self.reads, params):
             if name == "*":
@@ -151,7 +185,7 @@ class _Templates:
         shapes = self.writes if isinstance(self.writes, Mapping) else {}
         names = list(self.writes) if isinstance(self.writes, Mapping) else self.writes
         writes = {name: shapes.get(name, schema.get(name, UNKNOWN)) for name, _ in _expand(names, params)}
-        return Effects(reads, writes, tuple(problems), keeps_all)
+        return Effects(reads, writes, keeps_all=keeps_all)
 
 
 def _expand(names: Names, params: BaseModel) -> list[tuple[str, ParamPath]]:

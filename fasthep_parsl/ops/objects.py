@@ -114,18 +114,7 @@ def _of_collection(schema: Schema, field: str, shape: Shape, path: ParamPath) ->
 
 
 @op("hep.select_objects", params=SelectObjects, analyse=_analyse_select)
-def select_objects(
-    events: Events,
-    *,
-    collection: str,
-    output: str,
-    keep: list[str],
-    selection: list[str] | None = None,
-    derived: Mapping[str, str] | None = None,
-    sort: ObjectSort | Literal[False] | None = None,
-    missing_fields: str = "error",
-    context: Context | None = None,
-) -> dict[str, Any]:
+def select_objects(events: Events, *, params: SelectObjects, context: Context | None = None) -> dict[str, Any]:
     """Make a collection of the objects that fulfil all expressions of `selection`.
 
     Writes ``n{output}`` and ``{output}_{field}`` for the fields in `keep`. In expressions ``pt`` is
@@ -136,10 +125,10 @@ def select_objects(
     OpError
         The collection's fields differ in the number of objects per event.
     """
-    made = derived or {}
-    fields = [field for field in keep if field in made or f"{collection}_{field}" in events]
-    if missing_fields == "error" and len(fields) < len(keep):
-        raise OpError(f"no field `{collection}_{next(field for field in keep if field not in fields)}`")
+    collection, made, sort = params.collection, params.derived or {}, params.sort
+    fields = [field for field in params.keep if field in made or f"{collection}_{field}" in events]
+    if params.missing_fields == "error" and len(fields) < len(params.keep):
+        raise OpError(f"no field `{collection}_{next(field for field in params.keep if field not in fields)}`")
     anchor = next((field for field in fields if field not in made), None)
     objects = Collection(events, collection, anchor or probe_of(fields_at_run_time(events, collection)))
     plain = Scope(events, objects.offsets, lambda name: objects.column(name) if name in objects else None)
@@ -148,7 +137,7 @@ def select_objects(
     )
     offsets, rows = objects.offsets, None
     mask = None
-    for text in selection or []:
+    for text in params.selection or []:
         found = scope.mask(text, context)
         mask = found if mask is None else device.all_of([mask, found])
     if mask is not None and not all_true(mask):
@@ -160,10 +149,10 @@ def select_objects(
         order = order_within(offsets, key if rows is None else key[rows], descending=sort.order == "descending")
         if order is not None:
             rows = order if rows is None else rows[order]
-    columns: dict[str, Any] = {f"n{output}": np.diff(offsets)}
+    columns: dict[str, Any] = {f"n{params.output}": np.diff(offsets)}
     for field in fields:
         values = scope.flat(field)
-        columns[f"{output}_{field}"] = unflatten(offsets, values if rows is None else values[rows])
+        columns[f"{params.output}_{field}"] = unflatten(offsets, values if rows is None else values[rows])
     return columns
 
 
@@ -221,23 +210,17 @@ def _analyse_merge(params: MergeCollections, schema: Schema) -> Effects:
 
 
 @op("hep.merge_collections", params=MergeCollections, analyse=_analyse_merge)
-def merge_collections(
-    events: Events,
-    *,
-    inputs: Mapping[str, int] | list[str],
-    output: str,
-    tag: str | None = "flavour",
-    keep: list[str] | None = None,
-    sort: ObjectSort | Literal[False] = False,
-    context: Context | None = None,
-) -> dict[str, Any]:
+def merge_collections(events: Events, *, params: MergeCollections, context: Context | None = None) -> dict[str, Any]:
     """Join collections event by event; all their objects, with where they come from.
 
     Writes ``n{output}``, ``{output}_{field}``, the number of the collection as ``{output}_{tag}`` (its position from
     0 if `inputs` is a list), and the position in its own collection as ``{output}_index``.
     """
-    numbers = inputs if isinstance(inputs, Mapping) else {name: i for i, name in enumerate(inputs)}
-    fields = _common_fields(schema_at_run_time(events, list(numbers)), list(numbers)) if keep is None else keep
+    inputs, tag, sort = params.inputs, params.tag, params.sort
+    numbers = inputs if isinstance(inputs, dict) else {name: i for i, name in enumerate(inputs)}
+    fields = params.keep
+    if fields is None:
+        fields = _common_fields(schema_at_run_time(events, list(numbers)), list(numbers))
     parts = [Collection(events, name, fields[0]) for name in numbers]
     merged = Merged(parts)
 
@@ -254,10 +237,10 @@ def merge_collections(
     order = None
     if isinstance(sort, ObjectSort):
         order = order_within(merged.offsets, scope.evaluate(sort.by, context), descending=sort.order == "descending")
-    columns: dict[str, Any] = {f"n{output}": np.diff(merged.offsets)}
+    columns: dict[str, Any] = {f"n{params.output}": np.diff(merged.offsets)}
     for field in (*fields, *([tag] if tag else []), "index"):
         values = scope.flat(field)
-        columns[f"{output}_{field}"] = unflatten(merged.offsets, values if order is None else values[order])
+        columns[f"{params.output}_{field}"] = unflatten(merged.offsets, values if order is None else values[order])
     return columns
 
 

@@ -128,17 +128,7 @@ def _analyse(params: Write, schema: Schema) -> Effects:
     stream=False,
     per_partition=True,
 )
-def write(
-    events: Events,
-    *,
-    format: str,  # noqa: A002
-    context: Context,
-    fields: list[str] | None = None,
-    path: str | None = None,
-    name: str = "{partition}",
-    tree: str = "Events",
-    compression: str = "zstd",
-) -> Manifest:
+def write(events: Events, *, params: Write, context: Context) -> Manifest:
     """Write the events of a partition to a file; it appears under its name only when it is complete.
 
     A relative `path` begins where the workflow file lies, on every backend and batch system. Before a run starts its
@@ -161,24 +151,24 @@ def write(
     DiskFullError
         There is no room for the file.
     """
-    place = OutputTarget(context.stage, path or "", name, SUFFIXES[format])
+    place = OutputTarget(context.stage, params.path or "", params.name, SUFFIXES[params.format])
     target = place.folder(context.dataset.name, context.outdir) / place.file(context.dataset.name, context.partition)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp{place.suffix}")
     events = events.on_host()
-    chosen = list(events) if fields is None else _matching(fields, events)
-    columns = {field: checked(field, events[field], format) for field in chosen}
+    chosen = list(events) if params.fields is None else _matching(params.fields, events)
+    columns = {field: checked(field, events[field], params.format) for field in chosen}
     with writing_to(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            if format == "parquet":
-                write_parquet(temporary, columns, len(events), compression)
+            if params.format == "parquet":
+                write_parquet(temporary, columns, len(events), params.compression)
             else:
-                write_root(temporary, events, columns, tree, compression)
+                write_root(temporary, events, columns, params.tree, params.compression)
             with temporary.open("rb") as file:
                 checksum = hashlib.file_digest(file, "sha256").hexdigest()
             size = temporary.stat().st_size
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-    shown = str(target) if path else target.name
-    return Manifest(format, (WrittenFile(shown, context.dataset.name, len(events), size, checksum),))
+    shown = str(target) if params.path else target.name
+    return Manifest(params.format, (WrittenFile(shown, context.dataset.name, len(events), size, checksum),))

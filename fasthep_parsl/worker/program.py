@@ -14,6 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from pydantic import BaseModel, create_model
+
 from fasthep_parsl import registry
 from fasthep_parsl.analysis_code.closure import sha256
 from fasthep_parsl.analysis_code.finder import edited
@@ -63,7 +65,7 @@ class StageCall:
     stage: PlanStage
     op: Op
     call: Callable[..., Any]
-    keywords: dict[str, Any]
+    params: BaseModel
     module: str
 
 
@@ -133,9 +135,8 @@ class Program:
         bound = {binding.to for binding in stage.bind}
         given = {key: value for key, value in stage.params.items() if key not in bound}
         model = op.params.model_validate(given) if not bound else _partial(op, given, bound)
-        keywords = {name: getattr(model, name) for name in op.params.model_fields if name not in bound}
         module = self._ops.module(stage.op)
-        return StageCall(stage, op, self._call(stage, op), keywords, Path(module.path).name if module else "")
+        return StageCall(stage, op, self._call(stage, op), model, Path(module.path).name if module else "")
 
     def _call(self, stage: PlanStage, op: Op) -> Callable[..., Any]:
         """Return what calls the op of a stage: the op itself, or the onion of its modifiers around it."""
@@ -217,12 +218,13 @@ class Program:
         StageError
             The op raised; the cause is chained.
         """
-        keywords = dict(step.keywords) if step.op.built_in else copy.deepcopy(step.keywords)
+        params = step.params if step.op.built_in else copy.deepcopy(step.params)
         wall, cpu = time.perf_counter(), time.process_time()
         trail.at(step.stage.id)
         try:
             if step.stage.bind:
-                keywords |= self.bound(step, products)
+                params = params.model_copy(update=self.bound(step, products))
+            keywords = step.op.keywords(params)
             if step.op.takes_context:
                 keywords["context"] = self.context(step.stage, dataset, partition)
             told = nullcontext() if step.op.built_in else caught(self.run_dir, step.stage.id)
@@ -247,10 +249,8 @@ def _check_files(plan: Plan) -> None:
             raise edited(path)
 
 
-def _partial(op: Op, given: dict[str, Any], bound: set[str]) -> Any:
+def _partial(op: Op, given: dict[str, Any], bound: set[str]) -> BaseModel:
     """Validate the parameters that are not bound to products of other stages."""
-    from pydantic import create_model
-
     unbound: dict[str, Any] = dict.fromkeys(bound, (Any, None))
     return create_model(f"{op.params.__name__}_given", __base__=op.params, **unbound).model_validate(given)
 

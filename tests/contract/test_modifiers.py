@@ -79,7 +79,7 @@ def run(op_name, modifier, name, events, examples, folder):
     """Call an op, inside of a modifier if there is one; return stream, product and notes."""
     op = registry.load("ops", op_name).op
     params = op.params.model_validate(examples[op_name])
-    keywords = {key: getattr(params, key) for key in op.params.model_fields}
+    keywords = op.keywords(params)
     if op.takes_context:
         dy = DatasetInfo("dy")
         folder.mkdir(exist_ok=True)

@@ -89,7 +89,7 @@ def seen(case: OpCase, events: Events | None = None) -> Outcome:
     events = events_of(case) if events is None else events
     try:
         values = op.params(**case.params)
-        given = {name: getattr(values, name) for name in op.params.model_fields}
+        given = op.keywords(values)
         if op.takes_context:
             given["context"] = context()
         return "values", plain(op.call(events, **given))
@@ -239,7 +239,7 @@ def on_stand_in(case: OpCase, _random: Random) -> str:
         op = case.op.op
         try:
             values = op.params(**case.params)
-            given = {name: getattr(values, name) for name in op.params.model_fields}
+            given = op.keywords(values)
             if op.takes_context:
                 given["context"] = context()
             there: Outcome = ("values", plain(op.call(events_of(case).on_gpu(case.fields), **given)))

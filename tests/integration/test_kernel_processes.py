@@ -114,11 +114,11 @@ def test_the_simulator_gives_the_bits_of_plain_python(tmp_path):
 def test_ops_do_not_import_numba():
     code = (
         "import sys, numpy as np, awkward as ak\n"
-        "from fasthep_parsl.ops.clean import clean\nfrom fasthep_parsl.ops.combinations import build_pairs\n"
+        "from fasthep_parsl.ops.clean import Clean, clean\nfrom fasthep_parsl.ops.combinations import BuildPairs, build_pairs\n"
         "from fasthep_parsl.ops.stream import Events\nimport fasthep_parsl.modifiers.cuda_jit\n"
         "c = {f'{k}_{f}': ak.Array([[1., 2.]]) for k in 'AB' for f in ('pt', 'eta', 'phi', 'mass')}\n"
-        "clean(Events(c, 1), source='A', clean_against=['B'])\n"
-        "build_pairs(Events(c, 1), collections=['A'], output='X')\n"
+        "clean(Events(c, 1), params=Clean(source='A', clean_against=['B']))\n"
+        "build_pairs(Events(c, 1), params=BuildPairs(collections=['A'], output='X'))\n"
         "sys.exit('numba' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

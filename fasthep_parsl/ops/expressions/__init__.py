@@ -1,6 +1,12 @@
 """Expressions over fields: Python syntax on a grammar of our own, checked before the run, computed on flat buffers."""
 
 from fasthep_parsl.ops.columns.values import ExpressionError
-from fasthep_parsl.ops.expressions.expression import Expression, analyse_expression, expression, with_prefix
+from fasthep_parsl.ops.expressions.expression import (
+    Expression,
+    ExpressionAnalysis,
+    analyse_expression,
+    expression,
+    with_prefix,
+)
 
-__all__ = ["Expression", "ExpressionError", "analyse_expression", "expression", "with_prefix"]
+__all__ = ["Expression", "ExpressionAnalysis", "ExpressionError", "analyse_expression", "expression", "with_prefix"]

@@ -16,7 +16,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Container, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops.columns.layouts import to_column
@@ -28,7 +28,7 @@ from fasthep_parsl.ops.expressions.grammar import CONSTANTS, dotted, parse
 from fasthep_parsl.ops.expressions.structure import UNKNOWN, keywords_of, shape_of, unknown_field
 from fasthep_parsl.ops.stream import Column, Events
 
-__all__ = ["Expression", "ExpressionError", "analyse_expression", "expression", "with_prefix"]
+__all__ = ["Expression", "ExpressionAnalysis", "ExpressionError", "analyse_expression", "expression", "with_prefix"]
 
 
 class Expression:
@@ -144,39 +144,56 @@ def with_prefix(text: str, prefix: str, known: Container[str]) -> Expression:
     return expression(ast.unparse(tree))
 
 
-def analyse_expression(
-    text: str, path: ParamPath, schema: Schema, *, prefix: str = ""
-) -> tuple[dict[str, ParamPath], Shape, list[OpProblem]]:
-    """Find what an op needs to know of an expression in its parameters, without reading an event.
+class ExpressionAnalysis(NamedTuple):
+    """What is known about an expression before any event is read.
+
+    Attributes
+    ----------
+    reads : dict
+        Field that the expression reads → path of the expression in the parameters.
+    shape : tuple of str
+        Structure of the result; unknown if there are problems.
+    problems : list of OpProblem
+        Mistakes in the expression.
+    """
+
+    reads: dict[str, ParamPath]
+    shape: Shape
+    problems: list[OpProblem]
+
+
+def analyse_expression(text: str, path: ParamPath, schema: Schema, *, prefix: str = "") -> ExpressionAnalysis:
+    """Check an expression in an op's parameters, without reading an event.
 
     Parameters
     ----------
     text : str
         The expression.
     path : tuple
-        Where in the parameters it stands.
+        Its place in the parameters, e.g. ``("variables", 0, "expr")``. Problems name it.
     schema : mapping
         Fields of the stream.
     prefix : str
         See `with_prefix`.
 
-    Returns
-    -------
-    reads, shape, problems
-        Fields it reads; structure of the result (unknown if there are problems); what is wrong.
+    Examples
+    --------
+    >>> found = analyse_expression("sum(Muon_pt)", ("expr",), {"nMuon": (), "Muon_pt": ("nMuon",)})
+    >>> found.reads, found.shape, found.problems
+    ({'Muon_pt': ('expr',)}, (), [])
     """
     try:
         found = with_prefix(text, prefix, schema)
         reads = dict.fromkeys(sorted(found.reads(schema) & schema.keys()), path)
     except ExpressionError as error:
-        return {}, UNKNOWN, [OpProblem(path, error.message, error.hint)]
+        return ExpressionAnalysis({}, UNKNOWN, [OpProblem(path, error.message, error.hint)])
     unknown = [OpProblem(path, *unknown_field(name, schema).args) for name in sorted(found.names - schema.keys())]
     if unknown:
-        return reads, UNKNOWN, unknown
+        return ExpressionAnalysis(reads, UNKNOWN, unknown)
     try:
-        return reads, found.shape(schema), []
+        return ExpressionAnalysis(reads, found.shape(schema), [])
     except ExpressionError as error:
-        return reads, UNKNOWN, [OpProblem(path, error.message, error.hint)]
+        return ExpressionAnalysis(reads, UNKNOWN, [OpProblem(path, error.message, error.hint)])
 
 
 # --- names ------------------------------------------------------------------------------------------------

@@ -120,8 +120,38 @@ def test_a_model_of_ones_own():
         a: int
 
     @op("mine.model", params=Mine, analyse=lambda params, schema: Effects({"MET_pt": ("a",)}, {f"x{params.a}": ()}))
-    def model(events, *, a):
-        return {}
+    def model(events, *, params: Mine, context: Any = None):
+        return {f"x{params.a}": events["MET_pt"]}
 
     assert model.op.params is Mine
+    assert model.op.takes_model
+    assert model({"MET_pt": 1}, params=Mine(a=4)) == {"x4": 1}
+    assert model.op.keywords(Mine(a=4)) == {"params": Mine(a=4)}
     assert effects_of(model, a=4) == Effects({"MET_pt": ("a",)}, {"x4": ()})
+
+
+def test_a_function_without_a_model_has_its_parameters_as_keywords():
+    @op("mine.keywords")
+    def keywords(events, *, a: int, params: int = 2):
+        return {}
+
+    assert not keywords.op.takes_model
+    assert keywords.op.keywords(keywords.op.params(a=1)) == {"a": 1, "params": 2}
+
+
+def test_a_function_with_a_model_takes_nothing_but_the_model():
+    class Mine(BaseModel):
+        a: int
+
+    def none(events):
+        return {}
+
+    def rebuilt(events, *, a: int):
+        return {}
+
+    def both(events, *, params: Mine, a: int):
+        return {}
+
+    for function, message in ((none, "takes the keyword `params`$"), (rebuilt, "not a$"), (both, "not a$")):
+        with pytest.raises(TypeError, match=rf"mine\.model.*{message}"):
+            op("mine.model", params=Mine)(function)

@@ -34,8 +34,7 @@ def events(size=3000, seed=3):
 
 
 def keywords(op, **params):
-    model = op.op.params(**params)
-    return {name: getattr(model, name) for name in type(model).model_fields}
+    return op.op.keywords(op.op.params(**params))
 
 
 def both(op, given, modifier=CPU, **params):

@@ -26,7 +26,7 @@ def test_counts_are_those_of_the_host(order, monkeypatch):
     for modifier in reversed(order):
         call = modifier().wrap(call)
     with fake_cupy.installed():
-        call(Events({"x": np.array([1.0, np.nan, 3.0])}, 3), **{k: getattr(model, k) for k in op.params.model_fields})
+        call(Events({"x": np.array([1.0, np.nan, 3.0])}, 3), **op.keywords(model))
         (note,) = [note() for kind, note in notes if kind == "diagnostics"]
     assert (note["fields_in"], note["fields_out"]) == ({"x": [3, 0, 1]}, {"v": [3, 0, 1]})
     assert note["gpu_memory"] > 0

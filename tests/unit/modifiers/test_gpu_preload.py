@@ -277,7 +277,7 @@ class Stage:
 
     def __init__(self, function, params, **modifier):
         model = function.op.params(**params)
-        self.keywords = {name: getattr(model, name) for name in type(model).model_fields} | {"context": CONTEXT}
+        self.keywords = function.op.keywords(model) | {"context": CONTEXT}
         if not function.op.takes_context:
             self.keywords.pop("context")
         schema = {name: () if ak.Array(EVENTS[name]).ndim == 1 else (f"n{name.split('_')[0]}",) for name in EVENTS}

@@ -16,7 +16,7 @@ SCHEMA = {"MET_pt": (), "nJet": ()} | {
 
 def call(events, **params):
     values = clean.op.params(**params)
-    return clean(events, **{name: getattr(values, name) for name in type(values).model_fields})
+    return clean(events, params=values)
 
 
 def analyse(schema=SCHEMA, **params):

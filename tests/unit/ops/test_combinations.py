@@ -23,7 +23,7 @@ COUNTS = st.lists(st.integers(0, 5), min_size=1, max_size=8)
 
 def call(op, events, **params):
     values = op.op.params(**params)
-    return op(events, **{name: getattr(values, name) for name in type(values).model_fields})
+    return op(events, params=values)
 
 
 def analyse(op, schema=SCHEMA, **params):

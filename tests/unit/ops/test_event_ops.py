@@ -48,8 +48,7 @@ EVENTS = make(60)
 
 def run(function, events=EVENTS, context=CONTEXT, **params):
     model = function.op.params(**params)
-    keywords = {name: getattr(model, name) for name in type(model).model_fields}
-    return function.op.call(events, **keywords, context=context)
+    return function.op.call(events, **function.op.keywords(model), context=context)
 
 
 def analyse(function, **params):

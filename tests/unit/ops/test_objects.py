@@ -29,7 +29,7 @@ PT = st.lists(st.lists(st.integers(0, 100), max_size=4), min_size=1, max_size=6)
 
 def call(op, events, **params):
     values = op.op.params(**params)
-    return op(events, **{name: getattr(values, name) for name in type(values).model_fields})
+    return op(events, params=values)
 
 
 def analyse(op, schema=SCHEMA, **params):

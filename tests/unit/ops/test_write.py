@@ -27,7 +27,7 @@ def call(events, outdir, partition="dy-0", **params):
     dataset = DatasetInfo("dy")
     context = Context("Skim", dataset, (dataset,), partition, Path(outdir))
     values = write.op.params(**params)
-    return write(events, context=context, **{name: getattr(values, name) for name in type(values).model_fields})
+    return write(events, context=context, params=values)
 
 
 def analyse(**params):
