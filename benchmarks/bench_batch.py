@@ -1,4 +1,4 @@
-"""What a batch system costs on top: the same no-ops on blocks of a real Slurm or HTCondor, and on this machine's processes."""
+"""Overhead of a batch system: no-op tasks on blocks of a real Slurm or HTCondor, compared with local processes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SITES = {
     "slurm": "extends: generic_slurm\nnetwork: {address: 127.0.0.1}\nqueues: {cpu: {node: {cpus: 8, memory: 32GB}, walltime: 1d}}\n",
     "htcondor": "extends: generic_htcondor\nnetwork: {address: 127.0.0.1}\n",
 }
-"""The shipped profiles, told only what is special about a cluster on this machine."""
+"""The built-in profiles, with the settings that a cluster on one machine needs."""
 PARTITIONS = 2000
 
 
 @contextmanager
 def _cluster(kind: str, folder: Path) -> Iterator[None]:
-    """Start a cluster of virtual nodes, and let runs find its commands."""
+    """Start a cluster of virtual nodes, and put its commands on the path of runs."""
     sys.path.insert(0, str(ROOT / "tests"))
     before = dict(os.environ)
     try:
@@ -49,7 +49,7 @@ def _cluster(kind: str, folder: Path) -> Iterator[None]:
 
 
 def _measure(folder: Path, data: Path, site: str, run: Path) -> tuple[float, float]:
-    """Return the time from the first block's start to the first result, and from then to the last, in seconds."""
+    """Return the seconds from the start of the first block to the first result, and from there to the last result."""
     workflow = folder / "noop.yaml"
     workflow.write_text(WORKFLOW.format(modules=HERE / "noop_ops.py", data=data))
     run_workflow(workflow, run, "--chunk-size", "10", site=site)
@@ -58,14 +58,14 @@ def _measure(folder: Path, data: Path, site: str, run: Path) -> tuple[float, flo
         raise BenchmarkError(f"{counted} of {PARTITIONS} partitions were counted")
     events = read_events(run)
     finished = next(event["at"] for event in events if event["kind"] == "finished")
-    nodes = list((run / "log" / "blocks").rglob("block.0.node"))  # written first of all on the node
+    nodes = list((run / "log" / "blocks").rglob("block.0.node"))  # the first file that a node writes
     warm = [event["at"] for event in events if event["kind"] == "pool" and event["state"] in {"warming", "starting"}]
     began = nodes[0].stat().st_mtime if nodes else warm[0]
     return finished - began, seconds_of_tasks(run)
 
 
 def batch(options: Options) -> list[Row]:
-    """Time to the first result once a block runs, and tasks per second, against strategy `local` in the same minutes."""
+    """Measure the time to the first result of a block, and tasks per second, against strategy `local` at the same time."""
     from fasthep_parsl.demo import write_demo_data
 
     rows = []

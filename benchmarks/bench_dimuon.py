@@ -1,4 +1,4 @@
-"""The dimuon analysis against the loop that a physicist writes by hand: CPU seconds of all processes.
+"""CPU seconds of the dimuon analysis, in all processes, compared with a hand-written loop.
 
 Neither draws pictures. Every bin of every histogram must agree.
 """
@@ -20,7 +20,7 @@ from setting import (
 
 
 def _pair(events: int, chunk: int, options: Options, repeats: int) -> tuple[float, float]:
-    """Return median CPU seconds of our run and of the loop; runs alternate, results must agree."""
+    """Return median CPU seconds of our run and of the loop. Runs alternate, and results must agree."""
     data = data_folder(events, options.triggers)
     ours, loops = [], []
     for number in range(repeats):
@@ -36,7 +36,7 @@ def _pair(events: int, chunk: int, options: Options, repeats: int) -> tuple[floa
 
 
 def dimuon(options: Options) -> list[Row]:
-    """Marginal and total cost; a file is opened per 100,000 events in the loop."""
+    """Measure the marginal and total cost. The loop opens a file per 100,000 events."""
     ours_small, loop_small = _pair(options.small, CHUNK, options, options.repeats)
     ours, loop = _pair(options.events, CHUNK, options, options.repeats)
     extra = (options.events - options.small) / 1e6
@@ -50,6 +50,6 @@ def dimuon(options: Options) -> list[Row]:
 
 
 def chunks(options: Options) -> list[Row]:
-    """100,000 events cut into 1000 chunks."""
+    """Measure 100,000 events in 1000 chunks."""
     ours, loop = _pair(100_000, 100, options, 1)
     return [Row("dimuon, 100 k events in 1000 chunks", ours, "s CPU", ours / loop, 0.3, reference=loop)]

@@ -1,12 +1,12 @@
-"""The stage that a GPU is for: all muon pairs, 50 variations of the momenta, a histogram of the mass for each.
+"""A typical GPU stage: all muon pairs, 50 variations of the momenta, a histogram of the mass for each.
 
-    python benchmarks/bench_gpu.py                             on a machine with a GPU: 10 M events, all four ways
-    python benchmarks/bench_gpu.py --events 100000 --cpu       anywhere: the two ways that need none, compared
+    python benchmarks/bench_gpu.py                             with a GPU: 10 M events, all four variants
+    python benchmarks/bench_gpu.py --events 100000 --cpu       without a GPU: the two variants for the CPU
 
-Four ways, the same numbers: the op of this file with `cuda.jit` on one CPU core, a loop written by hand for one core, the
-op with `gpu.preload` and `cuda.jit`, and a kernel written by hand for the GPU, with copies on two streams. Muons lie in
-host memory to begin with; copies to the GPU and back count, reading does not. Everything is compiled before the clock
-starts.
+The four variants compute the same numbers: the op in this file with `cuda.jit` on one CPU core, a hand-written loop for
+one core, the op with `gpu.preload` and `cuda.jit`, and a hand-written kernel for the GPU, with copies on two streams.
+Muons are in host memory at the start. Copies to and from the GPU are included, reading is not. Everything is compiled
+before the measurement.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ FIELDS = ("Muon_pt", "Muon_eta", "Muon_phi", "Muon_mass")
 VARIATIONS, BINS, LOW, HIGH = 50, 60, 60.0, 120.0
 SLOTS = BINS + 2  # with underflow and overflow
 GROUPS = 2048
-"""Groups of events; each of them has a histogram of its own per variation, so that nothing is added by two at once."""
+"""Groups of events. Each group has its own histogram per variation, so no two threads add to the same bin."""
 PASS = 1_000_000
-"""Events at a time."""
+"""Events per pass."""
 BAR = 1.3
-"""Most time that the op may take, as a multiple of the kernel written by hand."""
+"""Maximum time of the op, as a multiple of the hand-written kernel."""
 
 
 # --- the op -----------------------------------------------------------------------------------------------
@@ -55,7 +55,7 @@ def slot_of(mass):
 
 @kernel
 def fill(i, events, offsets, pt, eta, phi, mass, scale, slope, found):
-    # Neighbours work on the same events, each with a variation of its own: what one reads, all read.
+    # Neighbouring threads process the same events with different variations, so their reads are shared.
     group, variation = i // VARIATIONS, i % VARIATIONS
     for event in range(group * events // GROUPS, (group + 1) * events // GROUPS):
         for a in range(offsets[event], offsets[event + 1]):
@@ -81,7 +81,7 @@ def variations(events: Any) -> Any:
 
 
 def shifts() -> tuple[Any, Any]:
-    """Return for each variation a scale of the momenta, and how it changes with η; the first is none."""
+    """Return for each variation a scale of the momenta and its slope in η. The first is nominal."""
     numbers = np.arange(VARIATIONS)
     return 1 + 0.0005 * numbers * (-1.0) ** numbers, 0.0002 * numbers
 
@@ -118,14 +118,14 @@ def core_by_hand() -> Callable[[Any], Any]:
 
 
 def view(array: Any) -> Any:
-    """Return an array of CuPy as one of numba, which would wait for the stream at each call otherwise."""
+    """Return a CuPy array as a numba array. Otherwise numba would wait for the stream at each call."""
     from numba import cuda
 
     return cuda.as_cuda_array(array, sync=False)
 
 
 def gpu_by_hand() -> Callable[[list[Any]], Any]:
-    """Return what works through all passes: copies of one on a stream while the other computes, histograms in a block."""
+    """Return a function that processes all passes. One stream copies while the other computes."""
     import cupy
     from numba import cuda, int32
     from numba import float64 as double
@@ -180,7 +180,7 @@ def gpu_by_hand() -> Callable[[list[Any]], Any]:
 
 
 def muons(events: int) -> list[Any]:
-    """Return passes of (offsets, pt, eta, phi, mass): two muons of a Z-like resonance most times, and a few more."""
+    """Return passes of (offsets, pt, eta, phi, mass): usually two muons of a Z-like resonance, and a few more."""
     rng = np.random.default_rng(1)
     return [list(_pass(rng, min(PASS, events - first))) for first in range(0, events, PASS)]
 
@@ -198,7 +198,7 @@ def _pass(rng: Any, events: int) -> Iterator[Any]:
 
 
 def stream_of(columns: list[Any]) -> Events:
-    """Return columns as ops see them."""
+    """Return columns in the form that ops receive."""
     offsets, *contents = columns
     index = ak.index.Index64(offsets)
     made = {
@@ -212,7 +212,7 @@ def stream_of(columns: list[Any]) -> Events:
 
 
 def as_stage(*modifiers: Any) -> tuple[Callable[[list[Any]], Any], Counter[str]]:
-    """Return what works through all passes by the op with modifiers, and what ``gpu.preload`` notes."""
+    """Return a function that processes all passes with the op and its modifiers, and the notes of ``gpu.preload``."""
     noted: Counter[str] = Counter()
 
     def note(kind: str, seen: Any) -> None:
@@ -230,7 +230,7 @@ def as_stage(*modifiers: Any) -> tuple[Callable[[list[Any]], Any], Counter[str]]
 
 
 def timed(run: Callable[[list[Any]], Any], passes: list[Any], repeats: int) -> tuple[float, Any]:
-    """Return the shortest time, seconds, and the result; the first call compiles and is not counted."""
+    """Return the shortest time in seconds, and the result. The first call compiles and is not counted."""
     found = run(passes[:1])
     best = float("inf")
     for _ in range(repeats):
@@ -258,12 +258,12 @@ def bandwidth(size: int = 1 << 28) -> float:
 
 
 def apart(one: Any, other: Any) -> int:
-    """Return how many pairs are in different bins; on a GPU the last bit of a mass may differ."""
+    """Return the number of pairs in different bins. On a GPU, the last bit of a mass may differ."""
     return int(np.abs(one - other).sum()) // 2
 
 
 def main() -> int:
-    """Measure and print a table; 1 if results differ, 2 if the bar is missed, 3 without a GPU."""
+    """Measure and print a table. Return 1 if results differ, 2 if the bar is missed, 3 without a GPU."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--repeats", type=int, default=3)

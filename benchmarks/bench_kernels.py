@@ -1,7 +1,7 @@
 """Kernels against array functions: the dimuon selection and pair mass, and the ops that have kernels, in one process.
 
-All ways must choose the same events and give the same masses. Reading and filling are left out; kernels are compiled
-before the clock starts, and what that takes is a row of its own.
+All variants must select the same events and give the same masses. Reading and filling are not measured. Kernels are
+compiled before the measurement; the time of compilation is a separate row.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COMPILED = CompileTarget("cpu")
 
 
 def is_good(pt, eta, tight, isolation):
-    # `&`, not `and`: computing all four is cheaper than branches that the processor cannot foresee.
+    # `&`, not `and`: computing all four conditions is cheaper than mispredicted branches.
     return (pt > 20.0) & (abs(eta) < 2.4) & tight & (isolation < 0.15)
 
 
@@ -77,7 +77,7 @@ def four_momentum(muon: Any) -> Sequence[Any]:
 
 
 def with_awkward(events: Events) -> Any:
-    """The expressions of ``handwritten.py``; events that fail are dropped as soon as they do."""
+    """Evaluate the expressions of ``handwritten.py``. Drop events as soon as they fail a cut."""
     columns = {f"Muon_{name}": events[f"Muon_{name}"] for name in MUON}
     kept = events.PV_npvsGood > 0
     columns = {name: values[kept] for name, values in columns.items()}
@@ -106,7 +106,7 @@ def called(function: Any, events: Events, **params: Any) -> Events:
 
 
 def with_ops(events: Events) -> Any:
-    """The stages of ``configs/dimuon.yaml``."""
+    """Run the stages of ``configs/dimuon.yaml``."""
     events = called(
         select_objects, events, collection="Muon", output="Good", keep=list(MUON[:5]), sort=False,
         selection=["pt > 20", "abs(eta) < 2.4", "tightId", "pfRelIso04_all < 0.15"],
@@ -139,13 +139,13 @@ def read(events: int) -> Events:
 
 
 def alternating(ways: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
-    """Return the median time of each way [ms]; one call of each in turn, so that all see the same machine."""
+    """Return the median time of each variant in ms. Calls alternate, so all variants run under the same conditions."""
     times: list[list[float]] = [[] for _ in ways]
     for number in range(repeats + 2):
         for way, taken in zip(ways, times, strict=True):
             start = time.perf_counter()
             way()
-            if number >= 2:  # caches are warm, code is compiled
+            if number >= 2:  # after two calls, caches are warm and code is compiled
                 taken.append(1000 * (time.perf_counter() - start))
     return [middle(taken) for taken in times]
 
@@ -167,10 +167,10 @@ def check(events: Events) -> None:
 
 
 def kernels(options: Options) -> list[Row]:
-    """One kernel against awkward expressions and against our ops; ops with ``cuda.jit`` for the CPU against without."""
+    """Compare one kernel with awkward expressions and with our ops, and ops with and without ``cuda.jit`` on the CPU."""
     del options
     events = read(EVENTS)
-    with tempfile.TemporaryDirectory() as folder:  # nothing is compiled yet
+    with tempfile.TemporaryDirectory() as folder:  # an empty kernel cache
         os.environ[cache.VARIABLE] = folder
         cache.folder.cache_clear()
         usages: list[Any] = []

@@ -1,10 +1,10 @@
-"""What a modifier on every stage of the dimuon analysis costs.
+"""Overhead of a modifier on every stage of the dimuon analysis.
 
-Tasks run in this process, each again and again without and with every modifier, in an order that is shuffled each time. A
-time with is divided by the time without that was taken closest to it: of many estimates this one moves least from run to
-run (±0.3 %, where sums of shortest times move by 2 %). The extra time per event, and what is done once per worker, are
-compared with all that the dimuon analysis of `--events` costs; the note says how much of its tasks alone it is, without
-start-up, results and pictures.
+Tasks run in this process, repeatedly without and with each modifier, in an order that is shuffled each time. Each time
+with a modifier is divided by the closest time without it. This estimate varies least between runs (±0.3 %; sums of
+shortest times vary by 2 %). The table compares the extra time per event and the time once per worker with the cost of the
+whole dimuon analysis of `--events`. The note gives the overhead relative to its tasks alone, without start-up, results and
+pictures.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROUNDS = 30
 FIRSTS = 15
 WORKERS = 2
 BARS = {"diagnostics": 0.02, "profile": 0.01, "{kind: profile, what: flame}": 0.02}
-"""Modifier → highest share of the time without; that of `flame` is ours."""
+"""Modifier → maximum overhead relative to the time without it. The limit of `flame` is our own choice."""
 
 
 def modifiers(options: Options) -> list[Row]:
@@ -74,7 +74,7 @@ def modifiers(options: Options) -> list[Row]:
 
 
 def _first(task: Task) -> float:
-    """Return the CPU seconds of the first task of a worker, for which modifiers are made."""
+    """Return the CPU seconds of the first task of a worker, which creates the modifiers."""
     from fasthep_parsl.worker.program import program
     from fasthep_parsl.worker.runner import run_task
 

@@ -1,4 +1,4 @@
-"""How long a newcomer waits: the first run, ``--help``, and the import."""
+"""Start-up times: the first run, ``--help``, and the import."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEAVY = ("parsl", "awkward", "numba", "uproot", "cupy")
 
 
 def start(options: Options) -> list[Row]:
-    """``run`` on 4000 events, from the command to its exit: the first time, and with headers in the cache."""
+    """Measure ``run`` on 4000 events from start to exit: the first time, and with cached headers."""
     data = data_folder(4000)
     walls: dict[str, list[float]] = {"first": [], "again": []}
     notes: dict[str, list[str]] = {"first": [], "again": []}
@@ -35,7 +35,7 @@ def start(options: Options) -> list[Row]:
 
 
 def _breakdown(begin: float, wall: float, events: list[dict[str, object]]) -> str:
-    """Return where the time of one run went."""
+    """Return the time of each phase of one run."""
     marks = [("to the plan", events[0]["at"])]
     finished = [event["at"] for event in events if event["kind"] == "finished"]
     if finished:
@@ -49,7 +49,7 @@ def _breakdown(begin: float, wall: float, events: list[dict[str, object]]) -> st
 
 
 def light(options: Options) -> list[Row]:
-    """``import fasthep_parsl`` and ``fasthep-parsl --help`` import nothing heavy."""
+    """Measure ``import fasthep_parsl`` and ``fasthep-parsl --help``, and check that they import nothing heavy."""
     probe = f"import sys, json; print(json.dumps([m for m in {HEAVY} if m in sys.modules]))"
     call_help = (
         "import contextlib, io\nfrom fasthep_parsl.cli.app import app\n"

@@ -1,4 +1,4 @@
-"""What tasks cost when they do nothing: time against dask.distributed, and memory of the driver."""
+"""Cost of empty tasks: time compared with dask.distributed, and memory of the driver."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def seconds_of_tasks(outdir: Path) -> float:
 
 
 def noop(options: Options) -> list[Row]:
-    """1000 partitions × 4 stages on two workers, after the pool is up."""
+    """Measure 1000 partitions × 4 stages on two workers, after the pool is up."""
     ours, dask = [], []
     for _ in range(options.repeats):
         with workspace() as folder:
@@ -65,7 +65,7 @@ def noop(options: Options) -> list[Row]:
 
 
 def memory(options: Options) -> list[Row]:
-    """Peak memory of the driver: 100,000 partitions against 100."""
+    """Compare the peak memory of the driver for 100,000 and 100 partitions."""
     del options
     peaks = []
     for partitions in (100, 100_000):

@@ -1,4 +1,4 @@
-"""1000 × 4 no-ops as dask.distributed futures on two worker processes, after the cluster is up: prints seconds."""
+"""Run 1000 × 4 no-ops as dask.distributed futures on two workers, after the cluster is up, and print the seconds."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The loop that a physicist writes by hand: the analysis of ``configs/dimuon.yaml`` with uproot, awkward and hist.
+"""Hand-written loop: the analysis of ``configs/dimuon.yaml`` with uproot, awkward and hist.
 
-It is what the benchmarks compare with: one process, a file opened per chunk of events, only the needed branches read,
+The benchmarks use it as the reference: one process, a file opened per chunk of events, only the needed branches read,
 events dropped as soon as a cut fails. It must give the same numbers as the workflow.
 
     python benchmarks/handwritten.py DATA_DIR [--chunk-size 100000] [--out result.json]
@@ -46,7 +46,7 @@ def book() -> dict[str, hist.Hist]:
 
 
 def chunks(directory: Path, size: int) -> Iterator[tuple[str, Path, int, int]]:
-    """Cut all files into pieces of at most `size` events."""
+    """Divide all files into chunks of at most `size` events."""
     for dataset in DATASETS:
         for path in sorted(directory.glob(f"{dataset}_*.root")):
             with uproot.open(path) as file:

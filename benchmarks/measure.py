@@ -1,9 +1,8 @@
-"""What a command costs with everything that it starts: CPU seconds of the whole process tree.
+"""Cost of a command and everything that it starts: CPU seconds of the whole process tree.
 
-``getrusage(RUSAGE_CHILDREN)`` knows only descendants that were waited for. Workers and the interchange are often
-waited for by nobody: their parent ends first and they are handed to process 1. So a small wrapper process makes
-itself the one who inherits orphans (``PR_SET_CHILD_SUBREAPER``, Linux), waits until no descendant is left, and then
-reports.
+``getrusage(RUSAGE_CHILDREN)`` includes only descendants that were waited for. Often no process waits for workers and the
+interchange: their parent ends first, and process 1 adopts them. A small wrapper process therefore becomes the parent of
+orphans (``PR_SET_CHILD_SUBREAPER``, Linux), waits until no descendant is left, and writes the report.
 
     python benchmarks/measure.py REPORT.json LIMIT_S -- command …
 """
@@ -28,24 +27,24 @@ PR_SET_CHILD_SUBREAPER = 36
 
 @dataclass(frozen=True)
 class Usage:
-    """What a command used.
+    """Resources that a command used.
 
     Attributes
     ----------
     returncode : int
-        Of the command itself; negative: the signal that ended it.
+        Exit code of the command itself; if negative, the signal that ended it.
     wall : float
-        s until the command itself had ended.
+        Seconds until the command itself ended.
     gone : float
-        s until its last descendant had ended.
+        Seconds until its last descendant ended.
     cpu : float
         User and system CPU seconds of the command and all its descendants.
     peak_memory : int
-        Largest resident memory of the command itself (not of what it started), bytes.
+        Peak resident memory of the command itself, without its descendants, in bytes.
     processes : int
         Descendants that outlived their parent; the command itself counts as one.
     output : str
-        What the tree wrote to stdout and stderr.
+        Output of all processes to stdout and stderr.
     """
 
     returncode: int
@@ -60,12 +59,12 @@ class Usage:
 def measure(
     command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, limit: float = 900
 ) -> Usage:
-    """Run `command` and return what it and all its descendants used.
+    """Run `command` and return the resources that it and all its descendants used.
 
     Raises
     ------
     TimeoutError
-        Something of it still ran after `limit` s; it was ended.
+        The command or a descendant still ran after `limit` s and was ended.
     """
     with tempfile.TemporaryDirectory() as folder:
         report, log = Path(folder, "report.json"), Path(folder, "log")
@@ -102,7 +101,7 @@ def _descendants(root: int) -> list[int]:
 
 
 def _wrap(report: Path, limit: float, command: Sequence[str]) -> int:
-    """Run `command`, outlive all its descendants, write `report`."""
+    """Run `command`, wait for all its descendants, write `report`."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "cannot adopt orphans: this needs Linux")
@@ -131,7 +130,7 @@ def _wrap(report: Path, limit: float, command: Sequence[str]) -> int:
 
 
 def _end_everything(*_: object) -> None:
-    """End and collect all descendants, also those that they start meanwhile."""
+    """End and wait for all descendants, including those that start in the meantime."""
     while True:
         for pid in _descendants(os.getpid()):
             try:

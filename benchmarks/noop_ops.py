@@ -1,4 +1,4 @@
-"""Ops that do nothing, so that what is left is what a task costs."""
+"""Ops that do nothing, to measure the cost of a task."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from fasthep_parsl import op
 
 @op("noop.warm", scope="workflow", product="ready")
 def warm() -> int:
-    """Run once before all others: after it, the pool is up."""
+    """Run once, before all others. The pool is up when this ends."""
     return 1
 
 
 @op("noop.first", per_partition=True)
 def first(events: Any, *, ready: int = 0) -> dict[str, Any]:
-    """Wait for `warm`; see every partition alone."""
+    """Wait for `warm`. Process each partition alone."""
     del events, ready
     return {}
 

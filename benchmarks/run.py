@@ -1,10 +1,10 @@
-"""Run benchmarks and print a table: what was measured, what it is compared with, and whether the bar is met.
+"""Run benchmarks and print a table of measured values, references and bars.
 
-    python benchmarks/run.py                      all of them (half an hour)
-    python benchmarks/run.py start light          some of them
+    python benchmarks/run.py                      run all benchmarks (half an hour)
+    python benchmarks/run.py start light          run some of them
     python benchmarks/run.py dimuon --events 4000000 --small 1000000 --repeats 1
 
-Data are written once and kept in ``$FASTHEP_BENCH_DATA`` (default: a folder among the temporary files).
+Data are written once and kept in ``$FASTHEP_BENCH_DATA`` (default: a folder in the temporary folder).
 """
 
 from __future__ import annotations

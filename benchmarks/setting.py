@@ -1,4 +1,4 @@
-"""Where the benchmarks find data, workflows and the command; the same for all of them."""
+"""Common parts of the benchmarks: data, workflows, commands and the table."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ ROOT = HERE.parent
 COMMAND = Path(sys.executable).parent / "fasthep-parsl"
 CHUNK = 100_000
 EXTRA: list[str] = []
-"""More options of ``fasthep-parsl run``, the same for all runs."""
+"""Additional options of ``fasthep-parsl run`` for all runs."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for.
+    """Options of the command line.
 
     Attributes
     ----------
     events : int
         Events of the large run.
     small : int
-        Events of the small run; what both cost alike is start-up.
+        Events of the small run. The difference between the runs excludes start-up.
     triggers : int
-        Width of the files beyond 30 branches.
+        Additional branches of the files, beyond 30.
     repeats : int
-        Medians are over so many runs.
+        Number of runs for medians.
     """
 
     events: int = 12_000_000
@@ -50,7 +50,7 @@ class Options:
 class Row:
     """One line of the table.
 
-    `value` and `reference` have the unit `unit`; `compared` is what the bar is about (a ratio, or the value itself).
+    `value` and `reference` have the unit `unit`. The bar applies to `compared`: a ratio, or the value itself.
     """
 
     name: str
@@ -68,11 +68,11 @@ class Row:
 
 
 class BenchmarkError(RuntimeError):
-    """A run failed, or two runs that must agree do not."""
+    """A run failed, or two runs that must agree differ."""
 
 
 def data_folder(events: int, triggers: int = 0) -> Path:
-    """Return demo data of `events` events, written once and kept in ``$FASTHEP_BENCH_DATA``."""
+    """Return a folder with demo data of `events` events. Data are written once and kept in ``$FASTHEP_BENCH_DATA``."""
     from fasthep_parsl.demo import write_demo_data
 
     default = Path(tempfile.gettempdir()) / f"fasthep-bench-{os.getuid()}"
@@ -84,7 +84,7 @@ def data_folder(events: int, triggers: int = 0) -> Path:
 
 
 def dimuon_workflow(folder: Path, data: Path) -> Path:
-    """Write ``dimuon.yaml`` for the events in `data`; nothing else is changed."""
+    """Write a ``dimuon.yaml`` that reads the events in `data` and is otherwise unchanged."""
     text = (ROOT / "configs" / "dimuon.yaml").read_text()
     path = folder / "dimuon.yaml"
     path.write_text(text.replace("../demo/data/", f"{data}/"))
@@ -92,7 +92,7 @@ def dimuon_workflow(folder: Path, data: Path) -> Path:
 
 
 def run_workflow(workflow: Path, outdir: Path, *options: str, site: str = "local") -> Usage:
-    """Run a workflow with the command that users type; CPU seconds of all its processes."""
+    """Run a workflow with the command line, and return the CPU seconds of all its processes."""
     usage = measure([str(COMMAND), "run", str(workflow), "--site", site, "--outdir", str(outdir), *options, *EXTRA])
     if usage.returncode != 0:
         raise BenchmarkError(f"fasthep-parsl run {workflow} ended with {usage.returncode}:\n{usage.output[-4000:]}")
@@ -100,7 +100,7 @@ def run_workflow(workflow: Path, outdir: Path, *options: str, site: str = "local
 
 
 def run_handwritten(data: Path, chunk: int, out: Path) -> tuple[Usage, dict[str, Any]]:
-    """Run the hand-written loop; return its cost and its result."""
+    """Run the hand-written loop, and return its cost and its result."""
     script = HERE / "handwritten.py"
     usage = measure([sys.executable, str(script), str(data), "--chunk-size", str(chunk), "--out", str(out)])
     if usage.returncode != 0:
@@ -132,7 +132,7 @@ def check_same_sums(outdir: Path, expected: dict[str, Any]) -> None:
 
 @contextmanager
 def workspace() -> Iterator[Path]:
-    """Give a folder that is removed at the end."""
+    """Yield a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="fasthep-bench-") as folder:
         yield Path(folder)
 
@@ -143,7 +143,7 @@ def middle(values: Iterable[float]) -> float:
 
 
 def read_events(outdir: Path) -> list[dict[str, Any]]:
-    """Return what happened in a run, in order, each with ``at`` [s]."""
+    """Return the events of a run in order, each with the time ``at`` in seconds."""
     lines = (outdir / "events.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in lines]
     for event in events:

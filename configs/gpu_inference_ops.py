@@ -1,8 +1,8 @@
-"""Analysis code of ``gpu_inference.yaml``: a small network, trained and applied where its columns lie, CPU or GPU.
+"""Analysis code of ``gpu_inference.yaml``: train and apply a small network on the CPU or the GPU.
 
-Nothing here asks for a GPU. With ``gpu.preload`` the columns that come in are arrays of CuPy, and NumPy's functions work
-on them there; with ``cuda.jit`` the kernel is compiled for it. Matrix products are written as sums: they are short, and
-then nothing depends on how many events come at a time.
+The code does not mention GPUs. With ``gpu.preload``, the columns are CuPy arrays, and NumPy functions run on the GPU.
+With ``cuda.jit``, the kernel is compiled for the GPU. Matrix products are written as sums: they are short, and as sums
+they do not depend on the number of events in a pass.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ UNKNOWN = -1.0
 
 @op("custom.truth", writes=["{output}"])
 def truth(events: Any, *, output: str, signal: list[str], background: list[str], context: Context) -> dict[str, Any]:
-    """Mark the events of some datasets with 1, those of others with 0, all that is left with `UNKNOWN`."""
+    """Mark the events of signal datasets with 1, those of background with 0, and all others with `UNKNOWN`."""
     name = context.dataset.name
     value = 1.0 if name in signal else 0.0 if name in background else UNKNOWN
     return {output: np.full(len(events), value)}
@@ -41,16 +41,16 @@ def train(
     most: int = 20_000,
     seed: int = 1,
 ) -> dict[str, Any]:
-    """Fit a network with one hidden layer, all events at once, by Adam; both classes count the same.
+    """Fit a network with one hidden layer to all events, with Adam. Both classes have the same total weight.
 
     Parameters
     ----------
     features, target : list of str, str
-        Fields with one value ≥ 0 per event; the field that is 1, 0, or `UNKNOWN` for events to leave out.
+        Fields with one value ≥ 0 per event; the field that is 1, 0, or `UNKNOWN` for events to ignore.
     hidden, steps, rate, seed : int, int, float, int
-        Size of the hidden layer, steps, their size, and where the random start begins.
+        Size of the hidden layer, number of steps, step size, and seed of the initial layers.
     most : int
-        Events of each class that are used, evenly taken out of all: 60 weights need no more.
+        Maximum number of events per class, selected evenly. 60 weights need no more.
     """
     found = [(_matrix(chunk, features), chunk[target]) for chunk in chunks]
     if not found:
@@ -80,7 +80,7 @@ def train(
 
 @op("custom.infer", reads=["{features}"], writes=["{output}"])
 def infer(events: Any, *, output: str, features: list[str], model: Mapping[str, Any]) -> dict[str, Any]:
-    """Apply a trained network: a number between 0 and 1 per event, near 1 for what looks like signal."""
+    """Apply a trained network. Return a number between 0 and 1 per event, near 1 for signal."""
     rows = _matrix(events, features)
     center, scale, into, bias, out = (
         np.asarray(model[name], like=rows) for name in ("center", "scale", "into", "bias", "out")
@@ -103,7 +103,7 @@ def network(i, inputs, into, bias, out, offset, features, hidden, found):  # typ
 
 
 def _matrix(events: Any, features: list[str]) -> Any:
-    """Return one row per event, one column per feature, compressed: momenta have long tails."""
+    """Return one row per event and one column per feature, on a logarithmic scale because momenta have long tails."""
     return np.log1p(np.stack([events[name].astype(np.float64) for name in features], axis=1))
 
 
@@ -116,7 +116,7 @@ def _evenly(rows: Any, most: int) -> Any:
 
 
 def _start(features: int, hidden: int, seed: int, like: Any) -> list[Any]:
-    """Return the layers before training, where `like` lies."""
+    """Return the initial layers, on the device of `like`."""
     random = np.random.default_rng(seed)
     into = random.normal(0, 1 / math.sqrt(features), (features, hidden))
     out = random.normal(0, 1 / math.sqrt(hidden), hidden)

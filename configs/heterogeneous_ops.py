@@ -1,4 +1,4 @@
-"""Analysis code of ``heterogeneous.yaml``: plain functions over events, each declared with what it reads and yields."""
+"""Analysis code of ``heterogeneous.yaml``: plain functions of events that declare what they read and write."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fasthep_parsl.interfaces import Context
 
 @op("custom.event_index", reads=["run", "luminosityBlock", "event"], scope="workflow", product="index")
 def event_index(chunks: Iterable[Any]) -> dict[str, Any]:
-    """Sort all events by (run, luminosity block, event), and count those that are there twice.
+    """Sort all events by (run, luminosity block, event), and count duplicates.
 
-    It holds three numbers of every event at once: this is what needs the memory.
+    Three numbers per event are in memory at the same time, so this op needs a large worker.
     """
     names = ("run", "luminosityBlock", "event")
     keys = [np.stack([np.asarray(chunk[name]).astype(np.uint64) for name in names], axis=1) for chunk in chunks]
@@ -42,8 +42,8 @@ def train(
 ) -> dict[str, Any]:
     """Fit a logistic regression on standardised features and their squares, by Newton's method.
 
-    Both classes count the same. Runs on a GPU if cupy is there and finds one, else with numpy. Rows are sorted first:
-    the model does not depend on how the events were cut into chunks.
+    Both classes have the same total weight. The fit uses CuPy if it finds a GPU, otherwise NumPy. Rows are sorted first,
+    so the model does not depend on how the events are divided into chunks.
     """
     parts = [np.column_stack([_column(chunk, name) for name in (*features, target)]) for chunk in chunks]
     rows = np.concatenate([np.empty((0, len(features) + 1)), *parts])
@@ -67,13 +67,13 @@ def train(
 
 @op("custom.score", reads=["{features}"], writes=["{output}"])
 def score(events: Any, *, output: str, features: list[str], model: Mapping[str, Any]) -> dict[str, Any]:
-    """Apply a trained model: the probability, between 0 and 1, that an event is signal."""
+    """Apply a trained model. Return the probability that an event is signal."""
     rows = np.column_stack([_column(events, name) for name in features])
     return {output: 1 / (1 + np.exp(-np.clip(_expand(rows, model) @ np.asarray(model["coefficients"]), -30, 30)))}
 
 
 def _column(events: Any, name: str) -> Any:
-    """Return one number per event, float64; 0 where there is none."""
+    """Return one float64 per event, with 0 for missing values."""
     return ak.to_numpy(ak.fill_none(events[name], 0)).astype(np.float64)
 
 
@@ -84,7 +84,7 @@ def _expand(rows: Any, model: Mapping[str, Any]) -> Any:
 
 
 def _array_module() -> Any:
-    """Return cupy if there is a GPU that it can use, else numpy."""
+    """Return CuPy if it finds a GPU, otherwise NumPy."""
     try:
         import cupy
 

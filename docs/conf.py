@@ -1,4 +1,4 @@
-"""Sphinx configuration; the pages in reference/ include what `generate` makes from the code."""
+"""Sphinx configuration; pages in reference/ include the pages that `generate` makes from the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make reference pages from the code: schema, ops, sites, command line, functions and error codes."""
+"""Generate reference pages from the code: schema, ops, sites, command line, functions, error codes, layers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import re
+import tomllib
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-EMPTY = "*Nothing of this kind is built in.*\n"
+EMPTY = "*No plug-in of this kind is built in.*\n"
 
 
 def write_all(folder: Path) -> None:
@@ -31,6 +32,7 @@ def write_all(folder: Path) -> None:
         "strategies.md": strategies,
         "modifiers.md": modifiers,
         "python.md": python,
+        "layers.md": layers,
     }
     for name, make in pages.items():
         text = make()
@@ -59,7 +61,7 @@ def models_of(model: type[BaseModel]) -> list[type[BaseModel]]:
 
 
 def type_text(annotation: Any) -> str:  # noqa: PLR0911 - one line per kind of type
-    """Return a type as a user reads it."""
+    """Return a readable name of a type."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         return type_text(args[0])
@@ -82,7 +84,7 @@ def type_text(annotation: Any) -> str:  # noqa: PLR0911 - one line per kind of t
 
 
 def field_rows(model: type[BaseModel], described: dict[str, tuple[str, str]]) -> Iterator[str]:
-    """Yield one table row per field; `described` has type and meaning where the field itself has none."""
+    """Yield one table row per field; `described` contains type and meaning for fields without a description."""
     for name, field in model.model_fields.items():
         kind, meaning = described.get(name, ("", ""))
         default = "required" if field.is_required() else default_text(field.get_default(call_default_factory=True))
@@ -92,7 +94,7 @@ def field_rows(model: type[BaseModel], described: dict[str, tuple[str, str]]) ->
 
 
 def default_text(value: Any) -> str:
-    """Return a default as YAML would have it; empty where there is nothing to say."""
+    """Return a default in YAML syntax, or an empty text if there is none to show."""
     if value is None or value is PydanticUndefined or value in ((), [], {}):
         return ""
     if isinstance(value, BaseModel):
@@ -149,7 +151,7 @@ def first_part(call: Callable[..., Any]) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return text with reST's double backticks as Markdown has them."""
+    """Return text with the double backticks of reST replaced by those of Markdown."""
     return re.sub(r"``([^`]+)``", r"`\1`", text)
 
 
@@ -165,7 +167,7 @@ def parameters_of(call: Callable[..., Any]) -> dict[str, tuple[str, str]]:
 
 
 def kinds() -> str:
-    """Return the names of everything that can be chosen by name."""
+    """Return the names of all plug-ins except ops, by kind."""
     from fasthep_parsl import registry
 
     parts = []
@@ -213,17 +215,17 @@ def modifiers() -> str:
 
 
 def functions() -> str:
-    """Return the functions that expressions may use, by what they do to the structure of a field."""
+    """Return the functions of expressions, grouped by their effect on the structure of a field."""
     from fasthep_parsl.ops.expressions.functions import FUNCTIONS
 
     titles = {
         "elementwise": "Value by value (structure of the arguments)",
-        "reduce": "Over the innermost lists (one value for each)",
+        "reduce": "Reduction of the innermost lists (one value for each list)",
         "number": "Length of the outer list (one value per event)",
-        "object": "One entry of the outer list (missing if there is none)",
+        "object": "One entry of the outer list (missing if it does not exist)",
         "index": "Positions in the outer list",
         "positions": "Positions in the innermost lists",
-        "shorter": "Outer lists of another length",
+        "shorter": "Outer lists with another length",
         "sorted": "Innermost lists in another order",
     }
     parts = []
@@ -242,7 +244,7 @@ def errors() -> str:
 
 
 def python() -> str:
-    """Return autodoc directives for the Python interface; a note if it is not there."""
+    """Return autodoc directives for the Python interface, or a note if the driver is missing."""
     try:
         importlib.import_module("fasthep_parsl.driver")
     except ImportError as error:
@@ -252,11 +254,20 @@ def python() -> str:
     return f"```{{eval-rst}}\n{directives}\n```\n"
 
 
+def layers() -> str:
+    """Return the layers of the package, the highest first, as import-linter checks them."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    contracts = project["tool"]["importlinter"]["contracts"]
+    rows = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    names = [[f"`{name}`" for name in re.split(r"\s*[|:]\s*", row)] for row in rows]
+    return "\n".join(["```{list-table}", *(f"* - {', '.join(row)}" for row in names), "```", ""])
+
+
 # --- command line -----------------------------------------------------------------------------------------
 
 
 def command_line() -> str:
-    """Return the help of every command; a note if the command line is not there."""
+    """Return the help of every command, or a note if the command line is missing."""
     try:
         module = importlib.import_module("fasthep_parsl.cli.app")
         import typer
@@ -279,7 +290,7 @@ def _command(path: str, command: Any) -> Iterator[str]:
 
 
 def _help(command: Any, context: Any) -> str:
-    """Return plain help: rich's boxes do not belong into a page."""
+    """Return plain help text, without the boxes of rich."""
     import click
 
     formatter = click.HelpFormatter(width=100)
