@@ -1,0 +1,49 @@
+"""Pages of the documentation that must agree with the package and with each other."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+DECISIONS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+
+
+def test_the_map_of_the_readme_names_every_folder_of_the_package():
+    folders = {path.parent.name for path in (ROOT / "fasthep_parsl").glob("*/__init__.py")}
+    named = set(re.findall(r"^\| `fasthep_parsl/(\w+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert named == folders
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda path: path.stem)
+def test_a_decision_has_a_number_a_date_and_a_status(page: Path):
+    title, _, facts = page.read_text().split("\n")[:3]
+    assert title.startswith(f"# {int(page.name[:4])}. ")
+    found = re.fullmatch(r"Date: (\d{4}-\d\d-\d\d)\. Status: (accepted|superseded)\b.*\.", facts)
+    assert found, facts
+    assert dt.date.fromisoformat(found[1]) >= dt.date(2026, 11, 22)
+
+
+def test_no_two_decisions_have_one_number():
+    numbers = [page.name[:4] for page in DECISIONS]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_the_page_of_layers_has_the_layers_that_are_checked(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import generate
+
+    folders = {path.stem for path in (ROOT / "fasthep_parsl").glob("[a-z]*.py")}
+    folders |= {path.parent.name for path in (ROOT / "fasthep_parsl").glob("*/__init__.py")}
+    assert set(re.findall(r"`(\w+)`", generate.layers())) >= folders
+    assert "_build/generated/layers.md" in (ROOT / "docs" / "adr" / "0001-layers.md").read_text()
+
+
+def test_terms_of_the_glossary_are_defined_once():
+    text = (ROOT / "docs" / "reference" / "glossary.md").read_text()
+    terms = [line for block in re.findall(r":::\{glossary\}\n(.*?):::", text, re.DOTALL)
+             for line in block.splitlines() if line and not line.startswith(" ")]  # fmt: skip
+    assert len(terms) == len(set(terms)) > 50
