@@ -20,7 +20,11 @@ def json_text(content: Any, **options: Any) -> str:
     **options : Any
         For ``json.dumps``.
     """
-    text = json.dumps(content, **options)
+    return standard_json(json.dumps(content, **options))
+
+
+def standard_json(text: str) -> str:
+    """Replace ``NaN`` and ``Infinity`` in what Python's ``json`` has written."""
     if "NaN" not in text and "Infinity" not in text:
         return text
     return _TOKENS.sub(lambda match: _INSTEAD.get(match[0], match[0]), text)

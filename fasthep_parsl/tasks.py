@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+TaskKind = Literal["map", "merge", "call"]
+FailureCause = Literal["infrastructure", "data", "user", "configuration"]
+PartitionRange = tuple[int, int]
+"""First partition and the one after the last, as plan-wide numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ref:
@@ -63,7 +68,7 @@ class Failure:
     """
 
     partition: int
-    kind: Literal["infrastructure", "data", "user", "configuration"]
+    kind: FailureCause
     stage: str
     message: str
     where: str = ""
@@ -103,7 +108,7 @@ class Task:
         For ``call`` of scope ``dataset``: index of the dataset; else -1.
     """
 
-    kind: Literal["map", "merge", "call"]
+    kind: TaskKind
     id: int
     segment: int
     plan: tuple[str, str]

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from fasthep_parsl.events import Record
 from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.tasks import Task, TaskResult
@@ -23,7 +24,7 @@ class LocalBackend(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @contextmanager
-    def open(self, plan: Plan, run_dir: Path, record: Callable[..., None]) -> Iterator[Session]:
+    def open(self, plan: Plan, run_dir: Path, record: Record) -> Iterator[Session]:
         """Yield a session; nothing is started."""
         del plan, run_dir, record
         if not faulthandler.is_enabled() and sys.__stderr__ is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fasthep_parsl.events import BlockStateName
+
 Phase = Literal["waiting", "starting", "up", "retiring", "over"]
 
 
@@ -55,7 +57,7 @@ class BlockEvent:
     """Something that event to a block."""
 
     block: int
-    state: str
+    state: BlockStateName
     message: str = ""
 
 

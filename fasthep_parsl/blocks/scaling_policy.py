@@ -17,6 +17,7 @@ from fasthep_parsl.blocks.backoff import Backoff
 from fasthep_parsl.blocks.block_state import BlockEvent, BlockManagers, BlockState, Decision
 from fasthep_parsl.blocks.dialect import Job
 from fasthep_parsl.blocks.worker_command import drain_period
+from fasthep_parsl.events import BlockStateName
 from fasthep_parsl.plan import PlanPool
 
 SEEN_LATE = 10.0
@@ -181,7 +182,7 @@ class ScalingPolicy:
         self.backoff.failed(block.submitted, now)
         self._say(block.number, "failed", block.reason)
 
-    def _say(self, block: int, state: str, message: str = "") -> None:
+    def _say(self, block: int, state: BlockStateName, message: str = "") -> None:
         self.events.append(BlockEvent(block, state, message))
 
     # --- what is to be done -------------------------------------------------------------------------------

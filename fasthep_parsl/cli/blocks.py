@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import Any
 
+from fasthep_parsl.events import BlockChanged, Event
 from fasthep_parsl.plan import Plan
 
-OVER = ("ended", "removed", "lost", "failed", "left", "retiring")
 TROUBLE = ("refused", "failed", "lost", "left")
 
 
@@ -33,26 +32,26 @@ class BlockBoard:
         self._told: Counter[tuple[str, str, str]] = Counter()
         self._repeated: dict[tuple[str, str, str], int] = {}
 
-    def take(self, event: dict[str, Any]) -> str:
+    def take(self, event: Event) -> str:
         """Take in an event; return a line if it is a trouble that was not told yet, else nothing."""
-        if event["kind"] != "block" or event["pool"] not in self._queues:
+        if not isinstance(event, BlockChanged) or event.pool not in self._queues:
             return ""
-        pool, state, job = event["pool"], event["state"], event.get("job", "")
-        blocks = self._blocks[pool]
+        state, job = event.state, event.job
+        blocks = self._blocks[event.pool]
         if state == "submitted":
             blocks[job] = _Block()
-        elif state in OVER:
+        elif event.final or state == "retiring":
             blocks.pop(job, None)
         elif job in blocks:
             if state in ("running", "up", "waiting"):
                 blocks[job].phase = {"running": "starting"}.get(state, state)
-            blocks[job].reason = event.get("message", "") if state == "waiting" else ""
+            blocks[job].reason = event.message if state == "waiting" else ""
         return self._trouble(event) if state in TROUBLE else ""
 
-    def _trouble(self, event: dict[str, Any]) -> str:
+    def _trouble(self, event: BlockChanged) -> str:
         """Return a line for a trouble; the same one again is only counted."""
-        pool, state = event["pool"], event["state"]
-        message = " ".join(str(event.get("message", "")).split())
+        pool, state = event.pool, event.state
+        message = " ".join(event.message.split())
         key = (pool, state, message)
         self._told[key] += 1
         if self._told[key] > 1:
@@ -60,10 +59,10 @@ class BlockBoard:
             return ""
         if state == "refused":
             return f"pool {pool}: a job was refused: {message}"
-        where = f" on {event['node']}" if event.get("node") else ""
+        where = f" on {event.node}" if event.node else ""
         what = {"failed": "has failed", "lost": "was lost", "left": "is left in the queue"}[state]
         again = ", its tasks run again" if state == "lost" else ""
-        return f"pool {pool}: job {event.get('job', '')}{where} {what}{f': {message}' if message else ''}{again}"
+        return f"pool {pool}: job {event.job}{where} {what}{f': {message}' if message else ''}{again}"
 
     def repeated(self) -> list[str]:
         """Return a line for each trouble that has come again since this was last asked."""

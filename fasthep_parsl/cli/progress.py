@@ -9,13 +9,23 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from fasthep_parsl.cli.blocks import BlockBoard
-from fasthep_parsl.events import Observer
+from fasthep_parsl.events import (
+    Event,
+    Observer,
+    PartitionFailed,
+    PoolChanged,
+    RunEnded,
+    RunStarted,
+    TaskFinished,
+    TaskLost,
+    TaskSubmitted,
+)
 from fasthep_parsl.plan import Plan
 
 HEADER_PERIOD = 5.0
@@ -66,13 +76,12 @@ class _Count:
         self.failed = 0
         self.lost = 0
 
-    def take(self, event: dict[str, Any]) -> None:
-        kind = event["kind"]
-        if kind == "finished" and event["segment"] in self.reading and event["what"] == "map":
-            self.done += event["events"]
-        elif kind == "failed":
+    def take(self, event: Event) -> None:
+        if isinstance(event, TaskFinished) and event.segment in self.reading and event.what == "map":
+            self.done += event.events
+        elif isinstance(event, PartitionFailed):
             self.failed += 1
-        elif kind == "lost":
+        elif isinstance(event, TaskLost):
             self.lost += 1
 
     def trouble(self) -> str:
@@ -108,26 +117,26 @@ def _bar(plan: Plan, console: Console) -> Iterator[Observer]:
     bar = progress.add_task("starting workers", total=count.total or None, rate="", trouble="")
     began = 0.0
 
-    def observe(event: dict[str, Any]) -> None:
+    def observe(event: Event) -> None:
         nonlocal began
         count.take(event)
         trouble = board.take(event)
-        if event["kind"] != "run":
+        if not isinstance(event, RunStarted):
             progress.start()
-        for line in (trouble, *board.repeated()) if event["kind"] == "ended" else (trouble,):
+        for line in (trouble, *board.repeated()) if isinstance(event, RunEnded) else (trouble,):
             if line:
                 progress.console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
-        if event["kind"] == "submitted" and not began:
+        if isinstance(event, TaskSubmitted) and not began:
             began = time.monotonic()
-        if event["kind"] == "finished":
+        if isinstance(event, TaskFinished):
             progress.update(
                 bar,
                 completed=count.done,
                 rate=_rate(count.done, time.monotonic() - began),
                 trouble=count.trouble(),
-                description=_shortened(plan.segments[event["segment"]].stages),
+                description=_shortened(plan.segments[event.segment].stages),
             )
-        elif event["kind"] in ("failed", "lost"):
+        elif isinstance(event, PartitionFailed | TaskLost):
             progress.update(bar, trouble=count.trouble())
 
     try:
@@ -170,17 +179,17 @@ class _Plain:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def __call__(self, event: dict[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
         self._count.take(event)
-        if event["kind"] != "run" and self._thread.ident is None:
+        if not isinstance(event, RunStarted) and self._thread.ident is None:
             self._thread.start()
         with self._lock:
             trouble = self._board.take(event)
         if trouble:
             self._print(trouble)
-        if event["kind"] == "pool" and event["state"] != "ended":
-            message = str(event.get("message", "")).split("\n")[0]
-            self._print(f"pool {event['pool']}: {event['state']}{f': {message}' if message else ''}")
+        if isinstance(event, PoolChanged) and event.state != "ended":
+            message = event.message.split("\n")[0]
+            self._print(f"pool {event.pool}: {event.state}{f': {message}' if message else ''}")
 
     def _tick(self) -> None:
         after = time.monotonic() + self._period

@@ -8,8 +8,7 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-OVER = ("ended", "removed")
-"""States after which a job does not exist any more; one that was lost or failed may still have to be removed."""
+from fasthep_parsl.events import BlockChanged, Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +51,24 @@ class BlockTally:
         self._open: dict[str, OpenJob] = {}
         self._since: dict[str, datetime] = {}
 
-    def __call__(self, event: dict[str, Any]) -> None:
-        """Take in one event; others than those of blocks are passed over."""
-        if event["kind"] != "block":
+    def __call__(self, event: Event) -> None:
+        """Add an event; only those of blocks count."""
+        if not isinstance(event, BlockChanged):
             return
-        state, job, pool = event["state"], event.get("job", ""), self._pools[event["pool"]]
-        if event.get("node"):
-            pool.nodes.add(event["node"])
+        state, job, pool = event.state, event.job, self._pools[event.pool]
+        if event.node:
+            pool.nodes.add(event.node)
         if state == "submitted":
             pool.submitted += 1
-            self._open[job] = OpenJob(job, event["pool"], event["block"])
-            self._since[job] = datetime.fromisoformat(event["time"])
+            self._open[job] = OpenJob(job, event.pool, event.block)
+            self._since[job] = event.when
         elif state in ("running", "up") and job in self._since:
-            pool.queued.append((datetime.fromisoformat(event["time"]) - self._since.pop(job)).total_seconds())
+            pool.queued.append((event.when - self._since.pop(job)).total_seconds())
         elif state in ("refused", "failed", "lost"):
             setattr(pool, state, getattr(pool, state) + 1)
         elif state == "left":
-            self._open[job] = OpenJob(job, event["pool"], event["block"], left=True)
-        elif state in OVER:
+            self._open[job] = OpenJob(job, event.pool, event.block, left=True)
+        elif event.gone:
             self._open.pop(job, None)
 
     def open_jobs(self) -> list[OpenJob]:

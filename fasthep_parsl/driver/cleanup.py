@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -18,7 +19,7 @@ from fasthep_parsl.driver.lock import DriverLock
 from fasthep_parsl.driver.presence import is_alive
 from fasthep_parsl.driver.rundir import MARKER
 from fasthep_parsl.errors import ConfigError, Problem
-from fasthep_parsl.events import EventLog, read_events
+from fasthep_parsl.events import BlockChanged, EventLog, RunEnded, RunStarted, read_events
 from fasthep_parsl.plan import Plan, PlanPool
 
 
@@ -37,7 +38,7 @@ class Fate:
     """
 
     job: OpenJob
-    state: str
+    state: Literal["ended", "removed", "left"]
     words: str = ""
 
 
@@ -70,12 +71,13 @@ def clean_up(run_dir: Path, *, force: bool = False) -> list[Fate]:
 
 def _clean_up(run_dir: Path, plan: Plan, events: Path, *, known_dead: bool, force: bool) -> list[Fate]:
     tally = BlockTally()
-    driver, ended = {}, False
+    driver: dict[str, Any] = {}
+    ended = False
     for event in read_events(events):
         tally(event)
-        if event["kind"] == "run":
-            driver, ended = event, False
-        ended = ended or event["kind"] == "ended"
+        if isinstance(event, RunStarted):
+            driver, ended = event.driver, False
+        ended = ended or isinstance(event, RunEnded)
     if not ended and not known_dead:
         _refuse_if_alive(run_dir, is_alive(driver) if driver else False, driver.get("host", ""), force=force)
     close_drafts(run_dir)
@@ -88,7 +90,7 @@ def _clean_up(run_dir: Path, plan: Plan, events: Path, *, known_dead: bool, forc
         for fate in fates:
             job = fate.job
             message = "by cleanup" if fate.state == "removed" else fate.words
-            record("block", pool=job.pool, state=fate.state, block=job.block, job=job.job, message=message)
+            record(BlockChanged(pool=job.pool, state=fate.state, block=job.block, job=job.job, message=message))
     return fates
 
 

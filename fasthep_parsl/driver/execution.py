@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +28,17 @@ from fasthep_parsl.driver.shelf import BookkeepingError
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.driver.verdict import why
 from fasthep_parsl.errors import FastHepError, SiteError
-from fasthep_parsl.events import EventLog, Observer, read_events
+from fasthep_parsl.events import (
+    Event,
+    EventLog,
+    Observer,
+    PoolChanged,
+    RunEnded,
+    RunStarted,
+    RunStatus,
+    TaskSubmitted,
+    read_events,
+)
 from fasthep_parsl.interfaces import DatasetInfo, Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.results import preload, read_products, write_numbers_of, write_pictures, write_results
@@ -36,8 +46,7 @@ from fasthep_parsl.room import DiskFullError, full_words, is_full
 from fasthep_parsl.signals import terminable, undisturbed
 from fasthep_parsl.worker import trail
 
-Status = Literal["complete", "partial", "failed", "interrupted"]
-EXIT_CODES: Mapping[Status, int] = {"complete": 0, "failed": 1, "partial": 3, "interrupted": 130}
+EXIT_CODES: Mapping[RunStatus, int] = {"complete": 0, "failed": 1, "partial": 3, "interrupted": 130}
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ class RunOutcome:
         Why it is not complete, empty if it is.
     """
 
-    status: Status
+    status: RunStatus
     exit_code: int
     run_dir: Path
     products: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -106,9 +115,9 @@ class PlanRun:
         states, first = self._states()
         allowed = self.lock.held if self.lock is not None else None
         with terminable(), EventLog(path / "events.jsonl", self._observe, allowed) as record:
-            state = "resumed" if self.directory.resumed else "started"
-            record("run", state=state, plan=self.plan.hash, session=self.session, **this_driver())
-            status: Status = "interrupted"
+            state: Literal["resumed", "started"] = "resumed" if self.directory.resumed else "started"
+            record(RunStarted(state=state, plan=self.plan.hash, session=self.session, **this_driver()))
+            status: RunStatus = "interrupted"
             try:
                 status = self._compute(states, first, record)
                 self._check_lock()
@@ -125,7 +134,7 @@ class PlanRun:
             self._check_lock()
             with undisturbed():
                 outcome = self._conclude(states, status)
-                record("ended", status=outcome.status, exit_code=outcome.exit_code)
+                record(RunEnded(status=outcome.status, exit_code=outcome.exit_code))
         return outcome
 
     def _check_lock(self) -> None:
@@ -147,33 +156,40 @@ class PlanRun:
         if not self.directory.resumed:
             return [SegmentState(self.plan, segment) for segment in self.plan.segments], 0
         sweep()
-        damaged: list[int] = []
-        for event in read_events(self.directory.path / "events.jsonl", damaged.append):
-            self.tally(event)
-        self.damaged = len(damaged)
-        return resume.restore(self.plan, self.directory.path)
+        return resume.restore(self.plan, self._earlier_events())
 
-    def _observe(self, event: dict[str, Any]) -> None:
+    def _earlier_events(self) -> Iterator[Event]:
+        """Yield the events of the run that is resumed, and count them."""
+
+        def count(_line: int) -> None:
+            self.damaged += 1
+
+        path = self.directory.path / "events.jsonl"
+        for event in read_events(path, count) if path.exists() else ():
+            self.tally(event)
+            yield event
+
+    def _observe(self, event: Event) -> None:
         self.tally(event)
-        if event["kind"] in ("pool", "submitted"):
+        if isinstance(event, PoolChanged | TaskSubmitted):
             self._keep_lock()
-        if self.plots and not self.preloading and self.plan.backend != "local" and event["kind"] == "submitted":
+        if isinstance(event, TaskSubmitted) and self.plots and not self.preloading and self.plan.backend != "local":
             self.preloading = True  # imports take seconds, and now workers need time to come up
             threading.Thread(target=_preload, name="preload-results", daemon=True).start()
         if self.observer is not None:
             self.observer(event)
 
-    def _compute(self, states: list[SegmentState], first: int, record: EventLog) -> Status:
-        def noted(kind: str, **facts: Any) -> None:
+    def _compute(self, states: list[SegmentState], first: int, record: EventLog) -> RunStatus:
+        def checked(event: Event) -> None:
             self._check_lock()
-            record(kind, **facts)
+            record(event)
 
         try:
             if not all(state.complete for state in states):
                 self._prepare()
                 backend = registry.load("backends", self.plan.backend)()
                 with backend.open(self.plan, self.directory.path, record) as session:
-                    Scheduler(self.plan, self.directory.path, noted, states, first, self.session).run(session)
+                    Scheduler(self.plan, self.directory.path, checked, states, first, self.session).run(session)
                     self._check_lock()
                     self._finish_with(session, states)
         except KeyboardInterrupt:
@@ -212,7 +228,7 @@ class PlanRun:
             numbers.result()
             self.written = True
 
-    def _status(self, states: list[SegmentState]) -> Status:
+    def _status(self, states: list[SegmentState]) -> RunStatus:
         check_all(states)
         failed = any(state.failures or state.blocked for state in states)
         if not failed and not summary.missing_partitions(states, self.plan):
@@ -239,7 +255,7 @@ class PlanRun:
         if self.products and not self.written:
             write_results(self.products, self.directory.path, datasets=self._datasets(), plots=self.plots)
 
-    def _conclude(self, states: list[SegmentState], status: Status) -> RunOutcome:
+    def _conclude(self, states: list[SegmentState], status: RunStatus) -> RunOutcome:
         trail.forget(self.directory.path)
         missing = summary.missing_partitions(states, self.plan)
         self.directory.release()

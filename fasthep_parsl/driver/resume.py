@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from fasthep_parsl.driver.shelf import Volume
 from fasthep_parsl.driver.state import SegmentState
-from fasthep_parsl.events import read_events
+from fasthep_parsl.events import (
+    BlockChanged,
+    Event,
+    RunEnded,
+    RunStarted,
+    TaskFinished,
+    TaskLost,
+    TaskRetried,
+    TaskSubmitted,
+)
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.tasks import Ref
 from fasthep_parsl.worker.partials import is_intact
-from fasthep_parsl.worker.spans import Span, add, meets
+from fasthep_parsl.worker.spans import add, meets
 
 
-def restore(plan: Plan, run_dir: Path) -> tuple[list[SegmentState], int]:
-    """Return the states of all segments after the events in `run_dir`, and the number of the next task.
+def restore(plan: Plan, events: Iterable[Event]) -> tuple[list[SegmentState], int]:
+    """Return the states of all segments after the events of a run, and the number of the next task.
 
     Work whose files are gone or damaged counts as not done, and so does everything that was made from it, or from
     tasks of which the events say nothing: a line may be damaged.
     """
-    finished, last, complete = _read(run_dir / "events.jsonl")
+    finished, last, complete = _read(events)
     lost = _lost(finished, _unusable(finished), streams=not complete)  # a complete run has removed its streams
     if complete and lost:
         lost = _lost(finished, lost)
     while True:
         states = [SegmentState(plan, segment) for segment in plan.segments]
-        doubled = {event["task"] for event in finished if event["task"] not in lost and not _replay(states, event)}
+        doubled = {event.task for event in finished if event.task not in lost and not _replay(states, event)}
         for state in states:
             state.settle()
         again = (_stale(plan, states, finished) | doubled) - lost
@@ -36,34 +44,35 @@ def restore(plan: Plan, run_dir: Path) -> tuple[list[SegmentState], int]:
         lost = _lost(finished, lost | again)
 
 
-def _read(path: Path) -> tuple[list[dict[str, Any]], int, bool]:
+def _read(events: Iterable[Event]) -> tuple[list[TaskFinished], int, bool]:
     """Return what tasks have finished, the highest number of a task, and whether the run was complete.
 
     A driver that was replaced may have written a line too many: only that counts which the latest one has written.
     """
-    finished: dict[int, dict[str, Any]] = {}
+    finished: dict[int, TaskFinished] = {}
     last, complete, session = -1, False, ""
-    for event in read_events(path) if path.exists() else ():
-        last = max(last, int(event.get("task", -1)))
-        if event["kind"] == "run":
-            session = event.get("session", "")
-        if event["kind"] == "finished" and event.get("sealed", True) and event["session"] == session:
-            finished.setdefault(event["task"], event)
-        if event["kind"] != "block":  # `cleanup` adds some at the end
-            complete = event["kind"] == "ended" and event["status"] == "complete"
+    for event in events:
+        if isinstance(event, RunStarted):
+            session = event.session
+        elif isinstance(event, TaskSubmitted | TaskFinished | TaskLost | TaskRetried):
+            last = max(last, event.task)
+        if isinstance(event, TaskFinished) and event.checked and event.session == session:
+            finished.setdefault(event.task, event)
+        if not isinstance(event, BlockChanged):  # `cleanup` adds some at the end
+            complete = isinstance(event, RunEnded) and event.status == "complete"
     return list(finished.values()), last, complete
 
 
-def _unusable(finished: list[dict[str, Any]]) -> set[int]:
+def _unusable(finished: list[TaskFinished]) -> set[int]:
     """Return tasks that have to be done again whatever else there is.
 
     Stages of them have no product because products could not be joined; or products were joined across partitions
     that will come now.
     """
-    return {e["task"] for e in finished if e["broken"] or (e["partial"] and any(len(part) > 1 for part in e["parts"]))}
+    return {e.task for e in finished if e.broken or (e.partial and any(len(part) > 1 for part in e.parts))}
 
 
-def _stale(plan: Plan, states: list[SegmentState], finished: list[dict[str, Any]]) -> set[int]:
+def _stale(plan: Plan, states: list[SegmentState], finished: list[TaskFinished]) -> set[int]:
     """Return tasks that saw less than there will be: what they took from other segments is not complete any more."""
     unfinished: set[str] = set()  # stages
     stale: set[int] = set()
@@ -72,14 +81,14 @@ def _stale(plan: Plan, states: list[SegmentState], finished: list[dict[str, Any]
         bound = {binding.node for stage in segment.stages for binding in plan.stage(stage).bind}
         short = segment.input in unfinished
         if bound & unfinished or (short and segment.scope != "partition"):
-            stale |= {event["task"] for event in finished if event["segment"] == segment.id}
+            stale |= {event.task for event in finished if event.segment == segment.id}
         left = state.calls if segment.scope != "partition" else state.spans or state.refs
         if short or bound & unfinished or left:
             unfinished |= set(segment.stages)
     return stale
 
 
-def _lost(finished: list[dict[str, Any]], known: set[int], *, streams: bool = True) -> set[int]:
+def _lost(finished: list[TaskFinished], known: set[int], *, streams: bool = True) -> set[int]:
     """Return the tasks that must be done again: `known` and more.
 
     `streams` is whether stored streams are needed.
@@ -91,21 +100,21 @@ def _lost(finished: list[dict[str, Any]], known: set[int], *, streams: bool = Tr
     maker: dict[str, int] = {}
     users: dict[int, set[int]] = defaultdict(set)
     parts: dict[int, set[int]] = defaultdict(set)
-    consumed = {path for event in finished for path in event["merged"]}
+    consumed = {path for event in finished for path in event.merged}
     pending = list(known)
     for event in finished:
-        task, partial = event["task"], event["partial"]
-        for path in (*event["merged"], *event["inputs"]):
+        task, partial = event.task, event.partial
+        for path in (*event.merged, *event.inputs):
             if path in maker:
                 users[maker[path]].add(task)
             else:
                 pending.append(task)
-        parts[task] |= {maker[path] for path in event["merged"] if path in maker}
-        pieces = [ref for refs in event["refs"].values() for ref in refs]
-        maker |= dict.fromkeys([*(ref["path"] for ref in pieces), *([partial] if partial else [])], task)
-        if streams and not all(_has_size(ref["path"], ref["size"]) for ref in pieces):
+        parts[task] |= {maker[path] for path in event.merged if path in maker}
+        pieces = [ref for refs in event.refs.values() for ref in refs]
+        maker |= dict.fromkeys([*(ref.path for ref in pieces), *([partial] if partial else [])], task)
+        if streams and not all(_has_size(ref.path, ref.size) for ref in pieces):
             pending.append(task)
-        if partial and partial not in consumed and not is_intact(partial, event["size"]):
+        if partial and partial not in consumed and not is_intact(partial, event.size):
             pending.append(task)
     lost: set[int] = set()
     while pending:
@@ -123,29 +132,22 @@ def _has_size(path: str, size: int) -> bool:
         return False
 
 
-def _replay(states: list[SegmentState], event: dict[str, Any]) -> bool:
-    """Take in what a task has done; return whether that was not done already."""
-    state = states[event["segment"]]
-    parts = tuple(tuple((first, last) for first, last in part) for part in event["parts"])
-    if event["partial"]:
-        level = 1 if event["what"] == "merge" else 0
-        state.shelf.replace(set(event["merged"]), Volume(event["partial"], parts, event["whole"], level))
-    if event["what"] == "merge":
+def _replay(states: list[SegmentState], event: TaskFinished) -> bool:
+    """Apply what a task has done; return False if some of that was done already."""
+    state = states[event.segment]
+    if event.partial:
+        level = 1 if event.what == "merge" else 0
+        state.shelf.replace(set(event.merged), Volume(event.partial, event.parts, event.whole, level))
+    if event.what == "merge":
         return True
-    spans: list[Span] = [(first, stop) for first, stop in event["done"]]
-    if any(meets(state.done, span) for span in spans):
+    if any(meets(state.done, span) for span in event.done):
         return False
-    for span in spans:
+    for span in event.done:
         add(state.done, span)
-    if event["what"] == "call" and event["partial"] and event["dataset"] in state.calls:
-        state.calls.remove(event["dataset"])
-    for stage, refs in event["refs"].items():
+    if event.what == "call" and event.partial and event.dataset in state.calls:
+        state.calls.remove(event.dataset)
+    for stage, refs in event.refs.items():
         for other in states:
             if other.segment.input == stage:
-                other.receive(_ref(ref) for ref in refs)
+                other.receive(refs)
     return True
-
-
-def _ref(content: dict[str, Any]) -> Ref:
-    spans = tuple((first, last) for first, last in content["partitions"])
-    return Ref(**{**content, "partitions": spans, "counts": tuple(content["counts"])})

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import queue
 from collections import Counter, deque
-from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.driver.suspicion import MAX_BLOCKS_LOST, MAX_LOST, Suspicion, Verdict, is_alone
 from fasthep_parsl.errors import BlockLostError, PoolError, RunError, WorkerLostError
+from fasthep_parsl.events import PartitionFailed, Record, TaskFinished, TaskLost, TaskRetried, TaskSubmitted
 from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.room import DiskFullError
@@ -48,7 +48,7 @@ class Scheduler:
         self,
         plan: Plan,
         run_dir: Path,
-        record: Callable[..., None],
+        record: Record,
         states: list[SegmentState],
         first_task: int = 0,
         session: str = "",
@@ -198,7 +198,7 @@ class Scheduler:
             state.running[task.id] = task
         self._open[pool] += 1
         self.record(
-            "submitted", task=task.id, what=task.kind, segment=task.segment, pool=pool, partitions=task.partitions
+            TaskSubmitted(task=task.id, what=task.kind, segment=task.segment, pool=pool, partitions=task.partitions)
         )
         future = session.submit(pool, task, MERGE_FIRST if task.kind == "merge" else MAP)
         future.add_done_callback(lambda done: self._finished.put((task, done)))
@@ -219,11 +219,12 @@ class Scheduler:
         elif isinstance(error, WorkerLostError | MemoryError | DiskFullError):
             last = last_step(self.run_dir, task.id, self._modules)
             message = f"{error}: {last}" if str(last) else str(error)
-            self.record("lost", task=task.id, segment=task.segment, message=message)
+            self.record(TaskLost(task=task.id, segment=task.segment, message=message))
             most = MAX_BLOCKS_LOST if isinstance(error, BlockLostError) else MAX_LOST
             self._retry(state, task, message, self._suspicion.lost(task, most, tried=tried), last)
         elif not is_alone(task) and state.done:  # some can be done: find out which of these cannot
-            self.record("lost", task=task.id, segment=task.segment, message=f"{type(error).__name__}: {error}")
+            message = f"{type(error).__name__}: {error}"
+            self.record(TaskLost(task=task.id, segment=task.segment, message=message))
             self._give_out_again(state, task)
         else:
             self._lose(state, task, f"{type(error).__name__}: {error}", "configuration")
@@ -250,54 +251,63 @@ class Scheduler:
     def _record_finished(self, task: Task, result: TaskResult, merged: tuple[str, ...]) -> None:
         for failure in (*result.failures, *result.broken):
             self._record_failure(task.segment, failure)
-        stages = {
-            name: [s.calls, round(s.wall, 6), round(s.cpu, 6), s.events_in, s.events_out]
-            for name, s in result.stages.items()
-        }
         self.record(
-            "finished",
-            task=task.id,
-            what=task.kind,
-            segment=task.segment,
-            done=result.done,
-            dataset=task.dataset,
-            inputs=[ref.path for ref in task.refs] if task.kind == "map" else [],
-            session=self._session,
-            partial=result.partial,
-            size=result.size,
-            parts=result.parts,
-            whole=result.whole,
-            broken=[failure.stage for failure in result.broken],
-            merged=merged,
-            refs={stage: [asdict(ref) for ref in refs] for stage, refs in result.refs.items()},
-            events=result.events,
-            bytes=result.bytes_read,
-            wall=round(result.wall, 6),
-            cpu=round(result.cpu, 6),
-            peak_memory=result.peak_memory,
-            host=result.host,
-            pid=result.pid,
-            stages=stages,
-            **({"notes": result.notes} if result.notes else {}),
+            TaskFinished(
+                task=task.id,
+                what=task.kind,
+                segment=task.segment,
+                done=result.done,
+                dataset=task.dataset,
+                inputs=tuple(ref.path for ref in task.refs) if task.kind == "map" else (),
+                session=self._session,
+                partial=result.partial,
+                size=result.size,
+                parts=result.parts,
+                whole=result.whole,
+                broken=tuple(failure.stage for failure in result.broken),
+                merged=merged,
+                refs=result.refs,
+                events=result.events,
+                bytes=result.bytes_read,
+                wall=round(result.wall, 6),
+                cpu=round(result.cpu, 6),
+                peak_memory=result.peak_memory,
+                host=result.host,
+                pid=result.pid,
+                stages={
+                    name: (s.calls, round(s.wall, 6), round(s.cpu, 6), s.events_in, s.events_out)
+                    for name, s in result.stages.items()
+                },
+                notes=result.notes,
+            )
         )
 
     def _record_failure(self, segment: int, failure: Failure) -> None:
-        facts = asdict(failure)
-        self.record("failed", segment=segment, cause=facts.pop("kind"), **facts)
+        self.record(
+            PartitionFailed(
+                segment=segment,
+                cause=failure.kind,
+                partition=failure.partition,
+                stage=failure.stage,
+                message=failure.message,
+                where=failure.where,
+                detail=failure.detail,
+            )
+        )
 
     def _retry(self, state: SegmentState, task: Task, message: str, verdict: Verdict, last: LastStep) -> None:
         """Give a lost task's work out again, unless it is to blame."""
         if verdict == "guilty":
             self._lose(state, task, message, "infrastructure", last)
         elif verdict == "trial":
-            self.record("retried", task=task.id, segment=task.segment)
+            self.record(TaskRetried(task=task.id, segment=task.segment))
             self._suspects.append(task)  # it stays among those that run, or are merged
         else:
             self._give_out_again(state, task)
 
     def _give_out_again(self, state: SegmentState, task: Task) -> None:
         state.running.pop(task.id, None)
-        self.record("retried", task=task.id, segment=task.segment)
+        self.record(TaskRetried(task=task.id, segment=task.segment))
         self._hand_back(state, task)
 
     @staticmethod

@@ -13,6 +13,7 @@ from typing import Any
 from fasthep_parsl import __version__, registry
 from fasthep_parsl.driver.blocks import BlockTally
 from fasthep_parsl.driver.state import SegmentState
+from fasthep_parsl.events import Event, TaskFinished
 from fasthep_parsl.interfaces import Note
 from fasthep_parsl.names import file_name
 from fasthep_parsl.plan import Plan
@@ -42,34 +43,33 @@ class Tally:
         self.events = 0
         self.bytes = 0
         self.blocks = BlockTally()
-        self._notes: dict[tuple[int, int] | None, dict[str, dict[str, Note]]] = {}
+        self._notes: dict[str, dict[str, Note]] = {}
+        self._call_notes: dict[tuple[int, int], Mapping[str, Mapping[str, Note]]] = {}
 
-    def __call__(self, event: dict[str, Any]) -> None:
-        """Take in one event."""
-        kind = event["kind"]
-        self.counts[kind] += 1
+    def __call__(self, event: Event) -> None:
+        """Add an event."""
+        self.counts[event.kind] += 1
         self.blocks(event)
-        if kind != "finished":
+        if not isinstance(event, TaskFinished):
             return
-        segment = event["segment"]
-        self.tasks[segment] += 1
-        self.peak[segment] = max(self.peak[segment], event["peak_memory"])
-        self.bytes += event["bytes"]
-        if not self._plan.segments[segment].input and event["what"] == "map":
-            self.events += event["events"]
-        for name, values in event["stages"].items():
+        self.tasks[event.segment] += 1
+        self.peak[event.segment] = max(self.peak[event.segment], event.peak_memory)
+        self.bytes += event.bytes
+        if not self._plan.segments[event.segment].input and event.what == "map":
+            self.events += event.events
+        for name, values in event.stages.items():
             row = self.stages.setdefault(name, [0, 0.0, 0.0, 0, 0])
             for index, value in enumerate(values):
                 row[index] += value
-        if event["what"] == "call":  # of a whole dataset: one that is done again, on more events, counts alone
-            self._notes[event["segment"], event.get("dataset", -1)] = event.get("notes", {})
+        if event.what == "call":  # a call that is repeated on more events replaces the first
+            self._call_notes[event.segment, event.dataset] = event.notes
         else:
-            _join(self._notes.setdefault(None, {}), event.get("notes", {}))
+            _join(self._notes, event.notes)
 
     def notes(self) -> dict[str, dict[str, Note]]:
         """Return kind of modifier → stage → what it noted, all workers together."""
         found: dict[str, dict[str, Note]] = {}
-        for notes in self._notes.values():
+        for notes in (self._notes, *self._call_notes.values()):
             _join(found, notes)
         return found
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fasthep_parsl.events import Record
 from fasthep_parsl.tasks import Task, TaskResult
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Session(Protocol):
 class Backend(Protocol):
     """Who executes tasks."""
 
-    def open(self, plan: Plan, run_dir: Path, record: Callable[..., None]) -> AbstractContextManager[Session]:
+    def open(self, plan: Plan, run_dir: Path, record: Record) -> AbstractContextManager[Session]:
         """Return a session for `plan`; leaving it ends every process and job it started.
 
         Parameters
@@ -47,5 +48,6 @@ class Backend(Protocol):
         run_dir : Path
             The run directory; logs go to its ``log``.
         record : callable
-            ``record(kind, **facts)`` appends to the run's ``events.jsonl`` (block up, block down …).
+            ``record(event)`` appends to the run's ``events.jsonl``. Backends record `PoolChanged` and `BlockChanged`;
+            it may be called from any thread.
         """

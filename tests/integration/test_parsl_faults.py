@@ -100,13 +100,13 @@ class Killer:
         self.find = find
         self.sign = sign
         self.killed = []
-        self._facts = {}
+        self._event = None
 
     def __call__(self, event):
-        if event["kind"] == "pool" and event["state"] == "starting" and not self._facts:
-            self._facts = event
-        if event["kind"] == "pool" and event["state"] == "up" and not self.killed:
-            self.killed = self.find(self._facts)
+        if event.kind == "pool" and event.state == "starting" and self._event is None:
+            self._event = event
+        if event.kind == "pool" and event.state == "up" and not self.killed:
+            self.killed = self.find(self._event)
             threading.Timer(0.3, self._kill).start()
 
     def _kill(self):
@@ -118,7 +118,7 @@ SLEEP = ("Sleep", "fault.sleep", {"seconds": 0.3})
 
 
 def test_a_dead_interchange_is_replaced(run):
-    killer = Killer(lambda event: [event["interchange"]])
+    killer = Killer(lambda event: [event.interchange])
     began = time.monotonic()
     outcome = run(SLEEP, observer=killer)
     assert killer.killed
@@ -131,7 +131,7 @@ def test_an_interchange_that_dies_while_it_starts_is_replaced(run):
     killed = []
 
     def kill_first(event):
-        if event["kind"] == "pool" and event["state"] == "warming" and not killed:
+        if event.kind == "pool" and event.state == "warming" and not killed:
             threading.Thread(target=watch).start()
 
     def watch():
@@ -162,7 +162,7 @@ def test_a_block_that_loses_processes_while_it_waits_goes_on(run, who):
     import psutil
 
     def find(event):
-        (leader,) = event["jobs"]
+        (leader,) = event.jobs
         found = sorted(pid for pid in psutil.pids() if pid != leader and _session(pid) == leader)
         return found[-2:] if who == "workers" else found[:-2]  # workers are forked last
 

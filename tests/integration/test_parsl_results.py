@@ -66,10 +66,10 @@ class Seen:
 
     def __call__(self, event):
         self.events.append(event)
-        if event["kind"] == "pool":
-            self.groups.setdefault(event["pool"], set()).update(event.get("jobs", ()))
-        if event["kind"] == "finished" and event["pid"] != os.getpid():
-            self.ran_in.append((event["segment"], os.getpgid(event["pid"]), psutil.Process(event["pid"]).cmdline()))
+        if event.kind == "pool":
+            self.groups.setdefault(event.pool, set()).update(event.jobs)
+        if event.kind == "finished" and event.pid != os.getpid():
+            self.ran_in.append((event.segment, os.getpgid(event.pid), psutil.Process(event.pid).cmdline()))
 
 
 def results(run_dir):
@@ -123,9 +123,9 @@ def test_labels_are_names_of_pools_and_processes_are_recorded(run_config):
     logs = {path.name for path in (outcome.run_dir / "log" / "parsl" / "000").iterdir() if path.is_dir()}
     assert {"default", "high_memory"} <= logs  # Parsl names the folder after the label
     for pool in ("default", "high_memory"):
-        starting = next(e for e in seen.events if e["kind"] == "pool" and e.get("interchange") and e["pool"] == pool)
-        assert starting["jobs"]
-        assert starting["interchange"] > 0
+        starting = next(e for e in seen.events if e.kind == "pool" and e.interchange and e.pool == pool)
+        assert starting.jobs
+        assert starting.interchange > 0
 
 
 def test_a_pool_that_is_not_used_starts_nothing(run_config):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from fasthep_parsl.blocks.block_state import BlockManagers
 from fasthep_parsl.blocks.dialect import Job
 from fasthep_parsl.blocks.scaling_policy import ScalingPolicy
 from fasthep_parsl.errors import PoolError
+from fasthep_parsl.events import BlockChanged, BlockStateName, Record
 
 if TYPE_CHECKING:
     from fasthep_parsl.backends.parsl.batch_provider import BatchProvider
@@ -42,10 +42,10 @@ class BatchMonitor:
     blocks : BatchProvider
         Its provider.
     record : callable
-        ``record(state, **facts)`` writes to the run's event log what happens to a block.
+        Writes to the run's event log.
     """
 
-    def __init__(self, executor: HighThroughputExecutor, blocks: BatchProvider, record: Callable[..., None]) -> None:
+    def __init__(self, executor: HighThroughputExecutor, blocks: BatchProvider, record: Record) -> None:
         self._executor = executor
         self._blocks = blocks
         self._record = record
@@ -146,7 +146,7 @@ class BatchMonitor:
         if self._doomed and now >= self._again:
             if self._blocks.remove(list(self._doomed)).ok:
                 for job, number in self._doomed.items():
-                    self._record("removed", block=number, job=job)
+                    self._record_block("removed", number, job)
                 self._doomed.clear()
             else:
                 self._again = time.monotonic() + AGAIN
@@ -155,13 +155,21 @@ class BatchMonitor:
         for event in self._policy.events:
             block = self._policy.blocks.get(event.block)
             node = (block.node or self._blocks.node_of(block.number)) if block else ""
-            facts: dict[str, Any] = {"job": block.job, "node": node} if block else {}
-            if event.state == "up" and (gpus := self._blocks.gpus_of(event.block)):
-                facts["gpus"] = [asdict(gpu) for gpu in gpus]
+            gpus = self._blocks.gpus_of(event.block) if event.state == "up" else ()
             said = self._blocks.errors_of(event.block, 3) if event.state == "failed" else ""
             message = "\n".join(word for word in (event.message, _OWN.sub("", said)) if word)
-            self._record(event.state, block=event.block, message=message, **facts)
+            self._record_block(
+                event.state,
+                event.block,
+                block.job if block else "",
+                node=node,
+                gpus=tuple(asdict(gpu) for gpu in gpus),
+                message=message,
+            )
         self._policy.events.clear()
+
+    def _record_block(self, state: BlockStateName, block: int, job: str, **facts: Any) -> None:
+        self._record(BlockChanged(pool=self._blocks.pool.name, state=state, block=block, job=job, **facts))
 
     def _complaint(self, why: str) -> str:
         ended = [block for block in self._policy.blocks.values() if block.phase == "over"]
@@ -188,11 +196,11 @@ class BatchMonitor:
         while jobs and not self._blocks.remove(list(jobs), LAST_TIMEOUT).ok:
             if time.monotonic() > until:
                 for job, number in jobs.items():
-                    self._record("left", block=number, job=job, message="could not be removed")
+                    self._record_block("left", number, job, message="could not be removed")
                 return
             time.sleep(2)
         for job, number in jobs.items():
-            self._record("removed", block=number, job=job)
+            self._record_block("removed", number, job)
 
 
 def _block_managers(managers: list[Manager]) -> dict[int, BlockManagers]:

@@ -7,7 +7,7 @@ cancelling and the exceptions would all have to be replaced, which leaves nothin
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from parsl.executors import HighThroughputExecutor
@@ -23,6 +23,7 @@ from fasthep_parsl.blocks.scripts import block_script
 from fasthep_parsl.blocks.staged_files import StagedFiles, on_node, staged_files
 from fasthep_parsl.blocks.submission_recovery import found_again
 from fasthep_parsl.blocks.worker_command import Link, worker_command
+from fasthep_parsl.events import Record
 from fasthep_parsl.interfaces import BlockLocation
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.strategies.base import NODE_SCRIPT
@@ -56,7 +57,7 @@ class BatchProvider(SelfManagedProvider):
         folder: Path,
         name: str,
         closing: threading.Event,
-        record: Callable[..., None],
+        record: Record,
     ) -> None:
         assert pool.block is not None
         super().__init__(pool.provider, pool.block.cpus, pool.blocks, pool.block.nodes)

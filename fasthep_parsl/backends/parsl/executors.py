@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from parsl.config import Config
@@ -27,6 +26,7 @@ from fasthep_parsl.blocks.worker_command import (
     heartbeat_period,
 )
 from fasthep_parsl.errors import SiteError
+from fasthep_parsl.events import Record
 from fasthep_parsl.plan import PlanPool
 
 INTERCHANGE_MODULE = "fasthep_parsl.backends.parsl.interchange"
@@ -52,7 +52,7 @@ def provider(
     run_dir: Path,
     log_dir: Path,
     closing: threading.Event,
-    record: Callable[..., None],
+    record: Record,
     warm: LocalBlock | None = None,
 ) -> Blocks:
     """Return the provider of a pool.

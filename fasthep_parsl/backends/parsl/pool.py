@@ -19,6 +19,7 @@ from fasthep_parsl.backends.parsl import executors
 from fasthep_parsl.backends.parsl.executor_lifecycle import ExecutorLifecycle
 from fasthep_parsl.blocks.local_block import LocalBlock
 from fasthep_parsl.errors import BlockLostError, PoolError, SiteError, WorkerLostError
+from fasthep_parsl.events import PoolChanged, PoolStateName, Record
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.worker.entry import apply
 from fasthep_parsl.worker.gpus import told
@@ -62,7 +63,7 @@ class RunningPool:
         kernel: Any,
         run_dir: Path,
         log_dir: Path,
-        record: Callable[..., None],
+        record: Record,
         warm: LocalBlock | None = None,
     ) -> None:
         self.pool = pool
@@ -135,12 +136,14 @@ class RunningPool:
             else self._log_dir.with_name(f"{self._log_dir.name}.{self._lifecycles}")
         )
         self._lifecycles += 1
-        blocks = executors.provider(self.pool, self._run_dir, folder, self._closing, self._block_event, warm)
+        blocks = executors.provider(self.pool, self._run_dir, folder, self._closing, self._record, warm)
         self._began = time.monotonic()
         return ExecutorLifecycle(self.pool, self._kernel, blocks, self._started, proven=self._known_good)
 
     def _started(self, lifecycle: ExecutorLifecycle) -> None:
-        self._event("starting", workers=self.pool.workers, jobs=lifecycle.blocks.jobs(), interchange=_pid(lifecycle))
+        self._event(
+            "starting", workers=self.pool.workers, jobs=tuple(lifecycle.blocks.jobs()), interchange=_pid(lifecycle)
+        )
         with self._lock:
             waiting, self._backlog = self._backlog, []
         for work in waiting:
@@ -205,13 +208,10 @@ class RunningPool:
         if not self.pool.gpus or self.pool.block:
             return {}
         blocks = range(self.pool.blocks)
-        return {"gpus": [asdict(gpu) for block in blocks for gpu in told(lifecycle.blocks.log_dir, str(block))]}
+        return {"gpus": tuple(asdict(gpu) for block in blocks for gpu in told(lifecycle.blocks.log_dir, str(block)))}
 
-    def _block_event(self, state: str, **facts: Any) -> None:
-        self._record("block", pool=self.pool.name, state=state, **facts)
-
-    def _event(self, state: str, **facts: Any) -> None:
-        self._record("pool", pool=self.pool.name, state=state, **facts)
+    def _event(self, state: PoolStateName, **facts: Any) -> None:
+        self._record(PoolChanged(pool=self.pool.name, state=state, **facts))
 
     # --- its end ------------------------------------------------------------------------------------------
 

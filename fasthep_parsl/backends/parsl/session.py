@@ -17,6 +17,7 @@ from fasthep_parsl.backends.parsl.transfer_limit import TransferLimiter
 from fasthep_parsl.blocks import local_block
 from fasthep_parsl.blocks.job_control import missing_programs
 from fasthep_parsl.errors import SiteError
+from fasthep_parsl.events import PoolChanged, Record
 from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.signals import undisturbed
@@ -36,7 +37,7 @@ class ParslBackend(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @contextmanager
-    def open(self, plan: Plan, run_dir: Path, record: Callable[..., None]) -> Iterator[Session]:
+    def open(self, plan: Plan, run_dir: Path, record: Record) -> Iterator[Session]:
         """Yield a session; on leaving, every process that it started has ended."""
         session = ParslSession(plan, run_dir, record)
         try:
@@ -60,7 +61,7 @@ class ParslSession:
         Writes to the run's event log.
     """
 
-    def __init__(self, plan: Plan, run_dir: Path, record: Callable[..., None]) -> None:
+    def __init__(self, plan: Plan, run_dir: Path, record: Record) -> None:
         self._plan = plan
         self._run_dir = run_dir
         self._record = record
@@ -83,7 +84,7 @@ class ParslSession:
             block = local_block.start_warm(self._plan, self._plan.pool(segment.pool), self._blocks_dir(segment.pool))
             if block is not None:
                 self._warm[segment.pool] = block
-                self._record("pool", pool=segment.pool, state="warming", jobs=[block.pid])
+                self._record(PoolChanged(pool=segment.pool, state="warming", jobs=(block.pid,)))
         from parsl.dataflow.dflow import DataFlowKernel
 
         from fasthep_parsl.backends.parsl import executors

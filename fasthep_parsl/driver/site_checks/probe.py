@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 from fasthep_parsl import __version__, registry
 from fasthep_parsl.atomic import write_text
@@ -15,7 +14,7 @@ from fasthep_parsl.blocks.node_checks import GPU_VARIABLES
 from fasthep_parsl.driver.rundir import MARKER
 from fasthep_parsl.driver.site_checks.sample import Check
 from fasthep_parsl.errors import FastHepError
-from fasthep_parsl.events import EventLog
+from fasthep_parsl.events import BlockChanged, Event, EventLog
 from fasthep_parsl.plan import Plan, PlanPool, PlanSource
 from fasthep_parsl.resources.units import format_duration, format_memory
 from fasthep_parsl.signals import terminable
@@ -39,18 +38,18 @@ class _Watched:
         self.running: dict[str, float] = {}
         self.up: dict[str, float] = {}
         self.reason: dict[str, str] = {}
-        self.bad: dict[str, dict[str, Any]] = {}
+        self.bad: dict[str, BlockChanged] = {}
         self.batch = {pool.name for pool in pools if pool.block}
 
-    def __call__(self, event: dict[str, Any]) -> None:
-        if event["kind"] != "block":
+    def __call__(self, event: Event) -> None:
+        if not isinstance(event, BlockChanged):
             return
-        now, pool, state = time.monotonic(), event["pool"], event["state"]
+        now, pool, state = time.monotonic(), event.pool, event.state
         with self._lock:
             if state == "submitted":
                 self.began.setdefault(pool, now)
             elif state == "waiting":
-                self.reason[pool] = event["message"]
+                self.reason[pool] = event.message
             elif state == "running":
                 self.running.setdefault(pool, now)
             elif state == "up":
@@ -147,14 +146,13 @@ def _outcome(pool: PlanPool, task: Future[WorkerFacts], watched: _Watched, folde
     return Check(not wrong, what, wrong or _described(pool, facts, watched.times(pool.name)), hint)
 
 
-def _trouble(event: dict[str, Any], blocks: Path) -> str:
+def _trouble(event: BlockChanged, blocks: Path) -> str:
     """Return the words of the batch system, and of the block if it has run."""
-    number = event.get("block", -1)
-    path = blocks / f"block.{number}.err"
+    path = blocks / f"block.{event.block}.err"
     said = path.read_text(errors="replace").strip().splitlines()[-5:] if path.exists() else []
-    where = f"job {event['job']}" if event.get("job") else "the job was refused"
-    where += f" on {event['node']}" if event.get("node") else ""
-    return "\n".join([f"{where}: {event.get('message') or 'ended'}", *said])
+    where = f"job {event.job}" if event.job else "the job was refused"
+    where += f" on {event.node}" if event.node else ""
+    return "\n".join([f"{where}: {event.message or 'ended'}", *said])
 
 
 def _unfit(pool: PlanPool, facts: WorkerFacts, blocks: Path) -> tuple[str, str]:

@@ -58,15 +58,12 @@ class Place:
             scaling=PlanScaling(**{"poll": 0.01, "idle": 0.0, "command_timeout": 5.0, **scaling}),
         )
         self.events = []
-        self.blocks = BatchProvider(pool, folder, folder / "log", "job", threading.Event(), self._record)
+        self.blocks = BatchProvider(pool, folder, folder / "log", "job", threading.Event(), self.events.append)
         self.blocks.log_dir.mkdir()
         self.interchange = Interchange()
         self.watch = self.blocks.watch(self.interchange)
         assert isinstance(self.watch, BatchMonitor)
         self.watch.start(proven=False)
-
-    def _record(self, state, **facts):
-        self.events.append((state, facts))
 
     def switch(self, name):
         (self.folder / name).touch()
@@ -84,7 +81,7 @@ class Place:
         )
 
     def said(self, state):
-        return [facts for said, facts in self.events if said == state]
+        return [event for event in self.events if event.state == state]
 
 
 @pytest.fixture
@@ -106,13 +103,13 @@ def test_blocks_come_with_tasks_and_go_when_the_run_ends(place):
     assert here.jobs() == []
     here.watch.act(2)
     assert here.jobs() == ["job.1", "job.2"]
-    assert [(facts["block"], facts["job"]) for facts in here.said("submitted")] == [(0, "1"), (1, "2")]
+    assert [(event.block, event.job) for event in here.said("submitted")] == [(0, "1"), (1, "2")]
     assert not here.watch.connected
     here.managers(0)
     assert here.watch.connected
     here.watch.close()
     assert here.jobs() == []
-    assert {facts["job"] for facts in here.said("removed")} == {"1", "2"}
+    assert {event.job for event in here.said("removed")} == {"1", "2"}
 
 
 def test_a_second_close_does_nothing(place):
@@ -130,7 +127,7 @@ def test_jobs_that_cannot_be_removed_are_named_and_not_waited_for_twice(place, m
     here.watch.act(2)
     here.switch("away")
     here.watch.close()
-    assert {facts["job"] for facts in here.said("left")} == {"1", "2"}
+    assert {event.job for event in here.said("left")} == {"1", "2"}
     monkeypatch.setattr(watching, "LAST_CHANCE", 60.0)
     began = time.monotonic()
     here.watch.close()
@@ -147,7 +144,7 @@ def test_a_block_without_work_is_held_before_it_is_removed(place):
     here.managers(0, 1, tasks=0, idle=2.0)
     here.watch.act(0)
     assert here.jobs() == []
-    assert {facts["job"] for facts in here.said("removed")} == {"1", "2"}
+    assert {event.job for event in here.said("removed")} == {"1", "2"}
 
 
 def test_an_interchange_that_does_not_answer_is_no_error_here(place):
@@ -182,7 +179,7 @@ def test_a_held_job_is_removed_and_its_reason_told(place):
     here.managers(1)
     here.watch._policy._questions.clear()
     here.watch.act(2)
-    assert here.said("failed")[0]["message"] == "held: JobHeldUser"
+    assert here.said("failed")[0].message == "held: JobHeldUser"
     assert "job.1" not in here.jobs()
 
 
@@ -237,7 +234,7 @@ def test_a_job_that_is_not_listed_yet_is_waited_for(place):
     (here.blocks.log_dir / "block.0.node").write_text("c3\nc4\n")
     here.watch._policy._questions.clear()
     here.watch.act(0)
-    assert here.said("failed")[0]["node"] == "c3"
+    assert here.said("failed")[0].node == "c3"
 
 
 def test_managers_of_a_block_are_one_crew():

@@ -6,21 +6,18 @@ import pytest
 
 from fasthep_parsl.cli.blocks import BlockBoard
 from fasthep_parsl.plan import Plan, PlanBlock, PlanPool, PlanSource
+from sample_events import block
 
 
 @pytest.fixture
 def board():
-    block = PlanBlock(memory=10**9, walltime=600.0, queue="highmem")
-    pools = (PlanPool(name="big", workers=4, blocks=4, provider="slurm", block=block), PlanPool(name="here", workers=1))
+    jobs = PlanBlock(memory=10**9, walltime=600.0, queue="highmem")
+    pools = (PlanPool(name="big", workers=4, blocks=4, provider="slurm", block=jobs), PlanPool(name="here", workers=1))
     return BlockBoard(Plan(name="w", chunk_size=1, source=PlanSource(), stages=(), segments=(), pools=pools))
 
 
 def feed(board, *events):
-    return [
-        line
-        for state, job, facts in events
-        if (line := board.take({"kind": "block", "pool": "big", "state": state, "job": job, **facts}))
-    ]
+    return [line for state, job, facts in events if (line := board.take(block(state, job, pool="big", **facts)))]
 
 
 def test_what_jobs_wait_for(board):

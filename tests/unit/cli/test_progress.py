@@ -5,7 +5,9 @@ import pytest
 from rich.console import Console
 
 from fasthep_parsl.cli import progress
+from fasthep_parsl.events import PoolChanged
 from fasthep_parsl.plan import Plan, PlanBlock, PlanDataset, PlanFile, PlanPool, PlanSegment, PlanSource, PlanStage
+from sample_events import block, finished, partition_failed, submitted
 
 
 @pytest.fixture
@@ -29,20 +31,16 @@ def plan():
     )
 
 
-def finished(events):
-    return {"kind": "finished", "segment": 0, "what": "map", "events": events}
-
-
 def test_plain_lines_come_even_if_nothing_happens(plan, monkeypatch):
     monkeypatch.setattr(progress, "PLAIN_PERIOD", 0.05)
     out = io.StringIO()
     with progress.make_progress(plan, Console(file=out), quiet=False) as observe:
-        observe({"kind": "pool", "pool": "default", "state": "up"})
+        observe(PoolChanged(pool="default", state="up"))
         deadline = time.monotonic() + 10
         while "waiting" not in out.getvalue() and time.monotonic() < deadline:
             time.sleep(0.01)
-        observe(finished(50))
-        observe({"kind": "failed"})
+        observe(finished(events=50))
+        observe(partition_failed())
         while "50 of 100 events" not in out.getvalue() and time.monotonic() < deadline:
             time.sleep(0.01)
     lines = out.getvalue().splitlines()
@@ -70,8 +68,8 @@ def test_a_bar_that_fits_a_terminal_of_80_columns(plan):
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80, height=24, color_system=None)
     with progress.make_progress(plan, console, quiet=False) as observe:
-        observe({"kind": "submitted"})
-        observe(finished(50))
+        observe(submitted())
+        observe(finished(events=50))
         wait_for(lambda: all(word in out.getvalue() for word in ("50%", "events/s", "left")))
     frames = out.getvalue().replace("\x1b[2K", "\n").replace("\r", "\n").splitlines()
     assert any("50%" in frame and "events/s" in frame and "left" in frame for frame in frames)
@@ -95,12 +93,12 @@ def test_headers_of_many_files_are_counted(monkeypatch):
 def test_what_jobs_wait_for_has_a_plain_line_once_it_has_settled(plan, monkeypatch):
     monkeypatch.setattr(progress, "SETTLED", 0.2)
     monkeypatch.setattr(progress, "PLAIN_PERIOD", 0.05)
-    block = PlanBlock(memory=10**9, walltime=600.0, queue="big")
-    pool = plan.pools[0].model_copy(update={"block": block, "provider": "slurm"})
+    jobs = PlanBlock(memory=10**9, walltime=600.0, queue="big")
+    pool = plan.pools[0].model_copy(update={"block": jobs, "provider": "slurm"})
     out = io.StringIO()
 
     def happens(state, **facts):
-        observe({"kind": "block", "pool": "default", "block": 0, "job": "7", "state": state, **facts})
+        observe(block(state, "7", **facts))
 
     with progress.make_progress(plan.model_copy(update={"pools": (pool,)}), Console(file=out), quiet=False) as observe:
         happens("submitted")
@@ -115,12 +113,12 @@ def test_what_jobs_wait_for_has_a_plain_line_once_it_has_settled(plan, monkeypat
 
 
 def test_what_jobs_wait_for_stands_below_the_bar(plan):
-    block = PlanBlock(memory=10**9, walltime=600.0, queue="big")
-    pool = plan.pools[0].model_copy(update={"block": block, "provider": "slurm"})
+    jobs = PlanBlock(memory=10**9, walltime=600.0, queue="big")
+    pool = plan.pools[0].model_copy(update={"block": jobs, "provider": "slurm"})
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=60, color_system=None)
     with progress.make_progress(plan.model_copy(update={"pools": (pool,)}), console, quiet=False) as observe:
         for state in ("submitted", "waiting"):
-            observe({"kind": "block", "pool": "default", "block": 0, "job": "7", "state": state, "message": "Priority"})
+            observe(block(state, "7", message="Priority"))
         wait_for(lambda: "(Priority)" in out.getvalue())
     assert "pool default: 1 job waits in queue big (Priority), 0 up" in out.getvalue()

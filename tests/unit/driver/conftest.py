@@ -133,14 +133,11 @@ class Run:
         self.error = None
 
     def go(self):
-        def record(kind, **facts):
-            self.events.append({"kind": kind, **facts})
-
-        Scheduler(self.plan, Path("/nowhere"), record, self.states).run(self.session)
+        Scheduler(self.plan, Path("/nowhere"), self.events.append, self.states).run(self.session)
         return self
 
     def kinds(self):
-        return Counter(event["kind"] for event in self.events)
+        return Counter(event.kind for event in self.events)
 
 
 @pytest.fixture

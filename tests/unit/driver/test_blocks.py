@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from fasthep_parsl.driver.blocks import BlockTally
+from sample_events import block
 
 
 def tally(*events):
     found = BlockTally()
     for second, state, job, facts in events:
-        base = {"time": f"2026-01-01T00:00:{second:02}.000Z", "kind": "block", "pool": "cpu", "block": 0}
-        found({**base, "state": state, "job": job, **facts})
+        found(block(state, job, pool="cpu", time=f"2026-01-01T00:00:{second:02}.000Z", **facts))
     return found
 
 

@@ -69,7 +69,7 @@ def test_what_is_repaired_later_finds_its_place(flow, both):
     assert whole.exit_code == 0
     assert whole.products["Near", "order"] == whole.products["Far", "order"] == list(range(140))
     later = list(read_events(flow.folder / "run" / "events.jsonl"))[before:]
-    redone = [span for e in later if e["kind"] == "finished" and e["what"] == "map" for span in e["done"]]
+    redone = [span for e in later if e.kind == "finished" and e.what == "map" for span in e.done]
     assert sum(b - a for a, b in redone) == 6  # three partitions of each of two segments
     clean = api.run(plan, outdir=flow.folder / "clean", plots=False)
     assert clean.products["Float", "float"] == whole.products["Float", "float"]

@@ -64,7 +64,7 @@ def stop_after(monkeypatch, tasks):
 
 def finished(flow, what=""):
     events = read_events(flow.folder / "run" / "events.jsonl")
-    return [e for e in events if e["kind"] == "finished" and (not what or e["what"] == what)]
+    return [e for e in events if e.kind == "finished" and (not what or e.what == what)]
 
 
 def check(outcome):
@@ -92,10 +92,10 @@ def test_an_interrupted_run_goes_on(flow, small, monkeypatch, tasks):
         stop_after(patch, tasks)
         outcome = run(flow, small)
     assert outcome.exit_code == 130 or len(finished(flow)) <= tasks
-    done = {e["task"] for e in finished(flow)}
+    done = {e.task for e in finished(flow)}
     check(run(flow, small, "resume"))
     assert len(done) == min(tasks, len(done))
-    assert len({e["task"] for e in finished(flow)}) == len(finished(flow))  # numbers are not used twice
+    assert len({e.task for e in finished(flow)}) == len(finished(flow))  # numbers are not used twice
 
 
 def test_a_run_interrupted_again_and_again(flow, small, monkeypatch):
@@ -176,8 +176,8 @@ def test_partitions_that_failed_are_tried_again_and_what_saw_less_is_redone(flow
     assert not (flow.folder / "run" / "missing.json").exists()
 
 
-def test_the_state_after_nothing_is_the_state_at_the_start(small, tmp_path):
-    states, first = restore(small, tmp_path)
+def test_the_state_after_nothing_is_the_state_at_the_start(small):
+    states, first = restore(small, [])
     assert first == 0
     assert list(states[0].spans) == [(0, 72)]
     assert not any(state.done or state.shelf.volumes for state in states)
@@ -187,7 +187,7 @@ def test_partial_sums_cover_what_is_done(flow, small, monkeypatch):
     with monkeypatch.context() as patch:
         stop_after(patch, 5)
         run(flow, small)
-    states, first = restore(small, flow.folder / "run")
+    states, first = restore(small, read_events(flow.folder / "run" / "events.jsonl"))
     assert first > 5 - 1
     assert union(states[0].shelf.spans()) == states[0].done != []
     sums = [part.products["Sum"] for volume in states[0].shelf.volumes for part in load_parts(volume.path)]

@@ -46,9 +46,10 @@ def test_no_more_tasks_than_the_window_are_open_at_once(make_plan, scripted):
     run = scripted(plan, slots=3)
     open_now, most = 0, 0
 
-    def observe(kind, **facts):
+    def observe(event):
         nonlocal open_now, most
-        open_now += {"submitted": facts.get("what") == "map", "finished": -(facts.get("what") == "map")}.get(kind, 0)
+        if event.kind in ("submitted", "finished") and event.what == "map":
+            open_now += 1 if event.kind == "submitted" else -1
         most = max(most, open_now)
 
     from pathlib import Path

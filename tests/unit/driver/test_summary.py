@@ -11,6 +11,7 @@ from fasthep_parsl.driver.summary import MAX_FAILURES, Tally, missing_fileset, m
 from fasthep_parsl.plan import PlanDataset, PlanFile
 from fasthep_parsl.tasks import Failure
 from fasthep_parsl.worker.spans import count
+from sample_events import finished, run_started
 
 
 @pytest.fixture
@@ -73,18 +74,11 @@ def test_counts_add_up(plan):
 
 def test_a_tally_counts_events_of_the_source_once(plan):
     tally = Tally(plan)
-    finished = {
-        "kind": "finished",
-        "peak_memory": 5,
-        "bytes": 7,
-        "events": 60,
-        "what": "map",
-        "stages": {"A": [1, 0.5, 0.25, 60, 30]},
-    }
-    tally({"kind": "run"})
-    tally({**finished, "segment": 0})
-    tally({**finished, "segment": 1, "peak_memory": 9})
-    tally({**finished, "segment": 2, "what": "call"})
+    facts = {"peak_memory": 5, "bytes": 7, "events": 60, "stages": {"A": (1, 0.5, 0.25, 60, 30)}}
+    tally(run_started())
+    tally(finished(**facts))
+    tally(finished(**{**facts, "segment": 1, "peak_memory": 9}))
+    tally(finished(**facts, segment=2, what="call"))
     assert tally.events == 60
     assert tally.bytes == 21
     assert tally.stages["A"] == [3, 1.5, 0.75, 180, 90]

@@ -72,8 +72,8 @@ def test_an_interruption_goes_on_to_the_caller(flow, summed):
     seen = []
 
     def interrupt(event):
-        seen.append(event["kind"])
-        if event["kind"] == "finished":
+        seen.append(event.kind)
+        if event.kind == "finished":
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt) as caught:
