@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 os.environ["NUMBA_NUM_THREADS"] = "1"  # one core; numba reads it when it is imported
@@ -215,13 +216,15 @@ def as_stage(*modifiers: Any) -> tuple[Callable[[list[Any]], Any], Counter[str]]
     """Return a function that processes all passes with the op and its modifiers, and the notes of ``gpu.preload``."""
     noted: Counter[str] = Counter()
 
-    def note(kind: str, seen: Any) -> None:
-        if kind == "gpu.preload":
-            noted.update({key: value for key, value in seen.items() if isinstance(value, int)})
+    def note(seen: Any) -> None:
+        noted.update({key: value for key, value in seen.items() if isinstance(value, int)})
 
-    call = Call(variations.op.call, variations.op, "Variations", "gpu", FIELDS, note)
+    def ignore(_seen: Any) -> None:
+        pass
+
+    call = Call(variations.op.call, variations.op, "Variations", "gpu", FIELDS)
     for modifier in reversed(modifiers):
-        call = modifier.wrap(call)
+        call = modifier.wrap(replace(call, note=note if isinstance(modifier, GpuPreload) else ignore))
 
     def run(passes: list[Any]) -> Any:
         return sum(call(stream_of(columns)) for columns in passes)

@@ -109,7 +109,7 @@ def cleaned(modifier, note):
     jets = {"pt": pt, "eta": eta, "phi": phi}
     columns = {f"Jet_{name}": ak.unflatten(values, counts) for name, values in jets.items()}
     columns |= {f"Muon_{name}": ak.unflatten(values[::-1].copy(), counts) for name, values in jets.items()}
-    call = Call(clean, clean.op, "Jets", note=lambda _kind, seen: note.update(seen))
+    call = Call(clean, clean.op, "Jets", note=note.update)
     call = modifier.wrap(call) if modifier else call
     return call(Events(columns, len(counts)), source="Jet", clean_against=["Muon"], min_delta_r=1.0, fields=["pt"])
 

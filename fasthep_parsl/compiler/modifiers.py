@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -13,6 +12,7 @@ from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.inputs import Inputs
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.interfaces import Modifier
 from fasthep_parsl.plan import PlanModifier, PlanPool
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Kind
@@ -42,7 +42,7 @@ class Placed:
 
     kind: Kind
     path: KeyPath
-    made: Any
+    made: Modifier
     inside: KeyPath
 
     @property
@@ -56,7 +56,7 @@ class Placed:
 
     def excludes(self, other: Placed) -> bool:
         """Return whether only one of both can be around a stage."""
-        fields = _once(self.made)
+        fields = self.made.identity
         if self.kind.kind != other.kind.kind or fields is None:
             return self.equals(other)
         return all(getattr(self.made, name) == getattr(other.made, name) for name in fields)
@@ -68,7 +68,7 @@ def check_modifiers(
     """Return stage → its modifiers, the outermost first, and what is wrong with any of them.
 
     One that a stage has from its pool and again itself is there once, as the stage says, in the place of the pool's:
-    if both are equal, or if only one of its kind can be around a stage (`Modifier.once`).
+    if both are equal, or if only one of its kind can be around a stage (`Modifier.identity`).
 
     Parameters
     ----------
@@ -120,15 +120,14 @@ def check_modifier_fields(
     problems: list[Problem] = []
     for stage, placed in modifiers.items():
         for item in placed:
-            names = getattr(item.made, "fields", None)
             users = pools.get(routes.get(stage, ""), [stage]) if item.path[:2] == ("execution", "pools") else [stage]
-            if not isinstance(names, list | tuple) or not all(user in known for user in users):
+            if not all(user in known for user in users):
                 continue
             fields = {field for user in users for field in known[user]}
             problems += [
-                _unknown_field(name, (*item.inside, "fields", number), fields, inputs, document)
-                for number, name in enumerate(names)
-                if isinstance(name, str) and name not in fields
+                _unknown_field(name, (*item.inside, *path), fields, inputs, document)
+                for path, name in _named_fields(item.made)
+                if name not in fields
             ]
     return list(dict.fromkeys(problems))  # a pool's modifier is met once per stage
 
@@ -147,9 +146,10 @@ def unused_modifiers(loaded: LoadedWorkflow, stages: Iterable[CheckedStage], rou
     return said
 
 
-def _once(made: Any) -> tuple[str, ...] | None:
-    fields: tuple[str, ...] | None = getattr(made, "once", None)  # anybody's modifier may leave it out
-    return fields
+def _named_fields(made: Modifier) -> list[tuple[KeyPath, str]]:
+    """Return the fields of the stream that a modifier's parameters list, with their places."""
+    listed = ((key, getattr(made, key)) for key in made.field_parameters)
+    return [((key, number), name) for key, names in listed for number, name in enumerate(names or ())]
 
 
 def _labels(item: CheckedStage) -> list[str]:
@@ -170,7 +170,7 @@ def _checked(document: Document, kinds: Iterable[Kind], path: KeyPath) -> tuple[
         if before is None:
             found.append(made)
         elif not made.equals(before):
-            fields = " and ".join(f"`{name}`" for name in _once(made.made) or ())
+            fields = " and ".join(f"`{name}`" for name in made.made.identity or ())
             message = f"modifier `{kind.kind}` stands twice in one list{f' with the same {fields}' if fields else ''}"
             hint = f"remove one; the other is `{show_path(before.path)}`"
             problems.append(problem(document, made.path, "E106", message, hint))
@@ -185,6 +185,9 @@ def _made(document: Document, kind: Kind, path: KeyPath) -> Placed | list[Proble
     model = registry.load("modifiers", kind.kind)
     upstream = document.has((*path, "params")) and not document.has((*path, "kind"))
     inside = (*path, "params") if upstream else path
+    if not (isinstance(model, type) and issubclass(model, Modifier)):
+        hint = "its class is a subclass of `fasthep_parsl.interfaces.Modifier`"
+        return [problem(document, path, "E111", f"`{kind.kind}` is not a modifier", hint)]
     given = kind.params.get("params")
     if isinstance(given, dict) and "params" not in model.model_fields:
         fields = ", ".join((f"kind: {kind.kind}", *(f"{name}: …" for name in given)))
@@ -216,16 +219,17 @@ def _without_gpus(
     for stage, placed in modifiers.items():
         pool = pools.get(routes.get(stage, ""))
         for item in placed:
-            if pool and not pool.gpus and item.made.needs_gpu and getattr(item.made, "on_missing", "fail") != "cpu":
+            if pool and not pool.gpus and not item.made.works_without_gpu:
                 met.setdefault(item.path, []).append(stage)
                 kinds[item.path] = item
     able = [f"`{name}`" for name, other in pools.items() if other.gpus]
-    hint = f"pools with GPUs: {', '.join(able)}; " if able else "no pool of this site has GPUs; "
+    hint = f"pools with GPUs: {', '.join(able)}" if able else "no pool of this site has GPUs"
     problems = []
     for path, stages in met.items():
         whose = "its" if len(stages) == 1 else "their"
         needs = f"modifier `{kinds[path].kind.kind}` needs a GPU, and {whose} pool `{routes[stages[0]]}` has none"
-        without = hint + "or `on_missing: cpu` to do without"
+        setting = kinds[path].made.without_gpu
+        without = f"{hint}; or `{setting}` to do without" if setting else hint
         problems.append(problem(document, path, "E180", f"{_named(stages)}: {needs}", without))
     return problems
 

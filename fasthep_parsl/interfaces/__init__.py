@@ -10,7 +10,7 @@ what has a lifetime is a context manager. Nothing here does anything.
 """
 
 from fasthep_parsl.interfaces.execution import Backend, Session
-from fasthep_parsl.interfaces.modifiers import READ, Call, Modifier, Note, NotingModifier, Reading, ReadingModifier
+from fasthep_parsl.interfaces.modifiers import READ, Call, Modifier, Note, Reading
 from fasthep_parsl.interfaces.ops import Context, DatasetInfo, Effects, Op, OpProblem, ParamPath, Schema, Scope, Shape
 from fasthep_parsl.interfaces.workers import (
     BatchStrategy,
@@ -35,12 +35,10 @@ __all__ = [
     "Environment",
     "Modifier",
     "Note",
-    "NotingModifier",
     "Op",
     "OpProblem",
     "ParamPath",
     "Reading",
-    "ReadingModifier",
     "Schema",
     "Scope",
     "Script",

@@ -1,26 +1,31 @@
-"""The contract of modifiers: how they change what a stage calls, and what they note."""
+"""The contract of modifiers: change how a stage calls its op, and note what happens there."""
 
 from __future__ import annotations
 
+import json
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
+from pydantic import BaseModel, ConfigDict
+
+from fasthep_parsl.atomic import write_text
 from fasthep_parsl.interfaces.ops import Op
 
 Note = Mapping[str, Any]
-"""What a modifier has seen: plain data (numbers, text, lists, mappings) that JSON can hold."""
+"""What a modifier records: plain data (numbers, text, lists, mappings) that JSON can hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An op as a stage calls it, and what a modifier may know of that.
+    """An op as a stage calls it, with what a modifier may use.
 
     Attributes
     ----------
     function : callable
-        ``f(events, **params)``; what it returns is the op's.
+        ``f(events, **params)``; returns the op's result.
     op : Op
         The op.
     stage, pool : str
@@ -28,11 +33,11 @@ class Call:
     reads : tuple of str
         Fields of the stream that the stage reads; ``"*"`` is all.
     note : callable
-        ``note(kind, note)``: keep a `Note` for the driver, joined with those before by the modifier's `merge`. A function
-        that returns the note is called once the whole pass has succeeded, while its columns are still there: work that
-        takes a while is cheaper then than between two ops, and no stage waits for it.
+        ``note(note)`` records a `Note` for the driver, joined to earlier ones by the modifier's `merge`. A function that
+        returns the note is called after the whole pass has succeeded, while its columns still exist: slow work is
+        cheaper then than between two ops, and no stage waits for it.
     gpus : int, optional
-        GPUs that each worker of the pool has; None if that is not known. A process may see others, which are not its own.
+        GPUs of each worker of the pool; None if unknown. The process may see further GPUs that belong to others.
     """
 
     function: Callable[..., Any]
@@ -40,7 +45,7 @@ class Call:
     stage: str
     pool: str = "default"
     reads: tuple[str, ...] = ()
-    note: Callable[[str, Note | Callable[[], Note]], None] = lambda _kind, _note: None
+    note: Callable[[Note | Callable[[], Note]], None] = lambda _note: None
     gpus: int | None = None
 
     def __call__(self, events: Any, **params: Any) -> Any:
@@ -49,45 +54,16 @@ class Call:
 
     @property
     def why_no_gpu(self) -> str:
-        """Why there is no GPU for this call, whatever the process sees; empty if there may be one."""
+        """Why this call has no GPU, even if the process sees one; empty if it may have one."""
         return "its pool has no GPUs" if self.gpus == 0 else ""
 
     def using(self, function: Callable[..., Any]) -> Call:
-        """Return the same call through another function."""
+        """Return the same call with another function."""
         return replace(self, function=function)
 
 
-class Modifier(Protocol):
-    """Changes how an op is called: before, after, or instead. A frozen model; its fields are its parameters.
-
-    Modifiers form an onion in the order given: the first is the outermost, those of the pool outside of the stage's.
-    """
-
-    needs_gpu: ClassVar[bool]
-    """Whether it works only on workers with a GPU; a model with a field `on_missing` says what happens elsewhere."""
-
-    once: ClassVar[tuple[str, ...] | None] = None
-    """Fields that make two of this kind different ones; of two that are not, a stage has one, its own rather than its
-    pool's. ``()``: one of this kind; None: any number."""
-
-    def wrap(self, call: Call) -> Call:
-        """Return what is called instead of `call`. Made once per worker and stage."""
-
-
-class NotingModifier(Modifier, Protocol):
-    """A modifier whose notes are written into the run directory."""
-
-    @staticmethod
-    def merge(a: Note, b: Note) -> Note:
-        """Join the notes of two calls or workers; associative."""
-
-    @staticmethod
-    def write(notes: Mapping[str, Note], folder: Path) -> None:
-        """Write what all workers noted, by stage, into ``<run directory>/<kind>``."""
-
-
 READ = "<read>"
-"""Under this name, which no stage can have, lies what modifiers note of reading."""
+"""Stage under which notes about reading are kept. No stage can have this id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +73,11 @@ class Reading:
     Attributes
     ----------
     events : int
-        Events read.
+        Number of events.
     wall, cpu : float
         Seconds.
     branches : callable
-        Returns compressed bytes by branch; worked out when asked.
+        Returns compressed bytes by branch; computed when called.
     """
 
     events: int
@@ -110,8 +86,55 @@ class Reading:
     branches: Callable[[], Mapping[str, int]]
 
 
-class ReadingModifier(NotingModifier, Protocol):
-    """A modifier that is also told what was read for the stages of its segment."""
+class Modifier(BaseModel):
+    """Changes how an op is called: before, after, or instead. Subclass it; fields are the modifier's parameters.
 
-    def reading(self, read: Reading) -> Note | None:
-        """Return what is noted of a reading, under `READ`."""
+    Modifiers wrap each other in the given order. The first is the outermost; those of the pool are outside of those of
+    the stage. A subclass overrides `wrap`. Everything else has a default.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity: ClassVar[tuple[str, ...] | None] = None
+    """Fields that identify an instance. If stage and pool configure the same one, the stage's wins; twice in one list is
+    an error. ``()``: one instance of this kind per stage. None: any number, equal ones applied once."""
+
+    needs_gpu: ClassVar[bool] = False
+    """Whether the kind is made for workers with a GPU. On a pool without GPUs it is an error, unless `works_without_gpu`."""
+
+    without_gpu: ClassVar[str] = ""
+    """Setting with which it works on workers without a GPU, for messages: ``on_missing: cpu``."""
+
+    field_parameters: ClassVar[tuple[str, ...]] = ()
+    """Parameters that list fields of the stream. Names that no stage of its pool can have are an error."""
+
+    @property
+    def works_without_gpu(self) -> bool:
+        """Whether this instance works on workers without a GPU."""
+        return not self.needs_gpu
+
+    @abstractmethod
+    def wrap(self, call: Call) -> Call:
+        """Return what is called instead of `call`. Called once per worker and stage."""
+
+    def after_reading(self, read: Reading) -> Note | None:
+        """Return what to note about a reading for stages of its segment, under `READ`. Per kind the first note counts."""
+        del read
+        return None
+
+    def after_stage(self) -> Note | None:
+        """Return what to note about a stage that has run or whose stream was stored, also one without this modifier.
+
+        Called for every stage of the plan after its call, and per kind once. A pass that is done again calls it again.
+        """
+        return None
+
+    @staticmethod
+    def merge(a: Note, b: Note) -> Note:
+        """Join the notes of two calls or workers. Associative; changes neither. Required of modifiers that note."""
+        raise NotImplementedError("a modifier that notes needs `merge`")
+
+    @staticmethod
+    def write(notes: Mapping[str, Note], folder: Path) -> None:
+        """Write the notes of all workers, by stage, to ``<run directory>/<kind>``. Default: ``notes.json``."""
+        write_text(folder / "notes.json", json.dumps(notes, indent=1, ensure_ascii=False) + "\n")

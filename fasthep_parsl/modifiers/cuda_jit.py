@@ -10,25 +10,25 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from fasthep_parsl import atomic
 from fasthep_parsl.errors import OpError
-from fasthep_parsl.interfaces import Call, Note
+from fasthep_parsl.interfaces import Call, Modifier, Note
 from fasthep_parsl.kernels import CompileTarget, compiling_for, launch
 from fasthep_parsl.kernels.target import Usage
 
 
-class CudaJit(BaseModel):
+class CudaJit(Modifier):
     """Parameters of ``cuda.jit``.
 
     Columns that lie on a GPU are worked on there. Those in the host's memory are copied to the GPU for each kernel and
     results back, unless ``gpu.preload`` has moved them.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     needs_gpu: ClassVar[bool] = True
-    once: ClassVar[tuple[str, ...]] = ()
+    without_gpu: ClassVar[str] = "on_missing: cpu"
+    identity: ClassVar[tuple[str, ...] | None] = ()
 
     target: Literal["gpu", "cpu"] = Field("gpu", description="what kernels are compiled for")
     on_missing: Literal["fail", "cpu"] = Field(
@@ -41,6 +41,11 @@ class CudaJit(BaseModel):
         if isinstance(given, dict) and given.get("target") == "cpu" and given.get("on_missing", "fail") == "fail":
             return {**given, "on_missing": "cpu"}
         return given
+
+    @property
+    def works_without_gpu(self) -> bool:
+        """Whether it does without a GPU."""
+        return self.on_missing == "cpu"
 
     def wrap(self, call: Call) -> Call:
         """Return a call in which kernels are compiled."""
@@ -58,7 +63,7 @@ class CudaJit(BaseModel):
                 with compiling_for(CompileTarget("cpu" if device == "cpu" else "gpu", report)):
                     return call(events, **params)
             finally:
-                call.note("cuda.jit", seen)
+                call.note(seen)
 
         return call.using(compiled)
 

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from fasthep_parsl import atomic
 from fasthep_parsl.errors import FastHepError, OpError
-from fasthep_parsl.interfaces import Call, Note
+from fasthep_parsl.interfaces import Call, Modifier, Note
 from fasthep_parsl.modifiers import gpu_start
 from fasthep_parsl.ops import device
 
@@ -30,21 +30,27 @@ class GpuMemoryError(MemoryError):
     """The GPU has not enough memory for the events of a pass."""
 
 
-class GpuPreload(BaseModel):
+class GpuPreload(Modifier):
     """Parameters of ``gpu.preload``.
 
     Columns are copied when the op uses them, once per pass, and stay on the GPU for later stages of the same task. What
     the op makes stays there as well, until a stage without this modifier, a stored stream or a product needs it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     needs_gpu: ClassVar[bool] = True
-    once: ClassVar[tuple[str, ...]] = ()
+    without_gpu: ClassVar[str] = "on_missing: cpu"
+    field_parameters: ClassVar[tuple[str, ...]] = ("fields",)
+    identity: ClassVar[tuple[str, ...] | None] = ()
 
     fields: tuple[str, ...] | None = Field(None, description="columns to move; default: those that the stage reads")
     on_missing: Literal["fail", "cpu"] = Field(
         "fail", description="without a GPU, or where the op needs what a GPU lacks: fail, or let it run on the CPU"
     )
+
+    @property
+    def works_without_gpu(self) -> bool:
+        """Whether it does without a GPU."""
+        return self.on_missing == "cpu"
 
     def wrap(self, call: Call) -> Call:
         """Return a call that works on the GPU."""
@@ -64,7 +70,7 @@ class GpuPreload(BaseModel):
                 _failed[call.stage] += 1  # what is noted now is forgotten when the pass is run again in halves
                 raise
             failed = _failed.pop(call.stage, 0)
-            call.note(KIND, {"calls": 1, **({"out_of_memory": failed} if failed else {}), **device.take_counts()})
+            call.note({"calls": 1, **({"out_of_memory": failed} if failed else {}), **device.take_counts()})
             return found
 
         return call.using(on_gpu)
@@ -73,7 +79,7 @@ class GpuPreload(BaseModel):
         if self.on_missing == "fail":
             where = f"worker {socket.gethostname()} (process {os.getpid()}) of pool `{call.pool}`"
             raise OpError(f"{KIND}: {where} has no usable GPU: {missing} (`on_missing: cpu` does without)")
-        call.note(KIND, {"calls": 1, "without_gpu": 1, "reasons": {f"pool `{call.pool}`: {missing}": 1}})
+        call.note({"calls": 1, "without_gpu": 1, "reasons": {f"pool `{call.pool}`: {missing}": 1}})
 
     def _run(self, call: Call, events: Any, params: dict[str, Any]) -> Any:
         problem = ""
@@ -106,7 +112,7 @@ class GpuPreload(BaseModel):
             _free(events)
             raise GpuMemoryError(problem)
         found = call(_on_host(events), **params)  # if this fails too, that is the op's own mistake
-        call.note(KIND, {"fallbacks": 1, "reasons": {f"{call.op.name}: {reason}": 1}})
+        call.note({"fallbacks": 1, "reasons": {f"{call.op.name}: {reason}": 1}})
         return found
 
     def _seen(self, call: Call, events: Any) -> Any:
@@ -118,6 +124,10 @@ class GpuPreload(BaseModel):
         wanted = self.fields if self.fields is not None else call.reads
         view: Events = events.on_gpu(events.fields if "*" in wanted else wanted, lend=not call.op.built_in)
         return view
+
+    def after_stage(self) -> Note | None:
+        """Return what was copied for a stage outside of `wrap`: by a stage without this modifier, or to store a stream."""
+        return device.take_counts() or None
 
     @staticmethod
     def merge(a: Note, b: Note) -> Note:

@@ -8,7 +8,6 @@ from typing import Any
 
 from fasthep_parsl import registry
 from fasthep_parsl.interfaces import Note
-from fasthep_parsl.ops import device
 
 
 class Notes:
@@ -20,12 +19,6 @@ class Notes:
     def add(self, kind: str, stage: str, seen: Note | Callable[[], Note]) -> None:
         """Keep what a modifier has seen, or what will tell."""
         self._seen.append((kind, stage, seen))
-
-    def moved(self, stage: str) -> None:
-        """Note what was moved between host and GPU for a stage that does not do so itself, or to store its stream."""
-        moved = device.take_counts()
-        if moved:
-            self.add("gpu.preload", stage, moved)
 
     def __len__(self) -> int:
         """Return how many there are so far, for `settle` and `forget`."""

@@ -16,19 +16,19 @@ from typing import Any
 
 from pydantic import BaseModel, create_model
 
-from fasthep_parsl import registry
 from fasthep_parsl.analysis_code.closure import sha256
 from fasthep_parsl.analysis_code.finder import edited
 from fasthep_parsl.analysis_code.modules import OpTable
 from fasthep_parsl.analysis_code.software import check_software
 from fasthep_parsl.errors import FastHepError, OpError
-from fasthep_parsl.interfaces import READ, Call, Context, DatasetInfo, Note, Op, Reading, ReadingModifier
+from fasthep_parsl.interfaces import Call, Context, DatasetInfo, Op
 from fasthep_parsl.ops.columns.placing import bring_back
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
 from fasthep_parsl.tasks import StageStats
 from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.calls import closed, guarded, place_of, unchanging
+from fasthep_parsl.worker.modifiers import Modifiers
 from fasthep_parsl.worker.notes import Notes
 from fasthep_parsl.worker.output import caught
 from fasthep_parsl.worker.partials import load_products
@@ -108,7 +108,9 @@ class Program:
     Attributes
     ----------
     notes : Notes
-        What modifiers have noted of the task at hand.
+        Notes of modifiers about the current task.
+    modifiers : Modifiers
+        The modifiers of its stages.
     """
 
     def __init__(self, plan: Plan, run_dir: Path) -> None:
@@ -119,9 +121,9 @@ class Program:
         check_software(plan)
         self._ops = OpTable(plan.modules, run_dir / "code")
         self.notes = Notes()
+        self.modifiers = Modifiers(plan, self.notes)
         self._steps: dict[int, list[StageCall]] = {}
         self._passes: dict[int, Passes] = {}
-        self._readers: dict[int, list[tuple[str, ReadingModifier]]] = {}
         self._products: dict[tuple[str, str], Any] = {}
 
     def steps(self, segment: PlanSegment) -> list[StageCall]:
@@ -145,12 +147,8 @@ class Program:
             return inner
         plain = inner if op.takes_events else lambda _events, **params: op.call(**params)
 
-        def note(kind: str, seen: Note | Callable[[], Note]) -> None:
-            self.notes.add(kind, stage.id, seen)
-
-        call = Call(plain, op, stage.id, stage.pool, stage.reads, note, self.plan.pool(stage.pool).gpus)
-        for modifier in reversed(stage.modifiers):
-            call = registry.load("modifiers", modifier.kind)(**modifier.params).wrap(call)
+        call = Call(plain, op, stage.id, stage.pool, stage.reads, gpus=self.plan.pool(stage.pool).gpus)
+        call = self.modifiers.wrap(call, stage)
         return call if op.takes_events else lambda **params: call(None, **params)
 
     def passes(self, segment: PlanSegment) -> Passes:
@@ -158,23 +156,6 @@ class Program:
         if segment.id not in self._passes:
             self._passes[segment.id] = Passes(self.plan, segment)
         return self._passes[segment.id]
-
-    def note_reading(self, segment: PlanSegment, read: Reading) -> None:
-        """Let modifiers of the segment's stages note what was read for all of them: of each kind one."""
-        told: set[str] = set()
-        for kind, modifier in self._readers_of(segment):
-            note = modifier.reading(read) if kind not in told else None
-            if note is not None:
-                told.add(kind)
-                self.notes.add(kind, READ, note)
-
-    def _readers_of(self, segment: PlanSegment) -> list[tuple[str, ReadingModifier]]:
-        if segment.id not in self._readers:
-            asked = [modifier for step in self.steps(segment) for modifier in step.stage.modifiers]
-            made = [(modifier.kind, registry.load("modifiers", modifier.kind)(**modifier.params)) for modifier in asked]
-            told = [(kind, modifier) for kind, modifier in made if hasattr(modifier, "reading")]
-            self._readers[segment.id] = [item for index, item in enumerate(told) if item not in told[:index]]
-        return self._readers[segment.id]
 
     def module(self, stage_id: str) -> str:
         """Return the name of the user's file that defines the op of a stage, empty for installed ones."""
@@ -235,7 +216,7 @@ class Program:
         except (Exception, SystemExit) as error:  # sys.exit() in an op must not end the worker
             raise StageError(step.stage.id, step.module, place_of(step.op)) from error
         finally:
-            self.notes.moved(step.stage.id)
+            self.modifiers.after_stage(step.stage.id)
         counts = (len(events), len(stream) if stream is not None else 0) if isinstance(events, Events) else (0, 0)
         meter.add(step.stage.id, time.perf_counter() - wall, time.process_time() - cpu, *counts)
         return stream, product

@@ -75,7 +75,7 @@ class Reader:
             self.bytes_read += opened.bytes_read - before
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         branches = partial(bytes_by_branch, opened, source, columns, start, stop)
-        self._program.note_reading(self._segment, Reading(stop - start, wall, cpu, branches))
+        self._program.modifiers.after_reading(self._segment, Reading(stop - start, wall, cpu, branches))
         return Events(found, stop - start, owners)
 
     def _owners(self, first: int, last: int) -> Any:

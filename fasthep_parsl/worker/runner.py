@@ -201,7 +201,7 @@ class _TaskRun:
         for stage_id, columns in self.segment.stores.items():
             stored = streams[stage_id].select(columns)
             found.streams[stage_id] = Events({name: stored[name] for name in columns}, len(stored), stored.owners)
-            self.program.notes.moved(stage_id)
+            self.program.modifiers.after_stage(stage_id)
         trail.at("")
         return found
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from fasthep_parsl.atomic import write_text
-from fasthep_parsl.interfaces import Call, Note, Reading
+from fasthep_parsl.interfaces import Call, Modifier, Note, Reading
 from fasthep_parsl.modifiers.diagnostics.calls import Counted
 from fasthep_parsl.modifiers.diagnostics.counting import add_counts
 
@@ -19,7 +19,7 @@ _PEAKS = ("memory", "added", "gpu_memory")
 _COUNTS = ("fields_in", "fields_out")
 
 
-class Diagnostics(BaseModel):
+class Diagnostics(Modifier):
     """Counts what goes into a stage and what comes out.
 
     Events, and entries, None and NaN of each field; with time, peak memory of host and GPU, and the compressed bytes that
@@ -27,9 +27,7 @@ class Diagnostics(BaseModel):
     alone is not counted. Memory of the host is that of the first and of the largest passes of each worker.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    needs_gpu: ClassVar[bool] = False
-    once: ClassVar[tuple[str, ...]] = ()
+    identity: ClassVar[tuple[str, ...] | None] = ()
 
     fields: bool = Field(True, description="count None and NaN of each field; `false`: events, time and memory alone")
 
@@ -37,7 +35,7 @@ class Diagnostics(BaseModel):
         """Count around the op."""
         return call.using(Counted(call, self.fields))
 
-    def reading(self, read: Reading) -> Note:
+    def after_reading(self, read: Reading) -> Note:
         """Keep what one reading of a file took."""
         return {"wall": read.wall, "cpu": read.cpu, "events": read.events, "branches": dict(read.branches())}
 

@@ -57,7 +57,7 @@ class Counted:
         if device is not None and device.peak:
             note["gpu_memory"] = device.peak
         left = _outputs(self._call.op, given, result)
-        self._call.note("diagnostics", lambda: self._counted(note, given, left))
+        self._call.note(lambda: self._counted(note, given, left))
         return result
 
     def _counted(self, note: dict[str, Any], given: Any, left: Outputs | None) -> Note:

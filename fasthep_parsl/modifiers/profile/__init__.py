@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from fasthep_parsl.atomic import atomic, write_text
-from fasthep_parsl.interfaces import Call, Note, Reading
+from fasthep_parsl.interfaces import Call, Modifier, Note, Reading
 
 SCHEMA_VERSION = 1
 
 
-class Profile(BaseModel):
+class Profile(Modifier):
     """Measures where a stage spends its time or its memory; all workers are merged into one table.
 
     - `time`: calls, wall and CPU seconds of the op, and of reading.
@@ -25,9 +25,7 @@ class Profile(BaseModel):
     - `memory`: how much resident memory a call adds at most, and where; also looks `rate` times per second.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    needs_gpu: ClassVar[bool] = False
-    once: ClassVar[tuple[str, ...]] = ("what",)
+    identity: ClassVar[tuple[str, ...] | None] = ("what",)
 
     what: Literal["time", "flame", "cprofile", "memory"] = Field("time", description="what is measured")
     rate: float = Field(100.0, ge=1, le=1000, description="of `flame` and `memory`: looks per second")
@@ -45,7 +43,7 @@ class Profile(BaseModel):
             return counted(call)
         return (sampled if self.what == "flame" else measured)(call, 1 / self.rate)
 
-    def reading(self, read: Reading) -> Note | None:
+    def after_reading(self, read: Reading) -> Note | None:
         """Keep how long a reading took, if time is measured."""
         if self.what != "time":
             return None

@@ -29,7 +29,7 @@ def counted(call: Call) -> Call:
             result = call.function(events, **params)
         finally:
             profiler.disable()
-        call.note("profile", {"cprofile": largest(pstats.Stats(profiler).stats)})  # type: ignore[attr-defined]
+        call.note({"cprofile": largest(pstats.Stats(profiler).stats)})  # type: ignore[attr-defined]
         return result
 
     return call.using(measured)

@@ -41,7 +41,7 @@ def measured(call: Call, interval: float) -> Call:
             "kept": max(0, min(after, peak) - before),
             "where": {";".join(map(name_of, stack)): added for added, stack in places[:MAX_PLACES][::-1] if added > 0},
         }
-        call.note("profile", {"memory": note})
+        call.note({"memory": note})
         return result
 
     return call.using(watched)

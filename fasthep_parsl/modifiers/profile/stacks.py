@@ -26,7 +26,7 @@ def sampled(call: Call, interval: float) -> Call:
 
         with watching("flame", interval, watched.__code__, look):
             result = call.function(events, **params)
-        call.note("profile", lambda: {"flame": {"looks": looks, "stacks": named(found)}})
+        call.note(lambda: {"flame": {"looks": looks, "stacks": named(found)}})
         return result
 
     return call.using(watched)

@@ -16,7 +16,7 @@ def timed(call: Call) -> Call:
         result = call.function(events, **params)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         count = len(events) if hasattr(events, "__len__") else 0
-        call.note("profile", {"time": {"calls": 1, "wall": wall, "cpu": cpu, "longest": wall, "events": count}})
+        call.note({"time": {"calls": 1, "wall": wall, "cpu": cpu, "longest": wall, "events": count}})
         return result
 
     return call.using(measured)

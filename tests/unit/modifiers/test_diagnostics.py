@@ -67,13 +67,13 @@ class Noted(list):
     """Notes as a worker keeps them; a pass that is over is asked for what was announced."""
 
     def __getitem__(self, index):
-        kind, note = super().__getitem__(index)
-        return kind, note() if callable(note) else note
+        note = super().__getitem__(index)
+        return note() if callable(note) else note
 
 
 def call_of(name, notes, function=None, reads=("x", "y")):
     op = registry.load("ops", name).op
-    return Call(function or op.call, op, "S", "default", reads, lambda kind, note: notes.append((kind, note)))
+    return Call(function or op.call, op, "S", "default", reads, notes.append)
 
 
 def test_what_is_filtered_from_entries_without_nan_is_not_looked_through(monkeypatch):
@@ -89,10 +89,10 @@ def test_what_is_filtered_from_entries_without_nan_is_not_looked_through(monkeyp
 
     after = Diagnostics().wrap(call_of("hep.define", notes, cut, ("x", "y", "v")))(before)
     Diagnostics().wrap(call_of("hep.define", notes, lambda e: {"z": e.x + e.y + e.v[:, 0]}, ("x", "y", "v")))(after)
-    assert notes[0][1]["fields_out"] == {}
+    assert notes[0]["fields_out"] == {}
     assert looked == [6, 6, 6]
-    assert notes[1][1]["fields_in"] == {"x": [3, 0, 0], "y": [3, 0, 1], "v": [3, 0, 0]}
-    assert notes[1][1]["fields_out"] == {"z": [3, 0, 1]}
+    assert notes[1]["fields_in"] == {"x": [3, 0, 0], "y": [3, 0, 1], "v": [3, 0, 0]}
+    assert notes[1]["fields_out"] == {"z": [3, 0, 1]}
     assert looked == [6, 6, 6, 3, 3]  # `z` is new, and of what was filtered `y` alone may have NaN
 
 
@@ -105,7 +105,7 @@ def test_what_replaces_a_field_is_looked_through():
 
     after = Diagnostics().wrap(call_of("hep.define", notes, replace, ("x",)))(before)
     Diagnostics().wrap(call_of("hep.define", notes, lambda e: {"z": e.x}, ("x",)))(after)
-    assert notes[1][1]["fields_in"] == {"x": [3, 0, 3]}
+    assert notes[1]["fields_in"] == {"x": [3, 0, 3]}
 
 
 def test_it_takes_no_column_that_the_op_leaves_alone():
@@ -115,12 +115,11 @@ def test_it_takes_no_column_that_the_op_leaves_alone():
         call_of("hep.define", notes, lambda events: events.with_columns({"v": events.x * NAN}))
     )
     result = wrapped(events)
-    assert notes[0][0] == "diagnostics"
-    assert notes[0][1]["fields_in"] == {"x": [3, 0, 0]}
-    assert notes[0][1]["fields_out"] == {"v": [3, 0, 3]}
+    assert notes[0]["fields_in"] == {"x": [3, 0, 0]}
+    assert notes[0]["fields_out"] == {"v": [3, 0, 3]}
     assert events.held("y") is None
     assert result.held("z") is None
-    assert (notes[0][1]["events_in"], notes[0][1]["events_out"]) == (3, 3)
+    assert (notes[0]["events_in"], notes[0]["events_out"]) == (3, 3)
 
 
 def test_fields_may_be_left_out():
@@ -128,9 +127,9 @@ def test_fields_may_be_left_out():
     Diagnostics(fields=False).wrap(call_of("hep.define", notes, lambda events: {"v": events.x}))(
         Events({"x": np.ones(2)}, 2)
     )
-    assert {"fields_in", "fields_out"} & set(notes[0][1]) <= {"fields_in"}
-    assert not notes[0][1].get("fields_in")
-    assert notes[0][1]["events_out"] == 2
+    assert {"fields_in", "fields_out"} & set(notes[0]) <= {"fields_in"}
+    assert not notes[0].get("fields_in")
+    assert notes[0]["events_out"] == 2
 
 
 def test_pieces_are_counted_once_even_if_the_op_looks_twice():
@@ -149,13 +148,13 @@ def test_pieces_are_counted_once_even_if_the_op_looks_twice():
     call = call_of("hep.hist", notes, twice, ("*",))
     Diagnostics().wrap(call)(Again())
     assert seen == [1.0, 3.0, 1.0, 3.0]
-    assert (notes[0][1]["events_in"], notes[0][1]["fields_in"]) == (3, {"x": [3, 0, 1]})
+    assert (notes[0]["events_in"], notes[0]["fields_in"]) == (3, {"x": [3, 0, 1]})
 
 
 def test_an_op_that_reads_no_stream_has_no_events():
     notes = Noted()
     assert Diagnostics().wrap(call_of("hep.hist", notes, lambda events: 7))(None) == 7
-    assert "events_in" not in notes[0][1]
+    assert "events_in" not in notes[0]
 
 
 def test_a_call_that_fails_notes_nothing():
@@ -171,7 +170,7 @@ def test_peak_is_that_of_the_call_and_not_of_the_process():
     highest = memory.peak()
     notes = Noted()
     Diagnostics().wrap(call_of("hep.hist", notes, lambda events: np.ones(5_000_000).sum()))(None)
-    note = notes[0][1]
+    note = notes[0]
     assert 35e6 < note["added"] < 80e6  # of 40 MB; the kernel counts in lots per core
     assert note["memory"] < highest - 100e6
     assert memory.peak() >= highest  # the process's own is not lost
@@ -183,16 +182,16 @@ def test_memory_is_that_of_the_first_and_of_larger_passes():
     for number in (4000, 4000, 5000, 9000):
         wrapped(Events({}, number))
         notes[-1]  # the pass has succeeded
-    assert ["added" in note() for _, note in list(notes)] == [True, False, False, True]
+    assert ["added" in note() for note in list(notes)] == [True, False, False, True]
     wrapped(Events({}, 20_000))
     failed = notes.pop()  # its pass has not, and is done again
     wrapped(Events({}, 15_000))
-    assert "added" in notes[-1][1]
-    assert "added" in failed[1]()
-    small, large = notes[0][1]["added"], notes[3][1]["added"]
+    assert "added" in notes[-1]
+    assert "added" in failed()
+    small, large = notes[0]["added"], notes[3]["added"]
     assert 25e6 < small < 45e6
     assert 60e6 < large < 90e6
-    assert Diagnostics.merge(notes[0][1], notes[1][1])["added"] == small
+    assert Diagnostics.merge(notes[0], notes[1])["added"] == small
 
 
 @pytest.fixture
@@ -318,8 +317,8 @@ def test_peak_of_a_gpu_is_that_of_its_pool(monkeypatch):
 
     notes = Noted()
     Diagnostics().wrap(call_of("hep.hist", notes, op))(None)
-    assert notes[0][1]["gpu_memory"] == 5000
+    assert notes[0]["gpu_memory"] == 5000
     assert hooks == []
     cupy.is_available = lambda: False
     Diagnostics().wrap(call_of("hep.hist", notes, op))(None)
-    assert "gpu_memory" not in notes[1][1]
+    assert "gpu_memory" not in notes[1]

@@ -284,7 +284,7 @@ class Stage:
         self.function = function
         self.reads = tuple(function.op.analyse(model, schema).reads)
         self.notes = []
-        call = Call(function.op.call, function.op, "S", "gpu", self.reads, lambda kind, n: self.notes.append(n))
+        call = Call(function.op.call, function.op, "S", "gpu", self.reads, self.notes.append)
         self.call = GpuPreload(**modifier).wrap(call)
 
     def __call__(self, events):
@@ -515,7 +515,7 @@ def deep(events, **_params):
 def lacking(gpu):
     def wrap(function=deep, **modifier):
         notes = []
-        call = Call(function, define.op, "S", "gpu", ("MET_pt", "w"), lambda kind, note: notes.append(note))
+        call = Call(function, define.op, "S", "gpu", ("MET_pt", "w"), notes.append)
         return GpuPreload(**modifier).wrap(call), notes
 
     return wrap

@@ -104,7 +104,9 @@ def test_arrays_that_an_op_leaves_on_a_gpu_come_home(flow, small_files):
         flow.stage("Made", "probe.on_gpu", []),
         flow.stage("Near", "probe.sum", ["Made"], field="twice"),
         flow.stage("Far", "probe.sum", ["Made"], "other", field="twice"),
+        flow.stage("Cut", "hep.select", ["Made"], selection=["x > 120"]),
     ]
+    chain[-1]["execution"] = {"modifiers": [PRELOAD]}  # copies are noted if one of the plan's stages has it
     outcome = flow.write(chain, [small_files / "b.root"]).run()
     total = sum(range(100, 140))
     assert outcome.products["Near", "sum"] == outcome.products["Far", "sum"] == 2 * total

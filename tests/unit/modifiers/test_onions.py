@@ -122,7 +122,7 @@ def test_without_modifiers_the_op_itself_is_called(flow, small_files):
     program = Program(flow.compile(), flow.folder / "run")
     (step,) = program.steps(program.plan.segments[0])
     assert step.call is step.op.call
-    assert program._readers_of(program.plan.segments[0]) == []
+    assert program.modifiers._readers_of(program.plan.segments[0]) == []
     assert "notes" not in (flow.folder / "run" / "events.jsonl").read_text()
     assert outcome.status == "complete"
 
