@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+import kind_examples
+
 EXAMPLES = {
     "hep.define": {
         "variables": [
@@ -39,6 +41,7 @@ EXAMPLES = {
         "dataset_axis": True,
     },
     "hep.write": {"fields": ["Muon_pt", "MET_pt"], "format": "parquet"},
+    **kind_examples.given("ops"),
 }
 """Op → parameters that make sense on demo data. A new op needs one: everything else is tried by itself."""
 

@@ -12,6 +12,7 @@ import awkward as ak
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+import kind_examples
 from fasthep_parsl import registry
 from fasthep_parsl.interfaces import READ, Call, Context, DatasetInfo, Modifier, Reading
 from fasthep_parsl.ops.stream import Events
@@ -20,6 +21,7 @@ EXAMPLES = {
     "profile": [{"what": what} for what in ("time", "flame", "cprofile", "memory")],
     "cuda.jit": [{"target": "cpu"}],
     "gpu.preload": [{"on_missing": "cpu"}],
+    **kind_examples.given("modifiers"),
 }
 """Modifier → parameters that work on any machine; else those that it has by default."""
 MODIFIERS = registry.names("modifiers")
