@@ -1,102 +1,98 @@
-"""Ask a batch system about the jobs of a pool, and remove them; nothing is submitted. Imports no Parsl."""
+"""Job control: query and cancel the jobs of a pool. Nothing is submitted here."""
 
 from __future__ import annotations
 
-import shutil
+import os
+import threading
 from collections.abc import Sequence
-from pathlib import Path
 
-from fasthep_parsl.atomic import write_text
-from fasthep_parsl.blocks.commands import Answer, run
-from fasthep_parsl.blocks.dialect import Dialect, Job, dialect_of, understood
-from fasthep_parsl.blocks.scripts import first_scripts
+from fasthep_parsl.blocks.commands import run
+from fasthep_parsl.blocks.scripts import strategy_of
+from fasthep_parsl.interfaces import CommandResult, Job, SchedulerCommands
 from fasthep_parsl.plan import PlanPool
 
 MOST_JOBS = 500
-"""Jobs that one command is given."""
+"""Jobs on one command line."""
 
 
-def programs(pool: PlanPool) -> tuple[str, ...]:
-    """Return the commands that a run needs."""
-    return dialect_of(pool.provider, pool.options).programs
-
-
-def missing_programs(pool: PlanPool) -> list[str]:
-    """Return those that are not on PATH."""
-    return [name for name in programs(pool) if shutil.which(name) is None]
-
-
-def can_try(pool: PlanPool) -> bool:
-    """Return whether the batch system can say of a script whether it would accept it."""
-    return bool(dialect_of(pool.provider, pool.options).trial(Path()))
-
-
-def refusal(pool: PlanPool, folder: Path) -> str:
-    """Return why a block of `pool` would be refused, in the words of the batch system; empty if it would not.
+class JobControl:
+    """Run the commands of a batch system and read their results.
 
     Parameters
     ----------
-    pool : PlanPool
-        The pool.
-    folder : Path
-        For the scripts.
-    """
-    dialect = dialect_of(pool.provider, pool.options)
-    timeout = pool.scaling.command_timeout
-    submitted, node = (write_text(folder / script.name, script.text) for script in first_scripts(pool, folder))
-    del node
-    trial = dialect.trial(submitted)
-    answer = run(trial, timeout) if trial else None
-    if answer is not None and not answer.ok:
-        return answer.words
-    queue = pool.block.queue if pool.block else ""
-    check = dialect.queue_check(queue)
-    if not check:
-        return ""
-    said = run(check, timeout)
-    if not said.ok:
-        return said.words
-    return "" if said.out.strip() else f"there is no queue `{queue}`: `{' '.join(check)}` shows nothing"
-
-
-def existing(pool: PlanPool, jobs: Sequence[str]) -> tuple[dict[str, Job] | None, str]:
-    """Return those of `jobs` that have not ended; None, and what it says, if the batch system does not answer."""
-    dialect = dialect_of(pool.provider, pool.options)
-    found: dict[str, Job] = {}
-    for batch in _batches(jobs):
-        answer = run(dialect.status(batch), pool.scaling.command_timeout)
-        said = understood(dialect, answer, batch)
-        if said is None:
-            return None, answer.words
-        found |= {job: state for job, state in said.items() if state.state != "ended"}
-    return found, ""
-
-
-def remove(pool: PlanPool, jobs: Sequence[str]) -> str:
-    """Remove jobs; return what the batch system says if it does not, empty if it does."""
-    answer = remove_jobs(dialect_of(pool.provider, pool.options), jobs, pool.scaling.command_timeout)
-    return "" if answer.ok else answer.words
-
-
-def remove_jobs(dialect: Dialect, jobs: Sequence[str], timeout: float) -> Answer:
-    """Remove jobs; that they had ended already is no failure.
-
-    Parameters
-    ----------
-    dialect : Dialect
-        Its commands.
-    jobs : sequence of str
-        Ids.
+    commands : SchedulerCommands
+        The commands of the batch system.
     timeout : float
-        Longest time of each command, seconds.
+        Longest time of a command, seconds.
+    closing : threading.Event, optional
+        Ends commands early when it is set.
     """
-    answer = Answer(0)
-    for batch in _batches(jobs):
-        for number, words in enumerate(dialect.cancel(batch)):
-            said = run(words, timeout)
-            if number == 0 and not said.ok and not dialect.gone(said):  # the first one counts, the others make sure
-                answer = said
-    return answer
+
+    def __init__(self, commands: SchedulerCommands, timeout: float, closing: threading.Event | None = None) -> None:
+        self.commands = commands
+        self._timeout = timeout
+        self._closing = closing
+
+    def run(self, argv: Sequence[str], timeout: float | None = None, *, while_closing: bool = False) -> CommandResult:
+        """Run one of the commands.
+
+        Parameters
+        ----------
+        argv : sequence of str
+            The command line.
+        timeout : float, optional
+            Longest time, seconds.
+        while_closing : bool
+            Whether to run it even if the run is closing.
+        """
+        closing = None if while_closing else self._closing
+        return run(argv, timeout or self._timeout, closing, self.commands.environment(os.environ))
+
+    def query(self, jobs: Sequence[str]) -> dict[str, Job] | None:
+        """Return the state of `jobs`, None if the batch system does not answer. Jobs that are missing have ended."""
+        return read_status(self.commands, self.run(self.commands.status(jobs)), jobs)
+
+    def existing(self, jobs: Sequence[str]) -> tuple[dict[str, Job] | None, str]:
+        """Return those of `jobs` that have not ended; None and a message if the batch system does not answer."""
+        found: dict[str, Job] = {}
+        for batch in _batches(jobs):
+            result = self.run(self.commands.status(batch))
+            states = read_status(self.commands, result, batch)
+            if states is None:
+                return None, result.message
+            found |= {job: state for job, state in states.items() if state.state != "ended"}
+        return found, ""
+
+    def cancel(self, jobs: Sequence[str], timeout: float | None = None) -> CommandResult:
+        """Cancel jobs, even if the run is closing; return the first failure. Jobs that had ended are not a failure.
+
+        Parameters
+        ----------
+        jobs : sequence of str
+            Their ids.
+        timeout : float, optional
+            Longest time of each command, seconds.
+        """
+        outcome = CommandResult(0)
+        for batch in _batches(jobs):
+            for number, argv in enumerate(self.commands.cancel(batch)):
+                result = self.run(argv, timeout, while_closing=True)
+                if number == 0 and not result.ok and not self.commands.already_ended(result):
+                    outcome = result
+        return outcome
+
+
+def job_control(pool: PlanPool, closing: threading.Event | None = None) -> JobControl:
+    """Return the job control of the batch system of `pool`."""
+    return JobControl(strategy_of(pool).commands(), pool.scaling.command_timeout, closing)
+
+
+def read_status(commands: SchedulerCommands, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
+    """Return the state of `jobs`, None if the result does not say it or cannot be read."""
+    try:
+        return commands.read_status(result, jobs)
+    except (AttributeError, LookupError, TypeError, ValueError):  # the output is not as documented
+        return None
 
 
 def _batches(jobs: Sequence[str]) -> list[Sequence[str]]:

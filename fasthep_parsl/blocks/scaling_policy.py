@@ -15,9 +15,9 @@ from functools import cached_property
 
 from fasthep_parsl.blocks.backoff import Backoff
 from fasthep_parsl.blocks.block_state import BlockEvent, BlockManagers, BlockState, Decision
-from fasthep_parsl.blocks.dialect import Job
 from fasthep_parsl.blocks.worker_command import drain_period
 from fasthep_parsl.events import BlockStateName
+from fasthep_parsl.interfaces import Job
 from fasthep_parsl.plan import PlanPool
 
 SEEN_LATE = 10.0

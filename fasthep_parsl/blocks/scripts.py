@@ -1,4 +1,4 @@
-"""What is submitted for a block and what its nodes run, as text. Imports no Parsl, starts nothing."""
+"""The texts of a block: the script that is submitted, and the script that its nodes run. Pure."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ from fasthep_parsl.strategies.base import NODE_SCRIPT
 from fasthep_parsl.strategies.node import node_script
 
 
+def strategy_of(pool: PlanPool) -> BatchStrategy:
+    """Return the strategy of a pool on a batch system, with the pool's options."""
+    strategy: BatchStrategy = registry.load("strategies", pool.provider)(**pool.options)
+    return strategy
+
+
 def job_name(pool: PlanPool) -> str:
     """Return the name of the jobs of `pool` in the batch system's listings."""
     return f"fasthep-{pool.name}"
@@ -20,14 +26,13 @@ def job_name(pool: PlanPool) -> str:
 
 def block_script(pool: PlanPool, place: BlockLocation) -> Script:
     """Return what is submitted for one block of `pool`."""
-    strategy: BatchStrategy = registry.load("strategies", pool.provider)(**pool.options)
-    return strategy.script(pool, place)
+    return strategy_of(pool).script(pool, place)
 
 
 def first_scripts(pool: PlanPool, folder: Path) -> tuple[Script, Script]:
-    """Return what a run submits for block 0 of `pool`, and what its nodes run, if the run's folder were `folder`.
+    """Return the script of block 0 of `pool` and the script of its nodes, for blocks in `folder`.
 
-    Address, port and certificates, which only a run knows, are named between ``<`` and ``>``.
+    Address, port and certificates are placeholders between ``<`` and ``>``: they are known when a run starts.
     """
     bring = staged_files(pool, Path("<run directory>"), PLACEHOLDERS)
     submitted = block_script(pool, BlockLocation(str(folder), job_name(pool), 0, (), bring.files, bring.secrets))

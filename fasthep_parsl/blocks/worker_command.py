@@ -10,9 +10,10 @@ from fasthep_parsl.blocks.node_checks import arrival_options
 from fasthep_parsl.blocks.python_command import module_command
 from fasthep_parsl.plan import PlanPool
 
-HEARTBEAT_PERIOD = {"local": 1}
-"""Seconds, by provider: how long a dead worker may stay unnoticed. Thousands of managers must not beat that often."""
-USUAL_HEARTBEAT = 5
+LOCAL_HEARTBEAT = 1
+"""Seconds between two heartbeats of managers on this machine. A dead worker stays unnoticed for so long."""
+HEARTBEAT = 5
+"""Seconds between two heartbeats of managers on a batch system. There can be thousands."""
 HEARTBEAT_THRESHOLD = 30
 """Seconds without a beat after which workers are taken for lost; Parsl's 120 s is how long that would stay unnoticed."""
 POLL_PERIOD = 50
@@ -50,7 +51,7 @@ PLACEHOLDERS = Link("<addresses>", "<port>", "<certificates>", "<logs>", "<log c
 
 def heartbeat_period(pool: PlanPool) -> int:
     """Return the seconds between two beats of the managers of `pool`."""
-    return HEARTBEAT_PERIOD.get(pool.provider, USUAL_HEARTBEAT)
+    return LOCAL_HEARTBEAT if pool.block is None else HEARTBEAT
 
 
 def drain_period(pool: PlanPool) -> int | None:

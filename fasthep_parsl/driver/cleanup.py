@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from fasthep_parsl.atomic import close_drafts
-from fasthep_parsl.blocks import job_control
 from fasthep_parsl.blocks.block_folder import sweep
+from fasthep_parsl.blocks.job_control import job_control
 from fasthep_parsl.driver.blocks import BlockTally, OpenJob
 from fasthep_parsl.driver.holders import holders
 from fasthep_parsl.driver.lock import DriverLock
@@ -119,17 +119,18 @@ def _refuse_if_alive(run_dir: Path, alive: bool | None, host: str, *, force: boo
 
 def _remove(pool: PlanPool, jobs: Sequence[OpenJob]) -> list[Fate]:
     ids = [job.job for job in jobs]
-    there, words = job_control.existing(pool, ids)
+    control = job_control(pool)
+    there, message = control.existing(ids)
     if there is None:
-        return [Fate(job, "left", words) for job in jobs]
-    wrong = job_control.remove(pool, [job for job in ids if job in there])
+        return [Fate(job, "left", message) for job in jobs]
+    result = control.cancel([job for job in ids if job in there])
     fates = []
     for job in jobs:
         found = there.get(job.job)
         if found is None:
             fates.append(Fate(job, "ended"))
-        elif wrong:
-            fates.append(Fate(job, "left", wrong))
+        elif not result.ok:
+            fates.append(Fate(job, "left", result.message))
         else:
             place = f"{found.state} on {found.node}" if found.node else found.state
             fates.append(Fate(job, "removed", place))

@@ -6,21 +6,25 @@ what has a lifetime is a context manager. Nothing here does anything.
 - `ops`: what a stage computes;
 - `modifiers`: how that is called;
 - `workers`: strategies, environments and credentials;
+- `batch`: strategies for batch systems, their commands, and what `sites init` needs;
 - `execution`: backends and their sessions.
 """
 
+from fasthep_parsl.interfaces.batch import (
+    BatchStrategy,
+    BlockLocation,
+    CommandResult,
+    Discovery,
+    Job,
+    JobState,
+    NodeGroup,
+    SchedulerCommands,
+    Script,
+)
 from fasthep_parsl.interfaces.execution import Backend, Session
 from fasthep_parsl.interfaces.modifiers import READ, Call, Modifier, Note, Reading
 from fasthep_parsl.interfaces.ops import Context, DatasetInfo, Effects, Op, OpProblem, ParamPath, Schema, Scope, Shape
-from fasthep_parsl.interfaces.workers import (
-    BatchStrategy,
-    BlockLocation,
-    Credential,
-    Environment,
-    Script,
-    Strategy,
-    WorkerSetup,
-)
+from fasthep_parsl.interfaces.workers import Credential, Environment, Strategy, WorkerSetup
 
 __all__ = [
     "READ",
@@ -28,17 +32,23 @@ __all__ = [
     "BatchStrategy",
     "BlockLocation",
     "Call",
+    "CommandResult",
     "Context",
     "Credential",
     "DatasetInfo",
+    "Discovery",
     "Effects",
     "Environment",
+    "Job",
+    "JobState",
     "Modifier",
+    "NodeGroup",
     "Note",
     "Op",
     "OpProblem",
     "ParamPath",
     "Reading",
+    "SchedulerCommands",
     "Schema",
     "Scope",
     "Script",

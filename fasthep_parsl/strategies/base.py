@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from fasthep_parsl.interfaces import BlockLocation
+from fasthep_parsl.interfaces import BlockLocation, Discovery
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.workflow.values import Model
 
@@ -20,7 +20,9 @@ class BatchModel(Model):
     several_nodes: ClassVar[bool] = True
     """Whether one job can have several nodes; else the compiler must ask for blocks of one node."""
     brings_files: ClassVar[bool] = False
-    """Whether jobs bring files to nodes that do not see the run directory."""
+    """Whether jobs transfer files to nodes that do not see the run directory."""
+    discovery: ClassVar[Discovery | None] = None
+    """How `sites init` finds the batch system; None if it does not look for it."""
 
 
 def block_of(pool: PlanPool, strategy: type[BatchModel]) -> PlanBlock:

@@ -1,17 +1,21 @@
-"""Strategy ``grid_engine``: a block is a job of Grid Engine (SGE, UGE). Its scripts are rendered, they were not run here.
+"""Strategy ``grid_engine``: a block is a job of Grid Engine (SGE, UGE). Tested as text, without a Grid Engine.
 
-Directives follow Parsl's ``GridEngineProvider`` (``parsl/providers/grid_engine``: ``-S``, ``-o``, ``-e``, ``h_rt``,
+The commands follow its manual pages. Directives follow Parsl's ``GridEngineProvider`` (``parsl/providers/grid_engine``: ``-S``, ``-o``, ``-e``, ``h_rt``,
 ``-q``); slots, resources and nodes to avoid follow the manual of ``qsub`` (``-pe``, ``-l``, ``-l h=!(…)``).
 """
 
 from __future__ import annotations
 
+import getpass
+import re
 import shlex
+from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
 
-from fasthep_parsl.interfaces import BlockLocation, Script
+from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, Job, JobState, SchedulerCommands, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.strategies.base import BatchModel, block_of, node_words, output
 from fasthep_parsl.strategies.formats import (
@@ -29,10 +33,70 @@ from fasthep_parsl.workflow.values import Line
 LONGEST_NAME = 64
 
 
+class GridEngineCommands(SchedulerCommands):
+    """Commands of Grid Engine (SGE, UGE, OGE)."""
+
+    programs = ("qsub", "qstat", "qdel")
+
+    def submit(self, script: Path) -> list[str]:
+        """Return the command that submits a script."""
+        return ["qsub", "-terse", str(script)]
+
+    def job_id(self, output: str) -> str:
+        """Return the id in the output of a successful submission."""
+        lines = output.strip().splitlines()
+        found = re.match(r"\d+", lines[-1].strip()) if lines else None
+        return found.group(0) if found else ""
+
+    def status(self, jobs: Sequence[str]) -> list[str]:
+        """Return the command that lists all our jobs that have not ended; it cannot be asked for some."""
+        del jobs
+        return ["qstat", "-u", getpass.getuser()]
+
+    def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
+        """Return the state of `jobs`, None if the result does not say it."""
+        if not result.ok:
+            return None
+        found = {}
+        for line in result.out.splitlines():
+            words = line.split()  # id, priority, name, user, state, date, time[, queue@node], slots
+            if len(words) >= 8 and words[0] in jobs:
+                node = next((word.rpartition("@")[2] for word in words[7:] if "@" in word), "")
+                found[words[0]] = Job(words[0], _state(words[4]), node, f"state {words[4]}")
+        return found
+
+    def cancel(self, jobs: Sequence[str]) -> list[list[str]]:
+        """Return the commands that cancel jobs."""
+        return [["qdel", *jobs]]
+
+    def already_ended(self, result: CommandResult) -> bool:
+        """Return whether jobs could not be cancelled because they had ended already."""
+        return result.every_line_matches(
+            r'denied: job "\d+" does not exist|.* has (registered the|deleted) job \d+( for deletion)?'
+        )
+
+    def queue_check(self, queue: str) -> list[str]:
+        """Return a command that fails if the queue does not exist."""
+        return ["qconf", "-sq", queue] if queue else []
+
+
+def _state(letters: str) -> JobState:
+    """Return what the letters of qstat mean: ``h`` held, ``E`` error, ``q`` queued, else it runs; qstat(1)."""
+    if "E" in letters or "h" in letters:
+        return "held"
+    return "pending" if "q" in letters else "running"
+
+
 class GridEngine(BatchModel):
     """Workers on a Grid Engine cluster: one ``qsub`` job per block, on one node. Rendered and checked, not run here."""
 
     several_nodes: ClassVar[bool] = False
+
+    discovery: ClassVar[Discovery | None] = Discovery(
+        programs=(*GridEngineCommands.programs, "qconf"),
+        commands=GridEngineCommands(),
+        queues_hint="`qconf -sql` lists them, `qhost` their nodes",
+    )
 
     project: Line | None = Field(None, description="project that pays")
     parallel_environment: Line = Field("smp", description="parallel environment that gives all slots on one node")
@@ -63,6 +127,10 @@ class GridEngine(BatchModel):
         ]
         command = shlex.join(node_words(place))
         return Script(f"block.{place.block}.sh", script_text(with_prefix("#$", asked), f"exec {command}"))
+
+    def commands(self) -> GridEngineCommands:
+        """Return the commands of Grid Engine."""
+        return GridEngineCommands()
 
     def _needs(self, block: PlanBlock, place: BlockLocation) -> list[str]:
         needs = list(self.resources)

@@ -1,17 +1,20 @@
-"""Strategy ``kubernetes``: a block is a pod. Its manifests are rendered, they were not run here.
+"""Strategy ``kubernetes``: a block is a pod. Tested as text, without a Kubernetes.
 
-Fields follow Parsl's ``KubernetesProvider`` (``parsl/providers/kubernetes/kube.py``); unlike there, requests are equal to
+The commands follow the documentation of kubectl. Fields follow Parsl's ``KubernetesProvider`` (``parsl/providers/kubernetes/kube.py``); unlike there, requests are equal to
 limits, the pod has a deadline and is never restarted, and output goes to the block's files.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from fasthep_parsl.interfaces import BlockLocation, Script
+from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, Job, JobState, SchedulerCommands, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.resources.units import Count
 from fasthep_parsl.strategies.base import BatchModel, block_of, node_words, output
@@ -20,6 +23,80 @@ from fasthep_parsl.workflow.values import Line, empty_mapping
 
 LONGEST_NAME = 63
 _Mapping = Annotated[dict[Line, Line], BeforeValidator(empty_mapping)]
+_PHASES: dict[str, JobState] = {
+    "Pending": "pending",
+    "Running": "running",
+    "Unknown": "running",
+    "Succeeded": "ended",
+    "Failed": "ended",
+}
+"""Kubernetes documentation, "Pod Lifecycle"."""
+_STUCK = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
+"""Why a container waits for ever."""
+
+
+class KubernetesCommands(SchedulerCommands):
+    """Commands of Kubernetes.
+
+    Parameters
+    ----------
+    namespace : str
+        Namespace of the pods; empty: kubectl's own.
+    """
+
+    programs = ("kubectl",)
+
+    def __init__(self, namespace: str = "") -> None:
+        self._kubectl = ["kubectl", *([f"--namespace={namespace}"] if namespace else [])]
+
+    def submit(self, script: Path) -> list[str]:
+        """Return the command that makes a pod."""
+        return [*self._kubectl, "create", "--filename", str(script), "--output=name"]
+
+    def job_id(self, output: str) -> str:
+        """Return the name in ``pod/<name>``."""
+        found = re.search(r"^pod/(\S+)$", output.strip(), re.MULTILINE)
+        return found.group(1) if found else ""
+
+    def status(self, jobs: Sequence[str]) -> list[str]:
+        """Return the command that asks for pods."""
+        return [*self._kubectl, "get", "pods", *jobs, "--ignore-not-found", "--output=json"]
+
+    def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
+        """Return the state of `jobs`, None if the result does not say it."""
+        if not result.ok:
+            return None
+        try:
+            listed = json.loads(result.out or "{}")
+        except ValueError:
+            return None
+        found = {}
+        for pod in listed.get("items", [listed] if listed else []):
+            name = pod.get("metadata", {}).get("name", "")
+            if name in jobs:
+                found[name] = _job(name, pod)
+        return found
+
+    def cancel(self, jobs: Sequence[str]) -> list[list[str]]:
+        """Return the commands that remove pods."""
+        return [[*self._kubectl, "delete", "pods", *jobs, "--ignore-not-found", "--wait=false"]]
+
+    def trial(self, script: Path) -> list[str]:
+        """Return the command that has the server check a pod."""
+        return [*self._kubectl, "create", "--dry-run=server", "--output=name", "--filename", str(script)]
+
+
+def _job(name: str, pod: Mapping[str, Any]) -> Job:
+    status = pod.get("status", {})
+    waiting = [
+        (state.get("reason", ""), state.get("message", ""))
+        for container in status.get("containerStatuses", [])
+        for state in [container.get("state", {}).get("waiting") or {}]
+    ]
+    stuck = next((f"{why}: {words}" for why, words in waiting if why in _STUCK), "")
+    reason = stuck or str(status.get("reason") or status.get("message") or "")
+    state: JobState = "held" if stuck else _PHASES.get(str(status.get("phase")), "pending")
+    return Job(name, state, str(pod.get("spec", {}).get("nodeName", "")), reason)
 
 
 class Kubernetes(BatchModel):
@@ -29,6 +106,12 @@ class Kubernetes(BatchModel):
     """
 
     several_nodes: ClassVar[bool] = False
+
+    discovery: ClassVar[Discovery | None] = Discovery(
+        programs=KubernetesCommands.programs,
+        commands=KubernetesCommands(),
+        queues_hint="`kubectl describe nodes` lists the resources of nodes",
+    )
 
     image: Line = Field(description="container image with the software of the workers")
     namespace: Line = Field("default", description="namespace of the pods")
@@ -62,6 +145,10 @@ class Kubernetes(BatchModel):
             "spec": self._spec(block, place),
         }
         return Script(f"block.{place.block}.json", json.dumps(pod, indent=2) + "\n")
+
+    def commands(self) -> KubernetesCommands:
+        """Return the commands of Kubernetes."""
+        return KubernetesCommands(self.namespace)
 
     def _spec(self, block: PlanBlock, place: BlockLocation) -> dict[str, Any]:
         claims = [(f"claim-{i}", *item) for i, item in enumerate(self.volumes.items())]

@@ -1,18 +1,21 @@
-"""Strategy ``lsf``: a block is a job of IBM Spectrum LSF. Its scripts are rendered, they were not run here.
+"""Strategy ``lsf``: a block is a job of IBM Spectrum LSF. Tested as text, without an LSF.
 
-Directives follow Parsl's ``LSFProvider`` (``parsl/providers/lsf``: ``-W``, ``-J``, ``-P``, ``-q``, ``-nnodes``,
+The commands follow LSF's command reference. Directives follow Parsl's ``LSFProvider`` (``parsl/providers/lsf``: ``-W``, ``-J``, ``-P``, ``-q``, ``-nnodes``,
 ``-n`` with ``span[ptile=]``) and its ``JsrunLauncher``; memory, GPUs and nodes to avoid follow the manual of ``bsub``
 (``rusage[mem=]``, ``-gpu``, ``select[hname!=]``).
 """
 
 from __future__ import annotations
 
+import re
 import shlex
-from typing import Literal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from fasthep_parsl.interfaces import BlockLocation, Script
+from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, Job, JobState, SchedulerCommands, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.strategies.base import BatchModel, block_of, launch, node_words, output
 from fasthep_parsl.strategies.formats import (
@@ -30,10 +33,75 @@ LAUNCHERS = {
     "cores": """blaunch -z "$(sort -u "$LSB_DJOB_HOSTFILE" | tr '\\n' ' ')\"""",
     "nodes": "jsrun -n {nodes} -r 1 -a 1 -c ALL_CPUS -g ALL_GPUS",
 }
+_STATES: dict[str, JobState] = {
+    "PEND": "pending",
+    "WAIT": "pending",
+    "PROV": "pending",
+    "RUN": "running",
+    "USUSP": "running",
+    "SSUSP": "running",
+    "UNKWN": "running",
+    "PSUSP": "held",
+    "DONE": "ended",
+    "EXIT": "ended",
+    "ZOMBI": "ended",
+}
+"""STAT: LSF command reference, "bjobs"."""
+
+
+class LsfCommands(SchedulerCommands):
+    """Commands of LSF."""
+
+    programs = ("bsub", "bjobs", "bkill")
+
+    def submit(self, script: Path) -> list[str]:
+        """Return the command that submits a script; bsub reads directives only from its standard input."""
+        return ["/bin/sh", "-c", 'bsub < "$1"', "bsub", str(script)]
+
+    def job_id(self, output: str) -> str:
+        """Return the id in ``Job <id> is submitted to queue <name>``."""
+        found = re.search(r"Job <(\d+)>", output)
+        return found.group(1) if found else ""
+
+    def status(self, jobs: Sequence[str]) -> list[str]:
+        """Return the command that asks for jobs, those of the last hour too."""
+        return ["bjobs", "-a", "-noheader", "-o", "jobid stat exec_host exit_reason delimiter='|'", *jobs]
+
+    def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
+        """Return the state of `jobs`, None if the result does not say it."""
+        if not result.ok and "is not found" not in result.message and "No job found" not in result.message:
+            return None
+        found = {}
+        for line in result.out.splitlines():
+            parts = [part.strip() for part in line.split("|")]
+            if len(parts) == 4 and parts[0] in jobs:
+                node = re.sub(r"^\d+\*", "", parts[2].split(":")[0]).strip("-")
+                found[parts[0]] = Job(parts[0], _STATES.get(parts[1], "pending"), node, parts[3].strip("-"))
+        return found
+
+    def cancel(self, jobs: Sequence[str]) -> list[list[str]]:
+        """Return the commands that cancel jobs."""
+        return [["bkill", *jobs]]
+
+    def already_ended(self, result: CommandResult) -> bool:
+        """Return whether jobs could not be cancelled because they had ended already."""
+        return result.every_line_matches(
+            r"Job <\S+>(: No matching job found|: Job has already finished| is being terminated)"
+        )
+
+    def queue_check(self, queue: str) -> list[str]:
+        """Return a command that fails if the queue does not exist."""
+        return ["bqueues", queue] if queue else []
 
 
 class Lsf(BatchModel):
     """Workers on an LSF cluster: one ``bsub`` job per block. Rendered and checked as text, not run here."""
+
+    discovery: ClassVar[Discovery | None] = Discovery(
+        programs=LsfCommands.programs,
+        commands=LsfCommands(),
+        queues_hint="`bqueues -l` lists them, `lshosts` their nodes",
+    )
 
     project: Line | None = Field(None, description="project that pays")
     request: Literal["cores", "nodes"] = Field(
@@ -69,6 +137,10 @@ class Lsf(BatchModel):
             launcher = self.launcher or LAUNCHERS[self.request]
             command = f"{launch(launcher, self.launch_options, block.nodes)} {command}"
         return Script(f"block.{place.block}.sh", script_text(with_prefix("#BSUB", asked), f"exec {command}"))
+
+    def commands(self) -> LsfCommands:
+        """Return the commands of LSF."""
+        return LsfCommands()
 
     def _size(self, block: PlanBlock) -> list[str]:
         if self.request == "nodes":

@@ -1,16 +1,22 @@
-"""Strategy ``pbs``: a block is a job of PBS Professional or OpenPBS. Its scripts are rendered, they were not run here.
+"""Strategy ``pbs``: a block is a job of PBS Professional or OpenPBS. Tested as text, without a PBS.
 
-Directives follow Parsl's ``PBSProProvider`` (``parsl/providers/pbspro/template.py``) and, for select lines, file systems
+The commands follow the reference guide of PBS Professional. Directives follow Parsl's ``PBSProProvider`` (``parsl/providers/pbspro/template.py``) and, for select lines, file systems
 and the launcher, the user guides of Polaris and Aurora (argonne-lcf/user-guides).
 """
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
-from fasthep_parsl.interfaces import BlockLocation, Script
+from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, Job, JobState, SchedulerCommands, Script
+from fasthep_parsl.interfaces.batch import SCRATCH
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.strategies.base import BatchModel, block_of, launch, node_words, output
 from fasthep_parsl.strategies.formats import (
@@ -26,10 +32,76 @@ from fasthep_parsl.strategies.formats import (
 from fasthep_parsl.workflow.values import Line
 
 LONGEST_NAME = 15
+_STATES: dict[str, JobState] = {
+    **dict.fromkeys("QWT", "pending"),
+    **dict.fromkeys("RBESU", "running"),
+    **dict.fromkeys("FXM", "ended"),
+    "H": "held",
+}
+"""job_state: PBS Professional reference guide, "Job States"."""
+
+
+class PbsCommands(SchedulerCommands):
+    """Commands of PBS."""
+
+    programs = ("qsub", "qstat", "qdel")
+
+    def submit(self, script: Path) -> list[str]:
+        """Return the command that submits a script."""
+        return ["qsub", str(script)]
+
+    def job_id(self, output: str) -> str:
+        """Return the id in the output of a successful submission, ``<number>.<server>``."""
+        lines = output.strip().splitlines()
+        found = re.match(r"\d+(\.[\w.-]+)?$", lines[-1].strip()) if lines else None
+        return found.group(0) if found else ""
+
+    def status(self, jobs: Sequence[str]) -> list[str]:
+        """Return the command that asks for jobs, those of the recent past too."""
+        return ["qstat", "-x", "-f", "-F", "json", *jobs]
+
+    def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
+        """Return the state of `jobs`, None if the result does not say it."""
+        if not result.ok and "unknown job" not in result.message.lower():
+            return None
+        try:
+            listed = json.loads(result.out or "{}").get("Jobs", {})
+        except ValueError:
+            return None
+        found = {}
+        for job, facts in listed.items():
+            if job in jobs:
+                node = re.split(r"[/+*]", str(facts.get("exec_host", "")))[0]
+                state = _STATES.get(str(facts.get("job_state", "")), "pending")
+                code = facts.get("Exit_status")
+                reason = f"exit code {code}" if state == "ended" and code is not None else str(facts.get("comment", ""))
+                found[job] = Job(job, state, node, reason)
+        return found
+
+    def cancel(self, jobs: Sequence[str]) -> list[list[str]]:
+        """Return the commands that cancel jobs."""
+        return [["qdel", *jobs]]
+
+    def already_ended(self, result: CommandResult) -> bool:
+        """Return whether jobs could not be cancelled because they had ended already."""
+        return result.every_line_matches(r"(qdel: )?(Unknown Job Id|Job has finished) \S+")
+
+    def queue_check(self, queue: str) -> list[str]:
+        """Return a command that fails if the queue does not exist."""
+        return ["qstat", "-Q", queue] if queue else []
 
 
 class Pbs(BatchModel):
     """Workers on a PBS Pro cluster: one ``qsub`` job per block. Rendered and checked as text, not run here."""
+
+    discovery: ClassVar[Discovery | None] = Discovery(
+        programs=(*PbsCommands.programs, "pbsnodes"),
+        commands=PbsCommands(),
+        base="_pbspro",
+        strategy_lines=("  # account: …            # project that is charged",),
+        profile_lines=SCRATCH,
+        queues_hint="`qstat -Qf` lists them, `pbsnodes -a` their nodes",
+    )
 
     account: Line | None = Field(None, description="account that pays")
     ncpus: bool = Field(True, description="whether cores are asked for (`ncpus`); not needed where nodes are whole")
@@ -70,6 +142,10 @@ class Pbs(BatchModel):
         if block.nodes > 1:
             command = f"{launch(self.launcher, self.launch_options, block.nodes)} {command}"
         return Script(f"block.{place.block}.sh", script_text(with_prefix("#PBS", asked), f"exec {command}"))
+
+    def commands(self) -> PbsCommands:
+        """Return the commands of PBS."""
+        return PbsCommands()
 
     def _select(self, block: PlanBlock) -> str:
         chunk = [str(block.nodes)]

@@ -1,19 +1,22 @@
-"""Every strategy keeps its contract: a frozen description that says, without doing anything, how workers come to be."""
+"""Every strategy keeps its contract: a frozen, pure description of how workers are created."""
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from fasthep_parsl import registry
-from fasthep_parsl.interfaces import BlockLocation
+from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, SchedulerCommands
+from fasthep_parsl.sites import list_sites
 from strategy_cases import OPTIONS, batch_strategies, cases, pool, script
 
 
@@ -118,3 +121,44 @@ def test_bash_reads_its_scripts(batch):
             assert commands.count("\n") == 1
         elif made.name.endswith(".json"):
             assert json.loads(made.text)["kind"] == "Pod"
+
+
+def test_its_commands_are_pure_and_name_their_programs(batch):
+    commands = registry.load("strategies", batch)(**OPTIONS[batch]).commands()
+    assert isinstance(commands, SchedulerCommands)
+    assert commands.programs
+    assert commands.status(["1"]) == commands.status(["1"])
+    assert commands.environment({"PATH": "/bin"}) == {"PATH": "/bin"}
+    assert commands.read_survey("") == []
+    for message in ("Connection timed out", "no such account"):
+        result = CommandResult(1, err=message)
+        assert commands.transient(result) == result.transient
+
+
+def test_it_can_be_discovered(batch):
+    strategy = registry.load("strategies", batch)
+    assert isinstance(strategy.discovery, Discovery)
+    assert set(strategy.discovery.commands.programs) <= set(strategy.discovery.programs)
+    assert strategy.discovery.base == "" or strategy.discovery.base in list_sites(bases=True)
+    assert strategy.discovery.commands.survey() or strategy.discovery.queues_hint
+    others = [registry.load("strategies", name).discovery for name in batch_strategies() if name != batch]
+    assert not any(set(other.programs) <= set(strategy.discovery.programs) for other in others)
+
+
+PACKAGE = Path(registry.__file__).parent
+
+
+def test_no_module_but_its_own_names_a_batch_strategy():
+    names = set(batch_strategies())
+    modules = [path for path in PACKAGE.rglob("*.py") if not path.is_relative_to(PACKAGE / "strategies")]
+    assert len(modules) > 100
+    for path in modules:
+        constants = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        found = names.intersection(value for value in constants if isinstance(value, str))
+        assert not found, f"{path} names {found}"
+
+
+def test_import_linter_knows_every_strategy(name):
+    settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    modules = next(item["modules"] for item in settings if item["type"] == "independence")
+    assert registry.load("strategies", name).__module__ in modules

@@ -13,10 +13,10 @@ from parsl.executors.high_throughput.errors import CommandClientBadError, Comman
 
 from fasthep_parsl.backends.parsl.block_monitor import Manager
 from fasthep_parsl.blocks.block_state import BlockManagers
-from fasthep_parsl.blocks.dialect import Job
 from fasthep_parsl.blocks.scaling_policy import ScalingPolicy
 from fasthep_parsl.errors import PoolError
 from fasthep_parsl.events import BlockChanged, BlockStateName, Record
+from fasthep_parsl.interfaces import Job
 
 if TYPE_CHECKING:
     from fasthep_parsl.backends.parsl.batch_provider import BatchProvider
@@ -104,7 +104,7 @@ class BatchMonitor:
 
     def _ask(self, now: float) -> None:
         asked = self._policy.question(now)
-        found = self._blocks.ask([block.job for block in asked]) if asked else None
+        found = self._blocks.query([block.job for block in asked]) if asked else None
         if found is None:
             return
         now = time.monotonic()
@@ -134,12 +134,12 @@ class BatchMonitor:
         """Submit a block; return whether another one may be tried now."""
         self._blocks.avoid = self._policy.avoid
         number, self._next = self._next, self._next + 1
-        answer = self._blocks.submit_block(number)
-        now, job = time.monotonic(), self._blocks.jobs_by_block.get(number)
-        if job is None:
-            self._policy.refused(answer.words, now, transient=answer.transient)
+        outcome = self._blocks.submit_block(number)
+        now = time.monotonic()
+        if not outcome.job:
+            self._policy.refused(outcome.message, now, transient=outcome.transient)
             return False
-        self._policy.submitted(number, job, now)
+        self._policy.submitted(number, outcome.job, now)
         return True
 
     def _remove(self, now: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from parsl.executors import HighThroughputExecutor
@@ -16,19 +17,36 @@ from parsl.jobs.states import JobState, JobStatus
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.backends.parsl.batch_monitor import BatchMonitor
 from fasthep_parsl.backends.parsl.provider_base import SelfManagedProvider
-from fasthep_parsl.blocks.commands import Answer, run
-from fasthep_parsl.blocks.dialect import Job, dialect_of, understood
-from fasthep_parsl.blocks.job_control import remove_jobs
+from fasthep_parsl.blocks.job_control import job_control
 from fasthep_parsl.blocks.scripts import block_script
 from fasthep_parsl.blocks.staged_files import StagedFiles, on_node, staged_files
-from fasthep_parsl.blocks.submission_recovery import found_again
+from fasthep_parsl.blocks.submission_recovery import recover_submissions
 from fasthep_parsl.blocks.worker_command import Link, worker_command
 from fasthep_parsl.events import Record
-from fasthep_parsl.interfaces import BlockLocation
+from fasthep_parsl.interfaces import BlockLocation, CommandResult, Job
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.strategies.base import NODE_SCRIPT
 from fasthep_parsl.strategies.node import node_script
 from fasthep_parsl.worker.gpus import Gpu, told
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """The outcome of a submission.
+
+    Attributes
+    ----------
+    job : str
+        Id of the job; empty if the block was not accepted.
+    message : str
+        Why it was not accepted.
+    transient : bool
+        Whether the batch system could not be reached, rather than refused.
+    """
+
+    job: str
+    message: str = ""
+    transient: bool = False
 
 
 class BatchProvider(SelfManagedProvider):
@@ -69,9 +87,8 @@ class BatchProvider(SelfManagedProvider):
         self._run_dir = run_dir.resolve()
         self._unanswered: set[int] = set()
         self._name = name
-        self._closing = closing
         self._record = record
-        self._dialect = dialect_of(pool.provider, pool.options)
+        self._control = job_control(pool, closing)
 
     # --- what Parsl asks ----------------------------------------------------------------------------------
 
@@ -90,23 +107,27 @@ class BatchProvider(SelfManagedProvider):
 
     # --- what its pool asks -------------------------------------------------------------------------------
 
-    def submit_block(self, block: int) -> Answer:
-        """Submit a block and return the answer. `jobs_by_block` has the job's id if the block was accepted."""
+    def submit_block(self, block: int) -> Submission:
+        """Submit a block; return the outcome."""
+        commands = self._control.commands
         try:
             path = self._write_script(block)
+        except OSError as error:
+            return Submission("", str(error))
         except Exception as error:  # noqa: BLE001  (a strategy can be anybody's code)
-            return Answer(1, err=f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error))
-        answer = self._run(self._dialect.submit(path))
-        job = self._dialect.job_id(answer.out) if answer.ok else ""
+            return Submission("", f"{type(error).__name__}: {error}")
+        result = self._control.run(commands.submit(path))
+        job = commands.job_id(result.out) if result.ok else ""
         if job:
             self.jobs_by_block[block] = job
             self.resources[job] = {"job_id": job}
-            return answer
-        if answer.ok or answer.transient:
+            return Submission(job)
+        transient = not result.ok and commands.transient(result)
+        if result.ok or transient:
             self._unanswered.add(block)
-        if answer.ok:
-            return Answer(1, err=f"no job id in the output of `{self._dialect.programs[0]}`: {answer.words}")
-        return answer
+        if result.ok:
+            return Submission("", f"no job id in the output of `{commands.programs[0]}`: {result.message}")
+        return Submission("", result.message, transient)
 
     def _write_script(self, block: int) -> Path:
         bring = self.staged
@@ -133,24 +154,24 @@ class BatchProvider(SelfManagedProvider):
         """Return the last lines that the latest block wrote to standard error."""
         return self.errors_of(max(self.jobs_by_block, default=-1))
 
-    def ask(self, jobs: Sequence[str]) -> dict[str, Job] | None:
-        """Return what the batch system says of `jobs`, None if it does not answer; what is missing has ended."""
-        return understood(self._dialect, self._run(self._dialect.status(jobs)), jobs)
+    def query(self, jobs: Sequence[str]) -> dict[str, Job] | None:
+        """Return the state of `jobs`, None if the batch system does not answer. Jobs that are missing have ended."""
+        return self._control.query(jobs)
 
-    def remove(self, jobs: Sequence[str], timeout: float | None = None) -> Answer:
-        """Remove jobs; also while the run is closing."""
-        return remove_jobs(self._dialect, jobs, timeout or self.pool.scaling.command_timeout)
+    def remove(self, jobs: Sequence[str], timeout: float | None = None) -> CommandResult:
+        """Cancel jobs, even if the run is closing."""
+        return self._control.cancel(jobs, timeout)
 
     def find_again(self) -> dict[int, str]:
-        """Return block → job for those whose submission was not answered though it was heard; they count from now on."""
-        found = found_again(self._dialect, self.log_dir, self._unanswered) if self._unanswered else {}
+        """Return block → job for blocks that exist although their submission was not answered. They count from now on."""
+        found = recover_submissions(self._control, self.log_dir, self._unanswered) if self._unanswered else {}
         self._unanswered -= found.keys()
         self.jobs_by_block |= found
         return found
 
     def post_mortem(self, block: int) -> Job | None:
         """Return what the batch system has written about the end of a block."""
-        return self._dialect.post_mortem(self.log_dir, block)
+        return self._control.commands.post_mortem(self.log_dir, block)
 
     def node_of(self, block: int) -> str:
         """Return the node on which a block has started, as it has said itself; empty if it has not."""
@@ -170,6 +191,3 @@ class BatchProvider(SelfManagedProvider):
         except OSError:
             return ""
         return "\n".join(text.strip().splitlines()[-lines:])
-
-    def _run(self, words: Sequence[str]) -> Answer:
-        return run(words, self.pool.scaling.command_timeout, self._closing)

@@ -25,7 +25,6 @@ from fasthep_parsl.blocks.worker_command import (
     drain_period,
     heartbeat_period,
 )
-from fasthep_parsl.errors import SiteError
 from fasthep_parsl.events import Record
 from fasthep_parsl.plan import PlanPool
 
@@ -71,18 +70,11 @@ def provider(
         Writes to the run's event log what happens to a block.
     warm : LocalBlock, optional
         A block on this machine that was started early.
-
-    Raises
-    ------
-    SiteError
-        The plan names a strategy that this backend cannot run.
     """
     if pool.block is not None:
         from fasthep_parsl.backends.parsl.batch_provider import BatchProvider  # not needed on one's own machine
 
         return BatchProvider(pool, run_dir, log_dir, job_name(pool), closing, record)
-    if pool.provider != "local":
-        raise SiteError(f"pool `{pool.name}`: strategy `{pool.provider}` is not known to backend parsl")
     return LocalProvider(pool, log_dir, worker_environment(pool, log_dir), warm)
 
 

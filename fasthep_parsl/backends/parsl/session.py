@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fasthep_parsl.backends.parsl.transfer_limit import TransferLimiter
 from fasthep_parsl.blocks import local_block
-from fasthep_parsl.blocks.job_control import missing_programs
+from fasthep_parsl.blocks.acceptance import missing_programs
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.events import PoolChanged, Record
 from fasthep_parsl.interfaces import Session

@@ -1,4 +1,4 @@
-"""A first draft of a site profile: what this machine and its batch system say, and what is left to find out."""
+"""Draft of a site profile, from the batch system and the network of this machine."""
 
 from __future__ import annotations
 
@@ -9,31 +9,21 @@ import psutil
 import yaml
 
 from fasthep_parsl.atomic import write_text
-from fasthep_parsl.blocks.survey import Shape, Survey, look_around, names_of
+from fasthep_parsl.blocks.survey import Survey, group_names, survey_machine
 from fasthep_parsl.errors import ConfigError, Problem
+from fasthep_parsl.interfaces import NodeGroup
 from fasthep_parsl.resources.units import format_duration
 from fasthep_parsl.sites.search import user_folder
+from fasthep_parsl.workflow.model import Execution
 
-MOST_SHAPES = 12
-"""Kinds of nodes that are listed; pools of many institutes have very many."""
-_BASES = {"slurm": "_slurm", "htcondor": "_htcondor", "pbs": "_pbspro"}
-_ACCOUNTS = {
-    "slurm": "  # account: …            # project that is charged; `sacctmgr show associations user=$USER` lists yours",
-    "htcondor": "  # accounting_group: …   # if your pool asks for one",
-    "pbs": "  # account: …            # project that is charged",
-}
-_QUEUES = {
-    "pbs": "`qstat -Qf` lists them, `pbsnodes -a` their nodes",
-    "lsf": "`bqueues -l` lists them, `lshosts` their nodes",
-    "grid_engine": "`qconf -sql` lists them, `qhost` their nodes",
-    "kubernetes": "`kubectl describe nodes` says what they have",
-}
+MOST_GROUPS = 12
+"""Kinds of nodes that are listed; a pool of many institutes can have hundreds."""
 
 
 def draft_profile() -> str:
-    """Return a commented profile for the batch system that is found on this machine. It loads as it is."""
-    found = look_around()
-    parts = [_head(found), _strategy(found), _network(), _rest(found), _queues(found)]
+    """Return a commented profile for the batch system of this machine. It can be loaded without changes."""
+    found = survey_machine()
+    parts = [_head(found), _strategy(found), _network(), _settings(found), _queues(found)]
     return "\n".join(part for part in parts if part)
 
 
@@ -59,15 +49,18 @@ def write_profile(name: str, folder: Path | None, text: str) -> Path:
 
 
 def _head(found: Survey) -> str:
-    what = found.kind or "no batch system"
-    lines = ["# Draft of a site profile: check what stands here, and fill in what is behind `#`."]
-    if not found.kind:
-        lines.append("# No command of a batch system is on PATH: workers are processes of this machine.")
-    if found.words:
-        lines += ["# The batch system did not describe itself:", *(f"#   {line}" for line in found.words.splitlines())]
+    lines = ["# Draft of a site profile. Check each value, and fill in the lines that begin with `#`."]
+    if not found.strategy:
+        lines.append("# The commands of a batch system are not on PATH: workers are processes of this machine.")
+    if found.error:
+        lines += [
+            "# The batch system did not describe its nodes:",
+            *(f"#   {line}" for line in found.error.splitlines()),
+        ]
+    system = found.strategy or "no batch system"
     lines += [
         "meta:",
-        f"  description: {_quoted(f'{socket.gethostname()} ({what})')}",
+        f"  description: {_quoted(f'{socket.gethostname()} ({system})')}",
         "  # contact: …",
         "  # docs_url: …",
         "  status: unverified       # `verified` and `verified_on: YYYY-MM-DD` once it has worked",
@@ -76,17 +69,9 @@ def _head(found: Survey) -> str:
 
 
 def _strategy(found: Survey) -> str:
-    lines = []
-    if found.kind in _BASES:
-        lines.append(f"extends: {_BASES[found.kind]}")
-    lines += ["strategy:", f"  kind: {found.kind or 'local'}"]
-    lines += [_ACCOUNTS[found.kind]] if found.kind in _ACCOUNTS else []
-    if found.kind == "htcondor":
-        lines += [
-            "  # HTCondor has no walltime of its own; if your pool limits jobs, this is where it is told:",
-            "  # walltime_attribute: +MaxRuntime",
-        ]
-    return "\n".join(lines)
+    lines = [f"extends: {found.discovery.base}"] if found.discovery and found.discovery.base else []
+    lines += ["strategy:", f"  kind: {found.strategy or Execution().strategy.kind}"]
+    return "\n".join([*lines, *(found.discovery.strategy_lines if found.discovery else ())])
 
 
 def _network() -> str:
@@ -102,57 +87,46 @@ def _network() -> str:
     return "\n".join([*lines, "#   ports: 10000-10100  # if only some are open to jobs: one for each pool of a run"])
 
 
-def _rest(found: Survey) -> str:
-    if not found.kind:
+def _settings(found: Survey) -> str:
+    if found.discovery is None:
         return ""
-    lines = []
-    if found.kind not in _BASES or found.kind == "htcondor":
-        lines += [
-            "# Jobs see the environment from which the run is started, and its run directory:",
-            "environment: {kind: shared-prefix, prefix: current}",
-            "shared_filesystem: true",
-        ]
-    if found.kind != "htcondor":  # it sets a folder for each job
-        lines.append("# scratch: $TMPDIR          # disk of a node, expanded there")
-    lines += ["# worker_init:", "#   - module load …"]
-    return "\n".join(lines)
+    return "\n".join([*found.discovery.profile_lines, "# worker_init:", "#   - module load …"])
 
 
 def _queues(found: Survey) -> str:
-    if not found.kind:
+    if found.discovery is None:
         return ""
-    if not found.shapes:
-        where = _QUEUES.get(found.kind, "the site's documents say which there are")
+    if not found.groups:
         return "\n".join(
             [
-                f"# Queues and their nodes: {where}.",
+                f"# Queues and their nodes: {found.discovery.queues_hint}.",
                 "# queues:",
                 "#   short: {node: {cpus: 64, memory: 250GB}, walltime: 4h}",
                 "",
             ]
         )
-    lines = [f"# From `{found.command}`. The first that fits is taken."]
-    if not found.shapes[0].queue:
-        lines.append("# HTCondor has no queues: these are its kinds of nodes, under names that are free to choose.")
+    lines = [f"# From `{found.command}`. A pool gets the first queue that fits."]
+    if not found.groups[0].queue:
+        lines.append("# This batch system has no queues. These are its kinds of nodes; change the names as you like.")
     lines.append("queues:")
-    names = names_of(found.shapes)
-    for name, shape in list(zip(names, found.shapes, strict=True))[:MOST_SHAPES]:
-        lines += _entry(name, shape)
-    left = len(found.shapes) - MOST_SHAPES
+    names = group_names(found.groups)
+    for name, group in list(zip(names, found.groups, strict=True))[:MOST_GROUPS]:
+        lines += _entry(name, group)
+    left = len(found.groups) - MOST_GROUPS
     return "\n".join([*lines, *([f"  # … {left} more kinds of nodes"] if left > 0 else []), ""])
 
 
-def _entry(name: str, shape: Shape) -> list[str]:
-    has = [f"cpus: {shape.cpus}", f"memory: {_memory(shape.memory)}"] + ([f"gpus: {shape.gpus}"] if shape.gpus else [])
-    count = f"{shape.nodes} node{'s' if shape.nodes > 1 else ''}"
-    lines = [f"  {_quoted(name)}:{'  # the default' if shape.usual else ''}"]
+def _entry(name: str, group: NodeGroup) -> list[str]:
+    has = [f"cpus: {group.cpus}", f"memory: {_memory(group.memory)}"] + ([f"gpus: {group.gpus}"] if group.gpus else [])
+    count = f"{group.nodes} node{'s' if group.nodes > 1 else ''}"
+    lines = [f"  {_quoted(name)}:{'  # the default' if group.default else ''}"]
     lines.append(f"    node: {{{', '.join(has)}}}  # {count}; say less if the system keeps some")
-    if shape.walltime:
-        lines.append(f"    walltime: {format_duration(shape.walltime)}")
-    elif shape.queue:
+    if group.walltime:
+        lines.append(f"    walltime: {format_duration(group.walltime)}")
+    elif group.queue:
         lines.append("    # walltime: …         # no limit is set")
-    lines += ["    whole_nodes: true"] if shape.whole_nodes else []
-    lines += [f"    options: {{gpu_type: {_quoted(shape.gpu_type)}}}"] if shape.gpu_type else []
+    lines += ["    whole_nodes: true"] if group.whole_nodes else []
+    lines += [f"    options: {{gpu_type: {_quoted(group.gpu_type)}}}"] if group.gpu_type else []
     return lines
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fasthep_parsl.blocks import job_control
+from fasthep_parsl.blocks import acceptance
 from fasthep_parsl.blocks.network import meeting_point
 from fasthep_parsl.driver.site_checks.probe import Say, Waiting, probe
 from fasthep_parsl.driver.site_checks.sample import Check, SampledSite
@@ -73,8 +73,8 @@ class _Collected:
 def _commands(pool: PlanPool, say: _Collected) -> bool:
     if pool.block is None:
         return True
-    missing = job_control.missing_programs(pool)
-    there = f"{', '.join(job_control.programs(pool))} are there"
+    missing = acceptance.missing_programs(pool)
+    there = f"{', '.join(acceptance.programs(pool))} are there"
     if missing:
         hint = "log in to a machine from which jobs are submitted, or load the module that has them"
         return say(Check(False, "commands", f"not on PATH: {', '.join(missing)}", hint))
@@ -114,14 +114,14 @@ def _accepted(pool: PlanPool, largest: PlanPool | None, folder: Path, say: _Coll
         return True
     what = f"queue {pool.block.queue}" if pool.block.queue else "queue"
     hint = "compare `queues`, `strategy` and `--set` with the site's documents"
-    refused = job_control.refusal(pool, folder / "trial" / pool.name)
+    refused = acceptance.refusal(pool, folder / "trial" / pool.name)
     if refused:
         return say(Check(False, what, refused, hint))
-    if not job_control.can_try(pool):
+    if not acceptance.can_try(pool):
         return say(Check(True, what, "exists" if pool.block.queue else "is not asked for"))
     if largest is None or largest.block is None:
         return say(Check(True, what, "the script of a job is accepted"))
-    words = job_control.refusal(largest, folder / "trial" / f"{pool.name}.largest")
+    words = acceptance.refusal(largest, folder / "trial" / f"{pool.name}.largest")
     asked = _size(largest.block)
     if words:
         say(Check(False, what, f"a small job would be accepted, but not one of {asked}:\n{words}", hint))

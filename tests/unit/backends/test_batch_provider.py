@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from fasthep_parsl.backends.parsl.batch_provider import BatchProvider
+from fasthep_parsl.backends.parsl.batch_provider import BatchProvider, Submission
 from fasthep_parsl.blocks.worker_command import Link
 from fasthep_parsl.strategies.htcondor import HTCondor
 from strategy_cases import pool
@@ -32,7 +32,7 @@ def provider(tmp_path, monkeypatch):
 
 def test_blocks_bring_files_of_the_run_directory_wherever_their_scripts_are(provider, tmp_path):
     assert provider.prepare(LINK) == ""
-    assert provider.submit_block(3).ok
+    assert provider.submit_block(3) == Submission("7.0")
     assert provider.jobs_by_block == {3: "7.0"}
     script = (tmp_path / "elsewhere" / "block.3.sub").read_text()
     assert f"{tmp_path}/run/plan.json" in script
@@ -49,6 +49,5 @@ def test_a_strategy_that_raises_is_a_refusal(provider, monkeypatch):
         raise ZeroDivisionError("no nodes")
 
     monkeypatch.setattr(HTCondor, "script", script)
-    answer = provider.submit_block(0)
-    assert (answer.ok, answer.transient, answer.words) == (False, False, "ZeroDivisionError: no nodes")
+    assert provider.submit_block(0) == Submission("", "ZeroDivisionError: no nodes")
     assert provider.jobs_by_block == {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fasthep_parsl.blocks.block_state import BlockManagers
-from fasthep_parsl.blocks.dialect import Job
 from fasthep_parsl.blocks.scaling_policy import LAG, PARDON, ScalingPolicy
+from fasthep_parsl.interfaces import Job
 from fasthep_parsl.plan import PlanBlock, PlanPool, PlanScaling
 
 

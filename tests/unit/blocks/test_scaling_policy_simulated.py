@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fasthep_parsl.blocks.block_state import BlockManagers
-from fasthep_parsl.blocks.dialect import Job
 from fasthep_parsl.blocks.scaling_policy import ScalingPolicy
+from fasthep_parsl.interfaces import Job
 from fasthep_parsl.plan import PlanBlock, PlanPool, PlanScaling
 
 TICK, ASK, THRESHOLD = 0.5, 5.0, 30.0

@@ -1,10 +1,16 @@
-"""What batch systems say of their nodes, as some of them write it."""
+"""The survey of a machine: which batch system it has, and what nodes that describes."""
 
 from __future__ import annotations
 
 import pytest
 
-from fasthep_parsl.blocks.survey import Shape, look_around, names_of, read_condor_status, read_sinfo
+from fasthep_parsl.blocks.survey import group_names, survey_machine
+from fasthep_parsl.interfaces import NodeGroup
+from fasthep_parsl.strategies.htcondor import HTCondor
+from fasthep_parsl.strategies.slurm import Slurm
+
+read_sinfo = Slurm.discovery.commands.read_survey
+read_condor_status = HTCondor.discovery.commands.read_survey
 
 SINFO = """\
 long|up|7-00:00:00|64|250000|(null)|10|NO
@@ -21,9 +27,9 @@ sinfo: something else
 
 
 def test_partitions_of_slurm():
-    found = {shape.queue: shape for shape in read_sinfo(SINFO)}
+    found = {group.queue: group for group in read_sinfo(SINFO)}
     assert list(found) == ["cpu", "long", "gpu", "mixed", "plain"]  # the default first, what is down not at all
-    assert found["cpu"] == Shape("cpu", 100, 64, 256_000, walltime=43_200.0, usual=True)
+    assert found["cpu"] == NodeGroup("cpu", 100, 64, 256_000, walltime=43_200.0, default=True)
     assert found["long"].walltime == 7 * 86_400
     gpu = found["gpu"]
     assert (gpu.gpus, gpu.gpu_type, gpu.whole_nodes, gpu.walltime) == (4, "a100", True, 86_400 + 45_000)
@@ -44,8 +50,8 @@ def test_slots_of_htcondor():
 ]
 """
     found = read_condor_status(text)
-    assert found == [Shape("", 2, 8, 32_768), Shape("", 1, 16, 65_536, 2)]
-    assert names_of(found) == ["8cpu-32GiB", "16cpu-64GiB-2gpu"]
+    assert found == [NodeGroup("", 2, 8, 32_768), NodeGroup("", 1, 16, 65_536, 2)]
+    assert group_names(found) == ["8cpu-32GiB", "16cpu-64GiB-2gpu"]
 
 
 @pytest.mark.parametrize("text", ["", "no json", "[", "[]"])
@@ -56,7 +62,7 @@ def test_an_empty_pool(text):
 
 def test_a_machine_without_a_batch_system(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert look_around().kind == ""
+    assert survey_machine().strategy == ""
 
 
 def test_commands_without_a_batch_system_do_not_hide_another_one(tmp_path, monkeypatch):
@@ -69,6 +75,6 @@ def test_commands_without_a_batch_system_do_not_hide_another_one(tmp_path, monke
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert look_around().kind == "htcondor"
+    assert survey_machine().strategy == "htcondor"
     (tmp_path / "condor_status").unlink()
-    assert (look_around().kind, look_around().words) == ("slurm", "no controller")
+    assert (survey_machine().strategy, survey_machine().error) == ("slurm", "no controller")

@@ -1,24 +1,33 @@
-"""HTCondor: condor_submit, condor_q, condor_rm."""
+"""Commands of HTCondor: condor_submit, condor_q, condor_rm and condor_status, and the event log of a job."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fasthep_parsl.blocks.commands import Answer
-from fasthep_parsl.blocks.dialect import Dialect, Job, State, says_only
+from fasthep_parsl.interfaces import CommandResult, Job, JobState, NodeGroup, SchedulerCommands
 
-_STATES: dict[Any, State] = {1: "pending", 2: "running", 3: "ended", 4: "ended", 5: "held", 6: "running", 7: "pending"}
+_STATES: dict[Any, JobState] = {
+    1: "pending",
+    2: "running",
+    3: "ended",
+    4: "ended",
+    5: "held",
+    6: "running",
+    7: "pending",
+}
 """JobStatus: idle, running, removed, completed, held, transferring output, suspended; HTCondor manual, "Job ClassAd
 Attributes"."""
 _ATTRIBUTES = "ClusterId,ProcId,JobStatus,RemoteHost,LastRemoteHost,HoldReason,RemoveReason,LastRejMatchReason"
+_SLOT = ("TotalSlotCpus", "TotalSlotMemory", "TotalSlotGPUs")
 
 
-class HTCondor(Dialect):
+class HTCondorCommands(SchedulerCommands):
     """Commands of HTCondor."""
 
     programs = ("condor_submit", "condor_q", "condor_rm")
@@ -36,11 +45,11 @@ class HTCondor(Dialect):
         """Return the command that asks for jobs."""
         return ["condor_q", *jobs, "-json", "-attributes", _ATTRIBUTES]
 
-    def read_status(self, answer: Answer, jobs: Sequence[str]) -> dict[str, Job] | None:
+    def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
         """Return what is known of `jobs`, None if nothing can be said. Jobs that have ended leave the queue."""
-        if not answer.ok:
+        if not result.ok:
             return None
-        text = answer.out.strip()
+        text = result.out.strip()
         try:
             listed = json.loads(text[text.index("[") :]) if "[" in text else []
         except ValueError:
@@ -55,12 +64,12 @@ class HTCondor(Dialect):
         return found
 
     def cancel(self, jobs: Sequence[str]) -> list[list[str]]:
-        """Return the commands that remove jobs, those on nodes that do not answer too."""
+        """Return the commands that cancel jobs, those on nodes that do not respond as well."""
         return [["condor_rm", *jobs], ["condor_rm", "-forcex", *jobs]]
 
-    def gone(self, answer: Answer) -> bool:
+    def already_ended(self, result: CommandResult) -> bool:
         """Return whether jobs could not be removed because none of them is in the queue any more."""
-        return says_only(answer, r"Job [\d.]+ (not found|already marked for removal|marked for removal)\.?")
+        return result.every_line_matches(r"Job [\d.]+ (not found|already marked for removal|marked for removal)\.?")
 
     def post_mortem(self, folder: Path, block: int) -> Job | None:
         """Return where a block ran and how it ended, from the job's event log ``block.<number>.log``."""
@@ -71,11 +80,31 @@ class HTCondor(Dialect):
         return read_log(text)
 
     def trial(self, script: Path) -> list[str]:
-        """Return the command that reads a submit file and shows nothing of the jobs."""
+        """Return the command that parses a submit file and discards the jobs."""
         return ["condor_submit", "-dry-run", os.devnull, str(script)]
 
+    def survey(self) -> list[str]:
+        """Return the command that lists slots."""
+        attributes = f"Machine,{','.join(_SLOT)}"
+        return ["condor_status", "-constraint", 'SlotType =!= "Dynamic"', "-json", "-attributes", attributes]
 
-def _reason(ad: Mapping[str, Any], state: State) -> str:
+    def read_survey(self, output: str) -> list[NodeGroup]:
+        """Return the kinds of nodes, the most frequent first."""
+        start = output.find("[")
+        try:
+            slots = json.loads(output[start:]) if start >= 0 else []
+        except ValueError:
+            return []
+        machines: dict[str, Counter[str]] = {}
+        for slot in slots:  # static slots of one machine are parts of it
+            sums = machines.setdefault(str(slot.get("Machine")), Counter())
+            sums.update({name: int(slot.get(name) or 0) for name in _SLOT})
+        kinds = Counter((sums[_SLOT[0]], sums[_SLOT[1]], sums[_SLOT[2]]) for sums in machines.values())
+        listed = kinds.most_common()
+        return [NodeGroup("", count, cpus, memory, gpus) for (cpus, memory, gpus), count in listed if cpus and memory]
+
+
+def _reason(ad: Mapping[str, Any], state: JobState) -> str:
     name = {"held": "HoldReason", "pending": "LastRejMatchReason"}.get(state, "RemoveReason")
     said = str(ad.get(name) or "").strip()
     return f"{said}; `condor_q -better-analyze` says more" if said and state == "pending" else said

@@ -1,4 +1,4 @@
-"""Strategy ``htcondor``: a block is a job of HTCondor."""
+"""Strategy ``htcondor``: a block is a job of HTCondor. Its submit file; the commands are in `commands`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from fasthep_parsl.interfaces import BlockLocation, Script
+from fasthep_parsl.interfaces import BlockLocation, Discovery, Script
+from fasthep_parsl.interfaces.batch import SHARED_FILES
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.resources.units import Duration, UnitError
 from fasthep_parsl.strategies.base import NODE_SCRIPT, BatchModel, block_of, node_words, output
 from fasthep_parsl.strategies.formats import Lines, kibibytes, mebibytes
+from fasthep_parsl.strategies.htcondor.commands import HTCondorCommands
 from fasthep_parsl.workflow import values
 
 MOST_STARTS = 10
@@ -47,6 +49,18 @@ class HTCondor(BatchModel):
 
     several_nodes: ClassVar[bool] = False
     brings_files: ClassVar[bool] = True
+
+    discovery: ClassVar[Discovery | None] = Discovery(
+        programs=(*HTCondorCommands.programs, "condor_status"),
+        commands=HTCondorCommands(),
+        base="_htcondor",
+        strategy_lines=(
+            "  # accounting_group: …   # if your pool asks for one",
+            "  # HTCondor has no walltime of its own. If your pool limits jobs, name the attribute of the limit:",
+            "  # walltime_attribute: +MaxRuntime",
+        ),
+        profile_lines=SHARED_FILES,  # HTCondor makes a scratch folder for each job
+    )
 
     walltime_attribute: Key | None = Field(
         None, description="key that the walltime goes to, in seconds: `+MaxRuntime`, `+RequestRuntime`, `+JobFlavour`"
@@ -84,6 +98,10 @@ class HTCondor(BatchModel):
             "queue",
         ]
         return Script(f"block.{place.block}.sub", "\n".join(lines) + "\n")
+
+    def commands(self) -> HTCondorCommands:
+        """Return the commands of HTCondor."""
+        return HTCondorCommands()
 
     def _program(self, pool: PlanPool, place: BlockLocation) -> list[str]:
         transfer = self.transfer or not pool.shared or self.container_image is not None  # images are brought, too

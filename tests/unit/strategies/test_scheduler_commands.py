@@ -1,4 +1,4 @@
-"""What batch systems answer, and what is read from it: Slurm and HTCondor recorded, the others after their manuals."""
+"""Scheduler commands read the output of batch systems: of Slurm and HTCondor as recorded, of others as documented."""
 
 from __future__ import annotations
 
@@ -7,25 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from fasthep_parsl.blocks.commands import Answer
-from fasthep_parsl.blocks.dialect import Job, dialect_of, understood
-from fasthep_parsl.blocks.htcondor import read_log
-from fasthep_parsl.errors import SiteError
+from fasthep_parsl import registry
+from fasthep_parsl.blocks.job_control import read_status
+from fasthep_parsl.interfaces import CommandResult, Job
+from fasthep_parsl.strategies.htcondor.commands import read_log
 
 ALL = ("slurm", "htcondor", "pbs", "lsf", "grid_engine", "kubernetes")
 
 
-def dialect(kind, **options):
-    return dialect_of(kind, options)
+def commands(kind, **options):
+    needed = {"image": "some/image"} if kind == "kubernetes" else {}
+    return registry.load("strategies", kind)(**needed, **options).commands()
 
 
 def read(kind, out, *jobs, err="", code=0):
-    return dialect(kind).read_status(Answer(code, out, err), jobs)
-
-
-def test_an_unknown_strategy_names_the_known_ones():
-    with pytest.raises(SiteError, match=r"`cobalt`; it has: slurm, htcondor"):
-        dialect("cobalt")
+    return commands(kind).read_status(CommandResult(code, out, err), jobs)
 
 
 # --- ids -------------------------------------------------------------------------------------------------
@@ -50,7 +46,7 @@ def test_an_unknown_strategy_names_the_known_ones():
     ],
 )
 def test_the_id_of_a_submitted_job(kind, output, job):
-    assert dialect(kind).job_id(output) == job
+    assert commands(kind).job_id(output) == job
 
 
 # --- states ----------------------------------------------------------------------------------------------
@@ -118,15 +114,27 @@ def test_slurm_forgets_jobs_and_can_be_away():
 
 def test_slurm_of_several_clusters():
     options = {"clusters": "escori"}
-    assert "--clusters=escori" in dialect("slurm", **options).status(["1"])
-    assert dialect("slurm", **options).cancel(["1"]) == [["scancel", "--clusters=escori", "1"]]
-    said = dialect("slurm", **options).read_status(Answer(0, "CLUSTER: escori\n1|RUNNING|c1|None\n"), ["1"])
+    assert "--clusters=escori" in commands("slurm", **options).status(["1"])
+    assert commands("slurm", **options).cancel(["1"]) == [["scancel", "--clusters=escori", "1"]]
+    said = commands("slurm", **options).read_status(CommandResult(0, "CLUSTER: escori\n1|RUNNING|c1|None\n"), ["1"])
     assert said == {"1": Job("1", "running", "c1", "None")}
 
 
 def test_partitions_can_be_checked_and_qualities_of_service_not():
-    assert dialect("slurm").queue_check("cpu")[-1] == "--partition=cpu"
-    assert dialect("slurm", queue_option="qos").queue_check("regular") == []
+    assert commands("slurm").queue_check("cpu")[-1] == "--partition=cpu"
+    assert commands("slurm", queue_option="qos").queue_check("regular") == []
+
+
+def test_variables_of_the_surrounding_slurm_job_do_not_reach_new_jobs():
+    gone = {"SLURM_JOB_ID", "SLURM_MEM_PER_CPU", "SBATCH_PARTITION", "SQUEUE_STATES", "SQUEUE_PARTITION"}
+    kept = {"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT", "SBATCH_ACCOUNT", "SLURMLIKE", "PATH", "HOME"}
+    assert commands("slurm").environment(dict.fromkeys(gone | kept, "x")).keys() == kept
+    assert commands("htcondor").environment({"SLURM_JOB_ID": "1"}) == {"SLURM_JOB_ID": "1"}
+
+
+def test_pods_are_looked_for_in_the_namespace_of_their_manifest():
+    assert "--namespace=default" in commands("kubernetes").status(["a"])
+    assert "--namespace=cms" in commands("kubernetes", namespace="cms").status(["a"])
 
 
 CONDOR_Q = """[
@@ -230,8 +238,8 @@ def test_the_event_log_of_htcondor(events, job):
 def test_only_htcondor_writes_about_the_end_of_a_block(tmp_path):
     (tmp_path / "block.7.log").write_bytes((SUBMITTED + EXECUTING + ABORTED).encode() + b"\xff\n")
     for kind in ALL:
-        assert dialect(kind).post_mortem(tmp_path, 6) is None
-        assert (dialect(kind).post_mortem(tmp_path, 7) is not None) == (kind == "htcondor")
+        assert commands(kind).post_mortem(tmp_path, 6) is None
+        assert (commands(kind).post_mortem(tmp_path, 7) is not None) == (kind == "htcondor")
 
 
 PBS_JOBS = {
@@ -339,11 +347,11 @@ RUBBISH = [
 @pytest.mark.parametrize("kind", ALL)
 def test_nonsense_is_never_an_error(kind):
     for said in RUBBISH:
-        for answer in (Answer(0, said), Answer(1, said), Answer(1, said, said)):
-            found = understood(dialect(kind), answer, ["1", "1.0"])
+        for answer in (CommandResult(0, said), CommandResult(1, said), CommandResult(1, said, said)):
+            found = read_status(commands(kind), answer, ["1", "1.0"])
             assert found is None or all(isinstance(job, Job) for job in found.values())
-            assert dialect(kind).gone(answer) in {True, False}
-            assert isinstance(dialect(kind).job_id(said), str)
+            assert commands(kind).already_ended(answer) in {True, False}
+            assert isinstance(commands(kind).job_id(said), str)
 
 
 # --- removal ---------------------------------------------------------------------------------------------
@@ -371,16 +379,16 @@ def test_nonsense_is_never_an_error(kind):
 )
 def test_jobs_that_have_ended_need_not_be_removed(kind, said, gone):
     """At the end of a run such an answer must not count as jobs left behind."""
-    assert dialect(kind).gone(Answer(1, err=said)) is gone
+    assert commands(kind).already_ended(CommandResult(1, err=said)) is gone
 
 
 @pytest.mark.parametrize("kind", ALL)
 def test_commands_are_of_the_programs_that_are_named(kind):
-    made = dialect(kind)
+    made = commands(kind)
     programs = {*made.programs, "sinfo", "qconf", "bqueues", "/bin/sh"}
-    commands = [made.submit(Path("/x y/block.0.sh")), made.status(["1", "2"]), *made.cancel(["1", "2"])]
-    commands += [words for words in (made.queue_check("long"), made.trial(Path("/x/b"))) if words]
-    for words in commands:
+    lines = [made.submit(Path("/x y/block.0.sh")), made.status(["1", "2"]), *made.cancel(["1", "2"])]
+    lines += [words for words in (made.queue_check("long"), made.trial(Path("/x/b"))) if words]
+    for words in lines:
         assert words[0] in programs
         assert all(isinstance(word, str) and word for word in words)
     assert all({"1", "2"} <= set(words) for words in made.cancel(["1", "2"]))
