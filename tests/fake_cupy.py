@@ -552,7 +552,7 @@ def installed():
     from awkward._backends.cupy import CupyBackend
     from awkward._kernels import NumpyKernel
 
-    from fasthep_parsl.ops.gpu import kernels
+    from fasthep_parsl.ops.gpu import cuda_kernels
 
     def kernel(_self, index):
         made = NumpyKernel(awkward_cpp.cpu_kernels.kernel[index], index)
@@ -565,7 +565,7 @@ def installed():
     CupyBackend.__getitem__ = kernel
     stats.clear()
     Memory.most = None
-    kernels.forget()
+    cuda_kernels.forget()
     try:
         yield module
     finally:

@@ -4,7 +4,7 @@ CuPy 14.2 compiles a kernel for each function and combination of types (of array
 of a second. `all`, `any` and `count_nonzero` take two, since they are built with CUB; a larger array has two of them, and
 the second depends on how many blocks the first had. Sums, extremes, sorts and cumulative sums come with CuPy as machine
 code. Seconds are CPU time of NVRTC 13.5 for compute capability 9.0, measured on a core of a virtual machine (AMD EPYC)
-with CuPy's headers and options. Module by hand: see `fasthep_parsl.ops.gpu.kernels`.
+with CuPy's headers and options. Module by hand: see `fasthep_parsl.ops.gpu.cuda_kernels`.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from fasthep_parsl.demo.columns import BRANCHES, COLLECTIONS, draw_columns
-from fasthep_parsl.demo.physics import PROCESSES
+from fasthep_parsl.demo.branches import BRANCHES, COLLECTIONS, draw_columns
+from fasthep_parsl.demo.generator import PROCESSES
 from fasthep_parsl.errors import ConfigError, Problem, suggest
 from fasthep_parsl.ops.arrays import ak, np
 

@@ -70,7 +70,7 @@ class GpuPreload(Modifier):
                 _failed[call.stage] += 1  # what is noted now is forgotten when the pass is run again in halves
                 raise
             failed = _failed.pop(call.stage, 0)
-            call.note({"calls": 1, **({"out_of_memory": failed} if failed else {}), **device.take_counts()})
+            call.note({"calls": 1, **({"out_of_memory": failed} if failed else {}), **device.pop_counts()})
             return found
 
         return call.using(on_gpu)
@@ -99,7 +99,7 @@ class GpuPreload(Modifier):
                 raise
             reason = str(error)
         except Exception as error:
-            from fasthep_parsl.ops.columns.values import FOREIGN, what_is_missing
+            from fasthep_parsl.ops.columns.value_types import FOREIGN, what_is_missing
 
             reason = what_is_missing(error)
             if self.on_missing == "fail":
@@ -127,7 +127,7 @@ class GpuPreload(Modifier):
 
     def after_stage(self) -> Note | None:
         """Return what was copied for a stage outside of `wrap`: by a stage without this modifier, or to store a stream."""
-        return device.take_counts() or None
+        return device.pop_counts() or None
 
     @staticmethod
     def merge(a: Note, b: Note) -> Note:
@@ -178,19 +178,19 @@ def _leaving(result: Any) -> Any:
 
 
 def _is_missing(error: BaseException) -> bool:
-    from fasthep_parsl.ops.columns.values import MissingError
+    from fasthep_parsl.ops.columns.value_types import MissingError
 
     return isinstance(error, MissingError)
 
 
 def _free(events: Any) -> None:
     """Give the memory back that a failed pass held, of the GPU and pinned."""
-    from fasthep_parsl.ops.columns import segments
+    from fasthep_parsl.ops.columns import gpu_reductions
 
     if hasattr(events, "leave_gpu"):
         events.leave_gpu()
-    device.forget_uploads()
-    segments.forget()
+    device.clear_uploads()
+    gpu_reductions.clear_cache()
     device.cupy().get_default_memory_pool().free_all_blocks()
     device.cupy().get_default_pinned_memory_pool().free_all_blocks()
 
@@ -260,7 +260,7 @@ def _trial(cupy: Any) -> str:
     except MemoryError:  # of no use now, but a pass says that better
         return ""
     except Exception as error:  # noqa: BLE001 - what it may be, the user sees
-        from fasthep_parsl.ops.columns.values import what_is_missing
+        from fasthep_parsl.ops.columns.value_types import what_is_missing
 
         return f"CuPy {cupy.__version__} cannot run a kernel: {what_is_missing(error)}{_versions(cupy)}"
     return ""

@@ -21,7 +21,7 @@ from typing import Any
 from fasthep_parsl import __version__
 from fasthep_parsl.kernels import cache
 from fasthep_parsl.ops import device
-from fasthep_parsl.ops.gpu import kernels, warm
+from fasthep_parsl.ops.gpu import cuda_kernels, precompile
 
 CACHE = "CUPY_CACHE_DIR"
 """Variable of CuPy: where it keeps compiled kernels."""
@@ -71,7 +71,7 @@ def _prepare(why_not: Callable[[], str]) -> None:
     try:
         if not why_not():
             with compiling(Path(os.environ[CACHE]), _digest()):
-                warm.compile_all(device.stream, threading.main_thread().is_alive)
+                precompile.compile_all(device.stream, threading.main_thread().is_alive)
     except Exception:  # noqa: BLE001, S110
         pass
 
@@ -83,8 +83,8 @@ def _digest() -> str:
         __version__,
         cupy.__version__,
         cupy.cuda.Device().compute_capability,
-        kernels.SOURCE.read_text(),
-        warm.TABLE,
+        cuda_kernels.SOURCE.read_text(),
+        precompile.TABLE,
     )
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
 

@@ -8,7 +8,7 @@ from typing import Any
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.axes import Axis, book
-from fasthep_parsl.ops.gpu import kernels
+from fasthep_parsl.ops.gpu import cuda_kernels
 
 
 def fits(axes: tuple[Axis, ...]) -> bool:
@@ -34,7 +34,7 @@ def fill(axes: tuple[Axis, ...], storage: str, entries: list[Any], weights: Any)
     number = next(len(entry) for entry in (*entries, weights) if np.ndim(entry))
     if not number:
         return content
-    flat = kernels.GpuBins(number)
+    flat = cuda_kernels.GpuBins(number)
     for axis, entry, extent in zip(axes, entries, content.shape, strict=True):
         _add_axis(flat, axis, entry, extent)
     for field, part in _sums(flat, weights, prod(content.shape), storage).items():
@@ -43,7 +43,7 @@ def fill(axes: tuple[Axis, ...], storage: str, entries: list[Any], weights: Any)
     return content
 
 
-def _add_axis(flat: kernels.GpuBins, axis: Axis, entry: Any, extent: int) -> None:
+def _add_axis(flat: cuda_kernels.GpuBins, axis: Axis, entry: Any, extent: int) -> None:
     """Add an axis to the bins of entries: an array on the GPU, or a number for all of them."""
     there = device.on_gpu(entry) and np.ndim(entry) > 0
     if there and axis.kind == "regular":
@@ -58,10 +58,10 @@ def _add_axis(flat: kernels.GpuBins, axis: Axis, entry: Any, extent: int) -> Non
 def _bins(axis: Axis, entry: Any) -> Any:
     """Return the bin of each entry, counted with flow bins; of the first two kinds for a single number."""
     if axis.kind == "regular":
-        return _regular(axis, float(device.number(entry)))
+        return _regular(axis, float(device.to_python(entry)))
     if axis.kind == "variable":
         edges = np.asarray(axis.bins.edges, dtype=np.float64)  # type: ignore[union-attr]
-        return int(np.searchsorted(edges, device.number(entry), side="right"))
+        return int(np.searchsorted(edges, device.to_python(entry), side="right"))
     if axis.integers:
         low, high = axis.integers
         return np.clip(_whole(entry) - low, -1, high - low) + 1
@@ -100,11 +100,11 @@ def _shape(axis: Axis) -> tuple[float, float, int]:
     return float(low), float(high) - float(low), int(number)  # type: ignore[arg-type]
 
 
-def _sums(flat: kernels.GpuBins, weights: Any, size: int, storage: str) -> dict[str, Any]:
+def _sums(flat: cuda_kernels.GpuBins, weights: Any, size: int, storage: str) -> dict[str, Any]:
     """Return field of the storage → its sums in host memory; one copy."""
     if weights is None or np.ndim(weights) == 0:
         counts = device.download(flat.counts(size))
-        factor = 1 if weights is None else float(device.number(weights))
+        factor = 1 if weights is None else float(device.to_python(weights))
         if storage == "weighted":
             return {"value": counts * factor, "variance": counts * factor**2}
         return {"": counts * factor}

@@ -17,15 +17,15 @@ from fasthep_parsl.ops.collections.collection import (
     Collection,
     Name,
     Params,
-    already_there,
+    apply_mask,
     collection_fields,
+    existing_fields,
     fields_at_run_time,
-    keep_rows,
     unflatten,
     unknown_collection,
 )
-from fasthep_parsl.ops.collections.combinatorics import blocks, product
-from fasthep_parsl.ops.collections.sorting import order_within
+from fasthep_parsl.ops.collections.combinatorics import blocks, cartesian
+from fasthep_parsl.ops.collections.sorting import argsort_objects
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.kinematics import delta_phi, float64
 from fasthep_parsl.ops.stream import Events
@@ -108,7 +108,7 @@ def _analyse(params: Clean, schema: Schema) -> Effects:
     count = params.removed_count()
     if count is not None:
         writes[count] = ()
-    return Effects(reads, writes, (*problems, *already_there(schema, writes, ("output",))))
+    return Effects(reads, writes, (*problems, *existing_fields(schema, writes, ("output",))))
 
 
 @op("hep.clean", params=Clean, analyse=_analyse)
@@ -119,7 +119,7 @@ def clean(events: Events, *, params: Clean) -> dict[str, Any]:
     ``diagnostics: {keep_removed: true}`` the removed objects as collection ``{output}_removed``.
     """
     objects = Collection(events, params.source, "eta")
-    overlaps = device.module_of(objects.offsets).zeros(device.number(objects.offsets[-1]), dtype=bool)
+    overlaps = device.module_of(objects.offsets).zeros(device.to_python(objects.offsets[-1]), dtype=bool)
     for name in params.clean_against:
         others = Collection(events, name, "eta")
         mark_overlaps(len(events), *_angles(objects), *_angles(others), params.min_delta_r, overlaps)
@@ -147,7 +147,7 @@ def _mark_overlaps(
     eta_1, phi_1, eta_2, phi_2 = map(float64, (eta, phi, other_eta, other_phi))
     numbers = np.diff(offsets) * np.diff(others)
     for first, last in blocks(numbers, BLOCK):
-        _, _, (i, j) = product([offsets[first : last + 1], others[first : last + 1]])
+        _, _, (i, j) = cartesian([offsets[first : last + 1], others[first : last + 1]])
         delta_eta = eta_1[i] - eta_2[j]
         # Most pairs are far apart in η alone: the rest is computed for few.
         near = np.flatnonzero(np.abs(delta_eta) < limit)
@@ -177,10 +177,10 @@ def _columns(
     objects: Collection, name: str, fields: list[str], mask: Any, sort: tuple[str | None, bool]
 ) -> tuple[dict[str, Any], Any]:
     """Return the columns and the offsets of the objects in `mask` as collection `name`."""
-    offsets, rows = keep_rows(objects.offsets, mask)
+    offsets, rows = apply_mask(objects.offsets, mask)
     by, descending = sort
     if by is not None:
-        order = order_within(offsets, objects.column(by)[rows], descending=descending)
+        order = argsort_objects(offsets, objects.column(by)[rows], descending=descending)
         rows = rows if order is None else rows[order]
     columns: dict[str, Any] = {f"n{name}": np.diff(offsets)}
     columns |= {f"{name}_{field}": unflatten(offsets, objects.column(field)[rows]) for field in fields}

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema
-from fasthep_parsl.ops.collections.candidates import Spec, build
+from fasthep_parsl.ops.collections.candidates import CandidateSpec, build
 from fasthep_parsl.ops.collections.collection import Name, Params
 from fasthep_parsl.ops.collections.effects import EffectsAnalysis
 from fasthep_parsl.ops.declare import op
@@ -64,11 +64,13 @@ class _Common(Params):
         groups = {name: getattr(self.selection, name) or [] for name in type(self.selection).model_fields}
         return [(("selection", name, i), text) for name, texts in groups.items() for i, text in enumerate(texts)]
 
-    def _spec(self, names: list[str], roles: list[str], *, n: int, merged: bool, candidate: str, index: bool) -> Spec:
+    def _spec(
+        self, names: list[str], roles: list[str], *, n: int, merged: bool, candidate: str, index: bool
+    ) -> CandidateSpec:
         fixed = (
             {} if self.mass is None else dict.fromkeys(names, self.mass) if isinstance(self.mass, float) else self.mass
         )
-        return Spec(
+        return CandidateSpec(
             collections=tuple(names),
             n=n,
             merged=merged,
@@ -93,7 +95,7 @@ class BuildCombinations(_Common):
     n: int | None = Field(default=None, ge=2, le=8, description="number of objects; default 2")
     roles: list[Name] | None = Field(default=None, description="names of constituents; default Muon_1, Muon_2 …")
 
-    def spec(self) -> Spec:
+    def spec(self) -> CandidateSpec:
         """Return what to build."""
         names = [self.collection] if self.collection else self.collections or []
         merged = len(names) < 2
@@ -127,7 +129,7 @@ class BuildPairs(_Common):
     collections: list[Name] = Field(min_length=1, description="their objects are put together, in this order")
     pair: PairRule = PairRule()
 
-    def spec(self) -> Spec:
+    def spec(self) -> CandidateSpec:
         """Return what to build."""
         roles = ["lepton_1", "lepton_2"]
         return self._spec(self.collections, roles, n=2, merged=True, candidate=f"{self.output}_Z", index=False)

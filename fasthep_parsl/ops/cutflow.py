@@ -11,8 +11,8 @@ from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
-from fasthep_parsl.ops.columns.values import Jagged, Masked
-from fasthep_parsl.ops.counting import all_true, count_true
+from fasthep_parsl.ops.columns.value_types import Jagged, Masked
+from fasthep_parsl.ops.counts import all_true, count_true
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.expressions import analyse_expression, expression
 from fasthep_parsl.ops.products import Cutflow, CutflowRow, merge_cutflows
@@ -126,7 +126,7 @@ def _counted(cuts: list[tuple[Group, Any, list[Any]]], weights: Any) -> tuple[li
     if weights is not None and not all(map(math.isfinite, (w for _, base, _ in found for w in base[1:]))):
         finite = np.isfinite(weights)
         events = len(cuts[0][1])  # the first selection starts from all events
-        nan = events - int(device.number(count_true(finite))) if np.ndim(weights) else events * (not finite)
+        nan = events - int(device.to_python(count_true(finite))) if np.ndim(weights) else events * (not finite)
         found = _summed(cuts, np.where(finite, weights, 0.0)) if nan or not np.ndim(weights) else found
     return [row for group in found for row in _rows(*group)], nan
 
@@ -168,7 +168,7 @@ class _Sums:
     def _on_gpu(self, mask: Any) -> Any:
         if not device.on_gpu(mask) and mask.all():  # all events, which a selection starts from
             mask = np.ones_like(self.weights, dtype=bool)
-        mask, weights = device.together((mask, self.weights))
+        mask, weights = device.same_device((mask, self.weights))
         number = count_true(mask).astype(np.float64)  # exact up to 2^53 events
         if weights is None:
             return np.stack([number, number, number])

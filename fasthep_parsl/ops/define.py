@@ -12,7 +12,7 @@ from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Sch
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
-from fasthep_parsl.ops.columns.values import ExpressionError, Jagged, Masked, Value
+from fasthep_parsl.ops.columns.value_types import ExpressionError, Jagged, Masked, Value
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.expressions import analyse_expression, expression
 from fasthep_parsl.ops.expressions.grammar import CONSTANTS
@@ -118,7 +118,7 @@ def _as(value: Value, dtype: Any) -> Value:
 def _check_range(values: Any, dtype: Any) -> None:
     """Refuse numbers that a type of integers cannot hold; the fraction of floats is cut off."""
     limits = np.iinfo(dtype)
-    low, high = device.number(values.min()), device.number(values.max())  # NaN if one is
+    low, high = device.to_python(values.min()), device.to_python(values.max())  # NaN if one is
     if not (low > int(limits.min) - 1 and high < int(limits.max) + 1):
         wrong = "NaN" if math.isnan(low) else low if low <= int(limits.min) - 1 else high
         raise ExpressionError(f"{wrong} does not fit in {dtype}", "use a wider type, or fill what is no number first")

@@ -17,7 +17,7 @@ from typing import Any
 from fasthep_parsl.ops.arrays import ak, np
 
 
-class Beside:
+class WeakArrayDict:
     """What is known of arrays, found by the array itself and forgotten with it."""
 
     def __init__(self) -> None:
@@ -41,9 +41,9 @@ class Beside:
 _counts: Counter[str] = Counter()
 _streams: dict[str, Any] = {}
 _offsets: dict[tuple[int, int], weakref.ref[Any]] = {}
-_uploaded = Beside()
-_downloaded = Beside()
-_parents = Beside()
+_uploaded = WeakArrayDict()
+_downloaded = WeakArrayDict()
+_parents = WeakArrayDict()
 _TYPES = "biuf"
 """Kinds of numbers that are moved."""
 PINNED_FROM = 1 << 16
@@ -88,8 +88,8 @@ def stream() -> AbstractContextManager[Any]:
 # --- counts -----------------------------------------------------------------------------------------------
 
 
-def take_counts() -> dict[str, int]:
-    """Return what was moved and waited for since the last time: copies and bytes ``up`` and ``down``, ``waits``."""
+def pop_counts() -> dict[str, int]:
+    """Return what was moved and count_wait for since the last time: copies and bytes ``up`` and ``down``, ``waits``."""
     if not _counts:
         return {}
     found = dict(_counts)
@@ -97,7 +97,7 @@ def take_counts() -> dict[str, int]:
     return found
 
 
-def waited(number: int = 1) -> None:
+def count_wait(number: int = 1) -> None:
     """Count waits for the GPU, where a function of CuPy makes them."""
     _counts["waits"] += number
 
@@ -105,7 +105,7 @@ def waited(number: int = 1) -> None:
 # --- moving -----------------------------------------------------------------------------------------------
 
 
-def can_lie_on_gpu(array: Any) -> bool:
+def gpu_supports(array: Any) -> bool:
     """Whether a flat array holds numbers or bools, which a GPU can work on."""
     return array.dtype.kind in _TYPES
 
@@ -138,7 +138,7 @@ def upload_offsets(offsets: Any) -> Any:
     """Return offsets on the GPU: those that columns share are copied once."""
     found = _uploaded.get(offsets)
     if found is None:
-        found = trust(upload(offsets))
+        found = mark_normalised(upload(offsets))
         _uploaded.put(offsets, found)
         _downloaded.put(found, weakref.ref(offsets))
     return found
@@ -155,20 +155,20 @@ def download_offsets(offsets: Any) -> Any:
     return found
 
 
-def forget_uploads() -> None:
+def clear_uploads() -> None:
     """Forget what lies on the GPU beside columns: its memory is needed."""
     _uploaded.clear()
     _parents.clear()
 
 
-def trust(offsets: Any) -> Any:
+def mark_normalised(offsets: Any) -> Any:
     """Note that `offsets` on the GPU start at 0 and end at the length of their content, to look at them no more."""
     key = (address(offsets), len(offsets))
     _offsets[key] = weakref.ref(offsets, lambda dead: _offsets.pop(key, None) if _offsets.get(key) is dead else None)
     return offsets
 
 
-def trusted(offsets: Any) -> bool:
+def is_normalised(offsets: Any) -> bool:
     """Whether `offsets` lie on the GPU and were made by us."""
     return bool(_offsets) and on_gpu(offsets) and (address(offsets), len(offsets)) in _offsets
 
@@ -180,7 +180,7 @@ def address(array: Any) -> int:
     return int(array.data.ptr)
 
 
-def together(values: tuple[Any, ...]) -> tuple[Any, ...]:
+def same_device(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return flat values all on the GPU if one of them is: NumPy and CuPy do not mix. Numbers stay as they are."""
     if cupy() is None or not any(map(on_gpu, values)):
         return values
@@ -190,17 +190,17 @@ def together(values: tuple[Any, ...]) -> tuple[Any, ...]:
 # --- single values ----------------------------------------------------------------------------------------
 
 
-def truth(value: Any) -> bool:
+def to_bool(value: Any) -> bool:
     """Return a single truth; a wait if it lies on the GPU."""
     if not isinstance(value, np.bool_) and on_gpu(value):
-        waited()
+        count_wait()
     return bool(value)
 
 
-def number(value: Any) -> Any:
+def to_python(value: Any) -> Any:
     """Return a single number as Python's; a wait if it lies on the GPU."""
     if on_gpu(value):
-        waited()
+        count_wait()
     return value.item() if hasattr(value, "item") else value
 
 
@@ -209,12 +209,12 @@ def number(value: Any) -> Any:
 
 def all_of(masks: list[Any]) -> Any:
     """Return where all masks hold."""
-    return masks[0] if len(masks) == 1 else reduce(np.logical_and, together(tuple(masks)))
+    return masks[0] if len(masks) == 1 else reduce(np.logical_and, same_device(tuple(masks)))
 
 
 def any_of(masks: list[Any]) -> Any:
     """Return where one of the masks holds."""
-    return masks[0] if len(masks) == 1 else reduce(np.logical_or, together(tuple(masks)))
+    return masks[0] if len(masks) == 1 else reduce(np.logical_or, same_device(tuple(masks)))
 
 
 def parents(offsets: Any, number: int) -> Any:
@@ -230,11 +230,11 @@ def repeat(values: Any, offsets: Any, number: int) -> Any:
     """Return one value per event repeated for each object of lists with `offsets`, `number` objects in all."""
     if not on_gpu(offsets):
         return np.repeat(values, offsets[1:] - offsets[:-1])
-    values = together((offsets, values))[1]
+    values = same_device((offsets, values))[1]
     return values[parents(offsets, number)]
 
 
-def counted(true: Any) -> Any:
+def cumulative_count(true: Any) -> Any:
     """Return how many of the bools before each position are true, shape (len(true) + 1,)."""
     # 32 bits stay in the cache: three times as fast
     before = module_of(true).zeros(len(true) + 1, dtype=np.int32 if len(true) < 2**31 else np.int64)
@@ -250,7 +250,7 @@ def offsets_of(counts: Any) -> Any:
     offsets = module_of(counts).zeros(len(counts) + 1, dtype=np.int64)
     if on_gpu(counts):
         offsets[1:] = np.cumsum(counts, dtype=np.int64)
-        return trust(offsets)
+        return mark_normalised(offsets)
     np.cumsum(counts, out=offsets[1:])
     return offsets
 

@@ -7,9 +7,9 @@ from typing import Any
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns.broadcast import aligned
-from fasthep_parsl.ops.columns.values import Jagged, Masked, Value, all_known, one_side, same_offsets
-from fasthep_parsl.ops.counting import count_true
+from fasthep_parsl.ops.columns.broadcast import broadcast_all_to
+from fasthep_parsl.ops.columns.value_types import Jagged, Masked, Value, all_valid, same_device, same_offsets
+from fasthep_parsl.ops.counts import count_true
 
 Flat = tuple[Any, Any]
 """Entries of one field: numbers (an array, or a scalar for all of them), and where they are valid (None: all are)."""
@@ -20,7 +20,7 @@ def flat_entries(values: list[tuple[str, Value]], events: int, *, weighted: bool
 
     With `weighted` the last value is the weight.
     """
-    flat = one_side(*(value for _, value in values))
+    flat = same_device(*(value for _, value in values))
     absent, number = 0, events
     while lists := next(
         ((text, value) for (text, _), value in zip(values, flat, strict=True) if _has_lists(value)), None
@@ -28,16 +28,16 @@ def flat_entries(values: list[tuple[str, Value]], events: int, *, weighted: bool
         first, reference = lists
         if weighted and not any(map(_has_lists, flat[:-1])):
             raise OpError(": ".join(weight_per_object(values[-1][0], values[0][0])))
-        present = all_known(*(value.present for value in flat if isinstance(value, Jagged)))
+        present = all_valid(*(value.present for value in flat if isinstance(value, Jagged)))
         if present is not None:
-            absent += len(present) - device.number(count_true(present))
+            absent += len(present) - device.to_python(count_true(present))
         for (text, _), value in zip(values, flat, strict=True):
             if isinstance(value, Jagged) and not same_offsets(value.offsets, reference.offsets):
                 raise OpError(
                     f"`{first}` and `{text}` have different structure in one histogram: fill two, or make one of "
                     "them one value per event, e.g. nth(…, 0)"
                 )
-        flat, number = aligned(flat, reference), len(reference.content)
+        flat, number = broadcast_all_to(flat, reference), len(reference.content)
     entries = [_entry(value) for value in flat]
     if np.ndim(entries[0][0]) == 0 and not any(device.on_gpu(array) for array, _ in entries):
         entries[0] = (np.full(number, entries[0][0]), entries[0][1])
@@ -70,5 +70,5 @@ def _entry(value: Value) -> Flat:
 
 def _on_one_side(flat: list[Flat]) -> list[Flat]:
     """Return entries all on the GPU if some are."""
-    both = device.together(tuple(part for pair in flat for part in pair))
+    both = device.same_device(tuple(part for pair in flat for part in pair))
     return list(zip(both[::2], both[1::2], strict=True))

@@ -9,8 +9,8 @@ from fasthep_parsl.interfaces import Context
 from fasthep_parsl.ops import binning, device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.axes import DATASET, TOP, VARIATION, Axis, book
-from fasthep_parsl.ops.columns.values import Value
-from fasthep_parsl.ops.counting import count_true
+from fasthep_parsl.ops.columns.value_types import Value
+from fasthep_parsl.ops.counts import count_true
 from fasthep_parsl.ops.entries import Flat, flat_entries
 from fasthep_parsl.ops.expressions import ExpressionError, expression
 from fasthep_parsl.ops.stream import Events
@@ -59,7 +59,7 @@ class Filling:
         flat, absent = flat_entries(values, len(self._events), weighted=weight is not None)
         keep = self._usable(flat, absent)
         if device.on_gpu(keep):
-            device.waited()
+            device.count_wait()
             keep = np.flatnonzero(keep)
         arrays = [array if keep is None or np.ndim(array) == 0 else array[keep] for array, _ in flat]
         weights = None if weight is None else _numbers(weight, arrays.pop())
@@ -99,7 +99,7 @@ class Filling:
                 return arrays, weights
             self.nan += number - self._nan_among(arrays)
             return [array[:0] if np.ndim(array) else array for array in arrays], weights
-        self.nan += number - device.number(count_true(finite))
+        self.nan += number - device.to_python(count_true(finite))
         self.nan -= self._nan_among([array[~finite] if np.ndim(array) else array for array in arrays])
         return [array[finite] if np.ndim(array) else array for array in arrays], weights[finite]
 
@@ -107,7 +107,7 @@ class Filling:
     def _nan_among(arrays: list[Any]) -> int:
         """Return how many entries have a NaN on an axis: they are counted already."""
         nan = [np.isnan(array) for array in arrays if np.ndim(array) and array.dtype.kind == "f"]
-        return device.number(count_true(device.any_of(nan))) if nan else 0
+        return device.to_python(count_true(device.any_of(nan))) if nan else 0
 
     def _usable(self, flat: list[Flat], absent: int) -> Any:
         """Return which entries can be filled (None: all), and count the others, and lists that are `absent`."""
@@ -127,7 +127,7 @@ class Filling:
         if not self._counted:
             self.none = missing + absent
             there = None if nan_any is None else nan_any if not on_axes else nan_any & device.all_of(on_axes)
-            self.nan = 0 if there is None else device.number(count_true(there))
+            self.nan = 0 if there is None else device.to_python(count_true(there))
             self._counted = True
         else:
             self.none += missing - _false(device.all_of(on_axes) if on_axes else None)
@@ -158,7 +158,7 @@ class Filling:
 
 
 def _false(mask: Any) -> int:
-    return 0 if mask is None else len(mask) - device.number(count_true(mask))
+    return 0 if mask is None else len(mask) - device.to_python(count_true(mask))
 
 
 def _numbers(weight: str, array: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
-from fasthep_parsl.ops.counting import any_true
+from fasthep_parsl.ops.counts import any_true
 
 TWO_PI = 2 * math.pi
 
@@ -22,7 +22,7 @@ def float64(values: Any) -> Any:
     """Return `values` (number, numpy or flat awkward array) as float64; a missing value becomes NaN."""
     if hasattr(values, "layout"):
         from fasthep_parsl.ops.columns.layouts import from_column
-        from fasthep_parsl.ops.columns.values import Masked
+        from fasthep_parsl.ops.columns.value_types import Masked
 
         values = from_column(values)
         if isinstance(values, Masked):
@@ -121,4 +121,4 @@ def _massive(mass2: Any) -> bool:
     """Whether some squares of masses are not 0."""
     if device.is_array(mass2) and device.on_gpu(mass2):
         return any_true(mass2 != 0)
-    return device.truth(np.any(mass2))
+    return device.to_bool(np.any(mass2))

@@ -9,9 +9,9 @@ from fasthep_parsl.errors import OpError
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak
 from fasthep_parsl.ops.collections.collection import flatten, unflatten
-from fasthep_parsl.ops.columns.layouts import complete, from_column, to_awkward
-from fasthep_parsl.ops.columns.sealing import sealed
-from fasthep_parsl.ops.columns.values import same_offsets
+from fasthep_parsl.ops.columns.layouts import drop_masks, from_column, to_awkward
+from fasthep_parsl.ops.columns.read_only import read_only
+from fasthep_parsl.ops.columns.value_types import same_offsets
 
 
 def lists(events: Mapping[str, Any], *names: str) -> tuple[Any, ...]:
@@ -40,7 +40,7 @@ def lists(events: Mapping[str, Any], *names: str) -> tuple[Any, ...]:
     for name in names:
         its, content = flatten(events[name], name)
         if isinstance(content, ak.Array) and not device.on_gpu(content):
-            content = to_awkward(complete(from_column(content)))
+            content = to_awkward(drop_masks(from_column(content)))
         if isinstance(content, ak.Array):
             raise OpError(
                 f"`{name}` has missing values or is not made of numbers: a kernel needs one number per object"
@@ -50,7 +50,7 @@ def lists(events: Mapping[str, Any], *names: str) -> tuple[Any, ...]:
         elif not same_offsets(its, offsets):
             raise OpError(f"`{names[0]}` and `{name}` differ in the number of objects per event")
         contents.append(content)
-    return tuple(map(sealed, (offsets, *contents)))
+    return tuple(map(read_only, (offsets, *contents)))
 
 
 def jagged(offsets: Any, content: Any) -> Any:

@@ -14,23 +14,23 @@ from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.collections.collection import (
     UNKNOWN,
     Collection,
-    Merged,
+    MergedCollection,
     Name,
     Params,
-    already_there,
+    apply_mask,
     collection_fields,
     collection_shape,
+    existing_fields,
     fields_at_run_time,
-    keep_rows,
-    probe_of,
+    reference_field,
     schema_at_run_time,
     structure_of,
     unflatten,
     unknown_collection,
 )
 from fasthep_parsl.ops.collections.scopes import Scope, ScopeSchema
-from fasthep_parsl.ops.collections.sorting import order_within
-from fasthep_parsl.ops.counting import all_true
+from fasthep_parsl.ops.collections.sorting import argsort_objects
+from fasthep_parsl.ops.counts import all_true
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.stream import Events
 
@@ -99,10 +99,10 @@ def _analyse_select(params: SelectObjects, schema: Schema) -> Effects:
     if not kept:
         problems.append(OpProblem(("keep",), f"`{name}` has none of the fields to keep"))
     if all(field in derived for field in kept):
-        reads.setdefault(f"{name}_{probe_of(collection_fields(schema, name))}", ("collection",))
+        reads.setdefault(f"{name}_{reference_field(collection_fields(schema, name))}", ("collection",))
     new = (f"n{params.output}",)
     writes: dict[str, Shape] = {new[0]: ()} | {f"{params.output}_{field}": new for field in kept}
-    return Effects(reads, writes, (*problems, *already_there(schema, writes, ("output",))))
+    return Effects(reads, writes, (*problems, *existing_fields(schema, writes, ("output",))))
 
 
 def _of_collection(schema: Schema, field: str, shape: Shape, path: ParamPath) -> list[OpProblem]:
@@ -130,7 +130,7 @@ def select_objects(events: Events, *, params: SelectObjects, context: Context | 
     if params.missing_fields == "error" and len(fields) < len(params.keep):
         raise OpError(f"no field `{collection}_{next(field for field in params.keep if field not in fields)}`")
     anchor = next((field for field in fields if field not in made), None)
-    objects = Collection(events, collection, anchor or probe_of(fields_at_run_time(events, collection)))
+    objects = Collection(events, collection, anchor or reference_field(fields_at_run_time(events, collection)))
     plain = Scope(events, objects.offsets, lambda name: objects.column(name) if name in objects else None)
     scope = Scope(
         events, objects.offsets, lambda name: plain.evaluate(made[name], context) if name in made else plain.flat(name)
@@ -141,12 +141,12 @@ def select_objects(events: Events, *, params: SelectObjects, context: Context | 
         found = scope.mask(text, context)
         mask = found if mask is None else device.all_of([mask, found])
     if mask is not None and not all_true(mask):
-        offsets, rows = keep_rows(offsets, mask)
+        offsets, rows = apply_mask(offsets, mask)
     if sort is None and scope.flat("pt") is not None:
         sort = ObjectSort()
     if isinstance(sort, ObjectSort):
         key = scope.evaluate(sort.by, context)
-        order = order_within(offsets, key if rows is None else key[rows], descending=sort.order == "descending")
+        order = argsort_objects(offsets, key if rows is None else key[rows], descending=sort.order == "descending")
         if order is not None:
             rows = order if rows is None else rows[order]
     columns: dict[str, Any] = {f"n{params.output}": np.diff(offsets)}
@@ -206,7 +206,7 @@ def _analyse_merge(params: MergeCollections, schema: Schema) -> Effects:
         reads = needed | reads
         problems += wrong
     writes: dict[str, Shape] = {new[0]: ()} | {f"{params.output}_{field}": new for field in (*fields, *own)}
-    return Effects(reads, writes, (*problems, *already_there(schema, writes, ("output",))))
+    return Effects(reads, writes, (*problems, *existing_fields(schema, writes, ("output",))))
 
 
 @op("hep.merge_collections", params=MergeCollections, analyse=_analyse_merge)
@@ -222,7 +222,7 @@ def merge_collections(events: Events, *, params: MergeCollections, context: Cont
     if fields is None:
         fields = _common_fields(schema_at_run_time(events, list(numbers)), list(numbers))
     parts = [Collection(events, name, fields[0]) for name in numbers]
-    merged = Merged(parts)
+    merged = MergedCollection(parts)
 
     def column(name: str) -> Any:
         if name == tag:
@@ -236,7 +236,7 @@ def merge_collections(events: Events, *, params: MergeCollections, context: Cont
     scope = Scope(events, merged.offsets, column)
     order = None
     if isinstance(sort, ObjectSort):
-        order = order_within(merged.offsets, scope.evaluate(sort.by, context), descending=sort.order == "descending")
+        order = argsort_objects(merged.offsets, scope.evaluate(sort.by, context), descending=sort.order == "descending")
     columns: dict[str, Any] = {f"n{params.output}": np.diff(merged.offsets)}
     for field in (*fields, *([tag] if tag else []), "index"):
         values = scope.flat(field)
@@ -245,9 +245,9 @@ def merge_collections(events: Events, *, params: MergeCollections, context: Cont
 
 
 def _filled(offsets: Any, value: int) -> Any:
-    return device.module_of(offsets).full(device.number(offsets[-1]), value)
+    return device.module_of(offsets).full(device.to_python(offsets[-1]), value)
 
 
 def _positions(offsets: Any) -> Any:
-    number = device.number(offsets[-1])
+    number = device.to_python(offsets[-1])
     return device.module_of(offsets).arange(number) - device.repeat(offsets[:-1], offsets, number)

@@ -22,7 +22,7 @@ from fasthep_parsl.errors import OpError, suggest
 from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns.values import Jagged, Masked
+from fasthep_parsl.ops.columns.value_types import Jagged, Masked
 from fasthep_parsl.ops.expressions import ExpressionError, analyse_expression, expression
 from fasthep_parsl.ops.stream import Events
 

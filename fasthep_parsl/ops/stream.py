@@ -17,9 +17,9 @@ from fasthep_parsl.errors import OpError, suggest
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.columns.layouts import from_column
-from fasthep_parsl.ops.columns.lazy import Chosen, LazyColumn
-from fasthep_parsl.ops.columns.sealing import apart, lent, owned
-from fasthep_parsl.ops.columns.values import Masked
+from fasthep_parsl.ops.columns.lazy import EventIndex, LazyColumn
+from fasthep_parsl.ops.columns.read_only import protect, shallow_copy, take_ownership
+from fasthep_parsl.ops.columns.value_types import Masked
 
 Column = Any
 """numpy array of shape (events,) or awkward array of length events; on a GPU: of cupy, or with the backend ``cuda``."""
@@ -105,7 +105,7 @@ class Events(Mapping[str, Column]):
         except KeyError:
             raise OpError(f"no field `{name}`: {suggest(name, self._columns, what='fields')}") from None
         found = column.on(self._wanted is not None and (name in self._wanted or column.has(True)))
-        return apart(found) if self._lent is None else lent(found, name, self._lent)
+        return shallow_copy(found) if self._lent is None else protect(found, name, self._lent)
 
     def _undeclared(self, name: str) -> str:
         op, names = self._declared or ("", frozenset())
@@ -170,8 +170,8 @@ class Events(Mapping[str, Column]):
         index = _positions(mask, self._length)
         if index is None:
             return self
-        chosen = Chosen(index)
-        combined: dict[int, Chosen] = {}
+        chosen = EventIndex(index)
+        combined: dict[int, EventIndex] = {}
         shared: dict[tuple[int, int], Any] = {}
         columns = {name: column.at(chosen, combined, shared) for name, column in self._columns.items()}
         owners = None if self._owners is None else self._owners.at(chosen, combined, shared)
@@ -202,7 +202,9 @@ class Events(Mapping[str, Column]):
         for name, column in columns.items():
             if len(column) != self._length:
                 raise OpError(f"column `{name}` has {len(column)} entries for {self._length} events")
-        return self._like({**self._columns, **(columns if fresh else owned(columns))}, self._length, self._owners)
+        return self._like(
+            {**self._columns, **(columns if fresh else take_ownership(columns))}, self._length, self._owners
+        )
 
     def to_awkward(self) -> Any:
         """Return an awkward record array of all columns."""
@@ -226,7 +228,7 @@ def _positions(mask: Any, length: int) -> Any:
     if mask.shape != (length,):
         raise OpError(f"an event selection needs {length} values, got {mask.shape}")
     if device.on_gpu(mask):
-        device.waited()
+        device.count_wait()
         found = np.flatnonzero(mask)
         return None if len(found) == length else found
     if mask.all():

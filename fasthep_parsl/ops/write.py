@@ -16,7 +16,7 @@ from fasthep_parsl.errors import suggest
 from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema
 from fasthep_parsl.ops.collections.collection import Params, matches, owner_of, structure_of
 from fasthep_parsl.ops.declare import op
-from fasthep_parsl.ops.formats import checked, write_parquet, write_root
+from fasthep_parsl.ops.file_formats import prepare_column, write_parquet, write_root
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.ops.targets import SUFFIXES, OutputTarget, template_problems
 from fasthep_parsl.room import writing_to
@@ -156,7 +156,7 @@ def write(events: Events, *, params: Write, context: Context) -> Manifest:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp{place.suffix}")
     events = events.on_host()
     chosen = list(events) if params.fields is None else _matching(params.fields, events)
-    columns = {field: checked(field, events[field], params.format) for field in chosen}
+    columns = {field: prepare_column(field, events[field], params.format) for field in chosen}
     with writing_to(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

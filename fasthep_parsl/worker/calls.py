@@ -9,7 +9,7 @@ from typing import Any
 
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Op
-from fasthep_parsl.ops.columns.sealing import seal_views_of_numba, sealed
+from fasthep_parsl.ops.columns.read_only import make_numba_views_read_only, read_only
 from fasthep_parsl.ops.stream import Events
 
 _CLOSED = ("read-only", "readonly array", "WRITEABLE", "contiguous and writable")
@@ -21,7 +21,7 @@ def guarded(op: Op, reads: Iterable[str]) -> Callable[..., Any]:
     names = frozenset(reads)
 
     def call(events: Any, **params: Any) -> Any:
-        seal_views_of_numba()
+        make_numba_views_read_only()
         if "*" not in names:
             events = _seen(events, op.name, names)
         try:
@@ -58,7 +58,7 @@ class _Pieces:
 
 def closed(product: Any) -> Any:
     """Return the product of another stage, whose arrays cannot be written to: the next call is given it, too."""
-    sealed(product)
+    read_only(product)
     parts = product.values() if isinstance(product, Mapping) else product if isinstance(product, list | tuple) else ()
     for part in parts:
         closed(part)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fasthep_parsl.ops.columns.gather import concatenate, type_of
 from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
-from fasthep_parsl.ops.columns.rows import joined, type_of
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.tasks import Ref
 from fasthep_parsl.worker import store
@@ -96,4 +96,4 @@ class Outbox:
 
 
 def _concatenate(parts: list[Any]) -> Any:
-    return parts[0] if len(parts) == 1 else to_awkward(joined(list(map(from_column, parts))))
+    return parts[0] if len(parts) == 1 else to_awkward(concatenate(list(map(from_column, parts))))

@@ -22,7 +22,7 @@ from fasthep_parsl.analysis_code.modules import OpTable
 from fasthep_parsl.analysis_code.software import check_software
 from fasthep_parsl.errors import FastHepError, OpError
 from fasthep_parsl.interfaces import Call, Context, DatasetInfo, Op
-from fasthep_parsl.ops.columns.placing import bring_back
+from fasthep_parsl.ops.columns.to_device import product_to_host
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
 from fasthep_parsl.tasks import StageStats
@@ -212,7 +212,7 @@ class Program:
             with _deadline(step.stage.timeout), told:
                 result = step.call(events, **keywords) if step.op.takes_events else step.call(**keywords)
             stream, product = split(step.op, step.stage, events, result)
-            product = bring_back(product)
+            product = product_to_host(product)
         except (Exception, SystemExit) as error:  # sys.exit() in an op must not end the worker
             raise StageError(step.stage.id, step.module, place_of(step.op)) from error
         finally:

@@ -9,7 +9,7 @@ from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Op
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns.sealing import owned
+from fasthep_parsl.ops.columns.read_only import take_ownership
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import PlanStage
 
@@ -44,7 +44,7 @@ def _stream(op: Op, stage: PlanStage, events: Events, result: Any) -> Events:
         stream = _with_new(op, stage, events, result)
     elif isinstance(result, ak.Array) and result.fields:
         columns = {name: _column(op, name, result[name]) for name in result.fields}
-        stream = Events(owned(columns), len(result))
+        stream = Events(take_ownership(columns), len(result))
     else:
         new = ", ".join(f'"{name}": …' for name in stage.writes) or '"name": …'
         hint = f"return a dict of columns, {{{new}}}, or events, as in `return events[mask]`"
@@ -71,7 +71,7 @@ def _with_new(op: Op, stage: PlanStage, events: Events, result: Mapping[Any, Any
         if len(column) != len(events):
             hint = "a column has one entry per event; to drop events return events[mask]"
             raise OpError(f"op `{op.name}` returned {len(column)} entries of `{name}` for {len(events)} events: {hint}")
-    return events.with_columns(owned(columns), fresh=True)
+    return events.with_columns(take_ownership(columns), fresh=True)
 
 
 def _column(op: Op, name: str, column: Any) -> Any:

@@ -78,7 +78,7 @@ def on_gpu(case: Case) -> Outcome | None:
     """Return what the engine says on the stand-in for CuPy, None where it cannot compute that there."""
     import fake_cupy
     from fasthep_parsl.ops import device
-    from fasthep_parsl.ops.columns.values import FOREIGN, MissingError
+    from fasthep_parsl.ops.columns.value_types import FOREIGN, MissingError
 
     with fake_cupy.installed():
         seen_there = _events(case.fields, case.events).on_gpu(case.fields)

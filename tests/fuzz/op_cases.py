@@ -233,7 +233,7 @@ def through_store(case: OpCase, _random: Random) -> str:
 def on_stand_in(case: OpCase, _random: Random) -> str:
     """The op on the stand-in for CuPy, where it can be computed there."""
     import fake_cupy
-    from fasthep_parsl.ops.columns.values import FOREIGN, MissingError
+    from fasthep_parsl.ops.columns.value_types import FOREIGN, MissingError
 
     with fake_cupy.installed(), fake_cupy.kernels_in_python():
         op = case.op.op

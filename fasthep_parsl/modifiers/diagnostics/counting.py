@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.device import Beside
+from fasthep_parsl.ops.device import WeakArrayDict
 
 Counts = list[int]
 """Entries (objects of lists, else events), how many of them are None, how many NaN."""
 
-_known = Beside()
+_known = WeakArrayDict()
 """What was counted of columns that live."""
 
 

@@ -16,12 +16,18 @@ from fasthep_parsl import kernels
 from fasthep_parsl.interfaces import Context
 from fasthep_parsl.ops import device, kinematics
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.collections.collection import Collection, Merged, keep_rows, offsets_of, unflatten
-from fasthep_parsl.ops.collections.combinatorics import Found, blocks, count_distinct, distinct, product
+from fasthep_parsl.ops.collections.collection import Collection, MergedCollection, apply_mask, offsets_of, unflatten
+from fasthep_parsl.ops.collections.combinatorics import (
+    Combinations,
+    blocks,
+    cartesian,
+    count_combinations,
+    list_combinations,
+)
 from fasthep_parsl.ops.collections.pairs import find_pairs, pair_masses
 from fasthep_parsl.ops.collections.scopes import Scope
-from fasthep_parsl.ops.collections.sorting import order_within
-from fasthep_parsl.ops.counting import all_true
+from fasthep_parsl.ops.collections.sorting import argsort_objects
+from fasthep_parsl.ops.counts import all_true
 from fasthep_parsl.ops.stream import Events
 
 BLOCK = 1 << 16
@@ -38,7 +44,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class CandidateSpec:
     """Which candidates to build.
 
     Attributes
@@ -84,15 +90,15 @@ class Spec:
     index: bool = True
 
 
-def build(events: Events, spec: Spec, context: Context | None = None) -> dict[str, Any]:
+def build(events: Events, spec: CandidateSpec, context: Context | None = None) -> dict[str, Any]:
     """Return the columns of all candidates of `spec` in `events`."""
     parts = []
     for name in spec.collections:
         constants = {"mass": spec.masses[name]} if name in spec.masses else {}
         parts.append(Collection(events, name, "pt", constants))
-    groups: Sequence[Collection | Merged] = parts
+    groups: Sequence[Collection | MergedCollection] = parts
     if spec.merged:
-        groups = [parts[0] if len(parts) == 1 else Merged(parts)] * spec.n
+        groups = [parts[0] if len(parts) == 1 else MergedCollection(parts)] * spec.n
     offsets = [group.offsets for group in groups]
     # A GPU is fast where there is much to do at once.
     whole = device.on_gpu(offsets[0])
@@ -104,10 +110,10 @@ def build(events: Events, spec: Spec, context: Context | None = None) -> dict[st
     return {f"n{spec.candidate}": counts} | {name: unflatten(edges, values) for name, values in flat.items()}
 
 
-def _numbers(spec: Spec, offsets: Sequence[Any]) -> Any:
+def _numbers(spec: CandidateSpec, offsets: Sequence[Any]) -> Any:
     """Return the number of combinations of each event."""
     if spec.merged:
-        return count_distinct(np.diff(offsets[0]), spec.n)
+        return count_combinations(np.diff(offsets[0]), spec.n)
     return reduce(np.multiply, map(np.diff, offsets))
 
 
@@ -143,8 +149,8 @@ class _Candidates:
     def __init__(
         self,
         events: Events,
-        spec: Spec,
-        groups: Sequence[Collection | Merged],
+        spec: CandidateSpec,
+        groups: Sequence[Collection | MergedCollection],
         bounds: tuple[int, int],
         context: Context | None,
     ) -> None:
@@ -159,7 +165,7 @@ class _Candidates:
         if spec.merged and spec.n == 2 and device.on_gpu(offsets[0]):
             found = _all_pairs(offsets[0])
         else:
-            found = distinct(offsets[0], spec.n) if spec.merged else product(offsets)
+            found = list_combinations(offsets[0], spec.n) if spec.merged else cartesian(offsets)
         numbers, self._parents, self._positions = found
         self._offsets = offsets_of(numbers)
         self._computed: dict[str, Any] = {}
@@ -173,12 +179,12 @@ class _Candidates:
             self._keep(self._scope.mask(text, self._context))
         if spec.sort is not None:
             by, descending = spec.sort
-            order = order_within(self._offsets, self._scope.evaluate(by, self._context), descending=descending)
+            order = argsort_objects(self._offsets, self._scope.evaluate(by, self._context), descending=descending)
             if order is not None:
                 self._at(order)
         if spec.take is not None:
             counts = np.diff(self._offsets)
-            if len(counts) and device.truth(counts.max() > spec.take):
+            if len(counts) and device.to_bool(counts.max() > spec.take):
                 rank = device.module_of(counts).arange(len(self._parents)) - self._offsets[self._parents]
                 self._keep(rank < spec.take)
         keep = spec.keep
@@ -198,7 +204,7 @@ class _Candidates:
 
     def _keep(self, mask: Any) -> None:
         if not all_true(mask):
-            self._offsets, rows = keep_rows(self._offsets, mask)
+            self._offsets, rows = apply_mask(self._offsets, mask)
             self._at(rows)
 
     def _at(self, rows: Any) -> None:
@@ -267,11 +273,11 @@ class _Candidates:
         return self._computed["px"], self._computed["py"]
 
 
-def _all_pairs(offsets: Any) -> Found:
+def _all_pairs(offsets: Any) -> Combinations:
     """Return what `distinct` returns for pairs, on a GPU."""
-    numbers = count_distinct(np.diff(offsets), 2)
+    numbers = count_combinations(np.diff(offsets), 2)
     pair_offsets = offsets_of(numbers)
-    number, module = device.number(pair_offsets[-1]), device.module_of(offsets)
+    number, module = device.to_python(pair_offsets[-1]), device.module_of(offsets)
     parents, first, second = (module.empty(number, dtype=np.int64) for _ in range(3))
     find_pairs(offsets, pair_offsets, parents, first, second)
     return numbers, parents, (first, second)

@@ -15,10 +15,10 @@ from fasthep_parsl.errors import OpError, suggest
 from fasthep_parsl.interfaces import OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.columns.dtypes import as_expression_type, promote
+from fasthep_parsl.ops.columns.gather import type_of
 from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
-from fasthep_parsl.ops.columns.rows import type_of
-from fasthep_parsl.ops.columns.types import entering, promoted
-from fasthep_parsl.ops.columns.values import Jagged, Masked, same_offsets
+from fasthep_parsl.ops.columns.value_types import Jagged, Masked, same_offsets
 
 UNKNOWN: Shape = ("*",)
 
@@ -79,12 +79,12 @@ def unknown_collection(schema: Schema, name: str, path: ParamPath) -> list[OpPro
     return [OpProblem(path, f"no collection `{name}`", suggest(name, known, what="collections"))]
 
 
-def probe_of(fields: Sequence[str]) -> str:
+def reference_field(fields: Sequence[str]) -> str:
     """Return the field of a collection that is read when only its structure is needed."""
     return next((field for field in ("pt", "eta") if field in fields), fields[0])
 
 
-def already_there(schema: Schema, writes: Iterable[str], path: ParamPath) -> list[OpProblem]:
+def existing_fields(schema: Schema, writes: Iterable[str], path: ParamPath) -> list[OpProblem]:
     """Return the problem that some of `writes` exist already, or nothing."""
     taken = [field for field in writes if field in schema]
     if not taken:
@@ -120,7 +120,7 @@ def unflatten(offsets: Any, content: Any) -> Any:
     """Return the jagged awkward array with these `offsets` and this flat `content`."""
     layout = content.layout if isinstance(content, ak.Array) else ak.contents.NumpyArray(content)
     if device.on_gpu(offsets):
-        device.trust(offsets)
+        device.mark_normalised(offsets)
     return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), layout))
 
 
@@ -129,11 +129,11 @@ def offsets_of(counts: Any) -> Any:
     return device.offsets_of(counts)
 
 
-def keep_rows(offsets: Any, mask: Any) -> tuple[Any, Any]:
+def apply_mask(offsets: Any, mask: Any) -> tuple[Any, Any]:
     """Return ``(offsets, rows)`` of the objects for which `mask` (bool, shape (objects,)) is true."""
     if device.on_gpu(mask):
-        device.waited()
-        return device.counted(mask)[offsets].astype(np.int64), np.flatnonzero(mask)
+        device.count_wait()
+        return device.cumulative_count(mask)[offsets].astype(np.int64), np.flatnonzero(mask)
     before = np.zeros(len(mask) + 1, dtype=np.int64)
     np.cumsum(mask, out=before[1:])
     return before[offsets], np.flatnonzero(mask)
@@ -208,7 +208,7 @@ class Collection:
 
     def _read(self, field: str) -> Any:
         if field in self._constants:
-            number = device.number(self.offsets[-1])
+            number = device.to_python(self.offsets[-1])
             return device.module_of(self.offsets).full(number, self._constants[field], dtype=np.float64)
         offsets, values = flatten(self._events[f"{self.name}_{field}"], f"{self.name}_{field}")
         if not same_offsets(offsets, self.offsets):
@@ -218,7 +218,7 @@ class Collection:
         return values
 
 
-class Merged:
+class MergedCollection:
     """The objects of several collections, event by event one collection after the other.
 
     Parameters
@@ -234,7 +234,7 @@ class Merged:
         self._places = []
         first = self.offsets[:-1]
         for part, count in zip(parts, counts, strict=True):
-            number = device.number(part.offsets[-1])
+            number = device.to_python(part.offsets[-1])
             rows = device.module_of(part.offsets).arange(number)
             self._places.append(device.repeat(first - part.offsets[:-1], part.offsets, number) + rows)
             first = first + count
@@ -257,7 +257,7 @@ class Merged:
             return ak.concatenate(columns)[order]
         flat = [value.values if isinstance(value, Masked) else value for value in values]
         if len({part.dtype for part in flat}) > 1:
-            flat = list(promoted(tuple(entering(part, "a field of the collections") for part in flat)))
+            flat = list(promote(tuple(as_expression_type(part, "a field of the collections") for part in flat)))
         joined = self._put(flat)
         if not any(isinstance(value, Masked) for value in values):
             return joined
@@ -265,7 +265,7 @@ class Merged:
         return to_awkward(Masked(joined, self._put(valid)))
 
     def _put(self, flat: Sequence[Any]) -> Any:
-        joined = device.module_of(flat[0]).empty(device.number(self.offsets[-1]), dtype=flat[0].dtype)
+        joined = device.module_of(flat[0]).empty(device.to_python(self.offsets[-1]), dtype=flat[0].dtype)
         for place, part in zip(self._places, flat, strict=True):
             joined[place] = part
         return joined

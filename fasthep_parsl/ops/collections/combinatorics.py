@@ -10,15 +10,15 @@ from typing import Any
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.collections.collection import offsets_of
-from fasthep_parsl.ops.counting import frequencies
+from fasthep_parsl.ops.counts import bincount
 
-Found = tuple[Any, Any, tuple[Any, ...]]
+Combinations = tuple[Any, Any, tuple[Any, ...]]
 """``(numbers, parents, positions)``: combinations per event (int64, shape (events,)); for each combination its event,
 and per member the position of its object in flat columns (int64, shape (combinations,)). Combinations of an event
 are adjacent."""
 
 
-def count_distinct(counts: Any, n: int) -> Any:
+def count_combinations(counts: Any, n: int) -> Any:
     """Return the number of ways to take `n` of `counts` objects, int64, shape (events,)."""
     if n == 2:
         return counts * (counts - 1) // 2
@@ -26,7 +26,7 @@ def count_distinct(counts: Any, n: int) -> Any:
     return _at(table, counts)
 
 
-def distinct(offsets: Any, n: int) -> Found:
+def list_combinations(offsets: Any, n: int) -> Combinations:
     """Return all sets of `n` different objects of each event, in lexicographic order (i < j < …).
 
     Parameters
@@ -37,7 +37,7 @@ def distinct(offsets: Any, n: int) -> Found:
         Members of a combination.
     """
     starts, counts = offsets[:-1], np.diff(offsets)
-    numbers = count_distinct(counts, n)
+    numbers = count_combinations(counts, n)
     # One table of index tuples per multiplicity that occurs, one after the other.
     where = np.zeros(_largest(counts) + 1, dtype=np.int64)
     tables: list[Any] = []
@@ -58,7 +58,7 @@ def distinct(offsets: Any, n: int) -> Found:
     return numbers, parents, tuple(first + _at(column, row) for column in columns)
 
 
-def product(offsets: Sequence[Any]) -> Found:
+def cartesian(offsets: Sequence[Any]) -> Combinations:
     """Return all combinations of one object from each collection; the last collection runs fastest.
 
     Parameters
@@ -89,7 +89,7 @@ def _parents(numbers: Any, offsets: Any) -> Any:
     On a GPU, where events are not cut into blocks, offsets start at 0.
     """
     if device.on_gpu(offsets):
-        return device.parents(offsets, device.number(offsets[-1]))
+        return device.parents(offsets, device.to_python(offsets[-1]))
     return np.repeat(np.arange(len(numbers)), numbers)
 
 
@@ -99,12 +99,12 @@ def _at(table: Any, rows: Any) -> Any:
 
 
 def _largest(counts: Any) -> int:
-    return int(device.number(counts.max())) if len(counts) else 0
+    return int(device.to_python(counts.max())) if len(counts) else 0
 
 
 def _multiplicities(counts: Any) -> list[int]:
     """Return the numbers of objects that occur."""
-    return np.flatnonzero(frequencies(counts)).tolist()
+    return np.flatnonzero(bincount(counts)).tolist()
 
 
 def blocks(numbers: Any, limit: int) -> Iterator[tuple[int, int]]:

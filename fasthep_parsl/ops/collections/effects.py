@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from fasthep_parsl.errors import suggest
 from fasthep_parsl.interfaces import Effects, OpProblem, ParamPath, Schema, Shape
-from fasthep_parsl.ops.collections.candidates import NEEDS, Spec
-from fasthep_parsl.ops.collections.collection import already_there, collection_fields, unknown_collection
+from fasthep_parsl.ops.collections.candidates import NEEDS, CandidateSpec
+from fasthep_parsl.ops.collections.collection import collection_fields, existing_fields, unknown_collection
 from fasthep_parsl.ops.collections.scopes import ScopeSchema
 
 
@@ -18,7 +18,7 @@ class CombinationParams(Protocol):
     def sort(self) -> Any:
         """What to sort by."""
 
-    def spec(self) -> Spec:
+    def spec(self) -> CandidateSpec:
         """Return what to build."""
 
     def problems(self) -> list[OpProblem]:
@@ -54,7 +54,7 @@ class EffectsAnalysis:
             self.reads.setdefault(f"{name}_pt", self.place)
         counter = f"n{self.spec.candidate}"
         writes: dict[str, Shape] = {counter: ()} | dict.fromkeys(self.outputs(), (counter,))
-        self.problems += already_there(self.schema, writes, ("output",))
+        self.problems += existing_fields(self.schema, writes, ("output",))
         return Effects(self.reads, writes, tuple(dict.fromkeys(self.problems)))
 
     def fields(self, name: str) -> list[str]:

@@ -9,7 +9,7 @@ from fasthep_parsl.kernels import float64, kernel
 from fasthep_parsl.kernels.physics import mass_of_two
 from fasthep_parsl.kernels.target import active
 from fasthep_parsl.ops import device
-from fasthep_parsl.ops.gpu import kernels
+from fasthep_parsl.ops.gpu import cuda_kernels
 
 
 @kernel
@@ -37,7 +37,7 @@ def pair_mass(k: int, first: Any, second: Any, pt: Any, eta: Any, phi: Any, mass
 def find_pairs(offsets: Any, pair_offsets: Any, parents: Any, first: Any, second: Any) -> None:
     """Write all pairs of the objects of all events, as `list_pairs`."""
     if _by_hand(offsets):
-        kernels.list_pairs(offsets, pair_offsets, (parents, first, second))
+        cuda_kernels.list_pairs(offsets, pair_offsets, (parents, first, second))
     else:
         list_pairs(len(offsets) - 1, offsets, pair_offsets, parents, first, second)
 
@@ -45,7 +45,7 @@ def find_pairs(offsets: Any, pair_offsets: Any, parents: Any, first: Any, second
 def pair_masses(first: Any, second: Any, fields: Sequence[Any], out: Any) -> None:
     """Write the masses of all pairs, as `pair_mass`."""
     if _by_hand(first):
-        kernels.pair_mass(first, second, fields, out)
+        cuda_kernels.pair_mass(first, second, fields, out)
     else:
         pair_mass(len(first), first, second, *fields, out)
 

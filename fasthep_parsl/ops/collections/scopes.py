@@ -13,9 +13,9 @@ from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema, Shap
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak
 from fasthep_parsl.ops.collections.collection import UNKNOWN, unflatten
+from fasthep_parsl.ops.columns.gather import repeat
 from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
-from fasthep_parsl.ops.columns.rows import repeated
-from fasthep_parsl.ops.columns.values import Jagged, Masked, is_scalar, same_offsets
+from fasthep_parsl.ops.columns.value_types import Jagged, Masked, is_scalar, same_offsets
 from fasthep_parsl.ops.expressions import ExpressionError, analyse_expression, expression
 
 Reads = dict[str, ParamPath]
@@ -121,10 +121,10 @@ class Scope(Mapping[str, Any]):
     def _per_object(self, value: Any) -> Any:
         if isinstance(value, Jagged):
             return self._checked(value.offsets, value.content)
-        number = device.number(self.offsets[-1])
+        number = device.to_python(self.offsets[-1])
         if is_scalar(value):
             return device.module_of(self.offsets).full(number, value)
-        return to_awkward(repeated(value, self.offsets, number))
+        return to_awkward(repeat(value, self.offsets, number))
 
     def _checked(self, offsets: Any, content: Any) -> Any:
         if not same_offsets(offsets, self.offsets):

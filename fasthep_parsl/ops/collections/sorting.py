@@ -7,13 +7,12 @@ from typing import Any
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns import segments
 from fasthep_parsl.ops.columns.layouts import from_column
-from fasthep_parsl.ops.columns.ordering import missing_last
-from fasthep_parsl.ops.columns.values import Jagged, Masked
+from fasthep_parsl.ops.columns.ordering import argsort_content, argsort_missing_last
+from fasthep_parsl.ops.columns.value_types import Jagged, Masked
 
 
-def order_within(offsets: Any, key: Any, *, descending: bool) -> Any:
+def argsort_objects(offsets: Any, key: Any, *, descending: bool) -> Any:
     """Return positions that sort objects by `key` within each event, or None if they are sorted.
 
     The sort is stable; NaN and missing values come last in both directions.
@@ -34,10 +33,10 @@ def order_within(offsets: Any, key: Any, *, descending: bool) -> Any:
         raise OpError("objects are sorted by numbers only")
     if isinstance(key, Masked):
         if key.values.dtype.kind != "f":
-            return missing_last(offsets, key, ascending=not descending)
+            return argsort_missing_last(offsets, key, ascending=not descending)
         key = np.where(key.valid, key.values, key.values.dtype.type(np.nan))
     if device.on_gpu(key):
-        return segments.order(Jagged(offsets, key), ascending=not descending, nan_first=False)
+        return argsort_content(Jagged(offsets, key), ascending=not descending, nan_first=False)
     if descending:
         key = -key if key.dtype.kind == "f" else ~key  # whole numbers in turn, also the smallest one
     in_order = key[:-1] <= key[1:]

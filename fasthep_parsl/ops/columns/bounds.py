@@ -11,26 +11,26 @@ Bounds = tuple[int, int]
 """Smallest and largest number that can occur."""
 
 INT64: Bounds = (-(2**63), 2**63 - 1)
-_known = device.Beside()
+_known = device.WeakArrayDict()
 """What can occur, as far as it is known."""
-_seen = device.Beside()
+_seen = device.WeakArrayDict()
 """What does occur."""
 
 
-def note(array: Any, bounds: Bounds) -> Any:
+def set_bounds(array: Any, bounds: Bounds) -> Any:
     """Keep what is known of an array of int64, and return the array."""
     if INT64[0] < bounds[0] or bounds[1] < INT64[1]:
         _known.put(array, bounds)
     return array
 
 
-def carry(source: Any, array: Any) -> Any:
+def copy_bounds(source: Any, array: Any) -> Any:
     """Note that `array` holds nothing but numbers of `source`, and return it."""
     known = _known.get(source) if device.is_array(source) else None
-    return array if known is None else note(array, known)
+    return array if known is None else set_bounds(array, known)
 
 
-def at_hand(part: Any) -> Bounds | None:
+def known_bounds(part: Any) -> Bounds | None:
     """Return the bounds of a constant or an array of integers or bools as far as they are known without a look."""
     if not device.is_array(part):
         return int(part), int(part)
@@ -42,19 +42,19 @@ def at_hand(part: Any) -> Bounds | None:
     return _known.get(part)  # type: ignore[no-any-return]
 
 
-def look(part: Any) -> Bounds:
+def find_bounds(part: Any) -> Bounds:
     """Return the bounds of what is in an array; two waits, if they are not known and it lies on a GPU."""
     if not device.is_array(part) or part.dtype.kind == "b":
-        return at_hand(part) or (0, 0)
+        return known_bounds(part) or (0, 0)
     found = _seen.get(part)
     if found is None:
-        found = (device.number(part.min()), device.number(part.max())) if len(part) else (0, 0)
+        found = (device.to_python(part.min()), device.to_python(part.max())) if len(part) else (0, 0)
         _seen.put(part, found)
         _known.put(part, found)
     return found  # type: ignore[no-any-return]
 
 
-def fits(bounds: Bounds) -> bool:
+def fits_int64(bounds: Bounds) -> bool:
     """Whether all numbers in `bounds` are int64."""
     return INT64[0] <= bounds[0] and bounds[1] <= INT64[1]
 
@@ -65,4 +65,4 @@ def as_int64(part: Any) -> Any:
         return int(part)
     if part.dtype == np.int64:
         return part
-    return note(part.astype(np.int64), at_hand(part) or INT64)
+    return set_bounds(part.astype(np.int64), known_bounds(part) or INT64)

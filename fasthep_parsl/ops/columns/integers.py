@@ -11,18 +11,20 @@ from typing import Any
 
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
-from fasthep_parsl.ops.columns.bounds import INT64, Bounds, as_int64, at_hand, fits, look, note
-from fasthep_parsl.ops.columns.values import ExpressionError, Masked
-from fasthep_parsl.ops.counting import any_true
+from fasthep_parsl.ops.columns.bounds import INT64, Bounds, as_int64, find_bounds, fits_int64, known_bounds, set_bounds
+from fasthep_parsl.ops.columns.value_types import ExpressionError, Masked
+from fasthep_parsl.ops.counts import any_true
 
 
-class OverflowsError(ExpressionError):
+class IntegerOverflowError(ExpressionError):
     """A result does not fit in int64."""
 
 
-def overflow() -> OverflowsError:
+def overflow() -> IntegerOverflowError:
     """Return the error."""
-    return OverflowsError("the result does not fit in 64-bit integers", "compute with floats: multiply by 1.0 first")
+    return IntegerOverflowError(
+        "the result does not fit in 64-bit integers", "compute with floats: multiply by 1.0 first"
+    )
 
 
 def _products(a: Bounds, b: Bounds) -> Bounds:
@@ -57,18 +59,18 @@ def combined(name: str, a: Any, b: Any) -> Any:
 
     Raises
     ------
-    OverflowsError
+    IntegerOverflowError
         An entry does not fit.
     """
     bound, wrong = _RULES[name]
-    known_a, known_b = at_hand(a), at_hand(b)
+    known_a, known_b = known_bounds(a), known_bounds(b)
     bounds = bound(known_a, known_b) if known_a and known_b else None
-    if bounds is None or not fits(bounds):
-        bounds = bound(look(a), look(b))
+    if bounds is None or not fits_int64(bounds):
+        bounds = bound(find_bounds(a), find_bounds(b))
     a, b = as_int64(a), as_int64(b)
     found = getattr(np, name)(a, b)
-    if fits(bounds):
-        return note(found, bounds)
+    if fits_int64(bounds):
+        return set_bounds(found, bounds)
     if any_true(wrong(a, b, found)):
         raise overflow()
     return found
@@ -76,9 +78,9 @@ def combined(name: str, a: Any, b: Any) -> Any:
 
 def _with_negatives(a: Any) -> Bounds:
     """Return the bounds of integers whose negatives all fit."""
-    found = at_hand(a)
+    found = known_bounds(a)
     if found is None or found[0] == INT64[0]:
-        found = look(a)
+        found = find_bounds(a)
     if found[0] == INT64[0]:
         raise overflow()
     return found
@@ -87,25 +89,25 @@ def _with_negatives(a: Any) -> Bounds:
 def negative(a: Any) -> Any:
     """Return ``-a`` in int64."""
     low, high = _with_negatives(a)
-    return note(np.negative(as_int64(a)), (-high, -low))
+    return set_bounds(np.negative(as_int64(a)), (-high, -low))
 
 
 def absolute(a: Any) -> Any:
     """Return the absolute value in int64."""
     low, high = _with_negatives(a)
-    return note(np.absolute(a, dtype=np.int64), (0, max(-low, high)))
+    return set_bounds(np.absolute(a, dtype=np.int64), (0, max(-low, high)))
 
 
 def power(a: Any, exponent: int) -> Any:
     """Return ``a ** exponent`` in int64 for an exponent that is not negative."""
     low, high = _roots(exponent)
-    known = at_hand(a)
+    known = known_bounds(a)
     if known is None or not (low <= known[0] and known[1] <= high):
-        known = look(a)
+        known = find_bounds(a)
     if not (low <= known[0] and known[1] <= high):
         raise overflow()
     ends = [known[0] ** exponent, known[1] ** exponent, 0]
-    return note(np.power(as_int64(a), exponent), (min(ends), max(*ends, exponent == 0)))
+    return set_bounds(np.power(as_int64(a), exponent), (min(ends), max(*ends, exponent == 0)))
 
 
 def _roots(exponent: int) -> Bounds:
@@ -135,26 +137,26 @@ def divided(name: str, a: Any, b: Any) -> Any:
     bounds = _quotients(name, a, b)
     if not device.is_array(divisor):
         found = getattr(np, name)(whole, divisor or 1)
-        found = found if bounds is None else note(found, bounds)
+        found = found if bounds is None else set_bounds(found, bounds)
         return found if divisor else Masked(found, np.zeros_like(found, dtype=bool))
     valid = divisor != 0
     found = getattr(np, name)(whole, np.where(valid, divisor, 1))
-    return Masked(found if bounds is None else note(found, bounds), valid)
+    return Masked(found if bounds is None else set_bounds(found, bounds), valid)
 
 
 def _check_quotient(name: str, a: Any, b: Any) -> None:
     """Refuse ``-2**63 // -1``."""
-    divisors = at_hand(b)
+    divisors = known_bounds(b)
     if name == "remainder" or (divisors is not None and not divisors[0] <= -1 <= divisors[1]):
         return
-    if (at_hand(a) or INT64)[0] > INT64[0] or look(a)[0] > INT64[0]:
+    if (known_bounds(a) or INT64)[0] > INT64[0] or find_bounds(a)[0] > INT64[0]:
         return
     if any_true((as_int64(a) == INT64[0]) & (as_int64(b) == -1)):
         raise overflow()
 
 
 def _quotients(name: str, a: Any, b: Any) -> Bounds | None:
-    known = at_hand(a if name == "floor_divide" else b)
+    known = known_bounds(a if name == "floor_divide" else b)
     if known is None:
         return None
     largest = max(abs(known[0]), abs(known[1])) + 1

@@ -6,8 +6,8 @@ from typing import Any
 
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns.rows import kept, rows
-from fasthep_parsl.ops.columns.values import Jagged, Masked, Value, all_known
+from fasthep_parsl.ops.columns.gather import compress, take
+from fasthep_parsl.ops.columns.value_types import Jagged, Masked, Value, all_valid
 
 
 def from_column(column: Any) -> Value:
@@ -45,11 +45,13 @@ def _list(layout: Any) -> Jagged:
     if not isinstance(layout, ak.contents.ListOffsetArray):
         layout = layout.to_ListOffsetArray64(True)  # a ListArray, as awkward leaves it after a selection
     offsets, content = layout.offsets.data, layout.content
-    if device.trusted(offsets):
+    if device.is_normalised(offsets):
         return Jagged(offsets, _value(content))
     if offsets.dtype != np.int64:
         offsets = offsets.astype(np.int64)
-    first, last = (offsets[0], offsets[-1]) if isinstance(offsets, np.ndarray) else map(device.number, offsets[[0, -1]])
+    first, last = (
+        (offsets[0], offsets[-1]) if isinstance(offsets, np.ndarray) else map(device.to_python, offsets[[0, -1]])
+    )
     if first == 0 and last == content.length:
         return Jagged(offsets, _value(content))
     offsets = offsets - first if first != 0 else offsets
@@ -67,12 +69,12 @@ def _optional(layout: Any) -> Value:
         return ak.Array(layout)
     index, valid = _index_of(layout)
     if index is not None:
-        return rows(found, index, valid)
+        return take(found, index, valid)
     if isinstance(found, Jagged):
         return _without_missing(found, valid)
     number = len(valid)
     if isinstance(found, Masked):
-        return Masked(found.values[:number], all_known(valid, found.valid[:number]))
+        return Masked(found.values[:number], all_valid(valid, found.valid[:number]))
     return Masked(found[:number], valid)
 
 
@@ -93,13 +95,13 @@ def _without_missing(lists: Jagged, valid: Any) -> Jagged:
     """Return lists of which those that are not `valid` are missing; what lies under them is left out."""
     number = len(valid)
     if len(lists) > number:
-        lists = rows(lists, device.module_of(valid).arange(number))
+        lists = take(lists, device.module_of(valid).arange(number))
     counts = np.where(valid, lists.counts, 0)
     offsets = device.offsets_of(counts)
     content = lists.content
-    if device.number(offsets[-1]) != device.number(lists.offsets[-1]):
-        content = kept(content, device.repeat(valid, lists.offsets, device.number(lists.offsets[-1])))
-    return Jagged(offsets, content, all_known(valid, lists.present))
+    if device.to_python(offsets[-1]) != device.to_python(lists.offsets[-1]):
+        content = compress(content, device.repeat(valid, lists.offsets, device.to_python(lists.offsets[-1])))
+    return Jagged(offsets, content, all_valid(valid, lists.present))
 
 
 def to_column(value: Value, length: int) -> Any:
@@ -108,14 +110,14 @@ def to_column(value: Value, length: int) -> Any:
         return to_awkward(value)
     if isinstance(value, ak.Array) or (device.is_array(value) and value.ndim == 1):
         return value
-    return np.full(length, device.number(value))
+    return np.full(length, device.to_python(value))
 
 
-def complete(value: Value) -> Value:
+def drop_masks(value: Value) -> Value:
     """Return `value` without what says that entries could be missing, where none is; in host memory."""
     if isinstance(value, Jagged):
         everywhere = value.present is None or value.present.all()
-        return Jagged(value.offsets, complete(value.content), None if everywhere else value.present)
+        return Jagged(value.offsets, drop_masks(value.content), None if everywhere else value.present)
     return value.values if isinstance(value, Masked) and value.valid.all() else value
 
 
@@ -127,7 +129,7 @@ def to_awkward(value: Value) -> Any:
 def _layout(value: Value) -> Any:
     if isinstance(value, Jagged):
         if device.on_gpu(value.offsets):
-            device.trust(value.offsets)
+            device.mark_normalised(value.offsets)
         layout = ak.contents.ListOffsetArray(ak.index.Index64(value.offsets), _layout(value.content))
         return layout if value.present is None else _masked(value.present, layout)
     if isinstance(value, Masked):

@@ -6,25 +6,25 @@ from contextlib import nullcontext
 from typing import Any
 
 from fasthep_parsl.ops import device
-from fasthep_parsl.ops.columns.picking import take_events
-from fasthep_parsl.ops.columns.placing import to_gpu, to_host
-from fasthep_parsl.ops.columns.sealing import sealed
+from fasthep_parsl.ops.columns.indexing import take_events
+from fasthep_parsl.ops.columns.read_only import read_only
+from fasthep_parsl.ops.columns.to_device import to_gpu, to_host
 
 
-class Chosen:
+class EventIndex:
     """Positions of events in a column's source, in host memory and, where they are needed there, on the GPU.
 
     Parameters
     ----------
     positions : array of int, optional
         Where they are so far.
-    parts : (Chosen, Chosen), optional
+    parts : (EventIndex, EventIndex), optional
         Or: positions in what other positions have chosen.
     """
 
     __slots__ = ("_found", "_parts")
 
-    def __init__(self, positions: Any = None, parts: tuple[Chosen, Chosen] | None = None) -> None:
+    def __init__(self, positions: Any = None, parts: tuple[EventIndex, EventIndex] | None = None) -> None:
         self._parts = parts
         self._found = {} if positions is None else {device.on_gpu(positions): positions}
 
@@ -55,10 +55,10 @@ class LazyColumn:
         self,
         column: Any = None,
         source: LazyColumn | None = None,
-        index: Chosen | None = None,
+        index: EventIndex | None = None,
         shared: dict[tuple[int, int], Any] | None = None,
     ) -> None:
-        self._found: dict[bool, Any] = {} if column is None else {device.on_gpu(column): sealed(column)}
+        self._found: dict[bool, Any] = {} if column is None else {device.on_gpu(column): read_only(column)}
         self.source = source
         self.index = index
         self.shared = shared
@@ -83,7 +83,7 @@ class LazyColumn:
                 moved = (to_gpu if gpu else to_host)(self._found[not gpu])
                 if device.on_gpu(moved) is not gpu:
                     return moved  # text, say, which no GPU takes
-                self._found[gpu] = sealed(moved)
+                self._found[gpu] = read_only(moved)
         return self._found[gpu]
 
     def _take(self, gpu: bool) -> None:
@@ -92,18 +92,18 @@ class LazyColumn:
         column = self.source.on(gpu)
         gpu = gpu and device.on_gpu(column)  # text, say, stays in host memory
         with device.stream() if gpu else nullcontext():
-            self._found[gpu] = sealed(take_events(column, self.index.on(gpu), self.shared))
+            self._found[gpu] = read_only(take_events(column, self.index.on(gpu), self.shared))
         if not (self.source.has(False) and self.source.has(True)):
             self.source = self.index = None
             self.shared = {}
 
-    def at(self, index: Chosen, combined: dict[int, Chosen], shared: dict[tuple[int, int], Any]) -> LazyColumn:
+    def at(self, index: EventIndex, combined: dict[int, EventIndex], shared: dict[tuple[int, int], Any]) -> LazyColumn:
         """Return it at other events; `combined` and `shared` are filled for columns of the same events."""
         if self._found or self.source is None or self.index is None:
             return LazyColumn(None, self, index, shared)
         key = id(self.index)
         if key not in combined:
-            combined[key] = Chosen(parts=(self.index, index))
+            combined[key] = EventIndex(parts=(self.index, index))
         return LazyColumn(None, self.source, combined[key], shared)
 
     def leave_gpu(self) -> None:

@@ -12,17 +12,17 @@ from typing import Any
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.columns import integers
-from fasthep_parsl.ops.columns.bounds import as_int64, fits
+from fasthep_parsl.ops.columns.bounds import as_int64, fits_int64
 from fasthep_parsl.ops.columns.division import divide, divides
-from fasthep_parsl.ops.columns.types import as_floats, comparable, is_bool, is_whole, promoted
-from fasthep_parsl.ops.columns.values import ExpressionError, Masked, Value, all_known, is_scalar, is_text
+from fasthep_parsl.ops.columns.dtypes import as_floats, is_bool, is_whole, promote, promote_for_comparison
+from fasthep_parsl.ops.columns.value_types import ExpressionError, Masked, Value, all_valid, is_scalar, is_text
 from fasthep_parsl.ops.kinematics import delta_phi, delta_r
 
 Flat = Callable[..., Any]
 """Takes arrays and constants of numbers, at least one array; returns an array, or `Masked`."""
 
 
-def strict(name: str, flat: Flat) -> Callable[..., Value]:
+def propagate_missing(name: str, flat: Flat) -> Callable[..., Value]:
     """Return the function of leaves that has missing entries where one of its arguments has."""
 
     def leaf(*leaves: Value) -> Value:
@@ -33,8 +33,8 @@ def strict(name: str, flat: Flat) -> Callable[..., Value]:
             raise ExpressionError(f"text cannot be used with {name}", "text can be compared with == and !=")
         if all(map(is_scalar, leaves)):
             return _of_constants(flat, leaves)
-        parts = device.together(tuple(leaf.values if isinstance(leaf, Masked) else leaf for leaf in leaves))
-        valid = all_known(*(leaf.valid for leaf in leaves if isinstance(leaf, Masked)))
+        parts = device.same_device(tuple(leaf.values if isinstance(leaf, Masked) else leaf for leaf in leaves))
+        valid = all_valid(*(leaf.valid for leaf in leaves if isinstance(leaf, Masked)))
         return _missing(_computed(flat, parts, valid), valid)
 
     return leaf
@@ -43,7 +43,7 @@ def strict(name: str, flat: Flat) -> Callable[..., Value]:
 def _computed(flat: Flat, parts: tuple[Any, ...], valid: Any) -> Any:
     try:
         return flat(*parts)
-    except integers.OverflowsError:
+    except integers.IntegerOverflowError:
         if valid is None:
             raise
     # What lies under a missing entry does not count.
@@ -52,14 +52,14 @@ def _computed(flat: Flat, parts: tuple[Any, ...], valid: Any) -> Any:
 
 def _missing(found: Any, valid: Any) -> Value:
     if isinstance(found, Masked):
-        return Masked(found.values, all_known(found.valid, valid))
+        return Masked(found.values, all_valid(found.valid, valid))
     return found if valid is None else Masked(found, valid)
 
 
 def _of_constants(flat: Flat, leaves: tuple[Any, ...]) -> Any:
     """Return a constant for constants, which does not widen float32 any more than a written one."""
     for leaf in leaves:
-        if isinstance(leaf, int) and not fits((leaf, leaf)):
+        if isinstance(leaf, int) and not fits_int64((leaf, leaf)):
             raise ExpressionError(f"{leaf} does not fit in 64-bit integers", "write it as a float")
     found = flat(np.asarray([leaves[0]]), *leaves[1:])
     if isinstance(found, Masked):
@@ -109,7 +109,7 @@ def _bitwise(name: str) -> Flat:
             raise ExpressionError(
                 "& | ^ ~ work on bools and integers, not on floats", "compare first: (x > 1) & (y < 2)"
             )
-        return getattr(np, name)(*promoted(parts))
+        return getattr(np, name)(*promote(parts))
 
     return flat
 
@@ -122,7 +122,7 @@ def _logical(name: str) -> Flat:
 
 
 def _compare(name: str) -> Flat:
-    return lambda *parts: getattr(np, name)(*comparable(parts))
+    return lambda *parts: getattr(np, name)(*promote_for_comparison(parts))
 
 
 def _texts(name: str) -> Callable[[Value, Value], Value]:
@@ -139,7 +139,7 @@ def _texts(name: str) -> Callable[[Value, Value], Value]:
 
 
 def _comparison(name: str) -> Callable[..., Value]:
-    numbers = strict({"equal": "==", "not_equal": "!="}.get(name, "< <= > >="), _compare(name))
+    numbers = propagate_missing({"equal": "==", "not_equal": "!="}.get(name, "< <= > >="), _compare(name))
     if name not in ("equal", "not_equal"):
         return numbers
     texts = _texts(name)
@@ -221,9 +221,9 @@ COMPARISONS = ("less", "less_equal", "greater", "greater_equal", "equal", "not_e
 
 
 @cache
-def leaf_of(name: str) -> Callable[..., Value]:
+def leaf_function(name: str) -> Callable[..., Value]:
     """Return the function of leaves with this name: NumPy's of an operator, or that of a function of expressions."""
-    return _comparison(name) if name in COMPARISONS else strict(*_FLAT[name])
+    return _comparison(name) if name in COMPARISONS else propagate_missing(*_FLAT[name])
 
 
 def truth(part: Any) -> Any:

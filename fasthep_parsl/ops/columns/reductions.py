@@ -7,15 +7,15 @@ from typing import Any
 
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns import segments
-from fasthep_parsl.ops.columns.bounds import INT64, as_int64, at_hand, fits, look, note
+from fasthep_parsl.ops.columns import gpu_reductions
+from fasthep_parsl.ops.columns.bounds import INT64, as_int64, find_bounds, fits_int64, known_bounds, set_bounds
+from fasthep_parsl.ops.columns.dtypes import as_float64
+from fasthep_parsl.ops.columns.gather import compress
 from fasthep_parsl.ops.columns.integers import overflow
 from fasthep_parsl.ops.columns.layouts import to_awkward
 from fasthep_parsl.ops.columns.ordering import local_index
-from fasthep_parsl.ops.columns.rows import kept
-from fasthep_parsl.ops.columns.types import as_float64
-from fasthep_parsl.ops.columns.values import ExpressionError, Jagged, Masked, Value, all_known, is_text
-from fasthep_parsl.ops.counting import any_true
+from fasthep_parsl.ops.columns.value_types import ExpressionError, Jagged, Masked, Value, all_valid, is_text
+from fasthep_parsl.ops.counts import any_true
 
 
 def reduce_value(name: str, value: Value) -> Value:
@@ -46,7 +46,7 @@ def _present(found: Value, present: Any) -> Value:
     if present is None:
         return found
     if isinstance(found, Masked):
-        return Masked(found.values, all_known(found.valid, present))
+        return Masked(found.values, all_valid(found.valid, present))
     return Masked(found, present)
 
 
@@ -67,12 +67,12 @@ def _existing(value: Jagged) -> Jagged:
 
 def _where_kept(value: Jagged, mask: Any) -> Jagged:
     if device.on_gpu(mask):
-        device.waited()
-    return Jagged(device.counted(mask)[value.offsets].astype(np.int64), kept(value.content, mask))
+        device.count_wait()
+    return Jagged(device.cumulative_count(mask)[value.offsets].astype(np.int64), compress(value.content, mask))
 
 
 def _counted(counts: Any, lists: Jagged) -> Any:
-    return note(counts, (0, len(lists.content)))
+    return set_bounds(counts, (0, len(lists.content)))
 
 
 # --- counts and sums --------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def count_true(value: Jagged) -> Any:
     """Return how many items of each list are not zero, int64, shape (events,)."""
     value = _existing(value)
     true = value.content if value.content.dtype == bool else value.content != 0
-    before = device.counted(true)[value.offsets]
+    before = device.cumulative_count(true)[value.offsets]
     return _counted((before[1:] - before[:-1]).astype(np.int64), value)
 
 
@@ -108,18 +108,18 @@ def _sum(value: Jagged) -> Any:
     if kind == "f":
         return _total(value, as_float64(value.content))
     number = len(value.content)
-    low, high = at_hand(value.content) or INT64
-    if not fits((low * number, high * number)):
-        low, high = look(value.content)
-    if not fits((low * number, high * number)):
+    low, high = known_bounds(value.content) or INT64
+    if not fits_int64((low * number, high * number)):
+        low, high = find_bounds(value.content)
+    if not fits_int64((low * number, high * number)):
         _check_total(value)
-    return note(_total(value, as_int64(value.content)), (min(low, 0) * number, max(high, 0) * number))
+    return set_bounds(_total(value, as_int64(value.content)), (min(low, 0) * number, max(high, 0) * number))
 
 
 def _total(value: Jagged, content: Any) -> Any:
     lists = Jagged(value.offsets, content)
     if device.on_gpu(content):
-        return segments.total(lists)
+        return gpu_reductions.total(lists)
     return _numpy(ak.sum(to_awkward(lists), axis=1))
 
 
@@ -166,7 +166,7 @@ def _extreme(name: str) -> Callable[[Jagged], Value]:
         lists = _existing(value)
         found = lists.counts > 0
         if device.on_gpu(found):
-            best = segments.extreme(lists, np.less if name == "min" else np.greater)
+            best = gpu_reductions.extreme(lists, np.less if name == "min" else np.greater)
         else:
             best = _best(name, lists, found)
         return Masked(as_int64(best) if best.dtype.kind in "iu" else best, found)
@@ -190,12 +190,12 @@ def _position(name: str) -> Callable[[Jagged], Value]:
         lists = _existing(value)
         found = lists.counts > 0
         if device.on_gpu(found):
-            best = segments.position_of_extreme(lists, np.less if name == "argmin" else np.greater)
+            best = gpu_reductions.position_of_extreme(lists, np.less if name == "argmin" else np.greater)
         else:
             best = _place(name, lists, found)
         if lists is not value:
             best = _in_whole_list(best, found, value)
-        return Masked(note(best, (-1, len(value.content))), found)
+        return Masked(set_bounds(best, (-1, len(value.content))), found)
 
     return position
 

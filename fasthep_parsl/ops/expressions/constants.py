@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fasthep_parsl.ops.columns.operators import FLOATS
-from fasthep_parsl.ops.columns.values import ExpressionError
+from fasthep_parsl.ops.columns.value_types import ExpressionError
 
 LARGEST = 2**63 - 1
 """Largest integer that expressions compute with."""

@@ -10,17 +10,17 @@ from fasthep_parsl.errors import suggest
 from fasthep_parsl.interfaces import Context
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.columns.broadcast import elementwise
+from fasthep_parsl.ops.columns.dtypes import as_expression_type
+from fasthep_parsl.ops.columns.indexing import select
 from fasthep_parsl.ops.columns.layouts import from_column
-from fasthep_parsl.ops.columns.operators import leaf_of
-from fasthep_parsl.ops.columns.picking import select
-from fasthep_parsl.ops.columns.types import entering
-from fasthep_parsl.ops.columns.values import (
+from fasthep_parsl.ops.columns.operators import leaf_function
+from fasthep_parsl.ops.columns.value_types import (
     FOREIGN,
     ExpressionError,
     MissingError,
     Value,
+    innermost,
     is_scalar,
-    numbers_of,
     what_is_missing,
 )
 from fasthep_parsl.ops.expressions.functions import function
@@ -36,7 +36,7 @@ def _called(name: str, args: list[Value], keywords: dict[str, Value]) -> Value:
     try:
         return function(name).call(*args, **keywords)
     except FOREIGN as error:
-        if not any(device.on_gpu(numbers_of(value)) for value in (*args, *keywords.values())):
+        if not any(device.on_gpu(innermost(value)) for value in (*args, *keywords.values())):
             raise
         raise MissingError(f"{name}() cannot run on the GPU: {what_is_missing(error)}") from error
 
@@ -74,7 +74,9 @@ class Evaluation:
             case ast.Compare(left=left, ops=operators, comparators=others):
                 values = [self.of(part) for part in (left, *others)]
                 pairs = zip(operators, values[:-1], values[1:], strict=True)
-                return self.fold("logical_and", [elementwise(leaf_of(COMPARE[type(o)]), a, b) for o, a, b in pairs])
+                return self.fold(
+                    "logical_and", [elementwise(leaf_function(COMPARE[type(o)]), a, b) for o, a, b in pairs]
+                )
             case ast.Subscript(value=value, slice=index):
                 return select(self.of(value), self.of(index))
             case ast.Call():
@@ -89,7 +91,7 @@ class Evaluation:
         if name in self.events:
             value = from_column(self.events[name])
             if not alone:
-                value = self.columns[name] = entering(value, name)
+                value = self.columns[name] = as_expression_type(value, name)
             return value
         if name in CONSTANTS:
             return CONSTANTS[name]
@@ -112,16 +114,16 @@ class Evaluation:
 
     def binary(self, name: str, left: ast.expr, right: ast.expr) -> Value:
         """Return the value of an operator between two nodes."""
-        return elementwise(leaf_of(name), self.of(left), self.of(right))
+        return elementwise(leaf_function(name), self.of(left), self.of(right))
 
     def unary(self, name: str, operand: ast.expr) -> Value:
         """Return the value of an operator before a node."""
-        return elementwise(leaf_of(name), self.of(operand))
+        return elementwise(leaf_function(name), self.of(operand))
 
     @staticmethod
     def fold(name: str, values: list[Value]) -> Value:
         """Return values joined by an operator, from left to right."""
         result = values[0]
         for value in values[1:]:
-            result = elementwise(leaf_of(name), result, value)
+            result = elementwise(leaf_function(name), result, value)
         return result

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops.columns.layouts import to_column
-from fasthep_parsl.ops.columns.values import ExpressionError, Value
+from fasthep_parsl.ops.columns.value_types import ExpressionError, Value
 from fasthep_parsl.ops.expressions.constants import folded
 from fasthep_parsl.ops.expressions.evaluation import Evaluation
 from fasthep_parsl.ops.expressions.functions import function

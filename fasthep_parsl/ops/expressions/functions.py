@@ -9,13 +9,13 @@ from functools import cache
 from typing import Any, Literal
 
 from fasthep_parsl.errors import suggest
-from fasthep_parsl.ops.columns import choosing, ordering
+from fasthep_parsl.ops.columns import missing, ordering
 from fasthep_parsl.ops.columns.broadcast import elementwise
-from fasthep_parsl.ops.columns.operators import FLOATS, leaf_of
-from fasthep_parsl.ops.columns.picking import nth_value, select
+from fasthep_parsl.ops.columns.dtypes import is_bool, is_whole
+from fasthep_parsl.ops.columns.indexing import nth_value, select
+from fasthep_parsl.ops.columns.operators import FLOATS, leaf_function
 from fasthep_parsl.ops.columns.reductions import REDUCTIONS, not_jagged, reduce_value
-from fasthep_parsl.ops.columns.types import is_bool, is_whole
-from fasthep_parsl.ops.columns.values import ExpressionError, Jagged, Value, is_text, numbers_of
+from fasthep_parsl.ops.columns.value_types import ExpressionError, Jagged, Value, innermost, is_text
 
 Rule = Literal["elementwise", "reduce", "number", "object", "index", "shorter", "sorted", "positions"]
 
@@ -90,24 +90,24 @@ def function(name: str) -> Function:
 
 def _one(name: str) -> Callable[..., Value]:
     def call(x: Value) -> Value:
-        return elementwise(leaf_of(name), x)
+        return elementwise(leaf_function(name), x)
 
     return call
 
 
 def _two(name: str) -> Callable[..., Value]:
     def call(a: Value, b: Value) -> Value:
-        return elementwise(leaf_of(name), a, b)
+        return elementwise(leaf_function(name), a, b)
 
     return call
 
 
 def _delta_r(eta1: Value, phi1: Value, eta2: Value, phi2: Value) -> Value:
-    return elementwise(leaf_of("delta_r"), eta1, phi1, eta2, phi2)
+    return elementwise(leaf_function("delta_r"), eta1, phi1, eta2, phi2)
 
 
 def _where(condition: Value, a: Value, b: Value) -> Value:
-    return choosing.where(condition, a, b)
+    return missing.where(condition, a, b)
 
 
 # --- lists ------------------------------------------------------------------------------------------------
@@ -131,10 +131,10 @@ _MISSING = object()
 
 def _nth(values: Value, index: Value, default: Value = _MISSING) -> Value:
     lists = _lists("nth", values)
-    if isinstance(index, Jagged) or is_text(index) or not is_whole(numbers_of(index)) or is_bool(numbers_of(index)):
+    if isinstance(index, Jagged) or is_text(index) or not is_whole(innermost(index)) or is_bool(innermost(index)):
         raise ExpressionError("nth(values, index): the index is an integer", "nth(values, 0) is the first object")
     found = nth_value(lists, index)
-    return found if default is _MISSING else choosing.fill_none(found, default)
+    return found if default is _MISSING else missing.fill_none(found, default)
 
 
 def _leading(values: Value, default: Value = _MISSING) -> Value:
@@ -147,7 +147,7 @@ def _subleading(values: Value, default: Value = _MISSING) -> Value:
 
 def _take(values: Value, index: Value) -> Value:
     if isinstance(index, int) and not isinstance(index, bool):
-        return ordering.heads(_lists("take", values), index)
+        return ordering.truncate(_lists("take", values), index)
     return select(values, index)
 
 
@@ -166,7 +166,7 @@ def _local_index(x: Value) -> Value:
 def _pad_none(x: Value, target: Value, clip: bool = False) -> Value:
     if isinstance(target, bool) or not isinstance(target, int) or target < 0:
         raise ExpressionError("pad_none(x, target): the target is a whole number", "e.g. pad_none(x, 2)")
-    return ordering.padded(_lists("pad_none", x), target, clip=_constant("pad_none", "clip", clip))
+    return ordering.pad(_lists("pad_none", x), target, clip=_constant("pad_none", "clip", clip))
 
 
 def _constant(function_name: str, name: str, value: Value) -> bool:
@@ -186,8 +186,8 @@ FUNCTIONS: dict[str, Function] = {
         *(Function(name, _two(name)) for name in _TWO),
         Function("where", _where),
         Function("delta_r", _delta_r),
-        Function("fill_none", choosing.fill_none),
-        Function("is_none", choosing.is_none),
+        Function("fill_none", missing.fill_none),
+        Function("is_none", missing.is_none),
         *(Function(name, _reduction(name), "number" if name == "num" else "reduce") for name in sorted(REDUCTIONS)),
         Function("nth", _nth, "object"),
         Function("leading", _leading, "object"),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import cast
 
-from fasthep_parsl.ops.columns.values import ExpressionError
+from fasthep_parsl.ops.columns.value_types import ExpressionError
 
 BINARY: dict[type[ast.operator], str] = {
     ast.Add: "add",

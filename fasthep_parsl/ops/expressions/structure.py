@@ -9,7 +9,7 @@ from typing import Any
 from fasthep_parsl.errors import suggest
 from fasthep_parsl.interfaces import Schema, Shape
 from fasthep_parsl.ops.columns.reductions import not_jagged
-from fasthep_parsl.ops.columns.values import ExpressionError
+from fasthep_parsl.ops.columns.value_types import ExpressionError
 from fasthep_parsl.ops.expressions.functions import Function, function
 from fasthep_parsl.ops.expressions.grammar import CONSTANTS, dotted, literal_int, looks_boolean
 

@@ -14,7 +14,7 @@ import pytest
 import uproot
 
 from fasthep_parsl.demo import DATASETS, write_demo_data
-from fasthep_parsl.demo.columns import BRANCHES, COLLECTIONS
+from fasthep_parsl.demo.branches import BRANCHES, COLLECTIONS
 from fasthep_parsl.errors import CODES, ConfigError
 
 EVENTS = 20_000

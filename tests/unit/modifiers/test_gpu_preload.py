@@ -22,7 +22,7 @@ from fasthep_parsl.modifiers import gpu_preload
 from fasthep_parsl.modifiers.gpu_preload import GpuMemoryError, GpuPreload
 from fasthep_parsl.ops import device, kinematics
 from fasthep_parsl.ops.clean import clean
-from fasthep_parsl.ops.columns.values import MissingError
+from fasthep_parsl.ops.columns.value_types import MissingError
 from fasthep_parsl.ops.combinations import build_combinations, build_pairs
 from fasthep_parsl.ops.cutflow import cutflow
 from fasthep_parsl.ops.define import define
@@ -44,9 +44,9 @@ def _forget(monkeypatch):
     monkeypatch.setattr(gpu_preload, "_found", [])
     monkeypatch.setattr(device, "_streams", {})
     gpu_preload._failed.clear()
-    device.take_counts()
+    device.pop_counts()
     yield
-    device.take_counts()
+    device.pop_counts()
 
 
 @pytest.fixture(params=["fake", pytest.param("cupy", marks=pytest.mark.gpu)])
@@ -147,7 +147,7 @@ def test_an_expression_is_computed_on_the_gpu(gpu, text, events):
     names = sorted(expression(text).names)
     got = expression(text)(fresh.on_gpu(FIELDS), CONTEXT)
     assert device.on_gpu(got) or not names  # constants are made by the host
-    moved = device.take_counts()
+    moved = device.pop_counts()
     if gpu == "fake":
         assert {key: fake_cupy.stats[key] for key in moved} == moved  # nothing moves that is not counted
         assert fake_cupy.stats["kernels"] == 0
@@ -409,20 +409,20 @@ def test_columns_stay_on_the_gpu_from_stage_to_stage(gpu):
         plain, stream = expected or plain, got or stream
     assert [stage.note.get("copies_up", 0) for stage in chain] == [2, 3, 1, 0]
     assert [stage.note.get("copies_down", 0) for stage in chain] == [0, 1, 0, 1]
-    device.take_counts()
+    device.pop_counts()
     same(stream["lead"], plain["lead"], exact=gpu == "fake")  # it leaves: values and where they are valid
-    assert device.take_counts()["copies_down"] in (1, 2)
+    assert device.pop_counts()["copies_down"] in (1, 2)
 
 
 def test_other_columns_stay_in_host_memory_and_are_filtered_there(gpu):
     events = Events({name: EVENTS[name] for name in EVENTS}, len(EVENTS), np.arange(len(EVENTS)))
     stage = Stage(select, {"selection": ["MET_pt > 30"]})
     kept, expected = stage(events), stage.plain(events)
-    device.take_counts()
+    device.pop_counts()
     for name in ("Jet_pt", "n", "Muon_pt", "Muon_eta", "maybe"):
         same(kept[name], expected[name], exact=True)
     assert kept.owners.tolist() == expected.owners.tolist()
-    moved = device.take_counts()
+    moved = device.pop_counts()
     assert moved["copies_down"] == 1  # the positions of the events, once for all of them
     twice, expected = (Stage(select, {"selection": ["w > 1"]}).call(e, selection=["w > 1"]) for e in (kept, expected))
     same(twice["Jet_pt"], expected["Jet_pt"], exact=True)
@@ -449,7 +449,7 @@ def test_what_stayed_in_host_memory_goes_up_where_it_is_needed(gpu, text):
     _ = view["Muon_pt"], view["MET_pt"]
     got = expression(text)(view)
     assert device.on_gpu(got)
-    moved = device.take_counts()
+    moved = device.pop_counts()
     if gpu == "fake":
         assert {key: fake_cupy.stats[key] for key in moved} == moved
     same(Events({"x": got}, 400)["x"], expression(text)(EVENTS), exact=gpu == "fake")
@@ -476,12 +476,12 @@ def test_missing_values_become_nan_where_they_lie(gpu):
 def test_a_filter_from_the_host_reaches_columns_on_the_gpu(gpu):
     view = make().on_gpu(FIELDS)
     _ = view["Muon_pt"], view["MET_pt"]
-    device.take_counts()
+    device.pop_counts()
     mask = EVENTS["n"] > 2
     kept, expected = view.filter(mask).filter(slice(1, None, 2)), EVENTS.filter(mask).filter(slice(1, None, 2))
     assert device.on_gpu(kept["Muon_pt"])
     assert device.on_gpu(kept["MET_pt"])
-    assert device.take_counts()["copies_up"] == 2  # the positions, of both filters
+    assert device.pop_counts()["copies_up"] == 2  # the positions, of both filters
     for name in FIELDS:
         same(kept.on_host()[name], expected[name], exact=True)
 
@@ -562,7 +562,7 @@ def test_the_function_and_the_expression_are_named(gpu, monkeypatch):
     def broken(*_args):
         raise NotImplementedError("no such kernel")
 
-    monkeypatch.setattr("fasthep_parsl.ops.columns.segments.order", broken)
+    monkeypatch.setattr("fasthep_parsl.ops.columns.ordering.argsort_content", broken)
     stage = Stage(define, {"variables": [{"name": "x", "expr": "leading(sort(Muon_pt))"}]})
     with pytest.raises(
         OpError, match=r"op hep.define: in `leading\(sort\(Muon_pt\)\)`: sort\(\) cannot run on the GPU: "
@@ -669,7 +669,7 @@ def test_out_of_memory_frees_it_and_names_sizes():
     with fake_cupy.installed():
         stage = Stage(define, {"variables": [{"name": "x", "expr": "sum(Muon_pt * Muon_pt)"}]})
         events = make()
-        device.forget_uploads()  # of other tests
+        device.clear_uploads()  # of other tests
         before, freed, freed_pinned = fake_cupy.Memory.used, fake_cupy.pool.freed, fake_cupy.pinned_pool.freed
         fake_cupy.Memory.most = before + 9000
         with pytest.raises(
@@ -688,7 +688,7 @@ def test_out_of_memory_frees_it_and_names_sizes():
 def test_a_sort_that_finds_no_memory_is_out_of_memory_too():
     with fake_cupy.installed():
         stage = Stage(define, {"variables": [{"name": "x", "expr": "sort(Muon_pt)"}]}, on_missing="cpu")
-        device.forget_uploads()
+        device.clear_uploads()
         fake_cupy.Memory.most = fake_cupy.Memory.used + 9000
         with pytest.raises(GpuMemoryError, match=r"ran out of GPU memory: 400 events, .* free: std::bad_alloc"):
             stage(make())

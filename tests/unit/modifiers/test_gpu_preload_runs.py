@@ -29,11 +29,11 @@ SUM = {"name": "ht", "type": "regular", "bins": {"nbins": 5, "low": 0, "high": 1
 def _gpu(monkeypatch):
     monkeypatch.setattr(gpu_preload, "_found", [])
     monkeypatch.setattr(device, "_streams", {})
-    device.take_counts()
+    device.pop_counts()
     with fake_cupy.installed():
         yield
     fake_cupy.Memory.most = None
-    device.take_counts()
+    device.pop_counts()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import gpu_compilations
 from fasthep_parsl.driver import api
 from fasthep_parsl.modifiers import gpu_preload, gpu_start
 from fasthep_parsl.ops import device
-from fasthep_parsl.ops.gpu import kernels, warm
+from fasthep_parsl.ops.gpu import cuda_kernels, precompile
 from fasthep_parsl.resources.machine import Machine
 
 REAL = importlib.util.find_spec("cupy") is not None
@@ -31,7 +31,7 @@ def _forget(monkeypatch):
     monkeypatch.setattr(gpu_preload, "_found", [])
     monkeypatch.setattr(device, "_streams", {})
     yield
-    device.take_counts()
+    device.pop_counts()
 
 
 @stand_in
@@ -39,7 +39,7 @@ def test_the_dimuon_analysis_waits_less_than_three_seconds_for_kernels(checkout,
     """All that it needs is compiled beforehand; together that is little, and it needs nothing of CUB."""
     monkeypatch.setattr(api, "this_machine", lambda: Machine(cpus=4, memory=16_000_000_000, gpus=1))
     with fake_cupy.installed(), gpu_compilations.counted() as found:
-        warm.compile_all(nullcontext)
+        precompile.compile_all(nullcontext)
         before = dict(found.all)
         outcome = fp.run(
             checkout / "configs" / "dimuon.yaml",
@@ -64,11 +64,11 @@ def test_the_dimuon_analysis_waits_less_than_three_seconds_for_kernels(checkout,
 def test_what_ends_early_compiles_no_more(monkeypatch):
     with fake_cupy.installed(), gpu_compilations.counted() as found:
         left = iter([True, True])
-        assert warm.compile_all(nullcontext, wanted=lambda: next(left, False)) == 2
+        assert precompile.compile_all(nullcontext, wanted=lambda: next(left, False)) == 2
         assert 0 < len(found.all) < 9
-        monkeypatch.setattr(kernels, "compile_all", lambda: 1 / 0)
+        monkeypatch.setattr(cuda_kernels, "compile_all", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            warm.compile_all(nullcontext)
+            precompile.compile_all(nullcontext)
 
 
 def test_ops_wait_until_it_is_ready(monkeypatch):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fasthep_parsl.errors import OpError
+from fasthep_parsl.ops.columns.gather import concatenate, take, type_of
 from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
-from fasthep_parsl.ops.columns.rows import joined, rows, type_of
 from fasthep_parsl.ops.expressions import ExpressionError, analyse_expression, expression
 from fasthep_parsl.ops.histogram import histogram
 from fasthep_parsl.ops.lists import lists
@@ -167,8 +167,8 @@ def test_columns_survive_becoming_values_rows_and_columns(name):
         value = from_column(each)
         assert same(ak.to_list(to_awkward(value)), ak.to_list(each))
         some = np.arange(len(each))[::2]
-        assert same(ak.to_list(to_awkward(rows(value, some))), ak.to_list(each[some]))
-        halves = joined([from_column(each[:2]), from_column(each[2:])])
+        assert same(ak.to_list(to_awkward(take(value, some))), ak.to_list(each[some]))
+        halves = concatenate([from_column(each[:2]), from_column(each[2:])])
         assert type_of(halves) == type_of(value)
         assert same(ak.to_list(to_awkward(halves)), ak.to_list(each))
 

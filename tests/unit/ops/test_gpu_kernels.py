@@ -15,10 +15,10 @@ import pytest
 
 import fake_cupy
 from fasthep_parsl.ops.collections.pairs import pair_mass
-from fasthep_parsl.ops.gpu import kernels
+from fasthep_parsl.ops.gpu import cuda_kernels
 
 TESTS = Path(fake_cupy.__file__).parent
-SOURCE = kernels.SOURCE.read_text()
+SOURCE = cuda_kernels.SOURCE.read_text()
 REQUIRED = os.environ.get("FASTHEP_REQUIRE_SERVICES") == "1"
 ARCHITECTURES = (75, 80, 90, 100)
 C_TYPES = {"int32": ctypes.c_int, "int64": ctypes.c_int64, "float64": ctypes.c_double}
@@ -39,14 +39,14 @@ def run(tmp_path_factory):
         pytest.skip("no g++")
     folder = tmp_path_factory.mktemp("cpp")
     text = f'#include "{TESTS / "cuda_as_cpp.h"}"\n{SOURCE}\n'
-    for name in kernels.NAMES:
+    for name in cuda_kernels.NAMES:
         given = ", ".join(part.split()[-1] for part in parameters(name))
         head = f"int blocks, int threads, {', '.join(parameters(name))}"
         text += f'extern "C" void run_{name}({head}) {{ launch(blocks, threads, [=] {{ {name}({given}); }}); }}\n'
-    (folder / "kernels.cpp").write_text(text)
-    target = folder / "kernels.so"
+    (folder / "cuda_kernels.cpp").write_text(text)
+    target = folder / "cuda_kernels.so"
     command = [compiler, "-std=c++20", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-pthread", "-o", target]
-    done = subprocess.run([*command, folder / "kernels.cpp"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, folder / "cuda_kernels.cpp"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     library = ctypes.CDLL(str(target))
 
@@ -93,12 +93,12 @@ def both(run, name, grid, arguments, out):
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
-@pytest.mark.parametrize("dtype", kernels.TYPES)
+@pytest.mark.parametrize("dtype", cuda_kernels.TYPES)
 def test_bins_are_those_of_boost_histogram(run, dtype, grid):
     import boost_histogram as bh
 
     entries = numbers(dtype, 300, np.random.default_rng(1))
-    known, n = np.int32(kernels.TYPES.index(dtype)), np.int64(len(entries))
+    known, n = np.int32(cuda_kernels.TYPES.index(dtype)), np.int64(len(entries))
     before = np.arange(len(entries)) % 3
     given = (entries, known, n, np.float64(0), np.float64(10), np.int64(20), np.int64(22))
     found, expected = both(run, "regular_bins", grid, given, before)
@@ -160,7 +160,7 @@ def test_pairs_and_their_masses(run, dtype, grid):
         for each in fields:
             each[rng.integers(0, size, 3)] = [np.nan, np.inf, 0]
         fields[1][1] = fields[1][0] + 1e-4  # nearly the same direction
-    known = np.int32(kernels.TYPES.index(dtype))
+    known = np.int32(cuda_kernels.TYPES.index(dtype))
     typed = [part for each in fields for part in (each, known)]
     masses = np.zeros(len(expected))
     run("pair_mass", *grid, out[1], out[2], np.int64(len(masses)), *typed, masses)
@@ -183,8 +183,10 @@ def nvrtc():
 
 def compiled(nvrtc, architecture):
     """Return the machine code of the kernels for GPUs of one kind."""
-    _, program = nvrtc.nvrtcCreateProgram(SOURCE.encode(), b"kernels.cu", 0, [], [])
-    options = [option.encode() for option in (f"-arch=sm_{architecture}", "-std=c++17", "-ftz=true", *kernels.OPTIONS)]
+    _, program = nvrtc.nvrtcCreateProgram(SOURCE.encode(), b"cuda_kernels.cu", 0, [], [])
+    options = [
+        option.encode() for option in (f"-arch=sm_{architecture}", "-std=c++17", "-ftz=true", *cuda_kernels.OPTIONS)
+    ]
     (status,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
     # one more than needed: it is written to, and Python has but one object for all bytes of length 1
     log = bytes(nvrtc.nvrtcGetProgramLogSize(program)[1] + 1)
@@ -198,4 +200,4 @@ def compiled(nvrtc, architecture):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_they_compile_for_gpus(nvrtc, architecture):
     code = compiled(nvrtc, architecture)
-    assert all(name.encode() in code for name in kernels.NAMES)
+    assert all(name.encode() in code for name in cuda_kernels.NAMES)

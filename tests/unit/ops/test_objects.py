@@ -312,11 +312,11 @@ def test_ops_pickle():
 
 
 def test_order_of_large_whole_numbers_does_not_depend_on_a_missing_one():
-    from fasthep_parsl.ops.collections.sorting import order_within
+    from fasthep_parsl.ops.collections.sorting import argsort_objects
 
     keys = [2**53 + 1, 2**53, 2**53 + 2]
     offsets = np.array([0, 3, 4])
-    assert order_within(offsets, ak.Array([*keys, 1]), descending=False).tolist() == [1, 0, 2, 3]
-    assert order_within(offsets, ak.Array([*keys, None]), descending=False).tolist() == [1, 0, 2, 3]
-    assert order_within(offsets, ak.Array([*keys, None]), descending=True).tolist() == [2, 0, 1, 3]
-    assert order_within(np.array([0, 4]), ak.Array([*keys, None]), descending=True).tolist() == [2, 0, 1, 3]
+    assert argsort_objects(offsets, ak.Array([*keys, 1]), descending=False).tolist() == [1, 0, 2, 3]
+    assert argsort_objects(offsets, ak.Array([*keys, None]), descending=False).tolist() == [1, 0, 2, 3]
+    assert argsort_objects(offsets, ak.Array([*keys, None]), descending=True).tolist() == [2, 0, 1, 3]
+    assert argsort_objects(np.array([0, 4]), ak.Array([*keys, None]), descending=True).tolist() == [2, 0, 1, 3]

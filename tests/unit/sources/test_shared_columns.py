@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from fasthep_parsl.ops.columns.sealing import owned, sealed
+from fasthep_parsl.ops.columns.read_only import read_only, take_ownership
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.worker.calls import unchanging
 
@@ -210,7 +210,7 @@ def test_what_nobody_else_knows_is_not_copied():
 
     columns = made()
     addresses = [columns["flat"].ctypes.data, columns["lists"].layout.content.data.ctypes.data]
-    found = owned(columns)
+    found = take_ownership(columns)
     assert [found["flat"].ctypes.data, found["lists"].layout.content.data.ctypes.data] == addresses
 
 
@@ -228,10 +228,10 @@ def test_columns_that_share_their_offsets_still_do():
     "array", [np.arange(5), np.arange(9)[::2], np.arange(4).astype("S1"), np.arange(3.0, dtype="f2")]
 )
 def test_sealed_memory_cannot_be_opened(array):
-    column = sealed(array)
+    column = read_only(array)
     with pytest.raises(ValueError, match="WRITEABLE"):
         column.flags.writeable = True
-    assert sealed(column) is column
+    assert read_only(column) is column
     assert column.tolist() == array.tolist()
 
 

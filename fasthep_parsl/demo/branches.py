@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from fasthep_parsl.demo.physics import ELECTRON_MASS, MUON_MASS, Objects, draw_chunk
+from fasthep_parsl.demo.generator import ELECTRON_MASS, MUON_MASS, Objects, draw_chunk
 from fasthep_parsl.ops.arrays import ak, np
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import Any
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.counting import equal
+from fasthep_parsl.ops.counts import equal
 
 Value = Any
 """Constant, array, `Masked`, `Jagged`, or awkward array of text."""
@@ -110,7 +110,7 @@ def is_text(value: Value) -> bool:
     return isinstance(value, str | ak.Array) or (isinstance(value, np.ndarray) and value.dtype.kind in "US")
 
 
-def numbers_of(value: Value) -> Any:
+def innermost(value: Value) -> Any:
     """Return the innermost array of `value`: where it lies, all of it lies."""
     while isinstance(value, Jagged | Masked):
         value = value.content if isinstance(value, Jagged) else value.values
@@ -126,15 +126,15 @@ def same_offsets(a: Any, b: Any) -> bool:
     return equal(a, b)
 
 
-def all_known(*masks: Any) -> Any:
+def all_valid(*masks: Any) -> Any:
     """Return where all masks hold; None stands for everywhere."""
     known = [mask for mask in masks if mask is not None]
     return device.all_of(known) if known else None
 
 
-def one_side(*values: Value) -> tuple[Value, ...]:
+def same_device(*values: Value) -> tuple[Value, ...]:
     """Return lists and values per event all on the GPU if one of them lies there; text stays."""
-    if device.cupy() is None or not any(device.on_gpu(numbers_of(value)) for value in values):
+    if device.cupy() is None or not any(device.on_gpu(innermost(value)) for value in values):
         return values
     return tuple(map(to_gpu, values))
 
@@ -148,5 +148,5 @@ def to_gpu(value: Value) -> Value:
         return Jagged(device.upload_offsets(value.offsets), to_gpu(value.content), present)
     if isinstance(value, Masked):
         return value if device.on_gpu(value.values) else Masked(device.upload(value.values), device.upload(value.valid))
-    on_host = isinstance(value, np.ndarray) and value.ndim and device.can_lie_on_gpu(value)
+    on_host = isinstance(value, np.ndarray) and value.ndim and device.gpu_supports(value)
     return device.upload(value) if on_host else value

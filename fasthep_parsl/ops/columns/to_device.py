@@ -6,18 +6,18 @@ from typing import Any
 
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns import values
+from fasthep_parsl.ops.columns import value_types
 from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
-from fasthep_parsl.ops.columns.values import Jagged, Masked, Value, numbers_of
+from fasthep_parsl.ops.columns.value_types import Jagged, Masked, Value, innermost
 
 
 def to_gpu(column: Any) -> Any:
     """Return a copy of a column on the GPU, or the column itself if it holds something else than numbers."""
     value = from_column(column)
-    numbers = numbers_of(value)
-    if not isinstance(numbers, np.ndarray) or not device.can_lie_on_gpu(numbers):
+    numbers = innermost(value)
+    if not isinstance(numbers, np.ndarray) or not device.gpu_supports(numbers):
         return column
-    return to_awkward(values.to_gpu(value))
+    return to_awkward(value_types.to_gpu(value))
 
 
 def to_host(column: Any) -> Any:
@@ -37,7 +37,7 @@ def _on_host(value: Value) -> Value:
     return device.download(value)
 
 
-def bring_back(value: Any) -> Any:
+def product_to_host(value: Any) -> Any:
     """Return a product with everything that lies on a GPU brought to the host."""
     if device.cupy() is None:
         return value
@@ -45,7 +45,7 @@ def bring_back(value: Any) -> Any:
         found = to_host(value)
         return found[()] if isinstance(found, np.ndarray) else found  # a single value is no array
     if type(value) is dict:
-        return {key: bring_back(part) for key, part in value.items()}
+        return {key: product_to_host(part) for key, part in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(map(bring_back, value))
+        return type(value)(map(product_to_host, value))
     return value

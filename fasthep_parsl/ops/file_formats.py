@@ -14,8 +14,8 @@ from uuid import UUID
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.collections.collection import flatten, owner_of
-from fasthep_parsl.ops.columns.layouts import complete, from_column, to_awkward
-from fasthep_parsl.ops.columns.values import same_offsets
+from fasthep_parsl.ops.columns.layouts import drop_masks, from_column, to_awkward
+from fasthep_parsl.ops.columns.value_types import same_offsets
 from fasthep_parsl.ops.stream import Events
 
 LEVELS = {"ZSTD": 5, "LZ4": 4, "ZLIB": 1, "LZMA": 5}
@@ -87,7 +87,7 @@ def _type_of(column: Any) -> Any:
     return np.dtype((column.dtype, column.shape[1:])) if column.ndim > 1 else column.dtype
 
 
-def checked(name: str, column: Any, kind: str) -> Any:
+def prepare_column(name: str, column: Any, kind: str) -> Any:
     """Return a column as it can be written to a file of this kind.
 
     Raises
@@ -103,7 +103,7 @@ def checked(name: str, column: Any, kind: str) -> Any:
         else:
             column = np.ascontiguousarray(column, dtype=column.dtype.newbyteorder("="))
     elif kind == "root" and any(sign in str(column.type.content) for sign in ("?", "option[")):
-        column = to_awkward(complete(from_column(column)))  # that of each event may be there
+        column = to_awkward(drop_masks(from_column(column)))  # that of each event may be there
     problem = _refused_by_root(column) if kind == "root" else ""
     if problem:
         raise OpError(f"`{name}` {problem[0]}: ROOT trees are not written with that, {problem[1]}")

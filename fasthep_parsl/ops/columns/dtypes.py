@@ -11,7 +11,7 @@ from typing import Any
 
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns.values import ExpressionError, Jagged, Masked, Value, is_scalar
+from fasthep_parsl.ops.columns.value_types import ExpressionError, Jagged, Masked, Value, is_scalar
 
 Parts = tuple[Any, ...]
 """Arrays of numbers and constants."""
@@ -20,7 +20,7 @@ LARGEST = 2**63 - 1
 """Largest integer that expressions compute with."""
 
 
-def entering(value: Value, name: str) -> Value:
+def as_expression_type(value: Value, name: str) -> Value:
     """Return a field as expressions compute with it: int64 for uint64, float64 for half precision, native byte order.
 
     Raises
@@ -29,10 +29,10 @@ def entering(value: Value, name: str) -> Value:
         A number does not fit in int64, or the field holds neither numbers nor text.
     """
     if isinstance(value, Jagged):
-        content = entering(value.content, name)
+        content = as_expression_type(value.content, name)
         return value if content is value.content else Jagged(value.offsets, content, value.present)
     if isinstance(value, Masked):
-        values = entering(value.values, name)
+        values = as_expression_type(value.values, name)
         return value if values is value.values else Masked(values, value.valid)
     if isinstance(value, ak.Array):
         return _text(value, name)
@@ -54,7 +54,7 @@ def _native(array: Any, name: str) -> Any:
     if dtype.kind not in "biuf":
         raise ExpressionError(f"`{name}` holds {dtype}, which expressions cannot compute with")
     if dtype.kind == "u" and dtype.itemsize == 8:
-        if len(array) and device.number(array.max()) > LARGEST:
+        if len(array) and device.to_python(array.max()) > LARGEST:
             raise ExpressionError(
                 f"a value of `{name}` does not fit in 64-bit signed integers", f"use the field alone: `{name}`"
             )
@@ -107,7 +107,7 @@ def as_floats(parts: Parts) -> Parts:
     return tuple(map(as_float64, parts))
 
 
-def promoted(parts: Parts) -> Parts:
+def promote(parts: Parts) -> Parts:
     """Return numbers in the one type that holds them all: bool, int64, float32 or float64."""
     if all(map(is_bool, parts)):
         return parts
@@ -116,7 +116,7 @@ def promoted(parts: Parts) -> Parts:
     return as_floats(parts)
 
 
-def comparable(parts: Parts) -> Parts:
+def promote_for_comparison(parts: Parts) -> Parts:
     """Return numbers so that NumPy compares them by value; integers need no conversion."""
     arrays: list[Any] = []
     numbers: list[Any] = []
@@ -126,7 +126,7 @@ def comparable(parts: Parts) -> Parts:
         if dtype.kind == "f" and dtype.itemsize == 4:
             return as_floats(parts)
         if dtype.kind in "iu" and not all(_within(dtype, number) for number in numbers):
-            return promoted(parts)
+            return promote(parts)
     return parts
 
 

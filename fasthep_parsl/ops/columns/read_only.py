@@ -19,7 +19,7 @@ _INDEXES = frozenset({"_offsets", "_starts", "_stops", "_index", "_mask", "_tags
 """Where contents of awkward keep their structure."""
 
 
-def sealed(column: Any) -> Any:
+def read_only(column: Any) -> Any:
     """Return a column, in host memory, to which nothing can be written any more: offsets, masks and text neither."""
     if isinstance(column, np.ndarray):
         return _seal(column)
@@ -28,11 +28,11 @@ def sealed(column: Any) -> Any:
             data = holder._data
             if isinstance(data, np.ndarray):
                 holder._data = _seal(data)
-        return apart(column)
+        return shallow_copy(column)
     return column
 
 
-def apart(column: Any) -> Any:
+def shallow_copy(column: Any) -> Any:
     """Return records as an array of their own: ``array["field"] = …`` replaces what is in that one alone."""
     return copy.copy(column) if isinstance(column, ak.Array) and column.fields else column
 
@@ -54,7 +54,7 @@ def _seal(array: Any) -> Any:
     return view
 
 
-_views = device.Beside()
+_views = device.WeakArrayDict()
 """Owner → its view: columns that share their offsets are known by that."""
 
 
@@ -81,7 +81,7 @@ def _holders(layout: Any) -> list[Any]:
 # --- what ops of users are given and return -----------------------------------------------------------------------------
 
 
-def lent(column: Any, name: str, copies: dict[Any, Any]) -> Any:
+def protect(column: Any, name: str, copies: dict[Any, Any]) -> Any:
     """Return a column in host memory as it is, one on a GPU as a copy, the same one each time: nothing can be closed there.
 
     Parameters
@@ -94,13 +94,13 @@ def lent(column: Any, name: str, copies: dict[Any, Any]) -> Any:
         Filled here.
     """
     if not device.on_gpu(column):
-        return apart(column)
+        return shallow_copy(column)
     if name not in copies:
         copies[name] = _copied(column, copies)
     return copies[name]
 
 
-def owned(columns: Mapping[str, Any]) -> dict[str, Any]:
+def take_ownership(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return columns that an op has made, as copies where it may still hold their memory and write to it.
 
     An op may fill the same array in each pass and return it; columns of passes before would change with it. Memory that
@@ -161,8 +161,8 @@ def _copied(column: Any, copies: dict[int, Any]) -> Any:
     if isinstance(column, ak.Array):
         layout = copy.deepcopy(column.layout, copies)
         for before, after in zip(_holders(column.layout), _holders(layout), strict=True):
-            if device.trusted(before._data):
-                device.trust(after._data)
+            if device.is_normalised(before._data):
+                device.mark_normalised(after._data)
         return ak.Array(layout, behavior=column.behavior, attrs=column.attrs)
     return column.copy()
 
@@ -170,7 +170,7 @@ def _copied(column: Any, copies: dict[int, Any]) -> Any:
 # --- numba ------------------------------------------------------------------------------------------------
 
 
-def seal_views_of_numba() -> None:
+def make_numba_views_read_only() -> None:
     """Let ``np.asarray(…)`` of an awkward array in a function that numba compiles be read-only, as it is elsewhere.
 
     awkward says that it can be written to, whatever the flag of its memory is. Without numba this does nothing.

@@ -6,18 +6,18 @@ from typing import Any
 
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns.broadcast import elementwise, spread
+from fasthep_parsl.ops.columns.broadcast import broadcast_to, elementwise
+from fasthep_parsl.ops.columns.dtypes import is_bool, promote
 from fasthep_parsl.ops.columns.operators import truth
-from fasthep_parsl.ops.columns.types import is_bool, promoted
-from fasthep_parsl.ops.columns.values import (
+from fasthep_parsl.ops.columns.value_types import (
     ExpressionError,
     Jagged,
     Masked,
     Value,
-    all_known,
+    all_valid,
     is_scalar,
     is_text,
-    one_side,
+    same_device,
 )
 
 
@@ -30,7 +30,7 @@ def _chosen_valid(chosen: Any, a: Any, b: Any) -> Any:
     """Return where the chosen of two masks holds; None stands for everywhere."""
     if a is None and b is None:
         return None
-    parts = device.together(tuple(part for part in (chosen, a, b) if part is not None))
+    parts = device.same_device(tuple(part for part in (chosen, a, b) if part is not None))
     if a is None:
         return parts[0] | parts[1]
     return ~parts[0] | parts[1] if b is None else np.where(*parts)
@@ -46,10 +46,10 @@ def _where(condition: Value, a: Value, b: Value) -> Value:
         return a if condition else b
     masks = [part.valid if isinstance(part, Masked) else None for part in (condition, a, b)]
     flat = condition.values if isinstance(condition, Masked) else condition
-    chosen, *values = device.together((flat, *promoted(tuple(values))))
+    chosen, *values = device.same_device((flat, *promote(tuple(values))))
     chosen = np.bool_(chosen) if is_scalar(chosen) else truth(chosen)  # CuPy takes no plain one
     found = np.where(chosen, *(_typed(value, values) for value in values))
-    valid = all_known(masks[0], _chosen_valid(chosen, masks[1], masks[2]))
+    valid = all_valid(masks[0], _chosen_valid(chosen, masks[1], masks[2]))
     return found if valid is None else Masked(found, valid)
 
 
@@ -84,12 +84,12 @@ def _texts(value: Value, number: int) -> Any:
 def fill_none(x: Value, value: Value) -> Value:
     """Return `value` where `x` is missing; missing where both are. The type is that of both together."""
     with np.errstate(all="ignore"):
-        return _filled(*one_side(x, value))
+        return _filled(*same_device(x, value))
 
 
 def _filled(x: Value, value: Value) -> Value:
     if isinstance(x, Jagged):
-        content = _filled(x.content, spread(value, x))
+        content = _filled(x.content, broadcast_to(value, x))
         present = x.present
         if present is not None and isinstance(value, Jagged):
             present = None if value.present is None else device.any_of([present, value.present])
@@ -103,7 +103,7 @@ def _filled(x: Value, value: Value) -> Value:
     if is_scalar(x):
         return x
     flat, other = (part.values if isinstance(part, Masked) else part for part in (x, value))
-    flat, other = _together(*device.together((flat, other)))
+    flat, other = _together(*device.same_device((flat, other)))
     if not isinstance(x, Masked):
         return flat
     valid, masks = x.valid, [x.valid]
@@ -117,7 +117,7 @@ def _together(flat: Any, other: Any) -> tuple[Any, Any]:
     """Return both in their common type; 0 and 1 are bools where they replace missing bools."""
     if is_bool(flat) and is_scalar(other) and other in (0, 1):
         return flat, np.bool_(other)
-    flat, other = promoted((flat, other))
+    flat, other = promote((flat, other))
     return flat, _typed(other, [flat])
 
 

@@ -6,20 +6,20 @@ from typing import Any
 
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
+from fasthep_parsl.ops.columns.gather import compress, take
 from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
-from fasthep_parsl.ops.columns.rows import kept, rows
-from fasthep_parsl.ops.columns.values import (
+from fasthep_parsl.ops.columns.value_types import (
     ExpressionError,
     Jagged,
     Masked,
     Value,
-    all_known,
+    all_valid,
+    innermost,
     is_scalar,
-    numbers_of,
-    one_side,
+    same_device,
     same_offsets,
 )
-from fasthep_parsl.ops.counting import any_true
+from fasthep_parsl.ops.counts import any_true
 
 
 def select(values: Value, index: Value) -> Value:
@@ -34,8 +34,8 @@ def select(values: Value, index: Value) -> Value:
         raise ExpressionError("only a jagged field can be indexed", "for one value per event use where(…, …, …)")
     if is_scalar(index):
         raise ExpressionError("a single number cannot index a jagged field", f"use nth(…, {index})")
-    values, index = one_side(values, index)
-    dtype = getattr(numbers_of(index), "dtype", None)
+    values, index = same_device(values, index)
+    dtype = getattr(innermost(index), "dtype", None)
     if dtype is None or dtype.kind not in "biu":
         raise ExpressionError("only true and false, or whole numbers, can index a jagged field")
     if isinstance(index, Jagged):
@@ -54,7 +54,7 @@ def _inside(values: Jagged, index: Jagged, what: str) -> Jagged:
         raise ExpressionError(f"the {what} has deeper lists than the field it is applied to")
     if not same_offsets(values.offsets, index.offsets):
         raise ExpressionError(f"the {what} has another structure than the field it is applied to")
-    return Jagged(values.offsets, select(values.content, index.content), all_known(values.present, index.present))
+    return Jagged(values.offsets, select(values.content, index.content), all_valid(values.present, index.present))
 
 
 def _compress(values: Jagged, mask: Jagged) -> Jagged:
@@ -66,9 +66,9 @@ def _compress(values: Jagged, mask: Jagged) -> Jagged:
     if isinstance(wanted, Masked):
         wanted = wanted.values & wanted.valid
     if device.on_gpu(wanted):
-        device.waited()
-    offsets = device.counted(wanted)[values.offsets].astype(np.int64)
-    return Jagged(offsets, kept(values.content, wanted), all_known(values.present, mask.present))
+        device.count_wait()
+    offsets = device.cumulative_count(wanted)[values.offsets].astype(np.int64)
+    return Jagged(offsets, compress(values.content, wanted), all_valid(values.present, mask.present))
 
 
 def _gather(values: Jagged, index: Jagged) -> Jagged:
@@ -88,7 +88,7 @@ def _gather(values: Jagged, index: Jagged) -> Jagged:
         valid = ~absent if valid is None else valid & ~absent
     if any_true(wrong if valid is None else wrong & valid):
         raise ExpressionError("an index points behind the end of its list", "mask it first, e.g. x[i[i < num(x)]]")
-    found = rows(values.content, position + device.repeat(values.offsets[:-1], index.offsets, number), valid)
+    found = take(values.content, position + device.repeat(values.offsets[:-1], index.offsets, number), valid)
     return Jagged(index.offsets, found, index.present)
 
 
@@ -102,8 +102,8 @@ def nth_value(values: Jagged, index: Value) -> Value:
     index : int, array of int or Masked of int, shape (events,)
         Position in the list; where it is missing, so is the result.
     """
-    values, index = one_side(values, index)
-    valid = all_known(values.present, index.valid if isinstance(index, Masked) else None)
+    values, index = same_device(values, index)
+    valid = all_valid(values.present, index.valid if isinstance(index, Masked) else None)
     wanted = index.values if isinstance(index, Masked) else index
     if device.is_array(wanted):
         wanted = wanted.astype(np.int64, copy=False)
@@ -114,7 +114,7 @@ def nth_value(values: Jagged, index: Value) -> Value:
         found &= valid
     content = values.content
     if not isinstance(content, np.ndarray):  # on a GPU without a look at what was found: that would be a wait
-        return rows(content, values.offsets[:-1] + position, found)
+        return take(content, values.offsets[:-1] + position, found)
     if found.all():
         return Masked(content[values.offsets[:-1] + position], found)
     events = np.flatnonzero(found)  # five times as fast as indexing with the mask
@@ -148,7 +148,7 @@ def take_events(column: Any, index: Any, shared: dict[tuple[int, int], Any]) -> 
     if isinstance(value, Jagged) and value.present is None:
         return to_awkward(_lists_at(value, index, shared))
     if isinstance(value, Jagged | Masked):
-        return to_awkward(rows(value, index))
+        return to_awkward(take(value, index))
     return column[index] if isinstance(value, ak.Array) else value[index]
 
 
@@ -158,7 +158,7 @@ def _lists_at(lists: Jagged, index: Any, shared: dict[tuple[int, int], Any]) -> 
         shared[key] = (*_plan(lists, index), lists.offsets, index)  # the last two keep the key's addresses alive
     offsets, chosen = shared[key][:2]
     content = lists.content
-    return Jagged(offsets, kept(content, chosen) if chosen.dtype == bool else rows(content, chosen))
+    return Jagged(offsets, compress(content, chosen) if chosen.dtype == bool else take(content, chosen))
 
 
 def _plan(lists: Jagged, index: Any) -> tuple[Any, Any]:
@@ -168,7 +168,7 @@ def _plan(lists: Jagged, index: Any) -> tuple[Any, Any]:
     offsets = device.offsets_of(chosen)
     if device.on_gpu(index):
         starts = lists.offsets[:-1][index] - offsets[:-1]
-        number = device.number(offsets[-1])
+        number = device.to_python(offsets[-1])
         return offsets, device.cupy().arange(number) + device.repeat(starts, offsets, number)
     if (index[1:] > index[:-1]).all() and (len(index) == 0 or index[0] >= 0):
         events = np.zeros(len(counts), dtype=bool)

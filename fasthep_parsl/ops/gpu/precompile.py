@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from fasthep_parsl.ops.arrays import np
-from fasthep_parsl.ops.gpu import kernels
+from fasthep_parsl.ops.gpu import cuda_kernels
 
 MOST_THREADS: Final = 8
 
@@ -76,7 +76,7 @@ def compile_all(
         Asked before each job: whether to go on.
     """
     cupy = sys.modules["cupy"]
-    every: list[Callable[[], Any]] = [kernels.compile_all, *(partial(_call, row, cupy) for row in rows())]
+    every: list[Callable[[], Any]] = [cuda_kernels.compile_all, *(partial(_call, row, cupy) for row in rows())]
     jobs = iter(every)
     lock, done, failures = threading.Lock(), [0], list[Exception]()
 

@@ -7,22 +7,22 @@ from typing import Any
 
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
-from fasthep_parsl.ops.columns.bounds import carry
-from fasthep_parsl.ops.columns.values import Jagged, Masked, Value, all_known, is_scalar
+from fasthep_parsl.ops.columns.bounds import copy_bounds
+from fasthep_parsl.ops.columns.value_types import Jagged, Masked, Value, all_valid, is_scalar
 
 
-def kept(value: Value, mask: Any) -> Value:
+def compress(value: Value, mask: Any) -> Value:
     """Return the entries where `mask` (array of bool) is true."""
     if isinstance(value, Masked):
         return Masked(value.values.compress(mask), value.valid.compress(mask))
     if isinstance(value, Jagged):
-        inside = device.repeat(mask, value.offsets, device.number(value.offsets[-1]))
+        inside = device.repeat(mask, value.offsets, device.to_python(value.offsets[-1]))
         present = None if value.present is None else value.present.compress(mask)
-        return Jagged(device.offsets_of(value.counts.compress(mask)), kept(value.content, inside), present)
+        return Jagged(device.offsets_of(value.counts.compress(mask)), compress(value.content, inside), present)
     return value[mask] if isinstance(value, ak.Array) else value.compress(mask)
 
 
-def rows(value: Value, index: Any, valid: Any = None) -> Value:
+def take(value: Value, index: Any, valid: Any = None) -> Value:
     """Return the entries at `index` (array of int).
 
     Parameters
@@ -39,7 +39,7 @@ def rows(value: Value, index: Any, valid: Any = None) -> Value:
         if not len(value):
             return _all_missing(value, valid)
     if isinstance(value, Masked):
-        return Masked(value.values[index], all_known(value.valid[index], valid))
+        return Masked(value.values[index], all_valid(value.valid[index], valid))
     if isinstance(value, Jagged):
         return _lists_at(value, index, valid)
     if isinstance(value, ak.Array):
@@ -51,11 +51,11 @@ def _lists_at(value: Jagged, index: Any, valid: Any) -> Jagged:
     counts = value.counts[index]
     counts = counts if valid is None else np.where(valid, counts, 0)
     offsets = device.offsets_of(counts)
-    number = device.number(offsets[-1])
+    number = device.to_python(offsets[-1])
     starts = device.repeat(value.offsets[:-1][index] - offsets[:-1], offsets, number)
     present = None if value.present is None else value.present[index]
     inside = device.module_of(offsets).arange(number) + starts
-    return Jagged(offsets, rows(value.content, inside), all_known(present, valid))
+    return Jagged(offsets, take(value.content, inside), all_valid(present, valid))
 
 
 def _text_at(value: Any, index: Any, valid: Any) -> Any:
@@ -73,7 +73,7 @@ def _all_missing(value: Value, valid: Any) -> Value:
     return Masked(np.zeros_like(valid, dtype=dtype), np.zeros_like(valid))
 
 
-def repeated(value: Value, offsets: Any, number: int) -> Value:
+def repeat(value: Value, offsets: Any, number: int) -> Value:
     """Return one value per event repeated for each object of lists with `offsets`, `number` objects in all."""
     if is_scalar(value):
         return value
@@ -81,8 +81,8 @@ def repeated(value: Value, offsets: Any, number: int) -> Value:
         return Masked(*(device.repeat(part, offsets, number) for part in (value.values, value.valid)))
     if isinstance(value, Jagged | ak.Array):
         events = device.module_of(offsets).arange(len(offsets) - 1)
-        return rows(value, device.repeat(events, offsets, number))
-    return carry(value, device.repeat(value, offsets, number))
+        return take(value, device.repeat(events, offsets, number))
+    return copy_bounds(value, device.repeat(value, offsets, number))
 
 
 def type_of(value: Value) -> str:
@@ -95,7 +95,7 @@ def type_of(value: Value) -> str:
     return str((value.values if isinstance(value, Masked) else value).dtype)
 
 
-def joined(parts: Sequence[Value]) -> Value:
+def concatenate(parts: Sequence[Value]) -> Value:
     """Return the entries of several values of one type (see `type_of`), one after the other; in host memory."""
     if any(isinstance(part, ak.Array) for part in parts):
         return ak.concatenate(parts)
@@ -106,7 +106,7 @@ def joined(parts: Sequence[Value]) -> Value:
                 [_everywhere(len(part)) if part.present is None else part.present for part in parts]
             )
         counts = np.concatenate([part.counts for part in parts])
-        return Jagged(device.offsets_of(counts), joined([part.content for part in parts]), present)
+        return Jagged(device.offsets_of(counts), concatenate([part.content for part in parts]), present)
     if any(isinstance(part, Masked) for part in parts):
         valid = [part.valid if isinstance(part, Masked) else _everywhere(len(part)) for part in parts]
         values = [part.values if isinstance(part, Masked) else part for part in parts]
