@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import kind_examples
 from fasthep_parsl import registry
 from fasthep_parsl.interfaces import BlockLocation
 from fasthep_parsl.plan import PlanBlock, PlanPool
@@ -46,6 +47,7 @@ OPTIONS = {
         "user_id": 1000,
         "group_id": 1000,
     },
+    **kind_examples.given("strategies"),
 }
 """Strategy → options as a site would give them."""
 
@@ -95,9 +97,9 @@ def batch_strategies():
 
 def cases(name):
     """Return (title, pool, place) of all cases that a strategy can do."""
-    several = registry.load("strategies", name).several_nodes
-    found = [(title, p, place) for title, (p, place) in CASES.items() if several or p.block.nodes == 1]
-    return [case for case in found if case[1].shared or name == "htcondor"]
+    strategy = registry.load("strategies", name)
+    found = [(title, p, place) for title, (p, place) in CASES.items() if strategy.several_nodes or p.block.nodes == 1]
+    return [case for case in found if case[1].shared or strategy.brings_files]
 
 
 def script(name, p, place, **options):
