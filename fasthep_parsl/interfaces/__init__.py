@@ -23,11 +23,23 @@ from fasthep_parsl.interfaces.batch import (
 )
 from fasthep_parsl.interfaces.execution import Backend, Session
 from fasthep_parsl.interfaces.modifiers import READ, Call, Modifier, Note, Reading
-from fasthep_parsl.interfaces.ops import Context, DatasetInfo, Effects, Op, OpProblem, ParamPath, Schema, Scope, Shape
+from fasthep_parsl.interfaces.ops import (
+    UNKNOWN,
+    Context,
+    DatasetInfo,
+    Effects,
+    Op,
+    OpProblem,
+    ParamPath,
+    Schema,
+    Scope,
+    Shape,
+)
 from fasthep_parsl.interfaces.workers import Credential, Environment, Strategy, WorkerSetup
 
 __all__ = [
     "READ",
+    "UNKNOWN",
     "Backend",
     "BatchStrategy",
     "BlockLocation",

@@ -14,6 +14,9 @@ Shape = tuple[str, ...]
 """Structure of a field: ``()`` is one value per event, ``("nMuon",)`` a list per event whose lengths are those
 of the counter ``nMuon``. Two jagged fields match if their names match; ``"*"`` is unknown and matches all."""
 
+UNKNOWN: Shape = ("*",)
+"""A field of unknown structure."""
+
 Schema = Mapping[str, Shape]
 """Name of a field → its structure, for all fields that a stream has."""
 

@@ -99,9 +99,9 @@ class GpuPreload(Modifier):
                 raise
             reason = str(error)
         except Exception as error:
-            from fasthep_parsl.ops.columns.value_types import FOREIGN, what_is_missing
+            from fasthep_parsl.ops.columns.value_types import FOREIGN, summary_of
 
-            reason = what_is_missing(error)
+            reason = summary_of(error)
             if self.on_missing == "fail":
                 if not isinstance(error, FOREIGN):
                     raise
@@ -187,8 +187,8 @@ def _free(events: Any) -> None:
     """Give the memory back that a failed pass held, of the GPU and pinned."""
     from fasthep_parsl.ops.columns import gpu_reductions
 
-    if hasattr(events, "leave_gpu"):
-        events.leave_gpu()
+    if hasattr(events, "release_gpu"):
+        events.release_gpu()
     device.clear_uploads()
     gpu_reductions.clear_cache()
     device.cupy().get_default_memory_pool().free_all_blocks()
@@ -260,9 +260,9 @@ def _trial(cupy: Any) -> str:
     except MemoryError:  # of no use now, but a pass says that better
         return ""
     except Exception as error:  # noqa: BLE001 - what it may be, the user sees
-        from fasthep_parsl.ops.columns.value_types import what_is_missing
+        from fasthep_parsl.ops.columns.value_types import summary_of
 
-        return f"CuPy {cupy.__version__} cannot run a kernel: {what_is_missing(error)}{_versions(cupy)}"
+        return f"CuPy {cupy.__version__} cannot run a kernel: {summary_of(error)}{_versions(cupy)}"
     return ""
 
 

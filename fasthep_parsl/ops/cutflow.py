@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from fasthep_parsl.errors import OpError
-from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.interfaces import UNKNOWN, Context, Effects, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.columns.value_types import Jagged, Masked
@@ -52,7 +52,7 @@ def _analyse(params: Any, schema: Schema) -> Effects:
         found, shape, wrong = analyse_expression(weight, path, schema)
         reads = {**found, **reads}
         problems += wrong
-        if not wrong and shape not in ((), ("*",)):
+        if not wrong and shape not in ((), UNKNOWN):
             hint = "reduce it, e.g. with sum(…)"
             problems.append(OpProblem(path, f"the weight `{weight}` has one value per object, not per event", hint))
     writes: dict[str, Shape] = {}

@@ -9,12 +9,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-from fasthep_parsl.interfaces import Effects, Op, ParamPath, Schema, Scope, Shape
+from fasthep_parsl.interfaces import UNKNOWN, Effects, Op, ParamPath, Schema, Scope, Shape
 from fasthep_parsl.names import wrong_with
 
 F = TypeVar("F", bound=Callable[..., Any])
 Names = Iterable[str] | Callable[..., Iterable[str]]
-UNKNOWN: Shape = ("*",)
 
 
 def op(

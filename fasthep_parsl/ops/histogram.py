@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.interfaces import UNKNOWN, Context, Effects, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops.axes import DATASET, VARIATION, Axis, Bins, sort_categories
 from fasthep_parsl.ops.cutflow import weight_of
-from fasthep_parsl.ops.declare import UNKNOWN, op
+from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.entries import weight_per_object
 from fasthep_parsl.ops.expressions import analyse_expression
 from fasthep_parsl.ops.filling import Filling

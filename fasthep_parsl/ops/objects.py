@@ -8,11 +8,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fasthep_parsl.errors import OpError
-from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.interfaces import UNKNOWN, Context, Effects, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.collections.collection import (
-    UNKNOWN,
     Collection,
     MergedCollection,
     Name,

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import WithJsonSchema
 
 from fasthep_parsl.errors import OpError, suggest
-from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema
+from fasthep_parsl.interfaces import UNKNOWN, Context, OpProblem, ParamPath, Schema
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.columns.value_types import Jagged, Masked
@@ -200,7 +200,7 @@ def analyse_selection(
         found, shape, wrong = analyse_expression(step.text, step.path, schema)
         reads = {**found, **reads}
         problems += wrong
-        if not wrong and shape not in ((), ("*",)):
+        if not wrong and shape not in ((), UNKNOWN):
             message = f"`{step.text}` has one value per object ({shape[-1]}), a selection needs one per event"
             problems.append(OpProblem(step.path, message, f"use any({step.text}) or all({step.text})"))
     return reads, groups, problems

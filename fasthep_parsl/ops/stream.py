@@ -126,9 +126,9 @@ class Events(Mapping[str, Column]):
         events._declared = None
         return events
 
-    def held(self, name: str) -> Column | None:
+    def available(self, name: str) -> Column | None:
         """Return a column if it lies there, None if it has yet to be taken from other events; takes and moves nothing."""
-        return self._columns[name].held()
+        return self._columns[name].available()
 
     def is_part_of(self, name: str, others: Events) -> bool:
         """Whether a column has yet to be taken from that of `others`, so that all its entries are among those."""
@@ -149,10 +149,10 @@ class Events(Mapping[str, Column]):
         """Return the same events, seen in host memory: what lies on a GPU alone is moved when it is used."""
         return self if self._wanted is None else Events(self._columns, self._length, self._owners)
 
-    def leave_gpu(self) -> None:
+    def release_gpu(self) -> None:
         """Give the memory of the GPU back, for columns that can be had from the host."""
         for column in self._columns.values():
-            column.leave_gpu()
+            column.release_gpu()
 
     def filter(self, mask: Any) -> Events:
         """Return the events where `mask` is true.

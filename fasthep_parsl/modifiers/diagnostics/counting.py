@@ -22,7 +22,7 @@ _known = WeakArrayDict()
 
 def inputs(events: Any, reads: Iterable[str]) -> dict[str, Counts]:
     """Return the counts of fields that a stage reads; those that nobody has taken from earlier events are left out."""
-    held = [(name, events.held(name)) for name in (events if "*" in reads else reads) if name in events]
+    held = [(name, events.available(name)) for name in (events if "*" in reads else reads) if name in events]
     return {name: count(column) for name, column in held if column is not None}
 
 
@@ -48,7 +48,7 @@ class Outputs:
         self.events = len(stream)
         self._made = {}
         for name in stream:
-            column, before = stream.held(name), given.held(name) if name in given else None
+            column, before = stream.available(name), given.available(name) if name in given else None
             if column is None:
                 if stream.is_part_of(name, given):
                     self._filtered.append(name)
@@ -58,7 +58,7 @@ class Outputs:
     def counts(self) -> dict[str, Counts]:
         """Return the counts of what was made."""
         for name in self._filtered:
-            column, before = self._stream.held(name), self._given.held(name)
+            column, before = self._stream.available(name), self._given.available(name)
             known = None if before is None else _known.get(before)
             if column is not None and known is not None and not known[2]:
                 count(column, _no_nans)  # taken since then, from entries without NaN

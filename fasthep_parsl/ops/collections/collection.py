@@ -12,15 +12,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from fasthep_parsl.errors import OpError, suggest
-from fasthep_parsl.interfaces import OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.interfaces import UNKNOWN, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.columns.dtypes import as_expression_type, promote
 from fasthep_parsl.ops.columns.gather import type_of
 from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
 from fasthep_parsl.ops.columns.value_types import Jagged, Masked, same_offsets
-
-UNKNOWN: Shape = ("*",)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """Name of a field or collection."""

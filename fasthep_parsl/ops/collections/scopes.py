@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.interfaces import UNKNOWN, Context, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak
-from fasthep_parsl.ops.collections.collection import UNKNOWN, unflatten
+from fasthep_parsl.ops.collections.collection import unflatten
 from fasthep_parsl.ops.columns.gather import repeat
 from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
 from fasthep_parsl.ops.columns.value_types import Jagged, Masked, is_scalar, same_offsets

@@ -1,1 +1,1 @@
-"""What expressions and ops compute with: flat numpy buffers wherever possible."""
+"""Operations on columns, computed on flat NumPy or CuPy arrays wherever possible."""

@@ -1,4 +1,4 @@
-"""Between which numbers the integers of an array lie: what rules an overflow out without a look at them."""
+"""Known bounds of the integers in an array: they rule out an overflow without looking at the numbers."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 
 Bounds = tuple[int, int]
-"""Smallest and largest number that can occur."""
+"""Minimum and maximum that can occur."""
 
 INT64: Bounds = (-(2**63), 2**63 - 1)
-_known = device.WeakArrayDict()
-"""What can occur, as far as it is known."""
-_seen = device.WeakArrayDict()
-"""What does occur."""
+_bounds = device.WeakArrayDict()
+"""Array → bounds that its numbers do not exceed."""
+_exact_bounds = device.WeakArrayDict()
+"""Array → its minimum and maximum."""
 
 
 def set_bounds(array: Any, bounds: Bounds) -> Any:
-    """Keep what is known of an array of int64, and return the array."""
+    """Record the bounds of an array of int64, and return the array."""
     if INT64[0] < bounds[0] or bounds[1] < INT64[1]:
-        _known.put(array, bounds)
+        _bounds.put(array, bounds)
     return array
 
 
 def copy_bounds(source: Any, array: Any) -> Any:
-    """Note that `array` holds nothing but numbers of `source`, and return it."""
-    known = _known.get(source) if device.is_array(source) else None
+    """Give `array` the bounds of `source`, because it contains no other numbers. Return it."""
+    known = _bounds.get(source) if device.is_array(source) else None
     return array if known is None else set_bounds(array, known)
 
 
 def known_bounds(part: Any) -> Bounds | None:
-    """Return the bounds of a constant or an array of integers or bools as far as they are known without a look."""
+    """Return the bounds of a constant or an array of integers or bools if they are known, else None."""
     if not device.is_array(part):
         return int(part), int(part)
     if part.dtype.kind == "b":
@@ -39,28 +39,28 @@ def known_bounds(part: Any) -> Bounds | None:
     if part.dtype.itemsize < 8:
         bits = 8 * part.dtype.itemsize
         return (0, 2**bits - 1) if part.dtype.kind == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    return _known.get(part)  # type: ignore[no-any-return]
+    return _bounds.get(part)  # type: ignore[no-any-return]
 
 
 def find_bounds(part: Any) -> Bounds:
-    """Return the bounds of what is in an array; two waits, if they are not known and it lies on a GPU."""
+    """Return the minimum and maximum of an array. On a GPU this waits twice, unless they are known."""
     if not device.is_array(part) or part.dtype.kind == "b":
         return known_bounds(part) or (0, 0)
-    found = _seen.get(part)
+    found = _exact_bounds.get(part)
     if found is None:
         found = (device.to_python(part.min()), device.to_python(part.max())) if len(part) else (0, 0)
-        _seen.put(part, found)
-        _known.put(part, found)
+        _exact_bounds.put(part, found)
+        _bounds.put(part, found)
     return found  # type: ignore[no-any-return]
 
 
 def fits_int64(bounds: Bounds) -> bool:
-    """Whether all numbers in `bounds` are int64."""
+    """Whether all numbers in `bounds` fit in int64."""
     return INT64[0] <= bounds[0] and bounds[1] <= INT64[1]
 
 
 def as_int64(part: Any) -> Any:
-    """Return integers and bools as int64, keeping their bounds."""
+    """Return integers and bools as int64, with their bounds."""
     if not device.is_array(part):
         return int(part)
     if part.dtype == np.int64:

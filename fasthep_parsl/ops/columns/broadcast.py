@@ -1,4 +1,4 @@
-"""Work element by element: one value per event counts for each object of its list, a list for each list inside it."""
+"""Broadcasting: apply functions element by element, repeating values per event for the objects of lists."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from fasthep_parsl.ops.columns.gather import repeat
 from fasthep_parsl.ops.columns.value_types import ExpressionError, Jagged, Value, all_valid, same_device, same_offsets
 
 Leaf = Callable[..., Value]
-"""Takes constants, arrays, `Masked` and text of equal length; returns one of them."""
+"""A function of constants, arrays, `Masked` and text of equal length, which returns one of them."""
 
 
 def elementwise(leaf: Leaf, *args: Value) -> Value:
-    """Apply a function to the innermost entries of values; never warns.
+    """Apply a function to the innermost entries of values, without warnings.
 
     Raises
     ------
     ExpressionError
-        Lists of different structure.
+        Lists have different structure.
     """
     with np.errstate(all="ignore"):
-        return _inside(leaf, same_device(*args))
+        return _apply(leaf, same_device(*args))
 
 
-def _inside(leaf: Leaf, args: tuple[Value, ...]) -> Value:
+def _apply(leaf: Leaf, args: tuple[Value, ...]) -> Value:
     lists = [arg for arg in args if isinstance(arg, Jagged)]
     if not lists:
         return leaf(*args)
-    content = _inside(leaf, broadcast_all_to(args, lists[0]))
+    content = _apply(leaf, broadcast_all_to(args, lists[0]))
     return Jagged(lists[0].offsets, content, all_valid(*(arg.present for arg in lists)))
 
 
 def broadcast_all_to(args: tuple[Value, ...], to: Jagged) -> tuple[Value, ...]:
-    """Return values for the objects of `to`."""
+    """Return values broadcast to the objects of `to`."""
     return tuple(broadcast_to(arg, to) for arg in args)
 
 
 def broadcast_to(value: Value, to: Jagged) -> Value:
-    """Return the content of `value` for the objects of `to`; one value per event is repeated for each."""
+    """Return `value` per object of `to`: its content if it is jagged, else repeated values."""
     if not isinstance(value, Jagged):
         return repeat(value, to.offsets, len(to.content))
     if not same_offsets(value.offsets, to.offsets):

@@ -1,4 +1,4 @@
-"""Entries of values: those in a mask, those at positions, each repeated for the objects of a list."""
+"""Take, compress, repeat and concatenate the entries of values, as NumPy does for arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fasthep_parsl.ops.columns.value_types import Jagged, Masked, Value, all_val
 
 
 def compress(value: Value, mask: Any) -> Value:
-    """Return the entries where `mask` (array of bool) is true."""
+    """Return the entries for which `mask` (array of bool) is true."""
     if isinstance(value, Masked):
         return Masked(value.values.compress(mask), value.valid.compress(mask))
     if isinstance(value, Jagged):
@@ -28,11 +28,11 @@ def take(value: Value, index: Any, valid: Any = None) -> Value:
     Parameters
     ----------
     value : Value
-        No constant.
+        Anything but a constant.
     index : array of int
-        Positions, in range where they are valid.
+        Positions. They must be in range where they are valid.
     valid : array of bool, optional
-        Where not, the result is missing. Given one, the result can have missing entries, whether it has or not.
+        The result is missing where this is false. If it is given, the result has an option type.
     """
     if valid is not None:
         index = np.where(valid, index, 0)
@@ -74,7 +74,7 @@ def _all_missing(value: Value, valid: Any) -> Value:
 
 
 def repeat(value: Value, offsets: Any, number: int) -> Value:
-    """Return one value per event repeated for each object of lists with `offsets`, `number` objects in all."""
+    """Return one value per event repeated for each object of lists with `offsets`; `number` is the total of objects."""
     if is_scalar(value):
         return value
     if isinstance(value, Masked):
@@ -86,7 +86,7 @@ def repeat(value: Value, offsets: Any, number: int) -> Value:
 
 
 def type_of(value: Value) -> str:
-    """Return the depth of lists and the type of what is in them; whether some can be missing makes no difference."""
+    """Return the type of a value as text: depth of lists and type of items, without regard to missing values."""
     if isinstance(value, Jagged):
         return f"list of {type_of(value.content)}"
     if isinstance(value, ak.Array):
@@ -96,23 +96,21 @@ def type_of(value: Value) -> str:
 
 
 def concatenate(parts: Sequence[Value]) -> Value:
-    """Return the entries of several values of one type (see `type_of`), one after the other; in host memory."""
+    """Return the concatenation of values of the same `type_of`, in host memory."""
     if any(isinstance(part, ak.Array) for part in parts):
         return ak.concatenate(parts)
     if any(isinstance(part, Jagged) for part in parts):
         present = None
         if any(part.present is not None for part in parts):
-            present = np.concatenate(
-                [_everywhere(len(part)) if part.present is None else part.present for part in parts]
-            )
+            present = np.concatenate([_all_true(len(part)) if part.present is None else part.present for part in parts])
         counts = np.concatenate([part.counts for part in parts])
         return Jagged(device.offsets_of(counts), concatenate([part.content for part in parts]), present)
     if any(isinstance(part, Masked) for part in parts):
-        valid = [part.valid if isinstance(part, Masked) else _everywhere(len(part)) for part in parts]
+        valid = [part.valid if isinstance(part, Masked) else _all_true(len(part)) for part in parts]
         values = [part.values if isinstance(part, Masked) else part for part in parts]
         return Masked(np.concatenate(values), np.concatenate(valid))
     return np.concatenate(parts)
 
 
-def _everywhere(number: int) -> Any:
+def _all_true(number: int) -> Any:
     return np.ones(number, dtype=bool)

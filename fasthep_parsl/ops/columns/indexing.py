@@ -1,4 +1,4 @@
-"""Taking objects out of lists: by mask, by positions, one per event; and events out of columns."""
+"""Index lists by mask, by positions or by one position per event; take events from columns."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ from fasthep_parsl.ops.counts import any_true
 
 
 def select(values: Value, index: Value) -> Value:
-    """Return ``values[index]`` per event: `index` is a mask of the objects, positions, or one position per event.
+    """Return ``values[index]`` per event. `index` is a mask of objects, positions, or one position per event.
 
     Raises
     ------
     ExpressionError
-        `values` is not jagged, or `index` has another structure or type.
+        `values` is not jagged, or `index` has the wrong structure or type.
     """
     if not isinstance(values, Jagged):
-        raise ExpressionError("only a jagged field can be indexed", "for one value per event use where(…, …, …)")
+        raise ExpressionError("only a jagged field can be indexed", "for one value per event, use where(…, …, …)")
     if is_scalar(index):
         raise ExpressionError("a single number cannot index a jagged field", f"use nth(…, {index})")
     values, index = same_device(values, index)
     dtype = getattr(innermost(index), "dtype", None)
     if dtype is None or dtype.kind not in "biu":
-        raise ExpressionError("only true and false, or whole numbers, can index a jagged field")
+        raise ExpressionError("an index must be bools or integers")
     if isinstance(index, Jagged):
         return _compress(values, index) if dtype == bool else _gather(values, index)
     if dtype == bool:
         raise ExpressionError(
             "one value per event cannot be the mask of a jagged field",
-            "to select events use a selection; to blank values use where(…, …, …)",
+            "to select events, use a selection; to replace values, use where(…, …, …)",
         )
     return nth_value(values, index)
 
 
 def _inside(values: Jagged, index: Jagged, what: str) -> Jagged:
-    """Return the lists inside `values` for an index that goes into lists of lists as deep."""
+    """Apply an index of lists of lists to the lists inside `values`."""
     if not isinstance(values.content, Jagged):
-        raise ExpressionError(f"the {what} has deeper lists than the field it is applied to")
+        raise ExpressionError(f"the {what} has deeper lists than the field")
     if not same_offsets(values.offsets, index.offsets):
-        raise ExpressionError(f"the {what} has another structure than the field it is applied to")
+        raise ExpressionError(f"the {what} and the field have different structure")
     return Jagged(values.offsets, select(values.content, index.content), all_valid(values.present, index.present))
 
 
@@ -61,7 +61,7 @@ def _compress(values: Jagged, mask: Jagged) -> Jagged:
     if isinstance(mask.content, Jagged):
         return _inside(values, mask, "mask")
     if not same_offsets(values.offsets, mask.offsets):
-        raise ExpressionError("the mask has another structure than the field it is applied to")
+        raise ExpressionError("the mask and the field have different structure")
     wanted = mask.content
     if isinstance(wanted, Masked):
         wanted = wanted.values & wanted.valid
@@ -73,7 +73,7 @@ def _compress(values: Jagged, mask: Jagged) -> Jagged:
 
 def _gather(values: Jagged, index: Jagged) -> Jagged:
     if len(values) != len(index):
-        raise ExpressionError("the index has another number of events than the field it is applied to")
+        raise ExpressionError("the index and the field have different numbers of events")
     if isinstance(index.content, Jagged):
         return _inside(values, index, "index")
     wanted, valid = (
@@ -87,20 +87,20 @@ def _gather(values: Jagged, index: Jagged) -> Jagged:
         absent = ~device.repeat(values.present, index.offsets, number)
         valid = ~absent if valid is None else valid & ~absent
     if any_true(wrong if valid is None else wrong & valid):
-        raise ExpressionError("an index points behind the end of its list", "mask it first, e.g. x[i[i < num(x)]]")
+        raise ExpressionError("an index is out of range of its list", "mask it first, e.g. x[i[i < num(x)]]")
     found = take(values.content, position + device.repeat(values.offsets[:-1], index.offsets, number), valid)
     return Jagged(index.offsets, found, index.present)
 
 
 def nth_value(values: Jagged, index: Value) -> Value:
-    """Return the entry at `index` of each event's list (negative: from the end), missing where there is none.
+    """Return the entry at `index` of each event's list, missing if the list is too short.
 
     Parameters
     ----------
     values : Jagged
-        A list per event.
+        One list per event.
     index : int, array of int or Masked of int, shape (events,)
-        Position in the list; where it is missing, so is the result.
+        Position in the list; negative positions count from the end. A missing index gives a missing result.
     """
     values, index = same_device(values, index)
     valid = all_valid(values.present, index.valid if isinstance(index, Masked) else None)
@@ -113,34 +113,34 @@ def nth_value(values: Jagged, index: Value) -> Value:
     if valid is not None:
         found &= valid
     content = values.content
-    if not isinstance(content, np.ndarray):  # on a GPU without a look at what was found: that would be a wait
+    if not isinstance(content, np.ndarray):  # on a GPU, looking at `found` would wait
         return take(content, values.offsets[:-1] + position, found)
     if found.all():
         return Masked(content[values.offsets[:-1] + position], found)
-    events = np.flatnonzero(found)  # five times as fast as indexing with the mask
+    events = np.flatnonzero(found)  # five times faster than indexing with the mask
     out = np.zeros(len(counts), dtype=content.dtype)
     out[events] = content[(values.offsets[:-1] + position)[events]]
     return Masked(out, found)
 
 
 def _from_start(index: Any, counts: Any) -> Any:
-    """Return positions in lists of length `counts`, where negative ones count from the end."""
+    """Return positions in lists of length `counts` with negative ones, which count from the end, resolved."""
     if np.ndim(index):
         return np.where(index < 0, index + counts, index)
-    return index + counts if index < 0 else index  # CuPy takes no plain bool as a condition
+    return index + counts if index < 0 else index  # CuPy does not take a Python bool as a condition
 
 
 def take_events(column: Any, index: Any, shared: dict[tuple[int, int], Any]) -> Any:
-    """Return a column at the events `index`, contiguous, so that no later use has to pack it again.
+    """Return the entries of a column at the events `index`, contiguous, so that later uses need not pack it.
 
     Parameters
     ----------
     column : numpy or awkward array
-        Of all events.
+        Column of all events.
     index : array of int, shape (chosen events,)
         Positions of events.
     shared : dict
-        Filled here: columns that share their offsets share the work and the new offsets.
+        Cache, filled here: columns with the same offsets share the work and the new offsets.
     """
     if not isinstance(column, ak.Array):
         return column[index]
@@ -155,14 +155,14 @@ def take_events(column: Any, index: Any, shared: dict[tuple[int, int], Any]) -> 
 def _lists_at(lists: Jagged, index: Any, shared: dict[tuple[int, int], Any]) -> Jagged:
     key = (device.address(lists.offsets), id(index))
     if key not in shared:
-        shared[key] = (*_plan(lists, index), lists.offsets, index)  # the last two keep the key's addresses alive
+        shared[key] = (*_taken(lists, index), lists.offsets, index)  # the last two keep the addresses of the key valid
     offsets, chosen = shared[key][:2]
     content = lists.content
     return Jagged(offsets, compress(content, chosen) if chosen.dtype == bool else take(content, chosen))
 
 
-def _plan(lists: Jagged, index: Any) -> tuple[Any, Any]:
-    """Return new offsets, and which objects stay: a mask if events keep their order, else positions."""
+def _taken(lists: Jagged, index: Any) -> tuple[Any, Any]:
+    """Return the new offsets and the objects to take: a mask if events keep their order, else positions."""
     counts = lists.counts
     chosen = counts[index]
     offsets = device.offsets_of(chosen)

@@ -1,4 +1,4 @@
-"""Columns that are taken from others, and moved to a GPU or back, when they are used."""
+"""Lazy columns: filtered, and copied to or from a GPU, when they are first used."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from fasthep_parsl.ops.columns.to_device import to_gpu, to_host
 
 
 class EventIndex:
-    """Positions of events in a column's source, in host memory and, where they are needed there, on the GPU.
+    """Positions of selected events, in host memory and, if they are needed there, on the GPU.
 
     Parameters
     ----------
     positions : array of int, optional
-        Where they are so far.
+        The positions, on either device.
     parts : (EventIndex, EventIndex), optional
-        Or: positions in what other positions have chosen.
+        Instead of `positions`: a selection, and positions in its result.
     """
 
     __slots__ = ("_found", "_parts")
@@ -29,11 +29,11 @@ class EventIndex:
         self._found = {} if positions is None else {device.on_gpu(positions): positions}
 
     def has(self, gpu: bool) -> bool:
-        """Whether they can be had there without being moved."""
+        """Whether the positions are available on the GPU (or the host) without a copy from the other device."""
         return gpu in self._found or (self._parts is not None and all(part.has(gpu) for part in self._parts))
 
     def on(self, gpu: bool) -> Any:
-        """Return them in host memory or on the GPU."""
+        """Return the positions in host memory or on the GPU."""
         if gpu not in self._found:
             if self._parts is not None:
                 first, second = self._parts
@@ -44,9 +44,9 @@ class EventIndex:
 
 
 class LazyColumn:
-    """A column, in host memory, on the GPU or both; maybe one that still has to be taken from `source` at `index`.
+    """A column in host memory, on the GPU or both, or one that still has to be taken from `source` at `index`.
 
-    It is taken and moved once for all streams that hold it.
+    It is taken and copied once for all streams that contain it.
     """
 
     __slots__ = ("_found", "index", "shared", "source")
@@ -64,25 +64,25 @@ class LazyColumn:
         self.shared = shared
 
     def has(self, gpu: bool) -> bool:
-        """Whether it can be had there without being moved."""
+        """Whether the column is available on the GPU (or the host) without a copy from the other device."""
         if gpu in self._found:
             return True
         return not self._found and self.source is not None and self.source.has(gpu)
 
-    def held(self) -> Any | None:
-        """Return it if it is there, in host memory if it can be; takes and moves nothing."""
+    def available(self) -> Any | None:
+        """Return the column if it was computed already, preferably in host memory; else None. Copies nothing."""
         return self._found.get(False, self._found.get(True))
 
     def on(self, gpu: bool) -> Any:
-        """Return it in host memory or on the GPU."""
+        """Return the column in host memory or on the GPU."""
         if gpu not in self._found:
             if self.source is not None and self.index is not None and (not self._found or self.source.has(gpu)):
-                # A column follows its positions to the GPU, rather than they to the host: to get them is a wait.
+                # Copying positions to the host would wait for the GPU, so the column goes to the GPU instead.
                 self._take(gpu if self.source.has(gpu) or (gpu and self.index.has(gpu)) else not gpu)
             if gpu not in self._found:
                 moved = (to_gpu if gpu else to_host)(self._found[not gpu])
                 if device.on_gpu(moved) is not gpu:
-                    return moved  # text, say, which no GPU takes
+                    return moved  # e.g. text, which stays in host memory
                 self._found[gpu] = read_only(moved)
         return self._found[gpu]
 
@@ -90,7 +90,7 @@ class LazyColumn:
         if self.source is None or self.index is None or self.shared is None or gpu in self._found:
             return
         column = self.source.on(gpu)
-        gpu = gpu and device.on_gpu(column)  # text, say, stays in host memory
+        gpu = gpu and device.on_gpu(column)  # text stays in host memory
         with device.stream() if gpu else nullcontext():
             self._found[gpu] = read_only(take_events(column, self.index.on(gpu), self.shared))
         if not (self.source.has(False) and self.source.has(True)):
@@ -98,7 +98,7 @@ class LazyColumn:
             self.shared = {}
 
     def at(self, index: EventIndex, combined: dict[int, EventIndex], shared: dict[tuple[int, int], Any]) -> LazyColumn:
-        """Return it at other events; `combined` and `shared` are filled for columns of the same events."""
+        """Return the column at other events. `combined` and `shared` are caches for columns of the same events."""
         if self._found or self.source is None or self.index is None:
             return LazyColumn(None, self, index, shared)
         key = id(self.index)
@@ -106,7 +106,7 @@ class LazyColumn:
             combined[key] = EventIndex(parts=(self.index, index))
         return LazyColumn(None, self.source, combined[key], shared)
 
-    def leave_gpu(self) -> None:
-        """Give the memory of the GPU back where the column can be had from the host."""
+    def release_gpu(self) -> None:
+        """Free the memory on the GPU if the column is in host memory too."""
         if False in self._found:
             self._found.pop(True, None)

@@ -1,4 +1,4 @@
-"""``where``, ``fill_none`` and ``is_none``: what treats missing entries in a way of its own."""
+"""``where``, ``fill_none`` and ``is_none``: the functions with special rules for missing values."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from fasthep_parsl.ops.columns.value_types import (
 
 
 def where(condition: Value, a: Value, b: Value) -> Value:
-    """Return `a` where the condition holds, `b` where not; missing where the condition or the chosen entry is."""
+    """Return `a` where the condition is true, else `b`; missing if the condition or the chosen entry is."""
     return elementwise(_where, condition, a, b)
 
 
 def _chosen_valid(chosen: Any, a: Any, b: Any) -> Any:
-    """Return where the chosen of two masks holds; None stands for everywhere."""
+    """Return the chosen one of two masks, entry by entry. None means valid everywhere."""
     if a is None and b is None:
         return None
     parts = device.same_device(tuple(part for part in (chosen, a, b) if part is not None))
@@ -38,7 +38,7 @@ def _chosen_valid(chosen: Any, a: Any, b: Any) -> Any:
 
 def _where(condition: Value, a: Value, b: Value) -> Value:
     if is_text(condition):
-        raise ExpressionError("text cannot be the condition of where()", "compare it: where(x == 'a', …, …)")
+        raise ExpressionError("where(): the condition cannot be text", "compare it: where(x == 'a', …, …)")
     if is_text(a) or is_text(b):
         return _text_where(condition, a, b)
     values = [part.values if isinstance(part, Masked) else part for part in (a, b)]
@@ -47,14 +47,14 @@ def _where(condition: Value, a: Value, b: Value) -> Value:
     masks = [part.valid if isinstance(part, Masked) else None for part in (condition, a, b)]
     flat = condition.values if isinstance(condition, Masked) else condition
     chosen, *values = device.same_device((flat, *promote(tuple(values))))
-    chosen = np.bool_(chosen) if is_scalar(chosen) else truth(chosen)  # CuPy takes no plain one
+    chosen = np.bool_(chosen) if is_scalar(chosen) else truth(chosen)  # CuPy does not take a Python bool
     found = np.where(chosen, *(_typed(value, values) for value in values))
     valid = all_valid(masks[0], _chosen_valid(chosen, masks[1], masks[2]))
     return found if valid is None else Masked(found, valid)
 
 
 def _typed(value: Any, values: list[Any]) -> Any:
-    """Return a constant in the type of the other value, or in its own if both are constants."""
+    """Return a constant in the type of the other value, or in its own type if both are constants."""
     if not is_scalar(value):
         return value
     other = next((each.dtype for each in values if device.is_array(each)), None)
@@ -77,12 +77,12 @@ def _text_where(condition: Value, a: Value, b: Value) -> Value:
 
 
 def _texts(value: Value, number: int) -> Any:
-    """Return one text per entry, which awkward would take for a list of letters."""
+    """Return an array of `number` texts. awkward alone would broadcast a str as a list of letters."""
     return ak.Array([value])[np.zeros(number, dtype=np.int64)] if isinstance(value, str) else ak.Array(value)
 
 
 def fill_none(x: Value, value: Value) -> Value:
-    """Return `value` where `x` is missing; missing where both are. The type is that of both together."""
+    """Return `x` with missing entries replaced by `value`, in their common type. Missing if both are."""
     with np.errstate(all="ignore"):
         return _filled(*same_device(x, value))
 
@@ -95,7 +95,9 @@ def _filled(x: Value, value: Value) -> Value:
             present = None if value.present is None else device.any_of([present, value.present])
         return Jagged(x.offsets, content, present)
     if isinstance(value, Jagged):
-        raise ExpressionError("fill_none(x, value): x has one value per event, value a list", "take one: nth(value, 0)")
+        raise ExpressionError(
+            "fill_none(x, value): x has one value per event, value has a list", "use one value, e.g. nth(value, 0)"
+        )
     if is_text(x) is not is_text(value):
         raise ExpressionError("fill_none(x, value) cannot mix text and numbers")
     if is_text(x):
@@ -103,7 +105,7 @@ def _filled(x: Value, value: Value) -> Value:
     if is_scalar(x):
         return x
     flat, other = (part.values if isinstance(part, Masked) else part for part in (x, value))
-    flat, other = _together(*device.same_device((flat, other)))
+    flat, other = _promote_fill(*device.same_device((flat, other)))
     if not isinstance(x, Masked):
         return flat
     valid, masks = x.valid, [x.valid]
@@ -113,8 +115,8 @@ def _filled(x: Value, value: Value) -> Value:
     return Masked(found, device.any_of([*masks, value.valid]))
 
 
-def _together(flat: Any, other: Any) -> tuple[Any, Any]:
-    """Return both in their common type; 0 and 1 are bools where they replace missing bools."""
+def _promote_fill(flat: Any, other: Any) -> tuple[Any, Any]:
+    """Return both in their common type. 0 and 1 become bools if they replace missing bools."""
     if is_bool(flat) and is_scalar(other) and other in (0, 1):
         return flat, np.bool_(other)
     flat, other = promote((flat, other))
@@ -122,7 +124,7 @@ def _together(flat: Any, other: Any) -> tuple[Any, Any]:
 
 
 def is_none(x: Value) -> Value:
-    """Return where `x` is missing: per object for lists."""
+    """Return where `x` is missing; for lists, per object."""
     return elementwise(_is_none, x)
 
 

@@ -1,7 +1,7 @@
-"""Columns that nobody can write to: all stages of a pass, and the passes of a task, share their memory.
+"""Make columns read-only, because the stages and passes of a task share their memory.
 
-NumPy refuses to write to an array whose flag says so. Whoever owns the memory could set the flag again, so what is handed
-out is a view, of an owner that is closed as well. Arrays of CuPy have no such flag: ops of users get copies of them.
+NumPy has a flag for this. The owner of the memory could set the flag again, so ops receive a read-only view of a
+read-only owner. CuPy arrays have no such flag: ops of users receive copies of them.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 
 _INDEXES = frozenset({"_offsets", "_starts", "_stops", "_index", "_mask", "_tags"})
-"""Where contents of awkward keep their structure."""
+"""Attributes of awkward layouts that contain index buffers."""
 
 
 def read_only(column: Any) -> Any:
-    """Return a column, in host memory, to which nothing can be written any more: offsets, masks and text neither."""
+    """Return a column in host memory read-only, with its offsets, masks and text."""
     if isinstance(column, np.ndarray):
-        return _seal(column)
+        return _read_only_view(column)
     if isinstance(column, ak.Array):
         for holder in _holders(column.layout):
             data = holder._data
             if isinstance(data, np.ndarray):
-                holder._data = _seal(data)
+                holder._data = _read_only_view(data)
         return shallow_copy(column)
     return column
 
 
 def shallow_copy(column: Any) -> Any:
-    """Return records as an array of their own: ``array["field"] = …`` replaces what is in that one alone."""
+    """Return a shallow copy of records, so that ``array["field"] = …`` does not change the original."""
     return copy.copy(column) if isinstance(column, ak.Array) and column.fields else column
 
 
-def _seal(array: Any) -> Any:
-    if array.base is not None and not _is_open(array):
-        return array  # as usual: it was sealed before
+def _read_only_view(array: Any) -> Any:
+    if array.base is not None and not _is_writeable(array):
+        return array  # the usual case: it was made read-only before
     owner = array
     while isinstance(owner, np.ndarray):
         owner.flags.writeable = False
@@ -50,21 +50,21 @@ def _seal(array: Any) -> Any:
     view = None if known is None else known()
     if view is None:
         view = array.view()
-        _views.put(array, weakref.ref(view))  # a view keeps its owner alive, so the table must not keep the view
+        _views.put(array, weakref.ref(view))  # weak: the view keeps its owner alive
     return view
 
 
 _views = device.WeakArrayDict()
-"""Owner → its view: columns that share their offsets are known by that."""
+"""Owner → its view, so that columns with the same offsets keep sharing them."""
 
 
-def _is_open(base: Any) -> bool:
-    """Whether an array, or one that it is a view of, can be written to."""
-    return isinstance(base, np.ndarray) and (base.flags.writeable or _is_open(base.base))
+def _is_writeable(base: Any) -> bool:
+    """Whether an array or one of its bases is writeable."""
+    return isinstance(base, np.ndarray) and (base.flags.writeable or _is_writeable(base.base))
 
 
 def _holders(layout: Any) -> list[Any]:
-    """Return what holds the buffers of an awkward array: its indexes, and its arrays of numbers."""
+    """Return the indexes and NumpyArrays of an awkward layout: the objects with a buffer ``_data``."""
     found: list[Any] = []
     for name, value in vars(layout).items():
         if name in _INDEXES:
@@ -78,69 +78,70 @@ def _holders(layout: Any) -> list[Any]:
     return found
 
 
-# --- what ops of users are given and return -----------------------------------------------------------------------------
+# --- columns given to and returned by ops of users ----------------------------------------------------------
 
 
 def protect(column: Any, name: str, copies: dict[Any, Any]) -> Any:
-    """Return a column in host memory as it is, one on a GPU as a copy, the same one each time: nothing can be closed there.
+    """Return a column for an op of a user: itself in host memory, a copy on a GPU, where nothing is read-only.
 
     Parameters
     ----------
     column : column
-        What others use as well.
+        A column that other stages use too.
     name : str
         Its name.
     copies : dict
-        Filled here.
+        Cache of copies; filled here.
     """
     if not device.on_gpu(column):
         return shallow_copy(column)
     if name not in copies:
-        copies[name] = _copied(column, copies)
+        copies[name] = _copy(column, copies)
     return copies[name]
 
 
 def take_ownership(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return columns that an op has made, as copies where it may still hold their memory and write to it.
+    """Return columns made by an op. Copy those whose memory the op may still reference and write to.
 
-    An op may fill the same array in each pass and return it; columns of passes before would change with it. Memory that
-    cannot be written to is that of other columns.
+    An op may return the same array in each pass and change its content; the columns of earlier passes would change too.
+    Read-only memory belongs to other columns and is not copied.
     """
-    copies: dict[int, Any] = {}  # columns that share their offsets still do
+    copies: dict[int, Any] = {}  # keeps shared offsets shared
     return {
-        name: _copied(columns[name], copies)
-        if _is_writable(columns[name]) and _is_known([columns[name]])  # a variable here would be one more that knows it
+        name: _copy(columns[name], copies)
+        if _has_writeable_buffer(columns[name])
+        and _is_referenced([columns[name]])  # no variable: it would be a reference
         else columns[name]
         for name in columns
     }
 
 
-def _is_writable(column: Any) -> bool:
-    """Whether something of a column can be written to, or could be by who has made it."""
+def _has_writeable_buffer(column: Any) -> bool:
+    """Whether a buffer of a column is writeable, or its base is."""
     buffers = [holder._data for holder in _holders(column.layout)] if isinstance(column, ak.Array) else [column]
     return any(
-        _is_open(buffer) or (not isinstance(buffer, np.ndarray) and device.is_array(buffer)) for buffer in buffers
+        _is_writeable(buffer) or (not isinstance(buffer, np.ndarray) and device.is_array(buffer)) for buffer in buffers
     )
 
 
-def _is_known(parts: list[Any]) -> bool:
-    """Whether somebody else has a reference to one of `parts`, or to what they are made of."""
-    if not _usual:
+def _is_referenced(parts: list[Any]) -> bool:
+    """Whether there is another reference to one of `parts`, or to an array inside of them."""
+    if not _baseline:
         holder = _Holder()
-        _usual.extend(_references(_parts(holder)))
-    return any(number > _usual[0] for number in _references(parts)) or any(_is_known(_parts(part)) for part in parts)
+        _baseline.extend(_references(_parts(holder)))
+    return any(n > _baseline[0] for n in _references(parts)) or any(_is_referenced(_parts(part)) for part in parts)
 
 
 def _references(parts: list[Any]) -> list[int]:
     return [sys.getrefcount(part) for part in parts]
 
 
-_usual: list[int] = []
-"""References to an object that nobody knows but its holder, as `_references` counts them."""
+_baseline: list[int] = []
+"""Reference count, by `_references`, of an object with a single owner."""
 
 
 def _parts(value: Any) -> list[Any]:
-    """Return what an array is made of."""
+    """Return the objects that an array refers to: its layout, contents, indexes and base."""
     if isinstance(value, ak.Array):
         return [vars(value)["_layout"]]
     if device.is_array(value):
@@ -151,13 +152,13 @@ def _parts(value: Any) -> list[Any]:
 
 
 class _Holder:
-    """Holds one object that nobody else knows."""
+    """Owner of an object without other references."""
 
     def __init__(self) -> None:
         self._data = object()
 
 
-def _copied(column: Any, copies: dict[int, Any]) -> Any:
+def _copy(column: Any, copies: dict[int, Any]) -> Any:
     if isinstance(column, ak.Array):
         layout = copy.deepcopy(column.layout, copies)
         for before, after in zip(_holders(column.layout), _holders(layout), strict=True):
@@ -171,13 +172,13 @@ def _copied(column: Any, copies: dict[int, Any]) -> Any:
 
 
 def make_numba_views_read_only() -> None:
-    """Let ``np.asarray(…)`` of an awkward array in a function that numba compiles be read-only, as it is elsewhere.
+    """Make ``np.asarray(…)`` of an awkward array read-only in functions that Numba compiles.
 
-    awkward says that it can be written to, whatever the flag of its memory is. Without numba this does nothing.
+    awkward declares it writeable, whatever the flag of its memory is. Does nothing if Numba is not imported.
     """
-    if "numba" not in sys.modules or _numba_sealed:
+    if "numba" not in sys.modules or _numba_patched:
         return
-    _numba_sealed.append(True)
+    _numba_patched.append(True)
     ak.numba.register_and_check()
     from numba.core.typing.templates import builtin_registry
 
@@ -186,7 +187,7 @@ def make_numba_views_read_only() -> None:
             _make_read_only(template)
 
 
-_numba_sealed: list[bool] = []
+_numba_patched: list[bool] = []
 
 
 def _make_read_only(template: Any) -> None:

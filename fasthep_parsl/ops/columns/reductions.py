@@ -1,4 +1,4 @@
-"""Reductions of lists to one value each."""
+"""Reduce lists to one value each: sum, mean, std, min, max, argmin, argmax, any, all, counts."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ from fasthep_parsl.ops.counts import any_true
 
 
 def reduce_value(name: str, value: Value) -> Value:
-    """Reduce the innermost lists; `name` is one of `REDUCTIONS`. Missing items are left out.
+    """Reduce the innermost lists with the reduction `name`, one of `REDUCTIONS`. Missing items are ignored.
 
-    Sums of integers and bools are int64, all else is computed in float64. A list without items has sum 0, any false,
-    all true, mean and std NaN; its min, max, argmin and argmax are missing. Where all items are missing, mean and std
-    are as well. A missing list yields a missing value.
+    Sums of integers and bools are int64; other sums, means and std are float64. An empty list has sum 0, any false, all
+    true, mean and std NaN; its min, max, argmin and argmax are missing. If all items are missing, mean and std are
+    missing too. A missing list gives a missing value.
 
     Raises
     ------
     ExpressionError
-        `value` is not jagged; a sum does not fit in int64.
+        `value` is not jagged, or a sum does not fit in int64.
     """
     if not isinstance(value, Jagged):
         raise not_jagged(name)
     if name == "num":
-        return _present(_counted(value.counts, value), value.present)
+        return _mask_missing(_with_bounds(value.counts, value), value.present)
     if isinstance(value.content, Jagged):
         return Jagged(value.offsets, reduce_value(name, value.content), value.present)
     if is_text(value.content) and name != "count":
-        raise ExpressionError(f"text cannot be used with {name}()", "num() and count() work; compare with ==")
+        raise ExpressionError(f"{name}() does not take text", "use num(), count() or a comparison with ==")
     with np.errstate(all="ignore"):
-        return _present(_REDUCTIONS[name](value), value.present)
+        return _mask_missing(_REDUCTIONS[name](value), value.present)
 
 
-def _present(found: Value, present: Any) -> Value:
+def _mask_missing(found: Value, present: Any) -> Value:
+    """Return values that are missing for missing lists."""
     if present is None:
         return found
     if isinstance(found, Masked):
@@ -51,27 +52,27 @@ def _present(found: Value, present: Any) -> Value:
 
 
 def not_jagged(name: str) -> ExpressionError:
-    """Return the error for a reduction of one value per event."""
-    two = f"; for two fields use {name}imum(a, b)" if name in ("min", "max") else ""
+    """Return the error for a reduction of a field with one value per event."""
+    two = f"; for two fields, use {name}imum(a, b)" if name in ("min", "max") else ""
     return ExpressionError(
-        f"reduction of an event-level field: {name}(x) needs a list per event, x has one value per event",
+        f"{name}(x) needs a list per event, but x has one value per event",
         f"use the field without {name}(){two}",
     )
 
 
-def _existing(value: Jagged) -> Jagged:
-    """Return lists of plain numbers: the items that are not missing."""
+def _drop_missing(value: Jagged) -> Jagged:
+    """Return lists without their missing items, as plain numbers."""
     content = value.content
-    return _where_kept(Jagged(value.offsets, content.values), content.valid) if isinstance(content, Masked) else value
+    return _compress(Jagged(value.offsets, content.values), content.valid) if isinstance(content, Masked) else value
 
 
-def _where_kept(value: Jagged, mask: Any) -> Jagged:
+def _compress(value: Jagged, mask: Any) -> Jagged:
     if device.on_gpu(mask):
         device.count_wait()
     return Jagged(device.cumulative_count(mask)[value.offsets].astype(np.int64), compress(value.content, mask))
 
 
-def _counted(counts: Any, lists: Jagged) -> Any:
+def _with_bounds(counts: Any, lists: Jagged) -> Any:
     return set_bounds(counts, (0, len(lists.content)))
 
 
@@ -84,24 +85,24 @@ def _count(value: Jagged) -> Any:
         return count_true(Jagged(value.offsets, content.valid))
     if isinstance(content, ak.Array):
         return count_true(Jagged(value.offsets, ~ak.to_numpy(ak.is_none(content))))
-    return _counted(value.counts, value)
+    return _with_bounds(value.counts, value)
 
 
 def count_true(value: Jagged) -> Any:
-    """Return how many items of each list are not zero, int64, shape (events,)."""
-    value = _existing(value)
+    """Return the number of nonzero items of each list, int64, shape (events,)."""
+    value = _drop_missing(value)
     true = value.content if value.content.dtype == bool else value.content != 0
     before = device.cumulative_count(true)[value.offsets]
-    return _counted((before[1:] - before[:-1]).astype(np.int64), value)
+    return _with_bounds((before[1:] - before[:-1]).astype(np.int64), value)
 
 
 def _all(value: Jagged) -> Any:
-    value = _existing(value)
+    value = _drop_missing(value)
     return count_true(value) == value.counts
 
 
 def _sum(value: Jagged) -> Any:
-    value = _existing(value)
+    value = _drop_missing(value)
     kind = value.content.dtype.kind
     if kind == "b":
         return count_true(value)
@@ -128,7 +129,7 @@ def _numpy(array: Any) -> Any:
 
 
 def _check_total(value: Jagged) -> None:
-    """Refuse sums that do not fit: halves of 32 bits are added apart."""
+    """Raise if a sum does not fit in int64. The upper and lower 32 bits are summed separately."""
     content = as_int64(value.content)
     upper, lower = _total(value, content >> 32), _total(value, content & 0xFFFFFFFF)
     upper = upper + (lower >> 32)
@@ -137,7 +138,7 @@ def _check_total(value: Jagged) -> None:
 
 
 def _mean(value: Jagged) -> Value:
-    lists = _existing(value)
+    lists = _drop_missing(value)
     return _unless_all_missing(value, lists, _mean_of(lists))
 
 
@@ -146,38 +147,38 @@ def _mean_of(lists: Jagged) -> Any:
 
 
 def _std(value: Jagged) -> Value:
-    lists = _existing(value)
+    lists = _drop_missing(value)
     off = as_float64(lists.content) - device.repeat(_mean_of(lists), lists.offsets, len(lists.content))
     return _unless_all_missing(value, lists, np.sqrt(_mean_of(Jagged(lists.offsets, off * off))))
 
 
 def _unless_all_missing(value: Jagged, lists: Jagged, found: Any) -> Value:
-    """Return what was found in the items that exist, missing where a list has items and all of them are missing."""
+    """Return results for `lists`, which are `value` without missing items; missing if all items were missing."""
     if not isinstance(value.content, Masked):
         return found
     return Masked(found, (lists.counts > 0) | (value.counts == 0))
 
 
-# --- extremes: NaN counts where there is no number --------------------------------------------------------
+# --- extrema: NaN only if all items are NaN ---------------------------------------------------------------
 
 
 def _extreme(name: str) -> Callable[[Jagged], Value]:
     def extreme(value: Jagged) -> Value:
-        lists = _existing(value)
+        lists = _drop_missing(value)
         found = lists.counts > 0
         if device.on_gpu(found):
             best = gpu_reductions.extreme(lists, np.less if name == "min" else np.greater)
         else:
-            best = _best(name, lists, found)
+            best = _extreme_on_host(name, lists, found)
         return Masked(as_int64(best) if best.dtype.kind in "iu" else best, found)
 
     return extreme
 
 
-def _best(name: str, lists: Jagged, found: Any) -> Any:
+def _extreme_on_host(name: str, lists: Jagged, found: Any) -> Any:
     best = _numpy(getattr(ak, name)(to_awkward(lists), axis=1, mask_identity=False))
     if best.dtype.kind == "f":
-        # Where nothing but NaN was seen, what is left is where it began.
+        # For a list of NaN, awkward returns the initial value of the reduction.
         doubtful = found & (best == (np.inf if name == "min" else -np.inf))
         if doubtful.any():
             numbers = count_true(Jagged(lists.offsets, ~np.isnan(lists.content)))
@@ -187,20 +188,20 @@ def _best(name: str, lists: Jagged, found: Any) -> Any:
 
 def _position(name: str) -> Callable[[Jagged], Value]:
     def position(value: Jagged) -> Value:
-        lists = _existing(value)
+        lists = _drop_missing(value)
         found = lists.counts > 0
         if device.on_gpu(found):
             best = gpu_reductions.position_of_extreme(lists, np.less if name == "argmin" else np.greater)
         else:
-            best = _place(name, lists, found)
+            best = _position_on_host(name, lists, found)
         if lists is not value:
-            best = _in_whole_list(best, found, value)
+            best = _positions_with_missing(best, found, value)
         return Masked(set_bounds(best, (-1, len(value.content))), found)
 
     return position
 
 
-def _place(name: str, lists: Jagged, found: Any) -> Any:
+def _position_on_host(name: str, lists: Jagged, found: Any) -> Any:
     best = _numpy(getattr(ak, name)(to_awkward(lists), axis=1, mask_identity=False))
     best = np.where(found, best, 0)
     if lists.content.dtype.kind != "f" or not len(lists.content) or not np.isnan(lists.content.max()):
@@ -208,18 +209,20 @@ def _place(name: str, lists: Jagged, found: Any) -> Any:
     chosen = lists.content[np.where(found, lists.offsets[:-1] + best, 0)]
     if not (np.isnan(chosen) & found).any():
         return best
-    # A NaN at the start is never left: look among the numbers.
+    # A NaN at the start of a list wins in awkward: search again without NaN.
     number = ~np.isnan(lists.content)
-    numbers = _where_kept(lists, number)
+    numbers = _compress(lists, number)
     some = numbers.counts > 0
     again = _numpy(getattr(ak, name)(to_awkward(numbers), axis=1, mask_identity=False))
-    again = _in_whole_list(np.where(some, again, 0), some, Jagged(lists.offsets, Masked(lists.content, number)))
+    again = _positions_with_missing(
+        np.where(some, again, 0), some, Jagged(lists.offsets, Masked(lists.content, number))
+    )
     return np.where(some, again, best)
 
 
-def _in_whole_list(best: Any, found: Any, value: Jagged) -> Any:
-    """Return positions among the items that exist as positions in the list with the missing ones."""
-    positions = _where_kept(local_index(value), value.content.valid)
+def _positions_with_missing(best: Any, found: Any, value: Jagged) -> Any:
+    """Return positions in the list with its missing items, for positions without them."""
+    positions = _compress(local_index(value), value.content.valid)
     if not len(positions.content):
         return best
     return np.where(found, positions.content[np.where(found, positions.offsets[:-1] + best, 0)], 0)

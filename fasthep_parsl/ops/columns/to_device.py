@@ -1,4 +1,4 @@
-"""Columns on a GPU: flat ones as arrays of CuPy, others as awkward arrays with the backend ``cuda``."""
+"""Copy columns between host memory and a GPU, as CuPy arrays or awkward arrays with the backend ``cuda``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fasthep_parsl.ops.columns.value_types import Jagged, Masked, Value, innermo
 
 
 def to_gpu(column: Any) -> Any:
-    """Return a copy of a column on the GPU, or the column itself if it holds something else than numbers."""
+    """Return a copy of a column on the GPU, or the column itself if it does not contain numbers."""
     value = from_column(column)
     numbers = innermost(value)
     if not isinstance(numbers, np.ndarray) or not device.gpu_supports(numbers):
@@ -31,19 +31,19 @@ def _on_host(value: Value) -> Value:
         return Jagged(device.download_offsets(value.offsets), _on_host(value.content), present)
     if isinstance(value, Masked):
         return Masked(device.download(value.values), device.download(value.valid))
-    if isinstance(value, ak.Array):  # records, say: buffer by buffer
+    if isinstance(value, ak.Array):  # e.g. records
         form, length, buffers = ak.to_buffers(value)
         return ak.from_buffers(form, length, {name: device.download(part) for name, part in buffers.items()})
     return device.download(value)
 
 
 def product_to_host(value: Any) -> Any:
-    """Return a product with everything that lies on a GPU brought to the host."""
+    """Return a product with all its arrays in host memory."""
     if device.cupy() is None:
         return value
     if device.on_gpu(value):
         found = to_host(value)
-        return found[()] if isinstance(found, np.ndarray) else found  # a single value is no array
+        return found[()] if isinstance(found, np.ndarray) else found  # a scalar, not an array of shape ()
     if type(value) is dict:
         return {key: product_to_host(part) for key, part in value.items()}
     if type(value) in (list, tuple):

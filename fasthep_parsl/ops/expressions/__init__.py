@@ -1,4 +1,4 @@
-"""Expressions over fields: Python syntax on a grammar of our own, checked before the run, computed on flat buffers."""
+"""Expressions over fields: a subset of Python syntax, checked before the run, computed on flat NumPy or CuPy arrays."""
 
 from fasthep_parsl.ops.columns.value_types import ExpressionError
 from fasthep_parsl.ops.expressions.expression import (

@@ -1,6 +1,6 @@
-"""Constants that are written out of others, ``2 ** 10`` or ``-1``, are computed once, as Python computes them.
+"""Constant folding: replace ``2 ** 10`` or ``-1`` in a syntax tree by its value, computed as Python does.
 
-That is bounded: nobody waits for ``10 ** 10 ** 10``. What is left of integers must fit in 64 bits.
+The size of intermediate integers is limited, so ``10 ** 10 ** 10`` is an error at once. Results must fit in 64 bits.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from fasthep_parsl.ops.columns.value_types import ExpressionError
 
 LARGEST = 2**63 - 1
 """Largest integer that expressions compute with."""
-_BITS = 4096
-"""Bits of integers in between."""
+_MAX_BITS = 4096
+"""Maximum size of intermediate integers, in bits."""
 _FLOATS = frozenset((*FLOATS, "mean", "std", "delta_phi", "delta_r"))
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
@@ -43,13 +43,13 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 }
 
 
-def folded(tree: ast.expr) -> ast.expr:
-    """Return `tree` with constants in place of what is made of constants alone.
+def fold_constants(tree: ast.expr) -> ast.expr:
+    """Return `tree` with each subtree of constants replaced by its value.
 
     Raises
     ------
     ExpressionError
-        An integer does not fit in 64 bits, or something is divided by a written 0.
+        An integer does not fit in 64 bits, or an integer is divided by a literal 0.
     """
     found: ast.expr = _Fold().visit(tree)
     for node in ast.walk(found):
@@ -72,9 +72,9 @@ class _Fold(ast.NodeTransformer):
         left, right = node.left, node.right
         zero = isinstance(right, ast.Constant) and isinstance(right.value, int) and right.value == 0
         if zero and isinstance(node.op, ast.FloorDiv | ast.Mod) and not is_float(left):
-            raise ExpressionError(f"`{ast.unparse(node)}` divides by zero", "of floats write 0.0")
+            raise ExpressionError(f"`{ast.unparse(node)}` divides by zero", "for floats, write 0.0")
         if isinstance(node.op, ast.BitAnd | ast.BitOr | ast.BitXor) and (is_float(left) or is_float(right)):
-            raise _bits()
+            raise _bitwise_on_floats()
         if not (_is_number(left) and _is_number(right)):
             return node
         return _constant(_binary(node.op, left.value, right.value), node)  # type: ignore[attr-defined]
@@ -82,7 +82,7 @@ class _Fold(ast.NodeTransformer):
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
         self.generic_visit(node)
         if isinstance(node.op, ast.Invert) and is_float(node.operand):
-            raise _bits()
+            raise _bitwise_on_floats()
         if not _is_number(node.operand):
             return node
         value = node.operand.value  # type: ignore[attr-defined]
@@ -112,7 +112,7 @@ def _constant(value: Any, node: ast.expr) -> ast.expr:
 
 
 def is_float(node: ast.expr) -> bool:
-    """Whether the form of `node` shows that it yields floats."""
+    """Whether `node` yields floats whatever its fields are."""
     if isinstance(node, ast.BinOp):
         return isinstance(node.op, ast.Div) or is_float(node.left) or is_float(node.right)
     if isinstance(node, ast.UnaryOp):
@@ -122,12 +122,14 @@ def is_float(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, float)
 
 
-def _bits() -> ExpressionError:
-    return ExpressionError("& | ^ ~ work on bools and integers, not on floats", "compare first: (x > 1) & (y < 2)")
+def _bitwise_on_floats() -> ExpressionError:
+    return ExpressionError(
+        "& | ^ ~ take bools or integers, not floats", "to combine cuts, compare first: (x > 1) & (y < 2)"
+    )
 
 
 def _binary(op: ast.operator, a: Any, b: Any) -> Any:
-    """Compute two numbers; of floats as IEEE says, of integers exactly."""
+    """Return the result for two numbers: floats follow IEEE 754, integers are exact."""
     if isinstance(op, ast.Pow):
         return _power(a, b)
     try:
@@ -136,14 +138,14 @@ def _binary(op: ast.operator, a: Any, b: Any) -> Any:
         return _by_zero(op, float(a), float(b))
     except OverflowError:
         raise _too_large() from None
-    if isinstance(found, int) and found.bit_length() > _BITS:
+    if isinstance(found, int) and found.bit_length() > _MAX_BITS:
         raise _too_large()
     return found
 
 
 def _power(a: Any, b: Any) -> Any:
     if isinstance(a, int) and isinstance(b, int) and b >= 0:
-        if abs(a) > 1 and b * abs(a).bit_length() > _BITS:
+        if abs(a) > 1 and b * abs(a).bit_length() > _MAX_BITS:
             raise _too_large()
         return a**b
     try:

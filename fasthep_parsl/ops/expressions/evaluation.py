@@ -1,4 +1,4 @@
-"""Computing an expression: the nodes of its tree, on the columns of some events."""
+"""Evaluate the syntax tree of an expression on the columns of events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fasthep_parsl.ops.columns.value_types import (
     Value,
     innermost,
     is_scalar,
-    what_is_missing,
+    summary_of,
 )
 from fasthep_parsl.ops.expressions.functions import function
 from fasthep_parsl.ops.expressions.grammar import BINARY, COMPARE, CONSTANTS, UNARY, dotted
@@ -30,7 +30,7 @@ from fasthep_parsl.ops.stream import Column
 
 
 def _called(name: str, args: list[Value], keywords: dict[str, Value]) -> Value:
-    """Call a function; on a GPU say which one is missing there."""
+    """Call a function. If it cannot run on the GPU, name it in the error."""
     if device.cupy() is None:
         return function(name).call(*args, **keywords)
     try:
@@ -38,18 +38,18 @@ def _called(name: str, args: list[Value], keywords: dict[str, Value]) -> Value:
     except FOREIGN as error:
         if not any(device.on_gpu(innermost(value)) for value in (*args, *keywords.values())):
             raise
-        raise MissingError(f"{name}() cannot run on the GPU: {what_is_missing(error)}") from error
+        raise MissingError(f"{name}() cannot run on the GPU: {summary_of(error)}") from error
 
 
 class Evaluation:
-    """Computes the nodes of a tree on one set of events.
+    """Evaluates nodes of a syntax tree on one set of events.
 
     Parameters
     ----------
     events : mapping of str to column
         Fields, all of the same number of events.
     context : Context, optional
-        For facts of the dataset.
+        Needed for ``dataset.<key>``.
     """
 
     def __init__(self, events: Mapping[str, Column], context: Context | None) -> None:
@@ -85,7 +85,7 @@ class Evaluation:
         raise ExpressionError(f"`{ast.unparse(node)}`: not allowed in an expression")
 
     def name(self, name: str, *, alone: bool = False) -> Value:
-        """Return a field, a constant or a fact; a field that stands alone is handed on as it is."""
+        """Return a field, a constant or a value of the dataset. With `alone`, a field keeps its type."""
         if name in self.columns:
             return self.columns[name]
         if name in self.events:
@@ -96,33 +96,33 @@ class Evaluation:
         if name in CONSTANTS:
             return CONSTANTS[name]
         if name.startswith("dataset."):
-            return self.fact(name.partition(".")[2])
+            return self.dataset_value(name.partition(".")[2])
         raise unknown_field(name, self.events)
 
-    def fact(self, key: str) -> Any:
-        """Return a fact of the dataset."""
+    def dataset_value(self, key: str) -> Any:
+        """Return ``dataset.<key>``."""
         if self.context is None:
-            raise ExpressionError(f"`dataset.{key}` is not known here")
+            raise ExpressionError(f"`dataset.{key}` is not available: no dataset was given")
         dataset = self.context.dataset
-        facts = {"name": dataset.name, "eventtype": dataset.eventtype, "group": dataset.group, **dataset.meta}
-        if key not in facts:
-            hint = suggest(key, facts, what="known")
+        values = {"name": dataset.name, "eventtype": dataset.eventtype, "group": dataset.group, **dataset.meta}
+        if key not in values:
+            hint = suggest(key, values, what="known")
             raise ExpressionError(f"dataset `{dataset.name}` has no `{key}` in its meta", hint)
-        if not is_scalar(facts[key]):
-            raise ExpressionError(f"`dataset.{key}` is neither a number nor text")
-        return facts[key]
+        if not is_scalar(values[key]):
+            raise ExpressionError(f"`dataset.{key}` is not a number, a bool or text")
+        return values[key]
 
     def binary(self, name: str, left: ast.expr, right: ast.expr) -> Value:
-        """Return the value of an operator between two nodes."""
+        """Return the result of a binary operator."""
         return elementwise(leaf_function(name), self.of(left), self.of(right))
 
     def unary(self, name: str, operand: ast.expr) -> Value:
-        """Return the value of an operator before a node."""
+        """Return the result of a unary operator."""
         return elementwise(leaf_function(name), self.of(operand))
 
     @staticmethod
     def fold(name: str, values: list[Value]) -> Value:
-        """Return values joined by an operator, from left to right."""
+        """Return values combined by a binary operator, from left to right."""
         result = values[0]
         for value in values[1:]:
             result = elementwise(leaf_function(name), result, value)

@@ -1,14 +1,14 @@
 """Expressions over fields: ``expression("Muon_pt[abs(Muon_eta) < 2.4] > 20")``.
 
-Parsed once against a whitelisted grammar (`grammar`), checked against a schema without reading an event
-(`Expression.shape`), computed on numpy buffers (`values`).
+An expression is parsed once (`grammar`), checked against a schema without reading events (`Expression.shape`), and
+computed on flat arrays (`fasthep_parsl.ops.columns`).
 
-- A name is a field; ``dataset.<key>`` is a fact of the dataset (``name``, ``eventtype``, ``group``, else a key of
-  its ``meta``); any other dotted name is a field of just that name (``Sel.presel``).
-- A reduction (``sum``, ``any`` …) goes over the objects of each event.
-- ``x[mask]`` keeps objects, ``x[positions]`` takes objects, ``x[argmax(y)]`` takes one object per event, missing
-  where there is none.
-- A missing value stays missing through everything but ``fill_none`` and ``is_none``.
+- A name is a field. ``dataset.<key>`` is ``name``, ``eventtype``, ``group`` or a key of ``meta`` of the dataset. Any
+  other dotted name is a field with that name (``Sel.presel``).
+- A reduction (``sum``, ``any`` …) runs over the objects of each event.
+- ``x[mask]`` selects objects, ``x[positions]`` takes objects, ``x[argmax(y)]`` takes one object per event. The result
+  is missing in events without objects.
+- The result of an operation on a missing value is missing. ``fill_none``, ``is_none`` and reductions are exceptions.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from collections.abc import Container, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from fasthep_parsl.interfaces import Context, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.interfaces import UNKNOWN, Context, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops.columns.layouts import to_column
 from fasthep_parsl.ops.columns.value_types import ExpressionError, Value
-from fasthep_parsl.ops.expressions.constants import folded
+from fasthep_parsl.ops.expressions.constants import fold_constants
 from fasthep_parsl.ops.expressions.evaluation import Evaluation
 from fasthep_parsl.ops.expressions.functions import function
 from fasthep_parsl.ops.expressions.grammar import CONSTANTS, dotted, parse
-from fasthep_parsl.ops.expressions.structure import UNKNOWN, keywords_of, shape_of, unknown_field
+from fasthep_parsl.ops.expressions.structure import keywords_of, shape_of, unknown_field
 from fasthep_parsl.ops.stream import Column, Events
 
 __all__ = ["Expression", "ExpressionAnalysis", "ExpressionError", "analyse_expression", "expression", "with_prefix"]
 
 
 class Expression:
-    """A parsed expression; immutable. Made by `expression`, which keeps those it has made.
+    """A parsed expression; immutable. Use `expression` to create one: it caches them.
 
     Attributes
     ----------
     text : str
-        As written.
+        The text of the expression.
     names : frozenset of str
-        Fields that it reads (no functions, constants or facts of the dataset).
+        Fields that it reads, without functions, constants and ``dataset.<key>``.
     constants : frozenset of str
-        Names of constants in it (``pi``, ``e`` …); a field of that name is meant where there is one.
+        Names of constants in it (``pi``, ``e`` …). If there is a field of that name, it is the field.
     meta : frozenset of str
-        Keys of the dataset that it uses (``dataset.<key>``).
+        Keys in ``dataset.<key>``.
     """
 
     __slots__ = ("_tree", "constants", "meta", "names", "text")
@@ -63,21 +63,21 @@ class Expression:
         return expression, (self.text,)
 
     def reads(self, known: Container[str]) -> frozenset[str]:
-        """Return the fields that it reads where the fields `known` are: `names`, and those called like a constant."""
+        """Return the fields that it reads: `names`, and those of `known` with the name of a constant."""
         return self.names | {name for name in self.constants if name in known}
 
     def shape(self, schema: Schema) -> Shape:
-        """Return the structure of the result on fields of structure `schema`.
+        """Return the structure of the result for fields with the structures in `schema`.
 
         Raises
         ------
         ExpressionError
-            Unknown field, jagged fields of different structure, reduction of one value per event.
+            A field is unknown, jagged fields have different structure, or a reduction has no list to reduce.
         """
         return shape_of(self._tree, schema)
 
     def value(self, events: Mapping[str, Column], context: Context | None = None) -> Value:
-        """Return the result in the cheapest form: a scalar stays one, lists stay flat (see `values`)."""
+        """Return the result without conversion to a column: a constant, an array, `Masked` or `Jagged`."""
         if isinstance(self._tree, ast.Name | ast.Attribute):
             return Evaluation(events, context).name(dotted(self._tree) or "", alone=True)
         return Evaluation(events, context).of(self._tree)
@@ -88,18 +88,18 @@ class Expression:
         Parameters
         ----------
         events : Events or mapping
-            Field → column, all of the same number of events.
+            Field → column. All columns have the same number of events.
         context : Context, optional
-            For ``dataset.<key>``.
+            Needed for ``dataset.<key>``.
 
         Returns
         -------
-        numpy array of shape (events,), or awkward array where the result is jagged or has missing values.
+        numpy array of shape (events,), or awkward array if the result is jagged or has missing values.
 
         Raises
         ------
         ExpressionError
-            The fields do not fit together, or a fact of the dataset is unknown.
+            The fields cannot be combined, or ``dataset.<key>`` is unknown.
         """
         try:
             value = self.value(events, context)
@@ -115,15 +115,15 @@ def expression(text: str) -> Expression:
     Raises
     ------
     ExpressionError
-        Not in the grammar; the hint says what would be right.
+        The text is not a valid expression. The hint tells how to correct it.
     """
-    tree = folded(parse(text))
+    tree = fold_constants(parse(text))
     _check_functions(tree)
     return Expression(text, tree)
 
 
 def with_prefix(text: str, prefix: str, known: Container[str]) -> Expression:
-    """Return `text` with each name ``x`` read as ``<prefix>x`` where `known` has such a field.
+    """Return the expression `text` with each name ``x`` replaced by ``<prefix>x`` if `known` has that field.
 
     Parameters
     ----------

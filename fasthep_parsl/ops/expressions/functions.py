@@ -1,4 +1,4 @@
-"""The functions that expressions may use, with their signatures and what they do to a field's structure."""
+"""The functions of expressions: name, implementation, and the structure of the result."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ class Function:
     Attributes
     ----------
     name : str
-        As written.
+        Name in expressions.
     call : callable
-        On `Value`; its signature is what the user may give.
+        Takes and returns `Value`. Its signature is that of the function in expressions.
     rule : str
-        Structure of the result: ``elementwise`` that of the arguments together. Of a list, the first argument:
-        ``reduce`` one value for each innermost list, ``number`` one for each outer list, ``object`` what is in the
-        outer list, ``index`` one value for each entry of the outer list, ``positions`` the same; ``shorter`` outer
-        lists of other lengths, ``sorted`` innermost lists in another order.
+        Structure of the result. ``elementwise``: the arguments broadcast together. The other rules are for functions
+        of a list, the first argument. ``reduce``: one value per innermost list. ``number``: one value per outer list.
+        ``object``: an entry of the outer list. ``index``: one value per entry of the outer list. ``positions``: the
+        structure of the list. ``shorter``: outer lists of other lengths. ``sorted``: innermost lists in another
+        order.
     """
 
     name: str
@@ -52,20 +53,20 @@ class Function:
         Raises
         ------
         ExpressionError
-            Too many, too few or unknown arguments.
+            There are too many, too few or unknown arguments.
         """
         try:
             return dict(signature(self.call).bind(*args, **keywords).arguments)
         except TypeError as error:
             hint = self.usage
             if self.name in ("min", "max") and len(args) == 2:
-                hint = f"{self.name}(x) is per event over the objects; of two fields: {self.name}imum(a, b)"
+                hint = f"{self.name}(x) reduces the objects of an event; for two fields, use {self.name}imum(a, b)"
             raise ExpressionError(f"{self.name}(): {error}", hint) from None
 
 
 @cache
 def signature(call: Callable[..., Value]) -> inspect.Signature:
-    """Return the signature of `call`; made once."""
+    """Return the signature of `call`, cached."""
     return inspect.signature(call)
 
 
@@ -75,11 +76,11 @@ def function(name: str) -> Function:
     Raises
     ------
     ExpressionError
-        No such function; the hint names close ones.
+        The function does not exist. The hint names similar ones.
     """
     found = FUNCTIONS.get(name)
     if found is None:
-        alias = _ELSEWHERE.get(name)
+        alias = _EQUIVALENTS.get(name)
         hint = f"use {alias}" if alias else suggest(name, FUNCTIONS, what="functions", limit=60)
         raise ExpressionError(f"unknown function `{name}`", hint)
     return found
@@ -88,14 +89,14 @@ def function(name: str) -> Function:
 # --- element by element -----------------------------------------------------------------------------------
 
 
-def _one(name: str) -> Callable[..., Value]:
+def _unary(name: str) -> Callable[..., Value]:
     def call(x: Value) -> Value:
         return elementwise(leaf_function(name), x)
 
     return call
 
 
-def _two(name: str) -> Callable[..., Value]:
+def _binary(name: str) -> Callable[..., Value]:
     def call(a: Value, b: Value) -> Value:
         return elementwise(leaf_function(name), a, b)
 
@@ -126,22 +127,24 @@ def _lists(name: str, x: Value) -> Jagged:
     return x
 
 
-_MISSING = object()
+_NO_DEFAULT = object()
 
 
-def _nth(values: Value, index: Value, default: Value = _MISSING) -> Value:
+def _nth(values: Value, index: Value, default: Value = _NO_DEFAULT) -> Value:
     lists = _lists("nth", values)
     if isinstance(index, Jagged) or is_text(index) or not is_whole(innermost(index)) or is_bool(innermost(index)):
-        raise ExpressionError("nth(values, index): the index is an integer", "nth(values, 0) is the first object")
+        raise ExpressionError(
+            "nth(values, index): the index must be an integer", "e.g. nth(values, 0) for the first object"
+        )
     found = nth_value(lists, index)
-    return found if default is _MISSING else missing.fill_none(found, default)
+    return found if default is _NO_DEFAULT else missing.fill_none(found, default)
 
 
-def _leading(values: Value, default: Value = _MISSING) -> Value:
+def _leading(values: Value, default: Value = _NO_DEFAULT) -> Value:
     return _nth(values, 0, default)
 
 
-def _subleading(values: Value, default: Value = _MISSING) -> Value:
+def _subleading(values: Value, default: Value = _NO_DEFAULT) -> Value:
     return _nth(values, 1, default)
 
 
@@ -165,25 +168,25 @@ def _local_index(x: Value) -> Value:
 
 def _pad_none(x: Value, target: Value, clip: bool = False) -> Value:
     if isinstance(target, bool) or not isinstance(target, int) or target < 0:
-        raise ExpressionError("pad_none(x, target): the target is a whole number", "e.g. pad_none(x, 2)")
+        raise ExpressionError("pad_none(x, target): the target must be an integer from 0 on", "e.g. pad_none(x, 2)")
     return ordering.pad(_lists("pad_none", x), target, clip=_constant("pad_none", "clip", clip))
 
 
 def _constant(function_name: str, name: str, value: Value) -> bool:
     if not isinstance(value, bool | int):
-        raise ExpressionError(f"{function_name}(): `{name}` is True or False")
+        raise ExpressionError(f"{function_name}(): `{name}` must be True or False")
     return bool(value)
 
 
-_ONE = (*(name for name in FLOATS if name not in ("hypot", "arctan2")),
+_UNARY = (*(name for name in FLOATS if name not in ("hypot", "arctan2")),
         "abs", "round", "floor", "ceil", "sign", "isnan", "isfinite", "isinf")  # fmt: skip
-_TWO = ("hypot", "arctan2", "minimum", "maximum", "delta_phi")
+_BINARY = ("hypot", "arctan2", "minimum", "maximum", "delta_phi")
 
 FUNCTIONS: dict[str, Function] = {
     item.name: item
     for item in (
-        *(Function(name, _one(name)) for name in _ONE),
-        *(Function(name, _two(name)) for name in _TWO),
+        *(Function(name, _unary(name)) for name in _UNARY),
+        *(Function(name, _binary(name)) for name in _BINARY),
         Function("where", _where),
         Function("delta_r", _delta_r),
         Function("fill_none", missing.fill_none),
@@ -202,7 +205,7 @@ FUNCTIONS: dict[str, Function] = {
 }
 """All functions by name."""
 
-_ELSEWHERE = {
+_EQUIVALENTS = {
     "len": "num(x)",
     "size": "num(x)",
     "firsts": "leading(x)",
@@ -215,6 +218,6 @@ _ELSEWHERE = {
     "if": "where(condition, a, b)",
     "deltaR": "delta_r(eta1, phi1, eta2, phi2)",
     "deltaPhi": "delta_phi(phi1, phi2)",
-    "flatten": "the jagged field itself: histograms fill once per object",
+    "flatten": "the jagged field itself: a histogram is filled once per object",
     "prod": "an op of your own",
 }

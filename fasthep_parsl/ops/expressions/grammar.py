@@ -1,4 +1,4 @@
-"""The grammar of expressions: Python syntax, of which only what is listed here is accepted."""
+"""Parser of expressions: Python syntax restricted to the nodes and operators listed here."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ _TOKENS = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(&&)|(\|\|)|(!(?!
 
 
 def parse(text: str) -> ast.expr:
-    """Return the syntax tree of `text`; also understands ``&&``, ``||`` and ``!x``.
+    """Return the syntax tree of `text`. ``&&``, ``||`` and ``!x`` are accepted too.
 
     Raises
     ------
     ExpressionError
-        Not an expression, or something that is not allowed in one.
+        The text is not an expression, or contains something that is not allowed.
     """
     source, negations = _python_of(text)
     if not source:
-        raise ExpressionError("empty expression")
+        raise ExpressionError("the expression is empty")
     try:
         tree = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -61,12 +61,14 @@ def parse(text: str) -> ast.expr:
         tree = cast("ast.expr", _Normalise(negations).visit(tree))
         _check(tree, source)
     except RecursionError:
-        raise ExpressionError("the expression is nested too deeply", "define parts of it first") from None
+        raise ExpressionError(
+            "the expression is nested too deeply", "define parts of it as fields with hep.define"
+        ) from None
     return tree
 
 
 def dotted(node: ast.expr) -> str | None:
-    """Return ``a`` or ``a.b.c`` if `node` is a plain or dotted name, else None."""
+    """Return ``a`` or ``a.b.c`` if `node` is a name, else None."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
@@ -76,7 +78,7 @@ def dotted(node: ast.expr) -> str | None:
 
 
 def literal_int(node: ast.expr) -> int | None:
-    """Return the value of a written integer, with its sign, else None."""
+    """Return the value of `node` if it is a literal integer with or without a sign, else None."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         value = literal_int(node.operand)
         return None if value is None else (-value if isinstance(node.op, ast.USub) else value)
@@ -85,17 +87,17 @@ def literal_int(node: ast.expr) -> int | None:
     return None
 
 
-def looks_boolean(node: ast.expr) -> bool:
-    """Whether the form of `node` shows that it yields true or false."""
+def yields_bools(node: ast.expr) -> bool:
+    """Whether `node` yields bools whatever its fields are."""
     if isinstance(node, ast.UnaryOp):
-        return isinstance(node.op, ast.Not) or (isinstance(node.op, ast.Invert) and looks_boolean(node.operand))
+        return isinstance(node.op, ast.Not) or (isinstance(node.op, ast.Invert) and yields_bools(node.operand))
     if isinstance(node, ast.BinOp):
-        return isinstance(node.op, _BITWISE) and looks_boolean(node.left) and looks_boolean(node.right)
+        return isinstance(node.op, _BITWISE) and yields_bools(node.left) and yields_bools(node.right)
     return isinstance(node, ast.Compare | ast.BoolOp)
 
 
 def _python_of(text: str) -> tuple[str, frozenset[int]]:
-    """Return the text as Python reads it, and where in it (in bytes) a ``~+`` stands for ``!``, which binds alike."""
+    """Return the text in Python syntax, and the byte offsets of ``~+``, which replaces ``!`` (same precedence)."""
     parts: list[str] = []
     negations: list[int] = []
     text = text.replace("\n", " ").strip()
@@ -111,7 +113,7 @@ def _python_of(text: str) -> tuple[str, frozenset[int]]:
 
 
 class _Normalise(ast.NodeTransformer):
-    """Turn the marker ``~+x`` of ``!x`` into ``not x``."""
+    """Replace ``~+x``, the marker of ``!x``, by ``not x``."""
 
     def __init__(self, negations: frozenset[int]) -> None:
         self._negations = negations
@@ -126,20 +128,20 @@ class _Normalise(ast.NodeTransformer):
 
 def _hint(text: str) -> str:
     if re.search(r"(?<![=!<>])=(?!=)", text):
-        return "to compare write `==`"
+        return "to compare, write `==`"
     if text.count("(") != text.count(")"):
-        return "unbalanced parentheses"
+        return "the parentheses are not balanced"
     return ""
 
 
-def _refuse(node: ast.AST, what: str, hint: str = "") -> ExpressionError:
+def _error(node: ast.AST, what: str, hint: str = "") -> ExpressionError:
     return ExpressionError(f"`{ast.unparse(node)}`: {what}", hint)
 
 
 def _check(node: ast.expr, source: str) -> None:
     check = _CHECKS.get(type(node))
     if check is None:
-        raise _refuse(node, "not allowed in an expression", _FORBIDDEN_HINTS.get(type(node), ""))
+        raise _error(node, "not allowed in an expression", _FORBIDDEN_HINTS.get(type(node), ""))
     check(node, source)
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.keyword):
@@ -150,46 +152,46 @@ def _check(node: ast.expr, source: str) -> None:
 
 def _check_constant(node: ast.Constant, _source: str) -> None:
     if node.value is None:
-        raise _refuse(node, "None cannot be used here", "use is_none(x) or fill_none(x, value)")
+        raise _error(node, "None is not allowed", "use is_none(x) or fill_none(x, value)")
     if not isinstance(node.value, bool | int | float | str):
-        raise _refuse(node, "only numbers, strings, True and False are allowed")
+        raise _error(node, "only numbers, text, True and False are allowed")
 
 
 def _check_attribute(node: ast.Attribute, _source: str) -> None:
     if dotted(node) is None or "__" in (dotted(node) or "__"):
-        raise _refuse(node, "attributes of values are not allowed")
+        raise _error(node, "attributes of values are not allowed")
 
 
 def _check_call(node: ast.Call, _source: str) -> None:
     name = dotted(node.func)
     if name is None:
-        raise _refuse(node, "only named functions can be called")
+        raise _error(node, "only named functions can be called")
     if any(isinstance(arg, ast.Starred) for arg in node.args) or any(k.arg is None for k in node.keywords):
-        raise _refuse(node, "`*` arguments are not allowed")
+        raise _error(node, "arguments with `*` are not allowed")
 
 
 def _check_binary(node: ast.BinOp, _source: str) -> None:
     if type(node.op) not in BINARY:
-        raise _refuse(node, "this operator is not allowed")
+        raise _error(node, "this operator is not allowed")
     if not isinstance(node.op, _BITWISE):
         return
     for one, other in ((node.left, node.right), (node.right, node.left)):
         number = (
             isinstance(one, ast.Constant) and isinstance(one.value, int | float) and not isinstance(one.value, bool)
         )
-        if number and (isinstance(one.value, float) or looks_boolean(other)):  # type: ignore[attr-defined]
+        if number and (isinstance(one.value, float) or yields_bools(other)):  # type: ignore[attr-defined]
             raise _precedence(node)
 
 
 def _check_unary(node: ast.UnaryOp, _source: str) -> None:
     if type(node.op) not in UNARY:
-        raise _refuse(node, "this operator is not allowed")
+        raise _error(node, "this operator is not allowed")
 
 
 def _check_compare(node: ast.Compare, source: str) -> None:
     for operator in node.ops:
         if type(operator) not in COMPARE:
-            raise _refuse(node, "only < <= > >= == != compare", "for a list of values write (x == 1) | (x == 2)")
+            raise _error(node, "the comparisons are < <= > >= == !=", "for a list of values, write (x == 1) | (x == 2)")
     for operand in (node.left, *node.comparators):
         if isinstance(operand, ast.BinOp) and isinstance(operand.op, _BITWISE) and not _enclosed(operand, source):
             raise _precedence(operand, node)
@@ -205,8 +207,8 @@ def _precedence(node: ast.BinOp, whole: ast.expr | None = None) -> ExpressionErr
 
 
 def _enclosed(node: ast.expr, source: str) -> bool:
-    """Whether `node` stands in parentheses of its own."""
-    raw = source.encode()  # offsets of the tree count bytes
+    """Whether `node` is enclosed in parentheses."""
+    raw = source.encode()  # offsets in the tree are in bytes
     before, after = raw[: node.col_offset].rstrip(), raw[node.end_col_offset :].lstrip()
     return before.endswith(b"(") and after.startswith(b")")
 
@@ -215,18 +217,20 @@ def _check_subscript(node: ast.Subscript, _source: str) -> None:
     value = ast.unparse(node.value)
     index = literal_int(node.slice)
     if index is not None:
-        raise _refuse(node, "a number would select an event, not an object", f"use nth({value}, {index})")
+        raise _error(node, "a number as index would select an event, not an object", f"use nth({value}, {index})")
     if isinstance(node.slice, ast.Slice | ast.Tuple):
-        raise _refuse(node, "slices are not allowed", f"use nth({value}, 0) for one object, take({value}, n) for more")
+        raise _error(
+            node, "slices are not allowed", f"use nth({value}, 0) for one object, take({value}, n) for the first n"
+        )
 
 
-def _fine(_node: ast.expr, _source: str) -> None:
-    """Accept."""
+def _accept(_node: ast.expr, _source: str) -> None:
+    """Accept the node."""
 
 
 _CHECKS: dict[type[ast.expr], Callable[..., None]] = {
-    ast.Name: _fine,
-    ast.BoolOp: _fine,
+    ast.Name: _accept,
+    ast.BoolOp: _accept,
     ast.Constant: _check_constant,
     ast.Attribute: _check_attribute,
     ast.Call: _check_call,
@@ -237,8 +241,8 @@ _CHECKS: dict[type[ast.expr], Callable[..., None]] = {
 }
 _FORBIDDEN_HINTS: dict[type[ast.expr], str] = {
     ast.IfExp: "use where(condition, a, b)",
-    ast.List: "for a list of values write (x == 1) | (x == 2)",
+    ast.List: "for a list of values, write (x == 1) | (x == 2)",
     ast.Tuple: "write one expression, without commas",
-    ast.Lambda: "write an op of your own in a module of `use.modules`",
-    ast.ListComp: "write an op of your own in a module of `use.modules`",
+    ast.Lambda: "write your own op in a module listed in `use.modules`",
+    ast.ListComp: "write your own op in a module listed in `use.modules`",
 }
