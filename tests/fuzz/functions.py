@@ -243,7 +243,7 @@ def _nth(oracle: Any, name: str, args: list[Any]) -> Any:
     else:
         place = constant(1 if name == "subleading" else 0)
     if place.depth or place.kind != "i":
-        raise Refused("the index is an integer")
+        raise Refused("the index must be an integer")
     found = []
     for event, entry in enumerate(values.data):
         i = place.const if place.is_const else place.data[event]

@@ -262,7 +262,7 @@ def test_lists_of_other_lengths_are_refused():
     for text in ("ll + M", "ll[M > 1]", "where(M > 1, J, 0)", "fill_none(J, M)"):
         with pytest.raises(ExpressionError, match="structure"):
             expression(text)(EVENTS)
-    with pytest.raises(ExpressionError, match="behind the end"):
+    with pytest.raises(ExpressionError, match="out of range"):
         expression("M[local_index(J)]")(EVENTS)
 
 

@@ -240,11 +240,11 @@ def test_structure_is_known_without_events(text, shape):
         ("Muon_pt + Jet_pt", "different objects", "nth("),
         ("Muon_pt[Jet_pt > 2]", "belong to different objects", "same objects"),
         ("Muon_pt[met > 2]", "one value per event", "selection"),
-        ("Muon_pt[0]", "number would select an event", "nth(Muon_pt, 0)"),
+        ("Muon_pt[0]", "a number as index would select an event", "nth(Muon_pt, 0)"),
         ("Muon_pt[:, 0]", "slices", "nth(Muon_pt, 0)"),
         ("met[met > 2]", "one value per event", "where("),
-        ("sum(met)", "reduction of an event-level field", "without sum()"),
-        ("nth(met, 0)", "reduction of an event-level field", "nth"),
+        ("sum(met)", "but x has one value per event", "without sum()"),
+        ("nth(met, 0)", "but x has one value per event", "nth"),
         ("sqr(met)", "unknown function `sqr`", "`sqrt`"),
         ("len(Muon_pt)", "unknown function `len`", "num(x)"),
         ("hypot(met)", "missing a required argument", "hypot(a, b)"),
@@ -253,13 +253,13 @@ def test_structure_is_known_without_events(text, shape):
         ("met = 2", "is not an expression", "`==`"),
         ("sum(Muon_pt", "is not an expression", "parentheses"),
         ("met if met else 2", "not allowed", "where("),
-        ("nMuon in [1, 2]", "compare", "(x == 1) | (x == 2)"),
+        ("nMuon in [1, 2]", "the comparisons are", "(x == 1) | (x == 2)"),
         ("met > None", "None", "is_none"),
-        ("", "empty expression", ""),
+        ("", "the expression is empty", ""),
         ("met.__class__", "not allowed", ""),
         ("(lambda: 1)()", "only named functions", ""),
         ("__import__('os')", "unknown function", ""),
-        ("[x for x in met]", "not allowed", "op of your own"),
+        ("[x for x in met]", "not allowed", "your own op"),
         ("open('/etc/passwd')", "unknown function", ""),
         ("'a'.join", "attributes", ""),
     ],
@@ -276,7 +276,7 @@ def test_different_structure_is_refused_at_run_time_too():
     data = {"a": ak.Array([[1.0], [2.0, 3.0]]), "b": ak.Array([[1.0, 2.0], [3.0]])}
     with pytest.raises(ExpressionError, match="in `a \\+ b`: jagged fields of different structure"):
         expression("a + b")(data)
-    with pytest.raises(ExpressionError, match="another structure"):
+    with pytest.raises(ExpressionError, match="different structure"):
         expression("a[b > 1]")(data)
 
 
