@@ -41,7 +41,7 @@ class Counted:
 
     def __call__(self, events: Any, **params: Any) -> Any:
         """Call the op."""
-        whole = events is None or hasattr(events, "held")
+        whole = events is None or hasattr(events, "available")
         given: Any = events if whole else _Pieces(events, self._call.reads, self._fields)
         size = len(given) if whole and given is not None else 0
         weighed = not whole or size > LARGER * self._largest

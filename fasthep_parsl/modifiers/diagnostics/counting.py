@@ -40,7 +40,7 @@ class Outputs:
     def __init__(self, given: Any, stream: Any) -> None:
         self._given, self._stream = given, stream
         self._filtered: list[str] = []
-        if not hasattr(stream, "held"):
+        if not hasattr(stream, "available"):
             new = isinstance(stream, Mapping)  # columns for the events that were given
             self.events = len(given) if new else len(stream)
             self._made = {name: stream[name] for name in (stream if new else stream.fields)}

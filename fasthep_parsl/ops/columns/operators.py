@@ -107,7 +107,7 @@ def _bitwise(name: str) -> Flat:
     def flat(*parts: Any) -> Any:
         if not all(map(is_whole, parts)):
             raise ExpressionError(
-                "& | ^ ~ work on bools and integers, not on floats", "compare first: (x > 1) & (y < 2)"
+                "& | ^ ~ take bools or integers, not floats", "to combine cuts, compare first: (x > 1) & (y < 2)"
             )
         return getattr(np, name)(*promote(parts))
 
