@@ -33,7 +33,7 @@ CODES: dict[str, str] = {
     "E107": "a section of fasthep-flow that is not run here",
     "E108": "`include` names no file, or files include each other",
     "E109": "`--set` or `--explain` is not understood",
-    "E110": "unknown op, modifier, strategy, backend, environment or credential",
+    "E110": "unknown op, modifier, strategy, backend, environment, credential or source",
     "E111": "unknown or wrong parameter of an op or another kind",
     "E112": "analysis code (`use.modules`) cannot be loaded",
     "E120": "two stages have the same id",

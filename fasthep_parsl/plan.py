@@ -6,6 +6,7 @@ Left of it nothing happens, right of it nothing is decided. Workers, ``plan --js
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ class PlanDataset(_Frozen):
     eventtype: str = "mc"
     group: str = ""
     meta: Written = Field(default_factory=dict)
-    tree: str = Field("", description="its TTree; empty: that of the source")
+    tree: str = Field("", description="name of its tree; empty: that of the source")
     files: tuple[PlanFile, ...] = ()
 
     @property
@@ -88,16 +89,26 @@ class PlanSource(_Frozen):
     """How events are read."""
 
     name: str = "events"
-    kind: Literal["root_tree", "parquet"] = "root_tree"
-    tree: str = ""
+    kind: str = "root_tree"
+    params: Written = Field(default_factory=dict, description="fields of the source, as its kind defines them")
     aliases: dict[str, str] = Field(default_factory=dict, description="field → branch, from `fields`")
     defaults: dict[str, PlanDefault] = Field(
         default_factory=dict, description="field → value per event in files that lack its branch"
     )
 
     def with_tree(self, tree: str) -> Self:
-        """Return the source with the tree of a dataset, if that has one of its own."""
-        return self.model_copy(update={"tree": tree}) if tree and tree != self.tree else self
+        """Return the source with the tree of a dataset, if the dataset has its own."""
+        return self.model_copy(update={"params": {**self.params, "tree": tree}}) if tree else self
+
+    @property
+    def tree(self) -> str:
+        """Name of the tree; empty if the format has no trees."""
+        return str(self.params.get("tree", ""))
+
+    @property
+    def identity(self) -> str:
+        """Kind and parameters as text: equal sources read equal events from a file."""
+        return f"{self.kind} {json.dumps(self.params, sort_keys=True, default=str)}"
 
 
 class PlanEnvironment(_Frozen):

@@ -11,7 +11,7 @@ from typing import Any
 
 from fasthep_parsl.errors import ConfigError, Problem, suggest
 
-GROUPS = ("ops", "modifiers", "strategies", "backends", "environments", "credentials")
+GROUPS = ("ops", "modifiers", "strategies", "backends", "environments", "credentials", "sources")
 
 
 @cache

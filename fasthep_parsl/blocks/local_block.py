@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from fasthep_parsl import registry
 from fasthep_parsl.blocks.fork import ChildProcess, Fork, can_fork
 from fasthep_parsl.blocks.python_command import module_command, python_path
 from fasthep_parsl.plan import Plan, PlanPool
@@ -133,10 +134,10 @@ def start_warm(plan: Plan, pool: PlanPool, log_dir: Path) -> LocalBlock | None:
 def _is_plain(plan: Plan, pool: PlanPool) -> bool:
     """Return whether no library has threads or devices of its own that a fork would break.
 
-    XRootD and Parquet readers have threads, a GPU has a context, and numpy counts its threads when it is imported.
+    XRootD and some sources have threads, a GPU has a context, and numpy counts its threads when it is imported.
     """
     remote = any("://" in file.path for dataset in plan.datasets for file in dataset.files)
-    return pool.cpus == 1 and not pool.gpus and not remote and plan.source.kind == "root_tree"
+    return pool.cpus == 1 and not pool.gpus and not remote and registry.load("sources", plan.source.kind).fork_safe
 
 
 def _become_pool() -> None:

@@ -8,8 +8,8 @@ from functools import reduce
 from fasthep_parsl.compiler.defaults import MisfitError, typed_default
 from fasthep_parsl.compiler.schema import Common, Located, join, refusal
 from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.interfaces import Branch
 from fasthep_parsl.plan import PlanDefault
-from fasthep_parsl.sources.branches import Branch
 from fasthep_parsl.sources.headers import Header
 from fasthep_parsl.workflow.model import FieldSpec
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem

@@ -82,10 +82,9 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     pools = {stage: answer.pool for stage, answer in routing.routes.items()}
     modifiers, found = check_modifiers(loaded, stages, pools, routing.pools)
     problems += found
-    source = plan_source(loaded.workflow)
+    source = plan_source(loaded)
     inputs, found = read_inputs(loaded, source, cache=options.cache, progress=options.progress)
     problems += found
-    source = source.model_copy(update={"defaults": inputs.aliases.defaults})
     flow = Flow()
     if inputs.schema:  # without a readable file nothing can be said of fields
         flow, found = follow_kept_fields(stages, inputs, loaded.document, ordered=ordered)
@@ -94,10 +93,11 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     problems += check_facts(stages, inputs.datasets, loaded.document)
     problems += check_comparisons(stages, inputs.datasets, loaded.document)[0]
     problems += check_visibility(loaded, stages, inputs.datasets)
-    if not problems:
+    if source and not problems:
+        source = source.model_copy(update={"defaults": inputs.aliases.defaults})
         read = {name for names in flow.reads.values() for name in names if name in inputs.schema}
         problems += try_reading(inputs, source, read, loaded.document)
-    if problems:
+    if problems or source is None:
         raise ConfigError(*_in_order(problems))
     plan = _plan(loaded, options, code, stages, routing, modifiers, source, inputs, flow)
     problems = check_outputs(plan, stages, loaded.document)
@@ -186,7 +186,7 @@ def _plan(
         environment=None if kind is None else PlanEnvironment(kind=kind.kind, params=kind.params),
         modules=code.modules,
         files=code.files,
-        software=software(code.modules, _packages(stages, modifiers)),
+        software=software(code.modules, _packages(stages, modifiers, source)),
         warnings=(
             *(str(warning) for warning in loaded.warnings),
             *said,
@@ -199,11 +199,12 @@ def _plan(
     )
 
 
-def _packages(stages: list[CheckedStage], modifiers: dict[str, tuple[Placed, ...]]) -> set[str]:
-    """Return the top-level modules that installed ops and modifiers come from."""
+def _packages(stages: list[CheckedStage], modifiers: dict[str, tuple[Placed, ...]], source: PlanSource) -> set[str]:
+    """Return the top-level modules of installed ops, of modifiers and of the source."""
     ops = {package_of(item.op.call) for item in stages if not item.module}
     kinds = {placed.planned.kind for found in modifiers.values() for placed in found}
-    return {name for name in ops | {package_of(registry.load("modifiers", kind)) for kind in kinds} if name}
+    loaded = {registry.load("modifiers", kind) for kind in kinds} | {registry.load("sources", source.kind)}
+    return {name for name in ops | {package_of(item) for item in loaded} if name}
 
 
 def _default_chunk(segments: list[PlanSegment], pools: tuple[PlanPool, ...]) -> int:

@@ -6,8 +6,8 @@ import math
 import struct
 from collections.abc import Collection
 
+from fasthep_parsl.interfaces import TEXT
 from fasthep_parsl.plan import PlanDefault
-from fasthep_parsl.sources.branches import TEXT
 
 _FLOATS = {"float16": "e", "float32": "f"}
 """Letters that `struct` has for types of floats."""

@@ -15,7 +15,7 @@ from fasthep_parsl.sources.headers import Header, cache_folder, read_headers
 from fasthep_parsl.workflow.datasets import InputFile, ResolvedDataset, cut, resolve_datasets
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.locations import identity
-from fasthep_parsl.workflow.model import Workflow
+from fasthep_parsl.workflow.sources import check_source
 from fasthep_parsl.workflow.yamldoc import Document, problem
 
 DEFAULT_CHUNK = 100_000
@@ -53,32 +53,37 @@ class Inputs:
         return self.common.fields
 
 
-def plan_source(workflow: Workflow) -> PlanSource:
-    """Return how events are read; defaults have no type before the files were looked at."""
+def plan_source(loaded: LoadedWorkflow) -> PlanSource | None:
+    """Return how events are read, None if the source is not valid. Defaults of fields have no type yet."""
+    workflow = loaded.workflow
     name = workflow.source_name
-    source = workflow.sources[name]
+    params, _ = check_source(workflow, loaded.document)  # what is wrong was found when the workflow was loaded
+    if params is None:
+        return None
     aliases = {field: spec.branch for field, spec in workflow.fields.items()}
-    return PlanSource(name=name, kind=source.kind, tree=source.tree or "", aliases=aliases)
+    return PlanSource(name=name, kind=workflow.sources[name].kind, params=params, aliases=aliases)
 
 
 def read_inputs(
     loaded: LoadedWorkflow,
-    source: PlanSource,
+    source: PlanSource | None,
     *,
     cache: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Inputs, list[Problem]]:
     """Find and open all input files; every problem is returned, with the place where the file is named.
 
-    `progress` is called with how many headers are read, and how many there are.
+    Without a valid source no file is opened. `progress` is called with the number of headers read so far, and of all.
     """
     datasets, found = resolve_datasets(loaded.workflow, loaded.document)
     problems = list(found)
+    if source is None:
+        return Inputs(datasets, {}), problems
     files = [file for dataset in datasets for file in dataset.files]
     headers = _headers(files, source, cache_folder() if cache else None, progress)
     problems += _unusable(files, headers, source, loaded.document)
     problems += _unexpected_counts(datasets, headers, loaded.document)
-    problems += _same_cycles(datasets, headers, source, loaded.document)
+    problems += _same_sections(datasets, headers, loaded.document)
     kinds = distinct(headers.values())
     known = common(kinds)
     aliases = resolve_aliases(loaded.workflow.fields, kinds, known, loaded.document)
@@ -106,13 +111,12 @@ def _unusable(
     files: list[InputFile], headers: dict[InputFile, Header], source: PlanSource, document: Document
 ) -> list[Problem]:
     bad = [(file, headers[file]) for file in files if headers[file].problem]
-    same = {(header.problem, header.hint) for _, header in bad}
-    if len(bad) == len(files) > 1 and len(same) == 1:  # then it is rather `sources` that is wrong
-        message, hint = same.pop()
-        for key, name in (("tree", f"`{source.tree}`"), ("kind", "pyarrow")):
-            if name in message:
-                path = ("sources", source.name, key)
-                return [problem(document, path, "E135", f"{message} (all {len(bad)} input files)", hint)]
+    same = {(header.problem, header.hint, header.key) for _, header in bad}
+    if len(bad) == len(files) > 1 and len(same) == 1:
+        message, hint, key = same.pop()
+        if key and not any(file.tree for file in files):  # then `sources` is wrong, not the files
+            path = ("sources", source.name, key)
+            return [problem(document, path, "E135", f"{message} (all {len(bad)} input files)", hint)]
     found = [
         problem(document, file.key, "E135", f"{short(file.path)}: {header.problem}", header.hint)
         for file, header in bad[:MAX_SHOWN]
@@ -122,21 +126,21 @@ def _unusable(
     return found
 
 
-def _same_cycles(
-    datasets: tuple[ResolvedDataset, ...], headers: dict[InputFile, Header], source: PlanSource, document: Document
+def _same_sections(
+    datasets: tuple[ResolvedDataset, ...], headers: dict[InputFile, Header], document: Document
 ) -> list[Problem]:
-    """Refuse a tree that is read twice because it is named with and without its cycle."""
+    """Refuse a tree that is read twice because one dataset names its cycle and another does not."""
     found: list[Problem] = []
     owners: dict[tuple[object, ...], str] = {}
     if not any(";" in dataset.tree for dataset in datasets):
         return found
     for dataset in datasets:
         for file in dataset.files:
-            name = (file.tree or source.tree).partition(";")[0].strip("/")
-            key = (name, headers[file].cycle, *identity(file.path))
-            other = owners.setdefault(key, dataset.name)
+            section = headers[file].section
+            other = owners.setdefault((section, *identity(file.path)), dataset.name)
             if other != dataset.name:
-                message = f"`{name}` of `{short(file.path)}` is read in dataset `{other}` too"
+                name = section.partition(";")[0]
+                message = f"`{name}` of `{short(file.path)}` is read in dataset `{other}`, too"
                 found.append(problem(document, file.key, "E133", message, "its events would count twice: remove one"))
     return found
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fasthep_parsl.interfaces import Shape
-from fasthep_parsl.sources.branches import TEXT, Branch
+from fasthep_parsl.interfaces import TEXT, Branch, Shape
 from fasthep_parsl.sources.headers import Header
 
 Located = tuple[str, Branch]

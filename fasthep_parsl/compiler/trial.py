@@ -45,7 +45,7 @@ def _is_unsure(name: str, header: Header) -> bool:
 
 def _tried(path: str, source: PlanSource, names: list[str]) -> Iterator[tuple[str, str]]:
     """Yield what goes wrong when the first event of branches is read."""
-    from fasthep_parsl.sources.columns import InputFileError
+    from fasthep_parsl.interfaces import InputFileError
     from fasthep_parsl.sources.files import open_file
 
     try:

@@ -192,7 +192,7 @@ def missing_fileset(plan: Plan, spans: Iterable[Span]) -> dict[str, Any]:
             listed = entry["files"].setdefault(
                 file.path,
                 {
-                    "object_path": dataset.tree or plan.source.tree,
+                    "object_path": plan.source.with_tree(dataset.tree).tree,
                     "steps": [],
                     "num_entries": file.entries,
                     "uuid": None,

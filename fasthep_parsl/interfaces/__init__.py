@@ -5,6 +5,7 @@ what has a lifetime is a context manager. Nothing here does anything.
 
 - `ops`: what a stage computes;
 - `modifiers`: how that is called;
+- `sources`: input formats;
 - `workers`: strategies, environments and credentials;
 - `batch`: strategies for batch systems, their commands, and what `sites init` needs;
 - `execution`: backends and their sessions.
@@ -35,14 +36,18 @@ from fasthep_parsl.interfaces.ops import (
     Scope,
     Shape,
 )
+from fasthep_parsl.interfaces.sources import TEXT, Branch, Branches, InputFileError, OpenInput, Source
 from fasthep_parsl.interfaces.workers import Credential, Environment, Strategy, WorkerSetup
 
 __all__ = [
     "READ",
+    "TEXT",
     "UNKNOWN",
     "Backend",
     "BatchStrategy",
     "BlockLocation",
+    "Branch",
+    "Branches",
     "Call",
     "CommandResult",
     "Context",
@@ -51,6 +56,7 @@ __all__ = [
     "Discovery",
     "Effects",
     "Environment",
+    "InputFileError",
     "Job",
     "JobState",
     "Modifier",
@@ -58,6 +64,7 @@ __all__ = [
     "Note",
     "Op",
     "OpProblem",
+    "OpenInput",
     "ParamPath",
     "Reading",
     "SchedulerCommands",
@@ -66,6 +73,7 @@ __all__ = [
     "Script",
     "Session",
     "Shape",
+    "Source",
     "Strategy",
     "WorkerSetup",
 ]

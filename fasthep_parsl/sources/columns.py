@@ -7,33 +7,11 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from fasthep_parsl.errors import FastHepError
+from fasthep_parsl.interfaces import TEXT
 from fasthep_parsl.ops.stream import Column
-from fasthep_parsl.sources.branches import TEXT
 
 _TEXTS = ("string", "char", "bytestring", "byte")
 """What awkward calls a list of characters, and a character."""
-
-
-class InputFileError(FastHepError):
-    """An input file cannot be used.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-    message : str
-        What is wrong with it.
-    hint : str
-        What would be right.
-    """
-
-    def __init__(self, path: str, message: str, hint: str = "") -> None:
-        super().__init__(path, message, hint)
-        self.path, self.message, self.hint = path, message, hint
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
 def tidy(arrays: dict[str, Any]) -> dict[str, Column]:

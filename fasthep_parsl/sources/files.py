@@ -11,12 +11,13 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from fasthep_parsl import registry
+from fasthep_parsl.interfaces import InputFileError, OpenInput, Source
 from fasthep_parsl.ops.stream import Column
 from fasthep_parsl.plan import PlanDefault, PlanFile, PlanSource
-from fasthep_parsl.sources.branches import Branches
-from fasthep_parsl.sources.columns import InputFileError, constant
+from fasthep_parsl.sources.columns import constant
 
 MAX_OPEN = 16
 """Files that a worker keeps open."""
@@ -26,59 +27,21 @@ _SOFTWARE = {"root": ("fsspec_xrootd", "XRootD"), "roots": ("fsspec_xrootd", "XR
 """Scheme of URLs → modules that reading them needs."""
 
 
-class OpenInput(Protocol):
-    """An open input file."""
-
-    path: str
-    entries: int
-    cycle: int
-    """Number of the tree among those of its name, 0 if there are none."""
-    uuid: str
-    """Identity that the file says it has, empty if none."""
-
-    def clusters(self) -> list[int]:
-        """Event numbers at which the file can be cut cheaply, with 0 and the end."""
-
-    def branches(self) -> Branches:
-        """Branches, their structure and types."""
-
-    def has(self, column: str) -> bool:
-        """Return whether the file has a column."""
-
-    def read(self, columns: Iterable[str], start: int, stop: int) -> dict[str, Column]:
-        """Return events [start, stop) of `columns`."""
-
-    @property
-    def bytes_read(self) -> int:
-        """Compressed bytes read so far."""
-
-    def branch_bytes(self, columns: Iterable[str], start: int, stop: int) -> dict[str, int]:
-        """Return the compressed bytes that reading events [start, stop) of `columns` takes, by column."""
-
-    def close(self) -> None:
-        """Release the file."""
-
-
 def open_file(path: str, source: PlanSource) -> OpenInput:
-    """Open an input file of the kind that `source` says.
+    """Open an input file with the source that the plan names.
 
     Raises
     ------
     InputFileError
-        Missing, damaged, of another kind, or without the tree.
+        The file is missing, damaged or of another kind, or software to read it is not installed.
     """
     scheme = path.partition("://")[0]
-    lacking = [module for module in _SOFTWARE.get(scheme, ()) if find_spec(module) is None]
-    if lacking:
+    missing = [module for module in _SOFTWARE.get(scheme, ()) if find_spec(module) is None]
+    if missing:
         extra = "pip install 'fasthep-parsl[xrootd]'"
-        raise InputFileError(path, f"`{scheme}://` needs {' and '.join(lacking)}, which is not installed", extra)
-    if source.kind == "parquet":
-        from fasthep_parsl.sources.parquet import ParquetFile
-
-        return ParquetFile(path)
-    from fasthep_parsl.sources.root_tree import RootFile
-
-    return RootFile(path, source.tree)
+        raise InputFileError(path, f"`{scheme}://` needs {' and '.join(missing)}, which is not installed", extra)
+    kind: type[Source] = registry.load("sources", source.kind)
+    return kind(**source.params).open(path)
 
 
 def read_fields(file: OpenInput, source: PlanSource, fields: Iterable[str], start: int, stop: int) -> dict[str, Column]:
@@ -145,7 +108,7 @@ class OpenFiles:
             It cannot be opened, or was changed since.
         """
         wanted = (planned.size, planned.mtime_ns, planned.entries, planned.uuid) if planned else ()
-        key = (path, source.kind, source.tree, *wanted)
+        key = (path, source.identity, *wanted)
         file = self._open.get(key)
         if planned is not None:  # also of a file that is open: it may be written to
             _check_unchanged(path, planned.size, planned.mtime_ns)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import awkward as ak
 import numpy as np
 
-from fasthep_parsl.interfaces import Shape
-from fasthep_parsl.sources.branches import TEXT, Branch, record
+from fasthep_parsl.interfaces import TEXT, Branch, Shape
+from fasthep_parsl.sources.branches import record
 
 Members = tuple[str, ...]
 """Names of members, from the record to what is meant; empty for the whole branch."""
@@ -23,7 +23,11 @@ _KINDS = {
 }
 
 
-def fields_of(name: str, form: Any) -> dict[str, tuple[Members, Branch]]:
+def _unnamed(_: Any) -> str:
+    return "*"
+
+
+def fields_of(name: str, form: Any, level: Callable[[Any], str] = _unnamed) -> dict[str, tuple[Members, Branch]]:
     """Return what can be read of a branch: itself, or the members of its records.
 
     Parameters
@@ -32,13 +36,15 @@ def fields_of(name: str, form: Any) -> dict[str, tuple[Members, Branch]]:
         The branch.
     form : awkward form
         What it is read as.
+    level : callable
+        Returns the name of a level of lists, from its form.
 
     Returns
     -------
     dict
         ``p.fX`` → the members to take and what they are. A record is there too, with its problem.
     """
-    return _named(name, _walk(name, form, (), ()))
+    return _named(name, _walk(name, form, (), (), level))
 
 
 def members_of(name: str, dtype: Any) -> dict[str, tuple[Members, Branch]]:
@@ -67,7 +73,9 @@ def take(array: Any, members: Members) -> Any:
     return array
 
 
-def _walk(name: str, form: Any, shape: Shape, members: Members) -> Iterator[tuple[Members, Branch]]:
+def _walk(
+    name: str, form: Any, shape: Shape, members: Members, level: Callable[[Any], str]
+) -> Iterator[tuple[Members, Branch]]:
     while form.is_option or form.is_indexed:
         form = form.content
     if form.parameter("__array__") in ("string", "char"):
@@ -75,7 +83,7 @@ def _walk(name: str, form: Any, shape: Shape, members: Members) -> Iterator[tupl
     elif form.parameter("__array__") in ("bytestring", "byte"):
         yield members, Branch(problem="has bytes", hint="expressions know numbers and texts")
     elif form.is_list:
-        yield from _walk(name, form.content, (*shape, "*"), members)
+        yield from _walk(name, form.content, (*shape, level(form)), members, level)
     elif form.is_numpy:
         inner = (*shape, *("*",) * len(form.inner_shape))
         yield members, of_dtype(np.dtype(ak.types.numpytype.primitive_to_dtype(form.primitive)), inner)
@@ -84,7 +92,7 @@ def _walk(name: str, form: Any, shape: Shape, members: Members) -> Iterator[tupl
             item
             for field in form.fields
             if not field.startswith("@")  # how ROOT stored it
-            for item in _walk(name, form.content(field), shape, (*members, field))
+            for item in _walk(name, form.content(field), shape, (*members, field), level)
         ]
         yield from _record(name, found, shape, members)
     else:

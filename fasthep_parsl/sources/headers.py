@@ -12,10 +12,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from fasthep_parsl.interfaces import Branch, Branches
 from fasthep_parsl.plan import PlanSource
-from fasthep_parsl.sources.branches import Branch, Branches
 
-CACHE_VERSION = 4
+CACHE_VERSION = 5
 THREADS = 8
 
 
@@ -35,12 +35,12 @@ class Header:
         Number of events.
     clusters : tuple of int
         Event numbers at which it can be cut cheaply, with 0 and the end.
-    cycle : int
-        Number of its tree among those of this name; 0 if there are no such numbers.
+    section : str
+        Part of the file that is read, if a file has several; see `OpenInput`.
     branches : Branches
         What is in it; None if it cannot be read.
-    problem, hint : str
-        Why it cannot be used, empty if it can.
+    problem, hint, key : str
+        Why it cannot be used, what to do, and the field of the source to blame; empty if it can. See `InputFileError`.
     """
 
     path: str
@@ -49,10 +49,11 @@ class Header:
     uuid: str = ""
     entries: int = 0
     clusters: tuple[int, ...] = ()
-    cycle: int = 0
+    section: str = ""
     branches: Branches | None = None
     problem: str = ""
     hint: str = ""
+    key: str = ""
 
 
 def cache_folder() -> Path:
@@ -112,7 +113,7 @@ def _header(path: str, source: PlanSource, cache: Path | None) -> Header:
         version = f"{size}|{mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"  # the last two change when a file is replaced
     entry = None
     if cache is not None and size >= 0:
-        key = f"{CACHE_VERSION}|{path}|{version}|{source.kind}|{source.tree}"
+        key = f"{CACHE_VERSION}|{path}|{version}|{source.identity}"
         entry = cache / "headers" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
         found = _cached(entry, path)
         if found is not None:
@@ -124,18 +125,19 @@ def _header(path: str, source: PlanSource, cache: Path | None) -> Header:
 
 
 def _read(path: str, source: PlanSource, size: int, mtime_ns: int) -> Header:
-    from fasthep_parsl.sources.columns import InputFileError, first_line
+    from fasthep_parsl.interfaces import InputFileError
+    from fasthep_parsl.sources.columns import first_line
     from fasthep_parsl.sources.files import open_file
 
     try:
         file = open_file(path, source)
     except InputFileError as error:
-        return Header(path, size, mtime_ns, problem=error.message, hint=error.hint)
+        return Header(path, size, mtime_ns, problem=error.message, hint=error.hint, key=error.key)
     except Exception as error:  # noqa: BLE001  (damage shows in many ways)
         return Header(path, size, mtime_ns, problem=f"it cannot be read: {first_line(error)}")
     try:
         return Header(
-            path, size, mtime_ns, file.uuid, file.entries, tuple(file.clusters()), file.cycle, file.branches()
+            path, size, mtime_ns, file.uuid, file.entries, tuple(file.clusters()), file.section, file.branches()
         )
     except Exception as error:  # noqa: BLE001  (damage shows in many ways)
         return Header(path, size, mtime_ns, problem=f"its header cannot be read: {first_line(error)}")

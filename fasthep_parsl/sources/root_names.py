@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from fasthep_parsl.sources.branches import Branch, listed, record
+from fasthep_parsl.interfaces import Branch
+from fasthep_parsl.sources.branches import listed, record
 
 
 class BranchPlace(NamedTuple):

@@ -7,16 +7,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.errors import suggest
+from fasthep_parsl.interfaces import Branch, Branches, InputFileError
 from fasthep_parsl.ops.stream import Column
-from fasthep_parsl.sources.branches import Branch, Branches, listed
-from fasthep_parsl.sources.columns import InputFileError, first_line, tidy
+from fasthep_parsl.sources.columns import first_line, tidy
 from fasthep_parsl.sources.forms import Members, take
-from fasthep_parsl.sources.root_kinds import describe
 from fasthep_parsl.sources.root_names import Names
+from fasthep_parsl.sources.root_types import describe
 from fasthep_parsl.sources.time_limit import EndlessError, at_most
 
 TREES = ("TTree", "TNtuple", "TNtupleD", "TChain")
@@ -29,62 +28,31 @@ SLOWEST = 50_000
 """Bytes of objects that are read in a CPU second, if it takes longer; uproot reads ten times as fast at least."""
 
 
-class RootFile:
-    """A TTree in a ROOT file, local or remote.
+class TreeFile:
+    """A TTree in an open ROOT file.
 
     Parameters
     ----------
     path : str
         The file.
-    tree : str
-        Name of the tree, with the folders that it is in; ``;2`` after it means that cycle, else the newest.
+    file : uproot.ReadOnlyDirectory
+        The open file; closed by `close`.
+    tree : uproot.TTree
+        The tree.
+    section : str
+        Its name with its cycle.
     """
 
-    def __init__(self, path: str, tree: str) -> None:
+    def __init__(self, path: str, file: Any, tree: Any, section: str) -> None:
         self.path = path
+        self.section = section
         self._local = "://" not in path
-        self._file = _opened(path, local=self._local)
-        self.cycle = 0
-        try:
-            self._tree = self._found(tree)
-            self.entries = int(self._tree.num_entries)
-            self.uuid = self._file.file.uuid.hex
-        except Exception:
-            self._file.close()
-            raise
+        self._file = file
+        self._tree = tree
+        self.entries = int(tree.num_entries)
+        self.uuid = file.file.uuid.hex
         self._fields: dict[str, tuple[Any, Members]] = {}
         self._sums: dict[str, tuple[list[int], list[int]]] = {}
-
-    def _found(self, tree: str) -> Any:
-        import uproot
-
-        name = f"tree `{tree}`"
-        try:
-            key = self._file.key(tree)
-            kind = str(key.fClassName)
-            if kind in TREES:
-                self.cycle = int(key.fCycle)
-                return key.get()
-        except uproot.exceptions.KeyInFileError:
-            raise InputFileError(self.path, f"no {name}", suggest(tree, self._trees(), what="trees")) from None
-        except Exception as error:
-            message = f"{name} (class TTree) cannot be read: {first_line(error)}"
-            raise InputFileError(self.path, message, "is it truncated, or written by a very old ROOT?") from error
-        if kind in ("TDirectory", "TDirectoryFile"):
-            folder = tree.partition(";")[0].strip("/")
-            inside = [found for found in self._trees() if found.startswith(f"{folder}/")]
-            hint = f"write the tree as well: {listed(inside)}" if inside else "there is no tree in it"
-            raise InputFileError(self.path, f"`{tree}` is a folder, not a tree", hint)
-        message = f"`{tree}` is a {kind}, not a TTree"
-        raise InputFileError(self.path, message, suggest(tree, self._trees(), what="trees"))
-
-    def _trees(self) -> list[str]:
-        """Return the names of all trees, as far as the file can be read."""
-        try:
-            kinds = self._file.classnames()
-        except Exception:  # noqa: BLE001  (of a folder that uproot does not know)
-            kinds = self._file.classnames(recursive=False)
-        return list(dict.fromkeys(name.split(";")[0] for name, kind in kinds.items() if kind in TREES))
 
     def clusters(self) -> list[int]:
         """Event numbers at which all branches begin a new basket, with 0 and the end."""
@@ -226,25 +194,3 @@ class RootFile:
     def close(self) -> None:
         """Release the file."""
         self._file.close()
-
-
-def _opened(path: str, *, local: bool) -> Any:
-    import uproot
-
-    options: dict[str, Any] = {"handler": uproot.MemmapSource} if local else {}
-    size = Path(path).stat().st_size if local and Path(path).is_file() else -1
-    if size == 0:
-        raise InputFileError(path, "the file is empty (0 bytes)", "was it written to the end?")
-    try:
-        file = uproot.open({path: None}, array_cache=None, **options)  # a colon may be in its name
-    except FileNotFoundError:
-        raise InputFileError(path, "no such file") from None
-    except PermissionError:
-        raise InputFileError(path, "you may not read it", "see its permissions with `ls -l`") from None
-    except Exception as error:
-        raise InputFileError(path, f"not a readable ROOT file: {first_line(error)}", "is it truncated?") from error
-    if 0 <= size < file.file.fEND:
-        file.close()
-        message = f"the file is truncated: it has {size:,} of {file.file.fEND:,} bytes"
-        raise InputFileError(path, message, "copy it again")
-    return file

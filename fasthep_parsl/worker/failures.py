@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.errors import OpError
+from fasthep_parsl.interfaces import InputFileError
 from fasthep_parsl.room import full_words, is_full
-from fasthep_parsl.sources.columns import InputFileError
 from fasthep_parsl.tasks import Failure
 from fasthep_parsl.worker.partials import StoreError
 from fasthep_parsl.worker.program import StageError

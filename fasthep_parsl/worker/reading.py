@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fasthep_parsl.interfaces import Reading
+from fasthep_parsl.interfaces import InputFileError, Reading
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import PlanSegment
-from fasthep_parsl.sources.columns import InputFileError
 from fasthep_parsl.sources.files import OpenFiles, bytes_by_branch, read_fields
 from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.program import Meter, Program

@@ -15,11 +15,11 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
+from fasthep_parsl.interfaces import InputFileError
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.ops.targets import partition_name
 from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.resources import memory
-from fasthep_parsl.sources.columns import InputFileError
 from fasthep_parsl.tasks import Failure, Ref, Task, TaskResult
 from fasthep_parsl.worker import store, trail
 from fasthep_parsl.worker.failures import failure_of

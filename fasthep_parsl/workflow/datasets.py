@@ -30,7 +30,7 @@ class InputFile:
     key : tuple of str and int
         Where in the workflow it was named (``("data", "datasets", 0, "files", 1)``).
     tree : str
-        TTree to read; empty if it is that of the source.
+        Tree to read; empty if it is that of the source.
     """
 
     path: str
@@ -56,7 +56,7 @@ class ResolvedDataset:
     nevents : int or None
         Number of events that the workflow promises.
     tree : str
-        TTree of its files; empty if it is that of the source.
+        Tree of its files; empty if it is that of the source.
     files : tuple of InputFile
         In the order named; the matches of a pattern sorted.
     index : int
@@ -96,7 +96,7 @@ def resolve_datasets(workflow: Workflow, document: Document) -> tuple[tuple[Reso
         if wrong:
             problems.append(problem(document, (*base, "name"), "E130", *wrong))
         tree = workflow.tree_of(dataset) or ""
-        read = (tree or workflow.sources[workflow.source_name].tree or "").strip("/")
+        read = (tree or workflow.sources[workflow.source_name].tree).strip("/")
         files = [replace(file, tree=tree) for file in _files_of(dataset, base, document, problems)]
         own: list[InputFile] = []
         for file in files:

@@ -16,6 +16,7 @@ from fasthep_parsl.workflow.model import Workflow
 from fasthep_parsl.workflow.overrides import apply_override
 from fasthep_parsl.workflow.parse import load_file
 from fasthep_parsl.workflow.repair import repair
+from fasthep_parsl.workflow.sources import check_source
 from fasthep_parsl.workflow.spellings import check_model, normalise, refuse_foreign
 from fasthep_parsl.workflow.translate import problems_of
 from fasthep_parsl.workflow.yamldoc import Document, merge, refuse
@@ -100,11 +101,13 @@ def load_workflow(
             workflow = Workflow.model_validate(document.data)
         except ValidationError:
             raise refuse(*problems) from None
+        problems += check_source(workflow, document)[1]
         if not tolerant or check_model(workflow, document):  # the latter may follow from what was left out
             raise refuse(*problems) from None
     else:
         found = check_model(workflow, document)
         problems += found
+        problems += check_source(workflow, document)[1]
         tolerant = tolerant and not found
     if problems and not tolerant:
         raise refuse(*problems)

@@ -11,6 +11,7 @@ from fasthep_parsl.plan import EventType
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.resources.units import Count, Duration, UnitError, describe, parse_count
 from fasthep_parsl.workflow.facility import Network, Queue, Scaling
+from fasthep_parsl.workflow.json_schema import SOURCE_KEYS, of_sources
 from fasthep_parsl.workflow.values import Line, Model, Name, Reference, References, Texts, empty_list, empty_mapping
 
 
@@ -47,7 +48,7 @@ class Dataset(Model):
     nevents: Count | None = Field(None, ge=0, description="number of events in all files; checked")
     eventtype: EventType | None = Field(None, description="`data` or `mc`")
     group: Line | None = Field(None, description="label for plots")
-    tree: Tree | None = Field(None, description="name of its TTree; default: that of the source")
+    tree: Tree | None = Field(None, description="name of its tree; default: that of the source")
     meta: dict[str, Any] = Field(default_factory=dict, description="anything that ops may use, e.g. `xsec` in pb")
 
 
@@ -56,7 +57,7 @@ class DataDefaults(Model):
 
     eventtype: EventType | None = Field(None, description="`data` or `mc`")
     group: Line | None = Field(None, description="label for plots")
-    tree: Tree | None = Field(None, description="name of the TTree; default: that of the source")
+    tree: Tree | None = Field(None, description="name of the tree; default: that of the source")
     meta: dict[str, Any] = Field(default_factory=dict, description="as in a dataset")
 
 
@@ -69,12 +70,31 @@ class Data(Model):
     datasets: Annotated[tuple[Dataset, ...], BeforeValidator(empty_list)] = Field((), description="the datasets")
 
 
-class Source(Model):
-    """How events are read from the files."""
+def _with_params(value: object) -> object:
+    """Collect the fields that belong to the kind of source in `params`."""
+    if not isinstance(value, dict):
+        return value
+    own = {key: item for key, item in value.items() if key in SOURCE_KEYS}
+    return {**own, "params": {key: item for key, item in value.items() if key not in SOURCE_KEYS}}
 
-    kind: Literal["root_tree", "parquet"] = Field("root_tree", description="`root_tree` or `parquet`")
-    tree: Line | None = Field(None, description="name of the TTree, `folder/name;cycle`; only for `root_tree`")
+
+class SourceSpec(Model):
+    """How events are read from the files: a kind of source, and next to it the fields of this kind."""
+
+    model_config = ConfigDict(json_schema_extra=of_sources)
+
+    kind: Line = Field("root_tree", description="name of the input format")
     stream_type: Line = Field("event_stream", description="kept for fasthep-flow")
+    params: dict[str, Any] = Field(default_factory=dict, description="fields of the kind; checked by its own model")
+
+    @property
+    def tree(self) -> str:
+        """Name of the tree, empty if there is none."""
+        tree = self.params.get("tree")
+        return tree.strip() if isinstance(tree, str) else ""
+
+
+SourceOf = Annotated[SourceSpec, BeforeValidator(_with_params, json_schema_input_type=SourceSpec)]
 
 
 def _branch(value: object) -> object:
@@ -271,7 +291,7 @@ class Workflow(Model):
     )
     use: Annotated[Use, BeforeValidator(empty_mapping)] = Field(Use(), description="analysis code")
     data: Data = Field(description="the input")
-    sources: dict[Reference, Source] = Field(min_length=1, description="how events are read; exactly one")
+    sources: dict[Reference, SourceOf] = Field(min_length=1, description="how events are read; exactly one")
     fields: dict[Line, Annotated[FieldSpec, BeforeValidator(_branch, json_schema_input_type=FieldSpec | str)]] = Field(
         default_factory=dict, description="other names for branches"
     )

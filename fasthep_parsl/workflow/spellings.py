@@ -174,17 +174,6 @@ def check_model(workflow: Workflow, document: Document) -> list[Problem]:
         message = f"a second source `{name}`: exactly one is read"
         hint = "make one workflow per source, or remove the others"
         found.append(problem(document, ("sources", name), "E107", message, hint, on="key"))
-    for name, source in workflow.sources.items():
-        trees = [workflow.tree_of(dataset) for dataset in workflow.data.datasets]
-        if source.kind == "root_tree" and source.tree is None and not (trees and all(trees)):
-            hint = "write `tree: Events` (the name of the tree in the files)"
-            found.append(problem(document, ("sources", name), "E104", f"`tree` is missing in `sources.{name}`", hint,
-                                 on="key"))  # fmt: skip
-        if source.kind == "parquet" and source.tree is not None:
-            hint = "remove it, or write `kind: root_tree`"
-            found.append(problem(document, ("sources", name, "tree"), "E102", "a Parquet source has no `tree`", hint,
-                                 on="key"))  # fmt: skip
-    found += _check_trees(workflow, document)
     streams = [(("fields", name, "stream"), field.stream) for name, field in workflow.fields.items()]
     for path, stream in [(("primary_stream",), workflow.primary_stream), *streams]:
         if stream is not None and stream not in sources:
@@ -203,15 +192,3 @@ def check_model(workflow: Workflow, document: Document) -> list[Problem]:
             found.append(problem(document, at, "E106", f"stage `{stage.id}` has both `require` and `prefer`", hint,
                                  on="key"))  # fmt: skip
     return found
-
-
-def _check_trees(workflow: Workflow, document: Document) -> list[Problem]:
-    """Refuse trees of datasets where files have none."""
-    if any(source.kind == "root_tree" for source in workflow.sources.values()):
-        return []
-    paths: list[KeyPath] = [("data", "defaults")] if workflow.data.defaults.tree else []
-    paths += [("data", "datasets", number) for number, item in enumerate(workflow.data.datasets) if item.tree]
-    return [
-        problem(document, (*path, "tree"), "E102", "a Parquet source has no `tree`", "remove it", on="key")
-        for path in paths
-    ]

@@ -58,7 +58,7 @@ def demo_events(demo_data):
     from fasthep_parsl.plan import PlanSource
     from fasthep_parsl.sources.files import open_file
 
-    file = open_file(str(next(demo_data.glob("dy_*.root"))), PlanSource(tree="Events"))
+    file = open_file(str(next(demo_data.glob("dy_*.root"))), PlanSource(params={"tree": "Events"}))
     schema = {name: branch.shape for name, branch in file.branches().found.items() if not branch.problem}
     columns = file.read(schema, 0, min(file.entries, 300))
     file.close()

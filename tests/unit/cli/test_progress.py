@@ -23,7 +23,7 @@ def plan():
         strategy="local",
         chunk_size=50,
         pass_size=100,
-        source=PlanSource(tree="Events"),
+        source=PlanSource(params={"tree": "Events"}),
         datasets=(PlanDataset(name="dy", files=(file,)),),
         stages=(stage,),
         segments=(segment,),

@@ -190,7 +190,7 @@ def test_a_wrong_tree_of_a_dataset_is_said(flow):
     ((_, message, _),) = complaints(
         flow.write([hist(flow, "X", "x")], data={"datasets": [dataset]}, sources={"events": {"kind": "parquet"}})
     )
-    assert message == "a Parquet source has no `tree`"
+    assert message == "source `parquet` has no `tree`"
 
 
 def test_cycles_of_a_tree_are_different_trees(flow):
@@ -206,7 +206,7 @@ def test_cycles_of_a_tree_are_different_trees(flow):
     assert counts(flow, "X") == {1: 3, 5: 4}
     ((key, message, _),) = complaints(of({}, {"tree": "Events;2"}))
     assert key == "data.datasets[1].files[0]"
-    assert message == "`Events` of `a.root` is read in dataset `d0` too"
+    assert message == "`Events` of `a.root` is read in dataset `d0`, too"
 
 
 def test_objects_that_cannot_be_read_are_refused_where_they_are_used(flow):

@@ -14,7 +14,7 @@ def make_plan(*datasets, **facts):
     content = {
         "name": "p",
         "chunk_size": 10,
-        "source": PlanSource(tree="Events"),
+        "source": PlanSource(params={"tree": "Events"}),
         "datasets": tuple(
             PlanDataset(
                 name=f"d{d}",
@@ -93,7 +93,7 @@ def test_the_hash_ignores_who_computes(change):
     [
         {"chunk_size": 11},
         {"pass_size": 100},
-        {"source": PlanSource(tree="Runs")},
+        {"source": PlanSource(params={"tree": "Runs"})},
         {"stages": (PlanStage(id="A", op="hep.select", params={"selection": ["x > 1"]}),)},
         {"stages": (PlanStage(id="A", op="hep.select", op_hash="other code"),)},
         {"datasets": PLAN.datasets[:2]},

@@ -164,7 +164,7 @@ def make_plan():
         return Plan(
             name="p",
             chunk_size=10,
-            source=PlanSource(tree="Events"),
+            source=PlanSource(params={"tree": "Events"}),
             datasets=tuple(PlanDataset(name=f"d{n}", files=(files,)) for n in range(datasets)),
             stages=tuple(stages),
             segments=tuple(plan_segments),

@@ -266,7 +266,7 @@ def test_a_pass_that_fails_and_is_halved_counts_once(flow, small_files):
 
 def test_bytes_by_branch_are_those_that_are_read(small_files, demo_data):
     for path in (small_files / "a.root", next(demo_data.glob("dy_*.root"))):
-        source = PlanSource(tree="Events", aliases={"jets": "nJet"})
+        source = PlanSource(params={"tree": "Events"}, aliases={"jets": "nJet"})
         for start, stop in ((0, 100), (30, 60), (25, 50), (99, 100)):
             file = open_file(str(path), source)
             fields = ["jets", "Jet_pt"]

@@ -8,11 +8,11 @@ import awkward as ak
 import numpy as np
 import pytest
 
+from fasthep_parsl.interfaces import InputFileError
 from fasthep_parsl.plan import PlanFile, PlanSource
-from fasthep_parsl.sources.columns import InputFileError
 from fasthep_parsl.sources.files import OpenFiles, open_file
 
-SOURCE = PlanSource(tree="Events")
+SOURCE = PlanSource(params={"tree": "Events"})
 PARQUET = PlanSource(kind="parquet")
 
 
@@ -131,4 +131,4 @@ def test_a_url_without_its_software_says_what_to_install(monkeypatch):
     with pytest.raises(
         InputFileError, match=r"`root://` needs XRootD, which is not installed.*fasthep-parsl\[xrootd\]"
     ):
-        files.open_file("root://host//a.root", PlanSource(kind="root_tree", tree="Events"))
+        files.open_file("root://host//a.root", PlanSource(params={"tree": "Events"}))

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from fasthep_parsl.interfaces import Branch
 from fasthep_parsl.plan import PlanSource
-from fasthep_parsl.sources.branches import Branch
 from fasthep_parsl.sources.headers import cache_folder, read_headers
 
-SOURCE = PlanSource(tree="Events")
+SOURCE = PlanSource(params={"tree": "Events"})
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_file_that_was_changed_is_read_again(mine, tmp_path):
 def test_another_tree_is_another_header(mine, tmp_path):
     cache = tmp_path / "cache"
     read_headers([mine], SOURCE, cache=cache)
-    (header,) = read_headers([mine], PlanSource(tree="Evnts"), cache=cache)
+    (header,) = read_headers([mine], PlanSource(params={"tree": "Evnts"}), cache=cache)
     assert "Evnts" in header.problem
     assert "`Events`" in header.hint
     assert len(entries(cache)) == 1  # problems are not remembered

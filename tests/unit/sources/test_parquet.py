@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fasthep_parsl.sources.branches import TEXT, Branch
-from fasthep_parsl.sources.columns import InputFileError
-from fasthep_parsl.sources.parquet import ParquetFile
+from fasthep_parsl.interfaces import TEXT, Branch, InputFileError
+from fasthep_parsl.sources.parquet_file import ParquetFile
 
 LISTS = [[1, 2], [], [3], None]
 NUMBERS = {name: pa.array([0, 1, None, 1], getattr(pa, name)()) for name in

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import uproot
 
+from fasthep_parsl.interfaces import TEXT, Branch, InputFileError
 from fasthep_parsl.plan import PlanSource
 from fasthep_parsl.sources import root_tree
-from fasthep_parsl.sources.branches import TEXT, Branch
-from fasthep_parsl.sources.columns import InputFileError
 from fasthep_parsl.sources.files import open_file
 from fasthep_parsl.sources.headers import read_headers
+from fasthep_parsl.sources.root_file import open_tree
 from fasthep_parsl.sources.root_names import Names
-from fasthep_parsl.sources.root_tree import RootFile
 
 NUMBERS = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "float32", "float64")
 
@@ -39,7 +38,7 @@ def opened(data_files):
     files = []
 
     def open_one(name, tree="tree"):
-        files.append(RootFile(str(data_files / name), tree))
+        files.append(open_tree(str(data_files / name), tree))
         return files[-1]
 
     yield open_one
@@ -61,7 +60,7 @@ def test_every_type_of_numbers(tmp_path):
             for name, array in data.items()
         }
         file.mktree("Events", types).extend(data)
-    file = open_file(str(tmp_path / "a.root"), PlanSource(tree="Events"))
+    file = open_file(str(tmp_path / "a.root"), PlanSource(params={"tree": "Events"}))
     found = file.branches().found
     for name, array in data.items():
         column = file.read([name], 0, 3)[name]
@@ -78,7 +77,7 @@ def test_texts_of_equal_lengths_stay_texts(tmp_path):
     texts = {"a": ["ee", "mm", "em"], "b": ["16", "17", "16"], "c": ["x", "", "longer"]}
     with uproot.recreate(tmp_path / "a.root") as file:
         file.mktree("t", dict.fromkeys(texts, "string")).extend(texts)
-    file = RootFile(str(tmp_path / "a.root"), "t")
+    file = open_tree(str(tmp_path / "a.root"), "t")
     assert set(file.branches().found.values()) == {Branch((), TEXT, sure=False)}
     assert {name: ak.to_list(column) for name, column in file.read(texts, 0, 3).items()} == texts
     file.close()
@@ -133,7 +132,7 @@ def write_trees(path, **trees):
 
 
 def values_of(path, tree):
-    file = RootFile(path, tree)
+    file = open_tree(path, tree)
     found = file.read(["x"], 0, file.entries)["x"].tolist()
     file.close()
     return found
@@ -148,17 +147,17 @@ def test_trees_in_folders_and_cycles(tmp_path):
     assert values_of(path, "up/Events;1") == [1.0]
     for wrong, words in (("up", "`up` is a folder, not a tree"), ("Events", "no tree `Events`")):
         with pytest.raises(InputFileError, match=words) as caught:
-            RootFile(path, wrong)
+            open_tree(path, wrong)
         assert "`up/Events`" in caught.value.hint or "up/Events" in caught.value.hint
     with pytest.raises(InputFileError, match="no tree `up/Events;7`"):
-        RootFile(path, "up/Events;7")
+        open_tree(path, "up/Events;7")
 
 
 def test_something_else_is_no_tree(tmp_path):
     with uproot.recreate(tmp_path / "a.root") as file:
         file["h"] = np.histogram([1.0, 2.0])
-    with pytest.raises(InputFileError, match="`h` is a TH1D, not a TTree"):
-        RootFile(str(tmp_path / "a.root"), "h")
+    with pytest.raises(InputFileError, match="`h` is a TH1D, not a TTree or RNTuple"):
+        open_tree(str(tmp_path / "a.root"), "h")
 
 
 def test_two_branches_of_one_name_are_refused_by_name(tmp_path):
@@ -167,7 +166,7 @@ def test_two_branches_of_one_name_are_refused_by_name(tmp_path):
         types = {"twin_a": "float64", "twin_b": "float64", "x": "int32"}
         file.mktree("t", types).extend({name: np.arange(3).astype(dtype) for name, dtype in types.items()})
     path.write_bytes(path.read_bytes().replace(b"twin_b", b"twin_a"))
-    file = RootFile(str(path), "t")
+    file = open_tree(str(path), "t")
     found = file.branches().found
     assert found["twin_a"].problem == "2 branches of the tree are called `twin_a`"
     assert found["x"] == Branch((), "int32")
@@ -220,7 +219,7 @@ def test_one_odd_branch_is_left_out(opened, monkeypatch):
 def test_a_file_in_which_nothing_can_be_read_is_no_crash(tmp_path, monkeypatch):
     path = write_trees(tmp_path / "a.root", t=[1.0])
     monkeypatch.setattr("fasthep_parsl.sources.root_tree.describe", lambda *_: 1 / 0)
-    (header,) = read_headers([path], PlanSource(tree="t"))
+    (header,) = read_headers([path], PlanSource(params={"tree": "t"}))
     assert header.problem == "its header cannot be read: ZeroDivisionError: division by zero"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fasthep_parsl.sources.branches import TEXT, Branch
+from fasthep_parsl.interfaces import TEXT, Branch
 from fasthep_parsl.sources.columns import first_line
 from fasthep_parsl.sources.forms import Members, fields_of, members_of, of_dtype
 

@@ -1,0 +1,103 @@
+"""Arrays of an RNTuple: from awkward's form of a field to the values of an entry range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import awkward as ak
+import numpy as np
+from numpy.typing import NDArray
+
+from fasthep_parsl.sources.root_pages import Pages, Span
+
+MARKS = ("cardinality", "optional")
+"""What uproot appends to the form key of a column of offsets that are not used as offsets."""
+
+
+def columns_of(form: Any) -> Iterator[int]:
+    """Yield the columns that a form reads."""
+    if str(form.form_key).startswith("column-"):
+        yield int(form.form_key.split("-")[1])
+    if form.is_record:
+        for content in form.contents:
+            yield from columns_of(content)
+    elif not form.is_numpy:
+        yield from columns_of(form.content)
+
+
+class Arrays:
+    """Reads values by form; a column that several fields share is read once.
+
+    Parameters
+    ----------
+    ntuple : uproot RNTuple
+        What is read.
+    pages : Pages
+        Reads elements of columns.
+    """
+
+    def __init__(self, ntuple: Any, pages: Pages) -> None:
+        self._ntuple = ntuple
+        self._pages = pages
+        self._offsets: dict[Any, tuple[NDArray[np.int64], list[Span]]] = {}
+
+    def of(self, form: Any, spans: Sequence[Span]) -> Any:
+        """Return the layout of the entries of `spans`."""
+        key = str(form.form_key)
+        if form.is_numpy:
+            return ak.contents.NumpyArray(self._numbers(key, spans), parameters=form.parameters)
+        if form.is_record:
+            length = _length(spans)
+            contents = [self.of(content, spans) for content in form.contents]
+            fields = None if form.is_tuple else form.fields
+            return ak.contents.RecordArray(contents, fields, length=length, parameters=form.parameters)
+        if form.is_regular:
+            inner = [Span(span.cluster, span.start * form.size, span.stop * form.size) for span in spans]
+            return ak.contents.RegularArray(self.of(form.content, inner), form.size, zeros_length=_length(spans))
+        column = int(key.split("-")[1])
+        offsets, inner = self._lists(column, spans)
+        content = self.of(form.content, inner)
+        if form.is_option:
+            counts = np.diff(offsets)
+            index = np.where(counts > 0, offsets[:-1], -1)
+            return ak.contents.IndexedOptionArray(ak.index.Index64(index), content)
+        return ak.contents.ListOffsetArray(ak.index.Index64(offsets), content, parameters=form.parameters)
+
+    def _numbers(self, key: str, spans: Sequence[Span]) -> NDArray[Any]:
+        column = int(key.split("-")[1])
+        if key.endswith("cardinality"):
+            return np.diff(self._lists(column, spans)[0])
+        found = self._pages.elements(column, spans)
+        return found.astype(np.float32) if found.dtype == np.float16 else found  # no op has half precision
+
+    def _lists(self, column: int, spans: Sequence[Span]) -> tuple[NDArray[np.int64], list[Span]]:
+        """Return the offsets of lists from 0, and where their items are."""
+        known = (column, tuple(spans))
+        if known not in self._offsets:
+            raw = tuple(self._pages.raw(column, Span(s.cluster, max(s.start - 1, 0), s.stop)) for s in spans)
+            equal = (raw, tuple(spans), self._ntuple.column_records[column].type)
+            if equal not in self._offsets:
+                self._offsets[equal] = self._read_lists(column, spans)
+            self._offsets[known] = self._offsets[equal]
+        return self._offsets[known]
+
+    def _read_lists(self, column: int, spans: Sequence[Span]) -> tuple[NDArray[np.int64], list[Span]]:
+        offsets = np.zeros(_length(spans) + 1, np.int64)
+        inner = []
+        done = 0
+        for span in spans:
+            before = int(span.start > 0)  # where the first list begins is the end of the list before
+            ends = self._pages.elements(column, [Span(span.cluster, span.start - before, span.stop)])
+            ends = ends.astype(np.int64, copy=False)
+            length = span.stop - span.start
+            first = int(ends[0]) if before else 0
+            last = int(ends[-1]) if length else first
+            offsets[done + 1 : done + 1 + length] = ends[before:] + (offsets[done] - first)
+            inner.append(Span(span.cluster, first, last))
+            done += length
+        return offsets, inner
+
+
+def _length(spans: Sequence[Span]) -> int:
+    return sum(span.stop - span.start for span in spans)

@@ -1,0 +1,223 @@
+"""Source ``parquet``: a Parquet file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Iterable
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from fasthep_parsl.errors import suggest
+from fasthep_parsl.interfaces import Branch, Branches, InputFileError
+from fasthep_parsl.ops.stream import Column
+from fasthep_parsl.sources.columns import first_line, tidy
+from fasthep_parsl.sources.forms import Members, fields_of, take
+
+
+class ParquetFile:
+    """A Parquet file, local or remote."""
+
+    section = ""
+
+    def __init__(self, path: str) -> None:
+        try:
+            import pyarrow.parquet
+        except ImportError:
+            raise InputFileError(
+                path, "Parquet needs pyarrow", "pip install 'fasthep-parsl[parquet]'", key="kind"
+            ) from None
+        try:
+            self._file = pyarrow.parquet.ParquetFile(path, memory_map=True)
+        except FileNotFoundError:
+            raise InputFileError(path, "no such file") from None
+        except Exception as error:
+            raise InputFileError(path, f"not a readable Parquet file: {first_line(error)}") from error
+        self.path = path
+        self.entries = int(self._file.metadata.num_rows)
+        self.uuid = _identity(self._file.metadata)
+        self._bytes = 0
+        self._leaves: dict[str, list[int]] | None = None
+
+    def clusters(self) -> list[int]:
+        """Event numbers at which row groups begin, with 0 and the end."""
+        metadata = self._file.metadata
+        rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        return [0, *np.cumsum(rows).tolist()] if rows else []
+
+    @cached_property
+    def _fields(self) -> dict[str, tuple[str, Members, Branch]]:
+        """Name → column, members to take, and what they are."""
+        schema = self._file.schema_arrow
+        often = Counter(schema.names)
+        found: dict[str, tuple[str, Members, Branch]] = {}
+        inside: dict[str, tuple[str, Members, Branch]] = {}
+        for field in schema:
+            if often[field.name] > 1:
+                problem = f"{often[field.name]} columns of the file are called `{field.name}`"
+                found[field.name] = field.name, (), Branch(problem=problem, hint="write it with a name for each")
+                continue
+            for name, (members, branch) in _describe(field).items():
+                (found if not members else inside)[name] = field.name, members, branch
+        return inside | found
+
+    def branches(self) -> Branches:
+        """Columns and the members of records, their structure and types."""
+        return Branches({name: branch for name, (_, _, branch) in self._fields.items()})
+
+    def has(self, column: str) -> bool:
+        """Return whether the file has a column."""
+        return column in self._fields
+
+    def read(self, columns: Iterable[str], start: int, stop: int) -> dict[str, Column]:
+        """Return events [start, stop)."""
+        wanted = {name: self._field(name) for name in columns}
+        names = list(dict.fromkeys(column for column, _ in wanted.values()))
+        groups, offset = self._groups(start, stop)
+        try:
+            table = self._table(groups, names)
+            # Of a slice of Arrow's own awkward takes the wrong bits for what is missing: it is cut behind.
+            rows = slice(start - offset, stop - offset)
+            arrays = {name: _array(table[name])[rows] for name in names}
+            found = tidy({name: take(arrays[column], members) for name, (column, members) in wanted.items()})
+        except Exception as error:
+            where = f"events {start}–{stop} cannot be read: {first_line(error)}"
+            raise InputFileError(self.path, where, "is the file damaged?") from error
+        self._bytes += sum(self._column_bytes(names, start, stop).values())
+        return found
+
+    def _table(self, groups: list[int], columns: list[str]) -> Any:
+        import pyarrow as pa
+
+        try:
+            return self._file.read_row_groups(groups, columns=columns)
+        except pa.ArrowNotImplementedError:  # lists of words with a dictionary: one group at a time
+            if len(groups) < 2:
+                raise
+            return pa.concat_tables([self._file.read_row_group(group, columns=columns) for group in groups])
+
+    def _field(self, name: str) -> tuple[str, Members]:
+        if name not in self._fields:
+            raise InputFileError(self.path, f"no column `{name}`", suggest(name, self._fields, what="columns"))
+        column, members, branch = self._fields[name]
+        if branch.problem:
+            raise InputFileError(self.path, f"column `{name}` {branch.problem}", branch.hint)
+        return column, members
+
+    def _groups(self, start: int, stop: int) -> tuple[list[int], int]:
+        """Return the row groups that hold events [start, stop), and the first event of the first of them."""
+        edges = self.clusters()
+        groups = [i for i, (low, high) in enumerate(pairwise(edges)) if low < stop and high > start]
+        return groups, edges[groups[0]] if groups else 0
+
+    def branch_bytes(self, columns: Iterable[str], start: int, stop: int) -> dict[str, int]:
+        """Return the compressed bytes of `columns` in the row groups that hold events [start, stop)."""
+        wanted = {name: self._field(name)[0] for name in columns}
+        found = self._column_bytes(wanted.values(), start, stop)
+        return {name: found[column] for name, column in wanted.items()}
+
+    def _column_bytes(self, columns: Iterable[str], start: int, stop: int) -> dict[str, int]:
+        metadata = self._file.metadata
+        if self._leaves is None:
+            self._leaves = _leaves(metadata, self._file.schema_arrow.names)
+        groups = [metadata.row_group(i) for i in self._groups(start, stop)[0]]
+        return {
+            name: sum(group.column(leaf).total_compressed_size for group in groups for leaf in self._leaves[name])
+            for name in columns
+        }
+
+    @property
+    def bytes_read(self) -> int:
+        """Compressed bytes read so far."""
+        return self._bytes
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+
+def _leaves(metadata: Any, columns: Iterable[str]) -> dict[str, list[int]]:
+    """Return the leaves of each column; those of a list or a record have longer names."""
+    found: dict[str, list[int]] = {name: [] for name in columns}
+    for leaf in range(metadata.num_columns):
+        path = metadata.schema.column(leaf).path
+        head = path
+        while head not in found and "." in head:  # a dot may belong to the name of a column
+            head = head.rpartition(".")[0]
+        found.setdefault(head, []).append(leaf)
+    return found
+
+
+def _describe(field: Any) -> dict[str, tuple[Members, Branch]]:
+    """Return what can be read of a column, whose type alone is looked at."""
+    problem = _unknown_inside(field.type)
+    if problem:
+        return {field.name: ((), Branch(problem=problem, hint="write it as numbers or as text"))}
+    try:
+        form = _array(field.type, empty=True).layout.form
+    except Exception as error:  # noqa: BLE001  (awkward and pyarrow say so in many ways)
+        return {field.name: ((), Branch(problem=f"cannot be read: {first_line(error)}"))}
+    return fields_of(field.name, form)
+
+
+def _unknown_inside(kind: Any) -> str:
+    """Return why values of this type are nothing to compute with, empty if they are."""
+    import pyarrow as pa
+
+    is_ = pa.types
+    tests = {
+        "has decimal numbers": (is_.is_decimal,),
+        "has dates": (is_.is_date, is_.is_timestamp),
+        "has times": (is_.is_time, is_.is_duration, is_.is_interval),
+        "has no type": (is_.is_null,),
+    }
+    kind = _plain(kind)
+    return next((words for words, kinds in tests.items() if any(test(kind) for test in kinds)), "")
+
+
+def _array(column: Any, *, empty: bool = False) -> Any:
+    """Return a column of a table as awkward; of its type an array without entries."""
+    import pyarrow as pa
+
+    if empty:
+        column = pa.chunked_array([], column)
+    plain = _plain(column.type)
+    return ak.from_arrow(column if plain == column.type else column.cast(plain))
+
+
+def _plain(kind: Any) -> Any:
+    """Return an Arrow type without dictionaries, maps and half precision, which nothing else here knows."""
+    import pyarrow as pa
+
+    is_ = pa.types
+    if is_.is_dictionary(kind):
+        kind = _plain(kind.value_type)
+    elif is_.is_float16(kind):
+        kind = pa.float32()
+    elif is_.is_list(kind):
+        kind = pa.list_(_plain_field(kind.value_field))
+    elif is_.is_large_list(kind):
+        kind = pa.large_list(_plain_field(kind.value_field))
+    elif is_.is_fixed_size_list(kind):
+        kind = pa.list_(_plain_field(kind.value_field), kind.list_size)
+    elif is_.is_map(kind):
+        kind = pa.list_(pa.struct([_plain_field(kind.key_field), _plain_field(kind.item_field)]))
+    elif is_.is_struct(kind):
+        kind = pa.struct([_plain_field(field) for field in kind])
+    return kind
+
+
+def _plain_field(field: Any) -> Any:
+    return field.with_type(_plain(field.type))
+
+
+def _identity(metadata: Any) -> str:
+    """Return what tells files apart that have no name of their own: their footer, with sizes and extremes of all columns."""
+    footer = io.BytesIO()
+    metadata.write_metadata_file(footer)
+    return hashlib.blake2b(footer.getbuffer(), digest_size=16).hexdigest()

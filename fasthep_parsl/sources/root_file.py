@@ -1,0 +1,110 @@
+"""ROOT files: open one, find the tree by name and choose the reader by its class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fasthep_parsl.errors import suggest
+from fasthep_parsl.interfaces import InputFileError, OpenInput
+from fasthep_parsl.sources.branches import listed
+from fasthep_parsl.sources.columns import first_line
+from fasthep_parsl.sources.root_ntuple import NTUPLES, NTupleFile
+from fasthep_parsl.sources.root_tree import TREES, TreeFile
+
+CLASSES = (*TREES, *NTUPLES)
+"""Classes of ROOT objects that contain events and can be read."""
+
+
+def open_tree(path: str, tree: str) -> OpenInput:
+    """Open a TTree or an RNTuple in a ROOT file, local or remote.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    tree : str
+        Name of the tree with its folders. ``name;2`` is cycle 2, else the newest cycle is read.
+
+    Raises
+    ------
+    InputFileError
+        The file cannot be read, or has no such tree.
+    """
+    file = _opened(path)
+    try:
+        key = _key(file, path, tree)
+        found = _read(key, path, tree)
+        section = f"{tree.partition(';')[0].strip('/')};{int(key.fCycle)}"
+        reader = NTupleFile if str(key.fClassName) in NTUPLES else TreeFile
+        return reader(path, file, found, section)
+    except Exception:
+        file.close()
+        raise
+
+
+def _opened(path: str) -> Any:
+    import uproot
+
+    local = "://" not in path
+    options: dict[str, Any] = {"handler": uproot.MemmapSource} if local else {}
+    size = Path(path).stat().st_size if local and Path(path).is_file() else -1
+    if size == 0:
+        raise InputFileError(path, "the file is empty (0 bytes)", "was it written to the end?")
+    try:
+        file = uproot.open({path: None}, array_cache=None, **options)  # a colon may be in its name
+    except FileNotFoundError:
+        raise InputFileError(path, "no such file") from None
+    except PermissionError:
+        raise InputFileError(path, "you may not read it", "check its permissions with `ls -l`") from None
+    except Exception as error:
+        raise InputFileError(path, f"not a readable ROOT file: {first_line(error)}", "is it truncated?") from error
+    if 0 <= size < file.file.fEND:
+        file.close()
+        message = f"the file is truncated: it has {size:,} of {file.file.fEND:,} bytes"
+        raise InputFileError(path, message, "copy it again")
+    return file
+
+
+def _key(file: Any, path: str, tree: str) -> Any:
+    """Return the key of a tree."""
+    import uproot
+
+    try:
+        key = file.key(tree)
+    except uproot.exceptions.KeyInFileError:
+        hint = suggest(tree, _trees(file), what="trees")
+        raise InputFileError(path, f"no tree `{tree}`", hint, key="tree") from None
+    except Exception as error:
+        raise _unreadable(path, tree, error) from error
+    kind = str(key.fClassName)
+    if kind in CLASSES:
+        return key
+    if kind in ("TDirectory", "TDirectoryFile"):
+        folder = tree.partition(";")[0].strip("/")
+        inside = [found for found in _trees(file) if found.startswith(f"{folder}/")]
+        hint = f"name the tree, too: {listed(inside)}" if inside else "there is no tree in it"
+        raise InputFileError(path, f"`{tree}` is a folder, not a tree", hint, key="tree")
+    message = f"`{tree}` is a {kind}, not a TTree or RNTuple"
+    raise InputFileError(path, message, suggest(tree, _trees(file), what="trees"), key="tree")
+
+
+def _read(key: Any, path: str, tree: str) -> Any:
+    try:
+        return key.get()
+    except Exception as error:
+        raise _unreadable(path, tree, error) from error
+
+
+def _unreadable(path: str, tree: str, error: Exception) -> InputFileError:
+    message = f"tree `{tree}` cannot be read: {first_line(error)}"
+    return InputFileError(path, message, "is the file truncated, or written by a very old ROOT?", key="tree")
+
+
+def _trees(file: Any) -> list[str]:
+    """Return the names of all trees in the folders that uproot can read."""
+    try:
+        kinds = file.classnames()
+    except Exception:  # noqa: BLE001  (a folder that uproot cannot read)
+        kinds = file.classnames(recursive=False)
+    return list(dict.fromkeys(name.split(";")[0] for name, kind in kinds.items() if kind in CLASSES))
