@@ -118,6 +118,13 @@ class PlanEnvironment(_Frozen):
     params: Written = Field(default_factory=dict)
 
 
+class PlanCredential(_Frozen):
+    """A credential of the workers, without its secret."""
+
+    kind: str
+    params: Written = Field(default_factory=dict)
+
+
 class PlanModifier(_Frozen):
     """A modifier of a stage, carried as metadata."""
 
@@ -230,6 +237,8 @@ class PlanPool(_Frozen):
     scaling: PlanScaling = PlanScaling()
     worker_init: tuple[str, ...] = ()
     python: str = Field("", description="Python of the workers; empty: the driver's")
+    files: tuple[str, ...] = Field((), description="names of files that blocks bring, in `setup` of the run directory")
+    secrets: tuple[str, ...] = Field((), description="names of secrets that blocks bring; never their content")
     scratch: str = Field("", description="folder on the disk of a node, expanded there")
     shared: bool = Field(True, description="whether workers see the run directory")
 
@@ -268,6 +277,7 @@ class Plan(_Frozen):
     segments: tuple[PlanSegment, ...]
     pools: tuple[PlanPool, ...]
     environment: PlanEnvironment | None = None
+    credentials: tuple[PlanCredential, ...] = ()
     modules: tuple[PlanModule, ...] = ()
     files: tuple[PlanCode, ...] = Field((), description="files of `use.files` that lie elsewhere")
     software: dict[str, str] = Field(default_factory=dict, description="package → version, of what decides results")
@@ -283,7 +293,9 @@ class Plan(_Frozen):
     @cached_property
     def hash(self) -> str:
         """sha256 over what decides the results (not over how many workers there are)."""
-        aside = dict.fromkeys(("pools", "environment", "warnings", "backend", "strategy", "site", "workflow"), True)
+        aside = dict.fromkeys(
+            ("pools", "environment", "credentials", "warnings", "backend", "strategy", "site", "workflow"), True
+        )
         content = self.model_dump_json(exclude={**aside, "stages": {"__all__": {"why", "timeout"}}})
         return hashlib.sha256(content.encode()).hexdigest()
 

@@ -57,6 +57,3 @@ class _InProcess:
         """One task at a time."""
         del pool
         return 1
-
-    def cancel(self) -> None:
-        """Nothing runs between two tasks."""

@@ -17,6 +17,7 @@ from fasthep_parsl.blocks.fork import ChildProcess, Fork, can_fork
 from fasthep_parsl.blocks.python_command import module_command, python_path
 from fasthep_parsl.plan import Plan, PlanPool
 from fasthep_parsl.resources.hidden import NO_GPUS
+from fasthep_parsl.setup_folder import setup_variables
 from fasthep_parsl.worker.gpus import FOLDER
 
 POOL_MODULE = "fasthep_parsl.backends.parsl.worker_pool"
@@ -119,16 +120,18 @@ class LocalBlock:
         ended.poll(LAST_BREATH * 1000)
 
 
-def start_warm(plan: Plan, pool: PlanPool, log_dir: Path) -> LocalBlock | None:
-    """Start a block that imports, then waits for its command line; None if the pool needs a shell first.
+def start_warm(plan: Plan, pool: PlanPool, run_dir: Path, log_dir: Path) -> LocalBlock | None:
+    """Start a block that imports, then waits for its command line; None if the pool needs a shell or another Python.
 
     If this process has imported the array libraries already (to read headers of files), the block is a fork of it.
     """
-    if pool.worker_init or pool.provider != "local":
+    if pool.worker_init or pool.provider != "local" or pool.python not in ("", sys.executable):
         return None
     fork = "uproot" in sys.modules and can_fork() and _is_plain(plan, pool)
     command = [*module_command(sys.executable, POOL_MODULE), "--warm"]
-    return LocalBlock(command, log_dir, "warm", worker_environment(pool, log_dir), _become_pool if fork else None)
+    return LocalBlock(
+        command, log_dir, "warm", worker_environment(pool, run_dir, log_dir), _become_pool if fork else None
+    )
 
 
 def _is_plain(plan: Plan, pool: PlanPool) -> bool:
@@ -145,7 +148,7 @@ def _become_pool() -> None:
     runpy.run_module(POOL_MODULE, {"WARM": True}, run_name="__main__", alter_sys=True)
 
 
-def worker_environment(pool: PlanPool, log_dir: Path) -> dict[str, str]:
+def worker_environment(pool: PlanPool, run_dir: Path, log_dir: Path) -> dict[str, str]:
     """Return what workers of `pool` need in their environment; their block writes into `log_dir`."""
     threads = str(pool.cpus)
     return {
@@ -154,5 +157,6 @@ def worker_environment(pool: PlanPool, log_dir: Path) -> dict[str, str]:
         "NUMEXPR_MAX_THREADS": threads,
         "PARSL_CORES": str(pool.workers_per_block * pool.cpus),  # the plan has decided, Parsl need not count again
         "PYTHONPATH": python_path(),
+        **(setup_variables(str(run_dir.resolve())) if pool.files or pool.secrets else {}),
         **({FOLDER: str(log_dir.resolve())} if pool.gpus else NO_GPUS),  # they say there what their GPUs are
     }

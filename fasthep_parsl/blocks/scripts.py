@@ -12,6 +12,9 @@ from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.strategies.base import NODE_SCRIPT
 from fasthep_parsl.strategies.node import node_script
 
+RUN_DIRECTORY = "<run directory>"
+"""Placeholder for a path that is not known before a run."""
+
 
 def strategy_of(pool: PlanPool) -> BatchStrategy:
     """Return the strategy of a pool on a batch system, with the pool's options."""
@@ -34,6 +37,7 @@ def first_scripts(pool: PlanPool, folder: Path) -> tuple[Script, Script]:
 
     Address, port and certificates are placeholders between ``<`` and ``>``: they are known when a run starts.
     """
-    bring = staged_files(pool, Path("<run directory>"), PLACEHOLDERS)
+    bring = staged_files(pool, Path(RUN_DIRECTORY), PLACEHOLDERS)
     submitted = block_script(pool, BlockLocation(str(folder), job_name(pool), 0, (), bring.files, bring.secrets))
-    return submitted, Script(NODE_SCRIPT, node_script(pool, worker_command(pool, on_node(pool, PLACEHOLDERS))))
+    command = worker_command(pool, on_node(pool, PLACEHOLDERS))
+    return submitted, Script(NODE_SCRIPT, node_script(pool, command, RUN_DIRECTORY))

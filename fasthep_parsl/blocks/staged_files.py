@@ -11,6 +11,7 @@ from pathlib import Path
 from fasthep_parsl.blocks.node_checks import CERTIFICATES
 from fasthep_parsl.blocks.worker_command import Link
 from fasthep_parsl.plan import PlanPool
+from fasthep_parsl.setup_folder import FILES, SECRETS
 from fasthep_parsl.strategies.node import HERE
 from fasthep_parsl.worker.file_transfer import BROUGHT
 
@@ -29,7 +30,10 @@ def staged_files(pool: PlanPool, run_dir: Path, link: Link) -> StagedFiles:
         return StagedFiles()
     files = [str(run_dir / name) for name in BROUGHT if not _is_empty(run_dir / name)]
     files += [link.log_config] if link.log_config else []
-    return StagedFiles(tuple(files), tuple(f"{link.certificates}/{name}" for name in CERTIFICATES))
+    files += [str(run_dir / FILES / name) for name in pool.files]
+    secrets = [f"{link.certificates}/{name}" for name in CERTIFICATES]
+    secrets += [str(run_dir / SECRETS / name) for name in pool.secrets]
+    return StagedFiles(tuple(files), tuple(secrets))
 
 
 def _is_empty(path: Path) -> bool:

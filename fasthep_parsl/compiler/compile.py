@@ -25,6 +25,7 @@ from fasthep_parsl.errors import ConfigError, Problem, suggest
 from fasthep_parsl.plan import (
     Binding,
     Plan,
+    PlanCredential,
     PlanEnvironment,
     PlanPool,
     PlanSegment,
@@ -184,6 +185,7 @@ def _plan(
         segments=tuple(segments),
         pools=planned,
         environment=None if kind is None else PlanEnvironment(kind=kind.kind, params=kind.params),
+        credentials=tuple(PlanCredential(kind=c.kind, params=c.params) for c in loaded.workflow.execution.credentials),
         modules=code.modules,
         files=code.files,
         software=software(code.modules, _packages(stages, modifiers, source)),

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from fasthep_parsl import registry
 from fasthep_parsl.compiler.geometry import plan_scaling, shape
 from fasthep_parsl.compiler.queue_choice import Refusal
 from fasthep_parsl.compiler.visibility import sees_run_directory
+from fasthep_parsl.compiler.worker_setups import combined_setup
 from fasthep_parsl.errors import Problem
 from fasthep_parsl.interfaces import WorkerSetup
 from fasthep_parsl.plan import PlanNetwork, PlanPool
@@ -22,7 +20,6 @@ from fasthep_parsl.sites import is_batch, strategy_options
 from fasthep_parsl.workflow.facility import Queue
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Execution
-from fasthep_parsl.workflow.translate import problems_of
 from fasthep_parsl.workflow.yamldoc import KeyPath, problem
 
 UNKNOWN = Machine(cpus=10**6, memory=10**18, gpus=10**6)
@@ -64,7 +61,7 @@ class Facility:
     options : dict
         Queue → fields of the strategy.
     setup : WorkerSetup
-        Of the environment.
+        Of the environment and the credentials.
     batch : bool
         Whether workers are jobs of a batch system.
     """
@@ -131,6 +128,8 @@ class Facility:
                 ),
                 "worker_init": (*self.setup.worker_init, *said.worker_init),
                 "python": self.setup.python,
+                "files": self.setup.files,
+                "secrets": self.setup.secrets,
                 "scratch": said.scratch or "",
                 "shared": sees_run_directory(said),
             }
@@ -144,7 +143,7 @@ class Facility:
 
 
 def open_facility(loaded: LoadedWorkflow, machine: Machine | None) -> tuple[Facility, list[Problem]]:
-    """Return the site of a workflow, and what is wrong with its strategy and its environment. Starts nothing.
+    """Return the site of a workflow, and what is wrong with its strategy, environment and credentials. Starts nothing.
 
     Parameters
     ----------
@@ -155,19 +154,6 @@ def open_facility(loaded: LoadedWorkflow, machine: Machine | None) -> tuple[Faci
     """
     execution = loaded.workflow.execution
     options, problems = strategy_options(execution, loaded.document)
-    setup, found = _environment(loaded)
+    setup, found = combined_setup(loaded)
     facility = Facility(loaded, machine or UNKNOWN, options, setup, is_batch(execution.strategy.kind))
     return facility, [*problems, *found]
-
-
-def _environment(loaded: LoadedWorkflow) -> tuple[WorkerSetup, list[Problem]]:
-    kind, nothing = loaded.workflow.execution.environment, WorkerSetup(python="")
-    if kind is None or kind.kind not in registry.names("environments"):  # the compiler says that there is none
-        return nothing, []
-    model = registry.load("environments", kind.kind)
-    try:
-        environment = model.model_validate(kind.params)
-    except ValidationError as error:
-        return nothing, problems_of(error, model, loaded.document, ("execution", "environment"))
-    setup: WorkerSetup = environment.setup(Path())
-    return setup, []

@@ -18,6 +18,7 @@ from fasthep_parsl.driver.holders import holders
 from fasthep_parsl.driver.lock import DriverLock
 from fasthep_parsl.driver.presence import is_alive
 from fasthep_parsl.driver.rundir import MARKER
+from fasthep_parsl.driver.worker_setups import remove_secrets
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.events import BlockChanged, EventLog, RunEnded, RunStarted, read_events
 from fasthep_parsl.plan import Plan, PlanPool
@@ -86,6 +87,7 @@ def _clean_up(run_dir: Path, plan: Plan, events: Path, *, known_dead: bool, forc
     for job in tally.open_jobs():
         jobs[job.pool].append(job)
     fates = [fate for name, mine in jobs.items() for fate in _remove(plan.pool(name), mine)]
+    remove_secrets(run_dir)
     with EventLog(events) as record:
         for fate in fates:
             job = fate.job

@@ -27,6 +27,7 @@ from fasthep_parsl.driver.scheduler import Scheduler
 from fasthep_parsl.driver.shelf import BookkeepingError
 from fasthep_parsl.driver.state import SegmentState
 from fasthep_parsl.driver.verdict import why
+from fasthep_parsl.driver.worker_setups import prepare_setups, secrets_removed_after
 from fasthep_parsl.errors import FastHepError, SiteError
 from fasthep_parsl.events import (
     Event,
@@ -186,12 +187,13 @@ class PlanRun:
 
         try:
             if not all(state.complete for state in states):
-                self._prepare()
                 backend = registry.load("backends", self.plan.backend)()
-                with backend.open(self.plan, self.directory.path, record) as session:
-                    Scheduler(self.plan, self.directory.path, checked, states, first, self.session).run(session)
-                    self._check_lock()
-                    self._finish_with(session, states)
+                with secrets_removed_after(self.directory.path):
+                    self._prepare()
+                    with backend.open(self.plan, self.directory.path, record) as session:
+                        Scheduler(self.plan, self.directory.path, checked, states, first, self.session).run(session)
+                        self._check_lock()
+                        self._finish_with(session, states)
         except KeyboardInterrupt:
             self.error = "interrupted"
             return "interrupted"
@@ -208,11 +210,10 @@ class PlanRun:
             return "failed"
 
     def _prepare(self) -> None:
-        """Make what workers need, before anything of theirs starts."""
-        wanted = self.plan.environment
-        if wanted is not None and self.plan.backend != "local":
+        """Prepare what workers need, before the first of them starts."""
+        if (self.plan.environment or self.plan.credentials) and self.plan.backend != "local":
             self._keep_lock()
-            registry.load("environments", wanted.kind)(**wanted.params).prepare(self.directory.path)
+            prepare_setups(self.plan, self.directory.path)
 
     def _finish_with(self, session: Session, states: list[SegmentState]) -> None:
         """Let a worker, which has imported everything, write the numbers while pictures are drawn here."""

@@ -22,12 +22,25 @@ from fasthep_parsl.jsontext import json_text
 from fasthep_parsl.names import harmful
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.room import Reserve
+from fasthep_parsl.setup_folder import FILES, SECRETS
 
 Mode = Literal["new", "force", "resume"]
 MARKER = "plan.json"
 RESERVE = 256 * 1024
 """Bytes that a run keeps back, so that it can say how it ended when its disk is full."""
-OURS = ("plan.json", "events.jsonl", "run.json", "missing.json", "log", "results", "plots", "work", "code")
+OURS = (
+    "plan.json",
+    "events.jsonl",
+    "run.json",
+    "missing.json",
+    "log",
+    "results",
+    "plots",
+    "work",
+    "code",
+    FILES,
+    SECRETS,
+)
 """What ``--force`` removes, with the folders of modifiers; anything else in the folder is the user's and is kept."""
 
 

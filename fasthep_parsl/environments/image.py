@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from fasthep_parsl.interfaces import WorkerSetup
 from fasthep_parsl.resources.units import UnitError, describe
+from fasthep_parsl.setup_folder import SetupFolder
 
 
 def _python(value: object) -> str:
@@ -28,10 +29,10 @@ class Image(BaseModel):
         description="Python there, which has fasthep-parsl, and Parsl in the driver's version; `/usr/local/bin/python3`"
     )
 
-    def setup(self, run_dir: Path) -> WorkerSetup:  # noqa: ARG002 - the contract of environments
+    def setup(self) -> WorkerSetup:
         """Return what workers need. Pure."""
         programs = shlex.quote(str(PurePosixPath(self.python).parent))
         return WorkerSetup((f'export PATH={programs}:"$PATH"',), self.python)
 
-    def prepare(self, run_dir: Path) -> None:
-        """Nothing can be checked from here: blocks say when they do not find it."""
+    def prepare(self, folder: SetupFolder) -> None:
+        """Do nothing: this machine cannot check the image. A block reports it if the Python is missing."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.interfaces import WorkerSetup
 from fasthep_parsl.resources.units import UnitError, describe
+from fasthep_parsl.setup_folder import SetupFolder
 
 CURRENT = "current"
 
@@ -42,14 +43,14 @@ class SharedPrefix(BaseModel):
         """The folder."""
         return PurePosixPath(sys.prefix if self.prefix == CURRENT else self.prefix)
 
-    def setup(self, run_dir: Path) -> WorkerSetup:  # noqa: ARG002 - the contract of environments
+    def setup(self) -> WorkerSetup:
         """Return what workers need. Pure."""
         programs = self.folder / "bin"
         # a system-wide Python has no `bin/python` on some systems: there the driver's own name is right
         python = sys.executable if self.prefix == CURRENT else str(programs / "python")
         return WorkerSetup((f'export PATH={shlex.quote(str(programs))}:"$PATH"',), python)
 
-    def prepare(self, run_dir: Path) -> None:  # noqa: ARG002 - the contract of environments
+    def prepare(self, folder: SetupFolder) -> None:  # noqa: ARG002 - the contract of environments
         """Check that it exists.
 
         Raises
@@ -57,6 +58,6 @@ class SharedPrefix(BaseModel):
         SiteError
             There is no Python in it.
         """
-        python = Path(self.setup(Path()).python)
+        python = Path(self.setup().python)
         if not python.is_file():
             raise SiteError(f"environment `shared-prefix`: there is no `{python}`")

@@ -31,9 +31,6 @@ class Session(Protocol):
     def slots(self, pool: str) -> int:
         """Return how many tasks of `pool` can run at once when all its workers are up."""
 
-    def cancel(self) -> None:
-        """End all work at once; `submit` fails afterwards."""
-
 
 class Backend(Protocol):
     """Who executes tasks."""

@@ -1,30 +1,53 @@
-"""How workers come to be: strategies, environments, credentials."""
+"""The contracts of strategies, environments and credentials: how workers are created, and what they need."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from fasthep_parsl.setup_folder import FILES_VARIABLE, SECRETS_VARIABLE
+
+if TYPE_CHECKING:
+    from fasthep_parsl.setup_folder import SetupFolder
+
+
+FILES = f"${FILES_VARIABLE}"
+"""In shell lines of a `WorkerSetup`: folder of its files, on every strategy."""
+SECRETS = f"${SECRETS_VARIABLE}"
+"""In shell lines of a `WorkerSetup`: folder of its secrets, on every strategy. Only the user can enter it."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What must be true on a worker before its first task: shell lines and files.
+    """What a worker needs before its first task. Every strategy honours all of it, or the compiler refuses the plan.
+
+    The setups of a run are combined in this order: the environment, the credentials as listed, `worker_init` of the site.
 
     Attributes
     ----------
     worker_init : tuple of str
-        Shell lines, run before the worker pool starts. Never holds a secret.
+        Shell lines that run on each node before its workers start. Paths only, never a secret: scripts show them.
     python : str
-        Python of the workers.
-    files : mapping
-        Name in the run directory → path on the submit side, to be brought to workers.
+        Python of the workers; empty if the setup does not choose it.
+    files : tuple of str
+        Names of files that `prepare` writes. Workers find them in `FILES`.
+    secrets : tuple of str
+        Names of secrets that `prepare` writes. Workers find them in `SECRETS`, with mode 0600.
     """
 
     worker_init: tuple[str, ...] = ()
-    python: str = "python3"
-    files: Mapping[str, str] = field(default_factory=dict)
+    python: str = ""
+    files: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+
+    def then(self, other: WorkerSetup) -> WorkerSetup:
+        """Return this setup followed by `other`."""
+        return WorkerSetup(
+            (*self.worker_init, *other.worker_init),
+            self.python or other.python,
+            (*self.files, *other.files),
+            (*self.secrets, *other.secrets),
+        )
 
 
 class Strategy(Protocol):
@@ -36,20 +59,36 @@ class Strategy(Protocol):
 
 
 class Environment(Protocol):
-    """The software that workers run."""
+    """The software of the workers: a frozen model. Backend ``local`` does not use it."""
 
-    def setup(self, run_dir: Path) -> WorkerSetup:
+    def setup(self) -> WorkerSetup:
         """Return what workers need. Pure."""
 
-    def prepare(self, run_dir: Path) -> None:
-        """Make it exist (pack, copy). Idempotent."""
+    def prepare(self, folder: SetupFolder) -> None:
+        """Write the files of `setup` and check what can be checked here. Idempotent; called when a run starts.
+
+        Raises
+        ------
+        SiteError
+            The software cannot be provided.
+        """
 
 
 class Credential(Protocol):
-    """A proxy or token that workers need; its value never enters a plan, script, environment or event."""
+    """A proxy or token for workers: a frozen model with paths and requirements, never with a secret.
 
-    def setup(self, run_dir: Path) -> WorkerSetup:
-        """Return what workers need. Pure."""
+    The secret is read by `prepare` and written by `SetupFolder.write_secret` alone. It appears in no plan, script,
+    environment variable, event, log or repr. The run removes its copy when it ends. Backend ``local`` does not use it.
+    """
 
-    def prepare(self, run_dir: Path) -> None:
-        """Bring it to the run directory, readable by the user alone. Idempotent."""
+    def setup(self) -> WorkerSetup:
+        """Return what workers need: names of secrets, and lines that export their paths. Pure: reads no secret."""
+
+    def prepare(self, folder: SetupFolder) -> None:
+        """Check the credential and write its secrets. Idempotent; called when a run starts.
+
+        Raises
+        ------
+        SiteError
+            The credential is missing, expired or not sufficient. The message contains no secret.
+        """

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.resources.hidden import EXPORT
+from fasthep_parsl.setup_folder import FILES_VARIABLE, SECRETS_VARIABLE, setup_variables
 
 HERE = "@folder of node.sh@"
 """Stands in a command for the folder of the script, where files lie that were brought with it."""
@@ -45,6 +46,15 @@ fi
 fasthep_say() { echo "fasthep-parsl: block $fasthep_block on node $fasthep_node: $1" >&2; }
 """
 
+_SECRETS = r"""
+# secrets came with the job: from here on only this user can read them
+fasthep_secrets=$fasthep_folder/secrets
+if ! (umask 077 && cd -- "$fasthep_folder" && mkdir -p secrets && chmod 600 %(names)s && mv -f %(names)s secrets/); then
+    fasthep_say "the secrets of the worker setup cannot be put into $fasthep_secrets"
+    exit 1
+fi
+"""
+
 _SCRATCH = r"""
 fasthep_scratch=%(scratch)s
 if [ -z "$fasthep_scratch" ] || ! mkdir -p -- "$fasthep_scratch" || ! cd -- "$fasthep_scratch"; then
@@ -68,7 +78,7 @@ set +eu
 """
 
 
-def node_script(pool: PlanPool, command: Sequence[str]) -> str:
+def node_script(pool: PlanPool, command: Sequence[str], run_dir: str = "") -> str:
     """Return the text of ``node.sh``. Pure.
 
     Parameters
@@ -77,6 +87,8 @@ def node_script(pool: PlanPool, command: Sequence[str]) -> str:
         A pool whose `block` is set.
     command : sequence of str
         The worker pool's command line; ``--block_id=<number>`` is put at its end.
+    run_dir : str
+        The run directory, for pools that see it and have files or secrets.
 
     Returns
     -------
@@ -84,7 +96,8 @@ def node_script(pool: PlanPool, command: Sequence[str]) -> str:
         A bash script with one argument, the number of the block. It exports PARSL_CORES, the cores of all workers of a
         node, and the numbers of threads for common libraries, the cores of a worker; ``worker_init`` may change them.
         It may not bring GPUs into sight of a pool that has none.
-        FASTHEP_PARSL_FOLDER is the folder of the script, for files that were brought with it.
+        FASTHEP_PARSL_FOLDER is the folder of the script, for files that were brought with it. FASTHEP_PARSL_FILES and
+        FASTHEP_PARSL_SECRETS are the folders of the pool's files and secrets, if it has some.
 
     Raises
     ------
@@ -100,7 +113,12 @@ def node_script(pool: PlanPool, command: Sequence[str]) -> str:
         **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(pool.cpus)),
         "NUMEXPR_MAX_THREADS": str(pool.cpus),
     }
-    parts = [_START, "".join(f"export {name}={value}\n" for name, value in exports.items())]
+    if pool.files or pool.secrets:
+        exports |= _setup_folders(pool, run_dir)
+    parts = [_START]
+    if pool.secrets and not pool.shared:
+        parts.append(_SECRETS % {"names": shlex.join(pool.secrets)})
+    parts.append("".join(f"export {name}={value}\n" for name, value in exports.items()))
     if pool.scratch:
         parts.append(_SCRATCH % {"scratch": _expanded(pool.scratch), "shown": _shown(pool.scratch)})
     if pool.worker_init:
@@ -109,6 +127,13 @@ def node_script(pool: PlanPool, command: Sequence[str]) -> str:
         parts.append(f"\n# workers of this pool have no GPUs, whatever the node has\n{EXPORT}\n")
     parts.append(f'\nexec {" ".join(map(_quoted, command))} --block_id="$fasthep_block"\n')
     return "".join(parts)
+
+
+def _setup_folders(pool: PlanPool, run_dir: str) -> dict[str, str]:
+    """Return the variables that name the folders of the worker setup's files and secrets, with their values in bash."""
+    if pool.shared:
+        return {name: shlex.quote(folder) for name, folder in setup_variables(run_dir).items()}
+    return {FILES_VARIABLE: '"$fasthep_folder"', SECRETS_VARIABLE: '"$fasthep_folder/secrets"'}
 
 
 def _quoted(word: str) -> str:

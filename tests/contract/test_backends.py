@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from pydantic import BaseModel
 
@@ -111,3 +115,41 @@ def test_what_goes_wrong_in_a_task_belongs_to_its_future(checkout, tmp_path):
         assert isinstance(future.exception(timeout=0), OSError | FastHepError)
         assert session.slots("default") == 1
         assert session.call("default", len, "abc").result(timeout=0) == 3
+
+
+# --- sessions -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def session(request, checkout):
+    """An open session, and a function that closes it."""
+    path = checkout / "configs" / f"{CONFIGS[0]}.yaml"
+    plan = fp.compile_plan(path, overrides=[f"execution.backend={request.param}"])
+    folder = checkout / f"session-{request.param}"
+    folder.mkdir()
+    with ExitStack() as stack:
+        backend = registry.load("backends", request.param)()
+        yield stack.enter_context(backend.open(plan, folder, lambda event: None)), plan.segments[0].pool, stack.close
+
+
+def test_a_session_keeps_its_contract(session):
+    """One test, because workers come up once: calls, errors, slots, and the end of every process."""
+    opened, pool, close = session
+    assert opened.call(pool, math.sqrt, 4).result(60) == 2
+    with pytest.raises(ZeroDivisionError):
+        opened.call(pool, divmod, 1, 0).result(60)
+    assert opened.slots(pool) >= 1
+    worker = opened.call(pool, os.getpid).result(60)
+    started = set(psutil.Process().children(recursive=True))
+    close()
+    started |= {psutil.Process(worker)} - {psutil.Process()} if psutil.pid_exists(worker) else set()
+    _, alive = psutil.wait_procs([process for process in started if not is_zombie(process)], timeout=20)
+    assert not [process for process in alive if not is_zombie(process)]
+
+
+def is_zombie(process):
+    """Whether a process has ended, and only its parent has not noticed."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -139,7 +139,7 @@ class BatchProvider(SelfManagedProvider):
         """Write the script that each node of a block runs; return an empty command: Parsl launches nothing."""
         self.staged = staged_files(self.pool, self._run_dir, link)
         command = worker_command(self.pool, on_node(self.pool, link))
-        write_text(self.log_dir / NODE_SCRIPT, node_script(self.pool, command))
+        write_text(self.log_dir / NODE_SCRIPT, node_script(self.pool, command, str(self._run_dir)))
         return ""
 
     def watch(self, executor: HighThroughputExecutor) -> BatchMonitor:

@@ -75,7 +75,7 @@ def provider(
         from fasthep_parsl.backends.parsl.batch_provider import BatchProvider  # not needed on one's own machine
 
         return BatchProvider(pool, run_dir, log_dir, job_name(pool), closing, record)
-    return LocalProvider(pool, log_dir, worker_environment(pool, log_dir), warm)
+    return LocalProvider(pool, log_dir, worker_environment(pool, run_dir, log_dir), warm)
 
 
 def executor(pool: PlanPool, blocks: Blocks) -> HighThroughputExecutor:

@@ -81,7 +81,8 @@ class ParslSession:
         """
         _check_commands(self._plan)
         for segment in self._plan.segments[:1]:
-            block = local_block.start_warm(self._plan, self._plan.pool(segment.pool), self._blocks_dir(segment.pool))
+            pool = self._plan.pool(segment.pool)
+            block = local_block.start_warm(self._plan, pool, self._run_dir, self._blocks_dir(pool.name))
             if block is not None:
                 self._warm[segment.pool] = block
                 self._record(PoolChanged(pool=segment.pool, state="warming", jobs=(block.pid,)))
@@ -129,8 +130,7 @@ class ParslSession:
         """Return the number of workers of `pool`."""
         return self._plan.pool(pool).workers
 
-    def cancel(self) -> None:
-        """End all workers now."""
+    def _close_pools(self) -> None:
         # side by side: each may have to wait for a batch system that does not answer
         closing = [threading.Thread(target=pool.close, daemon=True) for pool in self._pools.values()]
         for thread in closing:
@@ -142,7 +142,7 @@ class ParslSession:
 
     def close(self) -> None:
         """End all workers, then Parsl, under a deadline."""
-        self.cancel()
+        self._close_pools()
         if self._kernel is not None:
             cleanup = threading.Thread(target=self._kernel.cleanup, name="parsl-cleanup", daemon=True)
             cleanup.start()

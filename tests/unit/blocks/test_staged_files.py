@@ -13,6 +13,7 @@ from fasthep_parsl.blocks.node_checks import CERTIFICATES, arrive, settle
 from fasthep_parsl.blocks.scripts import first_scripts
 from fasthep_parsl.blocks.staged_files import StagedFiles, on_node, staged_files
 from fasthep_parsl.blocks.worker_command import PLACEHOLDERS, Link, worker_command
+from fasthep_parsl.setup_folder import is_allowed
 from strategy_cases import pool
 
 LINK = Link("login1", "9000", "/run/certificates", "/run/logs", "/run/log_config.pkl")
@@ -83,3 +84,20 @@ def test_arriving_settles_them(brought):
     words = ["--brought", f"--cert_dir={job}/certificates", "--port=1"]
     assert arrive(words) == words[1:]
     assert {path.name for path in Path(job, "certificates").iterdir()} == {"client.key_secret", "server.key_secret"}
+
+
+def test_files_and_secrets_of_the_worker_setup_are_brought(tmp_path):
+    far = pool(shared=False).model_copy(update={"files": ("pack.tar",), "secrets": ("token",)})
+    plain, found = staged_files(pool(shared=False), tmp_path, LINK), staged_files(far, tmp_path, LINK)
+    assert set(found.files) - set(plain.files) == {f"{tmp_path}/setup/pack.tar"}
+    assert set(found.secrets) - set(plain.secrets) == {f"{tmp_path}/secrets/token"}
+
+
+def test_no_file_of_a_worker_setup_can_take_the_name_of_another_file_of_a_block(tmp_path):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "ops.py").touch()
+    staged = staged_files(pool(shared=False), tmp_path, LINK)
+    names = [Path(path).name for path in (*staged.files, *staged.secrets)]
+    used = ["node.sh", "block.0.out", "block.3.node", "certificates", "log", "workers", "secrets"]
+    assert len(names) == 5
+    assert not [name for name in (*names, *used) if is_allowed(name)]

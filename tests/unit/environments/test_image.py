@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from fasthep_parsl import registry
 from fasthep_parsl.environments.image import Image
+from fasthep_parsl.setup_folder import SetupFolder
 
 
 def test_it_is_found_by_name():
@@ -17,10 +18,10 @@ def test_it_is_found_by_name():
 
 def test_workers_use_a_python_that_is_not_here():
     image = Image(python="/not here/bin/python3.12")
-    setup = image.setup(Path("run"))
+    setup = image.setup()
     assert setup.python == "/not here/bin/python3.12"
     assert setup.worker_init == ("export PATH='/not here/bin':\"$PATH\"",)
-    image.prepare(Path("run"))
+    image.prepare(SetupFolder(Path("run")))
 
 
 @pytest.mark.parametrize("python", ["", "python3", "./python3", "/usr/bin/", "/a\nb", None, 3])

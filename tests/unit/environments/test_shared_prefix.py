@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from fasthep_parsl import registry
 from fasthep_parsl.environments.shared_prefix import SharedPrefix
 from fasthep_parsl.errors import SiteError
+from fasthep_parsl.setup_folder import SetupFolder
 
 
 def test_it_is_found_by_name():
@@ -20,10 +21,10 @@ def test_it_is_found_by_name():
 
 
 def test_workers_use_the_driver_s_python_by_default():
-    setup = SharedPrefix().setup(Path("run"))
+    setup = SharedPrefix().setup()
     assert setup.python == sys.executable
     assert setup.worker_init == (f'export PATH={shlex.quote(sys.prefix + "/bin")}:"$PATH"',)
-    SharedPrefix().prepare(Path("run"))
+    SharedPrefix().prepare(SetupFolder(Path("run")))
 
 
 def test_another_prefix_is_taken_as_it_is(tmp_path):
@@ -33,17 +34,17 @@ def test_another_prefix_is_taken_as_it_is(tmp_path):
     (prefix / "bin" / "tool").write_text("#!/bin/sh\necho found\n")
     (prefix / "bin" / "tool").chmod(0o755)
     environment = SharedPrefix(prefix=f"{prefix}/")
-    setup = environment.setup(Path("run"))
+    setup = environment.setup()
     assert setup.python == f"{prefix}/bin/python"
     script = "\n".join(["set -eu", *setup.worker_init, "tool", "true"])
     done = subprocess.run(["/bin/bash", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "found\n"
-    environment.prepare(Path("run"))
+    environment.prepare(SetupFolder(Path("run")))
 
 
 def test_a_prefix_without_python_is_refused_before_the_run(tmp_path):
     with pytest.raises(SiteError, match=f"there is no `{tmp_path}/bin/python`"):
-        SharedPrefix(prefix=str(tmp_path)).prepare(Path("run"))
+        SharedPrefix(prefix=str(tmp_path)).prepare(SetupFolder(Path("run")))
 
 
 @pytest.mark.parametrize("prefix", ["", "env", "./env", "~/env", "/a\nb", 3, None, "Current"])

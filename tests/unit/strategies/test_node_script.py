@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 import subprocess
 from pathlib import Path
 
@@ -31,8 +32,8 @@ class Node:
         folder.mkdir(parents=True)
         (folder / "stub").write_text(STUB)
 
-    def run(self, p, words=(), *, block=3, env=(), cwd="/"):
-        (self.folder / "node.sh").write_text(node_script(p, ["bash", str(self.folder / "stub"), *words]))
+    def run(self, p, words=(), *, block=3, env=(), cwd="/", run_dir=""):
+        (self.folder / "node.sh").write_text(node_script(p, ["bash", str(self.folder / "stub"), *words], run_dir))
         command = ["/bin/bash", str(self.folder / "node.sh"), str(block)]
         return subprocess.run(command, env=dict(env), cwd=cwd, capture_output=True, text=True, check=False, timeout=100)
 
@@ -217,3 +218,43 @@ def test_a_command_may_name_what_was_brought_with_the_script(tmp_path, name):
     done = node.run(pool(shared=False), [f"--keys={HERE}/keys", f"{HERE}", "$HOME", "a b", ""])
     assert (done.returncode, done.stderr) == (0, "")
     assert node.read("words") == [f"--keys={node.folder}/keys", str(node.folder), "$HOME", "a b", "", "--block_id=3"]
+
+
+# --- files and secrets of the worker setup ------------------------------------------------------------------------
+
+
+def setup_pool(*, shared, **more):
+    lines = ('export SEEN="$FASTHEP_PARSL_FILES/pack:$FASTHEP_PARSL_SECRETS/token"',)
+    return pool(shared=shared, worker_init=lines).model_copy(update={"files": ("pack",), "secrets": ("token",), **more})
+
+
+def test_where_the_run_directory_is_seen_they_are_used_in_place(node):
+    run_dir = 'it\'s "$HOME" `x` é'
+    done = node.run(setup_pool(shared=True), run_dir=run_dir)
+    assert done.returncode == 0, done.stderr
+    assert node.env()["SEEN"] == f"{run_dir}/setup/pack:{run_dir}/secrets/token"
+
+
+def test_elsewhere_they_are_beside_the_script_and_secrets_are_private(any_node):
+    for name in ("pack", "token"):
+        (any_node.folder / name).write_text(name)
+        (any_node.folder / name).chmod(0o644)
+    done = any_node.run(setup_pool(shared=False))
+    assert done.returncode == 0, done.stderr
+    secret = any_node.folder / "secrets" / "token"
+    assert any_node.env()["SEEN"] == f"{any_node.folder}/pack:{secret}"
+    assert (secret.read_text(), stat.S_IMODE(secret.stat().st_mode)) == ("token", 0o600)
+    assert stat.S_IMODE(secret.parent.stat().st_mode) == 0o700
+    assert not (any_node.folder / "token").exists()
+
+
+def test_a_secret_that_did_not_come_ends_the_block(node):
+    done = node.run(setup_pool(shared=False))
+    assert done.returncode == 1
+    assert "the secrets of the worker setup cannot be put into" in done.stderr
+    assert not node.started
+
+
+def test_a_pool_without_them_has_no_variables(node):
+    node.run(pool(shared=False))
+    assert not [name for name in node.env() if name in {"FASTHEP_PARSL_FILES", "FASTHEP_PARSL_SECRETS"}]

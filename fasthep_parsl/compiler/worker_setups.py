@@ -1,0 +1,68 @@
+"""Worker setup of a run: combine what its environment and its credentials need. Checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from fasthep_parsl import registry
+from fasthep_parsl.errors import Problem
+from fasthep_parsl.interfaces import WorkerSetup
+from fasthep_parsl.setup_folder import is_allowed
+from fasthep_parsl.workflow.loader import LoadedWorkflow
+from fasthep_parsl.workflow.translate import problems_of
+from fasthep_parsl.workflow.yamldoc import KeyPath, problem, show_path
+
+
+def combined_setup(loaded: LoadedWorkflow) -> tuple[WorkerSetup, list[Problem]]:
+    """Return what workers need: the environment's part first, then those of the credentials in their order.
+
+    Also return what is wrong with the environment and the credentials. Unknown kinds are reported elsewhere.
+    """
+    found = WorkerSetup()
+    problems: list[Problem] = []
+    owners: dict[str, KeyPath] = {}
+    for path, group, kind in _kinds(loaded):
+        if kind.kind not in registry.names(group):
+            continue
+        model = registry.load(group, kind.kind)
+        try:
+            setup: WorkerSetup = model.model_validate(kind.params).setup()
+        except ValidationError as error:
+            problems += problems_of(error, model, loaded.document, path)
+            continue
+        problems += _conflicts(loaded, setup, found, path, owners)
+        owners |= dict.fromkeys((*setup.files, *setup.secrets), path)
+        found = found.then(setup)
+    return found, problems
+
+
+def _kinds(loaded: LoadedWorkflow) -> Iterator[tuple[KeyPath, str, Any]]:
+    execution = loaded.workflow.execution
+    if execution.environment is not None:
+        yield ("execution", "environment"), "environments", execution.environment
+    for number, credential in enumerate(execution.credentials):
+        yield ("execution", "credentials", number), "credentials", credential
+
+
+def _conflicts(
+    loaded: LoadedWorkflow, setup: WorkerSetup, before: WorkerSetup, path: KeyPath, owners: dict[str, KeyPath]
+) -> list[Problem]:
+    """Return what is wrong with a setup: names of files, and what an earlier setup has decided."""
+    problems = []
+    names = (*setup.files, *setup.secrets)
+    for name in names:
+        if not is_allowed(name) or names.count(name) > 1:
+            message = f"`{name}` cannot name a file for workers"
+            hint = "a plain file name, used once, that blocks do not use themselves"
+            problems.append(problem(loaded.document, path, "E106", message, hint))
+        elif name in owners:
+            message = f"`{name}` is brought to workers twice"
+            hint = f"remove one; the other is `{show_path(owners[name])}`"
+            problems.append(problem(loaded.document, path, "E106", message, hint))
+    if setup.python and before.python and setup.python != before.python:
+        message = f"Python of the workers is `{before.python}` already, not `{setup.python}`"
+        problems.append(problem(loaded.document, path, "E106", message, "only the environment chooses it"))
+    return problems

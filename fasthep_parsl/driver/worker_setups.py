@@ -1,0 +1,53 @@
+"""Worker setups of a run: prepare the files and secrets that its blocks need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fasthep_parsl import registry
+from fasthep_parsl.driver.lock import LockLostError
+from fasthep_parsl.plan import Plan
+from fasthep_parsl.setup_folder import SetupFolder
+from fasthep_parsl.signals import undisturbed
+
+
+def prepare_setups(plan: Plan, run_dir: Path) -> None:
+    """Let the environment and the credentials of a plan write their files and secrets, and check that they did.
+
+    Backend ``local`` runs tasks in this process, which has the user's software and credentials: nothing is prepared.
+
+    Raises
+    ------
+    SiteError
+        The site cannot provide one of them.
+    """
+    if plan.backend == "local":
+        return
+    folder = SetupFolder(run_dir)
+    if plan.environment is not None:
+        registry.load("environments", plan.environment.kind)(**plan.environment.params).prepare(folder)
+    for credential in plan.credentials:
+        registry.load("credentials", credential.kind)(**credential.params).prepare(folder)
+    for pool in plan.pools:
+        folder.check(pool.files, pool.secrets)
+
+
+@contextmanager
+def secrets_removed_after(run_dir: Path) -> Iterator[None]:
+    """Remove the secrets of a run at the end of the block, unless another driver has taken over the run."""
+    try:
+        yield
+    except LockLostError:
+        raise
+    except BaseException:
+        remove_secrets(run_dir)
+        raise
+    remove_secrets(run_dir)
+
+
+def remove_secrets(run_dir: Path) -> None:
+    """Remove the secrets of a run whose blocks have ended."""
+    with undisturbed():
+        SetupFolder(run_dir).remove_secrets()

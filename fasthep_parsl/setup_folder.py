@@ -1,0 +1,94 @@
+"""The files and secrets of a run's worker setups: where they are in the run directory, and how they are written there.
+
+Environments and credentials write them when a run starts. Blocks take them from here: workers that see the run directory
+use them in place, other blocks bring them to their nodes. Secrets are removed when the run ends.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from fasthep_parsl.errors import SiteError
+
+FILES, SECRETS = "setup", "secrets"
+"""Names of the two folders in the run directory."""
+FILES_VARIABLE, SECRETS_VARIABLE = "FASTHEP_PARSL_FILES", "FASTHEP_PARSL_SECRETS"
+"""Environment variables of workers: the same two folders, as their node sees them."""
+RESERVED = re.compile(
+    r"(node\.sh|plan\.json|code|certificates|log|workers|secrets|(block|client|server|log_config)\..*)"
+)
+"""Names that blocks use themselves, in the folder to which they bring files."""
+_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
+_PRIVATE = 0o600
+
+
+def setup_variables(run_dir: str) -> dict[str, str]:
+    """Return the variables of workers that see the run directory."""
+    return {FILES_VARIABLE: f"{run_dir}/{FILES}", SECRETS_VARIABLE: f"{run_dir}/{SECRETS}"}
+
+
+def is_allowed(name: str) -> bool:
+    """Return whether a file or secret can have this name."""
+    return bool(_NAME.fullmatch(name)) and not RESERVED.fullmatch(name)
+
+
+class SetupFolder:
+    """The files and secrets of one run.
+
+    Parameters
+    ----------
+    run_dir : Path
+        The run directory.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self._files = run_dir / FILES
+        self._secrets = run_dir / SECRETS
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file. Write it there, or link it to a file that workers see."""
+        self._files.mkdir(parents=True, exist_ok=True)
+        return self._files / name
+
+    def write_secret(self, name: str, content: bytes) -> Path:
+        """Write a secret and return its path. No other user can read it, at any time; an earlier one is replaced at once."""
+        self._secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._secrets.chmod(0o700)
+        path = self._secrets / name
+        draft = self._secrets / f".{secrets.token_hex(6)}"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        return path
+
+    def check(self, files: Iterable[str], secret_names: Iterable[str]) -> None:
+        """Check that all files and secrets exist, and that no other user can read the secrets.
+
+        Raises
+        ------
+        SiteError
+            One is missing, or other users can read it.
+        """
+        for path in (*(self._files / name for name in files), *(self._secrets / name for name in secret_names)):
+            if not path.is_file():
+                raise SiteError(f"worker setup: `{path.name}` was not prepared: there is no `{path}`")
+            if path.parent == self._secrets and stat.S_IMODE(path.stat().st_mode) != _PRIVATE:
+                raise SiteError(f"worker setup: `{path}` does not have mode 0600: use `write_secret`")
+
+    def remove_secrets(self) -> None:
+        """Remove all secrets of the run."""
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._secrets)

@@ -1,0 +1,80 @@
+"""Every environment and credential keeps its contract: a pure setup, files that exist once prepared, private secrets."""
+
+from __future__ import annotations
+
+import pickle
+import stat
+import subprocess
+from importlib.metadata import EntryPoint
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from fasthep_parsl import registry
+from fasthep_parsl.setup_folder import SECRETS, SetupFolder, is_allowed
+
+CANARY = b"a-secret-that-nobody-may-see"
+EXAMPLES = {"image": {"python": "/usr/bin/python3"}, "shared-prefix": {}}
+"""Environment or credential → parameters with which it can be prepared on any machine."""
+KINDS = [(group, name) for group in ("environments", "credentials") for name in registry.names(group)]
+PROBES = [("environments", "probe"), ("credentials", "probe")]
+
+
+@pytest.fixture(params=[*KINDS, *PROBES], ids="-".join)
+def made(request, monkeypatch, tmp_path):
+    """An environment or credential with example parameters."""
+    group, name = request.param
+    if name == "probe":
+        place = {"environments": "ProbeEnvironment", "credentials": "ProbeCredential"}[group]
+        point = EntryPoint(name, f"probe_setups:{place}", f"fasthep_parsl.{group}")
+        monkeypatch.setitem(registry._table(group), name, point)
+        (tmp_path / "source").write_bytes(CANARY)
+        params = {"source": tmp_path / "source"} if group == "credentials" else {}
+    elif name in EXAMPLES:
+        params = EXAMPLES[name]
+    else:
+        pytest.fail(f"{group}: `{name}` has no example: add its parameters to EXAMPLES")
+    yield registry.load(group, name)(**params)
+    registry.load.cache_clear()
+
+
+def test_it_is_a_frozen_model_with_described_fields(made):
+    model = type(made)
+    assert issubclass(model, BaseModel)
+    assert model.model_config["frozen"]
+    assert model.__doc__
+    assert all(field.description for field in model.model_fields.values())
+    assert pickle.loads(pickle.dumps(made)) == made
+    with pytest.raises(ValidationError, match="surprise"):
+        model(**made.model_dump(), surprise=1)
+
+
+def test_its_setup_is_the_same_each_time_and_valid(made):
+    setup = made.setup()
+    assert setup == made.setup()
+    names = (*setup.files, *setup.secrets)
+    assert len(set(names)) == len(names)
+    assert all(map(is_allowed, names))
+    script = "\n".join(setup.worker_init)
+    done = subprocess.run(["/bin/bash", "-n", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_it_promises_exists_once_it_is_prepared_again_and_again(made, tmp_path):
+    folder = SetupFolder(tmp_path / "run")
+    for _ in range(2):
+        made.prepare(folder)
+        folder.check(made.setup().files, made.setup().secrets)
+    secrets = tmp_path / "run" / SECRETS
+    if made.setup().secrets:
+        assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
+        assert {stat.S_IMODE(path.stat().st_mode) for path in secrets.iterdir()} == {0o600}
+        assert {path.name for path in secrets.iterdir()} == set(made.setup().secrets)
+    folder.remove_secrets()
+    assert not secrets.exists()
+
+
+def test_it_shows_no_secret(made, tmp_path):
+    made.prepare(SetupFolder(tmp_path / "run"))
+    shown = [repr(made), str(made), made.model_dump_json(), repr(made.setup()), repr(pickle.dumps(made))]
+    assert not [text for text in shown if CANARY.decode() in text]

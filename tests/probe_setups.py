@@ -1,0 +1,67 @@
+"""An environment and a credential as packages write them: one brings a file, the other a secret. Tests register them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fasthep_parsl.errors import SiteError
+from fasthep_parsl.interfaces import FILES, SECRETS, WorkerSetup
+from fasthep_parsl.setup_folder import SetupFolder
+
+GREETING = "good morning"
+
+
+class ProbeEnvironment(BaseModel):
+    """The Python that runs the tests, and a file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str = Field("greeting.txt", description="name of the file")
+    python: str = Field(sys.executable, description="Python of the workers")
+
+    def setup(self) -> WorkerSetup:
+        lines = (f'export PROBE_GREETING="{FILES}/{self.file}"', 'export PROBE_ORDER="environment"')
+        return WorkerSetup(lines, self.python, files=(self.file,))
+
+    def prepare(self, folder: SetupFolder) -> None:
+        folder.file(self.file).write_text(GREETING)
+
+
+class ProbeCredential(BaseModel):
+    """A token from a file of the user."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Path = Field(description="file with the token")
+    name: str = Field("probe.token", description="name of the secret on workers")
+
+    def setup(self) -> WorkerSetup:
+        lines = (f'export PROBE_TOKEN_FILE="{SECRETS}/{self.name}"', 'PROBE_ORDER="$PROBE_ORDER, credential"')
+        return WorkerSetup(lines, secrets=(self.name,))
+
+    def prepare(self, folder: SetupFolder) -> None:
+        if not self.source.is_file():
+            raise SiteError(f"probe token: there is no `{self.source}`")
+        folder.write_secret(self.name, self.source.read_bytes())
+
+
+ENTRY_POINTS = """\
+[fasthep_parsl.environments]
+probe = probe_setups:ProbeEnvironment
+[fasthep_parsl.credentials]
+probe = probe_setups:ProbeCredential
+"""
+
+
+def install(folder: Path) -> Path:
+    """Install this module as a package into `folder`; with it on PYTHONPATH, both kinds are found."""
+    info = folder / "probe_setups-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "probe_setups.py").write_text(Path(__file__).read_text())
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: probe_setups\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    (info / "RECORD").write_text("probe_setups.py,,\n")
+    return folder
