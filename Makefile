@@ -1,4 +1,4 @@
-# Everything a developer types. Needs Python 3.11 or newer and make; all else goes into .venv.
+# All commands for developers. Needs Python 3.11 or newer and make. Everything else is installed into .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,41 +12,41 @@ EVENTS ?= 200000
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-venv: $(STAMP) ## make the environment .venv with everything for users and developers
+venv: $(STAMP) ## create the environment .venv for users and developers
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $(STAMP)
 
-demo: $(STAMP) ## make demo data, analyse them and say where the pictures are
+demo: $(STAMP) ## write demo data, analyse them and print the path of the pictures
 	$(BIN)/fasthep-parsl demo-data demo/data --events $(EVENTS)
 	$(BIN)/fasthep-parsl run configs/dimuon.yaml --site local --outdir demo/run --force
 	@echo "pictures: $(CURDIR)/demo/run/plots"
 
-services: ## install the batch systems that tests use, Slurm and HTCondor; needs root or sudo, and Debian
+services: ## install Slurm and HTCondor for the tests; needs Debian and root or sudo
 	sh tests/services/install.sh
 
-test: lint docs ## lint, build the docs, run all tests
+test: lint docs ## run the linters, build the documentation, run all tests
 	$(BIN)/pytest
 
-test-unit: $(STAMP) ## the fast tests only
+test-unit: $(STAMP) ## run the fast tests
 	$(BIN)/pytest tests/unit
 
-test-pythons: $(STAMP) ## the fast tests and the demo on the other Pythons that are here, and with the oldest dependencies
+test-pythons: $(STAMP) ## run the fast tests and the demo with other installed Pythons and with the oldest dependencies
 	sh tests/pythons.sh $(PYTHONS)
 
-test-gpu: $(STAMP) ## the tests that need a GPU; where there is none they say what is missing
+test-gpu: $(STAMP) ## run the tests that need a GPU; without one they report what is missing
 	@nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null || echo "nvidia-smi finds no GPU"
 	$(BIN)/pytest -m gpu -rs
 
-fuzz: $(STAMP) ## random cases against plain loops, until stopped; or MINUTES=10, N=1000 of each kind, ONLY=ops, SEED=1
+fuzz: $(STAMP) ## compare random cases with plain loops until stopped; options MINUTES=10, N=1000, ONLY=ops, SEED=1
 	cd tests && ../$(BIN)/python -m fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
-bench-gpu: $(STAMP) ## measure what a GPU gains, against one core and code written by hand
+bench-gpu: $(STAMP) ## run the GPU benchmark
 	$(BIN)/python benchmarks/bench_gpu.py
 
-lint: $(STAMP) ## ruff, mypy, import-linter
+lint: $(STAMP) ## run ruff, mypy and import-linter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -55,9 +55,9 @@ lint: $(STAMP) ## ruff, mypy, import-linter
 docs: $(STAMP) ## build the documentation; warnings are errors
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
-bench: $(STAMP) ## measure what the README's table says
+bench: $(STAMP) ## run the benchmarks of the README
 	$(BIN)/python benchmarks/run.py
 
-clean: ## remove everything that was made here
+clean: ## remove all generated files
 	rm -rf $(VENV) .venv-* build dist demo docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

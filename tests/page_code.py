@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 HOW_TO = ROOT / "docs" / "how-to"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_NAME = re.compile(r"# ([\w./-]+\.(?:py|yaml|toml|json))(?: \(continued\))?\n")
+_NAME = re.compile(r"# ([\w./-]+\.(?:py|yaml|toml|sh))(?: \(continued\))?\n")
 _NOT_HERE = ("pip ", "make ", "pytest ", ".venv/bin/pytest ", "FASTHEP_EXAMPLES")
 """Commands that other tests run, or that need a network."""
 
@@ -62,7 +62,7 @@ def read(name: str) -> Page:
                     page.commands.append((line[2:].partition("  #")[0].rstrip(), []))
                 else:
                     page.commands[-1][1].append(line)
-        elif language in {"python", "yaml", "toml", "json"}:
+        elif language in {"python", "yaml", "toml", "bash"}:
             named = _NAME.match(text)
             if named is None:
                 page.nameless.append(text)
