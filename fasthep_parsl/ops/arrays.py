@@ -1,4 +1,4 @@
-"""awkward and numpy, imported when first used: looking at a plan must not pay for them."""
+"""Lazy imports of awkward (`ak`) and numpy (`np`), so that planning does not import them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 
 class _Deferred:
-    """Stands for a module until its first attribute is asked for."""
+    """A module that is imported when one of its attributes is first used."""
 
     def __init__(self, name: str) -> None:
         self._name = name

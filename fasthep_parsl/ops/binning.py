@@ -1,4 +1,4 @@
-"""Filling a histogram on a GPU: the bins that boost-histogram would find, and their sums, a small block, on the host."""
+"""Fill a histogram on a GPU with the bins of boost-histogram. Only the sums per bin are copied to the host."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from fasthep_parsl.ops.gpu import cuda_kernels
 
 
 def fits(axes: tuple[Axis, ...]) -> bool:
-    """Whether histograms of these axes are filled on a GPU; others (text, categories added as they come) on the CPU."""
+    """Whether histograms with these axes can be filled on a GPU. Text and growing axes cannot."""
     return all(axis.kind in ("regular", "variable") or (axis.numeric and not axis.grows) for axis in axes)
 
 
 def fill(axes: tuple[Axis, ...], storage: str, entries: list[Any], weights: Any) -> Any:
-    """Return the content of a new histogram as its view with flow bins, in host memory.
+    """Return the content of a new histogram with flow bins, in host memory.
 
     Parameters
     ----------
     axes : tuple of Axis
-        All of which it `fits`.
+        Axes for which `fits` is true.
     storage : "count", "double" or "weighted"
         See ``hep.hist``.
     entries : list of arrays on the GPU, or numbers
@@ -44,7 +44,7 @@ def fill(axes: tuple[Axis, ...], storage: str, entries: list[Any], weights: Any)
 
 
 def _add_axis(flat: cuda_kernels.GpuBins, axis: Axis, entry: Any, extent: int) -> None:
-    """Add an axis to the bins of entries: an array on the GPU, or a number for all of them."""
+    """Add an axis to the flat bins. `entry` is an array on the GPU, or one number for all entries."""
     there = device.on_gpu(entry) and np.ndim(entry) > 0
     if there and axis.kind == "regular":
         flat.regular(entry, *_shape(axis))
@@ -56,7 +56,7 @@ def _add_axis(flat: cuda_kernels.GpuBins, axis: Axis, entry: Any, extent: int) -
 
 
 def _bins(axis: Axis, entry: Any) -> Any:
-    """Return the bin of each entry, counted with flow bins; of the first two kinds for a single number."""
+    """Return the bin of each entry, with flow bins; for regular and variable axes of a single number only."""
     if axis.kind == "regular":
         return _regular(axis, float(device.to_python(entry)))
     if axis.kind == "variable":
@@ -73,7 +73,7 @@ def _bins(axis: Axis, entry: Any) -> Any:
 
 
 def _whole(entry: Any) -> Any:
-    """Return whole numbers as int64, so that none wraps around; boost-histogram's own go to 2³¹."""
+    """Return integers as int64, clipped to ±2³¹ as in boost-histogram."""
     if not np.ndim(entry):
         return int(np.floor(np.clip(entry, -(2**31), 2**31)))
     if entry.dtype.kind == "f":
@@ -86,7 +86,7 @@ def _whole(entry: Any) -> Any:
 
 
 def _regular(axis: Axis, entry: float) -> int:
-    """Return the bin by the rule of boost-histogram; NaN is overflow as there."""
+    """Return the bin by the rule of boost-histogram. NaN goes to overflow."""
     low, width, number = _shape(axis)
     z = (entry - low) / width
     if z < 1:
@@ -95,13 +95,13 @@ def _regular(axis: Axis, entry: float) -> int:
 
 
 def _shape(axis: Axis) -> tuple[float, float, int]:
-    """Return first edge, width and number of bins of a regular axis."""
+    """Return the lower edge, the width and the number of bins of a regular axis."""
     low, high, number = axis.bins.low, axis.bins.high, axis.bins.nbins  # type: ignore[union-attr]
     return float(low), float(high) - float(low), int(number)  # type: ignore[arg-type]
 
 
 def _sums(flat: cuda_kernels.GpuBins, weights: Any, size: int, storage: str) -> dict[str, Any]:
-    """Return field of the storage → its sums in host memory; one copy."""
+    """Return field of the storage → sums per bin, with one copy to host memory."""
     if weights is None or np.ndim(weights) == 0:
         counts = device.download(flat.counts(size))
         factor = 1 if weights is None else float(device.to_python(weights))

@@ -1,7 +1,6 @@
-"""Counts of bools and of small numbers, and what Python decides by them, in host memory or on a GPU.
+"""`all`, `any`, `count_nonzero`, `array_equal` and `bincount` for arrays in host memory or on a GPU.
 
-CuPy's own `all`, `any`, `count_nonzero` and `bincount` do the same, but are built anew for each range of sizes, which
-takes seconds.
+CuPy's functions are compiled again for each range of sizes, which takes seconds. The kernels used here are not.
 """
 
 from __future__ import annotations
@@ -14,22 +13,22 @@ from fasthep_parsl.ops.gpu import cuda_kernels
 
 
 def count_true(mask: Any) -> Any:
-    """Return how many bools are true; on a GPU an array of shape (), to which nobody waits until it is read."""
+    """Return the number of true values; on a GPU as an array of shape (), without waiting."""
     return cuda_kernels.count_true(mask) if device.on_gpu(mask) else int(np.count_nonzero(mask))
 
 
 def all_true(mask: Any) -> bool:
-    """Whether all bools are true; a wait if they lie on the GPU."""
+    """Whether all values are true. Waits if they are on the GPU."""
     return bool(device.to_python(count_true(mask)) == mask.size) if device.on_gpu(mask) else bool(mask.all())
 
 
 def any_true(mask: Any) -> bool:
-    """Whether one of the bools is true; a wait if they lie on the GPU."""
+    """Whether a value is true. Waits if they are on the GPU."""
     return bool(device.to_python(count_true(mask))) if device.on_gpu(mask) else bool(mask.any())
 
 
 def equal(a: Any, b: Any) -> bool:
-    """Whether two flat arrays hold the same, on one side or two; a wait if one lies on the GPU."""
+    """Whether two flat arrays are equal. Waits if one of them is on the GPU."""
     if len(a) != len(b):
         return False
     a, b = device.same_device((a, b))
@@ -37,7 +36,7 @@ def equal(a: Any, b: Any) -> bool:
 
 
 def bincount(counts: Any) -> Any:
-    """Return how often each number is in an array of numbers from 0 on, in host memory."""
+    """Return how often each number occurs in an array of non-negative integers, in host memory."""
     if not device.on_gpu(counts):
         return np.bincount(counts)
     if not len(counts):

@@ -1,8 +1,8 @@
-"""Arrays in the memory of a GPU beside those of the host: which is which, moving them, reading single values.
+"""Arrays in host memory or on a GPU: find out which, copy them, and read single values.
 
-NumPy's functions work on arrays of CuPy as on their own. What does not is here: functions that create arrays, tests of
-the type, `numpy.repeat` with an array of counts, and single values that Python decides on. Each of the last is a *wait*:
-the host stops until the GPU has done all it was told so far. Nothing here imports CuPy; without it everything is NumPy.
+NumPy functions work on CuPy arrays. This module has what does not: functions that create arrays, type checks,
+`numpy.repeat` with an array of counts, and conversions to Python values. Each of these conversions is a *wait*: the
+host stops until the GPU has finished all work so far. Nothing here imports CuPy; without it every array is NumPy's.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from fasthep_parsl.ops.arrays import ak, np
 
 
 class WeakArrayDict:
-    """What is known of arrays, found by the array itself and forgotten with it."""
+    """A mapping from arrays, by identity, to values. An entry disappears with its array."""
 
     def __init__(self) -> None:
         self._table: dict[int, tuple[weakref.ref[Any], Any]] = {}
 
     def get(self, array: Any) -> Any:
-        """Return what is known of `array`, None if nothing is."""
+        """Return the value of `array`, or None."""
         entry = self._table.get(id(array))
         return entry[1] if entry is not None and entry[0]() is array else None
 
-    def put(self, array: Any, known: Any) -> None:
-        """Keep `known` as long as `array` lives."""
+    def put(self, array: Any, value: Any) -> None:
+        """Set the value of `array`."""
         key = id(array)
-        self._table[key] = (weakref.ref(array, lambda _: self._table.pop(key, None)), known)
+        self._table[key] = (weakref.ref(array, lambda _: self._table.pop(key, None)), value)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all entries."""
         self._table.clear()
 
 
@@ -45,18 +45,18 @@ _uploaded = WeakArrayDict()
 _downloaded = WeakArrayDict()
 _parents = WeakArrayDict()
 _TYPES = "biuf"
-"""Kinds of numbers that are moved."""
+"""NumPy kinds of numbers that are copied to a GPU."""
 PINNED_FROM = 1 << 16
-"""Bytes from which a copy to the host goes to pinned memory: it is faster, but costs a call to get it."""
+"""Size in bytes from which copies to the host use pinned memory: faster, but its allocation costs a call."""
 
 
 def cupy() -> Any:
-    """Return the module ``cupy`` if something has imported it, else None."""
+    """Return the module ``cupy`` if it was imported, else None."""
     return sys.modules.get("cupy")
 
 
 def on_gpu(value: Any) -> bool:
-    """Whether a flat array, or an awkward array, lies on a GPU."""
+    """Whether a flat array or an awkward array is on a GPU."""
     if isinstance(value, np.ndarray) or (module := cupy()) is None:
         return False
     return isinstance(value, module.ndarray) or (isinstance(value, ak.Array) and value.layout.backend.name == "cuda")
@@ -71,12 +71,12 @@ def is_array(value: Any) -> bool:
 
 
 def module_of(array: Any) -> Any:
-    """Return the module, numpy or cupy, that makes arrays where `array` lies."""
+    """Return the module, numpy or cupy, that creates arrays on the device of `array`."""
     return cupy() if on_gpu(array) else np
 
 
 def stream() -> AbstractContextManager[Any]:
-    """Return the one stream on which this process works on its GPU, as a context."""
+    """Return the CUDA stream of this process as a context manager."""
     module = cupy()
     if module is None:
         return nullcontext()
@@ -85,11 +85,11 @@ def stream() -> AbstractContextManager[Any]:
     return _streams["one"]  # type: ignore[no-any-return]
 
 
-# --- counts -----------------------------------------------------------------------------------------------
+# --- statistics -----------------------------------------------------------------------------------------------
 
 
 def pop_counts() -> dict[str, int]:
-    """Return what was moved and count_wait for since the last time: copies and bytes ``up`` and ``down``, ``waits``."""
+    """Return the copies and bytes ``up`` and ``down`` and the ``waits`` since the last call."""
     if not _counts:
         return {}
     found = dict(_counts)
@@ -98,20 +98,20 @@ def pop_counts() -> dict[str, int]:
 
 
 def count_wait(number: int = 1) -> None:
-    """Count waits for the GPU, where a function of CuPy makes them."""
+    """Count waits for the GPU inside of CuPy functions."""
     _counts["waits"] += number
 
 
-# --- moving -----------------------------------------------------------------------------------------------
+# --- copies -----------------------------------------------------------------------------------------------
 
 
 def gpu_supports(array: Any) -> bool:
-    """Whether a flat array holds numbers or bools, which a GPU can work on."""
+    """Whether a flat array contains numbers or bools, which a GPU supports."""
     return array.dtype.kind in _TYPES
 
 
 def upload(array: Any) -> Any:
-    """Return a copy of a flat array on the GPU; the host goes on before it is there.
+    """Return a copy of a flat array on the GPU, without waiting for it.
 
     CuPy copies through pinned memory, in the order of the stream.
     """
@@ -122,7 +122,7 @@ def upload(array: Any) -> Any:
 
 
 def download(array: Any) -> Any:
-    """Return a copy of a flat array in host memory; waits for it."""
+    """Return a copy of a flat array in host memory. Waits for the GPU."""
     _counts["copies_down"] += 1
     _counts["bytes_down"] += array.nbytes
     with stream():
@@ -135,7 +135,7 @@ def download(array: Any) -> Any:
 
 
 def upload_offsets(offsets: Any) -> Any:
-    """Return offsets on the GPU: those that columns share are copied once."""
+    """Return offsets on the GPU. Offsets that columns share are copied once."""
     found = _uploaded.get(offsets)
     if found is None:
         found = mark_normalised(upload(offsets))
@@ -145,7 +145,7 @@ def upload_offsets(offsets: Any) -> Any:
 
 
 def download_offsets(offsets: Any) -> Any:
-    """Return offsets in host memory: those that columns share are copied once, those that came from there not at all."""
+    """Return offsets in host memory. Shared offsets are copied once, and uploaded ones are not copied back."""
     found = _downloaded.get(offsets)
     if isinstance(found, weakref.ref):
         found = found()
@@ -156,32 +156,32 @@ def download_offsets(offsets: Any) -> Any:
 
 
 def clear_uploads() -> None:
-    """Forget what lies on the GPU beside columns: its memory is needed."""
+    """Free the cached offsets on the GPU."""
     _uploaded.clear()
     _parents.clear()
 
 
 def mark_normalised(offsets: Any) -> Any:
-    """Note that `offsets` on the GPU start at 0 and end at the length of their content, to look at them no more."""
+    """Record that `offsets` on the GPU start at 0 and end at the length of their content. Return them."""
     key = (address(offsets), len(offsets))
     _offsets[key] = weakref.ref(offsets, lambda dead: _offsets.pop(key, None) if _offsets.get(key) is dead else None)
     return offsets
 
 
 def is_normalised(offsets: Any) -> bool:
-    """Whether `offsets` lie on the GPU and were made by us."""
+    """Whether `offsets` are on the GPU and were marked as normalised."""
     return bool(_offsets) and on_gpu(offsets) and (address(offsets), len(offsets)) in _offsets
 
 
 def address(array: Any) -> int:
-    """Return where the memory of a flat array begins."""
+    """Return the memory address of a flat array."""
     if isinstance(array, np.ndarray):
         return int(array.__array_interface__["data"][0])
     return int(array.data.ptr)
 
 
 def same_device(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return flat values all on the GPU if one of them is: NumPy and CuPy do not mix. Numbers stay as they are."""
+    """Return all arrays on the GPU if one of them is, because NumPy and CuPy do not mix. Scalars are unchanged."""
     if cupy() is None or not any(map(on_gpu, values)):
         return values
     return tuple(upload(v) if isinstance(v, np.ndarray) and v.ndim else v for v in values)
@@ -191,34 +191,34 @@ def same_device(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def to_bool(value: Any) -> bool:
-    """Return a single truth; a wait if it lies on the GPU."""
+    """Return a scalar as bool. Waits if it is on the GPU."""
     if not isinstance(value, np.bool_) and on_gpu(value):
         count_wait()
     return bool(value)
 
 
 def to_python(value: Any) -> Any:
-    """Return a single number as Python's; a wait if it lies on the GPU."""
+    """Return a scalar as a Python number. Waits if it is on the GPU."""
     if on_gpu(value):
         count_wait()
     return value.item() if hasattr(value, "item") else value
 
 
-# --- what NumPy's dispatch does not reach -----------------------------------------------------------------
+# --- functions without NumPy dispatch -----------------------------------------------------------------
 
 
 def all_of(masks: list[Any]) -> Any:
-    """Return where all masks hold."""
+    """Return the logical and of masks."""
     return masks[0] if len(masks) == 1 else reduce(np.logical_and, same_device(tuple(masks)))
 
 
 def any_of(masks: list[Any]) -> Any:
-    """Return where one of the masks holds."""
+    """Return the logical or of masks."""
     return masks[0] if len(masks) == 1 else reduce(np.logical_or, same_device(tuple(masks)))
 
 
 def parents(offsets: Any, number: int) -> Any:
-    """Return for each of `number` objects on the GPU the event it belongs to; found once for each structure."""
+    """Return the event of each of `number` objects on the GPU; computed once per offsets."""
     found = _parents.get(offsets)
     if found is None:
         found = np.searchsorted(offsets, cupy().arange(number), side="right") - 1
@@ -227,7 +227,7 @@ def parents(offsets: Any, number: int) -> Any:
 
 
 def repeat(values: Any, offsets: Any, number: int) -> Any:
-    """Return one value per event repeated for each object of lists with `offsets`, `number` objects in all."""
+    """Return one value per event repeated for each object of lists with `offsets`; `number` is the total of objects."""
     if not on_gpu(offsets):
         return np.repeat(values, offsets[1:] - offsets[:-1])
     values = same_device((offsets, values))[1]
@@ -235,8 +235,8 @@ def repeat(values: Any, offsets: Any, number: int) -> Any:
 
 
 def cumulative_count(true: Any) -> Any:
-    """Return how many of the bools before each position are true, shape (len(true) + 1,)."""
-    # 32 bits stay in the cache: three times as fast
+    """Return the number of true values before each position, shape (len(true) + 1,)."""
+    # 32-bit numbers stay in the cache: three times faster
     before = module_of(true).zeros(len(true) + 1, dtype=np.int32 if len(true) < 2**31 else np.int64)
     if on_gpu(true):
         before[1:] = np.cumsum(true, dtype=before.dtype)

@@ -1,1 +1,1 @@
-"""Collections of objects: flat fields seen as lists, and combinations of them."""
+"""Collections of objects, such as muons and jets: select, sort, merge and combine them."""

@@ -1,8 +1,8 @@
-"""How candidates are built: positions of their objects first, then only the quantities that are asked for.
+"""Build candidates from objects: first the positions of constituents, then only the quantities that are needed.
 
-A selection on constituents (say opposite charge) is applied before four-vectors are summed. Events are taken in
-blocks, so that many objects per event do not need much memory. A compiled loop computes the mass of pairs faster, but
-importing numba and compiling costs 1–2 s per worker: it is used where ``cuda.jit`` asks for it, and on a GPU.
+Selections on constituents (e.g. opposite charge) are applied before four-vectors are summed. Events are processed in
+blocks, so that events with many objects do not need much memory. A compiled loop computes the masses of pairs faster,
+but importing Numba and compiling takes 1–2 s per worker. It is used with ``cuda.jit`` and on a GPU.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fasthep_parsl.ops.counts import all_true
 from fasthep_parsl.ops.stream import Events
 
 BLOCK = 1 << 16
-"""Combinations that are worked on at once: their columns fit in a second-level cache."""
+"""Number of combinations per block: their columns fit in a level-2 cache."""
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "pt": ("pt", "phi"),
@@ -40,37 +40,37 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "mass": ("pt", "eta", "phi", "mass"),
     "charge": ("charge",),
 }
-"""Quantity of a candidate → fields of its constituents that it is made from."""
+"""Quantity of a candidate → fields of its constituents from which it is computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateSpec:
-    """Which candidates to build.
+    """Description of the candidates to build.
 
     Attributes
     ----------
     collections : tuple of str
-        Where objects come from.
+        Collections of the constituents.
     n : int
-        Objects per candidate.
+        Number of objects per candidate.
     merged : bool
-        Whether `n` different objects are taken from all collections together, else one from each.
+        Combine `n` different objects of all collections together. If false, one object of each collection.
     roles : tuple of str
         Names of the constituents, shape (n,).
     candidate, prefix : str
         Names of the outputs: ``{candidate}_mass``, ``{prefix}_{role}_pt``.
     selection : tuple of str
-        Expressions that a candidate must fulfil, in the order of evaluation.
+        Expressions that a candidate must fulfil, evaluated in this order.
     sort : (str, bool) or None
-        What to sort by, and whether the largest comes first.
+        Sort key, and whether the order is descending.
     take : int or None
-        Candidates kept per event.
+        Maximum number of candidates per event.
     keep : tuple of str or None
-        Quantities to write, None for all that the collections allow.
+        Quantities to write; None: all that can be computed from the collections.
     constituents : tuple of str
         Fields of constituents to write.
     masses : mapping
-        Collection → mass of its objects that replaces its field ``mass``.
+        Collection → mass of its objects, which replaces the field ``mass``.
     index : bool
         Whether to write the positions of the constituents in their collection.
     """
@@ -100,13 +100,13 @@ def build(events: Events, spec: CandidateSpec, context: Context | None = None) -
     if spec.merged:
         groups = [parts[0] if len(parts) == 1 else MergedCollection(parts)] * spec.n
     offsets = [group.offsets for group in groups]
-    # A GPU is fast where there is much to do at once.
+    # A GPU processes all events in one block.
     whole = device.on_gpu(offsets[0])
     ranges = [(0, len(offsets[0]) - 1)] if whole else list(blocks(_numbers(spec, offsets), BLOCK)) or [(0, 0)]
     found = [_Candidates(events, spec, groups, bounds, context).columns() for bounds in ranges]
-    counts = _joined([columns.pop("") for columns in found])
+    counts = _concatenate([columns.pop("") for columns in found])
     edges = offsets_of(counts)
-    flat = {name: _joined([columns[name] for columns in found]) for name in found[0]}
+    flat = {name: _concatenate([columns[name] for columns in found]) for name in found[0]}
     return {f"n{spec.candidate}": counts} | {name: unflatten(edges, values) for name, values in flat.items()}
 
 
@@ -117,10 +117,10 @@ def _numbers(spec: CandidateSpec, offsets: Sequence[Any]) -> Any:
     return reduce(np.multiply, map(np.diff, offsets))
 
 
-def _joined(pieces: Sequence[Any]) -> Any:
-    if len(pieces) == 1:
-        return pieces[0]
-    return ak.concatenate(pieces) if isinstance(pieces[0], ak.Array) else np.concatenate(pieces)
+def _concatenate(parts: Sequence[Any]) -> Any:
+    if len(parts) == 1:
+        return parts[0]
+    return ak.concatenate(parts) if isinstance(parts[0], ak.Array) else np.concatenate(parts)
 
 
 class _Slice(Mapping[str, Any]):
@@ -144,7 +144,7 @@ class _Slice(Mapping[str, Any]):
 
 
 class _Candidates:
-    """The candidates of the events in `bounds`; quantities are computed when first asked for."""
+    """The candidates of the events in `bounds`. Quantities are computed when first used."""
 
     def __init__(
         self,
@@ -173,7 +173,7 @@ class _Candidates:
         self._roles = sorted(enumerate(spec.roles), key=lambda item: -len(item[1]))
 
     def columns(self) -> dict[str, Any]:
-        """Select, sort and take; return flat columns by name, and under ``""`` the candidates per event."""
+        """Return the flat columns of selected and sorted candidates by name; ``""`` has their number per event."""
         spec = self._spec
         for text in spec.selection:
             self._keep(self._scope.mask(text, self._context))
@@ -208,14 +208,14 @@ class _Candidates:
             self._at(rows)
 
     def _at(self, rows: Any) -> None:
-        """Take the candidates at `rows`. What was gathered is gathered again if needed; what was computed is kept."""
+        """Keep the candidates at `rows`. Computed quantities are kept; gathered fields are gathered again when used."""
         self._parents = self._parents[rows]
         self._positions = tuple(each[rows] for each in self._positions)
         self._computed = {name: values[rows] for name, values in self._computed.items()}
         self._scope = self._new_scope()
 
     def _local(self, name: str) -> Any:
-        """Return a column by its local name: a quantity, or ``<role>_<field>``; None if there is no such name."""
+        """Return the column of a local name, a quantity or ``<role>_<field>``, or None."""
         if name in NEEDS:
             if not all(need in group for group in self._groups for need in NEEDS[name]):
                 return None
@@ -274,7 +274,7 @@ class _Candidates:
 
 
 def _all_pairs(offsets: Any) -> Combinations:
-    """Return what `distinct` returns for pairs, on a GPU."""
+    """Return all pairs of objects on a GPU; see `list_combinations`."""
     numbers = count_combinations(np.diff(offsets), 2)
     pair_offsets = offsets_of(numbers)
     number, module = device.to_python(pair_offsets[-1]), device.module_of(offsets)

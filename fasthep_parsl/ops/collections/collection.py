@@ -1,7 +1,7 @@
-"""Flat collections: the fields ``Muon_pt``, ``Muon_eta`` … seen as one list of objects per event.
+"""Collections: fields with a common prefix, ``Muon_pt``, ``Muon_eta`` …, as one list of objects per event.
 
-At run time a collection is flat numpy arrays plus offsets, so that work on objects costs no awkward records.
-Before the run it is names and shapes.
+Before the run a collection consists of names and structures. At run time it consists of flat arrays and offsets, which
+are faster than awkward records.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class Params(BaseModel):
-    """Base of the parameters of ops: unknown keys are refused, values are frozen."""
+    """Base of the parameters of ops: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,18 +34,18 @@ class Params(BaseModel):
 
 
 def matches(a: Shape, b: Shape) -> bool:
-    """Return whether fields of structure `a` and `b` can belong to one collection."""
+    """Whether fields with structures `a` and `b` can belong to the same collection."""
     return a == b or UNKNOWN in (a, b)
 
 
 def structure_of(schema: Schema, field: str) -> Shape:
-    """Return the structure of `field`; unknown if it has a counter of its own, as plain uproot writes jagged branches."""
+    """Return the structure of `field`; unknown if it has its own counter, as uproot writes jagged branches by default."""
     shape = schema.get(field, UNKNOWN)
     return UNKNOWN if shape == (f"n{field}",) else shape
 
 
 def collection_shape(schema: Schema, name: str) -> Shape | None:
-    """Return the structure of the objects of collection `name`, None if there is no such collection."""
+    """Return the structure of the objects of collection `name`, or None if it does not exist."""
     shapes = [structure_of(schema, field) for field, shape in schema.items() if field.startswith(f"{name}_") and shape]
     if (f"n{name}",) in shapes:
         return (f"n{name}",)
@@ -53,7 +53,7 @@ def collection_shape(schema: Schema, name: str) -> Shape | None:
 
 
 def collection_fields(schema: Schema, name: str) -> list[str]:
-    """Return the fields of collection `name`, without its prefix, in the order of the schema."""
+    """Return the fields of collection `name` without the prefix, in the order of the schema."""
     shape = collection_shape(schema, name)
     if shape is None:
         return []
@@ -69,7 +69,7 @@ def collection_fields(schema: Schema, name: str) -> list[str]:
 
 
 def unknown_collection(schema: Schema, name: str, path: ParamPath) -> list[OpProblem]:
-    """Return the problem that collection `name` does not exist, or nothing."""
+    """Return a problem if collection `name` does not exist."""
     if collection_shape(schema, name) is not None:
         return []
     known = {field.split("_")[0] for field, shape in schema.items() if shape and "_" in field}
@@ -78,12 +78,12 @@ def unknown_collection(schema: Schema, name: str, path: ParamPath) -> list[OpPro
 
 
 def reference_field(fields: Sequence[str]) -> str:
-    """Return the field of a collection that is read when only its structure is needed."""
+    """Return the field to read if only the structure of a collection is needed."""
     return next((field for field in ("pt", "eta") if field in fields), fields[0])
 
 
 def existing_fields(schema: Schema, writes: Iterable[str], path: ParamPath) -> list[OpProblem]:
-    """Return the problem that some of `writes` exist already, or nothing."""
+    """Return a problem if some of `writes` exist already."""
     taken = [field for field in writes if field in schema]
     if not taken:
         return []
@@ -110,12 +110,12 @@ def flatten(column: Any, name: str = "column") -> tuple[Any, Any]:
     """
     value = from_column(column) if isinstance(column, ak.Array) else column
     if not isinstance(value, Jagged):
-        raise OpError(f"`{name}` has one value per event; a list of objects per event is needed")
+        raise OpError(f"`{name}` has one value per event, but a list of objects per event is needed")
     return value.offsets, to_awkward(value.content)
 
 
 def unflatten(offsets: Any, content: Any) -> Any:
-    """Return the jagged awkward array with these `offsets` and this flat `content`."""
+    """Return the jagged awkward array with the given `offsets` and flat `content`."""
     layout = content.layout if isinstance(content, ak.Array) else ak.contents.NumpyArray(content)
     if device.on_gpu(offsets):
         device.mark_normalised(offsets)
@@ -128,7 +128,7 @@ def offsets_of(counts: Any) -> Any:
 
 
 def apply_mask(offsets: Any, mask: Any) -> tuple[Any, Any]:
-    """Return ``(offsets, rows)`` of the objects for which `mask` (bool, shape (objects,)) is true."""
+    """Return the offsets and positions ``(offsets, rows)`` of the objects for which `mask` is true."""
     if device.on_gpu(mask):
         device.count_wait()
         return device.cumulative_count(mask)[offsets].astype(np.int64), np.flatnonzero(mask)
@@ -138,9 +138,9 @@ def apply_mask(offsets: Any, mask: Any) -> tuple[Any, Any]:
 
 
 def schema_at_run_time(events: Mapping[str, Any], collections: Iterable[str]) -> dict[str, Shape]:
-    """Return the fields of `collections` among the columns of `events`, their structure unknown.
+    """Return the fields of `collections` among the columns of `events`, with unknown structure.
 
-    ``Jet_good_pt`` is taken for a field of ``Jet_good`` rather than of ``Jet`` if there is ``nJet_good``.
+    If ``nJet_good`` exists, ``Jet_good_pt`` belongs to ``Jet_good``, not to ``Jet``.
     """
     return {
         field: UNKNOWN
@@ -154,12 +154,12 @@ def schema_at_run_time(events: Mapping[str, Any], collections: Iterable[str]) ->
 
 
 def fields_at_run_time(events: Mapping[str, Any], name: str) -> list[str]:
-    """Return the fields of collection `name` among the columns of `events`, without the prefix."""
+    """Return the fields of collection `name` among the columns of `events` without the prefix."""
     return collection_fields(schema_at_run_time(events, [name]), name)
 
 
 def owner_of(field: str, names: Container[str]) -> str | None:
-    """Return the longest ``X`` for which `field` is ``X_…`` and `names` has the counter ``nX``, but no field ``X``."""
+    """Return the longest prefix ``X`` of ``X_…`` for which `names` has the counter ``nX`` but no field ``X``."""
     parts = field.split("_")
     prefixes = ("_".join(parts[:i]) for i in range(len(parts) - 1, 0, -1))
     return next((prefix for prefix in prefixes if f"n{prefix}" in names and prefix not in names), None)
@@ -174,26 +174,26 @@ class Collection:
         The events.
     name : str
         Prefix of its fields.
-    probe : str
-        A field that exists; it gives the structure.
+    reference : str
+        An existing field, from which the structure is read.
     constants : mapping
-        Field → number that all its objects have, whatever the events say.
+        Field → constant that replaces the values in the events.
 
     Attributes
     ----------
     offsets : array of int64, shape (events + 1,)
-        Where each event's objects lie in flat columns.
+        Start and end of each event's objects in flat columns.
     """
 
     def __init__(
-        self, events: Mapping[str, Any], name: str, probe: str, constants: Mapping[str, float] | None = None
+        self, events: Mapping[str, Any], name: str, reference: str, constants: Mapping[str, float] | None = None
     ) -> None:
         self.name = name
         self._events = events
         self._constants = constants or {}
-        self.offsets, values = flatten(events[f"{name}_{probe}"], f"{name}_{probe}")
-        self._columns = {} if probe in self._constants else {probe: values}
-        self._probe = probe
+        self.offsets, values = flatten(events[f"{name}_{reference}"], f"{name}_{reference}")
+        self._columns = {} if reference in self._constants else {reference: values}
+        self._reference = reference
 
     def __contains__(self, field: str) -> bool:
         return field in self._columns or field in self._constants or f"{self.name}_{field}" in self._events
@@ -211,13 +211,13 @@ class Collection:
         offsets, values = flatten(self._events[f"{self.name}_{field}"], f"{self.name}_{field}")
         if not same_offsets(offsets, self.offsets):
             raise OpError(
-                f"`{self.name}_{field}` and `{self.name}_{self._probe}` differ in the number of objects per event"
+                f"`{self.name}_{field}` and `{self.name}_{self._reference}` have different numbers of objects per event"
             )
         return values
 
 
 class MergedCollection:
-    """The objects of several collections, event by event one collection after the other.
+    """The objects of several collections, concatenated in each event.
 
     Parameters
     ----------
@@ -229,29 +229,29 @@ class MergedCollection:
         self._parts = parts
         counts = [np.diff(part.offsets) for part in parts]
         self.offsets = offsets_of(sum(counts))
-        self._places = []
+        self._positions = []
         first = self.offsets[:-1]
         for part, count in zip(parts, counts, strict=True):
             number = device.to_python(part.offsets[-1])
             rows = device.module_of(part.offsets).arange(number)
-            self._places.append(device.repeat(first - part.offsets[:-1], part.offsets, number) + rows)
+            self._positions.append(device.repeat(first - part.offsets[:-1], part.offsets, number) + rows)
             first = first + count
 
     def __contains__(self, field: str) -> bool:
         return all(field in part for part in self._parts)
 
     def column(self, field: str) -> Any:
-        """Return a field of all objects, flat, shape (objects,), in the common type of the collections."""
+        """Return a field of all objects in the common type of the collections, flat, shape (objects,)."""
         return self.join([part.column(field) for part in self._parts])
 
     def join(self, columns: Sequence[Any]) -> Any:
-        """Return flat columns, one per collection, as one flat column of all objects."""
+        """Return flat columns of the collections as one flat column of all objects."""
         values = [from_column(column) for column in columns]
         if any(isinstance(value, ak.Array | Jagged) for value in values):
             if len({type_of(value) for value in values}) > 1:
-                raise OpError("collections that are put together have a field of different kinds: text, numbers, lists")
+                raise OpError("a field has different types in the collections to merge: text, numbers or lists")
             order = np.empty(self.offsets[-1], dtype=np.int64)
-            order[np.concatenate(self._places)] = np.arange(self.offsets[-1])
+            order[np.concatenate(self._positions)] = np.arange(self.offsets[-1])
             return ak.concatenate(columns)[order]
         flat = [value.values if isinstance(value, Masked) else value for value in values]
         if len({part.dtype for part in flat}) > 1:
@@ -264,6 +264,6 @@ class MergedCollection:
 
     def _put(self, flat: Sequence[Any]) -> Any:
         joined = device.module_of(flat[0]).empty(device.to_python(self.offsets[-1]), dtype=flat[0].dtype)
-        for place, part in zip(self._places, flat, strict=True):
+        for place, part in zip(self._positions, flat, strict=True):
             joined[place] = part
         return joined

@@ -1,4 +1,4 @@
-"""Which objects make up each combination: positions in flat columns, without loops over events."""
+"""List the combinations of objects of each event as positions in flat columns, without loops over events."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from fasthep_parsl.ops.collections.collection import offsets_of
 from fasthep_parsl.ops.counts import bincount
 
 Combinations = tuple[Any, Any, tuple[Any, ...]]
-"""``(numbers, parents, positions)``: combinations per event (int64, shape (events,)); for each combination its event,
-and per member the position of its object in flat columns (int64, shape (combinations,)). Combinations of an event
-are adjacent."""
+"""``(numbers, parents, positions)``: the number of combinations per event (int64, shape (events,)), the event of each
+combination, and for each member the positions of its objects in flat columns (int64, shape (combinations,)). The
+combinations of an event are adjacent."""
 
 
 def count_combinations(counts: Any, n: int) -> Any:
-    """Return the number of ways to take `n` of `counts` objects, int64, shape (events,)."""
+    """Return the number of combinations of `n` out of `counts` objects, int64, shape (events,)."""
     if n == 2:
         return counts * (counts - 1) // 2
     table = np.array([comb(m, n) for m in range(_largest(counts) + 1)], dtype=np.int64)
-    return _at(table, counts)
+    return _gather(table, counts)
 
 
 def list_combinations(offsets: Any, n: int) -> Combinations:
-    """Return all sets of `n` different objects of each event, in lexicographic order (i < j < …).
+    """Return all combinations of `n` different objects of each event, in lexicographic order (i < j < …).
 
     Parameters
     ----------
     offsets : array of int64, shape (events + 1,)
         Structure of the objects.
     n : int
-        Members of a combination.
+        Number of members of a combination.
     """
     starts, counts = offsets[:-1], np.diff(offsets)
     numbers = count_combinations(counts, n)
-    # One table of index tuples per multiplicity that occurs, one after the other.
+    # One table of index tuples for each multiplicity that occurs, concatenated.
     where = np.zeros(_largest(counts) + 1, dtype=np.int64)
     tables: list[Any] = []
     size = 0
@@ -50,23 +50,23 @@ def list_combinations(offsets: Any, n: int) -> Combinations:
     table = np.concatenate(tables) if tables else np.empty((0, n), dtype=np.int64)
     columns = [np.ascontiguousarray(table[:, member]) for member in range(n)]
     ends = offsets_of(numbers)
-    # To find parents is the slowest step here: it is done once, all else is gathered from it.
+    # Finding the parents is the slowest step, so it is done once.
     parents = _parents(numbers, ends)
-    row = (_at(where, counts) - ends[:-1])[parents]
+    row = (_gather(where, counts) - ends[:-1])[parents]
     row += device.module_of(row).arange(len(row))
     first = starts[parents]
-    return numbers, parents, tuple(first + _at(column, row) for column in columns)
+    return numbers, parents, tuple(first + _gather(column, row) for column in columns)
 
 
 def cartesian(offsets: Sequence[Any]) -> Combinations:
-    """Return all combinations of one object from each collection; the last collection runs fastest.
+    """Return all combinations of one object from each collection. The last collection varies fastest.
 
     Parameters
     ----------
     offsets : sequence of arrays of int64, shape (events + 1,)
         Structure of each collection.
     """
-    # Collection by collection: each combination so far is repeated for every object of the next one.
+    # For each further collection, repeat the combinations so far for every object of it.
     numbers = np.diff(offsets[0])
     parents = _parents(numbers, offsets[0])
     positions = [offsets[0][0] + device.module_of(parents).arange(len(parents))]
@@ -84,17 +84,17 @@ def cartesian(offsets: Sequence[Any]) -> Combinations:
 
 
 def _parents(numbers: Any, offsets: Any) -> Any:
-    """Return for each entry of lists with these lengths and offsets the list that it belongs to.
+    """Return the list of each entry, for lists with the given lengths and offsets.
 
-    On a GPU, where events are not cut into blocks, offsets start at 0.
+    On a GPU events are not cut into blocks, so offsets start at 0.
     """
     if device.on_gpu(offsets):
         return device.parents(offsets, device.to_python(offsets[-1]))
     return np.repeat(np.arange(len(numbers)), numbers)
 
 
-def _at(table: Any, rows: Any) -> Any:
-    """Return entries of a table in host memory, at rows wherever they lie."""
+def _gather(table: Any, rows: Any) -> Any:
+    """Return entries of a table in host memory at `rows`, which may be on the GPU."""
     return (device.upload(table) if device.on_gpu(rows) else table)[rows]
 
 
@@ -103,19 +103,19 @@ def _largest(counts: Any) -> int:
 
 
 def _multiplicities(counts: Any) -> list[int]:
-    """Return the numbers of objects that occur."""
+    """Return the numbers of objects per event that occur."""
     return np.flatnonzero(bincount(counts)).tolist()
 
 
 def blocks(numbers: Any, limit: int) -> Iterator[tuple[int, int]]:
-    """Cut events into ranges ``(first, last)`` of at most about `limit` combinations, at least one event each.
+    """Yield ranges ``(first, last)`` of events with about `limit` combinations at most, but at least one event.
 
     Parameters
     ----------
     numbers : array of int64, shape (events,)
         Combinations per event.
     limit : int
-        Bounds the memory that one range needs.
+        Limits the memory of a range.
     """
     ends = np.cumsum(numbers)
     first = done = 0

@@ -1,4 +1,4 @@
-"""What ``hep.build_combinations`` and ``hep.build_pairs`` read and write, found before the run."""
+"""Find what ``hep.build_combinations`` and ``hep.build_pairs`` read and write, before the run."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from fasthep_parsl.ops.collections.scopes import ScopeSchema
 
 
 class CombinationParams(Protocol):
-    """What both ops' parameters can tell."""
+    """The parameters of both ops."""
 
     @property
     def sort(self) -> Any:
-        """What to sort by."""
+        """Sort key and direction, if any."""
 
     def spec(self) -> CandidateSpec:
-        """Return what to build."""
+        """Return the candidates to build."""
 
     def problems(self) -> list[OpProblem]:
         """Return contradictions between the parameters."""
 
     def selections(self) -> list[tuple[ParamPath, str]]:
-        """Return (place in the parameters, expression) in the order of evaluation."""
+        """Return (key path, expression) in the order of evaluation."""
 
 
 class EffectsAnalysis:
-    """Collects what candidates read, write and get wrong."""
+    """Collects the reads, writes and problems of candidates."""
 
     def __init__(self, params: CombinationParams, schema: Schema) -> None:
         self.params = params
@@ -45,7 +45,7 @@ class EffectsAnalysis:
             path = self.place if self.place == ("collection",) else (*self.place, i)
             self.problems += unknown_collection(self.schema, name, path)
         for name in self.spec.masses.keys() - set(self.spec.collections):
-            self.problems.append(OpProblem(("mass", name), f"`{name}` is not one of the collections here"))
+            self.problems.append(OpProblem(("mass", name), f"`{name}` is not one of the collections"))
         if self.problems:
             return Effects(problems=tuple(self.problems))
         self.expressions()
@@ -58,20 +58,20 @@ class EffectsAnalysis:
         return Effects(self.reads, writes, tuple(dict.fromkeys(self.problems)))
 
     def fields(self, name: str) -> list[str]:
-        """Return the fields of a collection, a mass given in the parameters included."""
+        """Return the fields of a collection, including a mass from the parameters."""
         found = collection_fields(self.schema, name)
         return found if "mass" in found or name not in self.spec.masses else [*found, "mass"]
 
     def sources(self, name: str, field: str) -> tuple[str, ...]:
-        """Return the stream's field behind a field of a collection; none for a fixed mass."""
+        """Return the field of the stream for a field of a collection; nothing for a fixed mass."""
         return () if field == "mass" and name in self.spec.masses else (f"{name}_{field}",)
 
     def collections_of(self, k: int) -> tuple[str, ...]:
-        """Return the collections that the constituent `k` can come from."""
+        """Return the possible collections of constituent `k`."""
         return self.spec.collections if self.spec.merged else (self.spec.collections[k],)
 
     def local(self) -> dict[str, list[str]]:
-        """Return the local names of expressions, and what they are made from."""
+        """Return the local names of expressions, with the fields that each is computed from."""
         names = {
             quantity: [s for c in self.spec.collections for need in needs for s in self.sources(c, need)]
             for quantity, needs in NEEDS.items()
@@ -97,12 +97,16 @@ class EffectsAnalysis:
             self.problems += wrong
 
     def read(self, field: str, path: ParamPath) -> None:
-        """Note that a field is read; a missing mass is a problem with a remedy of its own."""
+        """Add a field to the reads. A missing mass is a problem: it can be given as a parameter."""
         if field in self.schema or not field.endswith("_mass"):
             self.reads.setdefault(field, path)
         else:
             self.problems.append(
-                OpProblem(path, f"the mass needs `{field}`, which does not exist", "give it, in GeV: `mass: 0.10566`")
+                OpProblem(
+                    path,
+                    f"the mass needs `{field}`, which does not exist",
+                    "give the mass in GeV, e.g. `mass: 0.10566`",
+                )
             )
 
     def kept(self) -> None:
@@ -128,10 +132,10 @@ class EffectsAnalysis:
                         self.problems.append(OpProblem(path, f"`{field}` has one value per event"))
 
     def clash(self, collection: str, path: ParamPath) -> None:
-        """Refuse the field ``index`` of a collection: the position is written under that name."""
+        """Add a problem if a collection has a field ``index``, the name of the position."""
         if "index" in self.fields(collection):
-            message = f"`{collection}_index` would hide the position in `{collection}`"
-            self.problems.append(OpProblem(path, message, "leave `index` out and look it up by the position"))
+            message = f"`{collection}_index` conflicts with the position in `{collection}`, which is written as `index`"
+            self.problems.append(OpProblem(path, message, "leave `index` out, and read it later at the position"))
 
     def quantities(self) -> tuple[str, ...]:
         """Return the quantities of the candidate that are written."""

@@ -1,4 +1,4 @@
-"""Kernels for pairs of objects: which there are, and their invariant mass."""
+"""Kernels that list the pairs of objects of each event and compute their invariant masses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fasthep_parsl.ops.gpu import cuda_kernels
 
 @kernel
 def list_pairs(i: int, offsets: Any, pair_offsets: Any, events: Any, first: Any, second: Any) -> None:
-    """Write all pairs of the objects of event `i`: their event, and the positions of both objects in flat columns."""
+    """Write all pairs of objects of event `i`: the event, and the positions of both objects in flat columns."""
     k = pair_offsets[i]
     for a in range(offsets[i], offsets[i + 1]):
         for b in range(a + 1, offsets[i + 1]):
@@ -26,7 +26,7 @@ def list_pairs(i: int, offsets: Any, pair_offsets: Any, events: Any, first: Any,
 
 @kernel
 def pair_mass(k: int, first: Any, second: Any, pt: Any, eta: Any, phi: Any, mass: Any, out: Any) -> None:
-    """Write the invariant mass of pair `k`, of the objects at `first` and `second`."""
+    """Write the invariant mass of pair `k`, made of the objects at positions ``first[k]`` and ``second[k]``."""
     a, b = first[k], second[k]
     out[k] = mass_of_two(
         float64(pt[a]), float64(eta[a]), float64(phi[a]), float64(mass[a]),
@@ -35,24 +35,24 @@ def pair_mass(k: int, first: Any, second: Any, pt: Any, eta: Any, phi: Any, mass
 
 
 def find_pairs(offsets: Any, pair_offsets: Any, parents: Any, first: Any, second: Any) -> None:
-    """Write all pairs of the objects of all events, as `list_pairs`."""
-    if _by_hand(offsets):
+    """Write the pairs of all events; see `list_pairs`."""
+    if _use_cuda(offsets):
         cuda_kernels.list_pairs(offsets, pair_offsets, (parents, first, second))
     else:
         list_pairs(len(offsets) - 1, offsets, pair_offsets, parents, first, second)
 
 
 def pair_masses(first: Any, second: Any, fields: Sequence[Any], out: Any) -> None:
-    """Write the masses of all pairs, as `pair_mass`."""
-    if _by_hand(first):
+    """Write the masses of all pairs; see `pair_mass`."""
+    if _use_cuda(first):
         cuda_kernels.pair_mass(first, second, fields, out)
     else:
         pair_mass(len(first), first, second, *fields, out)
 
 
-def _by_hand(array: Any) -> bool:
-    """Whether the kernels of this package in CUDA do it: on a GPU, where nobody has asked for those of numba.
+def _use_cuda(array: Any) -> bool:
+    """Whether to use the handwritten CUDA kernels: on a GPU, unless ``cuda.jit`` asks for Numba's.
 
-    Importing numba and compiling with it takes seconds in a new process.
+    Importing Numba and compiling with it takes seconds in a new process.
     """
     return device.on_gpu(array) and not active()

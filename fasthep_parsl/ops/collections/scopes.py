@@ -1,7 +1,7 @@
-"""Expressions on the objects of a collection, in which a bare ``pt`` means the object's own field.
+"""Scopes of expressions on objects: in a selection of muons, ``pt`` is the ``pt`` of the muon.
 
-A scope has local names (fields of the objects, quantities computed for them) on top of the fields of the stream;
-one value per event counts for each of its objects.
+A scope adds local names (fields of the objects, quantities computed from them) to the fields of the stream. Values per
+event are repeated for each object.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Reads = dict[str, ParamPath]
 
 
 class ScopeSchema:
-    """What expressions on objects may name, known without reading an event.
+    """The names that expressions on objects may use, known before events are read.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class ScopeSchema:
     structure : tuple
         Structure of the objects.
     local : mapping of str to iterable of str
-        Local name → fields of the stream that it is made from.
+        Local name → fields of the stream that it is computed from.
     """
 
     def __init__(self, schema: Schema, structure: Shape, local: Mapping[str, Iterable[str]]) -> None:
@@ -42,25 +42,25 @@ class ScopeSchema:
         }
 
     def analyse(self, text: str, path: ParamPath) -> tuple[Reads, list[OpProblem]]:
-        """Return the stream's fields that `text` needs, and what is wrong with it.
+        """Return the fields of the stream that `text` needs, and its problems.
 
-        The result must be one value per object (or per event, which then counts for all its objects).
+        The result must be one value per object or per event.
         """
         names, shape, problems = analyse_expression(text, path, self.known)
         reads = {field: path for name in names for field in self.local.get(name, (name,))}
         if not problems and shape not in ((), UNKNOWN, self.structure):
-            message = f"`{text}` does not give one value per object of {' '.join(self.structure)}"
+            message = f"`{text}` is not one value per object of {' '.join(self.structure)}"
             problems = [OpProblem(path, message, "reduce lists of other objects, e.g. with any(…) or sum(…)")]
         return reads, problems
 
 
 class Scope(Mapping[str, Any]):
-    """What expressions on objects may name, with values; given to an expression as its events.
+    """The names that expressions on objects may use, with their values. Expressions take it as their events.
 
     Parameters
     ----------
     events : mapping of str to column
-        Fields of the stream, for the events of `offsets`.
+        Fields of the stream.
     offsets : array of int64, shape (events + 1,)
         Structure of the objects.
     local : callable
@@ -74,7 +74,7 @@ class Scope(Mapping[str, Any]):
         self.offsets = offsets
 
     def flat(self, name: str) -> Any:
-        """Return a local column, flat, or None if `name` is not local."""
+        """Return a flat local column, or None if `name` is not local."""
         if name not in self._flat:
             self._flat[name] = self._local(name)
         return self._flat[name]
@@ -86,7 +86,7 @@ class Scope(Mapping[str, Any]):
         values = self.flat(name)
         if values is None:
             return self._events[name]
-        # Expressions compute with `Jagged`: handing it over saves the way through an awkward array.
+        # `Jagged` saves a conversion to awkward and back
         return unflatten(self.offsets, values) if isinstance(values, ak.Array) else Jagged(self.offsets, values)
 
     def __iter__(self) -> Any:
@@ -96,7 +96,7 @@ class Scope(Mapping[str, Any]):
         return len(self._events)
 
     def evaluate(self, text: str, context: Context | None = None) -> Any:
-        """Return `text` for each object: numpy or flat awkward array, shape (objects,).
+        """Return the value of `text` per object: numpy or flat awkward array, shape (objects,).
 
         Raises
         ------
@@ -110,10 +110,10 @@ class Scope(Mapping[str, Any]):
             raise type(error)(f"in `{text}`: {error.message}", error.hint) from None
 
     def mask(self, text: str, context: Context | None = None) -> Any:
-        """Return whether each object fulfils `text` (bool, shape (objects,)); a missing value counts as false."""
+        """Return whether each object fulfils `text`: bool, shape (objects,). Missing values count as false."""
         value = from_column(self.evaluate(text, context))
         if isinstance(value, ak.Array):
-            raise ExpressionError(f"`{text}` is text, a selection needs true or false", "compare it with ==")
+            raise ExpressionError(f"`{text}` is text, but a selection needs bools", "compare it with ==")
         flat = value.values if isinstance(value, Masked) else value
         mask = flat if flat.dtype == bool else flat != 0
         return mask & value.valid if isinstance(value, Masked) else mask

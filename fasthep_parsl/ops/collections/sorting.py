@@ -1,4 +1,4 @@
-"""The order of the objects of each event."""
+"""Sort the objects of each event."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from fasthep_parsl.ops.columns.value_types import Jagged, Masked
 
 
 def argsort_objects(offsets: Any, key: Any, *, descending: bool) -> Any:
-    """Return positions that sort objects by `key` within each event, or None if they are sorted.
+    """Return positions that sort objects by `key` within each event, or None if they are sorted already.
 
-    The sort is stable; NaN and missing values come last in both directions.
+    The sort is stable. NaN and missing values come last in both directions.
 
     Parameters
     ----------
     offsets : array of int64, shape (events + 1,)
         Structure of the objects.
     key : array, shape (objects,)
-        What to sort by.
+        Sort key.
     descending : bool
         Largest first.
     """
@@ -30,7 +30,7 @@ def argsort_objects(offsets: Any, key: Any, *, descending: bool) -> Any:
         return None
     key = from_column(key)
     if isinstance(key, ak.Array | Jagged):
-        raise OpError("objects are sorted by numbers only")
+        raise OpError("the sort key must be one number per object, not text or lists")
     if isinstance(key, Masked):
         if key.values.dtype.kind != "f":
             return argsort_missing_last(offsets, key, ascending=not descending)
@@ -38,14 +38,14 @@ def argsort_objects(offsets: Any, key: Any, *, descending: bool) -> Any:
     if device.on_gpu(key):
         return argsort_content(Jagged(offsets, key), ascending=not descending, nan_first=False)
     if descending:
-        key = -key if key.dtype.kind == "f" else ~key  # whole numbers in turn, also the smallest one
+        key = -key if key.dtype.kind == "f" else ~key  # reverses the order of integers without overflow
     in_order = key[:-1] <= key[1:]
     borders = offsets[1:-1]
     in_order[borders[(borders > 0) & (borders < len(key))] - 1] = True
     wrong = np.flatnonzero(~in_order)
     if not len(wrong):
         return None
-    # Objects are mostly sorted already: only events with a pair in the wrong order are, all of one size at once.
+    # Objects are usually sorted already. Sort only events that are not, all events of one size at once.
     unsorted = np.zeros(len(offsets) - 1, dtype=bool)
     unsorted[np.searchsorted(offsets, wrong, side="right") - 1] = True
     events = np.flatnonzero(unsorted)

@@ -1,4 +1,4 @@
-"""``//`` and ``%`` of floats on a GPU as NumPy computes them: CuPy rounds ``a / b`` down, so that its 1 // 0.1 is 10, not 9."""
+"""``//`` and ``%`` of floats on a GPU with the results of NumPy. CuPy rounds ``a / b`` down: its 1 // 0.1 is 10, not 9."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 
 
-def divides(name: str, parts: tuple[Any, ...]) -> bool:
-    """Whether `name` is ``//`` or ``%`` and some of `parts` lie on a GPU."""
+def applies_to(name: str, parts: tuple[Any, ...]) -> bool:
+    """Whether `name` is ``floor_divide`` or ``remainder`` and one of `parts` is on a GPU."""
     return name in _FLOORED and any(map(device.on_gpu, parts))
 
 
 def divide(name: str, *parts: Any) -> Any:
-    """Return ``//`` or ``%`` of floats."""
+    """Return ``floor_divide`` or ``remainder`` of floats."""
     return _FLOORED[name](*parts)
 
 
 def _common(parts: tuple[Any, ...]) -> Any:
-    """Return the type that NumPy computes in: plain numbers do not widen that of arrays."""
+    """Return the type that NumPy computes in. Python numbers do not widen arrays."""
     return np.result_type(*(getattr(part, "dtype", part) for part in parts))
 
 
@@ -30,7 +30,7 @@ def _prepared(parts: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _exact(a: Any, b: Any) -> tuple[Any, Any]:
-    """Return ``fmod(a, b)``, which is exact, and where its sign is not that of `b`."""
+    """Return ``fmod(a, b)``, which is exact, and where its sign differs from that of `b`."""
     rest = np.fmod(a, b)
     return rest, (rest != 0) & ((rest < 0) != (b < 0))
 
@@ -43,7 +43,7 @@ def remainder(a: Any, b: Any) -> Any:
 
 
 def floor_divide(a: Any, b: Any) -> Any:
-    """Return ``a // b``: `a` without its remainder is a multiple of `b`, but for rounding; ``a / b`` where `b` is 0."""
+    """Return ``a // b``, computed as in NumPy from the exact remainder; ``a / b`` where `b` is 0."""
     a, b = _prepared((a, b))
     rest, other_side = _exact(a, b)
     quotient = (a - rest) / b
@@ -56,4 +56,4 @@ def floor_divide(a: Any, b: Any) -> Any:
 
 
 _FLOORED: dict[str, Callable[[Any, Any], Any]] = {"remainder": remainder, "floor_divide": floor_divide}
-"""Name of NumPy's function → the same on a GPU."""
+"""Name of a NumPy function → its implementation for a GPU."""

@@ -1,6 +1,6 @@
-"""The types that expressions compute in: bool, int64, float32 and float64; written constants adapt to arrays.
+"""Type promotion: expressions compute in bool, int64, float32 and float64, and constants adapt to arrays.
 
-Types follow from the types of arrays and from constants alone, never from what is in the arrays.
+Types depend on the types of arrays and on constants, never on the values in arrays.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ Parts = tuple[Any, ...]
 """Arrays of numbers and constants."""
 
 LARGEST = 2**63 - 1
-"""Largest integer that expressions compute with."""
+"""Largest integer in expressions."""
 
 
 def as_expression_type(value: Value, name: str) -> Value:
-    """Return a field as expressions compute with it: int64 for uint64, float64 for half precision, native byte order.
+    """Return a field in a type that expressions support: uint64 becomes int64, float16 float64, in native byte order.
 
     Raises
     ------
     ExpressionError
-        A number does not fit in int64, or the field holds neither numbers nor text.
+        A number does not fit in int64, or the field contains neither numbers nor text.
     """
     if isinstance(value, Jagged):
         content = as_expression_type(value.content, name)
@@ -39,12 +39,12 @@ def as_expression_type(value: Value, name: str) -> Value:
     if is_scalar(value):
         return value
     if not hasattr(value, "dtype"):
-        raise ExpressionError(f"`{name}` is neither numbers nor text")
+        raise ExpressionError(f"`{name}` contains neither numbers nor text")
     return _native(value, name)
 
 
-_KEPT = frozenset("?bBhHiIlqfdLQ")
-"""Types that need no look: their letters in NumPy, but for byte order."""
+_SUPPORTED = frozenset("?bBhHiIlqfdLQ")
+"""NumPy type codes that need no conversion except of the byte order."""
 
 
 def _native(array: Any, name: str) -> Any:
@@ -52,14 +52,15 @@ def _native(array: Any, name: str) -> Any:
     if dtype.kind == "U":
         return ak.from_numpy(array)
     if dtype.kind not in "biuf":
-        raise ExpressionError(f"`{name}` holds {dtype}, which expressions cannot compute with")
+        raise ExpressionError(f"`{name}` has the type {dtype}, which expressions do not support")
     if dtype.kind == "u" and dtype.itemsize == 8:
         if len(array) and device.to_python(array.max()) > LARGEST:
             raise ExpressionError(
-                f"a value of `{name}` does not fit in 64-bit signed integers", f"use the field alone: `{name}`"
+                f"a value of `{name}` does not fit in 64-bit signed integers",
+                f"use the field without operators: `{name}`",
             )
         return array.astype(np.int64)
-    if dtype.char not in _KEPT:
+    if dtype.char not in _SUPPORTED:
         return array.astype(np.float64)
     return array if dtype.isnative else array.astype(dtype.newbyteorder("="))
 
@@ -71,17 +72,17 @@ def _text(array: Any, name: str) -> Any:
     if layout.parameter("__array__") in ("string", "bytestring"):
         return array
     fields = ak.fields(array)
-    hint = f"its parts are {', '.join(fields[:8])}: read them as fields of their own" if fields else ""
-    raise ExpressionError(f"`{name}` holds {array.type.content}, which expressions cannot compute with", hint)
+    hint = f"its parts are {', '.join(fields[:8])}: read them as separate fields" if fields else ""
+    raise ExpressionError(f"`{name}` has the type {array.type.content}, which expressions do not support", hint)
 
 
 def is_whole(part: Any) -> bool:
-    """Whether a part is made of integers or bools."""
+    """Whether a part consists of integers or bools."""
     return isinstance(part, int) or getattr(getattr(part, "dtype", None), "kind", "f") in "biu"
 
 
 def is_bool(part: Any) -> bool:
-    """Whether a part is made of bools."""
+    """Whether a part consists of bools."""
     return isinstance(part, bool) or getattr(part, "dtype", None) == bool
 
 
@@ -96,9 +97,9 @@ def as_float64(part: Any) -> Any:
 
 
 def as_floats(parts: Parts) -> Parts:
-    """Return numbers as they are computed with in functions and where one of them is a float.
+    """Return numbers in the type of floating-point operations.
 
-    That is float32 if all arrays are and constants fit, else float64.
+    It is float32 if all arrays are float32 and the constants fit, else float64.
     """
     arrays = [part for part in parts if device.is_array(part)]
     single = all(part.dtype == np.float32 for part in arrays)
@@ -108,7 +109,7 @@ def as_floats(parts: Parts) -> Parts:
 
 
 def promote(parts: Parts) -> Parts:
-    """Return numbers in the one type that holds them all: bool, int64, float32 or float64."""
+    """Return numbers in their common type: bool, int64, float32 or float64."""
     if all(map(is_bool, parts)):
         return parts
     if all(map(is_whole, parts)):
@@ -117,7 +118,7 @@ def promote(parts: Parts) -> Parts:
 
 
 def promote_for_comparison(parts: Parts) -> Parts:
-    """Return numbers so that NumPy compares them by value; integers need no conversion."""
+    """Return numbers in types that NumPy compares by value. Integers need no conversion."""
     arrays: list[Any] = []
     numbers: list[Any] = []
     for part in parts:
@@ -142,7 +143,7 @@ def _first_and_last(dtype: Any) -> tuple[int, int]:
 
 @lru_cache(maxsize=4096)
 def _fits_float32(number: float) -> bool:
-    """Whether a constant is itself in float32 but for ordinary rounding; a whole number must be exact."""
+    """Whether float32 represents a constant up to rounding; an integer must be exact."""
     with np.errstate(all="ignore"):
         rounded = float(np.float32(number))
     if isinstance(number, int):

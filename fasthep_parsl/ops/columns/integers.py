@@ -1,7 +1,7 @@
-"""Arithmetic of int64 that never wraps around: a result that does not fit is an error.
+"""Integer arithmetic in int64 with overflow checks: a result that does not fit raises `IntegerOverflowError`.
 
-The check costs nothing where bounds rule it out, as they do for numbers of 32 bits; else the extremes are looked at, and
-only where these do not rule it out each entry is.
+Known bounds often rule out an overflow, e.g. for 32-bit numbers. Otherwise the minimum and maximum are computed, and only
+if these do not rule it out, every entry is checked.
 """
 
 from __future__ import annotations
@@ -21,46 +21,46 @@ class IntegerOverflowError(ExpressionError):
 
 
 def overflow() -> IntegerOverflowError:
-    """Return the error."""
+    """Return the error for a result that does not fit in int64."""
     return IntegerOverflowError(
         "the result does not fit in 64-bit integers", "compute with floats: multiply by 1.0 first"
     )
 
 
-def _products(a: Bounds, b: Bounds) -> Bounds:
+def _product_bounds(a: Bounds, b: Bounds) -> Bounds:
     ends = [x * y for x in a for y in b]
     return min(ends), max(ends)
 
 
-def _wrong_sum(a: Any, b: Any, found: Any) -> Any:
+def _sum_overflows(a: Any, b: Any, found: Any) -> Any:
     return ((a ^ found) & (b ^ found)) < 0
 
 
-def _wrong_difference(a: Any, b: Any, found: Any) -> Any:
+def _difference_overflows(a: Any, b: Any, found: Any) -> Any:
     return ((a ^ b) & (a ^ found)) < 0
 
 
-def _wrong_product(a: Any, b: Any, found: Any) -> Any:
-    """Compare with float64: what wraps around is off by a multiple of 2⁶⁴, what is rounded is not."""
+def _product_overflows(a: Any, b: Any, found: Any) -> Any:
+    """Compare with float64: an overflow changes the result by a multiple of 2⁶⁴, rounding by less than 2⁶²."""
     rough = np.multiply(a, b, dtype=np.float64)
     return np.abs(rough - found) > 2.0**62
 
 
 _Rule = tuple[Callable[[Bounds, Bounds], Bounds], Callable[[Any, Any, Any], Any]]
 _RULES: dict[str, _Rule] = {
-    "add": (lambda a, b: (a[0] + b[0], a[1] + b[1]), _wrong_sum),
-    "subtract": (lambda a, b: (a[0] - b[1], a[1] - b[0]), _wrong_difference),
-    "multiply": (_products, _wrong_product),
+    "add": (lambda a, b: (a[0] + b[0], a[1] + b[1]), _sum_overflows),
+    "subtract": (lambda a, b: (a[0] - b[1], a[1] - b[0]), _difference_overflows),
+    "multiply": (_product_bounds, _product_overflows),
 }
 
 
-def combined(name: str, a: Any, b: Any) -> Any:
-    """Return ``add``, ``subtract`` or ``multiply`` of integers or bools, in int64.
+def arithmetic(name: str, a: Any, b: Any) -> Any:
+    """Return the result of ``add``, ``subtract`` or ``multiply`` for integers or bools, in int64.
 
     Raises
     ------
     IntegerOverflowError
-        An entry does not fit.
+        A result does not fit.
     """
     bound, wrong = _RULES[name]
     known_a, known_b = known_bounds(a), known_bounds(b)
@@ -76,8 +76,8 @@ def combined(name: str, a: Any, b: Any) -> Any:
     return found
 
 
-def _with_negatives(a: Any) -> Bounds:
-    """Return the bounds of integers whose negatives all fit."""
+def _negatable_bounds(a: Any) -> Bounds:
+    """Return the bounds of integers; raise if the negative of one does not fit."""
     found = known_bounds(a)
     if found is None or found[0] == INT64[0]:
         found = find_bounds(a)
@@ -88,18 +88,18 @@ def _with_negatives(a: Any) -> Bounds:
 
 def negative(a: Any) -> Any:
     """Return ``-a`` in int64."""
-    low, high = _with_negatives(a)
+    low, high = _negatable_bounds(a)
     return set_bounds(np.negative(as_int64(a)), (-high, -low))
 
 
 def absolute(a: Any) -> Any:
     """Return the absolute value in int64."""
-    low, high = _with_negatives(a)
+    low, high = _negatable_bounds(a)
     return set_bounds(np.absolute(a, dtype=np.int64), (0, max(-low, high)))
 
 
 def power(a: Any, exponent: int) -> Any:
-    """Return ``a ** exponent`` in int64 for an exponent that is not negative."""
+    """Return ``a ** exponent`` in int64 for ``exponent >= 0``."""
     low, high = _roots(exponent)
     known = known_bounds(a)
     if known is None or not (low <= known[0] and known[1] <= high):
@@ -111,7 +111,7 @@ def power(a: Any, exponent: int) -> Any:
 
 
 def _roots(exponent: int) -> Bounds:
-    """Return the smallest and largest number whose power fits."""
+    """Return the smallest and largest number whose power fits in int64."""
     if exponent < 2:
         return INT64
     if exponent > 62:
@@ -121,7 +121,7 @@ def _roots(exponent: int) -> Bounds:
 
 
 def _root(number: int, exponent: int) -> int:
-    """Return the largest integer whose power is not above `number`."""
+    """Return the largest integer whose power is at most `number`."""
     root = int(number ** (1 / exponent))
     while root**exponent > number:
         root -= 1
@@ -130,11 +130,11 @@ def _root(number: int, exponent: int) -> int:
     return root
 
 
-def divided(name: str, a: Any, b: Any) -> Any:
-    """Return ``floor_divide`` or ``remainder`` in int64, missing where an array `b` is 0."""
+def divide(name: str, a: Any, b: Any) -> Any:
+    """Return ``floor_divide`` or ``remainder`` in int64; missing where an array `b` is 0."""
     _check_quotient(name, a, b)
     whole, divisor = as_int64(a), as_int64(b)
-    bounds = _quotients(name, a, b)
+    bounds = _quotient_bounds(name, a, b)
     if not device.is_array(divisor):
         found = getattr(np, name)(whole, divisor or 1)
         found = found if bounds is None else set_bounds(found, bounds)
@@ -145,7 +145,7 @@ def divided(name: str, a: Any, b: Any) -> Any:
 
 
 def _check_quotient(name: str, a: Any, b: Any) -> None:
-    """Refuse ``-2**63 // -1``."""
+    """Raise for ``-2**63 // -1``, which does not fit."""
     divisors = known_bounds(b)
     if name == "remainder" or (divisors is not None and not divisors[0] <= -1 <= divisors[1]):
         return
@@ -155,7 +155,7 @@ def _check_quotient(name: str, a: Any, b: Any) -> None:
         raise overflow()
 
 
-def _quotients(name: str, a: Any, b: Any) -> Bounds | None:
+def _quotient_bounds(name: str, a: Any, b: Any) -> Bounds | None:
     known = known_bounds(a if name == "floor_divide" else b)
     if known is None:
         return None

@@ -1,4 +1,4 @@
-"""Columns as values, and values as columns: between awkward arrays and flat buffers, without copies where possible."""
+"""Convert columns to values of flat arrays and back, without copies where possible."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from fasthep_parsl.ops.columns.value_types import Jagged, Masked, Value, all_val
 
 
 def from_column(column: Any) -> Value:
-    """Return the `Value` that holds `column`: flat buffers, or an awkward array where it is not made of numbers."""
+    """Return a column as a `Value`: flat arrays, or an awkward array if it does not consist of numbers."""
     if device.is_array(column):
-        return column if column.ndim == 1 else _of_matrix(column)
+        return column if column.ndim == 1 else _from_matrix(column)
     if not isinstance(column, ak.Array):
         return column
     return _value(column.layout)
 
 
-def _of_matrix(array: Any) -> Value:
+def _from_matrix(array: Any) -> Value:
     """Return lists of equal length for an array of shape (events, n, …)."""
     length, size, rest = array.shape[0], array.shape[1], array.shape[2:]
     offsets = device.module_of(array).arange(length + 1, dtype=np.int64) * size
     content = array.reshape(length * size, *rest)
-    return Jagged(offsets, content if content.ndim == 1 else _of_matrix(content))
+    return Jagged(offsets, content if content.ndim == 1 else _from_matrix(content))
 
 
 def _value(layout: Any) -> Value:
@@ -43,7 +43,7 @@ def _value(layout: Any) -> Value:
 
 def _list(layout: Any) -> Jagged:
     if not isinstance(layout, ak.contents.ListOffsetArray):
-        layout = layout.to_ListOffsetArray64(True)  # a ListArray, as awkward leaves it after a selection
+        layout = layout.to_ListOffsetArray64(True)  # a ListArray, e.g. the result of a selection
     offsets, content = layout.offsets.data, layout.content
     if device.is_normalised(offsets):
         return Jagged(offsets, _value(content))
@@ -55,7 +55,7 @@ def _list(layout: Any) -> Jagged:
     if first == 0 and last == content.length:
         return Jagged(offsets, _value(content))
     offsets = offsets - first if first != 0 else offsets
-    if content.is_numpy and content.data.ndim == 1:  # slicing a layout costs more
+    if content.is_numpy and content.data.ndim == 1:  # faster than slicing a layout
         return Jagged(offsets, content.data[first:last])
     return Jagged(offsets, _value(content[int(first) : int(last)]))
 
@@ -71,7 +71,7 @@ def _optional(layout: Any) -> Value:
     if index is not None:
         return take(found, index, valid)
     if isinstance(found, Jagged):
-        return _without_missing(found, valid)
+        return _mask_lists(found, valid)
     number = len(valid)
     if isinstance(found, Masked):
         return Masked(found.values[:number], all_valid(valid, found.valid[:number]))
@@ -79,7 +79,7 @@ def _optional(layout: Any) -> Value:
 
 
 def _index_of(layout: Any) -> tuple[Any, Any]:
-    """Return positions in the content (None: in order) and which entries are not missing."""
+    """Return positions in the content (None: in order) and where entries are not missing."""
     if isinstance(layout, ak.contents.UnmaskedArray):
         module = device.module_of(ak.Array(layout))
         return None, module.ones(layout.length, dtype=bool)
@@ -91,8 +91,8 @@ def _index_of(layout: Any) -> tuple[Any, Any]:
     return np.maximum(index, 0), index >= 0
 
 
-def _without_missing(lists: Jagged, valid: Any) -> Jagged:
-    """Return lists of which those that are not `valid` are missing; what lies under them is left out."""
+def _mask_lists(lists: Jagged, valid: Any) -> Jagged:
+    """Return lists that are missing where `valid` is false. The content of missing lists is dropped."""
     number = len(valid)
     if len(lists) > number:
         lists = take(lists, device.module_of(valid).arange(number))
@@ -105,7 +105,7 @@ def _without_missing(lists: Jagged, valid: Any) -> Jagged:
 
 
 def to_column(value: Value, length: int) -> Any:
-    """Return `value` as a column of `length` events: numpy, or awkward where it is jagged or can have missing values."""
+    """Return a value as a column of `length` events: numpy, or awkward if it is jagged or can have missing values."""
     if isinstance(value, Jagged | Masked):
         return to_awkward(value)
     if isinstance(value, ak.Array) or (device.is_array(value) and value.ndim == 1):
@@ -114,7 +114,7 @@ def to_column(value: Value, length: int) -> Any:
 
 
 def drop_masks(value: Value) -> Value:
-    """Return `value` without what says that entries could be missing, where none is; in host memory."""
+    """Return a value in host memory without its masks of missing entries if no entry is missing."""
     if isinstance(value, Jagged):
         everywhere = value.present is None or value.present.all()
         return Jagged(value.offsets, drop_masks(value.content), None if everywhere else value.present)
@@ -122,7 +122,7 @@ def drop_masks(value: Value) -> Value:
 
 
 def to_awkward(value: Value) -> Any:
-    """Return an awkward array for `Jagged` and `Masked`; anything else as it is."""
+    """Return an awkward array for `Jagged` and `Masked`; other values unchanged."""
     return ak.Array(_layout(value)) if isinstance(value, Jagged | Masked) else value
 
 

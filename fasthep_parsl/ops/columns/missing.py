@@ -8,7 +8,7 @@ from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.columns.broadcast import broadcast_to, elementwise
 from fasthep_parsl.ops.columns.dtypes import is_bool, promote
-from fasthep_parsl.ops.columns.operators import truth
+from fasthep_parsl.ops.columns.operators import as_bool
 from fasthep_parsl.ops.columns.value_types import (
     ExpressionError,
     Jagged,
@@ -47,7 +47,7 @@ def _where(condition: Value, a: Value, b: Value) -> Value:
     masks = [part.valid if isinstance(part, Masked) else None for part in (condition, a, b)]
     flat = condition.values if isinstance(condition, Masked) else condition
     chosen, *values = device.same_device((flat, *promote(tuple(values))))
-    chosen = np.bool_(chosen) if is_scalar(chosen) else truth(chosen)  # CuPy does not take a Python bool
+    chosen = np.bool_(chosen) if is_scalar(chosen) else as_bool(chosen)  # CuPy does not take a Python bool
     found = np.where(chosen, *(_typed(value, values) for value in values))
     valid = all_valid(masks[0], _chosen_valid(chosen, masks[1], masks[2]))
     return found if valid is None else Masked(found, valid)
@@ -69,7 +69,7 @@ def _text_where(condition: Value, a: Value, b: Value) -> Value:
     chosen = condition.values if isinstance(condition, Masked) else condition
     if device.on_gpu(chosen):
         chosen = device.download(chosen)
-    found = ak.where(truth(chosen), *(_texts(part, len(chosen)) for part in (a, b)))
+    found = ak.where(as_bool(chosen), *(_texts(part, len(chosen)) for part in (a, b)))
     if isinstance(condition, Masked):
         valid = condition.valid
         found = ak.mask(found, device.download(valid) if device.on_gpu(valid) else valid)

@@ -1,6 +1,6 @@
-"""The operators and functions of numbers, entry by entry: each takes and returns leaves (see `broadcast`).
+"""Element-wise operators and functions of numbers. Each takes and returns leaves (see `broadcast.Leaf`).
 
-An entry is missing where one of those that it is computed from is.
+A result is missing if one of its operands is missing.
 """
 
 from __future__ import annotations
@@ -13,57 +13,57 @@ from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.columns import integers
 from fasthep_parsl.ops.columns.bounds import as_int64, fits_int64
-from fasthep_parsl.ops.columns.division import divide, divides
+from fasthep_parsl.ops.columns.division import applies_to, divide
 from fasthep_parsl.ops.columns.dtypes import as_floats, is_bool, is_whole, promote, promote_for_comparison
 from fasthep_parsl.ops.columns.value_types import ExpressionError, Masked, Value, all_valid, is_scalar, is_text
 from fasthep_parsl.ops.kinematics import delta_phi, delta_r
 
 Flat = Callable[..., Any]
-"""Takes arrays and constants of numbers, at least one array; returns an array, or `Masked`."""
+"""A function of arrays and constants of numbers, at least one array, which returns an array or `Masked`."""
 
 
 def propagate_missing(name: str, flat: Flat) -> Callable[..., Value]:
-    """Return the function of leaves that has missing entries where one of its arguments has."""
+    """Return a function of leaves whose result is missing if an argument is missing."""
 
     def leaf(*leaves: Value) -> Value:
         kinds = {*map(type, leaves)}
-        if np.ndarray in kinds and kinds <= {np.ndarray, bool, int, float}:  # mostly; text is awkward's
+        if np.ndarray in kinds and kinds <= {np.ndarray, bool, int, float}:  # the usual case; text is an awkward array
             return flat(*leaves)
         if any(map(is_text, leaves)):
             raise ExpressionError(f"text cannot be used with {name}", "text can be compared with == and !=")
         if all(map(is_scalar, leaves)):
-            return _of_constants(flat, leaves)
+            return _fold(flat, leaves)
         parts = device.same_device(tuple(leaf.values if isinstance(leaf, Masked) else leaf for leaf in leaves))
         valid = all_valid(*(leaf.valid for leaf in leaves if isinstance(leaf, Masked)))
-        return _missing(_computed(flat, parts, valid), valid)
+        return _mask(_call(flat, parts, valid), valid)
 
     return leaf
 
 
-def _computed(flat: Flat, parts: tuple[Any, ...], valid: Any) -> Any:
+def _call(flat: Flat, parts: tuple[Any, ...], valid: Any) -> Any:
     try:
         return flat(*parts)
     except integers.IntegerOverflowError:
         if valid is None:
             raise
-    # What lies under a missing entry does not count.
+    # ignore overflows of masked entries
     return flat(*(np.where(valid, part, np.zeros_like(part)) if device.is_array(part) else part for part in parts))
 
 
-def _missing(found: Any, valid: Any) -> Value:
+def _mask(found: Any, valid: Any) -> Value:
     if isinstance(found, Masked):
         return Masked(found.values, all_valid(found.valid, valid))
     return found if valid is None else Masked(found, valid)
 
 
-def _of_constants(flat: Flat, leaves: tuple[Any, ...]) -> Any:
-    """Return a constant for constants, which does not widen float32 any more than a written one."""
+def _fold(flat: Flat, leaves: tuple[Any, ...]) -> Any:
+    """Return the result for constants as a constant, so that it does not widen float32 arrays."""
     for leaf in leaves:
         if isinstance(leaf, int) and not fits_int64((leaf, leaf)):
             raise ExpressionError(f"{leaf} does not fit in 64-bit integers", "write it as a float")
     found = flat(np.asarray([leaves[0]]), *leaves[1:])
     if isinstance(found, Masked):
-        raise ExpressionError("an integer is divided by zero")
+        raise ExpressionError("integer division by zero")
     return found[0].item()
 
 
@@ -73,7 +73,7 @@ def _of_constants(flat: Flat, leaves: tuple[Any, ...]) -> Any:
 def _arithmetic(name: str) -> Flat:
     def flat(a: Any, b: Any) -> Any:
         if is_whole(a) and is_whole(b):
-            return integers.combined(name, a, b)
+            return integers.arithmetic(name, a, b)
         return getattr(np, name)(*as_floats((a, b)))
 
     return flat
@@ -82,9 +82,9 @@ def _arithmetic(name: str) -> Flat:
 def _quotient(name: str) -> Flat:
     def flat(a: Any, b: Any) -> Any:
         if is_whole(a) and is_whole(b):
-            return integers.divided(name, a, b)
+            return integers.divide(name, a, b)
         parts = as_floats((a, b))
-        return divide(name, *parts) if divides(name, parts) else getattr(np, name)(*parts)
+        return divide(name, *parts) if applies_to(name, parts) else getattr(np, name)(*parts)
 
     return flat
 
@@ -130,7 +130,9 @@ def _texts(name: str) -> Callable[[Value, Value], Value]:
         from fasthep_parsl.ops.columns.layouts import from_column
 
         if not (is_text(a) and is_text(b)):
-            raise ExpressionError("text can be compared with text only", "write the text in quotes, the number without")
+            raise ExpressionError(
+                "text can only be compared with text", "write text in quotes and numbers without quotes"
+            )
         if isinstance(a, str) and isinstance(b, str):
             return (a == b) is (name == "equal")
         return from_column(getattr(np, name)(a, b))
@@ -184,7 +186,7 @@ def _test(name: str) -> Flat:
 
 FLOATS = ("sqrt", "log", "log10", "log2", "log1p", "exp", "expm1", "cos", "sin", "tan", "cosh", "sinh", "tanh",
           "arccos", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh", "hypot", "arctan2")  # fmt: skip
-"""Functions that compute integers in float64; called as in NumPy."""
+"""NumPy functions that compute integers in float64."""
 
 _FLAT: dict[str, tuple[str, Flat]] = {
     "add": ("+", _arithmetic("add")),
@@ -222,10 +224,10 @@ COMPARISONS = ("less", "less_equal", "greater", "greater_equal", "equal", "not_e
 
 @cache
 def leaf_function(name: str) -> Callable[..., Value]:
-    """Return the function of leaves with this name: NumPy's of an operator, or that of a function of expressions."""
+    """Return the function of leaves for the NumPy name of an operator, or the name of a function of expressions."""
     return _comparison(name) if name in COMPARISONS else propagate_missing(*_FLAT[name])
 
 
-def truth(part: Any) -> Any:
-    """Return where numbers are not 0; NaN is not."""
+def as_bool(part: Any) -> Any:
+    """Return where numbers differ from 0; NaN does."""
     return part if is_bool(part) else part != 0

@@ -1,1 +1,1 @@
-"""What ops compute on a GPU with kernels of their own, not with CuPy's."""
+"""CUDA kernels of the ops, and compilation of kernels before the first events."""

@@ -1,4 +1,4 @@
-"""The kernels of CuPy that the ops use, to be compiled at once, several at a time, before the first events are there."""
+"""Compile the CuPy kernels that ops use, in parallel threads, before the first events are read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Final
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.gpu import cuda_kernels
 
-MOST_THREADS: Final = 8
+MAX_THREADS: Final = 8
 
 TABLE: Final = """
 absolute f | absolute d | add d d | add i d | add l i | add l l | arange | bitwise_and ? ? | copy ? i4 | copy f d
@@ -24,19 +24,19 @@ logical_and ? ? | logical_or ? ? | logical_not ? | multiply r d | multiply d d |
 multiply l l | negative f | nonzero ? | searchsorted l l | sqrt d | stack d | subtract d r | subtract i d
 subtract l i | subtract l l | take ? l | take f l | take d l | take i4 l | take l l | tan d | where ? d r
 """
-"""A function and its types: letters of NumPy; ``i`` and ``r`` are Python's own numbers."""
+"""Rows of a function and the NumPy type codes of its arguments; ``i`` and ``r`` are Python int and float."""
 
 _TYPES: Final = {"?": "bool", "i1": "int8", "i4": "int32", "l": "int64", "f": "float32", "d": "float64"}
 
 
-def _made(letter: str, cupy: Any) -> Any:
+def _argument(letter: str, cupy: Any) -> Any:
     if letter in _TYPES:
-        return cupy.zeros(2, dtype=_TYPES[letter])  # of two: CuPy treats one entry as a number
+        return cupy.zeros(2, dtype=_TYPES[letter])  # two entries: CuPy treats one entry as a scalar
     return 1 if letter == "i" else 1.0
 
 
 def _call(row: str, cupy: Any) -> None:
-    """Do once what a row of the table says."""
+    """Call the function of a row once."""
     name, *letters = row.split()
     if name == "arange":
         cupy.arange(2)
@@ -44,7 +44,7 @@ def _call(row: str, cupy: Any) -> None:
     if name == "fill":
         cupy.ones(2, dtype=_TYPES[letters[0]])
         return
-    given = [_made(letter, cupy) for letter in letters]
+    given = [_argument(letter, cupy) for letter in letters]
     special: dict[str, Callable[[], Any]] = {
         "take": lambda: given[0][given[1]],
         "copy": lambda: given[0].astype(given[1].dtype),
@@ -58,7 +58,7 @@ def _call(row: str, cupy: Any) -> None:
 
 
 def rows() -> Iterator[str]:
-    """Yield the rows of the table."""
+    """Yield the rows of `TABLE`."""
     return (row.strip() for line in TABLE.splitlines() for row in line.split("|") if row.strip())
 
 
@@ -66,14 +66,14 @@ def compile_all(
     stream: Callable[[], AbstractContextManager[Any]],
     wanted: Callable[[], bool] = lambda: True,
 ) -> int:
-    """Compile the kernels, or take them from CuPy's folder; return how many jobs that were.
+    """Compile the kernels, or load them from CuPy's cache. Return the number of finished jobs.
 
     Parameters
     ----------
     stream : callable
-        Returns the stream to work on, as a context.
+        Returns the CUDA stream to use, as a context manager.
     wanted : callable
-        Asked before each job: whether to go on.
+        Called before each job. If it returns False, no more jobs are started.
     """
     cupy = sys.modules["cupy"]
     every: list[Callable[[], Any]] = [cuda_kernels.compile_all, *(partial(_call, row, cupy) for row in rows())]
@@ -93,8 +93,8 @@ def compile_all(
         except Exception as error:  # noqa: BLE001 - raised below
             failures.append(error)
 
-    # threads of our own: those of a pool would have to end before the main thread may
-    threads = [threading.Thread(target=work) for _ in range(min(len(os.sched_getaffinity(0)), MOST_THREADS))]
+    # not a pool: its threads would have to end before the main thread
+    threads = [threading.Thread(target=work) for _ in range(min(len(os.sched_getaffinity(0)), MAX_THREADS))]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -273,7 +273,7 @@ def test_merge_keeps_values_of_all_types(first, second, expected):
 
 def test_merge_refuses_text_and_numbers():
     columns = {"nA": np.array([1]), "nB": np.array([1]), "A_pt": ak.Array([["a"]]), "B_pt": ak.Array([[1]])}
-    with pytest.raises(OpError, match="different kinds"):
+    with pytest.raises(OpError, match="different types"):
         call(merge_collections, Events(columns, 1), inputs=["A", "B"], output="C", keep=["pt"])
 
 
