@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass, replace
 from functools import cache
 from typing import Any
@@ -60,8 +61,9 @@ def encode(event: Event) -> str:
 
 
 @cache
-def _adapter(kind: bytes) -> TypeAdapter[Event]:
-    return TypeAdapter(KINDS[kind.decode()])
+def _reader(kind: bytes) -> Callable[[bytes], Event]:
+    """Return what makes an event from JSON; pydantic does that in less time than Python's `json` parses the text."""
+    return TypeAdapter(KINDS[kind.decode()]).validator.validate_json
 
 
 def decode(line: bytes) -> Event | None:
@@ -75,11 +77,11 @@ def decode(line: bytes) -> Event | None:
     if kind is None or (separator and checksum != b'%08x"}\n' % zlib.crc32(body)):
         return None
     try:
-        adapter = _adapter(kind[1])
+        read = _reader(kind[1])
         try:
-            event = adapter.validate_json(line)
+            event = read(line)
         except ValidationError:
-            event = adapter.validate_json(_without_surrogates(line))
+            event = read(_without_surrogates(line))
     except (ValueError, KeyError):
         return None
     return event if separator else replace(event, checked=False)
