@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 TaskKind = Literal["map", "merge", "call"]
 FailureCause = Literal["infrastructure", "data", "user", "configuration"]
-PartitionRange = tuple[int, int]
-"""First partition and the one after the last, as plan-wide numbers."""
+Span = tuple[int, int]
+"""A range of partitions: the first, and the one after the last, as plan-wide numbers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from fasthep_parsl.blocks.python_command import module_command, python_path
 from fasthep_parsl.plan import Plan, PlanPool
 from fasthep_parsl.resources.hidden import NO_GPUS
 from fasthep_parsl.setup_folder import setup_variables
-from fasthep_parsl.worker.gpus import FOLDER
+from fasthep_parsl.worker.gpus import BLOCK_FOLDER
 
 POOL_MODULE = "fasthep_parsl.backends.parsl.worker_pool"
 LIFELINE = "FASTHEP_PARSL_LIFELINE"
@@ -158,5 +158,5 @@ def worker_environment(pool: PlanPool, run_dir: Path, log_dir: Path) -> dict[str
         "PARSL_CORES": str(pool.workers_per_block * pool.cpus),  # the plan has decided, Parsl need not count again
         "PYTHONPATH": python_path(),
         **(setup_variables(str(run_dir.resolve())) if pool.files or pool.secrets else {}),
-        **({FOLDER: str(log_dir.resolve())} if pool.gpus else NO_GPUS),  # they say there what their GPUs are
+        **({BLOCK_FOLDER: str(log_dir.resolve())} if pool.gpus else NO_GPUS),  # they say there what their GPUs are
     }

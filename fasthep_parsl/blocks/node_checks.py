@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fasthep_parsl.plan import PlanPool
-from fasthep_parsl.worker.gpus import FOLDER, NoGpuError, look_at, tell
+from fasthep_parsl.worker.gpus import BLOCK_FOLDER, NoGpuError, look_at, tell
 
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 """In which batch systems say what GPUs a job has; Parsl writes the first, second and last of them for each worker."""
@@ -92,7 +92,7 @@ def _looked_at(devices: Sequence[str], block: str) -> list[str]:
         gpus = look_at(names, os.environ.get("FASTHEP_PARSL_NODE") or socket.gethostname())
     except NoGpuError as error:
         raise NodeCheckError(str(error)) from None
-    if folder := os.environ.get(FOLDER):
+    if folder := os.environ.get(BLOCK_FOLDER):
         tell(gpus, Path(folder), block)
     pins = {gpu.device: gpu.pin for gpu in gpus}
     return [",".join(pins[name] for name in group.split(",")) for group in devices]

@@ -31,7 +31,7 @@ PARDON = 1800.0
 LAG = 20.0
 """Seconds in which a batch system may not know yet what it has just accepted: its listings may be late."""
 
-UNKNOWN = -1
+UNKNOWN_TASKS = -1
 """Tasks of a block that is to go: one may have come since the interchange was last asked."""
 
 
@@ -276,7 +276,7 @@ class ScalingPolicy:
         for block in chosen:
             self._say(block.number, "retiring", "nothing left to do")
             block.phase = "retiring"
-            block.tasks = UNKNOWN
+            block.tasks = UNKNOWN_TASKS
         return [block.number for block in chosen if block.was_up]
 
     def _hopeless(self, now: float) -> str:

@@ -10,7 +10,7 @@ import typer
 from fasthep_parsl import __version__
 
 if TYPE_CHECKING:
-    from fasthep_parsl.driver.rundir import Mode
+    from fasthep_parsl.driver.run_directory import Mode
 
 app = typer.Typer(
     name="fasthep-parsl",

@@ -15,7 +15,7 @@ from fasthep_parsl.cli.console import Screen, emit, emit_json, print_line
 from fasthep_parsl.cli.explain import explain_key
 from fasthep_parsl.cli.progress import HeaderLines
 from fasthep_parsl.driver.api import compile_plan, load
-from fasthep_parsl.driver.scripts import write_scripts
+from fasthep_parsl.driver.job_scripts import write_scripts
 from fasthep_parsl.plan import Plan, PlanModifier, PlanPool
 from fasthep_parsl.resources.units import format_duration, format_memory
 

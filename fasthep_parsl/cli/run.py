@@ -13,8 +13,8 @@ from fasthep_parsl.cli.console import Screen, print_line
 from fasthep_parsl.cli.progress import HeaderLines, make_progress
 from fasthep_parsl.driver.api import compile_plan, run
 from fasthep_parsl.driver.cleanup import clean_up
-from fasthep_parsl.driver.execution import RunOutcome
-from fasthep_parsl.driver.rundir import Mode
+from fasthep_parsl.driver.outcome import RunOutcome
+from fasthep_parsl.driver.run_directory import Mode
 from fasthep_parsl.errors import SiteError
 
 MAX_FAILURES = 10

@@ -22,7 +22,7 @@ from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.yamldoc import KeyPath, problem
 
-UNKNOWN = Machine(cpus=10**6, memory=10**18, gpus=10**6)
+UNKNOWN_MACHINE = Machine(cpus=10**6, memory=10**18, gpus=10**6)
 """A machine of which nothing is known: everything fits."""
 
 
@@ -155,5 +155,5 @@ def open_facility(loaded: LoadedWorkflow, machine: Machine | None) -> tuple[Faci
     execution = loaded.workflow.execution
     options, problems = strategy_options(execution, loaded.document)
     setup, found = combined_setup(loaded)
-    facility = Facility(loaded, machine or UNKNOWN, options, setup, is_batch(execution.strategy.kind))
+    facility = Facility(loaded, machine or UNKNOWN_MACHINE, options, setup, is_batch(execution.strategy.kind))
     return facility, [*problems, *found]

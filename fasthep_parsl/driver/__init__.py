@@ -1,6 +1,6 @@
 """From a workflow file to a run directory: compile, run, write results."""
 
 from fasthep_parsl.driver.api import compile_plan, run
-from fasthep_parsl.driver.execution import RunOutcome
+from fasthep_parsl.driver.outcome import RunOutcome
 
 __all__ = ["RunOutcome", "compile_plan", "run"]

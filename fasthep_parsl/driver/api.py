@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from fasthep_parsl.compiler import CompileOptions, compile_workflow
-from fasthep_parsl.driver import rundir
-from fasthep_parsl.driver.execution import PlanRun, RunOutcome
+from fasthep_parsl.driver import run_directory
+from fasthep_parsl.driver.execution import PlanRun
+from fasthep_parsl.driver.outcome import RunOutcome, raise_unless_complete
 from fasthep_parsl.driver.outputs import check_targets, take_targets
-from fasthep_parsl.driver.rundir import Mode
-from fasthep_parsl.driver.verdict import insist
+from fasthep_parsl.driver.run_directory import Mode
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.events import Observer
 from fasthep_parsl.plan import Plan
@@ -144,9 +144,9 @@ def run(
         else compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size)
     )
     check_targets(plan, Path(outdir), mode)
-    with rundir.taken(Path(outdir), plan, mode) as directory:
+    with run_directory.taken(Path(outdir), plan, mode) as directory:
         take_targets(plan, directory.path, mode)
         outcome = PlanRun(plan, directory, plots=plots, observer=observer).execute()
     if check:
-        insist(outcome)
+        raise_unless_complete(outcome)
     return outcome

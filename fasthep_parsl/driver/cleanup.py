@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from fasthep_parsl.atomic import close_drafts
 from fasthep_parsl.blocks.block_folder import sweep
 from fasthep_parsl.blocks.job_control import job_control
-from fasthep_parsl.driver.blocks import BlockTally, OpenJob
-from fasthep_parsl.driver.holders import holders
+from fasthep_parsl.driver.driver_process import is_alive
+from fasthep_parsl.driver.job_tally import JobTally, OpenJob
 from fasthep_parsl.driver.lock import DriverLock
-from fasthep_parsl.driver.presence import is_alive
-from fasthep_parsl.driver.rundir import MARKER
+from fasthep_parsl.driver.lock_files import holders
+from fasthep_parsl.driver.run_directory import MARKER
 from fasthep_parsl.driver.worker_setups import remove_secrets
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.events import BlockChanged, EventLog, RunEnded, RunStarted, read_events
@@ -71,7 +71,7 @@ def clean_up(run_dir: Path, *, force: bool = False) -> list[Fate]:
 
 
 def _clean_up(run_dir: Path, plan: Plan, events: Path, *, known_dead: bool, force: bool) -> list[Fate]:
-    tally = BlockTally()
+    tally = JobTally()
     driver: dict[str, Any] = {}
     ended = False
     for event in read_events(events):

@@ -1,4 +1,4 @@
-"""One execution of a plan: computed, written, summed up; whatever happens there is an outcome."""
+"""Execution of a plan: run its tasks, write the results, and summarise. Every ending of a run has an outcome."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from fasthep_parsl import registry
 from fasthep_parsl.atomic import close_drafts
 from fasthep_parsl.blocks.block_folder import sweep
 from fasthep_parsl.driver import resume, summary
-from fasthep_parsl.driver.audit import check_all
+from fasthep_parsl.driver.consistency import check_all
+from fasthep_parsl.driver.driver_process import this_driver
 from fasthep_parsl.driver.lock import LockLostError
+from fasthep_parsl.driver.op_output import join_output
+from fasthep_parsl.driver.outcome import EXIT_CODES, RunOutcome, why_incomplete
 from fasthep_parsl.driver.outputs import settle_targets
-from fasthep_parsl.driver.presence import this_driver
-from fasthep_parsl.driver.rundir import RunDirectory
-from fasthep_parsl.driver.said import join_output
+from fasthep_parsl.driver.partial_products import ConsistencyError
+from fasthep_parsl.driver.run_directory import RunDirectory
 from fasthep_parsl.driver.scheduler import Scheduler
-from fasthep_parsl.driver.shelf import BookkeepingError
-from fasthep_parsl.driver.state import SegmentState
-from fasthep_parsl.driver.verdict import why
+from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.driver.worker_setups import prepare_setups, secrets_removed_after
 from fasthep_parsl.errors import FastHepError, SiteError
 from fasthep_parsl.events import (
@@ -47,37 +45,6 @@ from fasthep_parsl.room import DiskFullError, full_words, is_full
 from fasthep_parsl.signals import terminable, undisturbed
 from fasthep_parsl.worker import trail
 
-EXIT_CODES: Mapping[RunStatus, int] = {"complete": 0, "failed": 1, "partial": 3, "interrupted": 130}
-
-
-@dataclass(frozen=True)
-class RunOutcome:
-    """What came of a run.
-
-    Attributes
-    ----------
-    status : str
-        ``complete``, ``partial`` (some events are missing, results of the rest are there), ``failed`` or
-        ``interrupted``.
-    exit_code : int
-        0, 3, 1 or 130; 4 if jobs were left in the queue of a batch system (`summary["left"]`), whatever the status.
-    run_dir : Path
-        The run directory.
-    products : dict
-        (stage id, product name) → product.
-    summary : dict
-        The content of ``run.json``.
-    error : str
-        Why it is not complete, empty if it is.
-    """
-
-    status: RunStatus
-    exit_code: int
-    run_dir: Path
-    products: dict[tuple[str, str], Any] = field(default_factory=dict)
-    summary: dict[str, Any] = field(default_factory=dict)
-    error: str = ""
-
 
 class PlanRun:
     """One execution of a plan in a run directory.
@@ -85,9 +52,9 @@ class PlanRun:
     Parameters
     ----------
     plan : Plan
-        What to do.
+        The plan.
     directory : RunDirectory
-        Prepared for it.
+        The run directory, prepared for the plan.
     plots : bool
         Whether to draw histograms.
     observer : callable, optional
@@ -111,7 +78,7 @@ class PlanRun:
         self.damaged = 0
 
     def execute(self) -> RunOutcome:
-        """Run, write results, write ``run.json``; always."""
+        """Run the plan and write its results. ``run.json`` is always written."""
         path = self.directory.path
         states, first = self._states()
         allowed = self.lock.held if self.lock is not None else None
@@ -130,8 +97,8 @@ class PlanRun:
             except LockLostError:
                 raise
             except (FastHepError, OSError) as error:
-                said = full_words(error, path) if is_full(error) else str(error)
-                self.error, status = f"results could not be written: {said}", "failed"
+                reason = full_words(error, path) if is_full(error) else str(error)
+                self.error, status = f"results could not be written: {reason}", "failed"
             self._check_lock()
             with undisturbed():
                 outcome = self._conclude(states, status)
@@ -143,7 +110,7 @@ class PlanRun:
             self.lock.check()
 
     def _keep_lock(self) -> None:
-        """Give signs of life from now on; a thread does that, and until then the backend may fork this process."""
+        """Start the thread that keeps the lock. Until then the backend may fork this process."""
 
         def stop() -> None:
             if main:
@@ -175,7 +142,7 @@ class PlanRun:
         if isinstance(event, PoolChanged | TaskSubmitted):
             self._keep_lock()
         if isinstance(event, TaskSubmitted) and self.plots and not self.preloading and self.plan.backend != "local":
-            self.preloading = True  # imports take seconds, and now workers need time to come up
+            self.preloading = True  # imports take seconds, and the workers are not up yet
             threading.Thread(target=_preload, name="preload-results", daemon=True).start()
         if self.observer is not None:
             self.observer(event)
@@ -205,7 +172,7 @@ class PlanRun:
             return "partial" if any(state.product for state in states) else "failed"
         try:
             return self._status(states)
-        except BookkeepingError as error:
+        except ConsistencyError as error:
             self.error = str(error)
             return "failed"
 
@@ -216,16 +183,16 @@ class PlanRun:
             prepare_setups(self.plan, self.directory.path)
 
     def _finish_with(self, session: Session, states: list[SegmentState]) -> None:
-        """Let a worker, which has imported everything, write the numbers while pictures are drawn here."""
+        """Let a worker, which has imported the libraries, write the numbers while this process draws the plots."""
         pool = next((state.segment.pool for state in states if state.product), "")
-        if not pool or not self.plan.pool(pool).shared:  # else a worker cannot write here
+        if not pool or not self.plan.pool(pool).shared:  # the worker cannot write here
             return
         products = (self._files(states), self._names(), self.directory.path, self._datasets())
         numbers = session.call(pool, write_numbers_of, *products)
         if self.plots:
             self._load_products(states)
             write_pictures(self.products, self.directory.path, self._datasets())
-        with contextlib.suppress(Exception):  # if the worker is gone, the driver writes them itself
+        with contextlib.suppress(Exception):  # if the worker is lost, the driver writes them
             numbers.result()
             self.written = True
 
@@ -250,7 +217,7 @@ class PlanRun:
         return [DatasetInfo(d.name, d.eventtype, d.group, d.meta) for d in self.plan.datasets]
 
     def _write_results(self, states: list[SegmentState]) -> None:
-        """Write the products of complete segments; partial sums of an interrupted run stay in ``work``."""
+        """Write the products of complete segments. Partial products of an interrupted run stay in ``work``."""
         if not self.products:
             self._load_products(states)
         if self.products and not self.written:
@@ -260,10 +227,10 @@ class PlanRun:
         trail.forget(self.directory.path)
         missing = summary.missing_partitions(states, self.plan)
         self.directory.release()
-        if status == "complete":  # stored streams may be as large as the input, and nobody needs them any more
+        if status == "complete":  # stored streams can be as large as the input
             shutil.rmtree(self.directory.path / "work" / "streams", ignore_errors=True)
         if missing:
-            with contextlib.suppress(DiskFullError):  # long lists; `run.json` and the event log must have room
+            with contextlib.suppress(DiskFullError):  # it can be long; `run.json` and the event log need the space
                 self.directory.write_json("missing.json", summary.missing_fileset(self.plan, missing))
         else:
             (self.directory.path / "missing.json").unlink(missing_ok=True)
@@ -282,24 +249,24 @@ class PlanRun:
         content["output"] = join_output(self.directory.path, [stage.id for stage in self.plan.stages])
         if self.damaged:
             content["warnings"].append(
-                f"events.jsonl had {self.damaged} damaged line{'s' * (self.damaged > 1)}: what they told was done again"
+                f"events.jsonl had {self.damaged} damaged line{'s' * (self.damaged > 1)}: the tasks in them were repeated"
             )
         self.directory.write_json("run.json", content)
         close_drafts(self.directory.path)
-        return RunOutcome(status, exit_code, self.directory.path, self.products, content, why(content))
+        return RunOutcome(status, exit_code, self.directory.path, self.products, content, why_incomplete(content))
 
     def _write_notes(self) -> list[str]:
-        """Write what modifiers have noted; if that fails, the run is what it is."""
+        """Write the notes of modifiers; return why that failed, which does not change the status of the run."""
         problems = []
         for kind, notes in self.tally.notes().items():
             try:
                 registry.load("modifiers", kind).write(notes, self.directory.path / kind)
-            except Exception as error:  # noqa: BLE001  (a modifier may be anybody's)
-                problems.append(f"what modifier `{kind}` has noted could not be written: {error}")
+            except Exception as error:  # noqa: BLE001  (modifiers may come from other packages)
+                problems.append(f"notes of modifier `{kind}` could not be written: {error}")
         return problems
 
 
 def _preload() -> None:
-    """Import what results need while workers compute; not being able to is found out later."""
+    """Import the libraries that write results; an import error is raised again when they are used."""
     with contextlib.suppress(ImportError):
         preload()

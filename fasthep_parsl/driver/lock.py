@@ -20,8 +20,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from fasthep_parsl.driver.holders import BEAT, NAME, Holder, holders, in_use, lives, lock_path, make, numbers, who
-from fasthep_parsl.driver.presence import this_driver
+from fasthep_parsl.driver.driver_process import this_driver
+from fasthep_parsl.driver.lock_files import (
+    BEAT,
+    NAME,
+    LockHolder,
+    holders,
+    in_use,
+    lives,
+    lock_path,
+    make,
+    numbers,
+    who,
+)
 from fasthep_parsl.errors import RunError
 
 CHECK = 1.0
@@ -76,7 +87,7 @@ class DriverLock:
                 time.sleep(random.uniform(0.01, 0.1))  # noqa: S311
         finally:
             draft.unlink(missing_ok=True)
-        raise in_use(self._folder, Holder(0))
+        raise in_use(self._folder, LockHolder(0))
 
     def _try(self, draft: Path) -> Path | None:
         """Make the next lock; None if another process was faster, or slower."""

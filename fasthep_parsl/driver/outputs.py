@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.atomic import write_text
-from fasthep_parsl.driver.rundir import Mode
+from fasthep_parsl.driver.run_directory import Mode
 from fasthep_parsl.errors import ConfigError, Problem, RunError
 from fasthep_parsl.ops.targets import OutputTarget, files_of, partitions_of, targets_of
 from fasthep_parsl.plan import Plan

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from fasthep_parsl.driver.shelf import Volume
-from fasthep_parsl.driver.state import SegmentState
+from fasthep_parsl.driver.partial_products import PartialFile
+from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.events import (
     BlockChanged,
     Event,
@@ -137,7 +137,7 @@ def _replay(states: list[SegmentState], event: TaskFinished) -> bool:
     state = states[event.segment]
     if event.partial:
         level = 1 if event.what == "merge" else 0
-        state.shelf.replace(set(event.merged), Volume(event.partial, event.parts, event.whole, level))
+        state.partials.replace(set(event.merged), PartialFile(event.partial, event.parts, event.whole, level))
     if event.what == "merge":
         return True
     if any(meets(state.done, span) for span in event.done):

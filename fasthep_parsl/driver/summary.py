@@ -11,13 +11,14 @@ from itertools import pairwise
 from typing import Any
 
 from fasthep_parsl import __version__, registry
-from fasthep_parsl.driver.blocks import BlockTally
-from fasthep_parsl.driver.state import SegmentState
+from fasthep_parsl.driver.job_tally import JobTally
+from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.events import Event, TaskFinished
 from fasthep_parsl.interfaces import Note
 from fasthep_parsl.names import file_name
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.worker.spans import Span, count, subtract, union
+from fasthep_parsl.tasks import Span
+from fasthep_parsl.worker.spans import count, subtract, union
 
 SCHEMA_VERSION = 1
 MAX_FAILURES = 1000
@@ -42,7 +43,7 @@ class Tally:
         self.counts: Counter[str] = Counter()
         self.events = 0
         self.bytes = 0
-        self.blocks = BlockTally()
+        self.blocks = JobTally()
         self._notes: dict[str, dict[str, Note]] = {}
         self._call_notes: dict[tuple[int, int], Mapping[str, Mapping[str, Note]]] = {}
 

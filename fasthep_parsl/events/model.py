@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
-from fasthep_parsl.tasks import FailureCause, PartitionRange, Ref, TaskKind
+from fasthep_parsl.tasks import FailureCause, Ref, Span, TaskKind
 
 VERSION = 1
 """Version of the event log. Files without a version (0) have the same lines and are read too."""
@@ -212,7 +212,7 @@ class TaskSubmitted(Event):
     what: TaskKind
     segment: int
     pool: str
-    partitions: tuple[PartitionRange, ...]
+    partitions: tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,13 +273,13 @@ class TaskFinished(Event):
     task: int
     what: TaskKind
     segment: int
-    done: tuple[PartitionRange, ...]
+    done: tuple[Span, ...]
     dataset: int
     inputs: tuple[str, ...]
     session: str
     partial: str
     size: int
-    parts: tuple[tuple[PartitionRange, ...], ...]
+    parts: tuple[tuple[Span, ...], ...]
     whole: bool
     broken: tuple[str, ...]
     merged: tuple[str, ...]

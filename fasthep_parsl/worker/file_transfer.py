@@ -20,9 +20,8 @@ from fasthep_parsl.errors import FastHepError
 from fasthep_parsl.tasks import Task, TaskResult
 from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.entry import run_task
+from fasthep_parsl.worker.gpus import BLOCK_FOLDER
 
-FOLDER = "FASTHEP_PARSL_FOLDER"
-"""Environment variable with the folder of a block on its node; the batch system removes it with the job."""
 BROUGHT = ("plan.json", "code")
 """What a block brings of the run directory."""
 WRITTEN = ("work", "results")
@@ -124,7 +123,7 @@ def run_with_files(packed: TaskWithFiles) -> ResultWithFiles:
         files = {str(path.relative_to(root)): path for path in _files(root)}
         sent = {
             *packed.files,
-            *(name for name in files if Path(name).parent == trail.FOLDER),
+            *(name for name in files if Path(name).parent == trail.TRAIL_FOLDER),
         }  # notes are of no use there
         new = {name: path for name, path in files.items() if name not in sent}
         _checked(sum(path.stat().st_size for path in new.values()), f"task {packed.task.id} wrote")
@@ -138,9 +137,9 @@ def run_with_files(packed: TaskWithFiles) -> ResultWithFiles:
 @lru_cache(maxsize=1)
 def _own_folder(pid: int) -> Path:
     """Return a run directory for this process, with what its block has brought. The same for all tasks: programs are kept."""
-    if not os.environ.get(FOLDER):
-        raise FastHepError(f"this worker does not know the folder of its block: {FOLDER} is not set")
-    block = Path(os.environ[FOLDER])
+    if not os.environ.get(BLOCK_FOLDER):
+        raise FastHepError(f"this worker does not know the folder of its block: {BLOCK_FOLDER} is not set")
+    block = Path(os.environ[BLOCK_FOLDER])
     root = block / "workers" / str(pid)
     shutil.rmtree(root, ignore_errors=True)  # of a worker that had the same number
     root.mkdir(parents=True)

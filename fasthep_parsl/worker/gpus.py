@@ -15,13 +15,13 @@ from pathlib import Path
 
 from fasthep_parsl.resources.units import format_memory
 
-FOLDER = "FASTHEP_PARSL_FOLDER"
+BLOCK_FOLDER = "FASTHEP_PARSL_FOLDER"
 """Environment variable with the folder of a block."""
 TIMEOUT = 20.0
 """Seconds; `nvidia-smi` wakes a driver that sleeps, which takes some, and it hangs when a device has fallen off its bus."""
 CUPY = ("cupy-cuda13x", "cupy-cuda12x", "cupy")
 """Packages that bring CuPy; never two of them in one environment."""
-UNKNOWN = "unknown"
+NOT_REPORTED = "unknown"
 
 
 class NoGpuError(Exception):
@@ -30,7 +30,7 @@ class NoGpuError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU that workers of a node were given; what is not known is `UNKNOWN`, or 0.
+    """A GPU that workers of a node were given; what is not known is `NOT_REPORTED`, or 0.
 
     Attributes
     ----------
@@ -53,11 +53,11 @@ class Gpu:
     """
 
     device: str
-    name: str = UNKNOWN
+    name: str = NOT_REPORTED
     memory: int = 0
-    driver: str = UNKNOWN
-    cuda: str = UNKNOWN
-    cupy: str = UNKNOWN
+    driver: str = NOT_REPORTED
+    cuda: str = NOT_REPORTED
+    cupy: str = NOT_REPORTED
     node: str = ""
     uuid: str = ""
     parted: bool = False
@@ -134,7 +134,7 @@ def _described(part: str) -> Gpu:
     return Gpu("", _tag(part, "product_name"), _memory(part), uuid=_tag(part, "uuid", ""), parted=parted)
 
 
-def _tag(text: str, name: str, default: str = UNKNOWN) -> str:
+def _tag(text: str, name: str, default: str = NOT_REPORTED) -> str:
     found = re.search(rf"<{name}>([^<]*)</{name}>", text)
     return found[1].strip() if found else default
 
@@ -174,7 +174,7 @@ def told(folder: Path, block: str) -> list[Gpu]:
 
 def own() -> list[Gpu]:
     """Return the GPUs of this worker; empty if it has none, or nothing was told of them."""
-    folder, block = os.environ.get(FOLDER), os.environ.get("PARSL_WORKER_BLOCK_ID", "")
+    folder, block = os.environ.get(BLOCK_FOLDER), os.environ.get("PARSL_WORKER_BLOCK_ID", "")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     node = os.environ.get("FASTHEP_PARSL_NODE", os.uname().nodename)
     if not folder:

@@ -11,11 +11,9 @@ import numpy as np
 from fasthep_parsl.ops.columns.gather import concatenate, type_of
 from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
 from fasthep_parsl.ops.stream import Events
-from fasthep_parsl.tasks import Ref
+from fasthep_parsl.tasks import Ref, Span
 from fasthep_parsl.worker import store
 from fasthep_parsl.worker.program import Meter
-
-Span = tuple[int, int]
 
 
 class Outbox:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fasthep_parsl.atomic import atomic
 from fasthep_parsl.errors import FastHepError
-from fasthep_parsl.worker.spans import Span
+from fasthep_parsl.tasks import Span
 from fasthep_parsl.worker.sums import Part
 
 _MAGIC = b"fasthep-parsl products 2\n"

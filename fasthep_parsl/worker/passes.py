@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from fasthep_parsl.plan import Plan, PlanSegment
-from fasthep_parsl.worker.spans import Span
+from fasthep_parsl.tasks import Span
 from fasthep_parsl.worker.sums import rank
 
 FEW = 16

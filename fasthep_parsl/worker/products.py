@@ -9,11 +9,10 @@ from typing import Any
 
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.plan import PlanSegment
-from fasthep_parsl.tasks import Failure, Task
+from fasthep_parsl.tasks import Failure, Span, Task
 from fasthep_parsl.worker.failures import merge_failure, unwritable
 from fasthep_parsl.worker.partials import save_parts
 from fasthep_parsl.worker.program import Meter, Program
-from fasthep_parsl.worker.spans import Span
 from fasthep_parsl.worker.sums import Sums
 
 

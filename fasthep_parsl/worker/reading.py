@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -12,9 +11,9 @@ from fasthep_parsl.interfaces import InputFileError, Reading
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.sources.files import OpenFiles, bytes_by_branch, read_fields
+from fasthep_parsl.tasks import Span
 from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.program import Meter, Program
-from fasthep_parsl.worker.spans import Span
 
 _FILES = OpenFiles()
 
@@ -44,8 +43,15 @@ class Reader:
         self._meter = meter
         self.bytes_read = 0
 
-    def read(self, span: Span) -> Events:
+    def read(self, span: Span, place: tuple[int, int, int]) -> Events:
         """Return the events of the partitions [first, last) of one file.
+
+        Parameters
+        ----------
+        span : tuple of int
+            First partition and the one after the last, as plan-wide numbers.
+        place : tuple of int
+            Dataset, file and number within the file of the first one, as `Plan.locate` returns them.
 
         Raises
         ------
@@ -54,9 +60,11 @@ class Reader:
         """
         trail.at("")
         first, last = span
-        dataset, file, start, _ = self._plan.partition_range(first)
-        stop = self._plan.partition_range(last - 1)[3]
-        owners = self._owners(first, last) if self._segment.stores else None
+        dataset = self._plan.datasets[place[0]]
+        file = dataset.files[place[1]]
+        edges = file.edges[place[2] : place[2] + last - first + 1]
+        start, stop = edges[0], edges[-1]
+        owners = np.repeat(np.arange(first, last), np.diff(edges)) if self._segment.stores else None
         source = self._plan.source.with_tree(dataset.tree)
         columns = self._segment.columns
         wall, cpu = time.perf_counter(), time.process_time()
@@ -76,9 +84,3 @@ class Reader:
         branches = partial(bytes_by_branch, opened, source, columns, start, stop)
         self._program.modifiers.after_reading(self._segment, Reading(stop - start, wall, cpu, branches))
         return Events(found, stop - start, owners)
-
-    def _owners(self, first: int, last: int) -> Any:
-        """Return the partition of each event in a range of partitions of one file."""
-        dataset, number, inside = self._plan.locate(first)
-        edges = self._plan.datasets[dataset].files[number].edges[inside : inside + last - first + 1]
-        return np.repeat(np.arange(first, last), np.diff(edges))

@@ -20,7 +20,7 @@ from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.ops.targets import partition_name
 from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.resources import memory
-from fasthep_parsl.tasks import Failure, Ref, Task, TaskResult
+from fasthep_parsl.tasks import Failure, Ref, Span, Task, TaskResult
 from fasthep_parsl.worker import store, trail
 from fasthep_parsl.worker.failures import failure_of
 from fasthep_parsl.worker.outbox import Outbox
@@ -28,7 +28,7 @@ from fasthep_parsl.worker.partials import StoreError, load_parts
 from fasthep_parsl.worker.products import Products, unique_name
 from fasthep_parsl.worker.program import Meter, Program, StageError, program
 from fasthep_parsl.worker.reading import Reader
-from fasthep_parsl.worker.spans import Span, union
+from fasthep_parsl.worker.spans import union
 
 
 def run_task(task: Task) -> TaskResult:
@@ -112,20 +112,21 @@ class _TaskRun:
         for ref in self.task.refs:
             self._map_ref(ref)
         for span in self.passes.cut(self.task.partitions):
-            self._map_span(span)
+            self._map_span(span, self.plan.locate(span[0]))
         for outbox in self.outboxes.values():
             outbox.flush()
         self.products.save()
 
-    def _map_span(self, span: Span) -> None:
+    def _map_span(self, span: Span, place: tuple[int, int, int]) -> None:
+        """Run the segment on partitions of one file; `place` is where the first one is (`Plan.locate`)."""
         first, last = span
-        dataset = self.plan.locate(first)[0]
+        dataset, file, number = place
         before = len(self.program.notes)
         events: Events | None = None
         found: _Pass | None = None
         try:
-            events = self.reader.read(span)
-            found = self._run(events, dataset, self._name(first))
+            events = self.reader.read(span, place)
+            found = self._run(events, dataset, self._name(dataset, first))
         except (StageError, InputFileError) as error:
             self.program.notes.forget(before)
             if last - first == 1:
@@ -134,8 +135,8 @@ class _TaskRun:
             events = found = None  # the halves need their memory; until here the error holds it, too
         if events is None or found is None:
             middle = (first + last) // 2
-            self._map_span((first, middle))
-            self._map_span((middle, last))
+            self._map_span((first, middle), place)
+            self._map_span((middle, last), (dataset, file, number + middle - first))
             return
         self.program.notes.settle(before)
         self.events += len(events)
@@ -161,7 +162,7 @@ class _TaskRun:
         before = len(self.program.notes)
         found: _Pass | None = None
         try:
-            found = self._run(events, dataset, self._name(numbers[0]))
+            found = self._run(events, dataset, self._name(dataset, numbers[0]))
         except StageError as error:
             self.program.notes.forget(before)
             if len(numbers) == 1 or not edges:
@@ -253,12 +254,11 @@ class _TaskRun:
             self.events += ref.events
             yield store.load_events(ref, self.segment.columns)
         for span in self.passes.cut(self.task.partitions):
-            events = self.reader.read(span)
+            events = self.reader.read(span, self.plan.locate(span[0]))
             self.events += len(events)
             yield events
 
-    def _name(self, partition: int) -> str:
-        dataset = self.plan.locate(partition)[0]
+    def _name(self, dataset: int, partition: int) -> str:
         return partition_name(self.plan.datasets[dataset].name, partition)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
-Span = tuple[int, int]
+from fasthep_parsl.tasks import Span
 
 
 def union(spans: Iterable[Span]) -> list[Span]:

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fasthep_parsl.errors import RunError
-from fasthep_parsl.tasks import Failure
-from fasthep_parsl.worker.spans import Span
+from fasthep_parsl.tasks import Failure, Span
 
 Join = Callable[[str, Any, Any], Any]
 """(stage id, product, product of later events) → product of both."""

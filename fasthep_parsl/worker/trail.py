@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-FOLDER = Path("work", "now")
+TRAIL_FOLDER = Path("work", "now")
 _LENGTH = 160
 _files: dict[str, tuple[int, int, IO[str] | None]] = {}
 """Run directory → process, descriptor of its note, file for crashes."""
@@ -67,7 +67,7 @@ def end() -> None:
 
 
 def _opened(run_dir: Path) -> tuple[int, int, IO[str] | None]:
-    folder = run_dir / FOLDER
+    folder = run_dir / TRAIL_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{socket.gethostname()}-{os.getpid()}"
     descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -136,7 +136,7 @@ def last_step(run_dir: Path, task: int, modules: Iterable[str]) -> LastStep:
 
 def _notes(run_dir: Path) -> list[Path]:
     try:
-        return [path for path in (run_dir / FOLDER).iterdir() if path.suffix != ".crash"]
+        return [path for path in (run_dir / TRAIL_FOLDER).iterdir() if path.suffix != ".crash"]
     except OSError:
         return []
 
@@ -156,4 +156,4 @@ def _where(trace: str, modules: set[str]) -> str:
 
 def forget(run_dir: Path) -> None:
     """Remove all notes of a run."""
-    shutil.rmtree(run_dir / FOLDER, ignore_errors=True)
+    shutil.rmtree(run_dir / TRAIL_FOLDER, ignore_errors=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from fasthep_parsl import __version__, registry
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.blocks.node_checks import GPU_VARIABLES
-from fasthep_parsl.driver.rundir import MARKER
+from fasthep_parsl.driver.run_directory import MARKER
 from fasthep_parsl.driver.site_checks.sample import Check
 from fasthep_parsl.errors import FastHepError
 from fasthep_parsl.events import BlockChanged, Event, EventLog

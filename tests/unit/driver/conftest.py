@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fasthep_parsl.driver.scheduler import Scheduler
-from fasthep_parsl.driver.state import SegmentState
+from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.errors import PoolError, WorkerLostError
 from fasthep_parsl.plan import Plan, PlanDataset, PlanFile, PlanPool, PlanSegment, PlanSource, PlanStage
 from fasthep_parsl.tasks import Failure, Ref, TaskResult

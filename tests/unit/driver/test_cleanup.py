@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from fasthep_parsl.driver.cleanup import clean_up
-from fasthep_parsl.driver.presence import is_alive, this_driver
+from fasthep_parsl.driver.driver_process import is_alive, this_driver
 from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.plan import PlanBlock, PlanPool
 

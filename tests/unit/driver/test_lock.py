@@ -14,12 +14,12 @@ import time
 
 import pytest
 
-from fasthep_parsl.driver import holders as files
 from fasthep_parsl.driver import lock as locks
-from fasthep_parsl.driver.holders import holders
+from fasthep_parsl.driver import lock_files as files
+from fasthep_parsl.driver.driver_process import this_driver
 from fasthep_parsl.driver.lock import DriverLock, LockLostError
-from fasthep_parsl.driver.presence import this_driver
-from fasthep_parsl.driver.rundir import taken
+from fasthep_parsl.driver.lock_files import holders
+from fasthep_parsl.driver.run_directory import taken
 from fasthep_parsl.errors import ConfigError
 
 HOLD = """

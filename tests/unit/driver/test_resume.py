@@ -180,7 +180,7 @@ def test_the_state_after_nothing_is_the_state_at_the_start(small):
     states, first = restore(small, [])
     assert first == 0
     assert list(states[0].spans) == [(0, 72)]
-    assert not any(state.done or state.shelf.volumes for state in states)
+    assert not any(state.done or state.partials.files for state in states)
 
 
 def test_partial_sums_cover_what_is_done(flow, small, monkeypatch):
@@ -189,8 +189,8 @@ def test_partial_sums_cover_what_is_done(flow, small, monkeypatch):
         run(flow, small)
     states, first = restore(small, read_events(flow.folder / "run" / "events.jsonl"))
     assert first > 5 - 1
-    assert union(states[0].shelf.spans()) == states[0].done != []
-    sums = [part.products["Sum"] for volume in states[0].shelf.volumes for part in load_parts(volume.path)]
+    assert union(states[0].partials.spans()) == states[0].done != []
+    sums = [part.products["Sum"] for file in states[0].partials.files for part in load_parts(file.path)]
     done = [small.partition_range(n) for first, last in states[0].done for n in range(first, last)]
     begins = {"a.root": 0, "b.root": 100}
     assert sum(sums) == sum(

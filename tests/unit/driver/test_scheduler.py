@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from fasthep_parsl.driver.shelf import FAN_IN
-from fasthep_parsl.driver.suspicion import MAX_LOST
+from fasthep_parsl.driver.partial_products import FAN_IN
+from fasthep_parsl.driver.retry_policy import MAX_LOST
 from fasthep_parsl.errors import RunError, WorkerLostError
 from fasthep_parsl.plan import Binding
 from fasthep_parsl.worker.spans import count, union
@@ -173,10 +173,10 @@ def test_a_pool_that_breaks_before_its_sums_are_joined_is_named(make_plan, scrip
         return work(pool, task)
 
     run.session._run = breaks
-    with pytest.raises(RunError, match="G cannot go on: pool `gpu` has no workers"):
+    with pytest.raises(RunError, match="G cannot continue: pool `gpu` has no workers"):
         run.go()
     assert product(run, 1) == Counter(range(100))
-    kept = sum((run.session.files[volume.path] for volume in run.states[0].shelf.volumes), Counter())
+    kept = sum((run.session.files[file.path] for file in run.states[0].partials.files), Counter())
     assert kept == Counter({p: 1 for first, last in run.states[0].done for p in range(first, last)})
 
 
@@ -197,7 +197,7 @@ def test_products_that_cannot_be_merged_stop_only_their_stages(make_plan, script
 
     run.session._run = fails
     with pytest.raises(
-        RunError, match="G cannot go on: its products cannot be merged: TypeError: cannot add these"
+        RunError, match="G cannot continue: its products cannot be merged: TypeError: cannot add these"
     ) as caught:
         run.go()
     assert "H" not in str(caught.value)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from fasthep_parsl.driver.state import SegmentState
+from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.driver.summary import MAX_FAILURES, Tally, missing_fileset, missing_partitions, run_summary
 from fasthep_parsl.plan import PlanDataset, PlanFile
 from fasthep_parsl.tasks import Failure

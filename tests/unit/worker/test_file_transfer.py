@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from fasthep_parsl.backends.parsl.transfer_limit import TransferLimiter
-from fasthep_parsl.driver import rundir
-from fasthep_parsl.driver.said import join_output
+from fasthep_parsl.driver import run_directory
+from fasthep_parsl.driver.op_output import join_output
 from fasthep_parsl.driver.scheduler import Scheduler
-from fasthep_parsl.driver.state import SegmentState
+from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.errors import FastHepError, RunError
 from fasthep_parsl.results import read_products
 from fasthep_parsl.tasks import Ref, Task
@@ -65,7 +65,7 @@ class Node:
 
 @pytest.fixture
 def node(tmp_path, monkeypatch):
-    monkeypatch.setenv(file_transfer.FOLDER, str(tmp_path / "node"))
+    monkeypatch.setenv(file_transfer.BLOCK_FOLDER, str(tmp_path / "node"))
     file_transfer._own_folder.cache_clear()
     yield Node(tmp_path / "node", tmp_path / "far")
     file_transfer._own_folder.cache_clear()
@@ -89,7 +89,7 @@ def plan(flow, small_files):
 
 
 def run_far(plan, node):
-    rundir.prepare(node.run_dir, plan, "new")
+    run_directory.prepare(node.run_dir, plan, "new")
     node.bring()
     states = [SegmentState(plan, segment) for segment in plan.segments]
     events = []
@@ -165,7 +165,7 @@ def test_a_worker_cleans_up_after_a_failure_and_after_its_predecessor(node, tmp_
 
 
 def test_a_worker_without_a_folder_says_so(monkeypatch):
-    monkeypatch.delenv(file_transfer.FOLDER, raising=False)
+    monkeypatch.delenv(file_transfer.BLOCK_FOLDER, raising=False)
     file_transfer._own_folder.cache_clear()
     with pytest.raises(FastHepError, match="FASTHEP_PARSL_FOLDER is not set"):
         file_transfer.run_with_files(file_transfer.TaskWithFiles(Task("map", 1, 0, ("plan.json", ""), "."), {}))

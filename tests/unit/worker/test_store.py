@@ -6,7 +6,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from fasthep_parsl.driver.pieces import halves_of, left_of
+from fasthep_parsl.driver.stream_chunks import halves_of, remaining
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.worker.partials import StoreError, is_intact, load_parts, load_products, save_parts
 from fasthep_parsl.worker.store import load_events, save_events
@@ -82,7 +82,7 @@ def test_a_part_of_a_piece_has_its_events_only(tmp_path):
         {"n": np.arange(6), "jagged": ak.Array([[0], [], [2, 2], [3], [], [5]])}, 6, np.repeat([4, 5, 6], 2)
     )
     ref = save_events(tmp_path / "s.npz", events, 0, [(4, 7)])
-    left = left_of(halves_of(ref)[1], [(6, 7)])
+    left = remaining(halves_of(ref)[1], [(6, 7)])
     assert [part.partitions for part in left] == [((5, 6),)]
     found = load_events(left[0], ["n", "jagged"])
     assert (len(found), found["n"].tolist(), found.owners.tolist()) == (2, [2, 3], [5, 5])

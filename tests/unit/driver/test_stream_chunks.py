@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fasthep_parsl.driver.pieces import halves_of, left_of, weight
+from fasthep_parsl.driver.stream_chunks import divisions, halves_of, remaining
 from fasthep_parsl.tasks import Ref
 
 WHOLE = Ref("f", "c", 1, 15, 0, ((3, 5), (9, 12)), (1, 2, 3, 4, 5))
@@ -29,12 +29,12 @@ def test_halves_have_all_events():
     ],
 )
 def test_what_is_left(done, left):
-    found = left_of(WHOLE, done)
+    found = remaining(WHOLE, done)
     assert found == left or [(r.partitions, r.counts, r.skip, r.events) for r in found] == left
 
 
 def test_a_piece_of_which_nobody_knows_whose_events_it_has_stays_whole():
     unknown = Ref("f", "c", 1, 15, 0, ((3, 5),))
-    assert weight(unknown) == 1
-    assert halves_of(unknown) == left_of(unknown, [(3, 4)]) == [unknown]
-    assert left_of(unknown, [(3, 5)]) == []
+    assert divisions(unknown) == 1
+    assert halves_of(unknown) == remaining(unknown, [(3, 4)]) == [unknown]
+    assert remaining(unknown, [(3, 5)]) == []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fasthep_parsl.driver.pace import PER_WORKER, SHORTEST, TARGET, Pace
-from fasthep_parsl.driver.state import SegmentState
+from fasthep_parsl.driver.bundle_size import PER_WORKER, SHORTEST, TARGET, BundleSizer
+from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.tasks import Ref, Task, TaskResult
 from fasthep_parsl.worker.spans import count, union
 
@@ -108,22 +108,22 @@ def test_what_is_left_is_counted_right(state):
     assert (made._parts_left, made._events_left) == (0, 0)
 
 
-def test_the_pace_is_learnt():
-    pace = Pace()
-    pace.learn(1000, 10, 5.0)
-    assert pace.seconds(1000, 10) == pytest.approx(5.0)
+def test_times_are_learnt():
+    bundles = BundleSizer()
+    bundles.learn(1000, 10, 5.0)
+    assert bundles.seconds(1000, 10) == pytest.approx(5.0)
     for _ in range(20):
-        pace.learn(1000, 10, 0.5)
-    assert pace.seconds(1000, 10) == pytest.approx(0.5, rel=0.01)
-    pace.learn(0, 0, 3.0)  # nothing to learn from
-    assert pace.seconds(1000, 10) == pytest.approx(0.5, rel=0.01)
-    pace.learn(1000, 10, 0.0)
-    assert pace.seconds(10**9, 10**6) > 0
+        bundles.learn(1000, 10, 0.5)
+    assert bundles.seconds(1000, 10) == pytest.approx(0.5, rel=0.01)
+    bundles.learn(0, 0, 3.0)  # nothing to learn from
+    assert bundles.seconds(1000, 10) == pytest.approx(0.5, rel=0.01)
+    bundles.learn(1000, 10, 0.0)
+    assert bundles.seconds(10**9, 10**6) > 0
 
 
 def test_while_nothing_is_known_no_worker_stays_idle():
-    pace = Pace()
-    few = pace.seconds(2_000, 20)
-    assert pace.target(2_000, 20, slots=4) <= few / 4  # slow ops on few partitions: all workers get some
-    pace.learn(1_000, 10, 0.001)
-    assert pace.target(2_000, 20, slots=4) == SHORTEST  # known to be fast: not worth cutting
+    bundles = BundleSizer()
+    few = bundles.seconds(2_000, 20)
+    assert bundles.target(2_000, 20, slots=4) <= few / 4  # slow ops on few partitions: all workers get some
+    bundles.learn(1_000, 10, 0.001)
+    assert bundles.target(2_000, 20, slots=4) == SHORTEST  # known to be fast: not worth cutting

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fasthep_parsl.driver.blocks import BlockTally
+from fasthep_parsl.driver.job_tally import JobTally
 from sample_events import block
 
 
 def tally(*events):
-    found = BlockTally()
+    found = JobTally()
     for second, state, job, facts in events:
         found(block(state, job, pool="cpu", time=f"2026-01-01T00:00:{second:02}.000Z", **facts))
     return found

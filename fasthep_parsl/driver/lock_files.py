@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fasthep_parsl.driver.presence import is_alive, is_stopped
+from fasthep_parsl.driver.driver_process import is_alive, is_stopped
 from fasthep_parsl.errors import ConfigError, Problem
 
 NAME = "driver.lock"
@@ -26,7 +26,7 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LockHolder:
     """Who holds a lock, as its file says.
 
     Attributes
@@ -55,7 +55,7 @@ def is_lock(path: Path) -> bool:
     return path.name.removeprefix(".").startswith(f"{NAME}.")
 
 
-def holders(folder: Path) -> list[Holder]:
+def holders(folder: Path) -> list[LockHolder]:
     """Return what the locks in a folder say, those of dead processes included."""
     return [_read(folder, number) for number in sorted(numbers(folder))]
 
@@ -70,12 +70,12 @@ def lock_path(folder: Path, number: int) -> Path:
     return folder / f"{NAME}.{number}"
 
 
-def _read(folder: Path, number: int) -> Holder:
+def _read(folder: Path, number: int) -> LockHolder:
     try:
         found = json.loads(lock_path(folder, number).read_bytes())
-        return Holder(number, dict(found["driver"]), found["token"], found["since"], found["what"])
+        return LockHolder(number, dict(found["driver"]), found["token"], found["since"], found["what"])
     except (OSError, ValueError, KeyError, TypeError):
-        return Holder(number)
+        return LockHolder(number)
 
 
 def make(path: Path, draft: Path, content: str) -> bool:
@@ -99,7 +99,7 @@ def make(path: Path, draft: Path, content: str) -> bool:
     return True
 
 
-def lives(folder: Path, holder: Holder, mine: Path) -> bool:
+def lives(folder: Path, holder: LockHolder, mine: Path) -> bool:
     """Return whether the holder of a lock still works; waits where that can be seen only by waiting."""
     alive = is_alive(holder.driver) if holder.driver else None
     if alive is not None:
@@ -116,7 +116,7 @@ def lives(folder: Path, holder: Holder, mine: Path) -> bool:
     return False
 
 
-def _age(folder: Path, holder: Holder, mine: Path) -> float:
+def _age(folder: Path, holder: LockHolder, mine: Path) -> float:
     """Return the seconds since the last sign of life, by the clock of the file server."""
     with contextlib.suppress(OSError):
         os.utime(mine)
@@ -126,7 +126,7 @@ def _age(folder: Path, holder: Holder, mine: Path) -> float:
         return 0.0
 
 
-def _beat(folder: Path, holder: Holder) -> float:
+def _beat(folder: Path, holder: LockHolder) -> float:
     """Return the time of the last sign of life; opening the file asks the server and not a cache."""
     try:
         with lock_path(folder, holder.number).open("rb") as file:
@@ -135,12 +135,12 @@ def _beat(folder: Path, holder: Holder) -> float:
         return -1.0
 
 
-def in_use(folder: Path, holder: Holder) -> ConfigError:
+def in_use(folder: Path, holder: LockHolder) -> ConfigError:
     """Return the error that says who holds the lock, since when, and what to do."""
     return ConfigError(Problem("E166", f"{folder} is in use by {who(holder)}", hint=_what_to_do(holder)))
 
 
-def who(holder: Holder) -> str:
+def who(holder: LockHolder) -> str:
     """Return who holds a lock, in words."""
     if not holder.driver:
         return "another process, which does not say who it is"
@@ -148,7 +148,7 @@ def who(holder: Holder) -> str:
     return f"{name}, since {holder.since}"
 
 
-def _what_to_do(holder: Holder) -> str:
+def _what_to_do(holder: LockHolder) -> str:
     host, pid = holder.driver.get("host", ""), holder.driver.get("pid", 0)
     if pid == os.getpid() and is_alive(holder.driver):
         return "another thread of this program runs there: wait for it, or give another --outdir"

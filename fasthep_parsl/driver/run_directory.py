@@ -15,8 +15,8 @@ from fasthep_parsl import registry
 from fasthep_parsl.analysis_code.closure import sha256
 from fasthep_parsl.analysis_code.finder import edited
 from fasthep_parsl.atomic import atomic, open_drafts, write_text
-from fasthep_parsl.driver.holders import is_lock
 from fasthep_parsl.driver.lock import DriverLock
+from fasthep_parsl.driver.lock_files import is_lock
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.jsontext import json_text
 from fasthep_parsl.names import harmful

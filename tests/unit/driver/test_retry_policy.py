@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fasthep_parsl.driver.retry_policy import MAX_ISOLATED
 from fasthep_parsl.driver.scheduler import Scheduler
-from fasthep_parsl.driver.suspicion import TRIALS
 from fasthep_parsl.errors import WorkerLostError
 from fasthep_parsl.worker.spans import count
 
@@ -77,7 +77,7 @@ def test_where_all_kill_nobody_waits_for_trials(make_plan, scripted):
     Scheduler(run.plan, Path("/nowhere"), lambda *_, **__: None, run.states).run(session)
     assert len(run.states[0].failures) == 100
     trials = [crowd for crowd in session.crowds if len(crowd) == 1 and count(crowd[0].partitions) == 1]
-    assert len(trials) <= TRIALS + 3
+    assert len(trials) <= MAX_ISOLATED + 3
 
 
 def test_a_merge_that_was_killed_beside_others_is_tried_alone(make_plan, scripted):

@@ -1,4 +1,4 @@
-"""Parts of stored pieces of streams: what is left to do of one, and its halves, so that what kills workers is found."""
+"""Divide chunks of a stream: the part that is not done (resume), and halves (to find what kills a worker)."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from fasthep_parsl.tasks import Ref
-from fasthep_parsl.worker.spans import Span, subtract, union
+from fasthep_parsl.tasks import Ref, Span
+from fasthep_parsl.worker.spans import subtract, union
 
 
-def weight(ref: Ref) -> int:
-    """Return into how many parts a piece can be cut: its partitions, 1 if it is not known which events are whose."""
+def divisions(ref: Ref) -> int:
+    """Return into how many parts a chunk can be divided: its partitions, 1 if the counts of events are unknown."""
     return len(_numbers(ref)) if ref.counts else 1
 
 
 def halves_of(ref: Ref) -> list[Ref]:
-    """Cut a piece into two parts of nearly equal numbers of partitions; one that cannot be cut stays whole."""
-    middle = weight(ref) // 2
-    return [_part(ref, 0, middle), _part(ref, middle, weight(ref))] if middle else [ref]
+    """Divide a chunk into two parts of nearly equal numbers of partitions; return it whole if that is impossible."""
+    middle = divisions(ref) // 2
+    return [_part(ref, 0, middle), _part(ref, middle, divisions(ref))] if middle else [ref]
 
 
-def left_of(ref: Ref, done: Iterable[Span]) -> list[Ref]:
-    """Return the parts of a piece whose partitions are not in `done`; all of it, if it cannot be cut."""
+def remaining(ref: Ref, done: Iterable[Span]) -> list[Ref]:
+    """Return the parts of a chunk whose partitions are not in `done`; all of it if it cannot be divided."""
     left = subtract(ref.partitions, done)
     if not left or not ref.counts or left == union(ref.partitions):
         return [ref] if left else []
@@ -37,7 +37,7 @@ def _numbers(ref: Ref) -> list[int]:
 
 
 def _part(ref: Ref, first: int, last: int) -> Ref:
-    """Return a reference to the events of some adjacent partitions of a piece."""
+    """Return a reference to the events of some adjacent partitions of a chunk."""
     edges = [0, *accumulate(ref.counts)]
     partitions = _ranges(_numbers(ref)[first:last])
     skip, events = ref.skip + edges[first], edges[last] - edges[first]

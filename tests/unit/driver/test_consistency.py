@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fasthep_parsl.driver import api, shelf
+from fasthep_parsl.driver import api
+from fasthep_parsl.driver.partial_products import PartialProducts
 from fasthep_parsl.events import read_events
 from fasthep_parsl.worker.partials import load_parts, save_parts
 from fasthep_parsl.worker.runner import run_task
@@ -98,7 +99,7 @@ def test_sums_of_floats_are_the_same_however_work_is_bundled(flow, both, monkeyp
     plan = flow.write([flow.stage("Float", "probe.float", [])], both).compile(chunk_size=chunk)
     found = set()
     for seconds in (1e-6, 1e-3, 0.1, 10.0):
-        monkeypatch.setattr("fasthep_parsl.driver.pace.Pace.target", lambda *_, seconds=seconds: seconds)
+        monkeypatch.setattr("fasthep_parsl.driver.bundle_size.BundleSizer.target", lambda *_, seconds=seconds: seconds)
         found.add(api.run(plan, outdir=flow.folder / "run", mode="force", plots=False).products["Float", "float"])
     assert len(found) == 1
 
@@ -138,7 +139,7 @@ def test_a_run_of_nothing_but_such_a_stage_fails_early(flow, both):
     flow.write([flow.stage("Bad", "probe.picky", [])], both)
     outcome = flow.run(flow.compile(chunk_size=1))
     assert (outcome.status, outcome.exit_code) == ("failed", 1)
-    assert "Bad cannot go on: its products cannot be joined" in outcome.error
+    assert "Bad cannot continue: its products cannot be merged" in outcome.error
     assert outcome.products == {}
     assert outcome.summary["events"]["done"] < 140
 
@@ -186,7 +187,7 @@ def _with(result, **changes):
 @pytest.mark.parametrize("change", [twice, less, other, forgets])
 def test_what_does_not_add_up_is_no_success(flow, both, monkeypatch, change):
     altered(monkeypatch, change)
-    monkeypatch.setattr("fasthep_parsl.driver.pace.Pace.target", lambda *_: 1e-6)
+    monkeypatch.setattr("fasthep_parsl.driver.bundle_size.BundleSizer.target", lambda *_: 1e-6)
     flow.write([flow.stage("Sum", "probe.sum", [])], both)
     outcome = flow.run(flow.compile(chunk_size=5))
     assert outcome.exit_code == 1
@@ -195,17 +196,17 @@ def test_what_does_not_add_up_is_no_success(flow, both, monkeypatch, change):
 
 
 def test_the_last_look_finds_what_nothing_else_has_found(flow, both, monkeypatch):
-    monkeypatch.setattr(shelf.Shelf, "joined", _forgetful_join)
-    monkeypatch.setattr("fasthep_parsl.driver.pace.Pace.target", lambda *_: 1e-6)
+    monkeypatch.setattr(PartialProducts, "end_merge", _forgetful_merge)
+    monkeypatch.setattr("fasthep_parsl.driver.bundle_size.BundleSizer.target", lambda *_: 1e-6)
     flow.write([flow.stage("Sum", "probe.sum", [])], both)
     outcome = flow.run(flow.compile(chunk_size=5))
     assert outcome.exit_code == 1
-    assert "products of Sum hold partitions" in outcome.error
+    assert "products of Sum contain partitions" in outcome.error
 
 
-def _forgetful_join(self, task, volume):
-    old = self.away.pop(task)
-    self.put(replace(volume, parts=(((volume.first, volume.last - 1),),), whole=True))
+def _forgetful_merge(self, task, file):
+    old = self.merging.pop(task)
+    self.add(replace(file, parts=(((file.first, file.last - 1),),), whole=True))
     return old
 
 
@@ -219,7 +220,7 @@ def test_a_file_of_products_that_is_not_what_it_should_be_is_not_used(flow, both
         return result
 
     altered(monkeypatch, change)
-    monkeypatch.setattr("fasthep_parsl.driver.pace.Pace.target", lambda *_: 1e-6)
+    monkeypatch.setattr("fasthep_parsl.driver.bundle_size.BundleSizer.target", lambda *_: 1e-6)
     flow.write([flow.stage("Sum", "probe.sum", [])], both)
     outcome = flow.run(flow.compile(chunk_size=5))
     assert outcome.exit_code == 1
@@ -287,7 +288,7 @@ def test_a_damaged_line_costs_what_it_told_and_nothing_is_counted_twice(flow, bo
     s = flow.stage
     stages = [s("Sum", "probe.sum", []), s("Pick", "hep.select", [], selection=["x >= 0"])]
     stages += [s("Far", "probe.order", ["Pick"], "other")]
-    monkeypatch.setattr("fasthep_parsl.driver.pace.Pace.target", lambda *_: 1e-6)
+    monkeypatch.setattr("fasthep_parsl.driver.bundle_size.BundleSizer.target", lambda *_: 1e-6)
     plan = flow.write(stages, both).compile(chunk_size=10)
     flow.run(plan)
     run = flow.folder / "run"

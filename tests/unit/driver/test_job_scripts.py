@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from fasthep_parsl.driver.scripts import write_scripts
+from fasthep_parsl.driver.job_scripts import write_scripts
 from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.plan import PlanBlock, PlanPool
 

@@ -43,7 +43,7 @@ class _Pool:
     nodes: set[str] = field(default_factory=set)
 
 
-class BlockTally:
+class JobTally:
     """Sums over the events of kind ``block``, fed one by one."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from fasthep_parsl.driver.rundir import prepare
+from fasthep_parsl.driver.run_directory import prepare
 from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.plan import Plan
 

@@ -1,36 +1,50 @@
-"""Why a run is not complete: in words, and as an exception for whoever called it."""
+"""Outcome of a run: its status, products and summary, and an exception for runs that are not complete."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from fasthep_parsl.errors import IncompleteRunError
+from fasthep_parsl.events import RunStatus
+
+EXIT_CODES: Mapping[RunStatus, int] = {"complete": 0, "failed": 1, "partial": 3, "interrupted": 130}
 
 
-class Outcome(Protocol):
-    """What is said of a run; see `RunOutcome`."""
+@dataclass(frozen=True)
+class RunOutcome:
+    """Outcome of a run.
 
-    @property
-    def status(self) -> str:
-        """``complete``, ``partial``, ``failed`` or ``interrupted``."""
+    Attributes
+    ----------
+    status : str
+        ``complete``, ``partial`` (some events are missing, results of the others are written), ``failed`` or
+        ``interrupted``.
+    exit_code : int
+        0, 3, 1 or 130. It is 4 if jobs were left in the queue of a batch system (`summary["left"]`).
+    run_dir : Path
+        The run directory.
+    products : dict
+        (stage id, product name) → product.
+    summary : dict
+        The content of ``run.json``.
+    error : str
+        Why the run is not complete, empty if it is.
+    """
 
-    @property
-    def run_dir(self) -> Any:
-        """The run directory."""
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """The content of ``run.json``."""
-
-    @property
-    def error(self) -> str:
-        """Why it is not complete."""
+    status: RunStatus
+    exit_code: int
+    run_dir: Path
+    products: dict[tuple[str, str], Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
 
 
-def why(summary: Mapping[str, Any]) -> str:
-    """Return why a run is not complete, from the content of ``run.json``; empty if it is."""
+def why_incomplete(summary: Mapping[str, Any]) -> str:
+    """Return why a run is not complete, from the content of ``run.json``; empty if it is complete."""
     if summary["status"] == "complete":
         return ""
     if summary["error"]:
@@ -48,8 +62,8 @@ def why(summary: Mapping[str, Any]) -> str:
     return f"{events['total'] - events['done']:,} events are missing"
 
 
-def insist(outcome: Outcome) -> None:
-    """Raise unless a run is complete.
+def raise_unless_complete(outcome: RunOutcome) -> None:
+    """Raise unless a run is complete. Warn if jobs are left.
 
     Raises
     ------
@@ -68,6 +82,6 @@ def insist(outcome: Outcome) -> None:
     done = f"{events['done']:,} of {events['total']:,} events are in {outcome.run_dir}"
     if outcome.status == "interrupted":
         interrupted = KeyboardInterrupt()
-        interrupted.add_note(f"interrupted: {done}; `mode='resume'` goes on with it")
+        interrupted.add_note(f"interrupted: {done}; `mode='resume'` continues the run")
         raise interrupted
     raise IncompleteRunError(f"{outcome.status}: {outcome.error}; {done}", outcome)

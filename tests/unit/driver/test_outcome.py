@@ -9,7 +9,7 @@ import signal
 import pytest
 
 import fasthep_parsl as fp
-from fasthep_parsl.driver.verdict import insist
+from fasthep_parsl.driver.outcome import raise_unless_complete
 
 
 @pytest.fixture
@@ -87,4 +87,4 @@ def test_jobs_that_are_left_are_warned_of(summed):
     outcome = summed()
     outcome.summary["left"].append({"pool": "default", "job": "4711"})
     with pytest.warns(UserWarning, match="cleanup.*4711"):
-        insist(outcome)
+        raise_unless_complete(outcome)

@@ -1,4 +1,4 @@
-"""What is known of one segment while a run goes on: what waits, what runs, what is there."""
+"""State of one segment during a run: the work that is waiting, running and done."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 
-from fasthep_parsl.driver.audit import check_result
-from fasthep_parsl.driver.pace import Pace
-from fasthep_parsl.driver.pieces import halves_of, left_of
-from fasthep_parsl.driver.shelf import Shelf, Volume
+from fasthep_parsl.driver.bundle_size import BundleSizer
+from fasthep_parsl.driver.consistency import check_result
+from fasthep_parsl.driver.partial_products import PartialFile, PartialProducts
+from fasthep_parsl.driver.stream_chunks import halves_of, remaining
 from fasthep_parsl.plan import Plan, PlanSegment
-from fasthep_parsl.tasks import Failure, Ref, Task, TaskResult
+from fasthep_parsl.tasks import Failure, Ref, Span, Task, TaskResult
 from fasthep_parsl.worker.passes import Passes
-from fasthep_parsl.worker.spans import Span, add, count, halves, subtract, union
+from fasthep_parsl.worker.spans import add, count, halves, subtract, union
 
 
 class SegmentState:
-    """Bookkeeping of one segment; pure, knows no backend.
+    """Work of one segment. Pure: it uses no backend and no files.
 
     Parameters
     ----------
@@ -25,15 +25,40 @@ class SegmentState:
         The plan.
     segment : PlanSegment
         The segment.
+
+    Attributes
+    ----------
+    spans, refs : deque
+        Partitions of the source, and chunks of the stream that it reads, that no task has yet.
+    all_refs : list of Ref
+        All chunks received so far.
+    expects_refs : bool
+        Whether more chunks may come.
+    again : deque
+        Bundles of lost tasks.
+    calls : deque of int
+        Datasets to call the stage for, -1 for all.
+    running : dict
+        Number of a map or call task → the task.
+    partials : PartialProducts
+        Files with partial products.
+    broken : dict
+        Stage whose products cannot be merged → why.
+    done : list of (first, last)
+        Partitions that are done.
+    failures : list of Failure
+        Partitions and stages that have failed.
+    blocked : str
+        Why the segment cannot continue, empty if it can.
     """
 
     def __init__(self, plan: Plan, segment: PlanSegment) -> None:
         self.plan = plan
         self.segment = segment
-        self.pace = Pace()
-        mine = segment.scope == "partition" and not segment.input
+        self.bundles = BundleSizer()
+        reads_source = segment.scope == "partition" and not segment.input
         self.spans: deque[Span] = deque(
-            (first, last) for _, first, last in plan.dataset_partitions() if mine and last > first
+            (first, last) for _, first, last in plan.dataset_partitions() if reads_source and last > first
         )
         self.refs: deque[Ref] = deque()
         self.all_refs: list[Ref] = []
@@ -41,7 +66,7 @@ class SegmentState:
         self.again: deque[tuple[tuple[Span, ...], tuple[Ref, ...]]] = deque()
         self.calls = deque(_calls(plan, segment))
         self.running: dict[int, Task] = {}
-        self.shelf = Shelf()
+        self.partials = PartialProducts()
         self.passes = Passes(plan, segment)
         self.broken: dict[str, Failure] = {}
         self.done: list[Span] = []
@@ -50,7 +75,12 @@ class SegmentState:
         self.blocked = ""
         self._count_left()
 
-    # --- what is left -------------------------------------------------------------------------------------
+    # --- waiting ------------------------------------------------------------------------------------------
+
+    @property
+    def has_bundles(self) -> bool:
+        """Whether there is work for a map task."""
+        return bool(self.spans or self.refs or self.again)
 
     @property
     def mapped(self) -> bool:
@@ -61,24 +91,24 @@ class SegmentState:
             return False
         if self.segment.scope != "partition":
             return not self.calls
-        return not (self.spans or self.refs or self.again)
+        return not self.has_bundles
 
     @property
     def complete(self) -> bool:
         """Whether nothing is left to do, merges included."""
-        return self.mapped and self.shelf.complete
+        return self.mapped and self.partials.complete
 
     @property
     def product(self) -> str:
         """File of the merged products, empty if there are none."""
-        return self.shelf.volumes[0].path if self.complete and self.shelf.volumes else ""
+        return self.partials.files[0].path if self.complete and self.partials.files else ""
 
     def has_product(self, stage: str) -> bool:
-        """Whether the merged product of a stage is there."""
+        """Return whether the merged product of a stage exists."""
         return bool(self.product) and stage not in self.broken
 
     def receive(self, refs: Iterable[Ref]) -> None:
-        """Queue pieces of the stream that it reads."""
+        """Queue chunks of the stream that it reads."""
         for ref in refs:
             self.refs.append(ref)
             self.all_refs.append(ref)
@@ -86,15 +116,15 @@ class SegmentState:
             self._parts_left += 1
 
     def _count_left(self) -> None:
-        """Count the events and partitions (or pieces) that were not handed out; kept up to date from then on."""
+        """Count the events and partitions (or chunks) that no task has; from then on the counts are updated."""
         self._events_left = sum(self.plan.events_in(*span) for span in self.spans) + sum(r.events for r in self.refs)
         self._parts_left = count(self.spans) + len(self.refs)
 
     def take(self, slots: int) -> tuple[tuple[Span, ...], tuple[Ref, ...]]:
-        """Cut the next bundle off what is left: partitions or references for one task."""
+        """Remove the next bundle from the queues and return it: partitions or chunks for one task."""
         if self.again:
             return self.again.popleft()
-        target = self.pace.target(self._events_left, self._parts_left, slots)
+        target = self.bundles.target(self._events_left, self._parts_left, slots)
         spans: list[Span] = []
         refs: list[Ref] = []
         spent = 0.0
@@ -113,20 +143,20 @@ class SegmentState:
     def _spend(self, events: int, parts: int) -> float:
         self._events_left -= events
         self._parts_left -= parts
-        return self.pace.seconds(events, parts)
+        return self.bundles.seconds(events, parts)
 
     def _reach(self, first: int, last: int, seconds: float) -> int:
         """Return where a range of partitions must end to take about `seconds`; it has at least one."""
 
         def cost(stop: int) -> float:
-            return self.pace.seconds(self.plan.events_in(first, stop), stop - first)
+            return self.bundles.seconds(self.plan.events_in(first, stop), stop - first)
 
         return first + 1 + bisect_left(range(first + 1, last), seconds, key=cost)
 
     def give_back(self, task: Task) -> None:
-        """Put back what a lost task was to do, in halves, so that what kills workers is found.
+        """Queue the work of a lost map task again, in halves, to find what kills the workers.
 
-        A single pass is first done again as it is: its sums are the same then. Only if it is lost again it is cut.
+        A single pass is first repeated as it is, because its sums are then the same. It is divided after a second loss.
         """
         refs = tuple(halves_of(task.refs[0])) if len(task.refs) == 1 else task.refs
         middle = len(refs) // 2
@@ -139,70 +169,69 @@ class SegmentState:
         bundles = ((tuple(union(left)), refs[:middle]), (tuple(union(right)), refs[middle:]))
         self.again.extend(bundle for bundle in bundles if any(bundle))
 
-    # --- what has happened --------------------------------------------------------------------------------
+    # --- results ------------------------------------------------------------------------------------------
 
     def add(self, task: Task, result: TaskResult) -> None:
-        """Take in a finished map or call task.
+        """Add the result of a map or call task.
 
         Raises
         ------
-        BookkeepingError
-            It has done what it was not asked to do, or what is done already.
+        ConsistencyError
+            It contains partitions that the task did not have, or that are done already.
         """
         check_result(self, task, result)
         self.running.pop(task.id, None)
         for span in result.done:
             add(self.done, span)
-        self.shelf.settle((*task.partitions, *(span for ref in task.refs for span in ref.partitions)))
+        self.partials.settle((*task.partitions, *(span for ref in task.refs for span in ref.partitions)))
         self.failures += result.failures
-        self.break_off(result.broken)
+        self.mark_broken(result.broken)
         if result.partial:
-            self.shelf.put(Volume(result.partial, result.parts, result.whole))
+            self.partials.add(PartialFile(result.partial, result.parts, result.whole))
         if task.kind == "map":
-            events = result.events
-            self.pace.learn(events, count(task.partitions) + len(task.refs), result.wall)
+            self.bundles.learn(result.events, count(task.partitions) + len(task.refs), result.wall)
 
-    def break_off(self, broken: Iterable[Failure]) -> None:
-        """Note stages whose products cannot be joined; if there is nothing else to do here, nothing more is done."""
+    def mark_broken(self, broken: Iterable[Failure]) -> None:
+        """Note stages whose products cannot be merged. Block the segment if it has nothing else to do."""
         for failure in broken:
             if failure.stage not in self.broken:
                 self.broken[failure.stage] = failure
                 self.failures.append(failure)
         if self.broken and not self.segment.stores and set(self.segment.products) <= set(self.broken):
-            self.blocked = self.blocked or "its products cannot be joined"
+            self.blocked = self.blocked or "its products cannot be merged"
 
     def start_merge(self, task_id: int) -> tuple[tuple[str, ...], bool]:
-        """Return partial products that `task_id` should join now, none if it is too early; and whether that is all."""
-        chosen, final = self.shelf.take(task_id, last=self.mapped)
-        return tuple(volume.path for volume in chosen), final
+        """Return the files that a task should merge, none if it is too early, and whether these are all."""
+        chosen, final = self.partials.start_merge(task_id, last=self.mapped)
+        return tuple(file.path for file in chosen), final
 
     def merged(self, task_id: int, result: TaskResult) -> tuple[str, ...]:
-        """Replace partial products by their sum; return the files that are no longer needed.
+        """Add the result of a merge task, and return the files that it replaces.
 
         Raises
         ------
-        BookkeepingError
-            It does not hold what they held.
+        ConsistencyError
+            It has other partitions than these files.
         """
-        self.break_off(result.broken)
-        if not result.partial:  # not a single stage of them has a product any more
-            return tuple(volume.path for volume in self.shelf.drop(task_id))
-        old = self.shelf.joined(task_id, Volume(result.partial, result.parts, result.whole))
-        return tuple(volume.path for volume in old)
+        self.mark_broken(result.broken)
+        if not result.partial:  # none of its stages has a product any more
+            return tuple(file.path for file in self.partials.drop(task_id))
+        old = self.partials.end_merge(task_id, PartialFile(result.partial, result.parts, result.whole))
+        return tuple(file.path for file in old)
 
-    def merge_renumbered(self, task_id: int, number: int) -> None:
-        """Give another number to a merge that is run once more."""
-        self.shelf.away[number] = self.shelf.away.pop(task_id)
+    def renumber_merge(self, task_id: int, number: int) -> None:
+        """Give another number to a merge that is repeated."""
+        self.partials.merging[number] = self.partials.merging.pop(task_id)
 
     def merge_failed(self, task_id: int) -> None:
-        """Put partial products back after a merge was lost."""
-        self.shelf.put_back(task_id)
+        """Put back the partial products of a merge that was lost."""
+        self.partials.cancel_merge(task_id)
 
     def settle(self) -> None:
-        """Leave in the queues what is not done (resume)."""
+        """Remove from the queues what is done (resume)."""
         self.spans = deque(subtract(self.spans, self.done))
-        self.refs = deque(part for ref in self.all_refs for part in left_of(ref, self.done))
-        self.shelf.settle(self.done)
+        self.refs = deque(part for ref in self.all_refs for part in remaining(ref, self.done))
+        self.partials.settle(self.done)
         self._count_left()
 
 
