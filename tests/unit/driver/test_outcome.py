@@ -78,7 +78,7 @@ def test_an_interruption_goes_on_to_the_caller(flow, summed):
 
     with pytest.raises(KeyboardInterrupt) as caught:
         summed(observer=interrupt)
-    assert "`mode='resume'` goes on" in caught.value.__notes__[0]
+    assert "`mode='resume'` continues" in caught.value.__notes__[0]
     assert json.loads((flow.folder / "run" / "run.json").read_text())["status"] == "interrupted"
     assert summed(mode="resume").status == "complete"
 

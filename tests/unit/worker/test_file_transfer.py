@@ -93,7 +93,7 @@ def run_far(plan, node):
     node.bring()
     states = [SegmentState(plan, segment) for segment in plan.segments]
     events = []
-    scheduler = Scheduler(plan, node.run_dir, lambda kind, **facts: events.append({"kind": kind, **facts}), states)
+    scheduler = Scheduler(plan, node.run_dir, events.append, states)
     scheduler.run(node)
     files = [state.product for state in states if state.product]
     return read_products(files, {stage.id: stage.product for stage in plan.stages}, []), events
@@ -107,8 +107,8 @@ def test_results_are_those_of_a_shared_run_directory(plan, node, flow):
     skim = {path.name: path.read_bytes() for path in (node.run_dir / "results" / "Skim").iterdir()}
     assert skim == {p.name: p.read_bytes() for p in (flow.folder / "run/results/Skim").iterdir() if p.suffix != ".json"}
     assert len(skim) == plan.partitions
-    assert "merge" in {event.get("what") for event in events}
-    assert not any(event["kind"] in {"failed", "lost"} for event in events)
+    assert "merge" in {event.what for event in events if event.kind == "finished"}
+    assert not any(event.kind in {"failed", "lost"} for event in events)
     assert not node.left()
     assert not node.carrier._load
 
@@ -130,12 +130,12 @@ def test_a_bundle_that_is_too_much_is_halved_until_it_fits(flow, small_files, no
 
     monkeypatch.setattr("fasthep_parsl.backends.parsl.transfer_limit.size_of", size_of)
     found, events = run_far(plan, node)
-    kinds = [event["kind"] for event in events]
+    kinds = [event.kind for event in events]
     assert "lost" in kinds
     assert (found.get(("Sum", "sum")) == sum(range(4, 100))) == fits
-    failed = [event for event in events if event["kind"] == "failed"]
-    assert len({event["partition"] for event in failed}) == (0 if fits else plan.partitions)
-    assert all("without a shared file system" in event["message"] for event in failed)
+    failed = [event for event in events if event.kind == "failed"]
+    assert len({event.partition for event in failed}) == (0 if fits else plan.partitions)
+    assert all("without a shared file system" in event.message for event in failed)
 
 
 def test_too_much_says_how_much_and_what_to_do(tmp_path, monkeypatch):
