@@ -1,8 +1,8 @@
-"""The folder of a block for temporary files: its own, and gone with its last process, however that ends.
+"""The block folder: temporary files of a block. It is removed with the block's last process, however that ends.
 
-multiprocessing has a process for that, the *resource tracker*: it outlives all others of a block, and removes what they
-have registered and not removed. It is told of the folder before the folder is made. Should it be killed as well, as when
-a whole node is reset, a later block on the same machine removes the folder.
+multiprocessing's *resource tracker* outlives all other processes of a block. It removes resources that they registered
+and did not remove. The folder is registered before it is made. If the resource tracker is killed too, for example because
+the node is reset, a later block on the same machine removes the folder.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from multiprocessing import process, resource_tracker
 from pathlib import Path
 
 KIND = "folder"
-"""What the resource tracker calls it."""
+"""Type of resource, for the resource tracker."""
 
 
 class BlockFolder:
-    """A folder that only this user can enter, as ``TMPDIR`` of this process and of those that it starts from now on.
+    """A private folder. It becomes ``TMPDIR`` of this process and of the processes that it starts later.
 
-    Made in two steps: the resource tracker must start in between, and know by then what to remove.
+    The constructor registers how to remove it. The resource tracker must start next, before `make`.
     """
 
     def __init__(self) -> None:
@@ -36,28 +36,28 @@ class BlockFolder:
         resource_tracker._CLEANUP_FUNCS[KIND] = lambda _name: shutil.rmtree(path, ignore_errors=True)  # type: ignore[attr-defined]
 
     def make(self) -> None:
-        """Make the folder, and remove those of blocks that are dead."""
+        """Make the folder, and remove the folders of dead blocks."""
         resource_tracker.register(KIND, KIND)
-        while not self._made():  # a block that begins at the same moment may have taken it for a dead one's
+        while not self._made():  # a block that starts at the same moment can have removed it as a dead block's
             pass
         sweep()
         os.environ["TMPDIR"] = tempfile.tempdir = str(self.path)
 
     def _made(self) -> bool:
-        """Make the folder and lock it until this process ends; return whether it is there."""
+        """Make the folder and lock it until this process ends; return whether it still exists."""
         self.path.mkdir(mode=0o700, exist_ok=True)
-        with suppress(OSError):  # it is not there any more, or the file system has no locks
+        with suppress(OSError):  # it has been removed, or the file system has no locks
             self._folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(self._folder, fcntl.LOCK_EX)
         return self.path.exists() and os.path.samestat(self.path.stat(), os.fstat(self._folder))
 
     def remove(self) -> None:
-        """Remove it now: a batch system ends what is left of a job when its first process has ended."""
+        """Remove the folder now: a batch system kills the other processes of a job when its first process ends."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     @contextmanager
     def for_sockets(self) -> Iterator[None]:
-        """Let multiprocessing put sockets into it, whose paths must have at most 107 characters; the folder's may be long."""
+        """Make multiprocessing create its sockets here. Their paths are short: the limit is 107 characters."""
         config = process.current_process()._config  # type: ignore[attr-defined]
         config["tempdir"] = str(self.path)
         if Path("/proc/self/fd").is_dir():
@@ -73,13 +73,13 @@ def _family() -> str:
 
 
 def sweep() -> None:
-    """Remove the folders of blocks that were killed on this machine with all that could have removed them."""
+    """Remove folders on this machine whose blocks and resource trackers were killed."""
     for path in Path(tempfile.gettempdir()).glob(f"{glob.escape(_family())}*"):
         _remove_if_left(path)
 
 
 def _remove_if_left(path: Path) -> None:
-    """Remove a folder if it is ours, and no process holds its lock any more."""
+    """Remove a folder if it belongs to this user and no process has locked it."""
     try:
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:

@@ -1,4 +1,4 @@
-"""Where workers find the driver: address and port, found without asking anybody outside."""
+"""The address and port at which workers find the driver. No outside service is used."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from fasthep_parsl.plan import PlanPool
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104  (workers come from other machines; the connection is encrypted)
 SIOCGIFADDR = 0x8915
-"""From linux/sockios.h: get the address of an interface."""
+"""Request code "get the address of an interface", from linux/sockios.h."""
 LONGEST_NAME = 15
-"""Bytes in the name of an interface: IFNAMSIZ of linux/if.h, less its end."""
+"""Longest name of an interface, bytes: IFNAMSIZ of linux/if.h without the final zero."""
 SETTLING = 30.0
-"""Seconds in which an interchange that was given a port may not listen at it yet."""
+"""Seconds that an interchange may take to listen at the port that it was given."""
 
 _lock = threading.Lock()
 _given: dict[int, float] = {}
@@ -30,16 +30,16 @@ _given: dict[int, float] = {}
 
 @dataclass(frozen=True, slots=True)
 class MeetingPoint:
-    """Where an interchange listens.
+    """The address and port of an interchange.
 
     Attributes
     ----------
     bind : str
-        Address that it listens at.
+        Address at which it listens.
     addresses : tuple of str
         Addresses that workers try, all at once.
     port : int or None
-        Port for workers; None: the interchange chooses.
+        Port for workers; None: the interchange chooses one.
     """
 
     bind: str
@@ -48,19 +48,19 @@ class MeetingPoint:
 
 
 def meeting_point(pool: PlanPool, port: int | None = None) -> MeetingPoint:
-    """Return where the workers of `pool` find the driver.
+    """Return the address and port at which the workers of `pool` find the driver.
 
     Parameters
     ----------
     pool : PlanPool
         The pool.
     port : int, optional
-        A port that is in use for them already; else one of the site's is looked for.
+        The port that they use already. Without it, a free port of the site is chosen.
 
     Raises
     ------
     SiteError
-        No such interface or address on this machine, or all ports in use.
+        This machine does not have the interface or address, or all ports are in use.
     """
     wanted = pool.network
     if pool.block is None:
@@ -88,23 +88,23 @@ def interface_address(name: str) -> str:
     Raises
     ------
     SiteError
-        There is no such interface, or it has no address; the message lists those that there are.
+        There is no such interface, or it has no address. The message lists the interfaces.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
         try:
-            if len(name.encode()) > LONGEST_NAME:  # its beginning may be the name of another one
+            if len(name.encode()) > LONGEST_NAME:  # its beginning can be the name of another interface
                 raise OSError
             packed = fcntl.ioctl(handle.fileno(), SIOCGIFADDR, struct.pack("256s", name.encode()))
         except (OSError, ValueError):
             known = ", ".join(sorted(psutil.net_if_addrs()))
             raise SiteError(
-                f"network.interface: this machine has no interface `{name}` with an address ({known})"
+                f"`network.interface`: this machine has no interface `{name}` with an address. Interfaces: {known}"
             ) from None
     return socket.inet_ntoa(packed[20:24])
 
 
 def own_addresses() -> tuple[str, ...]:
-    """Return the addresses of this machine that others may reach it at: its name's first, no loopback."""
+    """Return the addresses at which other machines may reach this one: its name first, without loopback."""
     found = [socket.getfqdn()]
     states = psutil.net_if_stats()
     for interface, addresses in psutil.net_if_addrs().items():
@@ -122,19 +122,19 @@ def _resolves_to_loopback(name: str) -> bool:
 
 
 def free_port(bind: str, ports: tuple[int, int], pool: str) -> int:
-    """Return the first port of a range that nobody listens at; of two pools, each gets its own.
+    """Return the first free port of a range. Two pools get different ports.
 
     Raises
     ------
     SiteError
-        All are in use.
+        All ports are in use.
     """
     first, last = ports
     with _lock:
         now, found = time.monotonic(), 0
         for port in _free(bind, ports):
             settled = now > _given.get(port, now - 2 * SETTLING) + SETTLING
-            found = port if settled else found or port  # the pool's former one, if there is no other
+            found = port if settled else found or port  # the pool's former port, if there is no other
             if settled:
                 break
         if found:
@@ -142,8 +142,8 @@ def free_port(bind: str, ports: tuple[int, int], pool: str) -> int:
             return found
     which = f"port {first} is" if first == last else f"all ports from {first} to {last} are"
     raise SiteError(
-        f"pool `{pool}`: {which} in use on {socket.gethostname()}, and workers reach no other; "
-        "wait for the other run to end, or start this one on another login node"
+        f"pool `{pool}`: {which} in use on {socket.gethostname()}, and workers reach no other port. "
+        "Wait for the other run to end, or start this one on another login node."
     )
 
 

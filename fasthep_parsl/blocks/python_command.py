@@ -1,7 +1,7 @@
-"""How Python is started: so that nothing of the folder that a run is started in is imported instead of a library.
+"""The command line of Python processes: they import nothing from the folder in which a run is started.
 
-``python -m`` puts the current folder first on the path, and an empty entry of PYTHONPATH means that folder too. There may
-be the user's own ``hist.py``, ``select.py`` or ``random.py``.
+``python -m`` puts the current folder first on the path, and an empty entry of PYTHONPATH means the current folder. A user
+may have a ``hist.py``, ``select.py`` or ``random.py`` in it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,6 @@ def module_command(python: str, module: str) -> list[str]:
 
 
 def python_path() -> str:
-    """Return a path on which processes find this package, also when it was not installed; ours, without empty entries."""
-    here = str(Path(__file__).resolve().parents[3])
+    """Return a PYTHONPATH with this package, also if it is not installed, and with the entries of ours that are not empty."""
+    here = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join(dict.fromkeys([here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]))

@@ -27,9 +27,9 @@ def job_name(pool: PlanPool) -> str:
     return f"fasthep-{pool.name}"
 
 
-def block_script(pool: PlanPool, place: BlockLocation) -> Script:
+def block_script(pool: PlanPool, location: BlockLocation) -> Script:
     """Return what is submitted for one block of `pool`."""
-    return strategy_of(pool).script(pool, place)
+    return strategy_of(pool).script(pool, location)
 
 
 def first_scripts(pool: PlanPool, folder: Path) -> tuple[Script, Script]:
@@ -37,7 +37,7 @@ def first_scripts(pool: PlanPool, folder: Path) -> tuple[Script, Script]:
 
     Address, port and certificates are placeholders between ``<`` and ``>``: they are known when a run starts.
     """
-    bring = staged_files(pool, Path(RUN_DIRECTORY), PLACEHOLDERS)
-    submitted = block_script(pool, BlockLocation(str(folder), job_name(pool), 0, (), bring.files, bring.secrets))
+    staged = staged_files(pool, Path(RUN_DIRECTORY), PLACEHOLDERS)
+    script = block_script(pool, BlockLocation(str(folder), job_name(pool), 0, (), staged.files, staged.secrets))
     command = worker_command(pool, on_node(pool, PLACEHOLDERS))
-    return submitted, Script(NODE_SCRIPT, node_script(pool, command, RUN_DIRECTORY))
+    return script, Script(NODE_SCRIPT, node_script(pool, command, RUN_DIRECTORY))

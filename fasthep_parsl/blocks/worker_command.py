@@ -1,4 +1,4 @@
-"""The command line of a node's workers. Imports no Parsl: `plan --scripts` shows what a run would submit."""
+"""The command line of Parsl's worker pool on a node. Pure: `plan --scripts` shows it before a run."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ LOCAL_HEARTBEAT = 1
 HEARTBEAT = 5
 """Seconds between two heartbeats of managers on a batch system. There can be thousands."""
 HEARTBEAT_THRESHOLD = 30
-"""Seconds without a beat after which workers are taken for lost; Parsl's 120 s is how long that would stay unnoticed."""
+"""Seconds without a heartbeat after which workers count as lost. With Parsl's 120 s, this would stay unnoticed for long."""
 POLL_PERIOD = 50
-"""Milliseconds that managers wait for messages at a time."""
+"""Milliseconds for which managers wait for messages."""
 MPI_LAUNCHER = "mpiexec"
-"""Parsl's default; its worker pool wants to be told, no task uses it."""
+"""Parsl's default. Its worker pool requires the option; no task uses it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What workers are told of their driver; known once the interchange listens.
+    """The connection of workers to their driver. It is known once the interchange listens.
 
     Attributes
     ----------
     addresses : str
         Addresses to try, separated by commas.
     port : str
-        Its port.
+        Port of the interchange.
     certificates : str or None
         Folder of the certificates that encrypt the connection.
     logs, log_config : str or None
@@ -46,26 +46,26 @@ class Link:
 
 
 PLACEHOLDERS = Link("<addresses>", "<port>", "<certificates>", "<logs>", "<log config>")
-"""Stands for what is not known before a run."""
+"""Placeholders for values that are not known before a run."""
 
 
 def heartbeat_period(pool: PlanPool) -> int:
-    """Return the seconds between two beats of the managers of `pool`."""
+    """Return the seconds between two heartbeats of the managers of `pool`."""
     return LOCAL_HEARTBEAT if pool.block is None else HEARTBEAT
 
 
 def drain_period(pool: PlanPool) -> int | None:
-    """Return after how many seconds workers take no more tasks, None if they may for ever.
+    """Return the seconds after which workers accept no more tasks, None if there is no limit.
 
-    A tenth of the block's lifetime is left for the tasks that run (they are made for tens of seconds), and 15 s for the
-    workers' start, which the batch system has counted already.
+    A tenth of the block's lifetime remains for running tasks, which are planned for tens of seconds. 15 s are for the
+    start of the workers, which the batch system counts too.
     """
     lifetime = pool.block.walltime if pool.block else pool.walltime
     return None if lifetime is None else max(int(lifetime * 0.9 - 15), int(lifetime * 0.5), 1)
 
 
 def worker_command(pool: PlanPool, link: Link) -> list[str]:
-    """Return the command line of a node's workers, without ``--block_id``; paths may hold any character."""
+    """Return the command line of a node's workers, without ``--block_id``. Paths can contain any character."""
     node = pool.block
     options = {
         "--max_workers_per_node": node.workers_per_node if node else pool.workers_per_block,

@@ -96,7 +96,7 @@ class BatchStrategy(Strategy, Protocol):
     discovery: ClassVar[Discovery | None]
     """How `sites init` finds the batch system; None if it does not look for it."""
 
-    def script(self, pool: PlanPool, place: BlockLocation) -> Script:
+    def script(self, pool: PlanPool, location: BlockLocation) -> Script:
         """Return what is submitted for one block of `pool`, whose `block` is set; `self` has the pool's options.
 
         Each node of the block runs ``/bin/bash <folder>/node.sh <number of the block>``. If the batch system has its own

@@ -1,1 +1,1 @@
-"""④ How workers come to exist: one file each, pure, from a pool to what a backend needs."""
+"""Strategies: how the workers of a pool are created. One file per strategy; all are pure."""

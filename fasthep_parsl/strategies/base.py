@@ -1,4 +1,4 @@
-"""What all strategies for batch systems have in common."""
+"""Base class and helpers of the strategies for batch systems."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.workflow.values import Model
 
 NODE_SCRIPT = "node.sh"
-"""Name of the script that each node of a block runs, in the folder of the place."""
+"""Name of the script that each node of a block runs, in the folder of the block."""
 
 
 class BatchModel(Model):
-    """Base of strategies whose workers are jobs of a batch system."""
+    """Base class of strategies whose workers are jobs of a batch system."""
 
     batch: ClassVar[bool] = True
     several_nodes: ClassVar[bool] = True
-    """Whether one job can have several nodes; else the compiler must ask for blocks of one node."""
+    """Whether one job can have several nodes. If not, the compiler plans blocks of one node."""
     brings_files: ClassVar[bool] = False
     """Whether jobs transfer files to nodes that do not see the run directory."""
     discovery: ClassVar[Discovery | None] = None
@@ -31,7 +31,7 @@ def block_of(pool: PlanPool, strategy: type[BatchModel]) -> PlanBlock:
     Raises
     ------
     ValueError
-        The compiler gave the pool no block, or more nodes than a job can have here.
+        The pool has no block, or its blocks have more nodes than a job can have.
     """
     if pool.block is None:
         raise ValueError(f"pool `{pool.name}` has no block")
@@ -40,9 +40,9 @@ def block_of(pool: PlanPool, strategy: type[BatchModel]) -> PlanBlock:
     return pool.block
 
 
-def node_words(place: BlockLocation) -> list[str]:
+def node_command(location: BlockLocation) -> list[str]:
     """Return the command that each node of the block runs."""
-    return ["/bin/bash", f"{place.folder}/{NODE_SCRIPT}", str(place.block)]
+    return ["/bin/bash", f"{location.folder}/{NODE_SCRIPT}", str(location.block)]
 
 
 def launch(launcher: str, options: Sequence[str], nodes: int) -> str:
@@ -50,6 +50,6 @@ def launch(launcher: str, options: Sequence[str], nodes: int) -> str:
     return " ".join([launcher.replace("{nodes}", str(nodes)), *options])
 
 
-def output(place: BlockLocation, kind: str) -> str:
-    """Return the path of the block's output, `kind` ``out``, ``err`` or ``log``."""
-    return f"{place.folder}/block.{place.block}.{kind}"
+def output_path(location: BlockLocation, kind: str) -> str:
+    """Return the path of an output file of the block; `kind` is ``out``, ``err`` or ``log``."""
+    return f"{location.folder}/block.{location.block}.{kind}"

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, Job, JobState, SchedulerCommands, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
-from fasthep_parsl.strategies.base import BatchModel, block_of, node_words, output
+from fasthep_parsl.strategies.base import BatchModel, block_of, node_command, output_path
 from fasthep_parsl.strategies.formats import (
     Directives,
     Lines,
@@ -49,7 +49,7 @@ class GridEngineCommands(SchedulerCommands):
         return found.group(0) if found else ""
 
     def status(self, jobs: Sequence[str]) -> list[str]:
-        """Return the command that lists all our jobs that have not ended; it cannot be asked for some."""
+        """Return the command that lists all jobs of the user that have not ended; qstat cannot select jobs."""
         del jobs
         return ["qstat", "-u", getpass.getuser()]
 
@@ -76,19 +76,19 @@ class GridEngineCommands(SchedulerCommands):
         )
 
     def queue_check(self, queue: str) -> list[str]:
-        """Return a command that fails if the queue does not exist."""
+        """Return the command that fails if a queue does not exist; empty if no queue is named."""
         return ["qconf", "-sq", queue] if queue else []
 
 
 def _state(letters: str) -> JobState:
-    """Return what the letters of qstat mean: ``h`` held, ``E`` error, ``q`` queued, else it runs; qstat(1)."""
+    """Return the state for the letters of qstat: ``h`` held, ``E`` error, ``q`` queued, else running; qstat(1)."""
     if "E" in letters or "h" in letters:
         return "held"
     return "pending" if "q" in letters else "running"
 
 
 class GridEngine(BatchModel):
-    """Workers on a Grid Engine cluster: one ``qsub`` job per block, on one node. Rendered and checked, not run here."""
+    """Workers on a Grid Engine cluster: one ``qsub`` job per block, on one node. Tested as text only."""
 
     several_nodes: ClassVar[bool] = False
 
@@ -98,41 +98,41 @@ class GridEngine(BatchModel):
         queues_hint="`qconf -sql` lists them, `qhost` their nodes",
     )
 
-    project: Line | None = Field(None, description="project that pays")
+    project: Line | None = Field(None, description="project that is charged")
     parallel_environment: Line = Field("smp", description="parallel environment that gives all slots on one node")
     memory_resource: Line | None = Field(
-        None, description="resource for memory per slot, `h_vmem` or `mem_free`; null: not asked for"
+        None, description="resource for memory per slot, `h_vmem` or `mem_free`; null: not requested"
     )
-    gpu_resource: Line | None = Field("gpu", description="resource for GPUs per job; null: not asked for")
+    gpu_resource: Line | None = Field("gpu", description="resource for GPUs per job; null: not requested")
     resources: Lines = Field((), description="further resources, `os=el9`")
     directives: Directives = Field((), description="further options of qsub, `-notify`")
 
-    def script(self, pool: PlanPool, place: BlockLocation) -> Script:
+    def script(self, pool: PlanPool, location: BlockLocation) -> Script:
         """Return the batch script of one block; see `BatchStrategy`."""
         block = block_of(pool, type(self))
         asked = [
             "-S /bin/bash",
-            f"-N {short_name(place.job, LONGEST_NAME)}",
-            f"-wd {quote_by_choice(place.folder)}",
-            f"-o {quote_by_choice(output(place, 'out'))}",
-            f"-e {quote_by_choice(output(place, 'err'))}",
-            "-r n",  # a block that is lost is replaced by us
+            f"-N {short_name(location.job, LONGEST_NAME)}",
+            f"-wd {quote_by_choice(location.folder)}",
+            f"-o {quote_by_choice(output_path(location, 'out'))}",
+            f"-e {quote_by_choice(output_path(location, 'err'))}",
+            "-r n",  # the scaling policy replaces lost blocks
             "-m n",
             *([f"-P {quote_by_choice(self.project)}"] if self.project else []),
             *([f"-q {quote_by_choice(block.queue)}"] if block.queue else []),
             *([f"-pe {quote_by_choice(self.parallel_environment)} {block.cpus}"] if block.cpus > 1 else []),
             f"-l h_rt={clock(block.walltime)}",
-            *self._needs(block, place),
+            *self._needs(block, location),
             *self.directives,
         ]
-        command = shlex.join(node_words(place))
-        return Script(f"block.{place.block}.sh", script_text(with_prefix("#$", asked), f"exec {command}"))
+        command = shlex.join(node_command(location))
+        return Script(f"block.{location.block}.sh", script_text(with_prefix("#$", asked), f"exec {command}"))
 
     def commands(self) -> GridEngineCommands:
         """Return the commands of Grid Engine."""
         return GridEngineCommands()
 
-    def _needs(self, block: PlanBlock, place: BlockLocation) -> list[str]:
+    def _needs(self, block: PlanBlock, location: BlockLocation) -> list[str]:
         needs = list(self.resources)
         if self.memory_resource:
             needs.append(f"{self.memory_resource}={max(mebibytes(block.memory) // block.cpus, 1)}M")
@@ -140,6 +140,6 @@ class GridEngine(BatchModel):
             needs.append(f"{self.gpu_resource}={block.gpus}")
         if block.whole_nodes:
             needs.append("exclusive=true")
-        if place.avoid:
-            needs.append(f"h=!({'|'.join(place.avoid)})")
+        if location.avoid:
+            needs.append(f"h=!({'|'.join(location.avoid)})")
         return [f"-l {quote_by_choice(need)}" for need in needs]

@@ -1,7 +1,8 @@
 """Strategy ``kubernetes``: a block is a pod. Tested as text, without a Kubernetes.
 
-The commands follow the documentation of kubectl. Fields follow Parsl's ``KubernetesProvider`` (``parsl/providers/kubernetes/kube.py``); unlike there, requests are equal to
-limits, the pod has a deadline and is never restarted, and output goes to the block's files.
+The commands follow the documentation of kubectl. Fields follow Parsl's ``KubernetesProvider``
+(``parsl/providers/kubernetes/kube.py``). Unlike there, requests equal limits, the pod has a deadline and is never
+restarted, and its output goes to the block's files.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pydantic import BeforeValidator, Field
 from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, Job, JobState, SchedulerCommands, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.resources.units import Count
-from fasthep_parsl.strategies.base import BatchModel, block_of, node_words, output
+from fasthep_parsl.strategies.base import BatchModel, block_of, node_command, output_path
 from fasthep_parsl.strategies.formats import Lines, mebibytes, short_name
 from fasthep_parsl.workflow.values import Line, empty_mapping
 
@@ -32,7 +33,7 @@ _PHASES: dict[str, JobState] = {
 }
 """Kubernetes documentation, "Pod Lifecycle"."""
 _STUCK = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
-"""Why a container waits for ever."""
+"""Reasons for which a container never starts."""
 
 
 class KubernetesCommands(SchedulerCommands):
@@ -50,7 +51,7 @@ class KubernetesCommands(SchedulerCommands):
         self._kubectl = ["kubectl", *([f"--namespace={namespace}"] if namespace else [])]
 
     def submit(self, script: Path) -> list[str]:
-        """Return the command that makes a pod."""
+        """Return the command that creates a pod."""
         return [*self._kubectl, "create", "--filename", str(script), "--output=name"]
 
     def job_id(self, output: str) -> str:
@@ -59,7 +60,7 @@ class KubernetesCommands(SchedulerCommands):
         return found.group(1) if found else ""
 
     def status(self, jobs: Sequence[str]) -> list[str]:
-        """Return the command that asks for pods."""
+        """Return the command that queries pods."""
         return [*self._kubectl, "get", "pods", *jobs, "--ignore-not-found", "--output=json"]
 
     def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
@@ -78,11 +79,11 @@ class KubernetesCommands(SchedulerCommands):
         return found
 
     def cancel(self, jobs: Sequence[str]) -> list[list[str]]:
-        """Return the commands that remove pods."""
+        """Return the command that deletes pods."""
         return [[*self._kubectl, "delete", "pods", *jobs, "--ignore-not-found", "--wait=false"]]
 
     def trial(self, script: Path) -> list[str]:
-        """Return the command that has the server check a pod."""
+        """Return the command that checks a pod on the server."""
         return [*self._kubectl, "create", "--dry-run=server", "--output=name", "--filename", str(script)]
 
 
@@ -93,14 +94,14 @@ def _job(name: str, pod: Mapping[str, Any]) -> Job:
         for container in status.get("containerStatuses", [])
         for state in [container.get("state", {}).get("waiting") or {}]
     ]
-    stuck = next((f"{why}: {words}" for why, words in waiting if why in _STUCK), "")
+    stuck = next((f"{why}: {message}" for why, message in waiting if why in _STUCK), "")
     reason = stuck or str(status.get("reason") or status.get("message") or "")
     state: JobState = "held" if stuck else _PHASES.get(str(status.get("phase")), "pending")
     return Job(name, state, str(pod.get("spec", {}).get("nodeName", "")), reason)
 
 
 class Kubernetes(BatchModel):
-    """Workers in a Kubernetes cluster: one pod per block. Rendered and checked as text, not run here.
+    """Workers in a Kubernetes cluster: one pod per block. Tested as text only.
 
     The run directory must be on a volume that pods mount at the path that the driver sees.
     """
@@ -116,23 +117,23 @@ class Kubernetes(BatchModel):
     image: Line = Field(description="container image with the software of the workers")
     namespace: Line = Field("default", description="namespace of the pods")
     volumes: _Mapping = Field(
-        default_factory=dict, description="persistent volume claim → folder; one holds the run directory"
+        default_factory=dict, description="persistent volume claim → folder; one contains the run directory"
     )
     secrets: _Mapping = Field(default_factory=dict, description="secret → folder in which its keys are files")
     image_pull_secrets: Lines = Field((), description="secrets with which the image is pulled")
     service_account: Line | None = Field(None, description="service account of the pods")
-    user_id: Count | None = Field(None, ge=0, description="numeric user of the container")
-    group_id: Count | None = Field(None, ge=0, description="numeric group of the container")
-    gpu_resource: Line = Field("nvidia.com/gpu", description="resource that stands for GPUs")
+    user_id: Count | None = Field(None, ge=0, description="numeric user id of the container")
+    group_id: Count | None = Field(None, ge=0, description="numeric group id of the container")
+    gpu_resource: Line = Field("nvidia.com/gpu", description="name of the resource of GPUs")
     priority_class: Line | None = Field(None, description="priority class of the pods")
     node_selector: _Mapping = Field(default_factory=dict, description="label → value that nodes must have")
     annotations: _Mapping = Field(default_factory=dict, description="annotations of the pods")
 
-    def script(self, pool: PlanPool, place: BlockLocation) -> Script:
+    def script(self, pool: PlanPool, location: BlockLocation) -> Script:
         """Return the manifest of one block as JSON, which is YAML; see `BatchStrategy`."""
         block = block_of(pool, type(self))
-        number = f"-{place.block}"
-        name = short_name(place.job.lower(), LONGEST_NAME - len(number), r"a-z0-9\-") + number
+        number = f"-{location.block}"
+        name = short_name(location.job.lower(), LONGEST_NAME - len(number), r"a-z0-9\-") + number
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -142,21 +143,21 @@ class Kubernetes(BatchModel):
                 labels={"app.kubernetes.io/managed-by": "fasthep-parsl"},
                 annotations=self.annotations,
             ),
-            "spec": self._spec(block, place),
+            "spec": self._spec(block, location),
         }
-        return Script(f"block.{place.block}.json", json.dumps(pod, indent=2) + "\n")
+        return Script(f"block.{location.block}.json", json.dumps(pod, indent=2) + "\n")
 
     def commands(self) -> KubernetesCommands:
         """Return the commands of Kubernetes."""
         return KubernetesCommands(self.namespace)
 
-    def _spec(self, block: PlanBlock, place: BlockLocation) -> dict[str, Any]:
+    def _spec(self, block: PlanBlock, location: BlockLocation) -> dict[str, Any]:
         claims = [(f"claim-{i}", *item) for i, item in enumerate(self.volumes.items())]
         secrets = [(f"secret-{i}", *item) for i, item in enumerate(self.secrets.items())]
         return _filled(
             restartPolicy="Never",
             activeDeadlineSeconds=max(int(block.walltime), 1),
-            containers=[self._container(block, place, [(name, folder) for name, _, folder in claims + secrets])],
+            containers=[self._container(block, location, [(name, folder) for name, _, folder in claims + secrets])],
             volumes=[
                 *({"name": name, "persistentVolumeClaim": {"claimName": claim}} for name, claim, _ in claims),
                 *({"name": name, "secret": {"secretName": secret}} for name, secret, _ in secrets),
@@ -166,10 +167,10 @@ class Kubernetes(BatchModel):
             priorityClassName=self.priority_class,
             nodeSelector=self.node_selector,
             securityContext=_filled(runAsUser=self.user_id, runAsGroup=self.group_id, fsGroup=self.group_id),
-            affinity=_keep_off(place.avoid),
+            affinity=_keep_off(location.avoid),
         )
 
-    def _container(self, block: PlanBlock, place: BlockLocation, mounts: list[tuple[str, str]]) -> dict[str, Any]:
+    def _container(self, block: PlanBlock, location: BlockLocation, mounts: list[tuple[str, str]]) -> dict[str, Any]:
         amounts = {"cpu": str(block.cpus), "memory": f"{mebibytes(block.memory)}Mi"}
         if block.gpus:
             amounts[self.gpu_resource] = str(block.gpus)
@@ -180,8 +181,14 @@ class Kubernetes(BatchModel):
         return _filled(
             name="workers",
             image=self.image,
-            command=["/bin/bash", "-c", start, output(place, "out").removesuffix(".out"), *node_words(place)],
-            workingDir=place.folder,
+            command=[
+                "/bin/bash",
+                "-c",
+                start,
+                output_path(location, "out").removesuffix(".out"),
+                *node_command(location),
+            ],
+            workingDir=location.folder,
             env=[node],
             resources={"requests": amounts, "limits": amounts},
             volumeMounts=[{"name": name, "mountPath": folder} for name, folder in mounts],

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, Job, JobState, SchedulerCommands, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
-from fasthep_parsl.strategies.base import BatchModel, block_of, launch, node_words, output
+from fasthep_parsl.strategies.base import BatchModel, block_of, launch, node_command, output_path
 from fasthep_parsl.strategies.formats import (
     Directives,
     Lines,
@@ -55,7 +55,7 @@ class LsfCommands(SchedulerCommands):
     programs = ("bsub", "bjobs", "bkill")
 
     def submit(self, script: Path) -> list[str]:
-        """Return the command that submits a script; bsub reads directives only from its standard input."""
+        """Return the command that submits a script. bsub reads directives from its standard input only."""
         return ["/bin/sh", "-c", 'bsub < "$1"', "bsub", str(script)]
 
     def job_id(self, output: str) -> str:
@@ -64,7 +64,7 @@ class LsfCommands(SchedulerCommands):
         return found.group(1) if found else ""
 
     def status(self, jobs: Sequence[str]) -> list[str]:
-        """Return the command that asks for jobs, those of the last hour too."""
+        """Return the command that queries jobs, including those that ended within the last hour."""
         return ["bjobs", "-a", "-noheader", "-o", "jobid stat exec_host exit_reason delimiter='|'", *jobs]
 
     def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
@@ -90,12 +90,12 @@ class LsfCommands(SchedulerCommands):
         )
 
     def queue_check(self, queue: str) -> list[str]:
-        """Return a command that fails if the queue does not exist."""
+        """Return the command that fails if a queue does not exist; empty if no queue is named."""
         return ["bqueues", queue] if queue else []
 
 
 class Lsf(BatchModel):
-    """Workers on an LSF cluster: one ``bsub`` job per block. Rendered and checked as text, not run here."""
+    """Workers on an LSF cluster: one ``bsub`` job per block. Tested as text only."""
 
     discovery: ClassVar[Discovery | None] = Discovery(
         programs=LsfCommands.programs,
@@ -103,12 +103,12 @@ class Lsf(BatchModel):
         queues_hint="`bqueues -l` lists them, `lshosts` their nodes",
     )
 
-    project: Line | None = Field(None, description="project that pays")
+    project: Line | None = Field(None, description="project that is charged")
     request: Literal["cores", "nodes"] = Field(
-        "cores", description="what jobs ask for: `-n` cores, so many per node, or `-nnodes` whole nodes"
+        "cores", description="what jobs request: `-n` cores, a number per node, or `-nnodes` whole nodes"
     )
-    memory: bool = Field(True, description="whether memory is asked for (`rusage[mem=…MB]`); never for `nodes`")
-    gpus: bool = Field(True, description="whether GPUs are asked for (`-gpu num=`); never for `nodes`")
+    memory: bool = Field(True, description="whether memory is requested (`rusage[mem=…MB]`); never for `nodes`")
+    gpus: bool = Field(True, description="whether GPUs are requested (`-gpu num=`); never for `nodes`")
     select: Lines = Field((), description="expressions that nodes must fulfil, `type==X86_64`")
     directives: Directives = Field((), description="further options of bsub, `-alloc_flags smt4`")
     launcher: Line | None = Field(
@@ -116,27 +116,27 @@ class Lsf(BatchModel):
     )
     launch_options: Lines = Field((), description="further options of the launcher")
 
-    def script(self, pool: PlanPool, place: BlockLocation) -> Script:
-        """Return the batch script of one block, to be given to bsub's standard input; see `BatchStrategy`."""
+    def script(self, pool: PlanPool, location: BlockLocation) -> Script:
+        """Return the batch script of one block, for the standard input of bsub; see `BatchStrategy`."""
         block = block_of(pool, type(self))
         asked = [
-            f"-J {quote_by_choice(place.job)}",
-            f"-cwd {quote_by_choice(place.folder)}",
-            f"-o {quote_by_choice(output(place, 'out'))}",
-            f"-e {quote_by_choice(output(place, 'err'))}",
-            "-rn",  # a block that is lost is replaced by us
+            f"-J {quote_by_choice(location.job)}",
+            f"-cwd {quote_by_choice(location.folder)}",
+            f"-o {quote_by_choice(output_path(location, 'out'))}",
+            f"-e {quote_by_choice(output_path(location, 'err'))}",
+            "-rn",  # the scaling policy replaces lost blocks
             f"-W {clock(max(block.walltime, 60))[:-3]}",  # hours and minutes
             *([f"-P {quote_by_choice(self.project)}"] if self.project else []),
             *([f"-q {quote_by_choice(block.queue)}"] if block.queue else []),
             *self._size(block),
-            *(f'-R "select[{need}]"' for need in [*self.select, *(f"hname!='{node}'" for node in place.avoid)]),
+            *(f'-R "select[{need}]"' for need in [*self.select, *(f"hname!='{node}'" for node in location.avoid)]),
             *self.directives,
         ]
-        command = shlex.join(node_words(place))
+        command = shlex.join(node_command(location))
         if block.nodes > 1:
             launcher = self.launcher or LAUNCHERS[self.request]
             command = f"{launch(launcher, self.launch_options, block.nodes)} {command}"
-        return Script(f"block.{place.block}.sh", script_text(with_prefix("#BSUB", asked), f"exec {command}"))
+        return Script(f"block.{location.block}.sh", script_text(with_prefix("#BSUB", asked), f"exec {command}"))
 
     def commands(self) -> LsfCommands:
         """Return the commands of LSF."""

@@ -1,12 +1,12 @@
-r"""The script that each node of a block runs: the same for all batch systems.
+r"""The script that each node of a block runs, the same for all batch systems.
 
-``node.sh <number of the block>`` sets what jobs may lack (PATH, HOME), enters the scratch folder, runs the site's and the
-user's ``worker_init``, and becomes the worker pool. It appends the name of its node, as the batch system knows it, as one
-line to ``block.<number>.node`` beside itself (several nodes or starts: several lines), if it can write there.
+``node.sh <number of the block>`` sets variables that a job may lack (PATH, HOME), enters the scratch folder, runs the
+site's and the user's ``worker_init``, and becomes the worker pool. If it can, it appends the batch system's name of the
+node to ``block.<number>.node`` next to itself: one line for each node and each start.
 
-A command of ``worker_init`` that fails ends the block with its exit code. Bash's ``set -e`` would do that inside of
-sourced setup scripts and functions too, and many of those (LCG views, ``module``) go on after harmless failures: so a
-trap looks only at what ``worker_init`` itself says. A step that may fail is written ``step || true``.
+If a command of ``worker_init`` fails, the block ends with its exit code. Bash's ``set -e`` would also end it for failures
+inside of sourced setup scripts and functions. Many of those (LCG views, ``module``) continue after harmless failures.
+So a trap checks only the commands of ``worker_init`` itself. Write a step that may fail as ``step || true``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fasthep_parsl.resources.hidden import EXPORT
 from fasthep_parsl.setup_folder import FILES_VARIABLE, SECRETS_VARIABLE, setup_variables
 
 HERE = "@folder of node.sh@"
-"""Stands in a command for the folder of the script, where files lie that were brought with it."""
+"""Placeholder in a command for the folder of the script, which contains the files that were transferred with it."""
 
 _START = r"""#!/bin/bash
 # Starts the workers of one node; $1 is the number of the block.
@@ -86,18 +86,18 @@ def node_script(pool: PlanPool, command: Sequence[str], run_dir: str = "") -> st
     pool : PlanPool
         A pool whose `block` is set.
     command : sequence of str
-        The worker pool's command line; ``--block_id=<number>`` is put at its end.
+        The worker pool's command line. The script appends ``--block_id=<number>``.
     run_dir : str
         The run directory, for pools that see it and have files or secrets.
 
     Returns
     -------
     str
-        A bash script with one argument, the number of the block. It exports PARSL_CORES, the cores of all workers of a
-        node, and the numbers of threads for common libraries, the cores of a worker; ``worker_init`` may change them.
-        It may not bring GPUs into sight of a pool that has none.
-        FASTHEP_PARSL_FOLDER is the folder of the script, for files that were brought with it. FASTHEP_PARSL_FILES and
-        FASTHEP_PARSL_SECRETS are the folders of the pool's files and secrets, if it has some.
+        A bash script with one argument, the number of the block. It exports PARSL_CORES (the cores of all workers of a
+        node), the number of threads of common libraries (the cores of a worker), and FASTHEP_PARSL_FOLDER (its folder,
+        with the files that were transferred). FASTHEP_PARSL_FILES and FASTHEP_PARSL_SECRETS are the folders of the
+        pool's files and secrets, if it has any. ``worker_init`` can change the variables. In a pool without GPUs, it
+        cannot make GPUs visible.
 
     Raises
     ------
@@ -136,17 +136,17 @@ def _setup_folders(pool: PlanPool, run_dir: str) -> dict[str, str]:
     return {FILES_VARIABLE: '"$fasthep_folder"', SECRETS_VARIABLE: '"$fasthep_folder/secrets"'}
 
 
-def _quoted(word: str) -> str:
-    """Return a word as bash has it, with nothing expanded but `HERE`."""
-    return '"$fasthep_folder"'.join(shlex.quote(part) if part else "" for part in word.split(HERE)) or "''"
+def _quoted(argument: str) -> str:
+    """Return an argument, quoted for bash, with `HERE` expanded."""
+    return '"$fasthep_folder"'.join(shlex.quote(part) if part else "" for part in argument.split(HERE)) or "''"
 
 
 def _expanded(text: str) -> str:
-    """Return text between double quotes, in which the shell of the node expands variables and ``$(…)``."""
+    """Return text in double quotes. The node's shell expands ``~``, variables and ``$(…)`` in it."""
     home = re.sub(r"^~(?=/|$)", "$HOME", text)
     return '"' + re.sub(r'(["`\\])', r"\\\1", home) + '"'
 
 
 def _shown(text: str) -> str:
-    """Return text for a message between double quotes, with nothing expanded."""
+    """Return text for a message in double quotes, without expansions."""
     return re.sub(r'(["`\\$])', r"\\\1", text)

@@ -18,7 +18,7 @@ from pydantic import Field
 from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, Job, JobState, SchedulerCommands, Script
 from fasthep_parsl.interfaces.batch import SCRATCH
 from fasthep_parsl.plan import PlanBlock, PlanPool
-from fasthep_parsl.strategies.base import BatchModel, block_of, launch, node_words, output
+from fasthep_parsl.strategies.base import BatchModel, block_of, launch, node_command, output_path
 from fasthep_parsl.strategies.formats import (
     Directives,
     Lines,
@@ -57,7 +57,7 @@ class PbsCommands(SchedulerCommands):
         return found.group(0) if found else ""
 
     def status(self, jobs: Sequence[str]) -> list[str]:
-        """Return the command that asks for jobs, those of the recent past too."""
+        """Return the command that queries jobs, including those that ended recently."""
         return ["qstat", "-x", "-f", "-F", "json", *jobs]
 
     def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
@@ -87,12 +87,12 @@ class PbsCommands(SchedulerCommands):
         return result.every_line_matches(r"(qdel: )?(Unknown Job Id|Job has finished) \S+")
 
     def queue_check(self, queue: str) -> list[str]:
-        """Return a command that fails if the queue does not exist."""
+        """Return the command that fails if a queue does not exist; empty if no queue is named."""
         return ["qstat", "-Q", queue] if queue else []
 
 
 class Pbs(BatchModel):
-    """Workers on a PBS Pro cluster: one ``qsub`` job per block. Rendered and checked as text, not run here."""
+    """Workers on a PBS Pro cluster: one ``qsub`` job per block. Tested as text only."""
 
     discovery: ClassVar[Discovery | None] = Discovery(
         programs=(*PbsCommands.programs, "pbsnodes"),
@@ -103,10 +103,12 @@ class Pbs(BatchModel):
         queues_hint="`qstat -Qf` lists them, `pbsnodes -a` their nodes",
     )
 
-    account: Line | None = Field(None, description="account that pays")
-    ncpus: bool = Field(True, description="whether cores are asked for (`ncpus`); not needed where nodes are whole")
-    memory: bool = Field(True, description="whether memory is asked for (`mem`); not needed where nodes are whole")
-    gpu_resource: Line | None = Field("ngpus", description="what GPUs are called in a select line; null: not asked for")
+    account: Line | None = Field(None, description="account that is charged")
+    ncpus: bool = Field(True, description="whether cores are requested (`ncpus`); not needed where nodes are whole")
+    memory: bool = Field(True, description="whether memory is requested (`mem`); not needed where nodes are whole")
+    gpu_resource: Line | None = Field(
+        "ngpus", description="name of GPUs in a select line; null: GPUs are not requested"
+    )
     select_options: Lines = Field((), description="further parts of the select line, `system=polaris`")
     place: Line | None = Field(None, description="placement; by default `scatter` for several nodes, `:excl` for whole")
     filesystems: Line | None = Field(None, description="file systems that the job needs, `home:eagle`")
@@ -116,19 +118,19 @@ class Pbs(BatchModel):
     )
     launch_options: Lines = Field((), description="further options of the launcher, `--depth=64`")
 
-    def script(self, pool: PlanPool, place: BlockLocation) -> Script:
+    def script(self, pool: PlanPool, location: BlockLocation) -> Script:
         """Return the batch script of one block; see `BatchStrategy`.
 
-        PBS cannot keep a job away from named nodes, so ``place.avoid`` has no effect. A path that holds both kinds of
-        quotes cannot be written in a directive.
+        PBS cannot exclude nodes by name, so ``location.avoid`` has no effect. A directive cannot contain a path with both
+        kinds of quotes.
         """
         block = block_of(pool, type(self))
         asked = [
             "-S /bin/bash",
-            f"-N {short_name(place.job, LONGEST_NAME)}",
-            f"-o {quote_by_choice(output(place, 'out'))}",
-            f"-e {quote_by_choice(output(place, 'err'))}",
-            "-r n",  # a block that is lost is replaced by us
+            f"-N {short_name(location.job, LONGEST_NAME)}",
+            f"-o {quote_by_choice(output_path(location, 'out'))}",
+            f"-e {quote_by_choice(output_path(location, 'err'))}",
+            "-r n",  # the scaling policy replaces lost blocks
             "-m n",
             *([f"-A {quote_by_choice(self.account)}"] if self.account else []),
             *([f"-q {quote_by_choice(block.queue)}"] if block.queue else []),
@@ -138,10 +140,10 @@ class Pbs(BatchModel):
             *([f"-l filesystems={self.filesystems}"] if self.filesystems else []),
             *self.directives,
         ]
-        command = shlex.join(node_words(place))
+        command = shlex.join(node_command(location))
         if block.nodes > 1:
             command = f"{launch(self.launcher, self.launch_options, block.nodes)} {command}"
-        return Script(f"block.{place.block}.sh", script_text(with_prefix("#PBS", asked), f"exec {command}"))
+        return Script(f"block.{location.block}.sh", script_text(with_prefix("#PBS", asked), f"exec {command}"))
 
     def commands(self) -> PbsCommands:
         """Return the commands of PBS."""

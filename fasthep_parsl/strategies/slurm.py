@@ -14,7 +14,7 @@ from pydantic import Field
 from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, Job, NodeGroup, SchedulerCommands, Script
 from fasthep_parsl.interfaces.batch import SCRATCH
 from fasthep_parsl.plan import PlanBlock, PlanPool
-from fasthep_parsl.strategies.base import BatchModel, block_of, node_words, output
+from fasthep_parsl.strategies.base import BatchModel, block_of, node_command, output_path
 from fasthep_parsl.strategies.formats import Directives, Lines, clock, mebibytes, script_text, with_prefix
 from fasthep_parsl.workflow.values import Line
 
@@ -26,7 +26,7 @@ _HELD = re.compile(
     r"JobHeld(User|Admin)|JobHoldMaxRequeue|launch.failed.requeued.held|BadConstraints|PartitionTimeLimit"
     r"|Invalid(Account|QOS)|(QOS|Assoc)MaxWallDurationPerJobLimit"
 )
-"""Reasons why a pending job never starts without help; squeue(1), "Job Reason Codes"."""
+"""Reasons for which a pending job does not start until somebody acts; squeue(1), "Job Reason Codes"."""
 _KEPT = frozenset({"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT", "SBATCH_ACCOUNT", "SBATCH_RESERVATION"})
 """Variables that name the cluster, the user, and the account that pays."""
 _DROPPED = ("SLURM_", "SBATCH_", "SQUEUE_", "SCANCEL_", "SINFO_")
@@ -60,11 +60,11 @@ class SlurmCommands(SchedulerCommands):
 
     def job_id(self, output: str) -> str:
         """Return the id in the output of a successful submission: ``id`` or ``id;cluster``."""
-        found = re.findall(r"^\s*(\d+)(?:;\S*)?\s*$", output, re.MULTILINE)  # plugins of a site may talk too
+        found = re.findall(r"^\s*(\d+)(?:;\S*)?\s*$", output, re.MULTILINE)  # plug-ins of a site can print lines too
         return found[-1] if found else ""
 
     def status(self, jobs: Sequence[str]) -> list[str]:
-        """Return the command that asks for jobs."""
+        """Return the command that queries jobs."""
         return [
             "squeue",
             *self._clusters,
@@ -77,7 +77,7 @@ class SlurmCommands(SchedulerCommands):
     def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
         """Return the state of `jobs`, None if the result does not say it."""
         if not result.ok:
-            # with a single job that it has forgotten, squeue fails
+            # squeue fails if it is given a single job and that is not listed any more
             return {} if "invalid job id" in result.message.lower() else None
         found: dict[str, Job] = {}
         for line in result.out.splitlines():
@@ -95,7 +95,7 @@ class SlurmCommands(SchedulerCommands):
         return result.every_line_matches(r".*(Invalid job id specified|Job/step already completing or completed)")
 
     def queue_check(self, queue: str) -> list[str]:
-        """Return a command that prints nothing if the partition does not exist; empty where queues are qualities."""
+        """Return the command that prints nothing if a partition does not exist; empty for qualities of service."""
         if not queue or not self._partitions:
             return []
         return ["sinfo", *self._clusters, "--noheader", "--format=%P", f"--partition={queue}"]
@@ -105,7 +105,7 @@ class SlurmCommands(SchedulerCommands):
         return ["squeue", *self._clusters, "--me", "--noheader", "--format=%i|%o"]
 
     def trial(self, script: Path) -> list[str]:
-        """Return the command that checks a script; it says when the job would start."""
+        """Return the command that checks a script."""
         return ["sbatch", "--test-only", str(script)]
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -138,8 +138,8 @@ def _job(job: str, state: str, nodes: str, reason: str) -> Job:
         return Job(job, "held" if _HELD.fullmatch(reason) else "pending", node, reason)
     if state in _RUNNING:
         return Job(job, "running", node, reason)
-    words = state.lower().replace("_", " ")
-    return Job(job, "ended", node, words if reason in {"None", "", state.capitalize()} else f"{words} ({reason})")
+    end = state.lower().replace("_", " ")
+    return Job(job, "ended", node, end if reason in {"None", "", state.capitalize()} else f"{end} ({reason})")
 
 
 def _first_node(nodes: str) -> str:
@@ -197,20 +197,22 @@ class Slurm(BatchModel):
         profile_lines=SCRATCH,
     )
 
-    account: Line | None = Field(None, description="account that pays")
-    partition: Line | None = Field(None, description="partition, where it is not the name of the queue")
-    qos: Line | None = Field(None, description="quality of service, where it is not the name of the queue")
-    queue_option: Literal["partition", "qos"] = Field("partition", description="what the names of the queues are")
+    account: Line | None = Field(None, description="account that is charged")
+    partition: Line | None = Field(None, description="partition, if queues are not partitions")
+    qos: Line | None = Field(None, description="quality of service, if queues are not qualities of service")
+    queue_option: Literal["partition", "qos"] = Field(
+        "partition", description="whether queues are partitions or qualities of service"
+    )
     constraint: Line | None = Field(None, description="features of nodes, `gpu&hbm80g`")
     gpu_option: Literal["gpus-per-node", "gres", "none"] = Field(
-        "gpus-per-node", description="how GPUs are asked for; none: they come with the nodes of the queue"
+        "gpus-per-node", description="how GPUs are requested; none: the nodes of the queue include them"
     )
-    gpu_type: Line | None = Field(None, description="type of GPU as Slurm calls it, `a100`")
-    memory: bool = Field(True, description="whether memory is asked for; some sites refuse that (whole nodes)")
+    gpu_type: Line | None = Field(None, description="Slurm's name for the type of GPU, `a100`")
+    memory: bool = Field(True, description="whether memory is requested; some sites with whole nodes refuse this")
     licenses: Lines = Field((), description="licences and file systems, `scratch`")
     reservation: Line | None = Field(None, description="reservation")
-    clusters: Line | None = Field(None, description="cluster, where one Slurm serves several")
-    nodelist: Lines = Field((), description="nodes that must be part of each block")
+    clusters: Line | None = Field(None, description="cluster, if one Slurm serves several")
+    nodelist: Lines = Field((), description="nodes that each block must include")
     exclude: Lines = Field((), description="nodes that are never used")
     avoid_nodes: bool = Field(
         True, description="whether nodes on which blocks failed are excluded by name; some sites delete such jobs"
@@ -218,37 +220,37 @@ class Slurm(BatchModel):
     directives: Directives = Field((), description="further options of sbatch, `--mail-type=FAIL`")
     srun_options: Lines = Field((), description="further options of srun (blocks of several nodes)")
 
-    def script(self, pool: PlanPool, place: BlockLocation) -> Script:
+    def script(self, pool: PlanPool, location: BlockLocation) -> Script:
         """Return the batch script of one block; see `BatchStrategy`.
 
-        The job gets the environment that sbatch runs in, as is usual with Slurm.
+        The job inherits the environment of sbatch, as is usual with Slurm.
         """
         block = block_of(pool, type(self))
-        asked = [*self._naming(place), *self._choice(block, place), *_size(block), *self._devices(block)]
+        asked = [*self._naming(location), *self._choice(block, location), *_size(block), *self._devices(block)]
         lines = [f"#SBATCH --{name}={_quote(value)}" if value else f"#SBATCH --{name}" for name, value in asked]
         lines += with_prefix("#SBATCH", self.directives)
-        command = shlex.join(node_words(place))
+        command = shlex.join(node_command(location))
         if block.nodes > 1:
-            # a node whose workers end (drained, or broken) does not end the others
-            words = ["srun", f"--nodes={block.nodes}", f"--ntasks={block.nodes}", "--ntasks-per-node=1"]
-            words += [f"--cpus-per-task={block.cpus}", "--kill-on-bad-exit=0", "--wait=0", *self.srun_options]
-            command = " ".join([*words, command])
-        return Script(f"block.{place.block}.sh", script_text(lines, f"exec {command}"))
+            # when the workers of one node end (drained, or broken), the other nodes go on
+            srun = ["srun", f"--nodes={block.nodes}", f"--ntasks={block.nodes}", "--ntasks-per-node=1"]
+            srun += [f"--cpus-per-task={block.cpus}", "--kill-on-bad-exit=0", "--wait=0", *self.srun_options]
+            command = " ".join([*srun, command])
+        return Script(f"block.{location.block}.sh", script_text(lines, f"exec {command}"))
 
     def commands(self) -> SlurmCommands:
         """Return the commands of Slurm."""
         return SlurmCommands(self.clusters, queues_are_partitions=self.queue_option == "partition")
 
-    def _naming(self, place: BlockLocation) -> list[tuple[str, str]]:
+    def _naming(self, location: BlockLocation) -> list[tuple[str, str]]:
         return [
-            ("job-name", place.job),
-            ("chdir", place.folder),
-            ("output", _file_name(output(place, "out"))),
-            ("error", _file_name(output(place, "err"))),
-            ("no-requeue", ""),  # a block that is lost is replaced by us
+            ("job-name", location.job),
+            ("chdir", location.folder),
+            ("output", _file_name(output_path(location, "out"))),
+            ("error", _file_name(output_path(location, "err"))),
+            ("no-requeue", ""),  # the scaling policy replaces lost blocks
         ]
 
-    def _choice(self, block: PlanBlock, place: BlockLocation) -> list[tuple[str, str]]:
+    def _choice(self, block: PlanBlock, location: BlockLocation) -> list[tuple[str, str]]:
         named = {"partition": self.partition, "qos": self.qos}
         if block.queue:
             named[self.queue_option] = block.queue
@@ -260,7 +262,7 @@ class Slurm(BatchModel):
             "reservation": self.reservation,
             "clusters": self.clusters,
             "nodelist": ",".join(self.nodelist),
-            "exclude": ",".join(dict.fromkeys([*self.exclude, *(place.avoid if self.avoid_nodes else ())])),
+            "exclude": ",".join(dict.fromkeys([*self.exclude, *(location.avoid if self.avoid_nodes else ())])),
         }
         return [(name, value) for name, value in wanted.items() if value]
 
@@ -282,12 +284,12 @@ def _size(block: PlanBlock) -> list[tuple[str, str]]:
 
 
 def _file_name(path: str) -> str:
-    """Keep Slurm from replacing ``%j`` and the like in a path; a backslash anywhere turns that off, and escapes."""
+    """Return a path in which Slurm replaces no ``%j``. A backslash anywhere disables replacements, and is an escape."""
     return path.replace("\\", "\\\\") if "\\" in path else path.replace("%", "%%")
 
 
 def _quote(value: str) -> str:
-    """Quote a value as sbatch reads its directives: with backslashes, and ``#`` starts a comment."""
+    """Quote a value for a directive of sbatch, where a backslash is an escape and ``#`` starts a comment."""
     if re.fullmatch(r"[\w./:,=+@%&|()*\[\]-]+", value):
         return value
     return '"' + re.sub(r'([\\"])', r"\\\1", value) + '"'

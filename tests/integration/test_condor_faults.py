@@ -196,7 +196,9 @@ def no_node_fits(yard: Yard) -> None:
     code, output, seconds = run.end(20)
     assert code == 130, output
     assert seconds < 10
-    assert "pool other: 1 job waits in queue odd (no match found; `condor_q -better-analyze` says more), 0 up" in output
+    assert (
+        "pool other: 1 job waits in queue odd (no match found; for details: `condor_q -better-analyze`), 0 up" in output
+    )
 
 
 @on_condor(Node("bad1"), Node("cpu1"))

@@ -11,26 +11,28 @@ from fasthep_parsl.interfaces import BlockLocation, Discovery, Script
 from fasthep_parsl.interfaces.batch import SHARED_FILES
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.resources.units import Duration, UnitError
-from fasthep_parsl.strategies.base import NODE_SCRIPT, BatchModel, block_of, node_words, output
+from fasthep_parsl.strategies.base import NODE_SCRIPT, BatchModel, block_of, node_command, output_path
 from fasthep_parsl.strategies.formats import Lines, kibibytes, mebibytes
 from fasthep_parsl.strategies.htcondor.commands import HTCondorCommands
 from fasthep_parsl.workflow import values
 
 MOST_STARTS = 10
-"""A job that was evicted so often is removed: after the driver's end nobody else would."""
+"""Starts after which a job that was evicted each time is removed, also if its driver has ended."""
 LONGEST_HOLD = 3600
-"""Seconds after which a held job is removed, long after a living driver has read why it is held and replaced it."""
+"""Seconds after which a held job is removed. A driver that is alive has replaced it long before."""
 
 
 def _no_continuation(value: str) -> str:
     if value.endswith("\\"):
-        raise UnitError(f"`{value}` would go on in the next line of the submit file", "no backslash at its end")
+        raise UnitError(
+            f"`{value}` would continue in the next line of the submit file", "remove the backslash at its end"
+        )
     return value
 
 
 def _key(value: str) -> str:
     if not re.fullmatch(r"\+?[\w.]+", value):
-        raise UnitError(f"`{value}` is no key of a submit file", "such as `+MaxRuntime`")
+        raise UnitError(f"`{value}` is not a key of a submit file", "write a key such as `+MaxRuntime`")
     return value
 
 
@@ -40,7 +42,9 @@ Key = Annotated[Line, AfterValidator(_key)]
 
 def _key_value(value: str) -> str:
     if not re.match(r"\+?[\w.]+\s*=", value):
-        raise UnitError(f"`{value}` is not a line of a submit file", "`key = value`, such as `+MyAttribute = True`")
+        raise UnitError(
+            f"`{value}` is not a line of a submit file", "write `key = value`, such as `+MyAttribute = True`"
+        )
     return value
 
 
@@ -63,68 +67,69 @@ class HTCondor(BatchModel):
     )
 
     walltime_attribute: Key | None = Field(
-        None, description="key that the walltime goes to, in seconds: `+MaxRuntime`, `+RequestRuntime`, `+JobFlavour`"
+        None, description="key of the walltime in seconds: `+MaxRuntime`, `+RequestRuntime`, `+JobFlavour`"
     )
     walltime_values: Annotated[dict[Line, Duration], BeforeValidator(values.empty_mapping)] = Field(
         default_factory=dict,
-        description="names that stand for walltimes, `{espresso: 20m}`, seconds: the shortest that is enough is taken",
+        description="names of walltimes, `{espresso: 20m}`, seconds; the shortest one that is long enough is used",
     )
-    queue_attribute: Key | None = Field(None, description="key that the queue's name goes to, `+queue`")
+    queue_attribute: Key | None = Field(None, description="key of the queue's name, `+queue`")
     requirements: Line | None = Field(None, description="expression that nodes must fulfil")
     avoid_nodes: bool = Field(True, description="whether nodes on which blocks failed are excluded by name")
     accounting_group: Line | None = Field(None, description="accounting group")
     project: Line | None = Field(None, description="project, `+ProjectName`")
     container_image: Line | None = Field(None, description="image of the job's container, `osdf:///….sif`")
-    singularity_image: Line | None = Field(None, description="image where the site uses `+SingularityImage`")
+    singularity_image: Line | None = Field(None, description="image, if the site uses `+SingularityImage`")
     transfer: bool = Field(
-        False, description="whether HTCondor brings files and output; always so without shared files or with an image"
+        False, description="whether HTCondor transfers files and output; always without shared files or with an image"
     )
     job_lease: Duration = Field(
-        120.0, description="a job whose node does not answer for so long is started anew, seconds; HTCondor's is 2400"
+        120.0,
+        description="a job is restarted if its node does not respond for so long, seconds; HTCondor's default is 2400",
     )
     directives: Annotated[tuple[Annotated[Line, AfterValidator(_key_value)], ...], Lines.__metadata__[0]] = Field(
-        (), description="further lines of the submit file, `key = value`; they win over ours"
+        (), description="further lines of the submit file, `key = value`; they override the strategy's lines"
     )
 
-    def script(self, pool: PlanPool, place: BlockLocation) -> Script:
+    def script(self, pool: PlanPool, location: BlockLocation) -> Script:
         """Return the submit file of one block; see `BatchStrategy`."""
         block = block_of(pool, type(self))
         lines = [
-            *self._program(pool, place),
+            *self._program(pool, location),
             *_resources(block),
             *self._limits(block),
-            *self._choice(block, place),
+            *self._choice(block, location),
             *self.directives,
             "queue",
         ]
-        return Script(f"block.{place.block}.sub", "\n".join(lines) + "\n")
+        return Script(f"block.{location.block}.sub", "\n".join(lines) + "\n")
 
     def commands(self) -> HTCondorCommands:
         """Return the commands of HTCondor."""
         return HTCondorCommands()
 
-    def _program(self, pool: PlanPool, place: BlockLocation) -> list[str]:
-        transfer = self.transfer or not pool.shared or self.container_image is not None  # images are brought, too
-        program, *arguments = node_words(place)
-        files = [*place.files, *place.secrets]
+    def _program(self, pool: PlanPool, location: BlockLocation) -> list[str]:
+        transfer = self.transfer or not pool.shared or self.container_image is not None  # images are transferred too
+        program, *arguments = node_command(location)
+        files = [*location.files, *location.secrets]
         if not pool.shared:
             files.insert(0, arguments[0])
             arguments[0] = NODE_SCRIPT
         lines = [
             "universe = vanilla",
-            f"batch_name = {_plain(place.job)}",
+            f"batch_name = {_plain(location.job)}",
             f"executable = {program}",
             "transfer_executable = False",
             f"arguments = {_arguments(arguments)}",
-            f"initialdir = {_plain(place.folder)}",
-            *(f"{key} = {_plain(output(place, kind))}" for key, kind in _OUTPUTS),
+            f"initialdir = {_plain(location.folder)}",
+            *(f"{key} = {_plain(output_path(location, kind))}" for key, kind in _OUTPUTS),
             f"should_transfer_files = {'YES' if transfer else 'NO'}",
         ]
         if transfer:
-            # what a block leaves in its scratch folder is of no use: only its output comes back
+            # the content of the scratch folder is not needed: only output is transferred back
             lines += ["when_to_transfer_output = ON_EXIT", 'transfer_output_files = ""']
             lines += [f"transfer_input_files = {','.join(map(_plain, files))}"] if files else []
-            lines += [f"encrypt_input_files = {','.join(map(_plain, place.secrets))}"] if place.secrets else []
+            lines += [f"encrypt_input_files = {','.join(map(_plain, location.secrets))}"] if location.secrets else []
         return lines
 
     def _limits(self, block: PlanBlock) -> list[str]:
@@ -143,8 +148,8 @@ class HTCondor(BatchModel):
         ordered = sorted(self.walltime_values.items(), key=lambda item: item[1])
         return _string(next((name for name, longest in ordered if longest >= seconds), ordered[-1][0]))
 
-    def _choice(self, block: PlanBlock, place: BlockLocation) -> list[str]:
-        nodes = dict.fromkeys(name.rpartition("@")[2] for name in place.avoid if self.avoid_nodes)
+    def _choice(self, block: PlanBlock, location: BlockLocation) -> list[str]:
+        nodes = dict.fromkeys(name.rpartition("@")[2] for name in location.avoid if self.avoid_nodes)
         needs = [f"TARGET.Machine =!= {_string(node)}" for node in nodes]
         if self.requirements:
             needs.insert(0, self.requirements)
@@ -170,23 +175,20 @@ def _resources(block: PlanBlock) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Return text for the right side of a submit line, where ``$`` begins a macro (``$$(`` cannot be written at all)."""
+    """Return text for the value of a submit line, where ``$`` begins a macro. ``$$(`` cannot be written."""
     return text.replace("$", "$(DOLLAR)")
 
 
 def _string(text: str) -> str:
-    """Return a ClassAd string as submit files have it: only quotes are escaped.
-
-    Without its quotes it would be the name of an attribute that nobody has.
-    """
+    """Return a ClassAd string. Submit files escape only quotes; without quotes it would be the name of an attribute."""
     return '"' + _plain(text.replace('"', '\\"')) + '"'
 
 
-def _arguments(words: list[str]) -> str:
-    """Return arguments in HTCondor's new syntax: quotes are doubled, words with blanks stand between single ones."""
+def _arguments(arguments: list[str]) -> str:
+    """Return arguments in HTCondor's new syntax: quotes are doubled, arguments with blanks are in single quotes."""
     quoted = []
-    for word in words:
-        doubled = word.replace('"', '""')
-        plain = re.fullmatch(r"[^\s']+", word)
+    for argument in arguments:
+        doubled = argument.replace('"', '""')
+        plain = re.fullmatch(r"[^\s']+", argument)
         quoted.append(doubled if plain else "'" + doubled.replace("'", "''") + "'")
     return _plain(f'"{" ".join(quoted)}"')

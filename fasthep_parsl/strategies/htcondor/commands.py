@@ -42,11 +42,11 @@ class HTCondorCommands(SchedulerCommands):
         return found.group(1) if found else ""
 
     def status(self, jobs: Sequence[str]) -> list[str]:
-        """Return the command that asks for jobs."""
+        """Return the command that queries jobs."""
         return ["condor_q", *jobs, "-json", "-attributes", _ATTRIBUTES]
 
     def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
-        """Return what is known of `jobs`, None if nothing can be said. Jobs that have ended leave the queue."""
+        """Return the state of `jobs`, None if the result does not say it. Jobs that have ended leave the queue."""
         if not result.ok:
             return None
         text = result.out.strip()
@@ -64,11 +64,11 @@ class HTCondorCommands(SchedulerCommands):
         return found
 
     def cancel(self, jobs: Sequence[str]) -> list[list[str]]:
-        """Return the commands that cancel jobs, those on nodes that do not respond as well."""
+        """Return the commands that cancel jobs, including those on nodes that do not respond."""
         return [["condor_rm", *jobs], ["condor_rm", "-forcex", *jobs]]
 
     def already_ended(self, result: CommandResult) -> bool:
-        """Return whether jobs could not be removed because none of them is in the queue any more."""
+        """Return whether jobs could not be cancelled because they have left the queue."""
         return result.every_line_matches(r"Job [\d.]+ (not found|already marked for removal|marked for removal)\.?")
 
     def post_mortem(self, folder: Path, block: int) -> Job | None:
@@ -106,8 +106,8 @@ class HTCondorCommands(SchedulerCommands):
 
 def _reason(ad: Mapping[str, Any], state: JobState) -> str:
     name = {"held": "HoldReason", "pending": "LastRejMatchReason"}.get(state, "RemoveReason")
-    said = str(ad.get(name) or "").strip()
-    return f"{said}; `condor_q -better-analyze` says more" if said and state == "pending" else said
+    reason = str(ad.get(name) or "").strip()
+    return f"{reason}; for details: `condor_q -better-analyze`" if reason and state == "pending" else reason
 
 
 def node_of(slot: str) -> str:
@@ -116,10 +116,10 @@ def node_of(slot: str) -> str:
 
 
 _EVENTS: dict[str, str] = {"004": "evicted", "005": "ended", "007": "", "009": "removed", "012": "held"}
-"""Numbers of events after which a job does not run; 007 is an exception of the shadow, with its own words."""
+"""Codes of events after which a job does not run. 007 is an exception of the shadow, whose message is enough."""
 
 _LAST = {"005", "009"}
-"""Those after which it never runs again."""
+"""Codes of events after which it never runs again."""
 
 
 def read_log(text: str) -> Job | None:
@@ -143,6 +143,6 @@ def read_log(text: str) -> Job | None:
             slot = next((line for line in lines if line.startswith("SlotName:")), "")
             node, reason = node_of(slot.removeprefix("SlotName:").strip()), ""
         elif code in _EVENTS:
-            said = next((line for line in lines[1:] if line), "")
-            reason = ": ".join(word for word in (_EVENTS[code], said) if word)
+            message = next((line for line in lines[1:] if line), "")
+            reason = ": ".join(part for part in (_EVENTS[code], message) if part)
     return Job(job, "ended" if over else "pending", node, reason) if job else None

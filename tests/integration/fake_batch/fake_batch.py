@@ -17,7 +17,7 @@ from pydantic import Field
 from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, Job, NodeGroup, SchedulerCommands, Script
 from fasthep_parsl.interfaces.batch import SHARED_FILES
 from fasthep_parsl.plan import PlanPool
-from fasthep_parsl.strategies.base import BatchModel, block_of, node_words, output
+from fasthep_parsl.strategies.base import BatchModel, block_of, node_command, output_path
 from fasthep_parsl.strategies.formats import script_text
 from fasthep_parsl.workflow.values import Line
 
@@ -84,13 +84,13 @@ class FakeBatch(BatchModel):
 
     project: Line | None = Field(None, description="project that is charged")
 
-    def script(self, pool: PlanPool, place: BlockLocation) -> Script:
+    def script(self, pool: PlanPool, location: BlockLocation) -> Script:
         """Return the script of one block; see `BatchStrategy`."""
         block = block_of(pool, type(self))
         directives = [f"#FAKE project={self.project} queue={block.queue} cpus={block.cpus}"]
-        lines = [f"exec >{shlex.quote(output(place, 'out'))} 2>{shlex.quote(output(place, 'err'))}"]
-        lines += ["export FASTHEP_PARSL_NODE=fake-node", f"exec {shlex.join(node_words(place))}"]
-        return Script(f"block.{place.block}.sh", script_text(directives, "\n".join(lines)))
+        lines = [f"exec >{shlex.quote(output_path(location, 'out'))} 2>{shlex.quote(output_path(location, 'err'))}"]
+        lines += ["export FASTHEP_PARSL_NODE=fake-node", f"exec {shlex.join(node_command(location))}"]
+        return Script(f"block.{location.block}.sh", script_text(directives, "\n".join(lines)))
 
     def commands(self) -> FakeCommands:
         """Return the commands."""

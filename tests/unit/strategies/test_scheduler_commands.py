@@ -174,7 +174,7 @@ def test_htcondor():
         "1.0": Job("1.0", "running", "cpu2.pool"),
         "3.0": Job("3.0", "pending"),
         "5.0": Job("5.0", "held", "cpu2.pool", "via condor_hold (by user cloudsdk)"),
-        "6.0": Job("6.0", "pending", "", "no match found; `condor_q -better-analyze` says more"),
+        "6.0": Job("6.0", "pending", "", "no match found; for details: `condor_q -better-analyze`"),
     }
     assert read("htcondor", "", "9999.0") == {}
     away = "\n-- Failed to fetch ads from: <127.0.0.1:35439> : submit.pool\nCEDAR:6001:Failed to connect to <…>\n"
