@@ -10,11 +10,17 @@ from importlib.metadata import EntryPoint
 import pytest
 from pydantic import BaseModel, ValidationError
 
+import kind_examples
 from fasthep_parsl import registry
 from fasthep_parsl.setup_folder import SECRETS, SetupFolder, is_allowed
 
 CANARY = b"a-secret-that-nobody-may-see"
-EXAMPLES = {"image": {"python": "/usr/bin/python3"}, "shared-prefix": {}}
+EXAMPLES = {
+    "image": {"python": "/usr/bin/python3"},
+    "shared-prefix": {},
+    **kind_examples.given("environments"),
+    **kind_examples.given("credentials"),
+}
 """Environment or credential → parameters with which it can be prepared on any machine."""
 KINDS = [(group, name) for group in ("environments", "credentials") for name in registry.names(group)]
 PROBES = [("environments", "probe"), ("credentials", "probe")]

@@ -41,6 +41,9 @@ def test_its_plug_in_passes_the_contract_tests_as_the_page_says(page, tmp_path):
     commands = [command for command, _ in page.commands if "pytest tests/contract" in command]
     assert len(commands) == ("pyproject.toml" in page.files)
     folder = page.write(tmp_path / "my-package")
+    for command, _ in page.commands:
+        if command.startswith("python "):  # it writes the data of the examples
+            page_code.shell(command, folder)
     for command in commands:
         here = command.replace("~/my-package", str(folder)).replace(".venv/bin/pytest", f"{sys.executable} -m pytest")
         output = page_code.shell(f"{here} -q -p no:cacheprovider --basetemp={tmp_path}/pytest", folder, page_code.ROOT)
