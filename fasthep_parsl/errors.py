@@ -198,6 +198,18 @@ class OpError(FastHepError):
     """
 
 
+def summary_of(error: BaseException) -> str:
+    """Return the class and the first line of an exception of a library; for uproot also the object that it read."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    kind = type(error).__name__
+    if not lines:
+        return kind
+    if lines[0] != "while reading" or len(lines) < 3:
+        return f"{kind}: {lines[0]}"
+    causes = [line for line in lines if not line.startswith(("in file ", "in object "))]
+    return f"{kind}: {lines[1].partition(' as ')[0]}: {causes[-1]}"
+
+
 def suggest(name: str, known: Iterable[str], *, what: str = "known", limit: int = 12) -> str:
     """Return ``did you mean `x`?`` for a close name, else the list of known names.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from fasthep_parsl import atomic
-from fasthep_parsl.errors import FastHepError, OpError
+from fasthep_parsl.errors import FastHepError, OpError, summary_of
 from fasthep_parsl.interfaces import Call, Modifier, Note
 from fasthep_parsl.modifiers import gpu_start
 from fasthep_parsl.ops import device
@@ -99,7 +99,7 @@ class GpuPreload(Modifier):
                 raise
             reason = str(error)
         except Exception as error:
-            from fasthep_parsl.ops.columns.value_types import FOREIGN, summary_of
+            from fasthep_parsl.ops.columns.value_types import FOREIGN
 
             reason = summary_of(error)
             if self.on_missing == "fail":
@@ -260,8 +260,6 @@ def _trial(cupy: Any) -> str:
     except MemoryError:  # of no use now, but a pass says that better
         return ""
     except Exception as error:  # noqa: BLE001 - what it may be, the user sees
-        from fasthep_parsl.ops.columns.value_types import summary_of
-
         return f"CuPy {cupy.__version__} cannot run a kernel: {summary_of(error)}{_versions(cupy)}"
     return ""
 

@@ -58,15 +58,3 @@ def constant(value: float | str, dtype: str, length: int) -> Column:
 
 def _same(a: Any, b: Any) -> bool:
     return len(a) == len(b) and bool(np.array_equal(a.data, b.data))
-
-
-def first_line(error: BaseException) -> str:
-    """Return the class and the first line of an error of a library, of one of uproot's what it was reading, too."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    kind = type(error).__name__
-    if not lines:
-        return kind
-    if lines[0] != "while reading" or len(lines) < 3:
-        return f"{kind}: {lines[0]}"
-    said = [line for line in lines if not line.startswith(("in file ", "in object "))]
-    return f"{kind}: {lines[1].partition(' as ')[0]}: {said[-1]}"

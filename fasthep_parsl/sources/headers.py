@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from fasthep_parsl.errors import summary_of
 from fasthep_parsl.interfaces import Branch, Branches
 from fasthep_parsl.plan import PlanSource
 
@@ -126,7 +127,6 @@ def _header(path: str, source: PlanSource, cache: Path | None) -> Header:
 
 def _read(path: str, source: PlanSource, size: int, mtime_ns: int) -> Header:
     from fasthep_parsl.interfaces import InputFileError
-    from fasthep_parsl.sources.columns import first_line
     from fasthep_parsl.sources.files import open_file
 
     try:
@@ -134,13 +134,13 @@ def _read(path: str, source: PlanSource, size: int, mtime_ns: int) -> Header:
     except InputFileError as error:
         return Header(path, size, mtime_ns, problem=error.message, hint=error.hint, key=error.key)
     except Exception as error:  # noqa: BLE001  (damage shows in many ways)
-        return Header(path, size, mtime_ns, problem=f"it cannot be read: {first_line(error)}")
+        return Header(path, size, mtime_ns, problem=f"it cannot be read: {summary_of(error)}")
     try:
         return Header(
             path, size, mtime_ns, file.uuid, file.entries, tuple(file.clusters()), file.section, file.branches()
         )
     except Exception as error:  # noqa: BLE001  (damage shows in many ways)
-        return Header(path, size, mtime_ns, problem=f"its header cannot be read: {first_line(error)}")
+        return Header(path, size, mtime_ns, problem=f"its header cannot be read: {summary_of(error)}")
     finally:
         file.close()
 

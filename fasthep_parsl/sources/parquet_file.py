@@ -13,10 +13,10 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from fasthep_parsl.errors import suggest
+from fasthep_parsl.errors import suggest, summary_of
 from fasthep_parsl.interfaces import Branch, Branches, InputFileError
 from fasthep_parsl.ops.stream import Column
-from fasthep_parsl.sources.columns import first_line, tidy
+from fasthep_parsl.sources.columns import tidy
 from fasthep_parsl.sources.forms import Members, fields_of, take
 
 
@@ -37,7 +37,7 @@ class ParquetFile:
         except FileNotFoundError:
             raise InputFileError(path, "no such file") from None
         except Exception as error:
-            raise InputFileError(path, f"not a readable Parquet file: {first_line(error)}") from error
+            raise InputFileError(path, f"not a readable Parquet file: {summary_of(error)}") from error
         self.path = path
         self.entries = int(self._file.metadata.num_rows)
         self.uuid = _identity(self._file.metadata)
@@ -86,7 +86,7 @@ class ParquetFile:
             arrays = {name: _array(table[name])[rows] for name in names}
             found = tidy({name: take(arrays[column], members) for name, (column, members) in wanted.items()})
         except Exception as error:
-            where = f"events {start}–{stop} cannot be read: {first_line(error)}"
+            where = f"events {start}–{stop} cannot be read: {summary_of(error)}"
             raise InputFileError(self.path, where, "is the file damaged?") from error
         self._bytes += sum(self._column_bytes(names, start, stop).values())
         return found
@@ -161,7 +161,7 @@ def _describe(field: Any) -> dict[str, tuple[Members, Branch]]:
     try:
         form = _array(field.type, empty=True).layout.form
     except Exception as error:  # noqa: BLE001  (awkward and pyarrow say so in many ways)
-        return {field.name: ((), Branch(problem=f"cannot be read: {first_line(error)}"))}
+        return {field.name: ((), Branch(problem=f"cannot be read: {summary_of(error)}"))}
     return fields_of(field.name, form)
 
 

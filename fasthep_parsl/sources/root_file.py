@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fasthep_parsl.errors import suggest
+from fasthep_parsl.errors import suggest, summary_of
 from fasthep_parsl.interfaces import InputFileError, OpenInput
 from fasthep_parsl.sources.branches import listed
-from fasthep_parsl.sources.columns import first_line
 from fasthep_parsl.sources.root_ntuple import NTUPLES, NTupleFile
 from fasthep_parsl.sources.root_tree import TREES, TreeFile
 
@@ -58,7 +57,7 @@ def _opened(path: str) -> Any:
     except PermissionError:
         raise InputFileError(path, "you may not read it", "check its permissions with `ls -l`") from None
     except Exception as error:
-        raise InputFileError(path, f"not a readable ROOT file: {first_line(error)}", "is it truncated?") from error
+        raise InputFileError(path, f"not a readable ROOT file: {summary_of(error)}", "is it truncated?") from error
     if 0 <= size < file.file.fEND:
         file.close()
         message = f"the file is truncated: it has {size:,} of {file.file.fEND:,} bytes"
@@ -97,7 +96,7 @@ def _read(key: Any, path: str, tree: str) -> Any:
 
 
 def _unreadable(path: str, tree: str, error: Exception) -> InputFileError:
-    message = f"tree `{tree}` cannot be read: {first_line(error)}"
+    message = f"tree `{tree}` cannot be read: {summary_of(error)}"
     return InputFileError(path, message, "is the file truncated, or written by a very old ROOT?", key="tree")
 
 

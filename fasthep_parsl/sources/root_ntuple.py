@@ -9,10 +9,10 @@ from typing import Any
 
 import awkward as ak
 
-from fasthep_parsl.errors import suggest
+from fasthep_parsl.errors import suggest, summary_of
 from fasthep_parsl.interfaces import Branch, Branches, InputFileError
 from fasthep_parsl.ops.stream import Column
-from fasthep_parsl.sources.columns import first_line, tidy
+from fasthep_parsl.sources.columns import tidy
 from fasthep_parsl.sources.forms import Members, fields_of, take
 from fasthep_parsl.sources.ntuple_arrays import Arrays, columns_of
 from fasthep_parsl.sources.ntuple_lists import list_names
@@ -47,7 +47,7 @@ class NTupleFile:
             self.entries = int(ntuple.num_entries)
             self._edges = _edges(ntuple)
         except Exception as error:
-            raise InputFileError(path, f"its header cannot be read: {first_line(error)}", "is it damaged?") from error
+            raise InputFileError(path, f"its header cannot be read: {summary_of(error)}", "is it damaged?") from error
         self.uuid = file.file.uuid.hex
         self._pages = Pages(ntuple)
         self._forms: dict[str, tuple[Any, Members]] = {}
@@ -80,7 +80,7 @@ class NTupleFile:
             form = self._ntuple.field_form(self._top[name].field_id, self._paths[name])
             found = fields_of(name, form, lambda level: self._lists.get(level.form_key, "*"))
         except Exception as error:  # noqa: BLE001  (a type that uproot cannot read)
-            problem = f"cannot be read (type {self._top[name].typename}): {first_line(error)}"
+            problem = f"cannot be read (type {self._top[name].typename}): {summary_of(error)}"
             return {name: ((), Branch(problem=problem, hint="the other fields can be used"))}
         half = {key for key, (_, branch) in found.items() if branch.dtype == "float16"}
         return {
@@ -137,7 +137,7 @@ class NTupleFile:
             return tidy(found)
         except Exception as error:
             what = f"field `{name}` of events" if name else "events"
-            message = f"{what} {start}–{stop} cannot be read: {first_line(error)}"
+            message = f"{what} {start}–{stop} cannot be read: {summary_of(error)}"
             raise InputFileError(self.path, message, "is the file damaged?") from error
         finally:
             self._pages.forget()

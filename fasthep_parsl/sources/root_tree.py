@@ -9,10 +9,10 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
-from fasthep_parsl.errors import suggest
+from fasthep_parsl.errors import suggest, summary_of
 from fasthep_parsl.interfaces import Branch, Branches, InputFileError
 from fasthep_parsl.ops.stream import Column
-from fasthep_parsl.sources.columns import first_line, tidy
+from fasthep_parsl.sources.columns import tidy
 from fasthep_parsl.sources.forms import Members, take
 from fasthep_parsl.sources.root_names import Names
 from fasthep_parsl.sources.root_types import describe
@@ -142,7 +142,7 @@ class TreeFile:
             message = f"{what} {start}–{stop} cannot be read: it takes longer than its size explains"
             raise InputFileError(self.path, message, "its class may not be understood: do without it") from None
         except Exception as error:
-            message = f"{what} {start}–{stop} cannot be read: {first_line(error)}"
+            message = f"{what} {start}–{stop} cannot be read: {summary_of(error)}"
             hint = "is the file damaged, or written by a very old or unusual program?"
             raise InputFileError(self.path, message, hint) from error
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fasthep_parsl.errors import summary_of
 from fasthep_parsl.interfaces import TEXT, Branch
-from fasthep_parsl.sources.columns import first_line
 from fasthep_parsl.sources.forms import Members, fields_of, members_of, of_dtype
 
 
@@ -35,7 +35,7 @@ def describe(name: str, branch: Any) -> dict[str, tuple[Members, Branch]]:
         if not of_plain or plain.base.names:
             found = {key: (members, item._replace(sure=False)) for key, (members, item) in found.items()}
     except Exception as error:  # noqa: BLE001  (uproot raises all kinds on what it does not know)
-        return {name: ((), _unreadable(branch, first_line(error)))}
+        return {name: ((), _unreadable(branch, summary_of(error)))}
     return found
 
 

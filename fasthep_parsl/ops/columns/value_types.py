@@ -52,12 +52,6 @@ FOREIGN = (TypeError, AttributeError, NotImplementedError, AssertionError, Impor
 """Exceptions that CuPy and awkward raise for operations that they do not support."""
 
 
-def summary_of(error: BaseException) -> str:
-    """Return the class and the first line of an exception of a library."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
 class Masked:
     """One value per event, shape (events,). An entry is missing if `valid` is false."""
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
-from fasthep_parsl.errors import suggest
+from fasthep_parsl.errors import suggest, summary_of
 from fasthep_parsl.interfaces import Context
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.columns.broadcast import elementwise
@@ -21,7 +21,6 @@ from fasthep_parsl.ops.columns.value_types import (
     Value,
     innermost,
     is_scalar,
-    summary_of,
 )
 from fasthep_parsl.ops.expressions.functions import function
 from fasthep_parsl.ops.expressions.grammar import BINARY, COMPARE, CONSTANTS, UNARY, dotted
