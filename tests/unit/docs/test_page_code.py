@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 
 import pytest
@@ -49,3 +51,45 @@ def test_its_plug_in_passes_the_contract_tests_as_the_page_says(page, tmp_path):
         output = page_code.shell(f"{here} -q -p no:cacheprovider --basetemp={tmp_path}/pytest", folder, page_code.ROOT)
         assert " passed" in output
         assert "skipped" not in output
+
+
+@pytest.fixture(scope="module")
+def demo_run(tmp_path_factory, checkout):
+    """A folder with a run of the demo, as ``make demo`` leaves it."""
+    page_code.shell("fasthep-parsl run configs/dimuon.yaml --backend local --outdir demo/run", checkout)
+    return checkout
+
+
+def test_results_can_be_read_as_the_page_says(demo_run):
+    blocks = page_code.read("read-results").nameless
+    assert len(blocks) == 2
+    for block in blocks:
+        code = f"{block}\nassert dy.sum(flow=True).value > 0"
+        subprocess.run([sys.executable, "-c", code], cwd=demo_run, check=True, timeout=100)
+
+
+def test_python_code_of_the_tutorial_runs(demo_run):
+    (block,) = re.findall(
+        r"```python\n(.*?)```", (page_code.ROOT / "docs/tutorials/first-analysis.md").read_text(), re.DOTALL
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", block], cwd=demo_run, check=True, timeout=200, capture_output=True, text=True
+    )
+    assert output.stdout.startswith("complete ")
+
+
+@pytest.mark.integration
+def test_the_kernel_of_a_page_gives_what_the_op_of_another_page_gives(tmp_path):
+    """Both pages define ``custom.ht``."""
+    found = []
+    for name in ("add-an-op", "own-kernels"):
+        folder = tmp_path / name
+        folder.mkdir()
+        page = page_code.read(name)
+        (folder / "my_ops.py").write_text(page.files["my_ops.py"])
+        analysis = page_code.read("add-an-op").files["analysis.yaml"].partition("    - {id: TwoMuons")[0]
+        (folder / "analysis.yaml").write_text(analysis)
+        page_code.shell("fasthep-parsl demo-data data --events 2000", folder)
+        page_code.shell("fasthep-parsl run analysis.yaml --backend local --outdir run", folder)
+        found.append((folder / "run/results/JetEnergy/hist.json").read_text())
+    assert found[0] == found[1]
