@@ -1,4 +1,4 @@
-"""``sites``: which there are, what a profile says and who says it, whether it holds, and a first draft of a new one."""
+"""``sites``: list, show and check site profiles, and draft a new one."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from fasthep_parsl.sites import Site, list_sites, load_site
 from fasthep_parsl.workflow.yamldoc import Node, show_path, walk
 
 NARROW = 60
-"""Columns below which there is no room for strategies."""
+"""Width in columns below which the list has no column for strategies."""
 INTERRUPTED = 130
-"""Exit code, as shells have it."""
+"""Exit code of an interrupted command."""
 GOOD, BAD = "✓", "✗"
 STYLES = {"verified": "green", "documented": "", "unverified": "yellow", "broken": "red", "wrong": "red"}
 
 
 def show_list() -> None:
-    """Print all sites that can be found; a profile with mistakes is named as such."""
+    """Print all sites. A profile with mistakes is marked."""
     screen = Screen()
     table = Table(box=None, pad_edge=False)
     columns = ["site", "strategy", "status"]
@@ -41,8 +41,8 @@ def show_list() -> None:
         try:
             site = load_site(name)
         except ConfigError as error:
-            said = Text(f"{path}: {error.problems[0].message}; `sites check {name}` says where")
-            cells: list[str | Text] = ["", Text("wrong", STYLES["wrong"]), said]
+            error_text = Text(f"{path}: {error.problems[0].message}; for the place: `sites check {name}`")
+            cells: list[str | Text] = ["", Text("wrong", STYLES["wrong"]), error_text]
         else:
             status = Text(site.meta.status, STYLES[site.meta.status])
             cells = [site.strategy.kind, status, Text(site.meta.description)]
@@ -54,7 +54,7 @@ def show_list() -> None:
 
 
 def show_site(name: str, *, resolved: bool, origin: bool) -> None:
-    """Print a profile: the file as it is, merged with what it extends, or value by value with its place.
+    """Print a profile: the file, the merged profile (`resolved`), or each value with its place (`origin`).
 
     Raises
     ------
@@ -102,7 +102,7 @@ def _place(node: Node) -> str:
 
 
 def _short(path: Path) -> str:
-    """Return a path relative to where the user stands if that is shorter."""
+    """Return a path relative to the current folder if that is shorter."""
     relative = os.path.relpath(path)
     return relative if len(relative) < len(str(path)) else str(path)
 
@@ -111,7 +111,7 @@ def _short(path: Path) -> str:
 
 
 def check_site(name: str, overrides: Sequence[str], *, live: bool, scripts: bool, outdir: Path, wait: float) -> int:
-    """Print whether a profile holds, a line per check; return the exit code.
+    """Check a profile and print a line per check; return the exit code.
 
     Raises
     ------
@@ -130,13 +130,13 @@ def check_site(name: str, overrides: Sequence[str], *, live: bool, scripts: bool
     if not sampled.ok:
         if any(check.found == MISSING for check in sampled.checks):
             own = f"extends: {sampled.site.name}"
-            _line(screen, f"fill in with `--set KEY=VALUE`, or in a site file of your own with `{own}`", "dim")
+            _line(screen, f"set missing values with `--set KEY=VALUE`, or in your own site file with `{own}`", "dim")
         return ConfigError.exit_code
     return _live(screen, sampled, width, outdir, wait) if live else 0
 
 
 def _show(screen: Console, check: Check, width: int) -> None:
-    """Print a check as one line (on a terminal as many as it needs); the words of others may have more."""
+    """Print a check: one line, or several if it does not fit on the terminal or a message has several."""
     mark, colour = (GOOD, "green") if check.ok else (BAD, "red")
     margin = width + 4
     room = max(screen.width - margin, 30) if screen.is_terminal else 10_000
@@ -153,7 +153,7 @@ def _wrapped(text: str, room: int) -> list[str]:
 
 
 def _print_scripts(screen: Console, sampled: SampledSite) -> None:
-    """Print what would be submitted on each queue; what nodes run is the same but for numbers, and printed once."""
+    """Print the script of each queue. The scripts of nodes differ only in numbers; one is printed."""
     node = ""
     for pool, (submitted, run) in sampled.scripts.items():
         _line(screen, f"\n--- {pool}/{submitted.name}", "bold")
@@ -166,7 +166,7 @@ def _print_scripts(screen: Console, sampled: SampledSite) -> None:
 def _live(screen: Console, sampled: SampledSite, width: int, outdir: Path, wait: float) -> int:
     from fasthep_parsl.driver.site_checks.live import check_live
 
-    with screen.status("asking the batch system") as status:
+    with screen.status("querying the batch system") as status:
 
         def waiting(text: str) -> None:
             if screen.is_terminal:
@@ -177,7 +177,7 @@ def _live(screen: Console, sampled: SampledSite, width: int, outdir: Path, wait:
         try:
             fine = check_live(sampled, outdir, wait, lambda check: _show(screen, check, width), waiting)
         except KeyboardInterrupt:
-            _line(Screen(stderr=True), "interrupted: what was started is removed", "red")
+            _line(Screen(stderr=True), "interrupted: all jobs of the check are removed", "red")
             return INTERRUPTED
     return 0 if fine else SiteError.exit_code
 
@@ -190,7 +190,7 @@ def _line(screen: Console, text: str, style: str = "") -> None:
 
 
 def draft_site(name: str | None, folder: Path | None) -> None:
-    """Print a draft, or write it if it has a name, and say how to go on."""
+    """Print a draft; or write it, if it has a name or a folder, and print the next commands."""
     text = draft_profile()
     if name is None and folder is None:
         emit(text.rstrip())
@@ -199,7 +199,7 @@ def draft_site(name: str | None, folder: Path | None) -> None:
     target = name if folder is None else str(path)
     lines = [
         f"wrote {path}",
-        "edit it, then",
+        "Edit it, then run:",
         f"  fasthep-parsl sites check {target}",
         f"  fasthep-parsl sites check {target} --live",
     ]

@@ -1,4 +1,4 @@
-"""Sites: YAML profiles that say how workers are obtained somewhere."""
+"""Sites: YAML profiles that describe how workers are created on a cluster."""
 
 from fasthep_parsl.sites.loading import load_site
 from fasthep_parsl.sites.model import Requirement, Site, SiteFile, SiteMeta

@@ -1,4 +1,4 @@
-"""Read site profiles and the ones that they extend."""
+"""Load site profiles, with the profiles that they extend."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ NOT_EXECUTION = ("meta", "extends", "requires")
 
 
 def load_site(name_or_path: str | Path) -> Site:
-    """Read a site profile and the ones that it extends.
+    """Load a site profile, with the profiles that it extends.
 
-    The profile is checked as a whole, with what it extends: a file that extends another may hold a single key.
-    Environment variables that are not set are no mistake yet; see `load_workflow`.
+    The merged profile is checked, so a file that extends another one can contain a single key. An environment variable
+    that is not set is not a mistake here; see `load_workflow`.
 
     Parameters
     ----------
     name_or_path : str or Path
-        A name that is looked for in `search_path`, or a file (with a ``/`` or ending in ``.yaml``).
+        A name, to be found in `search_path`, or a file (with a ``/``, or ending in ``.yaml``).
 
     Raises
     ------
     ConfigError
-        No such site (with close names), a base, or mistakes in the profile, each located.
+        There is no such site (the hint has similar names), it is a base, or the profile has mistakes.
     """
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or os.sep in text or text.endswith((".yaml", ".yml")):
@@ -62,14 +62,14 @@ class _File:
 
     @property
     def execution(self) -> Document:
-        """The part that is the content of ``execution:``."""
+        """The content of ``execution:``."""
         root = self.document.root
         content: dict[str, Node] = {k: v for k, v in root.value.items() if k not in NOT_EXECUTION}
         return replace(self.document, root=replace(root, value=content))
 
 
 def _chain(name: str, path: Path, kind: str, above: tuple[Path, ...]) -> tuple[_File, ...]:
-    """Return the profile and those that it extends, the lowest first."""
+    """Return the profile and the profiles that it extends, lowest first."""
     document = spell_out(load_document(path, kind if kind.startswith("user") else f"{kind} {name}"))
     extended = document.get(("extends",))
     below: tuple[_File, ...] = ()
@@ -79,7 +79,7 @@ def _chain(name: str, path: Path, kind: str, above: tuple[Path, ...]) -> tuple[_
 
 
 def _base(name: str, document: Document, seen: Sequence[Path]) -> tuple[_File, ...]:
-    """Return what a profile extends: the next file of that name that is not already in use, and below."""
+    """Return the profile that is extended and those below: the next file with this name that is not in `seen`."""
     for path, kind in find_files(name):
         if path.resolve() not in seen:
             return _chain(name, path, kind, tuple(seen))
@@ -118,7 +118,7 @@ def _site(name: str, path: Path, files: tuple[_File, ...]) -> Site:
 
 
 def _with_own_meta(files: tuple[_File, ...], number: int) -> Document:
-    """Return a document without the meta that a file above it replaces: nobody inherits half a description."""
+    """Return a document, without its ``meta`` if a file above it has one: a description is not inherited in part."""
     document = files[number].document
     if not any(file.document.has(("meta",)) for file in files[number + 1 :]):
         return document

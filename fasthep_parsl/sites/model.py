@@ -1,4 +1,4 @@
-"""A site profile as values."""
+"""The model of a site profile."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from fasthep_parsl.workflow.yamldoc import Document, KeyPath, merge
 
 
 class SiteMeta(Model):
-    """What people should know of a site."""
+    """Information about a site, for people."""
 
     description: Text = Field(description="one line")
-    contact: Line | None = Field(None, description="whom to ask: a URL or an address")
-    docs_url: Line | None = Field(None, description="the site's own documentation")
+    contact: Line | None = Field(None, description="URL or address for questions")
+    docs_url: Line | None = Field(None, description="URL of the site's documentation")
     status: Literal["verified", "documented", "unverified", "broken"] = Field(
-        "unverified", description="whether it was seen to work"
+        "unverified", description="whether the profile has worked"
     )
-    verified_on: Line | None = Field(None, description="day when it last worked, `YYYY-MM-DD`")
+    verified_on: Line | None = Field(None, description="date when it last worked, `YYYY-MM-DD`")
 
 
 class SiteFile(Execution):
-    """A site profile: the content of ``execution:`` and what people should know.
+    """A site profile: the content of ``execution:``, and information for people.
 
-    In values, ``${NAME}`` and ``${NAME:-default}`` are environment variables of whoever starts the run, ``$NAME`` and
-    ``$${NAME}`` those of the node.
+    In values, ``${NAME}`` and ``${NAME:-default}`` are environment variables of the submit side. ``$NAME`` and
+    ``$${NAME}`` are environment variables of the node.
     """
 
-    meta: SiteMeta | None = Field(None, description="what people should know of it")
-    extends: Line | None = Field(None, description="name of the site, or of the base `_…`, that it changes")
+    meta: SiteMeta | None = Field(None, description="information about the site")
+    extends: Line | None = Field(None, description="name of the site or base (`_…`) that it changes")
     requires: Annotated[dict[str, Text], BeforeValidator(empty_mapping)] = Field(
         default_factory=dict,
-        description="what the user must fill in: key here → help, `strategy.account: the project to charge`",
+        description="settings that the user must fill in: key → help, `strategy.account: the project to charge`",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """Something that a site asks its users to fill in.
+    """A setting that the users of a site must fill in.
 
     Attributes
     ----------
     path : tuple
         Key path below ``execution``: ``("strategy", "account")``.
     help : str
-        What it is and where to find it.
+        What it is, and where to find it.
     where : Location or None
-        Where the profile asks for it.
+        Place in the profile.
     """
 
     path: KeyPath
@@ -63,23 +63,23 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Site:
-    """A site as found.
+    """A site.
 
     Attributes
     ----------
     name : str
-        Its name: that of the file without ``.yaml``.
+        Its name: the name of the file without ``.yaml``.
     path : Path
         The file.
     meta : SiteMeta
-        What people should know.
+        Information for people.
     strategy : Kind
-        Who creates workers.
+        The strategy.
     layers : tuple of Document
         Execution layers for `load_workflow`, lowest first: the sites that it extends, then itself. Environment
-        variables are not yet put in.
+        variables are not replaced yet.
     requires : tuple of Requirement
-        What must be set once all layers, the workflow's and the user's too, are merged.
+        Settings that must be set when all layers are merged, including those of the workflow and the user.
     """
 
     name: str

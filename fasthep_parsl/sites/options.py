@@ -1,4 +1,4 @@
-"""The strategy of each queue: its fields, overlaid by what differs for the queue."""
+"""Options of the strategy for each queue: the strategy's fields, overlaid by the options of the queue."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ def is_batch(strategy: str) -> bool:
 def strategy_options(
     execution: Execution, document: Document, at: KeyPath = ("execution",)
 ) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
-    """Return queue → the strategy's fields for it, without defaults, and what is wrong with them.
+    """Return queue → the strategy's options, without defaults, and the problems.
 
     Parameters
     ----------
     execution : Execution
-        Has the strategy and the queues.
+        The strategy and the queues.
     document : Document
         Places the problems.
     at : tuple
-        Where in `document` the content of ``execution:`` stands.
+        Key path of the content of ``execution:`` in `document`.
 
     Returns
     -------
     tuple
-        The queue ``""`` stands for a site without queues, or for workers without a batch system. Queues with mistakes are left out.
+        The queue ``""`` is for a site without queues, and for workers without a batch system. Queues with problems are
+        left out.
     """
     kind = execution.strategy
     if kind.kind not in registry.names("strategies"):
@@ -45,7 +46,7 @@ def strategy_options(
         return {}, [problem(document, (*at, "strategy", "kind"), "E110", f"unknown strategy `{kind.kind}`", hint)]
     model: type[BaseModel] = registry.load("strategies", kind.kind)
     queues: Mapping[str, Mapping[str, Any]] = {}
-    if is_batch(kind.kind):  # elsewhere there are no queues, whatever the site has
+    if is_batch(kind.kind):  # workers of this machine have no queues, even if the site has some
         queues = {name: queue.options for name, queue in execution.queues.items()}
     options: dict[str, dict[str, Any]] = {}
     problems: dict[Problem, None] = {}
@@ -53,14 +54,14 @@ def strategy_options(
         try:
             made = model.model_validate(_overlaid(kind.params, own))
         except ValidationError as error:
-            problems.update(dict.fromkeys(problems_of(error, model, document, partial(_stands, at, name, own))))
+            problems.update(dict.fromkeys(problems_of(error, model, document, partial(_key_path, at, name, own))))
         else:
             options[name] = made.model_dump(mode="json", exclude_defaults=True)
     return options, list(problems)
 
 
 def _overlaid(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `high` over `low`; mappings are merged at every depth, as everywhere in profiles."""
+    """Return `high` over `low`. Mappings are merged at every depth, as in profiles."""
     merged = dict(low)
     for key, value in high.items():
         below = merged.get(key)
@@ -68,7 +69,7 @@ def _overlaid(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _stands(at: KeyPath, queue: str, own: Mapping[str, Any], loc: KeyPath) -> KeyPath:
-    """Return where a field of the strategy for a queue stands: with the queue, or with the strategy."""
+def _key_path(at: KeyPath, queue: str, own: Mapping[str, Any], loc: KeyPath) -> KeyPath:
+    """Return the key path of a field: in the options of the queue if they contain it, else in the strategy."""
     inside = loc and loc[0] in own
     return (*at, "queues", queue, "options") if inside else (*at, "strategy")

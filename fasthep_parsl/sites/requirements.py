@@ -1,4 +1,4 @@
-"""What a site asks its users to fill in."""
+"""Requirements of a site: settings that its users must fill in."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from fasthep_parsl.workflow.yamldoc import Document, KeyPath, show_path
 
 
 def missing_requirements(site: Site, document: Document, at: KeyPath = ("execution",)) -> list[Problem]:
-    """Return a problem for each thing that a site asks for and nobody gave.
+    """Return a problem for each required setting that is not set.
 
     Parameters
     ----------
     site : Site
-        Says what it needs.
+        The site, with its requirements.
     document : Document
         A workflow with all layers merged, or an execution layer alone.
     at : tuple
-        Where in `document` the content of ``execution:`` stands.
+        Key path of the content of ``execution:`` in `document`.
     """
     return [_problem(site, item, at) for item in site.requires if _missing(document, (*at, *item.path))]
 

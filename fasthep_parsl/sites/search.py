@@ -1,4 +1,4 @@
-"""Where site profiles are looked for."""
+"""The search path of site profiles."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 PATH_VARIABLE = "FASTHEP_PARSL_SITE_PATH"
 BASE = "_"
-"""Names that begin so are bases, made to be extended."""
+"""Prefix of bases: profiles that others extend."""
 
 
 def search_path() -> list[tuple[Path, str]]:
-    """Return (folder, kind of layer) in the order of search.
+    """Return (folder, kind of layer) in search order.
 
     ``./site_profiles``, the folders in ``FASTHEP_PARSL_SITE_PATH``, the user's ``fasthep-parsl/sites`` below
     ``~/.config``, then the package's own.
@@ -23,19 +23,19 @@ def search_path() -> list[tuple[Path, str]]:
                 if item]  # fmt: skip
     folders.append((user_folder(), user))
     package = Path(__file__).parents[1]
-    # a wheel holds the profiles, an editable install has them beside the package
+    # a wheel contains the profiles, an editable install has them next to the package
     folders += [(package / "site_profiles", profile), (package.parent / "site_profiles", profile)]
     return folders
 
 
 def user_folder() -> Path:
-    """Return the folder of the user's own site files; it may not exist."""
+    """Return the folder of the user's own site files. It may not exist."""
     config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(config).expanduser() / "fasthep-parsl" / "sites"
 
 
 def find_files(name: str) -> Iterator[tuple[Path, str]]:
-    """Yield (file, kind of layer) for every profile of that name, in the order of search."""
+    """Yield (file, kind of layer) for every profile with this name, in search order."""
     for folder, kind in search_path():
         for suffix in (".yaml", ".yml"):
             path = folder / f"{name}{suffix}"
@@ -44,12 +44,12 @@ def find_files(name: str) -> Iterator[tuple[Path, str]]:
 
 
 def list_sites(*, bases: bool = False) -> dict[str, Path]:
-    """Return name → file of every site that can be found, sorted by name. Reads no file.
+    """Return name → file of all sites, sorted by name. Reads no file.
 
     Parameters
     ----------
     bases : bool
-        Return the bases (``_slurm``), which cannot be run on, instead.
+        Whether to return the bases (``_slurm``) instead. Runs cannot use them.
     """
     found: dict[str, Path] = {}
     for folder, _ in search_path():

@@ -1,1 +1,1 @@
-"""Look at a site before a run does: a draft of its profile, a sample of each queue, and a task on each."""
+"""Site checks: a draft of a profile, a check of a profile, and a test task on each queue."""

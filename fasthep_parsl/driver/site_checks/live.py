@@ -1,4 +1,4 @@
-"""``sites check --live``: ask the batch system, then run one task on each queue, as a run would do it."""
+"""``sites check --live``: query the batch system, then run one task on each queue in the same way as a run."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from pathlib import Path
 
 from fasthep_parsl.blocks import acceptance
 from fasthep_parsl.blocks.network import meeting_point
-from fasthep_parsl.driver.site_checks.probe import Say, Waiting, probe
+from fasthep_parsl.driver.site_checks.probe import Progress, Report, probe
 from fasthep_parsl.driver.site_checks.sample import Check, SampledSite
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.resources.units import format_duration, format_memory
 
 
-def check_live(sampled: SampledSite, folder: Path, wait: float, say: Say, waiting: Waiting) -> bool:
-    """Check a site for real; return whether all is well. Everything that it starts is removed.
+def check_live(sampled: SampledSite, folder: Path, wait: float, report: Report, progress: Progress) -> bool:
+    """Check a site on its batch system; return whether all checks succeeded. Everything that it starts is removed.
 
     Parameters
     ----------
     sampled : SampledSite
-        What `sample_site` has found; all right so far.
+        Result of `sample_site`, without failed checks.
     folder : Path
-        Where runs will keep their directories; a folder is made there and removed again.
+        Folder of future run directories. A folder is made in it and removed.
     wait : float
         Longest time until a task has ended, seconds.
-    say : callable
-        Called with each check, as soon as it is known.
-    waiting : callable
-        Called with what is waited for, whenever that changes.
+    report : callable
+        Called with each check.
+    progress : callable
+        Called with a line about the tasks that have not ended, whenever it changes.
     """
-    every = _Collected(say)
-    pools = [pool for pool in sampled.pools if _commands(pool, every)]
-    made = _run_folder(folder, every)
+    collected = _Collected(report)
+    pools = [pool for pool in sampled.pools if _commands(pool, collected)]
+    made = _run_folder(folder, collected)
     if made is not None:
-        with _removed(made, every):
+        with _removed(made, collected):
             largest = {pool.name: pool for pool in sampled.largest}
-            pools = [pool for pool in pools if _accepted(pool, largest.get(pool.name), made, every)]
-            pools = [pool for pool in pools if _address(pool, every)]
+            pools = [pool for pool in pools if _accepted(pool, largest.get(pool.name), made, collected)]
+            pools = [pool for pool in pools if _address(pool, collected)]
             for number, group in enumerate(_groups(pools)):
-                probe(sampled.site.name, group, made / f"probe.{number}", wait, every, waiting)
-    return every.ok
+                probe(sampled.site.name, group, made / f"probe.{number}", wait, collected, progress)
+    return collected.ok
 
 
 def _groups(pools: Sequence[PlanPool]) -> list[list[PlanPool]]:
-    """Put pools together that can be up at the same time: each needs a port."""
+    """Group pools that can be up at the same time. Each needs a port."""
     ports = next((pool.network.ports for pool in pools), None)
     size = ports[1] - ports[0] + 1 if ports else max(len(pools), 1)
     return [list(pools[first : first + size]) for first in range(0, len(pools), size)]
@@ -57,76 +57,77 @@ def _groups(pools: Sequence[PlanPool]) -> list[list[PlanPool]]:
 
 @dataclass
 class _Collected:
-    say: Callable[[Check], object]
+    """Report each check once, and remember whether all succeeded."""
+
+    report: Callable[[Check], object]
     ok: bool = True
-    told: set[str] = field(default_factory=set)
+    reported: set[tuple[str, str]] = field(default_factory=set)
 
     def __call__(self, check: Check) -> bool:
-        """Say something, but only once; return whether it is well."""
-        if (key := f"{check.what}: {check.found}") not in self.told:
-            self.told.add(key)
-            self.say(check)
+        """Report a check; return whether it succeeded."""
+        if (key := (check.what, check.found)) not in self.reported:
+            self.reported.add(key)
+            self.report(check)
         self.ok &= check.ok
         return check.ok
 
 
-def _commands(pool: PlanPool, say: _Collected) -> bool:
+def _commands(pool: PlanPool, report: _Collected) -> bool:
     if pool.block is None:
         return True
     missing = acceptance.missing_programs(pool)
-    there = f"{', '.join(acceptance.programs(pool))} are there"
     if missing:
-        hint = "log in to a machine from which jobs are submitted, or load the module that has them"
-        return say(Check(False, "commands", f"not on PATH: {', '.join(missing)}", hint))
-    return say(Check(True, "commands", there))
+        hint = "log in to a machine that can submit jobs, or load the module with these commands"
+        return report(Check(False, "commands", f"not on PATH: {', '.join(missing)}", hint))
+    return report(Check(True, "commands", f"on PATH: {', '.join(acceptance.programs(pool))}"))
 
 
-def _run_folder(folder: Path, say: _Collected) -> Path | None:
+def _run_folder(folder: Path, report: _Collected) -> Path | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=".fasthep-parsl-check-", dir=folder)).resolve()
     except OSError as error:
-        hint = "stand where runs will keep their directories, or give --outdir"
-        say(Check(False, "run directory", f"{folder} cannot be written: {error.strerror}", hint))
+        hint = "change to the folder of your run directories, or name it with --outdir"
+        report(Check(False, "run directory", f"{folder} cannot be written: {error.strerror}", hint))
         return None
     free = shutil.disk_usage(made).free
-    say(Check(True, "run directory", f"{made.parent} can be written, {format_memory(free)} free"))
+    report(Check(True, "run directory", f"{made.parent} is writable, {format_memory(free)} free"))
     return made
 
 
 @contextlib.contextmanager
-def _removed(folder: Path, say: _Collected) -> Iterator[None]:
-    """Remove the folder in the end; keep the logs of what did not work."""
+def _removed(folder: Path, report: _Collected) -> Iterator[None]:
+    """Remove the folder at the end. If a probe failed, keep the logs."""
     try:
         yield
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    if say.ok or not list(folder.glob("probe.*")):
+    if report.ok or not list(folder.glob("probe.*")):
         shutil.rmtree(folder, ignore_errors=True)
     else:
         shutil.rmtree(folder / "trial", ignore_errors=True)
 
 
-def _accepted(pool: PlanPool, largest: PlanPool | None, folder: Path, say: _Collected) -> bool:
-    """Ask the batch system whether it has the queue, and would take a small job and the largest one."""
+def _accepted(pool: PlanPool, largest: PlanPool | None, folder: Path, report: _Collected) -> bool:
+    """Check that the batch system has the queue, and would accept a small job and the largest one."""
     if pool.block is None:
         return True
     what = f"queue {pool.block.queue}" if pool.block.queue else "queue"
-    hint = "compare `queues`, `strategy` and `--set` with the site's documents"
+    hint = "compare `queues`, `strategy` and `--set` with the site's documentation"
     refused = acceptance.refusal(pool, folder / "trial" / pool.name)
     if refused:
-        return say(Check(False, what, refused, hint))
+        return report(Check(False, what, refused, hint))
     if not acceptance.can_try(pool):
-        return say(Check(True, what, "exists" if pool.block.queue else "is not asked for"))
+        return report(Check(True, what, "exists" if pool.block.queue else "none is requested"))
     if largest is None or largest.block is None:
-        return say(Check(True, what, "the script of a job is accepted"))
-    words = acceptance.refusal(largest, folder / "trial" / f"{pool.name}.largest")
-    asked = _size(largest.block)
-    if words:
-        say(Check(False, what, f"a small job would be accepted, but not one of {asked}:\n{words}", hint))
+        return report(Check(True, what, "the script of a job is accepted"))
+    reason = acceptance.refusal(largest, folder / "trial" / f"{pool.name}.largest")
+    size = _size(largest.block)
+    if reason:
+        report(Check(False, what, f"a small job would be accepted, but not one of {size}:\n{reason}", hint))
         return True
-    return say(Check(True, what, f"the script of a job of {asked} is accepted"))
+    return report(Check(True, what, f"the script of a job of {size} is accepted"))
 
 
 def _size(block: PlanBlock) -> str:
@@ -134,7 +135,7 @@ def _size(block: PlanBlock) -> str:
     return f"{block.cpus} cpus, {format_memory(block.memory)}{gpus}, {format_duration(block.walltime)}"
 
 
-def _address(pool: PlanPool, say: _Collected) -> bool:
+def _address(pool: PlanPool, report: _Collected) -> bool:
     try:
         meeting = meeting_point(pool)
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as handle:
@@ -143,6 +144,6 @@ def _address(pool: PlanPool, say: _Collected) -> bool:
         for name in meeting.addresses:
             socket.getaddrinfo(name, None)
     except (SiteError, OSError) as error:
-        return say(Check(False, "network", str(error), "see `network` in the profile"))
+        return report(Check(False, "network", str(error), "check `network` in the profile"))
     port = f"port {meeting.port}" if meeting.port else "any port"
-    return say(Check(True, "network", f"workers are told to connect to {' or '.join(meeting.addresses)}, {port}"))
+    return report(Check(True, "network", f"workers connect to {' or '.join(meeting.addresses)}, {port}"))

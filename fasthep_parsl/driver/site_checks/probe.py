@@ -1,4 +1,4 @@
-"""One task on each pool of a site, by the same path as in a run: whether it works, where it runs, how long it waited."""
+"""A probe of a site: run one task on each pool in the same way as a run; report the node and the times."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from fasthep_parsl.signals import terminable
 from fasthep_parsl.worker.probe import WorkerFacts, describe_worker
 
 PERIOD = 0.2
-"""Seconds between two looks at what has come of the tasks."""
+"""Seconds between two checks of the tasks."""
 BAD = ("refused", "failed")
-"""States of a block after which its queue does not work; a run would try again, a check tells at once."""
+"""States of a block that make a probe fail. A run would try again."""
 
-Say = Callable[[Check], object]
-Waiting = Callable[[str], None]
+Report = Callable[[Check], object]
+Progress = Callable[[str], None]
 
 
-class _Watched:
-    """What happens to the blocks of each pool."""
+class _BlockTimes:
+    """Times and failures of the blocks of each pool, from events."""
 
     def __init__(self, pools: Sequence[PlanPool]) -> None:
         self._lock = threading.Lock()
@@ -57,24 +57,24 @@ class _Watched:
             elif state in BAD:
                 self.bad.setdefault(pool, event)
 
-    def times(self, pool: str) -> str:
-        """Return how long a block was queued, and how long its workers took; empty on this machine."""
+    def durations(self, pool: str) -> str:
+        """Return how long a block was queued, and how long its workers took to start; empty on this machine."""
         began, running = self.began.get(pool), self.running.get(pool)
         if began is None:
             return ""
         up = self.up.get(pool, time.monotonic())
         if running is not None and running < up:
             return f"queued {running - began:.0f} s, workers up {up - running:.0f} s later"
-        return f"workers up {up - began:.0f} s after submission"  # sooner than the batch system was asked
+        return f"workers up {up - began:.0f} s after submission"  # before the batch system was queried
 
     def waits(self, pool: str) -> str:
-        """Return what the block of a pool waits for."""
+        """Return the state of the block of a pool, with the reason why it waits."""
         if pool in self.running or pool in self.up or pool not in self.batch:
             return f"{pool}: starting"
         return f"{pool}: queued" + (f" ({self.reason[pool]})" if self.reason.get(pool) else "")
 
 
-def probe(site: str, pools: Sequence[PlanPool], folder: Path, wait: float, say: Say, waiting: Waiting) -> None:
+def probe(site: str, pools: Sequence[PlanPool], folder: Path, wait: float, report: Report, progress: Progress) -> None:
     """Run one task on each pool, all at the same time, and end everything that was started.
 
     Parameters
@@ -82,93 +82,93 @@ def probe(site: str, pools: Sequence[PlanPool], folder: Path, wait: float, say: 
     site : str
         Name of the site.
     pools : sequence of PlanPool
-        At most as many as there are ports.
+        The pools; at most one for each port.
     folder : Path
-        Takes the place of a run directory; must not exist.
+        Used as the run directory; must not exist.
     wait : float
         Longest time until a task has ended, seconds.
-    say, waiting : callable
+    report, progress : callable
         See `check_live`.
     """
     plan = Plan(
         name="sites check", site=site, chunk_size=1, source=PlanSource(), stages=(), segments=(), pools=tuple(pools)
     )
-    watched = _Watched(pools)
-    for name in ("log", "code"):  # what blocks bring to nodes that do not see this folder is here as in a run
+    times = _BlockTimes(pools)
+    for name in ("log", "code"):  # blocks transfer them to nodes that do not see this folder, as in a run
         (folder / name).mkdir(parents=True)
     write_text(folder / MARKER, plan.model_dump_json())
     try:
         with (
             terminable(),
-            EventLog(folder / "events.jsonl", watched) as record,
+            EventLog(folder / "events.jsonl", times) as record,
             registry.load("backends", "parsl")().open(plan, folder, record) as session,
         ):
             tasks = {pool.name: session.call(pool.name, describe_worker, GPU_VARIABLES) for pool in pools}
-            _await({pool.name: pool for pool in pools}, tasks, watched, folder, wait, say, waiting)
+            _await({pool.name: pool for pool in pools}, tasks, times, folder, wait, report, progress)
     except FastHepError as error:
-        say(Check(False, "probe", str(error)))
+        report(Check(False, "probe", str(error)))
 
 
 def _await(
     pools: dict[str, PlanPool],
     tasks: dict[str, Future[WorkerFacts]],
-    watched: _Watched,
+    times: _BlockTimes,
     folder: Path,
     wait: float,
-    say: Say,
-    waiting: Waiting,
+    report: Report,
+    progress: Progress,
 ) -> None:
     until, before = time.monotonic() + wait, ""
     while tasks and time.monotonic() < until:
         for name in list(tasks):
-            if tasks[name].done() or name in watched.bad:
-                say(_outcome(pools[name], tasks.pop(name), watched, folder))
-        shown = ", ".join(watched.waits(name) for name in tasks)
+            if tasks[name].done() or name in times.bad:
+                report(_outcome(pools[name], tasks.pop(name), times, folder))
+        shown = ", ".join(times.waits(name) for name in tasks)
         if shown != before:
-            waiting(shown)
+            progress(shown)
             before = shown
         time.sleep(PERIOD)
     for name in tasks:
-        hint = "the queue may be full: give it more time with --wait"
-        say(Check(False, f"probe {name}", f"no answer after {format_duration(wait)}; {watched.waits(name)}", hint))
+        hint = "the queue may be full: wait longer with --wait"
+        report(Check(False, f"probe {name}", f"no answer after {format_duration(wait)}; {times.waits(name)}", hint))
 
 
-def _outcome(pool: PlanPool, task: Future[WorkerFacts], watched: _Watched, folder: Path) -> Check:
+def _outcome(pool: PlanPool, task: Future[WorkerFacts], times: _BlockTimes, folder: Path) -> Check:
     what = f"probe {pool.name}"
     if not task.done():
         blocks = folder / "log" / "blocks" / pool.name
-        return Check(False, what, _trouble(watched.bad[pool.name], blocks), f"its output: {blocks}")
+        return Check(False, what, _trouble(times.bad[pool.name], blocks), f"its output: {blocks}")
     error = task.exception()
     if error is not None:
         return Check(False, what, str(error) or type(error).__name__)
     facts = task.result()
     wrong, hint = _unfit(pool, facts, folder / "log" / "blocks" / pool.name)
-    return Check(not wrong, what, wrong or _described(pool, facts, watched.times(pool.name)), hint)
+    return Check(not wrong, what, wrong or _described(pool, facts, times.durations(pool.name)), hint)
 
 
 def _trouble(event: BlockChanged, blocks: Path) -> str:
-    """Return the words of the batch system, and of the block if it has run."""
+    """Return the message of the batch system, and the last errors of the block if it has run."""
     path = blocks / f"block.{event.block}.err"
-    said = path.read_text(errors="replace").strip().splitlines()[-5:] if path.exists() else []
+    errors = path.read_text(errors="replace").strip().splitlines()[-5:] if path.exists() else []
     where = f"job {event.job}" if event.job else "the job was refused"
     where += f" on {event.node}" if event.node else ""
-    return "\n".join([f"{where}: {event.message or 'ended'}", *said])
+    return "\n".join([f"{where}: {event.message or 'ended'}", *errors])
 
 
 def _unfit(pool: PlanPool, facts: WorkerFacts, blocks: Path) -> tuple[str, str]:
-    """Return why tasks would fail on such a worker, and what to do."""
+    """Return why tasks would fail on such a worker, and a hint."""
     where = f"{facts.node}: "
     if facts.package != __version__:
         found = f"{where}fasthep-parsl {facts.package} ({facts.executable}), here it is {__version__}"
         return found, "install the same version there"
     if pool.gpus and not facts.devices:
-        return f"{where}the worker sees no GPU", "see `gpu_option` of the strategy"
+        return f"{where}the worker sees no GPU", "check how the strategy requests GPUs"
     warned = [line for path in blocks.glob("block.*.err") for line in path.read_text(errors="replace").splitlines()]
     scratch = next((line for line in warned if "warning: scratch folder" in line), "")
     if scratch:
         return scratch.removeprefix("fasthep-parsl: "), "set `scratch` to a folder on the disk of a node"
     if not facts.writable:
-        return f"{where}{facts.folder} cannot be written", "set `scratch` to a folder on the disk of a node"
+        return f"{where}{facts.folder} is not writable", "set `scratch` to a folder on the disk of a node"
     return "", ""
 
 

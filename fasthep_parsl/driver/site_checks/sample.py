@@ -1,4 +1,4 @@
-"""A site looked at without any analysis: its queues, a small pool on each of them, and what is wrong. Starts nothing."""
+"""Check a site without an analysis: plan a small pool on each queue, and render its scripts. Starts nothing."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ data: {datasets: [{name: none, files: [none.root]}]}
 sources: {events: {kind: root_tree, tree: Events}}
 analysis: {stages: [{id: Probe, op: hep.define}]}
 """
-"""As little as a workflow can be; a site is laid over it, nothing of it is run."""
+"""The smallest workflow. The site is merged with it; it is never run."""
 _MEMORY = 1_000_000_000
 _WALLTIME = 600.0
-"""Bytes and seconds that the pool on each queue asks for: little, so that it starts soon."""
+"""Bytes and seconds that the pool on each queue requests. They are small, so that it starts soon."""
 
 MISSING = "is missing"
 """What is found of something that a site asks its users to fill in, and nobody has."""
@@ -41,18 +41,18 @@ MISSING = "is missing"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes
     ----------
     ok : bool
-        Whether it is as it should be.
+        Whether it succeeded.
     what : str
-        What was looked at, two or three words.
+        Subject of the check, two or three words.
     found : str
         What was found.
     hint : str
-        What to do if it is not as it should be.
+        What to do if the check failed.
     """
 
     ok: bool
@@ -70,11 +70,11 @@ class SampledSite:
     site : Site
         The site.
     pools : tuple of PlanPool
-        One per queue, named like it, and those that the profile itself describes.
+        One pool per queue, with the queue's name, and the pools of the profile.
     largest : tuple of PlanPool
-        For each queue the largest and longest job that the profile says it takes.
+        For each queue, the largest and longest job that the profile allows.
     checks : tuple of Check
-        What was looked at.
+        The checks.
     scripts : dict
         Pool → submit script and ``node.sh``, for those that could be rendered.
     """
@@ -87,12 +87,12 @@ class SampledSite:
 
     @property
     def ok(self) -> bool:
-        """Whether all is as it should be."""
+        """Whether all checks succeeded."""
         return all(check.ok for check in self.checks)
 
 
 def sample_site(name: str, overrides: Sequence[str] = ()) -> SampledSite:
-    """Look at a site and at what would be submitted there; asks no scheduler.
+    """Check a site and the scripts that a run would submit. Contacts no scheduler.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def _profile(site: Site, loaded: LoadedWorkflow, problems: Sequence[Problem]) ->
 
 
 def _filled_in(site: Site, loaded: LoadedWorkflow, missing: Sequence[Problem]) -> list[Check]:
-    """Return a check for everything that a site asks its users for, and for environment variables."""
+    """Return a check for each required setting, and for environment variables that are not set."""
     lacking = {item.key for item in missing}
     checks = []
     for item in site.requires:
@@ -164,7 +164,7 @@ def _filled_in(site: Site, loaded: LoadedWorkflow, missing: Sequence[Problem]) -
 
 
 def _sampled(loaded: LoadedWorkflow) -> list[tuple[Pool, Queue]]:
-    """Return a small pool for each queue: one worker, with a GPU where there are any."""
+    """Return a small pool for each queue: one worker, with a GPU if the nodes have GPUs."""
     execution = loaded.workflow.execution
     found = []
     for name, queue in (execution.queues or {"": Queue()}).items():
@@ -178,7 +178,7 @@ def _sampled(loaded: LoadedWorkflow) -> list[tuple[Pool, Queue]]:
 
 
 def _whole(pool: Pool, queue: Queue) -> Pool:
-    """Return a pool whose worker takes all that a node has, for as long as the queue allows."""
+    """Return a pool whose worker uses a whole node for as long as the queue allows."""
     node, small = queue.node, pool.resource
     cpus, memory = node.cpus or small.cpus, node.memory or small.memory
     if queue.memory_per_cpu and not queue.whole_nodes:
@@ -195,7 +195,7 @@ def _queue(pool: Pool, queue: Queue, planned: PlanPool | None, reason: str) -> C
     if planned.block is None:
         return Check(True, "workers", "processes of this machine")
     if not pool.queue:
-        return Check(True, what, "none described: jobs go where the batch system puts them, nothing is checked before")
+        return Check(True, what, "the profile has none: the batch system chooses one, and sizes are not checked")
     node, limits = queue.node, []
     limits += [f"{node.cpus} cpus"] if node.cpus else []
     limits += [format_memory(node.memory)] if node.memory else []
@@ -208,7 +208,7 @@ def _queue(pool: Pool, queue: Queue, planned: PlanPool | None, reason: str) -> C
 
 
 def _own_pools(facility: Facility) -> list[tuple[PlanPool | None, Check]]:
-    """Look at the pools that the profile itself describes."""
+    """Check the pools of the profile."""
     found: list[tuple[PlanPool | None, Check]] = []
     execution = facility.execution
     wanted, problems = build_pools(execution, facility.loaded.document)
@@ -230,7 +230,7 @@ def _own_pools(facility: Facility) -> list[tuple[PlanPool | None, Check]]:
 
 
 def _scripts(pools: Sequence[PlanPool]) -> tuple[dict[str, tuple[Script, Script]], list[Check]]:
-    """Render what would be submitted, and let bash read it."""
+    """Render the scripts, and check their syntax with bash."""
     rendered = {pool.name: first_scripts(pool, Path("/run/log/blocks") / pool.name) for pool in pools}
     checks = []
     texts = {
@@ -248,5 +248,5 @@ def _scripts(pools: Sequence[PlanPool]) -> tuple[dict[str, tuple[Script, Script]
     if rendered and not checks:
         some = next(iter(rendered.values()))
         names = " and ".join(script.name for script in some)
-        checks.append(Check(True, "scripts", f"{names} can be rendered, bash can read them; `--scripts` shows them"))
+        checks.append(Check(True, "scripts", f"{names} are valid; `--scripts` shows them"))
     return rendered, checks
