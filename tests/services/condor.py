@@ -1,7 +1,7 @@
-"""A real HTCondor pool of several machines on this one: start it, watch it, break it, stop it.
+"""A real HTCondor pool whose machines are folders and processes of this one: start, watch, break and stop it.
 
-Everything is bound to the loopback address, lives below one folder and ends with the process that started it.
-The software comes from `install_condor.sh`.
+All daemons use the loopback address, keep their files in one folder, and end with the process that started them.
+`install_condor.sh` installs the software.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ class CondorPool:
     Parameters
     ----------
     home : Path
-        An own folder for its state; jobs run below it.
+        Folder for its state. Jobs run in subfolders.
     nodes : sequence of Node
         The machines that run jobs.
     hide : sequence of Path
-        Folders that jobs see empty: what a job reads then came with it. Without any, jobs share all files with
-        the submit machine and HTCondor knows that.
+        Folders that are empty for jobs, so that a job can read only transferred files. Without such folders, jobs share
+        all files with the submit machine, and HTCondor is configured for it.
     config : str
-        More lines of configuration, for all machines.
+        Further lines of configuration for all machines.
 
     Attributes
     ----------
     commands : Commands
-        What a program finds in PATH; its uses are counted, and it can be made to fail or hang.
+        Wrapper scripts in PATH. They count calls, and can fail or hang.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class CondorPool:
         self.commands = Commands(self.home / "commands")
         self._machines: dict[str, Machine] = {}
 
-    # ------------------------------------------------------------------------------------------ life
+    # ------------------------------------------------------------------------------------------ start and stop
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -63,7 +63,7 @@ class CondorPool:
         self.stop()
 
     def start(self, timeout: float = 60.0) -> None:
-        """Start all machines and wait until the queue answers and every node is known.
+        """Start all machines; wait until the queue answers and the pool lists every node.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class CondorPool:
 
     @property
     def env(self) -> dict[str, str]:
-        """The variables with which a program uses this pool."""
+        """Environment variables of programs that use this pool."""
         path = os.environ.get("PATH", os.defpath).split(os.pathsep)
         first = str(self.commands.bin)
         return {
@@ -115,7 +115,7 @@ class CondorPool:
         }
 
     def stop(self) -> None:
-        """Stop everything, jobs included; nothing is left running."""
+        """Stop all daemons and jobs."""
         for machine in self._machines.values():
             machine.ask_to_stop()
         deadline = time.monotonic() + 10.0
@@ -130,7 +130,7 @@ class CondorPool:
 
     # ------------------------------------------------------------------------------------------ records
     def _ask(self, command: str, *arguments: str, folder: Path | None = None) -> str:
-        """Run a command in `folder`, past the scripts that are counted and can fail; return its output."""
+        """Run a real command in `folder`, not its wrapper script; return its output."""
         env = {**os.environ, "CONDOR_CONFIG": self.env["CONDOR_CONFIG"], MARK: str(self.home / "commands")}
         full = [*entering(), str(self._prefix / "usr" / "bin" / command), *arguments]
         done = subprocess.run(full, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60)
@@ -147,7 +147,7 @@ class CondorPool:
         return read_jobs(self._ask("condor_history", "-json"))
 
     def job(self, number: int | str) -> Job:
-        """Return a job, in the queue or not any more.
+        """Return a job from the queue or the history.
 
         Parameters
         ----------
@@ -157,7 +157,7 @@ class CondorPool:
         Raises
         ------
         LookupError
-            There never was such a job.
+            There has been no such job.
         """
         wanted = str(number) if "." in str(number) else f"{number}.0"
         # the queue first: a job is in the history before it leaves the queue
@@ -181,7 +181,7 @@ class CondorPool:
             lambda: f"job {number} is not {' or '.join(statuses)}: {self.job(number)}",
         )
 
-    # ------------------------------------------------------------------------------------------ what users do
+    # ------------------------------------------------------------------------------------------ jobs
     def submit(self, text: str, folder: Path) -> int:
         """Submit a job from `folder`; return its cluster."""
         file = folder / "job.submit"
@@ -197,29 +197,29 @@ class CondorPool:
         self._ask("condor_release", str(number))
 
     def vacate(self, number: int | str, *, fast: bool = False) -> None:
-        """Take a running job from its node; it goes back into the queue. `fast`: it is not asked to end first."""
+        """Evict a running job; it returns to the queue. `fast`: kill it at once."""
         self._ask("condor_vacate_job", *(["-fast"] if fast else []), str(number))
 
     def remove(self, number: int | str) -> None:
         """Remove a job."""
         self._ask("condor_rm", str(number))
 
-    # ------------------------------------------------------------------------------------------ what goes wrong
+    # ------------------------------------------------------------------------------------------ faults
     def crash_node(self, name: str) -> None:
-        """Cut the power of a node: its daemons and jobs are gone, nobody is told."""
+        """Kill the daemons and jobs of a node at once, like a power cut."""
         self._machines[name].crash()
 
     def revive(self, name: str, timeout: float = 30.0) -> None:
-        """Start a node again and wait until the pool knows it."""
+        """Start a node again and wait until the pool lists it."""
         self._machines[name].start()
         self._await_nodes([name], timeout)
 
     def kill_schedd(self) -> None:
-        """Cut the power of the submit machine, until `restart_schedd`: the queue does not answer, jobs run on."""
+        """Kill the submit machine until `restart_schedd`. The queue does not answer; jobs continue."""
         self._machines["submit"].crash()
 
     def restart_schedd(self, timeout: float = 30.0) -> None:
-        """Kill the queue's daemon if it runs, start it again and wait until it answers."""
+        """Restart the daemon of the queue and wait until it answers."""
         submit = self._machines["submit"]
         before = submit.stamp(SCHEDD_ADDRESS)
         if submit.running:
@@ -230,15 +230,15 @@ class CondorPool:
         self._await_queue(timeout)
 
     def break_command(self, command: str, *, code: int = 1, stderr: str = "it does not work today") -> None:
-        """Let a command write `stderr` and exit with `code`, until `repair`."""
+        """Make a command write `stderr` and exit with `code`, until `repair`."""
         self.commands.fail(command, code, stderr)
 
     def hang_command(self, command: str, seconds: float) -> None:
-        """Let a command begin `seconds` late, until `repair`."""
+        """Delay a command by `seconds`, until `repair`."""
         self.commands.hang(command, seconds)
 
     def repair(self) -> None:
-        """Let all commands work and all machines run again."""
+        """Undo all faults of commands and machines."""
         self.commands.repair()
         down = [name for name, machine in self._machines.items() if not machine.running]
         for name in down:
@@ -247,12 +247,12 @@ class CondorPool:
         self._await_queue(30.0)
 
     def sweep(self) -> list[Job]:
-        """Empty the queue; return the jobs that still ran, waited or were held."""
+        """Remove all jobs from the queue; return those that had not ended."""
         left = self.jobs()
         if left:
             ids = [job.id for job in left]
-            for force in ([], ["-forcex"]):  # the second for those that want to stay in the queue
-                with suppress(RuntimeError):  # some are gone already
+            for force in ([], ["-forcex"]):  # the second for jobs that stay in the queue
+                with suppress(RuntimeError):  # some have ended already
                     self._ask("condor_rm", *force, *ids)
             wait_until(lambda: not self.jobs() or None, 30.0, lambda: f"jobs stay in the queue: {self.jobs()}")
         return [job for job in left if job.status not in OVER]
@@ -268,7 +268,7 @@ class CondorPool:
             for machine, start in (line.split() for line in lines):
                 name = machine.partition(".")[0]
                 since[name] = max(int(start), since.get(name, 0))
-            # an older ad is of a node that crashed
+            # an older ad belongs to a node that crashed
             return all(since.get(name, 0) >= int(self._machines[name].started) for name in names) or None
 
         self._until_answer(known, timeout, f"the pool does not know {', '.join(names)}")
@@ -289,7 +289,7 @@ class CondorPool:
 
 
 def wait_until(question: Callable[[], T | None], timeout: float, problem: Callable[[], str]) -> T:
-    """Ask until the answer is not None and return it; after `timeout` s raise `TimeoutError` with `problem`."""
+    """Call a function until its result is not None; return it. After `timeout` s raise `TimeoutError` with `problem`."""
     deadline = time.monotonic() + timeout
     while (answer := question()) is None:
         if time.monotonic() > deadline:

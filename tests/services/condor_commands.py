@@ -1,4 +1,4 @@
-"""The HTCondor commands that a program under test finds in its PATH: they are counted and fail or hang on demand."""
+"""Wrapper scripts of HTCondor commands, for the PATH of tests: they count calls, and can fail or hang."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ exec $command "$$@"
 
 @dataclass(frozen=True)
 class Call:
-    """One use of a command.
+    """One call of a command.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Call:
 
 
 class Commands:
-    """Small scripts in front of the real commands.
+    """Wrapper scripts of the real commands.
 
     Parameters
     ----------
@@ -70,39 +70,39 @@ class Commands:
             script.chmod(0o755)
 
     def fail(self, command: str, code: int, stderr: str) -> None:
-        """Let `command` do nothing but write `stderr` and exit with `code`."""
+        """Make `command` write `stderr` and exit with `code`, without its work."""
         self._fault(command, f"printf '%s\\n' {shlex.quote(stderr)} >&2\nexit {code}\n")
 
     def hang(self, command: str, seconds: float) -> None:
-        """Let `command` begin `seconds` late."""
+        """Delay `command` by `seconds`."""
         self._fault(command, f"sleep {seconds}\n")
 
     def swallow(self, command: str, seconds: float) -> None:
-        """Let `command` do its work once more, but end `seconds` late: who waits less never hears of it."""
+        """Make `command` do its work, and then end `seconds` late: a caller with a shorter time limit gets no answer."""
         path = shlex.quote(str(self._faults / command))
         self._fault(command, f'rm -f {path}\n"$0" "$@"\nsleep {seconds}\nexit 0\n')
 
     def _fault(self, command: str, text: str) -> None:
         if not (self.bin / command).exists():
-            raise ValueError(f"{command} is no command of this pool")
+            raise ValueError(f"{command} is not a command of this pool")
         new = self.bin.parent / f"{command}.new"
         new.write_text(text)
-        new.rename(self._faults / command)  # a command that starts now sees all of it or nothing
+        new.rename(self._faults / command)  # a command that starts now reads the whole file or none
 
     def repair(self) -> None:
-        """Let all commands work again."""
+        """Undo all faults."""
         for fault in self._faults.iterdir():
             fault.unlink()
 
     def calls(self) -> list[Call]:
-        """Return the uses so far, the oldest first."""
+        """Return the calls so far, oldest first."""
         parts = (line.split(" ", 2) for line in self._calls.read_text().splitlines())
         return [Call(float(time), command, arguments) for time, command, arguments in parts]
 
     def counts(self) -> Counter[str]:
-        """Return how often each command was used."""
+        """Return the number of calls of each command."""
         return Counter(call.command for call in self.calls())
 
     def forget(self) -> None:
-        """Begin to count anew."""
+        """Forget the calls so far."""
         self._calls.write_text("")

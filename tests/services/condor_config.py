@@ -1,4 +1,4 @@
-"""What the machines of the test pool are, and the HTCondor configuration of each."""
+"""Machines of the test pool, and their HTCondor configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from string import Template
 
 @dataclass(frozen=True)
 class Node:
-    """A machine that runs jobs; all of it is declared, none of it measured.
+    """A machine that runs jobs. Its resources are declared, not measured.
 
     Parameters
     ----------
@@ -204,6 +204,6 @@ exec unshare --user --map-root-user --mount -- /bin/sh -ec '
 
 
 def hiding_wrapper(hide: Sequence[Path]) -> str:
-    """Return the script that starts every job without a view of the folders `hide`."""
-    # the list stands within single quotes of the outer shell
+    """Return the script that starts every job so that it does not see the folders `hide`."""
+    # the list is inside single quotes of the outer shell
     return _HIDING.substitute(hidden=" ".join(shlex.quote(str(folder)) for folder in hide).replace("'", "'\\''"))

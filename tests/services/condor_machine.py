@@ -1,4 +1,4 @@
-"""One machine of the test pool: an HTCondor master, its daemons and the jobs they run, all of them ordinary processes."""
+"""One machine of the test pool: an HTCondor master, its daemons and their jobs, all ordinary processes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 
 from services.condor_records import CondorUnavailableError
 
-#: In the environment of every daemon and command of a pool: the folder of its machine.
+#: Environment variable of all daemons and commands of a pool: the folder of the machine.
 MARK = "FASTHEP_CONDOR_MACHINE"
 
 
 def entering() -> list[str]:
-    """Return the command prefix under which HTCondor's programs run.
+    """Return the prefix of the command lines of HTCondor's programs.
 
     For root, HTCondor would switch users and refuse root's jobs. In a user namespace root looks like an ordinary
     user, whose files are root's outside.
@@ -28,12 +28,12 @@ def entering() -> list[str]:
     if os.getuid() != 0:
         return []
     known = {user.pw_uid for user in pwd.getpwall()}
-    uid = 1000 if 1000 in known else 1  # HTCondor wants a user with a name
+    uid = 1000 if 1000 in known else 1  # HTCondor requires a user with a name
     return ["unshare", "--user", f"--map-user={uid}", f"--map-group={uid}", "--"]
 
 
 def check_host(*, hides: bool) -> None:
-    """Raise `CondorUnavailableError` when this machine cannot run a pool, one that `hides` folders from jobs or not."""
+    """Raise `CondorUnavailableError` if this machine cannot run a pool, or a pool that `hides` folders from jobs."""
     needed = ["setpriv", *(["unshare"] if entering() or hides else [])]
     if missing := [program for program in needed if shutil.which(program) is None]:
         raise CondorUnavailableError(f"no {' and no '.join(missing)} on this machine")
@@ -47,7 +47,7 @@ def check_host(*, hides: bool) -> None:
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that nobody uses."""
+    """Return a free port of the loopback address."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -75,7 +75,7 @@ class Machine:
         self._master: subprocess.Popen[bytes] | None = None
 
     def write(self, config: str, wrapper: str = "") -> None:
-        """Make the folders, the configuration and, if there is one, the script that starts jobs."""
+        """Write the folders, the configuration, and the script that starts jobs if there is one."""
         for name in ("log", "spool", "execute", "lock", "run"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "execute").chmod(0o1777)
@@ -85,10 +85,10 @@ class Machine:
             (self.folder / "job_wrapper").chmod(0o755)
 
     def start(self) -> None:
-        """Start the master, which starts the rest; return at once."""
+        """Start the master, which starts the other daemons. Do not wait."""
         if self.running:
             return
-        # setpriv: whatever happens to us, the pool goes with us
+        # setpriv: the pool ends with this process, however that ends
         command = [*entering(), "setpriv", "--pdeathsig", "QUIT", str(self._program), "-f"]
         env = {**os.environ, "CONDOR_CONFIG": str(self.config), MARK: str(self.folder)}
         self.started = time.time()
@@ -114,14 +114,14 @@ class Machine:
                 self._master.wait(max(0.0, deadline - time.monotonic()))
 
     def crash(self) -> None:
-        """Kill all its processes at once, as a power cut does: nobody is told."""
+        """Kill all its processes at once, like a power cut."""
         if self._master is not None and self.running:
             self._master.kill()  # first: it would start its daemons again
             self._master.wait()
         kill(self.folder)
 
     def stamp(self, name: str) -> int:
-        """Return when a file in its folder was written, in ns; 0 without the file."""
+        """Return the modification time of a file in its folder, ns; 0 if there is no file."""
         file = self.folder / name
         return file.stat().st_mtime_ns if file.exists() else 0
 
@@ -134,7 +134,7 @@ class Machine:
         return "\n".join(lines)
 
     def check(self) -> None:
-        """Raise `CondorUnavailableError` when the master ended by itself."""
+        """Raise `CondorUnavailableError` if the master has ended by itself."""
         if not self.running:
             raise CondorUnavailableError(
                 f"{shlex.join(entering())} condor_master on {self.name} ended:\n{self.fault()}"
@@ -151,7 +151,7 @@ def processes(folder: Path, program: str = "") -> list[int]:
     program : str
         Only those whose command line begins with a program of this name.
     """
-    # daemons and commands have our mark, jobs the name of their scratch folder
+    # daemons and commands have MARK, jobs the name of their scratch folder
     marks = tuple(f"{name}={folder}{end}".encode() for name in (MARK, "_CONDOR_SCRATCH_DIR") for end in ("/", "\0"))
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -166,7 +166,7 @@ def processes(folder: Path, program: str = "") -> list[int]:
 
 
 def kill(folder: Path, program: str = "", *, timeout: float = 10.0) -> None:
-    """Kill what `processes` finds, until nothing is left; at most `timeout` s."""
+    """Kill the processes that `processes` finds until there are none; at most `timeout` s."""
     deadline = time.monotonic() + timeout
     while found := processes(folder, program):
         for pid in found:

@@ -1,4 +1,4 @@
-"""What HTCondor itself says about jobs: its queue, its history, and how it reads a submit file."""
+"""HTCondor's records of jobs: the queue, the history, and the parsed submit file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ OVER = ("removed", "completed")
 
 
 class CondorUnavailableError(Exception):
-    """There is no HTCondor here, or it cannot run here."""
+    """HTCondor is not installed, or cannot run on this machine."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as HTCondor's records show it.
+    """A job in HTCondor's records.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Job:
 
 
 def read_jobs(text: str) -> list[Job]:
-    """Return the jobs in the JSON output of `condor_q` or `condor_history`, the oldest first."""
+    """Return the jobs in the JSON output of `condor_q` or `condor_history`, oldest first."""
     ads = json.loads(text) if text.strip() else []  # condor_q prints nothing for no jobs
     return sorted((_job(ad) for ad in ads), key=lambda job: (job.cluster, job.proc))
 
@@ -81,7 +81,7 @@ def _job(ad: dict[str, Any]) -> Job:
 
 
 def prefix() -> Path:
-    """Return the folder in which `install_condor.sh` put HTCondor.
+    """Return the folder in which `install_condor.sh` installed HTCondor.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def prefix() -> Path:
 
 @dataclass(frozen=True)
 class DryRun:
-    """How HTCondor reads a submit file.
+    """A submit file, parsed by HTCondor.
 
     Parameters
     ----------
@@ -111,13 +111,13 @@ class DryRun:
     problems: tuple[str, ...]
 
     def value(self, name: str) -> str | None:
-        """Return the expression of an attribute, as written; None if there is none."""
+        """Return the expression of an attribute as text; None if there is none."""
         found = re.search(rf"^{re.escape(name)} ?= ?(.*)$", self.ad, re.MULTILINE | re.IGNORECASE)
         return found and found.group(1)
 
 
 def dry_run(submit_text: str, folder: Path) -> DryRun:
-    """Let HTCondor read a submit file; no pool is needed.
+    """Parse a submit file with HTCondor. No pool is needed.
 
     Parameters
     ----------

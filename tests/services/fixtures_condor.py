@@ -14,7 +14,7 @@ from services.condor_records import CondorUnavailableError
 
 
 def unavailable(reason: str) -> NoReturn:
-    """Skip the test; fail it where all services are promised."""
+    """Skip the test; fail it if all services are required."""
     if os.environ.get("FASTHEP_REQUIRE_SERVICES") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
@@ -22,7 +22,7 @@ def unavailable(reason: str) -> NoReturn:
 
 @contextmanager
 def used(pool: CondorPool) -> Iterator[CondorPool]:
-    """Let this process and its children use `pool`; afterwards all of it works and no job is left, or this fails."""
+    """Use `pool` in this process and its children. Fail if jobs are left afterwards."""
     before = {name: os.environ.get(name) for name in pool.env}
     pool.commands.forget()
     os.environ.update(pool.env)
@@ -42,7 +42,7 @@ def used(pool: CondorPool) -> Iterator[CondorPool]:
 
 @pytest.fixture(scope="session")
 def make_condor_pool(tmp_path_factory) -> Iterator[Callable[..., CondorPool]]:
-    """Start pools with other options (those of `CondorPool`); they stop with the session."""
+    """Start pools with other options of `CondorPool`; stop them at the end of the session."""
     with ExitStack() as pools:
 
         def make(**options: Any) -> CondorPool:
@@ -57,12 +57,12 @@ def make_condor_pool(tmp_path_factory) -> Iterator[Callable[..., CondorPool]]:
 
 @pytest.fixture(scope="session")
 def condor_pool(make_condor_pool) -> CondorPool:
-    """A pool of the usual nodes, one for all tests; `used` lets a module use it as a whole."""
+    """A pool with the default nodes, shared by all tests."""
     return make_condor_pool()
 
 
 @pytest.fixture
 def condor(condor_pool) -> Iterator[CondorPool]:
-    """The pool, whose commands this process finds; a job that is left in the queue fails the test."""
+    """The pool, in use by this process. A job that is left in the queue fails the test."""
     with used(condor_pool):
         yield condor_pool

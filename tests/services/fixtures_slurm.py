@@ -15,7 +15,7 @@ MakeSlurm = Callable[..., SlurmCluster]
 
 
 def unavailable(reason: str) -> NoReturn:
-    """Skip the test; fail it where all services are promised."""
+    """Skip the test; fail it if all services are required."""
     if os.environ.get("FASTHEP_REQUIRE_SERVICES") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
@@ -23,7 +23,7 @@ def unavailable(reason: str) -> NoReturn:
 
 @contextmanager
 def used(cluster: SlurmCluster) -> Iterator[SlurmCluster]:
-    """Let this process and its children use `cluster`, counting commands from zero.
+    """Use `cluster` in this process and its children, and count commands from zero.
 
     Afterwards all faults are undone, and this fails if a job is left in the queue.
     """
@@ -41,7 +41,7 @@ def used(cluster: SlurmCluster) -> Iterator[SlurmCluster]:
 
 @pytest.fixture(scope="session")
 def make_slurm() -> Iterator[MakeSlurm]:
-    """Return clusters with other options (those of `SlurmOptions`); each is started once and stops with the session."""
+    """Return clusters with other options of `SlurmOptions`. Each is started once, and stopped at the end of the session."""
     made: dict[SlurmOptions, SlurmCluster] = {}
     with ExitStack() as clusters:
 

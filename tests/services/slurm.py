@@ -32,7 +32,7 @@ LONGEST_FOLDER = 85  # characters: the path of a unix socket has at most 107
 
 
 def missing_programs(options: SlurmOptions) -> list[str]:
-    """Return the programs that such a cluster needs and that are not installed."""
+    """Return the programs that such a cluster needs and that are missing."""
     needed = PROGRAMS + (DBD_PROGRAMS if options.accounting == "dbd" else ())
     return [name for name in needed if shutil.which(name, path=search_path()) is None]
 
@@ -62,18 +62,18 @@ class SlurmCluster(SlurmClient):
         self._server: subprocess.Popen[bytes] | None = None
         self.commands = Commands(self.folder / "commands", COMMANDS, self._path)
 
-    # ---------------------------------------------------------------- life
+    # ---------------------------------------------------------------- start and stop
 
     @property
     def env(self) -> dict[str, str]:
-        """What has to be in the environment of those who use the cluster."""
+        """Environment variables of programs that use the cluster."""
         path = os.environ.get("PATH", os.defpath)
         ours = str(self.commands.bin)
         return {"SLURM_CONF": str(self.conf), "PATH": path if path.startswith(ours) else f"{ours}:{path}"}
 
     @contextmanager
     def environment(self) -> Iterator[None]:
-        """Have `env` in ``os.environ``, for a while."""
+        """Add `env` to ``os.environ`` inside a with block."""
         before = {key: os.environ.get(key) for key in self.env}
         os.environ.update(self.env)
         try:
@@ -86,7 +86,7 @@ class SlurmCluster(SlurmClient):
                     os.environ[key] = value
 
     def start(self) -> SlurmCluster:
-        """Start all daemons and wait until every node answers.
+        """Start all daemons and wait until every node responds.
 
         Raises
         ------
@@ -125,7 +125,7 @@ class SlurmCluster(SlurmClient):
         return of_cluster(self.conf)
 
     def _daemon(self, program: str, name: str, *args: str, **env: str) -> None:
-        """Run a program that goes to the background by itself."""
+        """Run a program that becomes a daemon by itself."""
         log = self.folder / "log" / f"{name}.out"
         command = [shutil.which(program, path=self._path) or program, *args]
         with log.open("a") as out:
@@ -146,7 +146,7 @@ class SlurmCluster(SlurmClient):
 
     def _start_database(self) -> None:
         database = self.folder / "db"
-        database.mkdir(mode=0o700)  # there are no passwords: who can enter the folder may use the socket
+        database.mkdir(mode=0o700)  # without passwords: whoever can enter the folder can use the socket
         options = ["--no-defaults", f"--datadir={database}/data"]
         options += ["--user=root"] if os.geteuid() == 0 else []
         self._daemon("mariadb-install-db", "mariadb-install", *options, "--skip-test-db")
@@ -166,19 +166,19 @@ class SlurmCluster(SlurmClient):
     # ---------------------------------------------------------------- faults
 
     def crash_node(self, name: str) -> None:
-        """Imitate the sudden death of a node: its daemon, its jobs' steps and their processes are gone at once."""
+        """Kill the daemon, the job steps and the processes of a node at once, like a power cut."""
         while found := [process for process in self.processes() if process.node == name]:
             kill(found)
 
     def kill_slurmd(self, name: str) -> None:
-        """Kill the daemon of a node only; what runs there goes on."""
+        """Kill the daemon of a node. Its jobs continue."""
         kill([p for p in self.processes() if p.node == name and p.name == "slurmd"])
 
     def revive(self, name: str) -> None:
-        """Start the daemon of a dead node again, when Slurm has seen its death, and wait until it takes jobs."""
+        """Start the daemon of a dead node again, after Slurm has noticed its death; wait until it accepts jobs."""
         if any(p.node == name and p.name == "slurmd" for p in self.processes()):
             return
-        # A node that is back before its death was noticed leaves jobs that nobody ends.
+        # If a node returns before Slurm has noticed its death, its jobs never end.
         self._wait(lambda: self.node_states()[name].startswith("down"), 60, f"node {name} to be seen down")
         self._daemon("slurmd", f"slurmd.{name}", "-N", name)
         self._wait(lambda: self.node_states()[name] in {"idle", "mixed", "allocated"}, 30, f"node {name}")
@@ -192,7 +192,7 @@ class SlurmCluster(SlurmClient):
             kill([Process(pid, "slurmctld", "")])
 
     def restart_controller(self) -> None:
-        """Start slurmctld, after ending it if it lives, and wait until it answers; jobs go on meanwhile."""
+        """Restart slurmctld and wait until it answers. Jobs continue."""
         if pid := read_pid(self.folder / "pid" / "slurmctld", self.conf):
             end(pid)
         self._daemon("slurmctld", "slurmctld")
@@ -226,20 +226,20 @@ class SlurmCluster(SlurmClient):
         self.commands.fail(name, code=exit, stderr=stderr, matching=matching, after_doing=after_doing)
 
     def hang_command(self, name: str, seconds: float, partition: str | None = None) -> None:
-        """Make a scheduler command wait for `seconds` before it does its work."""
+        """Delay a scheduler command by `seconds`."""
         matching = rf"(^| )(-p|--partition)[= ]*{partition}( |$)" if partition else ""
         self.commands.hang(name, seconds, matching=matching)
 
     def repair(self, *names: str) -> None:
-        """Let the named commands, or all, do their work again."""
+        """Undo the faults of the named commands, or of all."""
         self.commands.repair(*names)
 
     def command_counts(self, since: float = 0.0) -> dict[str, int]:
-        """Return how often each scheduler command was called from outside of jobs, since a time (epoch, s)."""
+        """Return the number of calls of each scheduler command from outside of jobs, since a time (epoch, s)."""
         return dict(self.commands.counts(since))
 
     def restore(self) -> None:
-        """Undo all faults: commands, controller, dead nodes; what is in the queue stays."""
+        """Undo all faults of commands, controller and nodes. Jobs stay in the queue."""
         self.repair()
         if not read_pid(self.folder / "pid" / "slurmctld", self.conf):
             self.restart_controller()
@@ -248,7 +248,7 @@ class SlurmCluster(SlurmClient):
 
 
 def _free_ports() -> int:
-    """Return the first of 60 ports that nobody listens on; chosen at random, as clusters may start at once."""
+    """Return the first of 60 free ports, chosen at random because clusters can start at the same time."""
     for _ in range(50):
         first = random.randrange(20000, 32000, 100)
         if all(_is_free(port) for port in range(first, first + 20)):

@@ -1,4 +1,4 @@
-"""Use of a Slurm cluster by its tests: real, uncounted commands, and what Slurm's own records say."""
+"""Client of a Slurm cluster, for tests: real commands, which are not counted, and Slurm's records."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class SlurmError(Exception):
 
 
 def search_path() -> str:
-    """Return where programs are searched: daemons are not on the PATH of plain users."""
+    """Return the search path of programs. Daemons are not on the PATH of ordinary users."""
     return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 class SlurmClient:
-    """What a test asks a cluster.
+    """The queries and commands of a test.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class SlurmClient:
         self._path = search_path()
 
     def run(self, command: str, *args: str, check: bool = True) -> str | None:
-        """Run a real, uncounted scheduler command; its output, or None if it failed and `check` is false.
+        """Run a real scheduler command; return its output, or None if it failed and `check` is false.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class SlurmClient:
         return None
 
     def submit(self, script: str, *args: str) -> int:
-        """Submit a shell script, with options of sbatch; the id of the job."""
+        """Submit a shell script with options of sbatch; return the id of the job."""
         file = self.folder / f"job-{secrets.token_hex(4)}.sh"
         file.write_text(f"#!/bin/sh\n{script}\n")
         output = self.run("sbatch", "--parsable", f"--output={self.folder}/job-%j.out", *args, str(file))
@@ -76,13 +76,13 @@ class SlurmClient:
         return [job for job in self._shown() if not job.ended]
 
     def history(self) -> dict[int, Job]:
-        """Return every job since the start by its id, from Slurm's own records, as it is now or as it ended."""
+        """Return id → last record of every job since the start, from Slurm's own records."""
         written = self.folder / "log" / "jobcomp.txt"
         ended = [parse_job(line) for line in written.read_text().splitlines()] if written.exists() else []
         return latest([*ended, *self._shown()])
 
     def accounting(self) -> dict[int, Job]:
-        """Return what sacct knows; for clusters with accounting."""
+        """Return the records of sacct; for clusters with accounting."""
         fields = ("--allocations", "--noheader", "--parsable2", f"--format={SACCT}", "--starttime=now-1day")
         return latest(parse_sacct(line) for line in (self.run("sacct", *fields) or "").splitlines())
 
@@ -99,7 +99,7 @@ class SlurmClient:
         return dict(sorted({tuple(line.split()) for line in lines}))
 
     def wait_for(self, job_id: int, *states: str, timeout: float = 30.0) -> Job:
-        """Wait until a job is in one of the states, or has ended if none is given; seconds.
+        """Wait until a job is in one of the states, or, without states, has ended.
 
         Raises
         ------
@@ -116,19 +116,19 @@ class SlurmClient:
             time.sleep(0.1)
 
     def wait_until_empty(self, timeout: float = 30.0) -> list[Job]:
-        """Wait until nothing is in the queue; what still is when the time (seconds) is over."""
+        """Wait at most `timeout` seconds until the queue is empty; return the jobs that are left."""
         deadline = time.monotonic() + timeout
         while (left := self.jobs()) and time.monotonic() < deadline:
             time.sleep(0.1)
         return left
 
     def wait_until_idle(self, timeout: float = 30.0) -> None:
-        """Wait until all nodes are up and without work; seconds."""
+        """Wait until all nodes are idle; at most `timeout` seconds."""
         names = {node.name for node in self.options.nodes}
         self._wait(lambda: self._idle() == names, timeout, "all nodes to be idle")
 
     def cancel_all(self) -> None:
-        """Cancel everything in the queue and wait for its end."""
+        """Cancel all jobs and wait until they have ended."""
         if found := [str(job.id) for job in self.jobs()]:
             self.run("scancel", *found, check=False)
             self.wait_until_empty()
@@ -145,7 +145,7 @@ class SlurmClient:
         return "\n".join("\n".join(f.read_text().splitlines()[-10:]) for f in found if f.exists())
 
     def _env(self) -> dict[str, str]:
-        """Return the environment of daemons and of our own calls: real commands, nothing of the user's."""
+        """Return the environment of daemons and of our own calls: real commands, and no settings of the user."""
         return {"PATH": self._path, "SLURM_CONF": str(self.conf), "HOME": str(Path.home()), "LANG": "C.UTF-8"}
 
     def _wait(self, done: Callable[[], bool], timeout: float, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Slurm commands under observation: counted, and made to fail or hang on demand; otherwise the real ones.
+"""Wrapper scripts of Slurm commands: they count calls, and can fail or hang. Otherwise they run the real command.
 
 A folder of small scripts stands first on PATH. Each notes its call and becomes the real program.
 """
@@ -56,7 +56,7 @@ class Call:
 
 
 class Commands:
-    """A folder of scripts in front of the real commands.
+    """A folder with wrapper scripts of the real commands.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Commands:
         os.truncate(self._log, 0)
 
     def calls(self, since: float = 0.0) -> list[Call]:
-        """Return the calls made since a time (seconds since the epoch), oldest first."""
+        """Return the calls since a time (seconds since the epoch), oldest first."""
         found = []
         for entry in self._log.read_text(errors="replace").split("\0")[:-1]:
             when, job, command, *args = entry.split(" ", 3)
@@ -102,7 +102,7 @@ class Commands:
         return [call for call in found if call.time >= since]
 
     def counts(self, since: float = 0.0, *, in_jobs: bool = False) -> Counter[str]:
-        """Return how often each command was called; calls from inside of jobs (``srun``) count only on demand."""
+        """Return the number of calls of each command. Calls from inside of jobs (``srun``) count only on request."""
         return Counter(call.command for call in self.calls(since) if in_jobs or call.job == "-")
 
     def fail(self, name: str, *, code: int, stderr: str, matching: str = "", after_doing: bool = False) -> None:
@@ -112,8 +112,8 @@ class Commands:
         self._break(name, matching, f"{doing}{said}exit {code}\n")
 
     def hang(self, name: str, seconds: float, *, matching: str = "") -> None:
-        """Make a command do nothing for `seconds`, then its work."""
-        # One process that waits on a pipe into which nobody writes: who kills the command kills all of it.
+        """Delay a command by `seconds`."""
+        # One process that waits for a pipe without a writer, so that killing the command leaves nothing.
         wait = f'read -r -t {seconds} <>{shlex.quote(str(self._fifo))}; exec "$@"'
         self._break(name, matching, f'exec bash -c {shlex.quote(wait)} hang "$real" "$@"\n')
 
@@ -122,10 +122,10 @@ class Commands:
             raise ValueError(f"{name} is not one of {sorted(script.name for script in self.bin.iterdir())}")
         new = self._faults / f".{name}.{time.monotonic_ns()}"
         new.write_text((MATCHING.format(pattern=shlex.quote(matching)) if matching else "") + action)
-        new.replace(self._faults / name)  # no command ever reads half a fault
+        new.replace(self._faults / name)  # a command reads the whole file or none
 
     def repair(self, *names: str) -> None:
-        """Let the named commands, or all, do their work again."""
+        """Undo the faults of the named commands, or of all."""
         for fault in self._faults.iterdir():
             if not names or fault.name in names:
                 fault.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a Slurm cluster for tests consists of, and its configuration files."""
+"""Options of a Slurm cluster for tests, and its configuration files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME = "tests"
 
 @dataclass(frozen=True)
 class Node:
-    """A virtual node; what it has is declared, not enforced.
+    """A virtual node. Its resources are declared, not enforced.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ PARTITIONS = (Partition("cpu", ("c1", "c2")), Partition("highmem", ("m1",)), Par
 
 @dataclass(frozen=True)
 class SlurmOptions:
-    """How a cluster differs from the usual one.
+    """Options of a cluster, with defaults.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class SlurmOptions:
     slurmd_timeout: int = 6
 
     def limited(self, **minutes: int) -> SlurmOptions:
-        """Return the same with other longest times of the named partitions, in minutes."""
+        """Return these options with other time limits of the named partitions, minutes."""
         found = tuple(replace(p, max_minutes=minutes.get(p.name, p.max_minutes)) for p in self.partitions)
         return replace(self, partitions=found)
 
@@ -160,13 +160,13 @@ def _general(folder: Path, options: SlurmOptions, port: int) -> list[str]:
         "CredType=cred/munge",
         # A requeued job waits as long as a credential lives: 2 minutes by default.
         f"AuthInfo=socket={folder}/munge/sock,cred_expire=15",
-        # Neither containers nor accounting of what jobs use: nodes share one real machine.
+        # No containers, and no accounting of resources: nodes share one real machine.
         "JobAcctGatherType=jobacct_gather/none",
         "ProctrackType=proctrack/linuxproc",
         "TaskPlugin=task/none",
         "SwitchType=switch/none",
         "MpiDefault=none",
-        "SlurmdParameters=config_overrides",  # nodes may be larger than the machine
+        "SlurmdParameters=config_overrides",  # nodes can be larger than the machine
         "GresTypes=gpu",
         "SelectType=select/cons_tres",
         "SelectTypeParameters=CR_Core_Memory",

@@ -1,4 +1,4 @@
-"""Processes of one Slurm cluster: all carry the cluster's SLURM_CONF in their environment, whoever their parent is."""
+"""Processes of one Slurm cluster. All have the cluster's SLURM_CONF in their environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAEMONS = ("slurmctld", "slurmd", "slurmdbd", "slurmstepd", "munged", "mariadbd"
 
 @dataclass(frozen=True)
 class Process:
-    """One live process of a cluster.
+    """A live process of a cluster.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def _node(folder: Path, environ: list[bytes]) -> str:
 
 
 def read_pid(file: Path, conf: Path) -> int | None:
-    """Return the pid in the file of a daemon if it lives and is of this cluster."""
+    """Return the pid of a daemon from its file, if the process is alive and belongs to this cluster."""
     with suppress(OSError, ValueError):
         pid = int(file.read_text())
         if f"SLURM_CONF={conf}".encode() in (PROC / str(pid) / "environ").read_bytes().split(b"\0"):
@@ -70,7 +70,7 @@ def read_pid(file: Path, conf: Path) -> int | None:
 
 
 def end(pid: int, *, patience: float = 5.0) -> None:
-    """TERM, wait `patience` seconds, KILL."""
+    """Terminate processes; kill them after `patience` seconds."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + patience
@@ -82,7 +82,7 @@ def end(pid: int, *, patience: float = 5.0) -> None:
 
 
 def kill(processes: list[Process]) -> None:
-    """KILL them all, and wait until they are gone."""
+    """Kill all processes, and wait until they have ended."""
     for process in processes:
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)

@@ -47,7 +47,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether it left the queue for good."""
+        """Whether it has left the queue permanently."""
         return self.state in ENDED
 
 

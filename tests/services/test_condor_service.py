@@ -1,4 +1,4 @@
-"""The HTCondor pool of the tests does what they take for granted."""
+"""The HTCondor pool of the tests behaves as the tests assume."""
 
 from __future__ import annotations
 

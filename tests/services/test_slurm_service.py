@@ -1,4 +1,4 @@
-"""The Slurm clusters of the tests do what they take for granted."""
+"""The Slurm clusters of the tests behave as the tests assume."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slurm
 
 
 def call(*command: str) -> subprocess.CompletedProcess[str]:
-    """Call a command like a program under test: found on PATH."""
+    """Call a command as a program under test does, by PATH."""
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
