@@ -84,6 +84,8 @@ class ParquetFile:
             # Of a slice of Arrow's own awkward takes the wrong bits for what is missing: it is cut behind.
             rows = slice(start - offset, stop - offset)
             arrays = {name: _array(table[name])[rows] for name in names}
+            if start == stop:  # a table without rows could have missing values by its type
+                arrays = {name: ak.Array(_present(a.layout.form).length_zero_array()) for name, a in arrays.items()}
             found = tidy({name: take(arrays[column], members) for name, (column, members) in wanted.items()})
         except Exception as error:
             where = f"events {start}–{stop} cannot be read: {summary_of(error)}"
@@ -188,6 +190,15 @@ def _array(column: Any, *, empty: bool = False) -> Any:
         column = pa.chunked_array([], column)
     plain = _plain(column.type)
     return ak.from_arrow(column if plain == column.type else column.cast(plain))
+
+
+def _present(form: Any) -> Any:
+    """Return a form in which nothing can be missing."""
+    while form.is_option or form.is_indexed:
+        form = form.content
+    if form.is_list:
+        return form.copy(content=_present(form.content))
+    return form.copy(contents=[_present(content) for content in form.contents]) if form.is_record else form
 
 
 def _plain(kind: Any) -> Any:

@@ -12,7 +12,7 @@ import fasthep_parsl.ops.define
 import fasthep_parsl.ops.histogram
 import fasthep_parsl.ops.objects
 import fasthep_parsl.ops.selection
-import fasthep_parsl.sources.root_tree
+import fasthep_parsl.sources.root_file
 import fasthep_parsl.worker.runner  # noqa: F401
 from fasthep_parsl.resources import memory
 
