@@ -51,3 +51,25 @@ def test_a_strategy_that_raises_is_a_refusal(provider, monkeypatch):
     monkeypatch.setattr(HTCondor, "script", script)
     assert provider.submit_block(0) == Submission("", "ZeroDivisionError: no nodes")
     assert provider.jobs_by_block == {}
+
+
+def test_a_closing_run_still_finds_and_removes_jobs_whose_submission_was_not_answered(tmp_path, monkeypatch):
+    programs = {
+        "sbatch": "echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1",
+        "squeue": f"echo '7|{tmp_path}/blocks/block.0.sh'",
+        "scancel": f'echo "$@" >> {tmp_path}/cancelled',
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    (tmp_path / "blocks").mkdir()
+    closing = threading.Event()
+    on_slurm = pool().model_copy(update={"provider": "slurm", "options": {}})
+    slurm = BatchProvider(on_slurm, tmp_path, tmp_path / "blocks", "job", closing, lambda *_args, **_facts: None)
+    assert slurm.submit_block(0).transient
+    closing.set()
+    assert slurm.query(["7"]) is None  # queries end with the run
+    assert slurm.find_again() == {0: "7"}
+    assert slurm.remove(["7"]).ok
+    assert (tmp_path / "cancelled").read_text() == "7\n"
