@@ -33,6 +33,7 @@ def write_all(folder: Path) -> None:
         "modifiers.md": modifiers,
         "python.md": python,
         "layers.md": layers,
+        "events.md": events,
     }
     for name, make in pages.items():
         text = make()
@@ -241,6 +242,13 @@ def errors() -> str:
 
     rows = [f"| {code} | {text} |" for code, text in CODES.items()]
     return "\n".join(["| code | meaning |", "| --- | --- |", *rows, ""])
+
+
+def events() -> str:
+    """Return the kinds, fields and states of the event log."""
+    import event_page
+
+    return event_page.events()
 
 
 def python() -> str:

@@ -6,7 +6,8 @@ from fasthep_parsl.events import BlockChanged, PartitionFailed, RunStarted, Task
 
 
 def run_started(**facts):
-    return RunStarted(**{"state": "started", "host": "here", "pid": 1, "since": 0.0, **facts})
+    base = {"state": "started", "plan": "", "session": "", "host": "here", "pid": 1, "since": 0.0, "ticks": 0}
+    return RunStarted(**{**base, **facts})
 
 
 def submitted(**facts):

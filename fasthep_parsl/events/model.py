@@ -113,7 +113,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventLogHeader(Event):
-    """A process has started to write to the file. The first line of a file; each resumed run adds one.
+    """A process has started to write to the file: the first line, and one for each resumed run.
 
     Attributes
     ----------
@@ -156,12 +156,12 @@ class RunStarted(Event):
 
     kind: ClassVar[str] = "run"
     state: Literal["started", "resumed"]
-    plan: str = ""
-    session: str = ""
+    plan: str
+    session: str
     host: str
     pid: int
     since: float
-    ticks: int = 0
+    ticks: int
     boot: str | None = None
     container: str | None = None
 

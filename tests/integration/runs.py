@@ -12,9 +12,11 @@ from pathlib import Path
 
 import psutil
 
+from fasthep_parsl.events.codec import decode
+
 
 class Records:
-    """What a run has written to its event log, read while it is written.
+    """What a run has written to its event log, read while it is written; each line must be an event.
 
     Parameters
     ----------
@@ -28,11 +30,10 @@ class Records:
     def events(self, kind=None):
         path = self.run_dir / "events.jsonl"
         found = []
-        for line in path.read_text().splitlines() if path.exists() else []:
-            try:
+        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
+            if line.endswith(b"\n"):  # else it is being written
+                assert decode(line) is not None, line
                 found.append(json.loads(line))
-            except json.JSONDecodeError:  # being written
-                continue
         return [event for event in found if kind in (None, event["kind"])]
 
     def states(self):

@@ -24,7 +24,7 @@ def run_dir(make_plan, tmp_path, monkeypatch):
 
     def write(driver, *events):
         (tmp_path / "plan.json").write_text(plan.model_dump_json())
-        lines = [{"kind": "run", "state": "started", "plan": "", "session": "", **driver}, *events]
+        lines = [{"kind": "run", "state": "started", "plan": "", "session": "", "ticks": 0, **driver}, *events]
         text = "".join(json.dumps({"time": "2026-01-01T00:00:00.000Z", **line}) + "\n" for line in lines)
         (tmp_path / "events.jsonl").write_text(text)
         return tmp_path
