@@ -238,7 +238,7 @@ def functions() -> str:
 
 def errors() -> str:
     """Return the table of codes."""
-    from fasthep_parsl.errors import CODES
+    from fasthep_parsl.error_codes import CODES
 
     rows = [f"| {code} | {text} |" for code, text in CODES.items()]
     return "\n".join(["| code | meaning |", "| --- | --- |", *rows, ""])

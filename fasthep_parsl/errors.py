@@ -20,65 +20,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-CODES: dict[str, str] = {
-    "E100": "a file that you named does not exist or cannot be read",
-    "E101": "the file is not valid YAML",
-    "E102": "unknown key",
-    "E103": "a key stands twice in one mapping",
-    "E104": "a key that is needed is missing",
-    "E105": "a value of the wrong type, or a quantity without a valid unit",
-    "E106": "a value that is not allowed here",
-    "E107": "a section of fasthep-flow that is not run here",
-    "E108": "`include` names no file, or files include each other",
-    "E109": "`--set` or `--explain` is not understood",
-    "E110": "unknown op, modifier, strategy, backend, environment, credential or source",
-    "E111": "unknown or wrong parameter of an op or another kind",
-    "E112": "analysis code (`use.modules`) cannot be loaded",
-    "E120": "two stages have the same id",
-    "E121": "`needs` or `from` names a stage that does not exist",
-    "E122": "stages need each other in a circle",
-    "E123": "it is not clear which stream a stage reads",
-    "E124": "`from` names a product that the stage does not have",
-    "E130": "two datasets have the same name",
-    "E131": "a pattern matches no file",
-    "E132": "an input file does not exist",
-    "E133": "an input file is listed twice",
-    "E134": "a dataset has no files",
-    "E135": "an input file is damaged or is not what `sources` says",
-    "E136": "a branch is missing in an input file, or cannot be used",
-    "E137": "`nevents` does not agree with the files",
-    "E140": "a label that names no pool and no resource class",
-    "E141": "no pool fits what a stage requires",
-    "E142": "a pool names a resource class that does not exist",
-    "E143": "unknown site",
-    "E144": "a pool is larger than any node, or lives longer than a queue allows",
-    "E145": "more pools than ports that workers can reach",
-    "E146": "something that the site asks you to fill in is missing",
-    "E147": "an environment variable that a site profile needs is not set",
-    "E148": "a pool names a queue that the site does not have",
-    "E149": "workers cannot see files that they need",
-    "E150": "unknown field",
-    "E151": "an expression is not valid",
-    "E152": "a fact of a dataset (`dataset.<key>`) that not every dataset has",
-    "E160": "the run directory exists already",
-    "E161": "the run directory cannot be written",
-    "E162": "a run directory does not belong to this plan",
-    "E163": "scripts cannot be written there, or there are none",
-    "E164": "a run that is still going on, or no run at all",
-    "E165": "a profile cannot be written there",
-    "E166": "the run directory is in use by another process",
-    "E167": "stages would write to one file, or files are in the way where a stage writes",
-    "E170": "demo data: a number that makes no sense",
-    "E171": "demo data: unknown dataset, or shares that are not positive",
-    "E172": "demo data: the directory holds other files, or is a file",
-    "E173": "demo data cannot be written there",
-    "E180": "a modifier needs a GPU, and the pool of its stage has none",
-    "E181": "a modifier cannot change this op",
-    "W107": "something of fasthep-flow that has no effect here",
-}
-"""Every code of a `Problem` and what it means; ``E`` errors, ``W`` warnings."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +49,52 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Names to use instead of a name that does not exist. `str()` renders them as a hint.
+
+    Attributes
+    ----------
+    close : tuple of str
+        Names similar to the wrong one, at most three.
+    known : tuple of str
+        The valid names, sorted; empty if the similar ones are enough.
+    what : str
+        Label of the list of valid names.
+    limit : int
+        Most valid names to list.
+    """
+
+    close: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    what: str = "known"
+    limit: int = 12
+
+    @property
+    def question(self) -> str:
+        """``did you mean `x`?``, empty if no name is similar."""
+        return "did you mean " + " or ".join(f"`{name}`" for name in self.close) + "?" if self.close else ""
+
+    @property
+    def listing(self) -> str:
+        """``known: x, y``, empty if the similar names are enough."""
+        if not self.known:
+            return "" if self.close else f"{self.what}: none"
+        more = f", … ({len(self.known)} in all)" if len(self.known) > self.limit else ""
+        return f"{self.what}: " + ", ".join(self.known[: self.limit]) + more
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.question, self.listing) if part)
+
+
+Hint = str | Suggestion
+"""What to do about a mistake: a sentence, or names to use instead."""
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in what the user gave: where, what, and what would be right.
+    """A mistake in the user's input: what is wrong, where, and what to do.
+
+    Programs read `code`, `key`, `where`, `name` and `suggestions`; `message` and `hint` are for people only.
 
     Attributes
     ----------
@@ -115,23 +103,56 @@ class Problem:
     message : str
         What is wrong, one line, names in backticks.
     key : str
-        Key path in the file (``analysis.stages[2].params.expr``), empty where there is none.
+        Key path in the file (``analysis.stages[2].params.expr``), also of a key that is missing; empty if unknown.
     where : Location or None
-        Place in the file, if it has one.
-    hint : str
-        What would be right: a close name, the allowed values, or a command.
+        Place in the file, if known.
+    hint : str or Suggestion
+        What to do: names to use instead, the allowed values, or a command.
+    name : str
+        The name that does not exist (a key, a field, an op), empty if the mistake is another.
     """
 
     code: str
     message: str
     key: str = ""
     where: Location | None = None
-    hint: str = ""
+    hint: Hint = ""
+    name: str = ""
+
+    @property
+    def suggestions(self) -> tuple[str, ...]:
+        """Names that the user may have meant, the best first."""
+        return self.hint.close if isinstance(self.hint, Suggestion) else ()
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether the run can start in spite of it."""
+        return self.code.startswith("W")
+
+    @property
+    def headline(self) -> str:
+        """Place and message, without the hint."""
+        place = " ".join(part for part in (str(self.where) if self.where else "", self.key) if part)
+        return f"{place}: {self.message}" if place else self.message
 
     def __str__(self) -> str:
-        place = " ".join(part for part in (str(self.where) if self.where else "", self.key) if part)
-        text = f"{place}: {self.message}" if place else self.message
-        return f"{text} ({self.hint})" if self.hint else text
+        return f"{self.headline} ({self.hint})" if self.hint else self.headline
+
+
+@dataclass(frozen=True, slots=True)
+class Checked(Generic[T]):
+    """A value and the mistakes found in its making. With mistakes, the value is what could still be made.
+
+    Attributes
+    ----------
+    value : object
+        The value.
+    problems : tuple of Problem
+        The mistakes; empty if the value is good.
+    """
+
+    value: T
+    problems: tuple[Problem, ...] = ()
 
 
 class FastHepError(Exception):
@@ -210,33 +231,30 @@ def summary_of(error: BaseException) -> str:
     return f"{kind}: {lines[1].partition(' as ')[0]}: {causes[-1]}"
 
 
-def suggest(name: str, known: Iterable[str], *, what: str = "known", limit: int = 12) -> str:
-    """Return ``did you mean `x`?`` for a close name, else the list of known names.
+def suggest(
+    name: str, known: Iterable[str], *, what: str = "known", limit: int = 12, complete: bool = False
+) -> Suggestion:
+    """Return the valid names to use instead of `name`, with the similar ones first.
 
     Parameters
     ----------
     name : str
         What the user wrote.
     known : iterable of str
-        What would have been understood.
-    what : str
-        Word put before the list of known names.
-    limit : int
-        At most so many known names are listed.
+        The valid names.
+    what, limit
+        See `Suggestion`.
+    complete : bool
+        Whether to list the valid names even if there are similar ones.
     """
     names = sorted(set(known))
     by_case = [item for item in names if item.lower() == name.lower()]
     close = by_case or _closest(name, names)
-    if close:
-        return "did you mean " + " or ".join(f"`{item}`" for item in close) + "?"
-    if not names:
-        return f"{what}: none"
-    more = f", … ({len(names)} in all)" if len(names) > limit else ""
-    return f"{what}: " + ", ".join(names[:limit]) + more
+    return Suggestion(tuple(close), () if close and not complete else tuple(names), what, limit)
 
 
 def _closest(name: str, names: list[str]) -> list[str]:
-    """Return at most three close names, without those that are clearly further away than the closest."""
+    """Return at most three similar names, without those that are clearly less similar than the best."""
     found = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     ratios = [difflib.SequenceMatcher(None, item, name).ratio() for item in found]
     return [item for item, ratio in zip(found, ratios, strict=True) if ratio > ratios[0] - 0.1]

@@ -1,6 +1,6 @@
-"""Find kinds (ops, strategies, backends …) by name, through entry points; built-ins use the same door.
+"""Find kinds (ops, strategies, backends …) by name. Built-in kinds and plug-ins are entry points alike.
 
-A kind is held as the path of its object and imported at first use, so that listing costs no import.
+A kind is imported when it is first used, so that listing the names is fast.
 """
 
 from __future__ import annotations
@@ -11,13 +11,23 @@ from typing import Any
 
 from fasthep_parsl.errors import ConfigError, Problem, suggest
 
-GROUPS = ("ops", "modifiers", "strategies", "backends", "environments", "credentials", "sources")
+SINGULAR = {
+    "ops": "op",
+    "modifiers": "modifier",
+    "strategies": "strategy",
+    "backends": "backend",
+    "environments": "environment",
+    "credentials": "credential",
+    "sources": "source",
+}
+"""Group of kinds → the word for one of them."""
+GROUPS = tuple(SINGULAR)
 
 
 @cache
 def _table(group: str) -> dict[str, EntryPoint]:
     if group not in GROUPS:
-        raise ValueError(f"no such group of kinds: {group!r}; {suggest(group, GROUPS)}")
+        raise ValueError(f"unknown group of kinds {group!r}: {suggest(group, GROUPS)}")
     return {point.name: point for point in entry_points(group=f"fasthep_parsl.{group}")}
 
 
@@ -33,10 +43,10 @@ def load(group: str, name: str) -> Any:
     Raises
     ------
     ConfigError
-        No such name; the hint lists close ones.
+        The name is unknown; the hint has similar names.
     """
     point = _table(group).get(name)
     if point is None:
-        kind = group.removesuffix("s").replace("strategie", "strategy")
-        raise ConfigError(Problem("E110", f"unknown {kind} `{name}`", hint=suggest(name, names(group))))
+        message = f"unknown {SINGULAR[group]} `{name}`"
+        raise ConfigError(Problem("E110", message, hint=suggest(name, names(group), what=group), name=name))
     return point.load()

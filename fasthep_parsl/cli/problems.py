@@ -1,4 +1,4 @@
-"""Show problems: where, the line with what is wrong underlined, what would be right; at most 8 lines each."""
+"""Print problems: what is wrong, where (the line, underlined), what to do. At most 8 lines each."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from fasthep_parsl.errors import Location, Problem
+from fasthep_parsl.errors import Location, Problem, Suggestion
 from fasthep_parsl.workflow.parse import split_lines
 
 WIDTH = 100
-"""Columns for source lines and hints where the terminal does not say."""
+"""Columns for source lines and hints if the output is not a terminal."""
 MAX_HINT_LINES = 3
 OPTIONS = ("--set ", "--explain ")
-"""What the `file` of a location on the command line begins with."""
+"""Beginning of `Location.file` for places on the command line."""
 _TAB = "    "
 
 
 def render(problems: Sequence[Problem], console: Console, *, summary: bool = True) -> None:
-    """Print all problems, then how many errors there are and that nothing was started.
+    """Print problems, then the number of errors.
 
     Parameters
     ----------
     problems : sequence of Problem
-        Codes beginning with ``W`` are shown as warnings.
+        Errors and warnings.
     console : Console
-        Where to print; colours only if it is a terminal.
+        Where to print; in colours only on a terminal.
     summary : bool
-        Whether to print the last line (printed only if there are errors).
+        Whether to print the number of errors, if there are any.
     """
     _lines_of.cache_clear()  # the user may have edited the file
     width = max(40, min(console.width, WIDTH)) if console.is_terminal else WIDTH
     for item in problems:
         for line in layout(item, width):
             console.print(line, soft_wrap=True, highlight=False)
-    errors = sum(not item.code.startswith("W") for item in problems)
+    errors = sum(not item.is_warning for item in problems)
     if summary and errors:
         text = f"{errors} error{'s' if errors > 1 else ''}; nothing was started."
         console.print(Text(text, style="bold"), soft_wrap=True, highlight=False)
@@ -47,50 +47,51 @@ def render(problems: Sequence[Problem], console: Console, *, summary: bool = Tru
 
 def layout(item: Problem, width: int = WIDTH) -> list[Text]:
     """Return the lines that show one problem, at most 8."""
-    warning = item.code.startswith("W")
-    colour = "yellow" if warning else "red"
-    head = Text.assemble(
-        (f"{'warning' if warning else 'error'}[{item.code}]", f"bold {colour}"), f": {_clean(item.message)}"
-    )
-    where = item.where
-    margin = len(str(where.line)) if where else 1
-    pad = " " * margin
-    near, rest = _split_hint(item.hint)
-    lines = [head]
-    if where is not None:
-        place = Text(f"{pad} --> {_place(where)}", style="")
+    colour = "yellow" if item.is_warning else "red"
+    label = f"{'warning' if item.is_warning else 'error'}[{item.code}]"
+    margin = len(str(item.where.line)) if item.where else 1
+    near = _clean(item.hint.question) if isinstance(item.hint, Suggestion) else ""
+    below = str(item.hint)
+    lines = [Text.assemble((label, f"bold {colour}"), f": {_clean(item.message)}")]
+    if item.where is not None:
+        place = Text(f"{' ' * margin} --> {_place(item.where)}")
         if item.key:
             place.append(f"  ({_clean(item.key)})", style="dim")
-        lines.append(place)
-        source = _source(where)
-        if source is not None:
-            shown, column, length = _window(source, where, width - margin - 3)
-            lines.append(Text(f"{pad} |", style="dim"))
-            number = "" if where.file.startswith(OPTIONS) else str(where.line)
-            lines.append(Text.assemble((f"{number:>{margin}} | ", "dim"), shown))
-            caret = Text.assemble((f"{pad} | ", "dim"), " " * column, ("^" * length, f"bold {colour}"))
-            if near and margin + 3 + column + length + 1 + len(near) <= width:
-                caret.append(f" {near}", style="cyan")
-                near = ""
-            lines.append(caret)
+        excerpt, is_shown = _excerpt(item.where, near, width, colour)
+        lines += [place, *excerpt]
+        below = item.hint.listing if is_shown and isinstance(item.hint, Suggestion) else below
     elif item.key:
-        lines.append(Text(f"{pad} --> {_clean(item.key)}"))
-    hint = "; ".join(part for part in (near, rest) if part)
-    if hint:
-        wrapped = textwrap.wrap(_clean(hint), width - margin - 3, break_on_hyphens=False) or [""]
-        if len(wrapped) > MAX_HINT_LINES:
-            wrapped = [*wrapped[: MAX_HINT_LINES - 1], textwrap.shorten(" ".join(wrapped[MAX_HINT_LINES - 1 :]),
-                                                                        width - margin - 3, placeholder=" …")]  # fmt: skip
-        lines += [Text(f"{pad} {'=' if n == 0 else ' '} {text}", style="cyan") for n, text in enumerate(wrapped)]
-    return lines
+        lines.append(Text(f"{' ' * margin} --> {_clean(item.key)}"))
+    return lines + _hint_lines(below, margin, width)
 
 
-def _split_hint(hint: str) -> tuple[str, str]:
-    """Return what stands beside the caret (``did you mean …``) and what stands below."""
-    if hint.startswith("did you mean"):
-        near, _, rest = hint.partition("; ")
-        return _clean(near), rest
-    return "", hint
+def _excerpt(where: Location, near: str, width: int, colour: str) -> tuple[list[Text], bool]:
+    """Return the line of the file with the mistake underlined, and whether `near` fits next to the underline."""
+    source = _source(where)
+    if source is None:
+        return [], False
+    margin = len(str(where.line))
+    pad = " " * margin
+    shown, column, length = _window(source, where, width - margin - 3)
+    number = "" if where.file.startswith(OPTIONS) else str(where.line)
+    underline = Text.assemble((f"{pad} | ", "dim"), " " * column, ("^" * length, f"bold {colour}"))
+    fits = bool(near) and margin + 3 + column + length + 1 + len(near) <= width
+    if fits:
+        underline.append(f" {near}", style="cyan")
+    return [Text(f"{pad} |", style="dim"), Text.assemble((f"{number:>{margin}} | ", "dim"), shown), underline], fits
+
+
+def _hint_lines(hint: str, margin: int, width: int) -> list[Text]:
+    """Return a hint in at most `MAX_HINT_LINES` lines."""
+    if not hint:
+        return []
+    room = width - margin - 3
+    wrapped = textwrap.wrap(_clean(hint), room, break_on_hyphens=False) or [""]
+    if len(wrapped) > MAX_HINT_LINES:
+        rest = " ".join(wrapped[MAX_HINT_LINES - 1 :])
+        wrapped = [*wrapped[: MAX_HINT_LINES - 1], textwrap.shorten(rest, room, placeholder=" …")]
+    pad = " " * margin
+    return [Text(f"{pad} {'=' if n == 0 else ' '} {text}", style="cyan") for n, text in enumerate(wrapped)]
 
 
 def _place(where: Location) -> str:
@@ -100,7 +101,7 @@ def _place(where: Location) -> str:
 
 
 def _source(where: Location) -> str | None:
-    """Return the line that `where` is in, None if it cannot be read."""
+    """Return the line of a place, None if it cannot be read."""
     if where.file.startswith(OPTIONS):
         return where.file
     lines = _lines_of(where.file)
@@ -131,7 +132,7 @@ def _window(source: str, where: Location, width: int) -> tuple[str, int, int]:
 
 
 def _clean(text: str) -> str:
-    """Return `text` with tabs as spaces and without characters that move the cursor."""
+    """Return `text` with tabs as spaces and without control characters."""
     return "".join(_TAB if char == "\t" else char if unicodedata.category(char)[0] != "C" else "�" for char in text)
 
 

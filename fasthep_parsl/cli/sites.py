@@ -16,7 +16,7 @@ from rich.text import Text
 
 from fasthep_parsl.cli.console import Screen, emit
 from fasthep_parsl.driver.site_checks.draft import draft_profile, write_profile
-from fasthep_parsl.driver.site_checks.sample import MISSING, Check, SampledSite, sample_site
+from fasthep_parsl.driver.site_checks.sample import Check, SampledSite, sample_site
 from fasthep_parsl.errors import ConfigError, SiteError
 from fasthep_parsl.sites import Site, list_sites, load_site
 from fasthep_parsl.workflow.yamldoc import Node, show_path, walk
@@ -128,7 +128,7 @@ def check_site(name: str, overrides: Sequence[str], *, live: bool, scripts: bool
     if scripts:
         _print_scripts(screen, sampled)
     if not sampled.ok:
-        if any(check.found == MISSING for check in sampled.checks):
+        if any(check.missing for check in sampled.checks):
             own = f"extends: {sampled.site.name}"
             _line(screen, f"set missing values with `--set KEY=VALUE`, or in your own site file with `{own}`", "dim")
         return ConfigError.exit_code

@@ -1,4 +1,4 @@
-"""Section ``fields``: other names for branches, and what stands for those that some files lack."""
+"""Section ``fields`` of a workflow: other names for branches, and defaults for files that lack a branch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import reduce
 
 from fasthep_parsl.compiler.defaults import MisfitError, typed_default
 from fasthep_parsl.compiler.schema import Common, Located, join, refusal
-from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.errors import Hint, Problem, suggest
 from fasthep_parsl.interfaces import Branch
 from fasthep_parsl.plan import PlanDefault
 from fasthep_parsl.sources.headers import Header
@@ -17,18 +17,18 @@ from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 @dataclass
 class Aliases:
-    """What section ``fields`` comes to on the input files.
+    """Section ``fields``, resolved on the input files.
 
     Attributes
     ----------
     defaults : dict
-        Field → value per event, for fields whose branch some file lacks.
+        Field → value per event, for fields with a branch that some file lacks.
     constant : list
-        Fields whose branch no file has.
+        Fields with a branch that every file lacks.
     broken : set
-        Fields that cannot be, as `problems` say.
+        Fields that cannot be used; `problems` has the reasons.
     problems : list
-        What cannot be.
+        Mistakes in the section.
     """
 
     defaults: dict[str, PlanDefault] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Aliases:
     problems: list[Problem] = field(default_factory=list)
 
     def refuse(self, name: str, found: Problem) -> None:
-        """Note what is wrong with a field."""
+        """Record a mistake in a field."""
         self.broken.add(name)
         self.problems.append(found)
 
@@ -50,11 +50,11 @@ def resolve_aliases(specs: dict[str, FieldSpec], headers: list[Header], known: C
     specs : dict
         The section.
     headers : list of Header
-        Of all files, distinct ones.
+        One header per set of branches.
     known : Common
-        What the files have; is added to.
+        Fields of the files; those of the section are added to it.
     document : Document
-        Places the problems.
+        The workflow, for the places of problems.
     """
     result = Aliases()
     if not headers:
@@ -67,9 +67,9 @@ def resolve_aliases(specs: dict[str, FieldSpec], headers: list[Header], known: C
         at: KeyPath = ("fields", name, "branch") if document.has(("fields", name, "branch")) else ("fields", name)
         if not have and spec.default is None:
             if branches:
-                hint = suggest(spec.branch, branches, what="branches")
+                hint: Hint = suggest(spec.branch, branches, what="branches")
                 message = f"no branch `{spec.branch}` in the input files"
-                result.refuse(name, problem(document, at, "E136", message, hint))
+                result.refuse(name, problem(document, at, "E136", message, hint, name=spec.branch))
             continue
         path, branch = reduce(join, have) if have else ("", Branch())
         if branch.problem:
@@ -85,7 +85,7 @@ def resolve_aliases(specs: dict[str, FieldSpec], headers: list[Header], known: C
 
 
 def _look(branch: str, headers: list[Header]) -> tuple[list[Located], str]:
-    """Return what a branch is in the files that have it, and one that lacks it."""
+    """Return the branch in each file that has it, and a file that lacks it."""
     have: list[Located] = []
     lack = ""
     for header in headers:
@@ -111,14 +111,14 @@ def _add_default(
     place = ("fields", name, "default")
     if branch.shape:
         message = f"field `{name}` has a default, but branch `{spec.branch}` is a list per event"
-        result.refuse(name, problem(document, place, "E136", message, "a default is one value per event"))
+        result.refuse(name, problem(document, place, "E136", message, "remove `default`; it is one value per event"))
         return
     assert spec.default is not None
     try:
         result.defaults[name] = typed_default(spec.default, [item.dtype for item in have])
     except MisfitError as error:
         message = f"default `{spec.default}` does not fit branch `{spec.branch}`, which has {error}"
-        result.refuse(name, problem(document, place, "E136", message, "a default is of the type of its branch"))
+        result.refuse(name, problem(document, place, "E136", message, "write a value of the type of the branch"))
         return
     known.fields[name] = ()
     if not have:

@@ -1,4 +1,4 @@
-"""Analysis code and data files of a workflow, found and described."""
+"""Find the analysis code and data files that a workflow uses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fasthep_parsl.analysis_code.closure import sha256
 from fasthep_parsl.analysis_code.modules import beside, describe
-from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.errors import Checked, Problem, suggest
 from fasthep_parsl.plan import PlanCode, PlanModule
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.yamldoc import KeyPath, problem
@@ -16,21 +16,21 @@ from fasthep_parsl.workflow.yamldoc import KeyPath, problem
 
 @dataclass(frozen=True)
 class Code:
-    """What a workflow brings along.
+    """Analysis code and data files of a workflow.
 
     Attributes
     ----------
     modules : tuple of PlanModule
-        Analysis code, with the data files that lie beside it.
+        Analysis code, with the data files next to it.
     files : tuple of PlanCode
-        Data files that lie elsewhere.
+        Data files in other folders.
     """
 
     modules: tuple[PlanModule, ...] = ()
     files: tuple[PlanCode, ...] = ()
 
 
-def find_code(loaded: LoadedWorkflow) -> tuple[Code, list[Problem]]:
+def find_code(loaded: LoadedWorkflow) -> Checked[Code]:
     """Find the files of ``use``, relative to the file that names them."""
     data, problems = _find_data(loaded)
     paths, found = _find_modules(loaded)
@@ -42,7 +42,7 @@ def find_code(loaded: LoadedWorkflow) -> tuple[Code, list[Problem]]:
             module = describe(path, [file for file in data if file.is_relative_to(path.parent)])
         except OSError as error:
             key: KeyPath = ("use", "modules", index)
-            problems.append(problem(loaded.document, key, "E112", f"{path} cannot be read: {error.strerror}"))
+            problems.append(problem(loaded.document, key, "E112", f"cannot read `{path}`: {error.strerror}"))
             continue
         number = sum(known.name.partition("__")[0] == module.name for known in modules)
         name = f"{module.name}__{number + 1}" if number else module.name
@@ -51,7 +51,7 @@ def find_code(loaded: LoadedWorkflow) -> tuple[Code, list[Problem]]:
     problems += _ambiguous(loaded, modules)
     elsewhere = [file for file in data if not any(file.is_relative_to(folder) for folder in folders)]
     files = tuple(PlanCode(name=str(file), sha256=sha256(file.read_bytes())) for file in elsewhere)
-    return Code(tuple(modules), files), problems
+    return Checked(Code(tuple(modules), files), tuple(problems))
 
 
 def _base(loaded: LoadedWorkflow, key: KeyPath) -> Path:
@@ -67,11 +67,12 @@ def _find_modules(loaded: LoadedWorkflow) -> tuple[dict[int, Path], list[Problem
         path = (_base(loaded, key) / name).resolve()
         if not path.is_file():
             around = [item.name for item in path.parent.glob("*.py")] if path.parent.is_dir() else []
-            hint = suggest(path.name, around, what="modules beside it")
-            problems.append(problem(loaded.document, key, "E112", f"no analysis module `{name}`", hint))
+            hint = suggest(path.name, around, what="modules in its folder")
+            message = f"no analysis module `{name}`"
+            problems.append(problem(loaded.document, key, "E112", message, hint, name=name))
         elif path.suffix != ".py" or not path.stem.isidentifier():
-            message = f"`{name}` cannot be imported"
-            problems.append(problem(loaded.document, key, "E112", message, "name it like `my_ops.py`"))
+            message = f"`{name}` is not the name of a Python module"
+            problems.append(problem(loaded.document, key, "E112", message, "rename it, for example `my_ops.py`"))
         elif path not in found.values():
             found[index] = path
     return found, problems
@@ -89,13 +90,13 @@ def _find_data(loaded: LoadedWorkflow) -> tuple[list[Path], list[Problem]]:
             found[path] = None
         else:
             around = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-            hint = suggest(path.name, around, what="files beside it")
-            problems.append(problem(loaded.document, key, "E100", f"no file `{name}`", hint))
+            hint = suggest(path.name, around, what="files in its folder")
+            problems.append(problem(loaded.document, key, "E100", f"no file `{name}`", hint, name=name))
     return list(found), problems
 
 
 def _ambiguous(loaded: LoadedWorkflow, modules: Sequence[PlanModule]) -> list[Problem]:
-    """Refuse two different files that would be imported under one name."""
+    """Refuse two different files with the same module name."""
     known: dict[str, tuple[Path, str]] = {}
     problems = []
     for module in modules:
@@ -104,7 +105,7 @@ def _ambiguous(loaded: LoadedWorkflow, modules: Sequence[PlanModule]) -> list[Pr
         for name, (file, content) in {module.name: (path, own), **beside(module, path.parent)}.items():
             before = known.setdefault(name, (file, content))
             if before[1] != content:
-                message = f"{before[0]} and {file} would both be imported as `{name}`"
+                message = f"two files have the module name `{name}`: {before[0]} and {file}"
                 index = loaded.workflow.use.modules.index(
                     next(n for n in loaded.workflow.use.modules if Path(n).name == path.name)
                 )

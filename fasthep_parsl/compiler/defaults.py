@@ -1,4 +1,4 @@
-"""Defaults of fields in the type that their branch has in the files that have it."""
+"""Convert the default of a field to the type that its branch has in other files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fasthep_parsl.interfaces import TEXT
 from fasthep_parsl.plan import PlanDefault
 
 _FLOATS = {"float16": "e", "float32": "f"}
-"""Letters that `struct` has for types of floats."""
+"""Type of a float → its format character in `struct`."""
 
 
 class MisfitError(Exception):
-    """A default that its branch could not have; the argument says what the branch has."""
+    """A default that does not fit its branch; the argument describes the values of the branch."""
 
 
 def typed_default(value: bool | float | str, dtypes: Collection[str]) -> PlanDefault:
@@ -23,14 +23,14 @@ def typed_default(value: bool | float | str, dtypes: Collection[str]) -> PlanDef
     Parameters
     ----------
     value : bool, int, float or str
-        As written.
+        The default as written.
     dtypes : collection of str
-        Types of the branch, of each file that has it; none if no file has.
+        Type of the branch in each file that has it; may be empty.
 
     Raises
     ------
     MisfitError
-        It would change the type or could not be told from other values: 0.5 where all others are whole numbers.
+        The branch cannot have this value: 0.5 among whole numbers, a number among texts.
     """
     types = set(dtypes)
     if not types:
@@ -64,7 +64,7 @@ def _number(value: bool | float | str) -> float:
 
 
 def _integer(number: int, types: set[str]) -> PlanDefault:
-    """Return a whole number in the only type that holds it, else in the widest."""
+    """Return a whole number in the type of the branch, or in a wider type if it does not fit."""
     only = types if len(types) == 1 else set()
     unsigned = {"uint64"} if all(name.startswith("u") for name in types) else set()
     for dtype in (*only, "int64", *unsigned):
@@ -76,7 +76,7 @@ def _integer(number: int, types: set[str]) -> PlanDefault:
 
 
 def _float(number: float, dtype: str) -> PlanDefault:
-    """Return a float in a type; in double precision if it is too large there, or a whole number that is rounded."""
+    """Return a float in `dtype`; in double precision if it overflows there, or if a whole number would be rounded."""
     letter = _FLOATS.get(dtype)
     if letter is not None and math.isfinite(number):
         try:

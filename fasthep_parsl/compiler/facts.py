@@ -1,4 +1,4 @@
-"""Facts of datasets that expressions use (``dataset.xsec``): every dataset must have them."""
+"""Check that every dataset has the facts that expressions use (``dataset.xsec``)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from fasthep_parsl.compiler.fields import narrow
 from fasthep_parsl.compiler.stages import CheckedStage
-from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.errors import Hint, Problem, suggest
 from fasthep_parsl.ops.expressions import ExpressionError, expression
 from fasthep_parsl.workflow.datasets import ResolvedDataset
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
@@ -22,7 +22,7 @@ def check_facts(
 ) -> list[Problem]:
     """Return a problem for each ``dataset.<key>`` that a dataset lacks.
 
-    Looks at the parameters of the package's own ops, where it is known which texts are expressions.
+    Only the package's own ops are checked: which of their parameters are expressions is known.
     """
     found: list[Problem] = []
     for path, text in texts_of(stages):
@@ -34,14 +34,14 @@ def check_facts(
 
 
 def texts_of(stages: Sequence[CheckedStage]) -> Iterator[tuple[KeyPath, str]]:
-    """Yield the texts of the package's own ops that may be expressions with ``dataset.``, with their places."""
+    """Yield the parameters of the package's own ops that may be expressions with ``dataset.``, with their key paths."""
     for item in stages:
         if not item.module and item.op.name.startswith("hep."):
             yield from _texts(item.stage.params, (*item.path, "params"))
 
 
 def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    """Yield the texts that may be expressions, with their places."""
+    """Yield the texts in `value` that may be expressions with ``dataset.``, with their key paths."""
     if isinstance(value, str):
         if "dataset." in value:
             yield path, value
@@ -57,7 +57,7 @@ def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
 def _facts(text: str) -> list[str]:
     try:
         return sorted(expression(text).meta)
-    except ExpressionError:  # said elsewhere
+    except ExpressionError:  # reported with the stage
         return []
 
 
@@ -66,8 +66,8 @@ def _problem(
 ) -> Problem:
     names = ", ".join(f"`{dataset.name}`" for dataset in lacking[:3]) + (" …" if len(lacking) > 3 else "")
     known = {name for dataset in lacking for name in dataset.meta} | set(ALWAYS)
-    hint = suggest(key, known, what="known")
+    hint: Hint = suggest(key, known, what="known")
     if len(lacking) < len(datasets):
-        hint = f"write `meta: {{{key}: …}}` there, or in `data.defaults` for all"
+        hint = f"add `meta: {{{key}: …}}` to them, or to `data.defaults` for all datasets"
     message = f"no `{key}` in the `meta` of dataset{'s' if len(lacking) > 1 else ''} {names}"
-    return narrow(problem(document, path, "E152", message, hint), f"dataset.{key}", path, document)
+    return narrow(problem(document, path, "E152", message, hint, name=key), f"dataset.{key}", path, document)

@@ -1,19 +1,17 @@
-"""Which fields each stage reads and adds, found without reading an event; what nobody needs is never read."""
+"""Find the fields that each stage reads and adds, without reading an event."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fasthep_parsl.compiler.inputs import Inputs
 from fasthep_parsl.compiler.names import why_no_expression, why_no_field
 from fasthep_parsl.compiler.stages import CheckedStage
-from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.errors import Checked, Hint, Problem, suggest
 from fasthep_parsl.interfaces import Effects, Shape
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
-
-_FIELD = re.compile(r"unknown field `([^`]+)`")
 
 
 @dataclass
@@ -27,7 +25,7 @@ class Flow:
     writes : dict
         Stage → fields that its op adds.
     schemas : dict
-        Stage → fields of the stream after it (for stages without a stream: of the one it reads).
+        Stage → fields of the stream after it; for a stage without a stream, those of its input.
     """
 
     reads: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -36,33 +34,30 @@ class Flow:
 
 
 def follow_fields(
-    stages: list[CheckedStage], inputs: Inputs, document: Document, *, ordered: bool = True
-) -> tuple[Flow, list[Problem]]:
+    stages: Sequence[CheckedStage], inputs: Inputs, document: Document, *, ordered: bool = True
+) -> Checked[Flow]:
     """Follow all fields from the source through the stages.
+
+    A field that a stage reads and nothing provides is a problem. After a stage with mistakes of its own, only names
+    that look misspelt are reported.
 
     Parameters
     ----------
-    stages : list of CheckedStage
-        In their order.
+    stages : sequence of CheckedStage
+        The stages.
     inputs : Inputs
-        For the fields of the source.
+        The input files, for the fields of the source.
     document : Document
-        Places the problems.
+        The workflow, for the places of problems.
     ordered : bool
-        Whether the order of the stages and what each reads is known.
-
-    Returns
-    -------
-    Flow, list of Problem
-        A field that a stage reads but no one provides is a problem, placed where it is named. Behind a stage that is
-        wrong itself only names that look misspelt are complained about.
+        Whether the stages are in an order in which they can run.
     """
     flow = Flow(schemas={"": dict(inputs.schema)})
     problems: list[Problem] = []
     if not ordered:
-        return flow, _misspelt_anywhere(stages, inputs, document)
+        return Checked(flow, tuple(_misspelt_anywhere(stages, inputs, document)))
     vague: set[str] = set()
-    hidden: set[str] = set()  # what such stages would make
+    hidden: set[str] = set()  # outputs of stages with mistakes
     for item in stages:
         name = item.stage.id
         schema = flow.schemas.get(item.input, flow.schemas[""])
@@ -77,19 +72,19 @@ def follow_fields(
         problems += _misspelt(found, hidden) if name in vague else found
         writes = _writes(item, effects)
         known = [field for field in effects.reads if field in schema]
-        if effects.keeps_all:  # each branch once
+        if effects.keeps_all:  # each branch under one name
             known = [field for field in schema if field not in inputs.common.synonyms]
         flow.reads[name] = tuple(known)
         flow.writes[name] = tuple(writes)
         flow.schemas[name] = {**schema, **writes}
-    return flow, problems
+    return Checked(flow, tuple(problems))
 
 
-def _misspelt_anywhere(stages: list[CheckedStage], inputs: Inputs, document: Document) -> list[Problem]:
-    """Return names that no stage provides, wherever it stands, and that are close to one that is."""
+def _misspelt_anywhere(stages: Sequence[CheckedStage], inputs: Inputs, document: Document) -> list[Problem]:
+    """Return the names that no stage provides, in any order of the stages, and that look misspelt."""
     schema = dict(inputs.schema)
     found: list[Problem] = []
-    for _ in range(2):  # what is read early may be written late
+    for _ in range(2):  # a stage further down may write the field
         found = []
         for item in stages:
             if item.params is not None:
@@ -100,13 +95,9 @@ def _misspelt_anywhere(stages: list[CheckedStage], inputs: Inputs, document: Doc
 
 
 def _misspelt(problems: list[Problem], hidden: Iterable[str] = ()) -> list[Problem]:
-    """Return the problems that are no mere consequence of others; fields of what is `hidden` may be there."""
-
-    def excused(item: Problem) -> bool:
-        return any(word in name for name in re.findall("`([^`]+)`", item.message) for word in hidden)
-
-    likely = [item for item in problems if item.code != "E150" or item.hint.startswith("did you mean")]
-    return [item for item in likely if not excused(item)]
+    """Return the problems that other mistakes do not explain: a name in `hidden` may exist once those are fixed."""
+    likely = [item for item in problems if item.code != "E150" or item.suggestions]
+    return [item for item in likely if not any(output in item.name for output in hidden)]
 
 
 def _writes(item: CheckedStage, effects: Effects) -> dict[str, Shape]:
@@ -122,30 +113,29 @@ def _problems(
         path = (*base, *wrong.path)
         node = document.get(path)
         reason = why_no_expression(node.value, inputs) if node is not None and isinstance(node.value, str) else None
-        named = _FIELD.match(wrong.message)
         if reason:
             found.append(problem(document, path, *reason))
-        elif named:
-            found += _unknown(named[1], wrong.hint, path, inputs, document)
+        elif wrong.code == "E150":
+            found += _unknown(wrong.name, wrong.hint, path, inputs, document)
         else:
-            found.append(problem(document, path, "E151", wrong.message, wrong.hint))
-    said = " ".join(wrong.message for wrong in effects.problems)
+            found.append(problem(document, path, wrong.code, wrong.message, wrong.hint, name=wrong.name))
+    reported = {wrong.name for wrong in effects.problems}
     for name, place in effects.reads.items():
-        if name not in schema and f"`{name}`" not in said:
+        if name not in schema and name not in reported:
             hint = suggest(name, schema, what="fields")
             found += _unknown(name, hint, (*base, *place), inputs, document)
     return list(dict.fromkeys(found))
 
 
-def _unknown(name: str, hint: str, path: KeyPath, inputs: Inputs, document: Document) -> list[Problem]:
-    if name in inputs.aliases.broken:  # said in section `fields`
+def _unknown(name: str, hint: Hint, path: KeyPath, inputs: Inputs, document: Document) -> list[Problem]:
+    if name in inputs.aliases.broken:  # reported in section `fields`
         return []
     reason = why_no_field(name, inputs) or ("E150", f"unknown field `{name}`", hint)
-    return [narrow(problem(document, path, *reason), name, path, document)]
+    return [narrow(problem(document, path, *reason, name=name), name, path, document)]
 
 
 def narrow(found: Problem, name: str, path: KeyPath, document: Document) -> Problem:
-    """Underline just `name` in the expression that a problem is about, if that stands on one line as it is."""
+    """Return a problem that underlines only `name` in its expression, if the expression is on one line and not escaped."""
     node, where = document.get(path), found.where
     if not name or where is None or node is None or not isinstance(node.value, str) or node.where != where:
         return found

@@ -1,7 +1,8 @@
-"""What a site grants of a pool: a share of this machine, or blocks of a batch system."""
+"""Grant pools on a site: a share of this machine, or blocks of a batch system."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from fasthep_parsl.compiler.geometry import plan_scaling, shape
 from fasthep_parsl.compiler.queue_choice import Refusal
 from fasthep_parsl.compiler.visibility import sees_run_directory
 from fasthep_parsl.compiler.worker_setups import combined_setup
-from fasthep_parsl.errors import Problem
+from fasthep_parsl.errors import Checked, Problem
 from fasthep_parsl.interfaces import WorkerSetup
 from fasthep_parsl.plan import PlanNetwork, PlanPool
 from fasthep_parsl.pools.clamp import clamp
@@ -23,7 +24,7 @@ from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.yamldoc import KeyPath, problem
 
 UNKNOWN_MACHINE = Machine(cpus=10**6, memory=10**18, gpus=10**6)
-"""A machine of which nothing is known: everything fits."""
+"""An unknown machine: everything fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,35 +34,38 @@ class Grant:
     Attributes
     ----------
     pool : PlanPool or None
-        What can be had; None if nothing.
+        The pool with the quantities of the site; None if the site cannot provide it.
     warnings : tuple of str
-        What was made smaller.
+        Quantities that were reduced.
     reason : str
-        Why it cannot be had, for stages that want it; empty if that is a mistake in the pool.
+        Why the site cannot provide it.
+    fallback : bool
+        Whether stages may run on another pool instead. If not, the pool must be corrected.
     refusal : Problem or None
-        What is wrong with the pool.
+        The mistake in the pool.
     """
 
     pool: PlanPool | None
     warnings: tuple[str, ...] = ()
     reason: str = ""
+    fallback: bool = True
     refusal: Problem | None = None
 
 
 @dataclass(frozen=True)
 class Facility:
-    """A site as the compiler sees it: grants pools.
+    """A site that grants pools.
 
     Attributes
     ----------
     loaded : LoadedWorkflow
         The workflow with the site's layers.
     machine : Machine
-        What pools are clamped to where workers are processes of this machine.
+        The machine that pools must fit into if workers are its processes.
     options : dict
         Queue → fields of the strategy.
     setup : WorkerSetup
-        Of the environment and the credentials.
+        Worker setup of the environment and the credentials.
     batch : bool
         Whether workers are jobs of a batch system.
     """
@@ -74,11 +78,11 @@ class Facility:
 
     @property
     def execution(self) -> Execution:
-        """What the workflow and the site say."""
+        """Section ``execution`` of the workflow with the site's layers."""
         return self.loaded.workflow.execution
 
     def grant(self, pool: Pool) -> Grant:
-        """Return what can be had of a pool."""
+        """Return a pool as the site can provide it."""
         if not self.batch:
             fitted = clamp(pool, self.machine)
             if fitted.pool is None:
@@ -92,10 +96,10 @@ class Facility:
         refusal = shaped.refusal
         if refusal is None:
             return Grant(None)
-        return Grant(None, reason=refusal.reason, refusal=self._placed(pool, refusal))
+        return Grant(None, (), refusal.reason, refusal.fallback, self._problem(pool, refusal))
 
     def with_workers(self, pool: Pool, planned: PlanPool, workers: int) -> Grant:
-        """Return a granted pool with so many workers at most: there are no more tasks."""
+        """Return a granted pool with at most `workers` workers, because there are no more tasks."""
         if workers >= planned.workers:
             return Grant(planned)
         if not self.batch:
@@ -104,56 +108,60 @@ class Facility:
         if smaller.pool is None or smaller.pool.block is None:
             return smaller
         block = smaller.pool.block
-        said = f"{workers} of {planned.workers} worker{'s' if planned.workers > 1 else ''}: there are no more tasks"
-        block = block.model_copy(update={"why": (*block.why, said)})
+        why = f"{workers} of {planned.workers} worker{'s' if planned.workers > 1 else ''}: there are no more tasks"
+        block = block.model_copy(update={"why": (*block.why, why)})
         return replace(smaller, pool=smaller.pool.model_copy(update={"block": block}))
 
     def _queues(self) -> dict[str, Queue]:
-        """Return the queues of the site; of one node per job where the batch system has no others."""
+        """Return the queues of the site; with one node per job if the strategy has no larger jobs."""
         queues = self.execution.queues
         if registry.load("strategies", self.execution.strategy.kind).several_nodes:
             return queues
         return {name: queue.model_copy(update={"min_nodes": 1, "max_nodes": 1}) for name, queue in queues.items()}
 
     def _described(self, pool: PlanPool) -> PlanPool:
-        """Add what the site says of all its workers."""
-        said, network = self.execution, self.execution.network
+        """Return the pool with the site's settings for all workers."""
+        execution, network = self.execution, self.execution.network
         queue = pool.block.queue if pool.block else ""
         return pool.model_copy(
             update={
-                "provider": said.strategy.kind,
+                "provider": execution.strategy.kind,
                 "options": self.options.get(queue, {}),
                 "network": PlanNetwork(
                     address=network.address or "", interface=network.interface or "", ports=network.ports
                 ),
-                "worker_init": (*self.setup.worker_init, *said.worker_init),
+                "worker_init": (*self.setup.worker_init, *execution.worker_init),
                 "python": self.setup.python,
                 "files": self.setup.files,
                 "secrets": self.setup.secrets,
-                "scratch": said.scratch or "",
-                "shared": sees_run_directory(said),
+                "scratch": execution.scratch or "",
+                "shared": sees_run_directory(execution),
             }
         )
 
-    def _placed(self, pool: Pool, refusal: Refusal) -> Problem:
+    def _problem(self, pool: Pool, refusal: Refusal) -> Problem:
         at: KeyPath = ("execution", "pools", pool.name, *refusal.key)
         if pool.resource_class and refusal.key[:1] == ("resources",):
             at = ("execution", "resources", pool.resource_class, *refusal.key[1:])
-        return problem(self.loaded.document, at, refusal.code, refusal.message, refusal.hint)
+        message = f"pool `{pool.name}`: {refusal.reason}"
+        return problem(self.loaded.document, at, refusal.code, message, refusal.hint, name=refusal.name)
 
 
-def open_facility(loaded: LoadedWorkflow, machine: Machine | None) -> tuple[Facility, list[Problem]]:
-    """Return the site of a workflow, and what is wrong with its strategy, environment and credentials. Starts nothing.
+def open_facility(loaded: LoadedWorkflow, machine: Machine | None, known: Iterable[Problem] = ()) -> Checked[Facility]:
+    """Return the site of a workflow, and the mistakes in its strategy, environment and credentials. Start nothing.
 
     Parameters
     ----------
     loaded : LoadedWorkflow
         The workflow with the site's layers.
     machine : Machine or None
-        What pools are clamped to where workers are processes of this machine; None leaves them as asked.
+        The machine that pools must fit into if workers are its processes; None: pools are granted as they are.
+    known : iterable of Problem
+        Problems reported already. A setting that the site asks its users for (E146) is not reported again.
     """
     execution = loaded.workflow.execution
     options, problems = strategy_options(execution, loaded.document)
     setup, found = combined_setup(loaded)
     facility = Facility(loaded, machine or UNKNOWN_MACHINE, options, setup, is_batch(execution.strategy.kind))
-    return facility, [*problems, *found]
+    required = {item.key for item in known if item.code == "E146"}
+    return Checked(facility, tuple(item for item in (*problems, *found) if item.key not in required))

@@ -1,14 +1,14 @@
-"""Input files: headers read, identities taken, partitions cut."""
+"""Read the headers of all input files and cut the files into partitions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fasthep_parsl.compiler.aliases import Aliases, resolve_aliases
 from fasthep_parsl.compiler.schema import Common, common, distinct, short
-from fasthep_parsl.errors import Problem
+from fasthep_parsl.errors import Checked, Problem
 from fasthep_parsl.interfaces import Shape
 from fasthep_parsl.plan import PlanDataset, PlanFile, PlanSource
 from fasthep_parsl.sources.headers import Header, cache_folder, read_headers
@@ -19,11 +19,11 @@ from fasthep_parsl.workflow.sources import check_source
 from fasthep_parsl.workflow.yamldoc import Document, problem
 
 DEFAULT_CHUNK = 100_000
-"""Events per partition if nothing is said: what a NanoAOD analysis holds in about 100 MB."""
+"""Default events per partition: about 100 MB of a NanoAOD analysis."""
 MAX_SHOWN = 10
-"""Unusable files that are shown one by one."""
+"""Unusable files that are reported one by one."""
 BYTES_PER_VALUE = 12
-"""Bytes that a column takes per event while it is worked on: jagged content, offsets, a copy."""
+"""Bytes of a column per event during computation: jagged content, offsets, a copy."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,19 @@ class Inputs:
 
     Attributes
     ----------
+    source : PlanSource
+        How events are read, with the defaults of fields.
     datasets : tuple of ResolvedDataset
-        With their files.
+        The datasets and their files.
     headers : mapping
         File → its header.
     common : Common
-        What all files have (aliases included), and why other names are no fields.
+        Fields of all files (aliases included), and why other names are not fields.
     aliases : Aliases
         Defaults of fields.
     """
+
+    source: PlanSource
 
     datasets: tuple[ResolvedDataset, ...]
     headers: dict[InputFile, Header]
@@ -49,15 +53,15 @@ class Inputs:
 
     @property
     def schema(self) -> dict[str, Shape]:
-        """Field → structure, for fields that every file has."""
+        """Field → structure, for the fields of all files."""
         return self.common.fields
 
 
-def plan_source(loaded: LoadedWorkflow) -> PlanSource | None:
-    """Return how events are read, None if the source is not valid. Defaults of fields have no type yet."""
+def _source(loaded: LoadedWorkflow) -> PlanSource | None:
+    """Return how events are read, without defaults of fields: their types come from the files. None if not valid."""
     workflow = loaded.workflow
     name = workflow.source_name
-    params, _ = check_source(workflow, loaded.document)  # what is wrong was found when the workflow was loaded
+    params, _ = check_source(workflow, loaded.document)  # the loader has reported its mistakes
     if params is None:
         return None
     aliases = {field: spec.branch for field, spec in workflow.fields.items()}
@@ -65,29 +69,37 @@ def plan_source(loaded: LoadedWorkflow) -> PlanSource | None:
 
 
 def read_inputs(
-    loaded: LoadedWorkflow,
-    source: PlanSource | None,
-    *,
-    cache: bool = True,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[Inputs, list[Problem]]:
-    """Find and open all input files; every problem is returned, with the place where the file is named.
+    loaded: LoadedWorkflow, *, cache: bool = True, progress: Callable[[int, int], None] | None = None
+) -> Checked[Inputs]:
+    """Find all input files and read their headers, unless the source is not valid.
 
-    Without a valid source no file is opened. `progress` is called with the number of headers read so far, and of all.
+    Parameters
+    ----------
+    loaded : LoadedWorkflow
+        The workflow.
+    cache : bool
+        Whether to use the cache of file headers.
+    progress : callable, optional
+        Called with the number of headers read and the number of all headers.
     """
-    datasets, found = resolve_datasets(loaded.workflow, loaded.document)
-    problems = list(found)
+    document, source = loaded.document, _source(loaded)
+    datasets = resolve_datasets(loaded.workflow, document)
     if source is None:
-        return Inputs(datasets, {}), problems
-    files = [file for dataset in datasets for file in dataset.files]
+        return Checked(Inputs(PlanSource(), datasets.value, {}), datasets.problems)
+    files = [file for dataset in datasets.value for file in dataset.files]
     headers = _headers(files, source, cache_folder() if cache else None, progress)
-    problems += _unusable(files, headers, source, loaded.document)
-    problems += _unexpected_counts(datasets, headers, loaded.document)
-    problems += _same_sections(datasets, headers, loaded.document)
     kinds = distinct(headers.values())
     known = common(kinds)
-    aliases = resolve_aliases(loaded.workflow.fields, kinds, known, loaded.document)
-    return Inputs(datasets, headers, known, aliases), problems + aliases.problems
+    aliases = resolve_aliases(loaded.workflow.fields, kinds, known, document)
+    problems = (
+        *datasets.problems,
+        *_unusable(files, headers, source, document),
+        *_unexpected_counts(datasets.value, headers, document),
+        *_same_sections(datasets.value, headers, document),
+        *aliases.problems,
+    )
+    complete = source.model_copy(update={"defaults": aliases.defaults})
+    return Checked(Inputs(complete, datasets.value, headers, known, aliases), problems)
 
 
 def _headers(
@@ -96,20 +108,21 @@ def _headers(
     """Read the headers of all files, those of one tree at a time."""
     found: dict[InputFile, Header] = {}
 
-    def told(done: int, _: int) -> None:
+    def report(done: int, _: int) -> None:
         if progress is not None:
             progress(len(found) + done, len(files))
 
     for tree in dict.fromkeys(file.tree for file in files):
         mine = [file for file in files if file.tree == tree]
         paths = [file.path for file in mine]
-        found |= zip(mine, read_headers(paths, source.with_tree(tree), cache=cache, progress=told), strict=True)
+        found |= zip(mine, read_headers(paths, source.with_tree(tree), cache=cache, progress=report), strict=True)
     return {file: found[file] for file in files}
 
 
 def _unusable(
-    files: list[InputFile], headers: dict[InputFile, Header], source: PlanSource, document: Document
+    files: Sequence[InputFile], headers: Mapping[InputFile, Header], source: PlanSource, document: Document
 ) -> list[Problem]:
+    """Return a problem for each file that cannot be used; one of `sources` if all files fail because of it."""
     bad = [(file, headers[file]) for file in files if headers[file].problem]
     same = {(header.problem, header.hint, header.key) for _, header in bad}
     if len(bad) == len(files) > 1 and len(same) == 1:
@@ -122,14 +135,14 @@ def _unusable(
         for file, header in bad[:MAX_SHOWN]
     ]
     if len(bad) > len(found):
-        found.append(Problem("E135", f"… and {len(bad) - len(found)} more files cannot be used"))
+        found.append(Problem("E135", f"{len(bad) - len(found)} more input files cannot be used"))
     return found
 
 
 def _same_sections(
     datasets: tuple[ResolvedDataset, ...], headers: dict[InputFile, Header], document: Document
 ) -> list[Problem]:
-    """Refuse a tree that is read twice because one dataset names its cycle and another does not."""
+    """Refuse a tree that is read twice, under its name with and without the cycle."""
     found: list[Problem] = []
     owners: dict[tuple[object, ...], str] = {}
     if not any(";" in dataset.tree for dataset in datasets):
@@ -140,40 +153,43 @@ def _same_sections(
             other = owners.setdefault((section, *identity(file.path)), dataset.name)
             if other != dataset.name:
                 name = section.partition(";")[0]
-                message = f"`{name}` of `{short(file.path)}` is read in dataset `{other}`, too"
-                found.append(problem(document, file.key, "E133", message, "its events would count twice: remove one"))
+                message = f"tree `{name}` of `{short(file.path)}` is also in dataset `{other}`"
+                hint = "its events would count twice; remove one of them"
+                found.append(problem(document, file.key, "E133", message, hint))
     return found
 
 
 def _unexpected_counts(
     datasets: tuple[ResolvedDataset, ...], headers: dict[InputFile, Header], document: Document
 ) -> list[Problem]:
+    """Refuse datasets with another number of events than `nevents`."""
     found = []
     for dataset in datasets:
         usable = [headers[file] for file in dataset.files]
         events = sum(header.entries for header in usable)
         if dataset.nevents is not None and not any(h.problem for h in usable) and events != dataset.nevents:
-            message = f"dataset `{dataset.name}` has {events:,} events, the workflow says {dataset.nevents:,}"
+            message = f"dataset `{dataset.name}` has {events:,} events, but `nevents` is {dataset.nevents:,}"
             key = ("data", "datasets", dataset.index, "nevents")
-            found.append(problem(document, key, "E137", message, "is a file missing? correct or remove `nevents`"))
+            found.append(
+                problem(document, key, "E137", message, "add the missing files, or correct or remove `nevents`")
+            )
     return found
 
 
 def choose_chunk(columns: int, memory: int) -> int:
-    """Return how many events a partition may have so that a worker's memory is not strained.
+    """Return the number of events per partition that suits the memory of a worker.
 
     Parameters
     ----------
     columns : int
-        Columns read from the files.
+        Number of columns read from the files.
     memory : int
-        Bytes that a worker has.
+        Memory of a worker, bytes.
 
     Returns
     -------
     int
-        Events: an eighth of the memory (columns are copied while they are worked on), between 10,000 and
-        `DEFAULT_CHUNK`.
+        Events that fill an eighth of the memory (ops copy columns), between 10,000 and `DEFAULT_CHUNK`.
     """
     fits = memory // 8 // (max(columns, 1) * BYTES_PER_VALUE)
     return int(min(max(fits, 10_000), DEFAULT_CHUNK))
@@ -182,7 +198,7 @@ def choose_chunk(columns: int, memory: int) -> int:
 def plan_datasets(inputs: Inputs, chunk_size: int) -> tuple[PlanDataset, ...]:
     """Cut all files into partitions.
 
-    If there is not a single event, the first file is one empty partition, so that results are made (and are empty).
+    If there are no events, the first file becomes one empty partition, so that the results exist and are empty.
     """
     empty = not any(header.entries for header in inputs.headers.values())
     first = next((file for dataset in inputs.datasets for file in dataset.files), None) if empty else None

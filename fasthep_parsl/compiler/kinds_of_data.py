@@ -1,4 +1,4 @@
-"""What is compared with facts of datasets, and datasets that are data and do not say so: nothing of it fails later."""
+"""Find comparisons with facts of datasets that are never true, and data that count as simulation. Neither fails in a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, cast, get_args
 from fasthep_parsl.compiler.facts import texts_of
 from fasthep_parsl.compiler.fields import narrow
 from fasthep_parsl.compiler.stages import CheckedStage
-from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.errors import Checked, Problem, suggest
 from fasthep_parsl.plan import EventType
 from fasthep_parsl.workflow.datasets import ResolvedDataset
 from fasthep_parsl.workflow.yamldoc import Document, problem
@@ -22,10 +22,10 @@ _YES = {"isdata", "isrealdata", "realdata", "data"}
 
 def check_comparisons(
     stages: Sequence[CheckedStage], datasets: Sequence[ResolvedDataset], document: Document
-) -> tuple[list[Problem], list[str]]:
-    """Return problems and warnings for ``dataset.<key> == "text"`` that is true for no dataset.
+) -> Checked[tuple[str, ...]]:
+    """Return warnings and problems for each ``dataset.<key> == "text"`` that is never true.
 
-    An eventtype that does not exist is a mistake. A dataset or group that is not there may only be left out today.
+    An unknown eventtype is a mistake. An unknown dataset or group is a warning: it may be left out for this run.
     """
     problems: list[Problem] = []
     warnings: dict[str, None] = {}
@@ -33,25 +33,25 @@ def check_comparisons(
         for key, value in _compared(text):
             if key == "eventtype" and value not in EVENTTYPES:
                 hint = suggest(value, EVENTTYPES, what="allowed")
-                found = problem(document, path, "E106", f"there is no eventtype `{value}`", hint)
+                found = problem(document, path, "E106", f"unknown eventtype `{value}`", hint, name=value)
                 problems.append(narrow(found, value, path, document))
             known = {str(_fact(dataset, key)) for dataset in datasets}
             if key != "eventtype" and value not in known:
-                hint = suggest(value, known, what="there are")
-                warnings[f"`dataset.{key}` is `{value}` for no dataset: {hint}"] = None
-    return problems, list(warnings)
+                hint = suggest(value, known, what="values")
+                warnings[f"`dataset.{key}` is never `{value}`: {hint}"] = None
+    return Checked(tuple(warnings), tuple(problems))
 
 
 def hidden_data(datasets: Sequence[ResolvedDataset]) -> list[str]:
-    """Return a warning for each dataset that counts as simulation while its own facts call it data."""
+    """Return a warning for each dataset that counts as simulation although its facts call it data."""
     found = []
     for dataset in datasets:
         for key, value in dataset.meta.items():
             bare = key.lower().replace("_", "").replace("-", "")
             told = bare in _KEYS and isinstance(value, str) and value.lower() in {"data", "collisions", "collision"}
             if dataset.eventtype != "data" and (told or (bare in _YES and value is True)):
-                found.append(f"dataset `{dataset.name}` counts as simulation, and has `{key}: {_shown(value)}`: "
-                             "write `eventtype: data` if it is data")  # fmt: skip
+                found.append(f"dataset `{dataset.name}` counts as simulation but has `{key}: {_shown(value)}`; "
+                             "if it is data, write `eventtype: data`")  # fmt: skip
     return found
 
 
@@ -67,7 +67,7 @@ def _compared(text: str) -> Iterator[tuple[str, str]]:
     """Yield (key, text) of each ``dataset.<key> == "text"``."""
     try:
         tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # said elsewhere
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # reported with the stage
         return
     for node in ast.walk(tree):
         if not isinstance(node, ast.Compare):

@@ -1,4 +1,4 @@
-"""The modifiers of each stage: those of its pool around its own; checked before anything starts."""
+"""Find and check the modifiers of each stage: those of its pool, then its own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from fasthep_parsl import registry
 from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.inputs import Inputs
+from fasthep_parsl.compiler.routes import Routing
 from fasthep_parsl.compiler.stages import CheckedStage
-from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.errors import Checked, Hint, Problem, suggest
 from fasthep_parsl.interfaces import Modifier
 from fasthep_parsl.plan import PlanModifier, PlanPool
 from fasthep_parsl.workflow.loader import LoadedWorkflow
@@ -20,24 +21,24 @@ from fasthep_parsl.workflow.translate import problems_of
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem, show_path
 
 NAMED = 4
-"""So many stages are named in one message."""
+"""Most stages to name in one message."""
 _OF_USERS = ("workflow", "--set")
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A modifier and where it stands.
+    """A modifier and its place.
 
     Attributes
     ----------
     kind : Kind
-        As written.
+        The modifier as written.
     path : tuple
-        Its place in the document.
+        Its key path in the document.
     made : Modifier
-        The validated model.
+        The modifier.
     inside : tuple
-        Where its fields stand in the document.
+        Key path of its fields.
     """
 
     kind: Kind
@@ -47,15 +48,15 @@ class Placed:
 
     @property
     def planned(self) -> PlanModifier:
-        """As it stands in a plan."""
+        """The modifier as plain data, for the plan."""
         return PlanModifier(kind=self.kind.kind, params=self.kind.params)
 
     def equals(self, other: Placed) -> bool:
-        """Return whether both do the same, however they are spelled."""
+        """Return whether both have the same effect."""
         return self.kind.kind == other.kind.kind and bool(self.made == other.made)
 
     def excludes(self, other: Placed) -> bool:
-        """Return whether only one of both can be around a stage."""
+        """Return whether a stage can have only one of both."""
         fields = self.made.identity
         if self.kind.kind != other.kind.kind or fields is None:
             return self.equals(other)
@@ -63,12 +64,12 @@ class Placed:
 
 
 def check_modifiers(
-    loaded: LoadedWorkflow, stages: Iterable[CheckedStage], routes: Mapping[str, str], pools: Iterable[PlanPool]
-) -> tuple[dict[str, tuple[Placed, ...]], list[Problem]]:
-    """Return stage → its modifiers, the outermost first, and what is wrong with any of them.
+    loaded: LoadedWorkflow, stages: Iterable[CheckedStage], routing: Routing
+) -> Checked[dict[str, tuple[Placed, ...]]]:
+    """Return stage → its modifiers, the outermost first.
 
-    One that a stage has from its pool and again itself is there once, as the stage says, in the place of the pool's:
-    if both are equal, or if only one of its kind can be around a stage (`Modifier.identity`).
+    Duplicates are applied once. If a stage and its pool configure the same instance (`Modifier.identity`), the stage's
+    wins; it takes the place of the pool's.
 
     Parameters
     ----------
@@ -76,29 +77,29 @@ def check_modifiers(
         The workflow with the site's layers.
     stages : iterable of CheckedStage
         The stages.
-    routes : mapping
-        Stage → name of its pool; those that have none are not checked against it.
-    pools : iterable of PlanPool
-        Pools that can be had.
+    routing : Routing
+        The pools of the stages.
     """
-    of_pools, problems = pool_modifiers(loaded)  # a mistake is one even if no stage meets it
+    pools = pool_modifiers(loaded)
+    problems = list(pools.problems)
     found: dict[str, tuple[Placed, ...]] = {}
     for item in stages:
         path = (*item.path, "execution", "modifiers")
         own, wrong = _checked(loaded.document, item.stage.execution.modifiers, path)
         problems += wrong
-        found[item.stage.id] = _around(of_pools.get(routes.get(item.stage.id, ""), ()), own)
-    return found, problems + _without_gpus(loaded.document, found, routes, {pool.name: pool for pool in pools})
+        found[item.stage.id] = _around(pools.value.get(routing.pool_of.get(item.stage.id, ""), ()), own)
+    problems += _without_gpus(loaded.document, found, routing.pool_of, {pool.name: pool for pool in routing.pools})
+    return Checked(found, tuple(problems))
 
 
-def pool_modifiers(loaded: LoadedWorkflow) -> tuple[dict[str, tuple[Placed, ...]], list[Problem]]:
-    """Return pool → its modifiers, and what is wrong with any of them."""
+def pool_modifiers(loaded: LoadedWorkflow) -> Checked[dict[str, tuple[Placed, ...]]]:
+    """Return pool → its modifiers, also for pools without stages."""
     found: dict[str, tuple[Placed, ...]] = {}
     problems: list[Problem] = []
     for name, spec in loaded.workflow.execution.pools.items():
         found[name], wrong = _checked(loaded.document, spec.modifiers, ("execution", "pools", name, "modifiers"))
         problems += wrong
-    return found, problems
+    return Checked(found, tuple(problems))
 
 
 def check_modifier_fields(
@@ -109,9 +110,10 @@ def check_modifier_fields(
     inputs: Inputs,
     document: Document,
 ) -> list[Problem]:
-    """Return a problem for each name in a modifier's list `fields` that no stream has where it is used.
+    """Return a problem for each name in a modifier's list `fields` that its stages do not read from a stream.
 
-    One of a pool may name a field that only some of its stages have. Behind a stage that is wrong nothing is said.
+    A modifier of a pool may name a field that only some of its stages have. After a stage with mistakes, nothing is
+    reported.
     """
     known = _streams(stages, flow)
     pools: dict[str, list[str]] = {}
@@ -129,21 +131,21 @@ def check_modifier_fields(
                 for path, name in _named_fields(item.made)
                 if name not in fields
             ]
-    return list(dict.fromkeys(problems))  # a pool's modifier is met once per stage
+    return list(dict.fromkeys(problems))  # the modifier of a pool is checked for each of its stages
 
 
 def unused_modifiers(loaded: LoadedWorkflow, stages: Iterable[CheckedStage], routes: Mapping[str, str]) -> list[str]:
-    """Warn of modifiers that the user gave to a pool that no stage asks for: its name may be misspelt."""
+    """Warn of modifiers that the user gave to a pool without stages: its name may be misspelt."""
     execution = loaded.workflow.execution
     asked = {label for item in stages for label in _labels(item)} | set(routes.values())
-    said = []
+    warnings = []
     for name, spec in execution.pools.items():
         path = ("execution", "pools", name, "modifiers")
         node = loaded.document.get(path)
         if spec.modifiers and node and node.layer in _OF_USERS and not asked & {name, spec.resources}:
             hint = suggest(name, routes.values(), what="pools with stages")
-            said.append(f"`{show_path(path)}`: no stage runs on pool `{name}` ({hint})")
-    return said
+            warnings.append(f"`{show_path(path)}`: no stage runs on pool `{name}` ({hint})")
+    return warnings
 
 
 def _named_fields(made: Modifier) -> list[tuple[KeyPath, str]]:
@@ -158,7 +160,7 @@ def _labels(item: CheckedStage) -> list[str]:
 
 
 def _checked(document: Document, kinds: Iterable[Kind], path: KeyPath) -> tuple[tuple[Placed, ...], list[Problem]]:
-    """Return the modifiers of one list that are valid, equal ones once, and what is wrong with the others."""
+    """Return the valid modifiers of a list without duplicates, and the mistakes in the others."""
     found: list[Placed] = []
     problems: list[Problem] = []
     for number, kind in enumerate(kinds):
@@ -171,8 +173,8 @@ def _checked(document: Document, kinds: Iterable[Kind], path: KeyPath) -> tuple[
             found.append(made)
         elif not made.equals(before):
             fields = " and ".join(f"`{name}`" for name in made.made.identity or ())
-            message = f"modifier `{kind.kind}` stands twice in one list{f' with the same {fields}' if fields else ''}"
-            hint = f"remove one; the other is `{show_path(before.path)}`"
+            message = f"modifier `{kind.kind}` is twice in one list{f' with the same {fields}' if fields else ''}"
+            hint = f"remove one of them; the other is `{show_path(before.path)}`"
             problems.append(problem(document, made.path, "E106", message, hint))
     return tuple(found), problems
 
@@ -181,18 +183,18 @@ def _made(document: Document, kind: Kind, path: KeyPath) -> Placed | list[Proble
     known = registry.names("modifiers")
     if kind.kind not in known:
         hint = suggest(kind.kind, known, what="modifiers")
-        return [problem(document, path, "E110", f"unknown modifier `{kind.kind}`", hint)]
+        return [problem(document, path, "E110", f"unknown modifier `{kind.kind}`", hint, name=kind.kind)]
     model = registry.load("modifiers", kind.kind)
     upstream = document.has((*path, "params")) and not document.has((*path, "kind"))
     inside = (*path, "params") if upstream else path
     if not (isinstance(model, type) and issubclass(model, Modifier)):
-        hint = "its class is a subclass of `fasthep_parsl.interfaces.Modifier`"
-        return [problem(document, path, "E111", f"`{kind.kind}` is not a modifier", hint)]
+        base = "its class must be a subclass of `fasthep_parsl.interfaces.Modifier`"
+        return [problem(document, path, "E111", f"`{kind.kind}` is not a modifier", base)]
     given = kind.params.get("params")
     if isinstance(given, dict) and "params" not in model.model_fields:
         fields = ", ".join((f"kind: {kind.kind}", *(f"{name}: …" for name in given)))
-        hint = f"fields stand beside `kind`: write `{{{fields}}}`"
-        return [problem(document, (*inside, "params"), "E102", "unknown key `params` in a modifier", hint, on="key")]
+        message, advice = "unknown key `params` in a modifier", f"put the fields next to `kind`: `{{{fields}}}`"
+        return [problem(document, (*inside, "params"), "E102", message, advice, on="key", name="params")]
     try:
         return Placed(kind, path, model(**kind.params), inside)
     except ValidationError as error:
@@ -200,7 +202,7 @@ def _made(document: Document, kind: Kind, path: KeyPath) -> Placed | list[Proble
 
 
 def _around(outer: Sequence[Placed], own: Sequence[Placed]) -> tuple[Placed, ...]:
-    """Return those of the pool around those of the stage; of two that exclude each other the stage's."""
+    """Return the modifiers of the pool, then those of the stage; of two that exclude each other, the stage's."""
     instead = [
         next((item for item in own if item.excludes(other) and not item.equals(other)), other) for other in outer
     ]
@@ -213,7 +215,7 @@ def _without_gpus(
     routes: Mapping[str, str],
     pools: Mapping[str, PlanPool],
 ) -> list[Problem]:
-    """Return a problem for each modifier that needs a GPU on a pool that has none, whatever number of stages meet it."""
+    """Return a problem for each modifier that needs a GPU on a pool without GPUs, with the stages that use it."""
     met: dict[KeyPath, list[str]] = {}
     kinds: dict[KeyPath, Placed] = {}
     for stage, placed in modifiers.items():
@@ -223,14 +225,14 @@ def _without_gpus(
                 met.setdefault(item.path, []).append(stage)
                 kinds[item.path] = item
     able = [f"`{name}`" for name, other in pools.items() if other.gpus]
-    hint = f"pools with GPUs: {', '.join(able)}" if able else "no pool of this site has GPUs"
+    pools_with = f"pools with GPUs: {', '.join(able)}" if able else "no pool of this site has GPUs"
     problems = []
     for path, stages in met.items():
         whose = "its" if len(stages) == 1 else "their"
         needs = f"modifier `{kinds[path].kind.kind}` needs a GPU, and {whose} pool `{routes[stages[0]]}` has none"
         setting = kinds[path].made.without_gpu
-        without = f"{hint}; or `{setting}` to do without" if setting else hint
-        problems.append(problem(document, path, "E180", f"{_named(stages)}: {needs}", without))
+        hint = f"{pools_with}; to run without a GPU, write `{setting}`" if setting else pools_with
+        problems.append(problem(document, path, "E180", f"{_named(stages)}: {needs}", hint))
     return problems
 
 
@@ -241,7 +243,7 @@ def _named(stages: Sequence[str]) -> str:
 
 
 def _streams(stages: Iterable[CheckedStage], flow: Flow) -> dict[str, set[str]]:
-    """Return stage → fields of the stream that it reads, where these are known for sure."""
+    """Return stage → fields of the stream that it reads, for stages that no mistake affects."""
     sure = {""}
     found: dict[str, set[str]] = {}
     for item in stages:
@@ -253,7 +255,7 @@ def _streams(stages: Iterable[CheckedStage], flow: Flow) -> dict[str, set[str]]:
 
 
 def _unknown_field(name: str, path: KeyPath, fields: Iterable[str], inputs: Inputs, document: Document) -> Problem:
-    hint = suggest(name, fields, what="fields")
+    hint: Hint = suggest(name, fields, what="fields")
     if name in inputs.common.partial:
-        hint = "not every input file has it"
-    return problem(document, path, "E150", f"unknown field `{name}`", hint)
+        hint = "some input files lack it; give it a `default` in `fields`"
+    return problem(document, path, "E150", f"unknown field `{name}`", hint, name=name)

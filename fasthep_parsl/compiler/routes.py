@@ -1,13 +1,13 @@
-"""Pools as the site grants them, and the pool of each stage."""
+"""Grant the pools of a workflow and find the pool of each stage."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fasthep_parsl.compiler.grants import Facility, Grant
 from fasthep_parsl.compiler.stages import CheckedStage
-from fasthep_parsl.errors import Problem
+from fasthep_parsl.errors import Checked, Problem
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.pools.model import DEFAULT, Pool, build_pools
 from fasthep_parsl.pools.routing import Route, route
@@ -17,18 +17,18 @@ from fasthep_parsl.workflow.yamldoc import problem
 
 @dataclass(frozen=True)
 class Routing:
-    """Where stages run.
+    """The pools of a workflow, and the pool of each stage.
 
     Attributes
     ----------
     facility : Facility
-        Grants pools.
+        The site that grants pools.
     routes : dict
         Stage → route.
     wanted : dict
         Name → pool as described.
     grants : dict
-        Name → what can be had, for those that can be had.
+        Name → grant, for the pools that the site provides.
     """
 
     facility: Facility
@@ -38,16 +38,21 @@ class Routing:
 
     @property
     def pools(self) -> tuple[PlanPool, ...]:
-        """All pools that can be had."""
+        """All pools that the site provides."""
         return tuple(grant.pool for grant in self.grants.values() if grant.pool is not None)
 
+    @property
+    def pool_of(self) -> dict[str, str]:
+        """Stage → name of its pool, for the stages that have one."""
+        return {stage: answer.pool for stage, answer in self.routes.items()}
+
     def planned(self, tasks: Mapping[str, int]) -> tuple[tuple[PlanPool, ...], tuple[str, ...]]:
-        """Return the pools with no more workers than there can be tasks, and what to warn of.
+        """Return the pools with no more workers than tasks, and warnings.
 
         Parameters
         ----------
         tasks : mapping
-            Pool → the most tasks that it can have at once; a pool that is missing is not used.
+            Pool → the most tasks that it can have at once; other pools are not used.
         """
         pools: list[PlanPool] = []
         warnings = [answer.warning for answer in self.routes.values() if answer.warning]
@@ -62,48 +67,48 @@ class Routing:
         return tuple(pools), (*warnings, *self._crowded(pools))
 
     def _crowded(self, pools: list[PlanPool]) -> list[str]:
-        """Warn of pools that share a queue and cannot all have their blocks at once."""
-        said = []
+        """Warn of pools that share a queue with too few jobs for all their blocks."""
+        warnings = []
         for name, queue in self.facility.execution.queues.items():
             mine = [pool for pool in pools if pool.used and pool.block and pool.block.queue == name]
             blocks = sum(pool.blocks for pool in mine)
             if len(mine) > 1 and queue.max_blocks is not None and blocks > queue.max_blocks:
                 names = ", ".join(f"`{pool.name}`" for pool in mine)
-                said.append(
-                    f"pools {names} may ask for {blocks} jobs of queue `{name}` together, which allows "
-                    f"{queue.max_blocks}: some wait for others to end"
+                warnings.append(
+                    f"pools {names} may need {blocks} jobs in queue `{name}`, which allows {queue.max_blocks}; "
+                    "some jobs wait until others end"
                 )
-        return said
+        return warnings
 
 
-def route_stages(facility: Facility, stages: list[CheckedStage]) -> tuple[Routing, list[Problem]]:
-    """Grant pools and route all stages.
+def route_stages(facility: Facility, stages: Sequence[CheckedStage]) -> Checked[Routing]:
+    """Grant the pools and find the pool of each stage.
 
     Parameters
     ----------
     facility : Facility
         The site.
-    stages : list of CheckedStage
-        In their order.
+    stages : sequence of CheckedStage
+        The stages.
     """
     loaded = facility.loaded
     execution = loaded.workflow.execution
-    wanted, found = build_pools(execution, loaded.document)
-    problems = list(found)
-    grants = {pool.name: facility.grant(pool) for pool in wanted}
+    pools = build_pools(execution, loaded.document)
+    problems = list(pools.problems)
+    grants = {pool.name: facility.grant(pool) for pool in pools.value}
     routing = Routing(
         facility,
-        wanted={pool.name: pool for pool in wanted},
+        wanted={pool.name: pool for pool in pools.value},
         grants={name: grant for name, grant in grants.items() if grant.pool is not None},
     )
-    unavailable = {name: grant.reason for name, grant in grants.items() if grant.reason}
+    unavailable = {name: grant.reason for name, grant in grants.items() if grant.reason and grant.fallback}
     problems += [grant.refusal for grant in grants.values() if grant.refusal and grant.refusal.code == "E148"]
     for item in stages:
         answer = route(
             item.stage.id,
             item.stage.execution,
             execution,
-            wanted,
+            pools.value,
             unavailable,
             document=loaded.document,
             path=item.path,
@@ -116,11 +121,11 @@ def route_stages(facility: Facility, stages: list[CheckedStage]) -> tuple[Routin
             problems += _causes(item, answer, routing, grants) or [answer]
     if not problems:
         problems += _too_few_ports(routing, stages)
-    return routing, problems
+    return Checked(routing, tuple(problems))
 
 
 def _causes(item: CheckedStage, answer: Problem, routing: Routing, grants: Mapping[str, Grant]) -> list[Problem]:
-    """Return the mistakes in pools because of which a stage has none."""
+    """Return the mistakes in pools that leave a stage without a pool."""
     wants = item.stage.execution
     labels = [label for label in (wants.require, wants.prefer, wants.fallback) if label]
     labels += [] if wants.require else [DEFAULT]
@@ -135,8 +140,8 @@ def _causes(item: CheckedStage, answer: Problem, routing: Routing, grants: Mappi
     ]
 
 
-def _too_few_ports(routing: Routing, stages: list[CheckedStage]) -> list[Problem]:
-    """Refuse more pools than ports: each pool in use has a port of its own that its workers connect to."""
+def _too_few_ports(routing: Routing, stages: Sequence[CheckedStage]) -> list[Problem]:
+    """Refuse more pools than ports. The workers of each pool connect to a port of their own."""
     facility = routing.facility
     ports = facility.execution.network.ports
     used = {answer.pool: None for answer in routing.routes.values()}
@@ -144,21 +149,18 @@ def _too_few_ports(routing: Routing, stages: list[CheckedStage]) -> list[Problem
         return []
     count = ports[1] - ports[0] + 1
     there = f"one port, {ports[0]}" if count == 1 else f"{count} ports, {ports[0]}-{ports[1]}"
-    message = f"{len(used)} pools need a port each ({', '.join(used)}), but workers can reach only {there}"
+    message = f"{len(used)} pools ({', '.join(used)}) need a port each, but workers can reach only {there}"
     target = DEFAULT if DEFAULT in used else next(iter(used))
     moved = [item.stage.id for item in stages if routing.routes[item.stage.id].pool != target]
     settings = [f"stages[{name}].execution.require={target}" for name in moved]
     settings.append(f"pools.{target}.resources={_largest(routing, used)}")
     written = " ".join(f"--set '{text}'" for text in settings)
-    hint = (
-        f"let one pool do everything: `{written}`, "
-        "or start the run on a machine with more ports that workers reach (`network.ports`)"
-    )
+    hint = f"use one pool: `{written}`, or run on a machine with more ports that workers can reach (`network.ports`)"
     return [problem(facility.loaded.document, ("execution", "network", "ports"), "E145", message, hint)]
 
 
 def _largest(routing: Routing, names: Mapping[str, None]) -> str:
-    """Return quantities that are enough for the stages of all these pools, as one writes them."""
+    """Return resources that are enough for the stages of all these pools, as YAML."""
     wants = [routing.wanted[name].resource for name in names]
     parts = [f"cpus: {max(r.cpus for r in wants)}", f"memory: {format_memory(max(r.memory for r in wants))}"]
     gpus, disk = max(r.gpus for r in wants), max(r.disk or 0 for r in wants)

@@ -1,4 +1,4 @@
-"""What all input files have in common: fields, and names that are none, with the reason."""
+"""Fields that all input files have in common, and why other names are not fields."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fasthep_parsl.interfaces import TEXT, Branch, Shape
 from fasthep_parsl.sources.headers import Header
 
 Located = tuple[str, Branch]
-"""A file, and what a branch is in it."""
+"""A file and a branch in it."""
 
 
 @dataclass
@@ -22,11 +22,11 @@ class Common:
     fields : dict
         Name → structure, for branches that every file has and that can be used.
     partial : dict
-        Name → a file that has it and one that lacks it.
+        Name → a file that has the branch, and a file that lacks it.
     refused : dict
-        Name → why it cannot be a field, and what can be done.
+        Name → message and hint, for branches that cannot be used.
     synonyms : set
-        Those of `fields` that are other names of others.
+        Fields that are second names of others.
     """
 
     fields: dict[str, Shape] = field(default_factory=dict)
@@ -36,13 +36,13 @@ class Common:
 
 
 def distinct(headers: Iterable[Header]) -> list[Header]:
-    """Return one header of each set of branches; files of a dataset share theirs."""
+    """Return one header of each set of branches. Files of a dataset usually have the same set."""
     found = {id(header.branches): header for header in reversed(list(headers)) if header.branches is not None}
     return list(reversed(found.values()))
 
 
 def common(headers: list[Header]) -> Common:
-    """Return what the files of `headers`, distinct ones, have in common."""
+    """Return what files have in common; `headers` has one header per set of branches."""
     result = Common()
     if not headers:
         return result
@@ -69,7 +69,7 @@ def common(headers: list[Header]) -> Common:
 
 
 def _found(header: Header) -> dict[str, Branch]:
-    """Return branches by all names that can stand in an expression."""
+    """Return branches by all names that an expression can use."""
     if header.branches is None:
         return {}
     found = header.branches.found
@@ -78,15 +78,15 @@ def _found(header: Header) -> dict[str, Branch]:
 
 
 def join(one: Located, other: Located) -> Located:
-    """Return what a branch is in two files; each keeps its own type, but not one a list and the other a number."""
+    """Return a branch of two files. The types may differ, the structure may not."""
     (path, a), (there, b) = one, other
     if a == b or a.problem:
         return one
     if b.problem:
         return other
     if len(a.shape) != len(b.shape) or (a.dtype == TEXT) != (b.dtype == TEXT):
-        problem = f"is {_words(a)}, but {_words(b)} in {short(there)}"
-        return path, Branch(problem=problem, hint="give these files a workflow of their own")
+        problem = f"is {_description(a)}, but {_description(b)} in {short(there)}"
+        return path, Branch(problem=problem, hint="put these files into another workflow")
     shape = tuple(x if x == y else "*" for x, y in zip(a.shape, b.shape, strict=True))
     return path, Branch(shape, a.dtype if a.dtype == b.dtype else "")
 
@@ -96,7 +96,7 @@ def refusal(name: str, path: str, branch: Branch) -> tuple[str, str]:
     return f"{short(path)}: branch `{name}` {branch.problem}", branch.hint
 
 
-def _words(branch: Branch) -> str:
+def _description(branch: Branch) -> str:
     values = "text" if branch.dtype == TEXT else "number"
     if not branch.shape:
         return f"one {values} per event"

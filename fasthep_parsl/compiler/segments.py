@@ -1,11 +1,13 @@
-"""Cut the graph of stages into segments: what runs together in one task. Pure.
+"""Cut the graph of stages into segments: the stages that run together in one task. Pure.
 
-A segment is a connected group of partition-scope stages on one pool that share one input. It is cut only where a stage
-needs another pool, or a product that must be complete before. Stages of scope ``dataset`` and ``workflow`` stand alone.
+A segment is a connected group of partition-scope stages on one pool that read one input. A new segment begins where a
+stage needs another pool, or a product that must be complete first. A stage of scope ``dataset`` or ``workflow`` is a
+segment by itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fasthep_parsl.compiler.fields import Flow
@@ -13,12 +15,12 @@ from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.plan import PlanSegment
 
 
-def cut_segments(stages: list[CheckedStage], pools: dict[str, str], flow: Flow) -> list[PlanSegment]:
+def cut_segments(stages: Sequence[CheckedStage], pools: dict[str, str], flow: Flow) -> list[PlanSegment]:
     """Return segments in an order in which they can run.
 
     Parameters
     ----------
-    stages : list of CheckedStage
+    stages : sequence of CheckedStage
         In topological order.
     pools : dict
         Stage → pool.
@@ -28,18 +30,26 @@ def cut_segments(stages: list[CheckedStage], pools: dict[str, str], flow: Flow) 
     return _Cutter(stages, pools, flow).segments()
 
 
-def keep_after(stages: list[CheckedStage], flow: Flow) -> dict[str, tuple[str, ...]]:
-    """Return for each stage the columns of its stream that later stages need."""
+def keep_after(stages: Sequence[CheckedStage], flow: Flow) -> dict[str, tuple[str, ...]]:
+    """Return stage → columns of its stream that later stages need."""
     needed = _needed(stages, flow)
     return {item.stage.id: tuple(sorted(needed[item.stage.id])) for item in stages}
 
 
 @dataclass(frozen=True)
 class _Place:
-    """What stages of one segment have in common.
+    """What the stages of a segment have in common.
 
-    `depth` counts the cuts before it, `origin` is the stage whose stream it reads (empty for the source), `alone` the
-    stage that shares its segment with no other.
+    Attributes
+    ----------
+    pool : str
+        Their pool.
+    depth : int
+        Number of cuts before the segment.
+    origin : str
+        Stage that it reads the stream of, empty for the source.
+    alone : str
+        The stage that is a segment by itself, empty for other segments.
     """
 
     pool: str
@@ -48,8 +58,8 @@ class _Place:
     alone: str = ""
 
 
-def _needed(stages: list[CheckedStage], flow: Flow) -> dict[str, set[str]]:
-    """Return for each stream (of a stage, or "" for the source) the columns that are needed from it."""
+def _needed(stages: Sequence[CheckedStage], flow: Flow) -> dict[str, set[str]]:
+    """Return stage ("" for the source) → columns needed from its stream."""
     needed: dict[str, set[str]] = {"": set()}
     for item in stages:
         needed[item.stage.id] = set()
@@ -59,14 +69,14 @@ def _needed(stages: list[CheckedStage], flow: Flow) -> dict[str, set[str]]:
 
 
 def _wants(item: CheckedStage, flow: Flow, needed: dict[str, set[str]]) -> set[str]:
-    """Return the columns that a stage needs from the stream it reads: its own, and those it passes on."""
+    """Return the columns that a stage needs from its input: those it reads, and those that later stages need."""
     name = item.stage.id
     passed = needed[name] - set(flow.writes[name]) if item.op.stream else set()
     return set(flow.reads[name]) | passed
 
 
 class _Cutter:
-    def __init__(self, stages: list[CheckedStage], pools: dict[str, str], flow: Flow) -> None:
+    def __init__(self, stages: Sequence[CheckedStage], pools: dict[str, str], flow: Flow) -> None:
         self.stages = stages
         self.pools = pools
         self.flow = flow
@@ -97,7 +107,7 @@ class _Cutter:
         return _Place(pool, max(depth, parent.depth + 1), item.input)
 
     def _barriers(self, item: CheckedStage) -> list[str]:
-        """Return stages that must be complete before: those whose products it binds, or that see all events."""
+        """Return the stages that must be complete before `item`: it binds their product, or they see all events."""
         bound = {source.node for source in item.stage.inputs}
         return [node for node in item.needs if node in bound or self.by_id[node].op.scope != "partition"]
 
@@ -121,7 +131,7 @@ class _Cutter:
         )
 
     def _stores(self, place: _Place, members: list[CheckedStage]) -> dict[str, tuple[str, ...]]:
-        """Return the streams of `members` that other segments read, with the columns they need."""
+        """Return stage → columns of its stream that other segments need, for `members`."""
         ids = {item.stage.id for item in members}
         stores: dict[str, set[str]] = {}
         for item in self.stages:

@@ -1,4 +1,4 @@
-"""Stages with their ops found and their parameters validated."""
+"""Find the ops of all stages and validate their parameters."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import inspect
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import BaseModel, ValidationError
 
 from fasthep_parsl.analysis_code.modules import OpTable, import_module, ops_of
 from fasthep_parsl.analysis_code.software import identity
-from fasthep_parsl.errors import ConfigError, Problem, suggest
+from fasthep_parsl.errors import Checked, ConfigError, Problem, suggest
 from fasthep_parsl.interfaces import Op
+from fasthep_parsl.ops.parameters import validate_params
 from fasthep_parsl.plan import PlanModule
 from fasthep_parsl.workflow.graph import order_stages
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Stage
 from fasthep_parsl.workflow.translate import problems_of
-from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, placed, problem
 
 
 @dataclass(frozen=True)
@@ -28,19 +29,19 @@ class CheckedStage:
     Attributes
     ----------
     stage : Stage
-        As written.
+        The stage as written.
     path : tuple
-        Its place in the document.
+        Its key path in the document.
     op : Op
-        Its operation.
+        Its op.
     params : BaseModel or None
-        The validated parameters (without those that are bound to products); None if they are wrong.
+        The validated parameters, without those bound to products; None if they are wrong.
     needs : tuple of str
-        Stages that come before.
+        Stages that run before it.
     input : str
-        Stage whose stream it reads, empty for the source's.
+        Stage that it reads the stream of, empty for the source.
     module : str
-        User module that defines the op, empty for installed ones.
+        User module that defines the op, empty for installed ops.
     code : str
         Content hash of the op's code.
     """
@@ -55,8 +56,24 @@ class CheckedStage:
     code: str
 
 
-def load_ops(loaded: LoadedWorkflow, modules: tuple[PlanModule, ...]) -> tuple[OpTable, list[Problem]]:
-    """Import analysis code; returns all ops that can be had, and what is wrong with the modules."""
+@dataclass(frozen=True)
+class Stages:
+    """The stages of a workflow.
+
+    Attributes
+    ----------
+    items : tuple of CheckedStage
+        The stages whose op is known, or can be guessed from a misspelt name.
+    ordered : bool
+        Whether they are in an order in which they can run. If not, the order is that of the file.
+    """
+
+    items: tuple[CheckedStage, ...]
+    ordered: bool
+
+
+def load_ops(loaded: LoadedWorkflow, modules: tuple[PlanModule, ...]) -> Checked[OpTable]:
+    """Import analysis code. Return all ops, and what is wrong with the modules."""
     problems: list[Problem] = []
     good: list[PlanModule] = []
     owners: dict[str, str] = {}
@@ -65,23 +82,19 @@ def load_ops(loaded: LoadedWorkflow, modules: tuple[PlanModule, ...]) -> tuple[O
         try:
             names = ops_of(import_module(module))
         except ConfigError as error:
-            for item in error.problems:
-                placed = problem(loaded.document, place, item.code, item.message, item.hint)
-                problems.append(item if item.where else placed)
+            problems += [item if item.where else placed(item, loaded.document, place) for item in error.problems]
             continue
         for name in names:
             if name in owners:
-                message = f"`{owners[name]}` and `{module.name}` both define the op `{name}`"
+                message = f"modules `{owners[name]}` and `{module.name}` both define the op `{name}`"
                 problems.append(problem(loaded.document, place, "E112", message, "rename one of them"))
             owners.setdefault(name, module.name)
         good.append(module)
-    return OpTable(tuple(good)), problems
+    return Checked(OpTable(tuple(good)), tuple(problems))
 
 
-def check_stages(
-    loaded: LoadedWorkflow, table: OpTable, *, complete: bool = True
-) -> tuple[list[CheckedStage], list[Problem], bool]:
-    """Find ops, validate parameters and order the stages; all problems are returned.
+def check_stages(loaded: LoadedWorkflow, table: OpTable, *, complete: bool = True) -> Checked[Stages]:
+    """Find the ops of all stages, validate their parameters, and order them.
 
     Parameters
     ----------
@@ -90,15 +103,7 @@ def check_stages(
     table : OpTable
         All ops.
     complete : bool
-        Whether all analysis code could be imported; if not, unknown ops are not complained about.
-
-    Returns
-    -------
-    list of CheckedStage
-        In their order if it can be told, else in that of the file; stages whose op cannot be guessed are left out.
-    list of Problem
-    bool
-        Whether the order of the stages is known.
+        Whether all analysis code could be imported. If not, unknown ops are not reported.
     """
     document, stages = loaded.document, loaded.workflow.analysis.stages
     problems: list[Problem] = []
@@ -106,12 +111,13 @@ def check_stages(
     params: dict[int, BaseModel | None] = {}
     for index, stage in enumerate(stages):
         path: KeyPath = ("analysis", "stages", index)
-        op, found = _find_op(stage, table, document, path)
-        problems += found if complete else []
-        if op is not None:
-            ops[index] = op
-            params[index], found = _check_params(stage, op, document, path)
-            problems += found
+        op = _find_op(stage, table, document, path)
+        problems += op.problems if complete else ()
+        if op.value is not None:
+            ops[index] = op.value
+            valid = _check_params(stage, op.value, document, path)
+            params[index] = valid.value
+            problems += valid.problems
     order = order_stages(stages, {stages[index].id: op for index, op in ops.items()}, document)
     problems += order.problems
     places = [(item.index, item.needs, item.input) for item in order.stages]
@@ -129,36 +135,27 @@ def check_stages(
         for index, needs, origin in places or [(index, (), "") for index in range(len(stages))]
         if index in ops
     ]
-    return checked, problems, bool(order.stages)
+    return Checked(Stages(tuple(checked), bool(order.stages)), tuple(problems))
 
 
-def _find_op(stage: Stage, table: OpTable, document: Document, path: KeyPath) -> tuple[Op | None, list[Problem]]:
-    """Return the op of a stage; with a misspelt name the one that was meant, so that the rest is checked too."""
+def _find_op(stage: Stage, table: OpTable, document: Document, path: KeyPath) -> Checked[Op | None]:
+    """Return the op of a stage; for a misspelt name the most similar op, so that the parameters are checked too."""
     try:
-        return table.get(stage.op), []
+        return Checked(table.get(stage.op))
     except ConfigError as error:
-        first = error.problems[0]
         close = difflib.get_close_matches(stage.op, table.names(), n=1, cutoff=0.8)
         op = table.get(close[0]) if close else None
-        return op, [problem(document, (*path, "op"), first.code, first.message, first.hint)]
+        return Checked(op, tuple(placed(item, document, (*path, "op")) for item in error.problems))
 
 
-def _check_params(stage: Stage, op: Op, document: Document, path: KeyPath) -> tuple[BaseModel | None, list[Problem]]:
+def _check_params(stage: Stage, op: Op, document: Document, path: KeyPath) -> Checked[BaseModel | None]:
     bound = {item.to for item in stage.inputs}
     problems = _check_bindings(stage, op, document, path)
     try:
-        given = {key: value for key, value in stage.params.items() if key not in bound}
-        return _model(op, bound).model_validate(given), problems
+        return Checked(validate_params(op, stage.params, bound), tuple(problems))
     except ValidationError as error:
-        return None, problems + problems_of(error, op.params, document, (*path, "params"))
-
-
-def _model(op: Op, bound: set[str]) -> type[BaseModel]:
-    """Return the parameter model without parameters that come from other stages."""
-    if not bound:
-        return op.params
-    unbound: dict[str, Any] = dict.fromkeys(bound, (Any, None))
-    return create_model(op.params.__name__, __base__=op.params, **unbound)
+        wrong = problems_of(error, op.params, document, (*path, "params"))
+        return Checked(None, (*problems, *wrong))
 
 
 def _check_bindings(stage: Stage, op: Op, document: Document, path: KeyPath) -> list[Problem]:
@@ -168,10 +165,10 @@ def _check_bindings(stage: Stage, op: Op, document: Document, path: KeyPath) -> 
         if item.to not in op.params.model_fields:
             hint = suggest(item.to, op.params.model_fields, what="parameters")
             message = f"op `{op.name}` has no parameter `{item.to}`"
-            problems.append(problem(document, (*key, "as"), "E111", message, hint))
+            problems.append(problem(document, (*key, "as"), "E111", message, hint, name=item.to))
         elif item.to in stage.params:
-            message = f"parameter `{item.to}` is given twice: in `params` and by `from`"
-            problems.append(problem(document, (*key, "as"), "E111", message, "remove one"))
+            message = f"parameter `{item.to}` is set twice, in `params` and in `from`"
+            problems.append(problem(document, (*key, "as"), "E111", message, "remove one of them"))
     return problems
 
 
@@ -189,6 +186,6 @@ def _code_hash(table: OpTable, op: str) -> str:
 
 
 def package_of(item: Any) -> str:
-    """Return the top-level module that defines something, empty if that is not known."""
+    """Return the top-level module that defines `item`, empty if it is unknown."""
     module = inspect.getmodule(item)
     return module.__name__.split(".")[0] if module else ""

@@ -1,4 +1,4 @@
-"""Write the demo data: which files there are, how events are shared out, and that nothing is lost on the way."""
+"""Write the demo data: share the events among files, draw them, and publish the files only when all are complete."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fasthep_parsl.demo.branches import BRANCHES, COLLECTIONS, draw_columns
+from fasthep_parsl.demo.checks import MANIFEST, PARTIAL, check_arguments, check_folder, own_files, unwritable
 from fasthep_parsl.demo.generator import PROCESSES
-from fasthep_parsl.errors import ConfigError, Problem, suggest
 from fasthep_parsl.ops.arrays import ak, np
 
 if TYPE_CHECKING:
@@ -25,19 +25,16 @@ if TYPE_CHECKING:
 DATASETS: Final[dict[str, float]] = {"data": 0.30, "dy": 0.45, "ttbar": 0.17, "zz": 0.08}
 """Dataset → fraction of the events."""
 
-MANIFEST: Final = "demo-data.json"
 CLUSTER_EVENTS: Final = 100_000
 """Events drawn and written at once: the clusters of the files."""
 
 COMPRESSION_LEVEL: Final = 1
 """Of zstd. Level 3 makes files 5 % smaller and writing 15 % slower."""
 
-_PARTIAL: Final = ".demo-data-"
-
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """One file to write: events ``[first, last)`` of a dataset, of which `before` come earlier in the whole set."""
+    """One file to write: events ``[first, last)`` of a dataset; `before` is the number of events of earlier datasets."""
 
     name: str
     dataset: str
@@ -60,13 +57,13 @@ def write_demo_data(
 ) -> list[Path]:
     """Write NanoAOD-like files ``<dataset>_<number>.root`` with a tree ``Events``.
 
-    The same seed gives the same events, whatever `threads` is. Simulated events carry in ``genWeight`` what makes
-    their sum describe the dataset ``data``; some weights are negative. Files appear complete or not at all.
+    The same seed gives the same events with any number of threads. ``genWeight`` of simulated events is normalised to
+    the dataset ``data``; some weights are negative. Files appear when they are complete.
 
     Parameters
     ----------
     directory : path
-        Made if missing. Files in it are replaced only if an earlier call wrote them.
+        Created if missing. Files in it are replaced only if an earlier call wrote them.
     events : int
         Number of events of all datasets together.
     seed : int
@@ -76,12 +73,12 @@ def write_demo_data(
     file_events : int
         Most events per file.
     triggers : int
-        So many more trigger paths ``HLT_Path000`` …, none of which fires: files as wide as real ones (about 1500
-        branches), where opening them costs what it really does.
+        Number of additional trigger paths ``HLT_Path000`` …, which never fire. They make files as wide as real ones
+        (about 1500 branches), so that opening them takes as long.
     threads : int, optional
-        Files written at the same time; default: one per core. Each needs about 150 MB.
+        Number of files to write at the same time; default: one per core. Each needs about 150 MB.
     progress : callable, optional
-        Called with a number of events whenever so many have been written.
+        Called with the number of events of each cluster that has been written.
 
     Returns
     -------
@@ -91,85 +88,37 @@ def write_demo_data(
     Raises
     ------
     ConfigError
-        A number makes no sense, a dataset is unknown, or the directory holds other files or cannot be written.
+        A number is too small, a dataset is unknown, or the directory has other files or cannot be written.
     """
     shares = dict(DATASETS if datasets is None else datasets)
-    _check_numbers(events, seed, shares, file_events, triggers)
+    numbers = {
+        "events": (events, 1, "try 4000"),
+        "seed": (seed, 0, "give a whole number from 0 on"),
+        "file_events": (file_events, 1, "500000 is usual"),
+        "triggers": (triggers, 0, "0 is usual"),
+        "threads": (1 if threads is None else threads, 1, "leave it out to use all cores"),
+    }
+    check_arguments(numbers, shares)
     folder = Path(directory)
-    _check_folder(folder)
+    check_folder(folder)
     files = _share_out(events, shares, file_events)
     report = progress or (lambda _: None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder))
+        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder))
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     try:
         with ThreadPoolExecutor(threads or min(len(os.sched_getaffinity(0)), 8)) as pool:
             jobs = [pool.submit(_write_file, partial / file.name, file, seed, triggers, report) for file in files]
             for job in jobs:
                 job.result()
-        return _publish(folder, partial, files, {"events": events, "seed": seed})
-    except OSError as error:
-        raise _unwritable(folder, error) from error
+        try:
+            return _publish(folder, partial, files, {"events": events, "seed": seed})
+        except OSError as error:
+            raise unwritable(folder, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _check_numbers(events: int, seed: int, shares: Mapping[str, float], file_events: int, triggers: int) -> None:
-    problems = [
-        Problem("E170", f"{name} must be at least {least}, not {value}", hint=hint)
-        for name, value, least, hint in (
-            ("the number of events", events, 1, "try 4000"),
-            ("the seed", seed, 0, "any whole number from 0 on"),
-            ("file_events", file_events, 1, "500000 is usual"),
-            ("the number of triggers", triggers, 0, "0 is usual"),
-        )
-        if value < least
-    ]
-    known = ["data", *PROCESSES]
-    problems += [
-        Problem("E171", f"unknown demo dataset `{name}`", hint=suggest(name, known))
-        for name in shares
-        if name not in known
-    ]
-    if not shares or min(shares.values()) < 0 or sum(shares.values()) <= 0:
-        problems.append(Problem("E171", "the shares of the datasets must be positive numbers"))
-    if problems:
-        raise ConfigError(*problems)
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder with files that an earlier call did not write."""
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(Problem("E172", f"`{folder}` is not a directory", hint="name a new directory"))
-    if not folder.exists():
-        return
-    try:
-        present = {path.name for path in folder.iterdir()}
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    foreign = sorted(name for name in present - set(_ours(folder)) if not name.startswith(_PARTIAL))
-    if foreign:
-        shown = ", ".join(f"`{name}`" for name in foreign[:3]) + (", …" if len(foreign) > 3 else "")
-        raise ConfigError(
-            Problem("E172", f"`{folder}` holds files that are not demo data: {shown}", hint="name a new directory")
-        )
-
-
-def _ours(folder: Path) -> list[str]:
-    """Return the names that an earlier call wrote into `folder`."""
-    try:
-        content = json.loads((folder / MANIFEST).read_text())
-        return [MANIFEST, *map(str, content["files"])]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-
-
-def _unwritable(folder: Path, error: OSError) -> ConfigError:
-    return ConfigError(
-        Problem("E173", f"cannot write demo data to `{folder}`: {error.strerror}", hint="name a directory of yours")
-    )
 
 
 def _share_out(events: int, shares: Mapping[str, float], file_events: int) -> list[_File]:
@@ -193,6 +142,19 @@ def _share_out(events: int, shares: Mapping[str, float], file_events: int) -> li
 
 
 def _write_file(path: Path, file: _File, seed: int, triggers: int, progress: Callable[[int], None]) -> None:
+    written = _written(path, file, seed, triggers)
+    while True:
+        try:
+            size = next(written)
+        except StopIteration:
+            return
+        except OSError as error:
+            raise unwritable(path.parents[1], error) from error
+        progress(size)  # an error of the caller's is not one of the disk
+
+
+def _written(path: Path, file: _File, seed: int, triggers: int) -> Iterator[int]:
+    """Write a file and yield the number of events after each cluster."""
     import uproot
 
     types: dict[str, Any] = {name: np.dtype(kind) for name, kind in BRANCHES.items()}
@@ -207,7 +169,7 @@ def _write_file(path: Path, file: _File, seed: int, triggers: int, progress: Cal
         for first in range(file.first, file.last, CLUSTER_EVENTS):
             size = min(CLUSTER_EVENTS, file.last - first)
             tree.extend(_draw(file, first, size, seed) | dict.fromkeys(silent, np.zeros(size, bool)))
-            progress(size)
+            yield size
 
 
 def _record(fields: Mapping[str, str]) -> str:
@@ -230,15 +192,15 @@ def _draw(file: _File, first: int, size: int, seed: int) -> dict[str, Any]:
 
 
 def _publish(folder: Path, partial: Path, files: list[_File], facts: Mapping[str, int]) -> list[Path]:
-    """Move complete files into place. The list of what is ours is never behind what is there."""
+    """Move complete files into place. At any time, the manifest lists at least the files that are there."""
     names = [file.name for file in files]
-    stale = sorted(set(_ours(folder)) - {MANIFEST} - set(names))
+    stale = sorted(set(own_files(folder) or ()) - {MANIFEST} - set(names))
     _write_manifest(folder, partial, [*names, *stale], facts)
     for name in names:
         (partial / name).replace(folder / name)
     for name in stale:
         (folder / name).unlink(missing_ok=True)
-    for rest in folder.glob(f"{_PARTIAL}*"):  # of calls that were killed
+    for rest in folder.glob(f"{PARTIAL}*"):  # of calls that were killed
         if rest.name != partial.name:  # not the paths: mkdtemp returns an absolute one from Python 3.12 on
             shutil.rmtree(rest, ignore_errors=True)
     _write_manifest(folder, partial, names, facts)

@@ -9,14 +9,15 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from fasthep_parsl.interfaces import WorkerSetup
-from fasthep_parsl.resources.units import UnitError, describe
+from fasthep_parsl.resources.units import describe
+from fasthep_parsl.resources.validation import wrong_value
 from fasthep_parsl.setup_folder import SetupFolder
 
 
 def _python(value: object) -> str:
     text = value.strip() if isinstance(value, str) else ""
     if not text or not PurePosixPath(text).is_absolute() or text.endswith("/") or "\n" in text:
-        raise UnitError(f"expected a program that begins with `/`, got {describe(value)}", "`/usr/local/bin/python3`")
+        raise wrong_value(f"expected a program that begins with `/`, got {describe(value)}", "`/usr/local/bin/python3`")
     return str(PurePosixPath(text))
 
 

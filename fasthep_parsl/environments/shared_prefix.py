@@ -11,7 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.interfaces import WorkerSetup
-from fasthep_parsl.resources.units import UnitError, describe
+from fasthep_parsl.resources.units import describe
+from fasthep_parsl.resources.validation import wrong_value
 from fasthep_parsl.setup_folder import SetupFolder
 
 CURRENT = "current"
@@ -22,7 +23,7 @@ def _prefix(value: object) -> str:
     if text == CURRENT:
         return text
     if not text or not PurePosixPath(text).is_absolute() or "\n" in text:
-        raise UnitError(
+        raise wrong_value(
             f"expected a folder that begins with `/`, got {describe(value)}",
             "`current` is the one that the run is started from; `/shared/my-env` holds `bin/python`",
         )

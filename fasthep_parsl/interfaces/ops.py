@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from fasthep_parsl.errors import Hint
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -26,11 +28,27 @@ ParamPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class OpProblem:
-    """A mistake in an op's parameters: where in them, what, and what would be right."""
+    """A mistake in an op's parameters.
+
+    Attributes
+    ----------
+    path : tuple
+        Where in the parameters it is.
+    message : str
+        What is wrong, one line, names in backticks.
+    hint : str or Suggestion
+        What to do.
+    name : str
+        The field or collection that does not exist, empty if the mistake is another.
+    code : str
+        ``E150`` if `name` is a field that does not exist (the compiler finds out why), else ``E151``.
+    """
 
     path: ParamPath
     message: str
-    hint: str = ""
+    hint: Hint = ""
+    name: str = ""
+    code: Literal["E150", "E151"] = "E151"
 
 
 @dataclass(frozen=True, slots=True)

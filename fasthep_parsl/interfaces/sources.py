@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from fasthep_parsl.errors import FastHepError
+from fasthep_parsl.errors import FastHepError, Hint
 from fasthep_parsl.interfaces.ops import Shape
 
 TEXT = "text"
@@ -22,13 +22,13 @@ class InputFileError(FastHepError):
         The file.
     message : str
         What is wrong.
-    hint : str
+    hint : str or Suggestion
         What to do.
     key : str
         Field of the source that is wrong if all files fail in this way (``tree``, or ``kind``), empty if none is.
     """
 
-    def __init__(self, path: str, message: str, hint: str = "", key: str = "") -> None:
+    def __init__(self, path: str, message: str, hint: Hint = "", key: str = "") -> None:
         super().__init__(path, message, hint, key)
         self.path, self.message, self.hint, self.key = path, message, hint, key
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import WithJsonSchema
 
-from fasthep_parsl.errors import OpError, suggest
+from fasthep_parsl.errors import Hint, OpError, suggest
 from fasthep_parsl.interfaces import UNKNOWN, Context, OpProblem, ParamPath, Schema
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
@@ -83,7 +83,7 @@ class _Reader:
     def __init__(self) -> None:
         self.problems: list[OpProblem] = []
 
-    def wrong(self, path: ParamPath, message: str, hint: str = "") -> None:
+    def wrong(self, path: ParamPath, message: str, hint: Hint = "") -> None:
         self.problems.append(OpProblem(path, message, hint))
 
     def groups(self, raw: Any, path: ParamPath) -> tuple[Group, ...]:

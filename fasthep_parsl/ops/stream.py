@@ -110,8 +110,8 @@ class Events(Mapping[str, Column]):
     def _undeclared(self, name: str) -> str:
         op, names = self._declared or ("", frozenset())
         listed = ", ".join(f'"{known}"' for known in (*sorted(names & self._columns.keys()), name))
-        close = suggest(name, names)
-        hint = f", or {close}" if close.startswith("did") else ""
+        close = suggest(name, names).question
+        hint = f", or {close}" if close else ""
         return f"op `{op}` reads `{name}`, which it does not declare: write reads=[{listed}] in @op(…){hint}"
 
     def declared(self, op: str, names: Iterable[str]) -> Events:

@@ -114,8 +114,8 @@ def _analyse(params: Write, schema: Schema) -> Effects:
         problems.append(OpProblem(("format",), "Parquet files need pyarrow", "pip install 'fasthep-parsl[parquet]'"))
     allowed = COMPRESSIONS[params.format]
     if params.compression not in allowed:
-        hint = suggest(params.compression, allowed, what="known")
-        problems.append(OpProblem(("compression",), f"{params.format} files know no `{params.compression}`", hint))
+        message = f"{params.format} files know no `{params.compression}`"
+        problems.append(OpProblem(("compression",), message, suggest(params.compression, allowed, what="known")))
     return Effects(reads, {}, tuple(problems), keeps_all=params.fields is None)
 
 

@@ -1,17 +1,17 @@
-"""Pools: groups of workers that offer a label."""
+"""Pools: groups of equal workers, found by a label."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.errors import Checked, Hint, Problem, suggest
 from fasthep_parsl.names import collision_key
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 DEFAULT = "default"
-"""Pool of stages without labels; exists always."""
+"""Pool of stages without labels. It always exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +21,17 @@ class Pool:
     Attributes
     ----------
     name : str
-        Its name; becomes the label of the executor.
+        Its name, also the label of its Parsl executor.
     workers : int or None
-        Number of workers; None is `auto`, as many as fit.
+        Number of workers; None (`auto`): as many as fit.
     resource : Resource
         Quantities per worker.
     resource_class : str
-        Name of the class that the quantities come from, empty if they stand in the pool.
+        Resource class of the quantities, empty if the pool has its own.
     queue : str or None
-        Queue of the site that it names; means nothing where workers are processes of this machine.
+        Queue that it asks for; ignored if workers are processes of this machine.
     workers_per_gpu : int
-        Workers that see the same GPUs.
+        Number of workers that share the same GPUs.
     """
 
     name: str
@@ -46,17 +46,17 @@ class Pool:
         return label == self.name or (bool(label) and label == self.resource_class)
 
 
-def build_pools(execution: Execution, document: Document | None = None) -> tuple[tuple[Pool, ...], tuple[Problem, ...]]:
-    """Return the pools that a workflow and its site describe, and what is wrong with them.
+def build_pools(execution: Execution, document: Document | None = None) -> Checked[tuple[Pool, ...]]:
+    """Return the pools of a workflow and its site.
 
-    There is always a pool `default`: one core per worker, as many workers as fit, unless described otherwise.
+    There is always a pool `default`. If it is not described, it has one core per worker and as many workers as fit.
 
     Parameters
     ----------
     execution : Execution
-        Of the loaded workflow.
+        Section ``execution`` of the workflow.
     document : Document, optional
-        Places the problems.
+        The workflow, for the places of problems.
     """
     pools: list[Pool] = []
     problems: list[Problem] = []
@@ -64,8 +64,8 @@ def build_pools(execution: Execution, document: Document | None = None) -> tuple
     for name, spec in execution.pools.items():
         other = folders.setdefault(collision_key(name), name)
         if other != name:
-            message = f"the pools `{other}` and `{name}` are one where files do not tell capital letters"
-            hint = "their logs stand in folders of these names: change one"
+            message = f"pools `{other}` and `{name}` differ only in case or accents"
+            hint = "their logs would share a folder on some file systems; rename one of them"
             problems.append(problem(document, ("execution", "pools", name), "E106", message, hint, on="key"))
         resources = execution.resources.get(spec.resources) if isinstance(spec.resources, str) else spec.resources
         if resources and spec.workers_per_gpu > 1 and not resources.gpus:
@@ -77,17 +77,21 @@ def build_pools(execution: Execution, document: Document | None = None) -> tuple
             pools.append(Pool(name, spec.workers, resource, spec.resources, spec.queue, spec.workers_per_gpu))
         else:
             path: KeyPath = ("execution", "pools", name, "resources")
-            hint = suggest(spec.resources, execution.resources, what="classes")
-            if not execution.resources:
-                hint = f"write `execution.resources.{spec.resources}: {{cpus: …, memory: …}}`, or quantities here"
-            message = f"pool `{name}`: no resource class `{spec.resources}`"
-            problems.append(problem(document, path, "E142", message, hint))
+            hint_for_class = _class_hint(spec.resources, execution)
+            message = f"pool `{name}`: unknown resource class `{spec.resources}`"
+            problems.append(problem(document, path, "E142", message, hint_for_class, name=spec.resources))
     if DEFAULT not in execution.pools:
         pools.insert(0, Pool(DEFAULT))
-    return tuple(pools), tuple(problems)
+    return Checked(tuple(pools), tuple(problems))
+
+
+def _class_hint(name: str, execution: Execution) -> Hint:
+    if not execution.resources:
+        return f"add `execution.resources.{name}: {{cpus: …, memory: …}}`, or write the quantities here"
+    return suggest(name, execution.resources, what="classes")
 
 
 def _nothing_to_share(document: Document | None, name: str) -> Problem:
     path: KeyPath = ("execution", "pools", name, "workers_per_gpu")
     message = f"pool `{name}`: its workers have no GPU to share"
-    return problem(document, path, "E106", message, "ask for one per worker, `resources: {gpus: 1}`")
+    return problem(document, path, "E106", message, "add `resources: {gpus: 1}`, or remove `workers_per_gpu`")

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.errors import Hint, Problem, suggest
 from fasthep_parsl.pools.model import DEFAULT, Pool
 from fasthep_parsl.workflow.model import Execution, StageExecution
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
@@ -96,7 +96,7 @@ class _Router:
                 return self.complain(key, "E140", message, suggest(label, self.labels, what="labels"))
         return None
 
-    def complain(self, key: str, code: str, message: str, hint: str) -> Problem:
+    def complain(self, key: str, code: str, message: str, hint: Hint) -> Problem:
         return problem(self.document, (*self.path, "execution", key), code, message, hint)
 
     def available(self, label: str | None) -> Pool | None:

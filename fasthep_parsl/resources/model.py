@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fasthep_parsl.resources.units import Count, Duration, Memory, format_duration, format_memory
+from fasthep_parsl.resources.units import format_duration, format_memory
+from fasthep_parsl.resources.validation import Count, Duration, Memory
 
 DEFAULT_MEMORY = 2_000_000_000
 """Bytes per worker where nothing is said: what most sites give per core."""

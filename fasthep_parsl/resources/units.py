@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated
-
-from pydantic import BeforeValidator
 
 _BYTES: dict[str, int] = {
     "": 1,
@@ -38,10 +35,6 @@ class UnitError(ValueError):
 
     def __str__(self) -> str:
         return self.message
-
-
-class NotAllowedError(UnitError):
-    """A value of the right type that is not allowed here."""
 
 
 def parse_memory(value: object) -> int:
@@ -190,13 +183,3 @@ def format_duration(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or f"{seconds:.3g}s"
-
-
-Memory = Annotated[int, BeforeValidator(parse_memory, json_schema_input_type=int | str)]
-"""Bytes; read from ``"64GB"``, ``"4GiB"`` or a number."""
-
-Duration = Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)]
-"""Seconds; read from ``"2h"``, ``"30m"`` or a number."""
-
-Count = Annotated[int, BeforeValidator(parse_count, json_schema_input_type=int)]
-"""A whole number."""

@@ -47,7 +47,8 @@ def load_site(name_or_path: str | Path) -> Site:
     else:
         found = next(find_files(text), None)
         if found is None:
-            raise ConfigError(Problem("E143", f"unknown site `{text}`", hint=suggest(text, list_sites(), what="sites")))
+            hint = suggest(text, list_sites(), what="sites")
+            raise ConfigError(Problem("E143", f"unknown site `{text}`", hint=hint, name=text))
         name, (file, kind) = text, found
     if name.startswith(BASE):
         message = f"`{name}` is a base that profiles extend, not a site"
@@ -84,11 +85,10 @@ def _base(name: str, document: Document, seen: Sequence[Path]) -> tuple[_File, .
         if path.resolve() not in seen:
             return _chain(name, path, kind, tuple(seen))
     if any(path.stem == name for path in seen):
-        message, hint = f"sites extend each other in a circle: `{name}`", "remove one `extends`"
-    else:
-        known = {**list_sites(), **list_sites(bases=True)}
-        message, hint = f"unknown site `{name}`", suggest(name, known, what="sites")
-    raise ConfigError(problem(document, ("extends",), "E143", message, hint))
+        message = f"sites extend each other in a circle: `{name}`"
+        raise ConfigError(problem(document, ("extends",), "E143", message, "remove one `extends`"))
+    hint = suggest(name, {**list_sites(), **list_sites(bases=True)}, what="sites")
+    raise ConfigError(problem(document, ("extends",), "E143", f"unknown site `{name}`", hint, name=name))
 
 
 def _site(name: str, path: Path, files: tuple[_File, ...]) -> Site:
@@ -108,7 +108,7 @@ def _site(name: str, path: Path, files: tuple[_File, ...]) -> Site:
     elif known.has(("strategy", "kind")) and profile.strategy.kind not in registry.names("strategies"):
         hint = suggest(profile.strategy.kind, registry.names("strategies"), what="strategies")
         message = f"unknown strategy `{profile.strategy.kind}`"
-        problems.append(problem(whole, ("strategy", "kind"), "E110", message, hint))
+        problems.append(problem(whole, ("strategy", "kind"), "E110", message, hint, name=profile.strategy.kind))
     meta: SiteMeta | None = profile.meta
     if meta is None:
         problems.append(problem(whole, (), "E104", f"site `{name}` has no `meta`", "write `meta: {description: …}`"))

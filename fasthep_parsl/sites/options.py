@@ -43,7 +43,8 @@ def strategy_options(
     kind = execution.strategy
     if kind.kind not in registry.names("strategies"):
         hint = suggest(kind.kind, registry.names("strategies"), what="strategies")
-        return {}, [problem(document, (*at, "strategy", "kind"), "E110", f"unknown strategy `{kind.kind}`", hint)]
+        message = f"unknown strategy `{kind.kind}`"
+        return {}, [problem(document, (*at, "strategy", "kind"), "E110", message, hint, name=kind.kind)]
     model: type[BaseModel] = registry.load("strategies", kind.kind)
     queues: Mapping[str, Mapping[str, Any]] = {}
     if is_batch(kind.kind):  # workers of this machine have no queues, even if the site has some

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from fasthep_parsl.errors import summary_of
+from fasthep_parsl.errors import Hint, summary_of
 from fasthep_parsl.interfaces import Branch, Branches
 from fasthep_parsl.plan import PlanSource
 
@@ -53,7 +53,7 @@ class Header:
     section: str = ""
     branches: Branches | None = None
     problem: str = ""
-    hint: str = ""
+    hint: Hint = ""
     key: str = ""
 
 

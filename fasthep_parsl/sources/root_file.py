@@ -72,8 +72,8 @@ def _key(file: Any, path: str, tree: str) -> Any:
     try:
         key = file.key(tree)
     except uproot.exceptions.KeyInFileError:
-        hint = suggest(tree, _trees(file), what="trees")
-        raise InputFileError(path, f"no tree `{tree}`", hint, key="tree") from None
+        trees = suggest(tree, _trees(file), what="trees")
+        raise InputFileError(path, f"no tree `{tree}`", trees, key="tree") from None
     except Exception as error:
         raise _unreadable(path, tree, error) from error
     kind = str(key.fClassName)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
-from fasthep_parsl.resources.units import UnitError
+from fasthep_parsl.resources.validation import wrong_value
 from fasthep_parsl.workflow.values import Line, empty_list
 
 
@@ -56,7 +56,7 @@ def with_prefix(prefix: str, lines: Sequence[str]) -> list[str]:
 def _option(value: str) -> str:
     if not re.match(r"(#\S+\s+)?-", value) and not value.startswith("# "):
         hint = "an option of the submit command, such as `--mail-type=FAIL`; commands belong in `worker_init`"
-        raise UnitError(f"`{value}` is not a directive: it would end all directives", hint)
+        raise wrong_value(f"`{value}` is not a directive: it would end all directives", hint)
     return value
 
 

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field
 
 from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, Job, JobState, SchedulerCommands, Script
 from fasthep_parsl.plan import PlanBlock, PlanPool
-from fasthep_parsl.resources.units import Count
+from fasthep_parsl.resources.validation import Count
 from fasthep_parsl.strategies.base import BatchModel, block_of, node_command, output_path
 from fasthep_parsl.strategies.formats import Lines, mebibytes, short_name
 from fasthep_parsl.workflow.values import Line, empty_mapping

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel
 
 from fasthep_parsl.analysis_code.closure import sha256
 from fasthep_parsl.analysis_code.finder import edited
@@ -23,6 +23,7 @@ from fasthep_parsl.analysis_code.software import check_software
 from fasthep_parsl.errors import FastHepError, OpError
 from fasthep_parsl.interfaces import Call, Context, DatasetInfo, Op
 from fasthep_parsl.ops.columns.to_device import product_to_host
+from fasthep_parsl.ops.parameters import validate_params
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
 from fasthep_parsl.tasks import StageStats
@@ -135,8 +136,7 @@ class Program:
     def _step(self, stage: PlanStage) -> StageCall:
         op = self._ops.get(stage.op)
         bound = {binding.to for binding in stage.bind}
-        given = {key: value for key, value in stage.params.items() if key not in bound}
-        model = op.params.model_validate(given) if not bound else _partial(op, given, bound)
+        model = validate_params(op, stage.params, bound)
         module = self._ops.module(stage.op)
         return StageCall(stage, op, self._call(stage, op), model, Path(module.path).name if module else "")
 
@@ -228,12 +228,6 @@ def _check_files(plan: Plan) -> None:
         path = Path(file.name)
         if path.is_file() and sha256(path.read_bytes()) != file.sha256:
             raise edited(path)
-
-
-def _partial(op: Op, given: dict[str, Any], bound: set[str]) -> BaseModel:
-    """Validate the parameters that are not bound to products of other stages."""
-    unbound: dict[str, Any] = dict.fromkeys(bound, (Any, None))
-    return create_model(f"{op.params.__name__}_given", __base__=op.params, **unbound).model_validate(given)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.errors import Checked, Hint, Problem, suggest
 from fasthep_parsl.names import collision_key, file_name, harmful
 from fasthep_parsl.workflow.locations import identity, is_url, local_path
 from fasthep_parsl.workflow.model import Dataset, Workflow
@@ -73,16 +73,11 @@ class ResolvedDataset:
     index: int = 0
 
 
-def resolve_datasets(workflow: Workflow, document: Document) -> tuple[tuple[ResolvedDataset, ...], tuple[Problem, ...]]:
-    """Find the files of all datasets. Looks at folders and names, opens nothing.
+def resolve_datasets(workflow: Workflow, document: Document) -> Checked[tuple[ResolvedDataset, ...]]:
+    """Find the files of all datasets, without opening them.
 
-    Paths and patterns are relative to the file in which the dataset stands; URLs are kept.
-
-    Returns
-    -------
-    datasets : tuple of ResolvedDataset
-    problems : tuple of Problem
-        Patterns without a match, missing files, files listed twice, datasets without files or with one name.
+    Paths and patterns are relative to the YAML file with the dataset. Problems are patterns without a match, missing
+    files, files listed twice, and datasets without files or with the same name.
     """
     found: list[ResolvedDataset] = []
     problems: list[Problem] = []
@@ -124,7 +119,7 @@ def resolve_datasets(workflow: Workflow, document: Document) -> tuple[tuple[Reso
                 index=index,
             )
         )
-    return tuple(found), tuple(problems)
+    return Checked(tuple(found), tuple(problems))
 
 
 def _name_taken(name: str, names: set[str], keys: dict[str, str]) -> tuple[str, str] | None:
@@ -160,8 +155,8 @@ def _files_of(dataset: Dataset, base: KeyPath, document: Document, problems: lis
         full = wanted if wanted.is_absolute() else document.folder_of(key) / wanted
         found, complaint = _expand(full, local)
         if complaint:
-            code, message, hint = complaint
-            problems.append(problem(document, key, code, message, hint))
+            code, message, advice = complaint
+            problems.append(problem(document, key, code, message, advice))
         odd = [path for path in found if harmful(str(path))]
         if odd:
             message = f"the path of `{ascii(odd[0].name)[1:-1]}` has a control character or is not UTF-8"
@@ -170,10 +165,10 @@ def _files_of(dataset: Dataset, base: KeyPath, document: Document, problems: lis
     return files
 
 
-def _expand(full: Path, text: str) -> tuple[list[Path], tuple[str, str, str] | None]:
-    """Return the files that `full` means, or what is wrong with it."""
+def _expand(full: Path, text: str) -> tuple[list[Path], tuple[str, str, Hint] | None]:
+    """Return the files that match `full`; if there are none, code, message and hint."""
     normal = Path(os.path.normpath(full))
-    if normal.is_file():  # a name with brackets may be a file as it stands
+    if normal.is_file():  # brackets may be part of a file's name
         return [normal], None
     if glob.has_magic(str(full)):
         found = glob.glob(str(normal), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
@@ -186,14 +181,14 @@ def _expand(full: Path, text: str) -> tuple[list[Path], tuple[str, str, str] | N
     return [], ("E132", f"no such file: `{text}`", _near(normal.parent, normal.name))
 
 
-def _near(folder: Path, name: str | None) -> str:
-    """Return what there is in `folder`, as a hint."""
+def _near(folder: Path, name: str | None) -> Hint:
+    """Return a hint with the content of `folder`, or of its nearest parent that exists."""
     while not folder.is_dir() and not glob.has_magic(str(folder)) and folder != folder.parent:
         if not folder.parent.is_dir():
             folder = folder.parent
             continue
         others = [path.name for path in folder.parent.iterdir() if path.is_dir()]
-        return f"no folder `{folder}`; " + suggest(folder.name, others, what=f"folders in {folder.parent}", limit=5)
+        return f"no folder `{folder}`; {suggest(folder.name, others, what=f'folders in {folder.parent}', limit=5)}"
     if not folder.is_dir():
         return f"looked for {folder}"
     names = [path.name for path in folder.iterdir() if path.is_file()]

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from fasthep_parsl.resources.units import Count, Duration, Memory, UnitError, describe, parse_count
+from fasthep_parsl.resources.units import UnitError, describe, parse_count
+from fasthep_parsl.resources.validation import Count, Duration, Memory, wrong_value
 from fasthep_parsl.workflow.values import Line, Model, empty_mapping
 
 
@@ -41,13 +42,13 @@ def _ports(value: object) -> object:
     """Read `8786`, `10000-10100` or a list of two as a range of ports."""
     parts = value if isinstance(value, list | tuple) else str(value).split("-")
     if isinstance(value, bool) or len(parts) not in {1, 2}:
-        raise UnitError(f"expected ports, got {describe(value)}", "`8786`, or a range `10000-10100`")
+        raise wrong_value(f"expected ports, got {describe(value)}", "`8786`, or a range `10000-10100`")
     try:
         first, last = parse_count(str(parts[0]).strip()), parse_count(str(parts[-1]).strip())
     except UnitError:
-        raise UnitError(f"expected ports, got {describe(value)}", "`8786`, or a range `10000-10100`") from None
+        raise wrong_value(f"expected ports, got {describe(value)}", "`8786`, or a range `10000-10100`") from None
     if not 0 < first <= last < 65536:
-        raise UnitError(f"ports from {first} to {last} make no range", "from 1 to 65535, the smaller one first")
+        raise wrong_value(f"ports from {first} to {last} make no range", "from 1 to 65535, the smaller one first")
     return first, last
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from fasthep_parsl.errors import Problem, suggest
+from fasthep_parsl.errors import Hint, Problem, suggest
 from fasthep_parsl.names import collision_key
 from fasthep_parsl.workflow.model import Stage
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
@@ -97,7 +97,7 @@ class _Builder:
         self.number: dict[str, int] = {}
         self.before: list[list[str]] = []
 
-    def complain(self, path: KeyPath, code: str, message: str, hint: str = "") -> None:
+    def complain(self, path: KeyPath, code: str, message: str, hint: Hint = "") -> None:
         self.problems.append(problem(self.document, (*STAGES, *path), code, message, hint))
 
     def stream(self, stage_id: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.resources.units import describe
 from fasthep_parsl.workflow.parse import load_file
-from fasthep_parsl.workflow.yamldoc import Document, KeyPath, Node, merge, problem
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, Node, merge, placed, problem
 
 MOST_FILES, DEEPEST = 1000, 50
 """Includes of one workflow in all, and within each other."""
@@ -85,7 +85,7 @@ class _Loader:
 
 def _placed(item: Problem, own: Document, at: KeyPath) -> Problem:
     """Return a problem of an included file; what has no place in it is shown where it is included."""
-    return item if item.where is not None else problem(own, at, "E108", item.message, item.hint)
+    return item if item.where is not None else replace(placed(item, own, at), code="E108")
 
 
 def _targets(document: Document) -> list[tuple[tuple[str | int, ...], str]]:

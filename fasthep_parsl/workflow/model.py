@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from fasthep_parsl.errors import suggest
 from fasthep_parsl.plan import EventType
 from fasthep_parsl.resources.model import Resource
-from fasthep_parsl.resources.units import Count, Duration, UnitError, describe, parse_count
+from fasthep_parsl.resources.units import UnitError, describe, parse_count
+from fasthep_parsl.resources.validation import Count, Duration, wrong_value
 from fasthep_parsl.workflow.facility import Network, Queue, Scaling
 from fasthep_parsl.workflow.json_schema import SOURCE_KEYS, of_sources
 from fasthep_parsl.workflow.values import Line, Model, Name, Reference, References, Texts, empty_list, empty_mapping
@@ -20,7 +21,7 @@ def _only_tree(value: object) -> object:
     if isinstance(value, list | tuple) and len(value) == 1:
         return value[0]
     if isinstance(value, list | tuple):
-        raise UnitError("expected the name of one tree, got a list", "make a dataset of each tree")
+        raise wrong_value("expected the name of one tree, got a list", "make a dataset of each tree")
     return value
 
 
@@ -128,13 +129,14 @@ def _kind(value: object) -> object:
     if isinstance(value, dict) and "kind" in value:
         return {"kind": value["kind"], "params": {key: item for key, item in value.items() if key != "kind"}}
     if isinstance(value, dict) and not value:
-        raise UnitError("expected a name, or a mapping with `kind:`, got an empty mapping")
+        raise wrong_value("expected a name, or a mapping with `kind:`, got an empty mapping")
     if isinstance(value, dict):
-        close = next((str(key) for key in value if suggest(str(key), ["kind"]).startswith("did you mean")), None)
-        if close is not None:
-            raise UnitError(f"unknown key `{close}`", "did you mean `kind`?")
-        raise UnitError("`kind` is missing", "write its name, or `{kind: name, …}` with its fields")
-    raise UnitError(f"expected a name, or a mapping with `kind:`, got {describe(value)}")
+        for key in map(str, value):
+            hint = suggest(key, ["kind"])
+            if hint.close:
+                raise wrong_value(f"unknown key `{key}`", hint, name=key)
+        raise wrong_value("`kind` is missing", "write its name, or `{kind: name, …}` with its fields")
+    raise wrong_value(f"expected a name, or a mapping with `kind:`, got {describe(value)}")
 
 
 class Kind(Model):
@@ -149,10 +151,10 @@ def _modifier(value: object) -> object:
     if isinstance(value, dict) and "name" in value and "kind" not in value:
         extra = sorted(set(value) - {"name", "params"})
         if extra:
-            raise UnitError(f"unknown key `{extra[0]}` in a modifier", "allowed: name, params; or `{kind: name, …}`")
+            raise wrong_value(f"unknown key `{extra[0]}` in a modifier", "allowed: name, params; or `{kind: name, …}`")
         params = value.get("params") or {}
         if not isinstance(params, dict):
-            raise UnitError(f"`params` of a modifier must be a mapping, got {describe(params)}")
+            raise wrong_value(f"`params` of a modifier must be a mapping, got {describe(params)}")
         return {"kind": value["name"], "params": params}
     return _kind(value)
 
@@ -210,7 +212,7 @@ def _workers(value: object) -> int | None:
     try:
         return parse_count(value)
     except UnitError as error:
-        raise UnitError(f"{error.message}", "a number of workers, or `auto` for as many as fit") from None
+        raise wrong_value(error.message, "a number of workers, or `auto` for as many as fit") from None
 
 
 def _how(value: object) -> str | None:
@@ -271,7 +273,7 @@ class Execution(Model):
 def _version(value: object) -> object:
     if str(value) in {"1", "1.0"} and not isinstance(value, bool):
         return "1.0"
-    raise UnitError(f"expected version `1.0`, got {describe(value)}", "this package reads version 1.0 of the format")
+    raise wrong_value(f"expected version `1.0`, got {describe(value)}", "this package reads version 1.0 of the format")
 
 
 def _with_include(schema: dict[str, Any]) -> None:

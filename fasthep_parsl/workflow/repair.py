@@ -1,4 +1,4 @@
-"""Guess what was meant in a wrong workflow, so that the rest of it can be checked too. Nothing guessed is ever run."""
+"""Guess what was meant in a wrong workflow, so that the rest of it can be checked too. A guess is never run."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pydantic import ValidationError
 
 from fasthep_parsl.names import meant_name
 from fasthep_parsl.workflow.model import Workflow
-from fasthep_parsl.workflow.translate import allowed_keys
+from fasthep_parsl.workflow.translate import allowed_keys, location_of
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, Node, merge_nodes
 
 
 def repair(document: Document, error: ValidationError) -> Document:
-    """Return `document` with misspelt keys and wrong ids renamed, and without other unknown keys and wrong values.
+    """Return `document` with misspelt keys and invalid ids renamed, and without other unknown keys and wrong values.
 
     Parameters
     ----------
     document : Document
-        What could not be validated as a `Workflow`.
+        A workflow that is not valid.
     error : ValidationError
-        What was raised.
+        The error of validating it as a `Workflow`.
     """
     root = document.root
     for detail in error.errors(include_url=False, include_context=False):
-        path = tuple(step for step in detail["loc"] if not str(step).startswith(("<", "function-", "tagged-union")))
+        path = location_of(detail["loc"])
         path = path[:-1] if path[-1:] == ("[key]",) else path
         if detail["type"] == "missing" or not path:
             continue
@@ -39,7 +39,7 @@ def repair(document: Document, error: ValidationError) -> Document:
 
 
 def _changed(node: Node, path: KeyPath, meant: str, value: str = "") -> Node:
-    """Return `node` with the key at `path` renamed to `meant`, or of another `value`; without it if both are empty."""
+    """Return `node` with the key at `path` renamed to `meant` or set to `value`; without the key if both are empty."""
     step, rest = path[0], path[1:]
     child = node.child(step)
     if child is None:

@@ -177,8 +177,8 @@ def check_model(workflow: Workflow, document: Document) -> list[Problem]:
     streams = [(("fields", name, "stream"), field.stream) for name, field in workflow.fields.items()]
     for path, stream in [(("primary_stream",), workflow.primary_stream), *streams]:
         if stream is not None and stream not in sources:
-            hint = suggest(stream, sources, what="sources")
-            found.append(problem(document, path, "E106", f"no source `{stream}`", hint))
+            names = suggest(stream, sources, what="sources")
+            found.append(problem(document, path, "E106", f"no source `{stream}`", names, name=stream))
     if not workflow.analysis.stages:
         hint = "write `stages: [{id: Name, op: hep.define, params: {…}}]`"
         found.append(problem(document, ("analysis", "stages"), "E104", "no stages: nothing to do", hint, on="key"))

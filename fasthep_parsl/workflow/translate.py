@@ -1,16 +1,18 @@
-"""Say in plain words, and with the place in the file, what validation found."""
+"""Turn pydantic's errors into problems with a place in the file."""
 
 from __future__ import annotations
 
 import types
 import typing
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from fasthep_parsl.errors import Problem, suggest
-from fasthep_parsl.resources.units import NotAllowedError, describe
+from fasthep_parsl.errors import Hint, Problem, suggest
+from fasthep_parsl.resources.model import Resource
+from fasthep_parsl.resources.units import describe
+from fasthep_parsl.resources.validation import WRONG_VALUE
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem, show_path
 
 _EXPECTED = {
@@ -40,94 +42,90 @@ def problems_of(
     Parameters
     ----------
     error : ValidationError
-        What was raised when the data at `base` were validated.
+        The error of validating the data at `base`.
     model : type of BaseModel
-        The model that they were validated with.
+        The model that refused them.
     document : Document or None
-        Where the data stand.
+        The file with the data.
     base : tuple of str and int, or callable
-        Path of the validated data in `document`; where they were put together from several places, a function
-        from a path in the data to the one below which it stands.
+        Key path of the data in `document`. If they come from several places, a function from a path in the data to
+        the key path of their part.
     """
-    found: dict[tuple[str, str], Problem] = {}
+    placed: list[tuple[KeyPath, Problem]] = []
     for detail in error.errors(include_url=False):
-        loc = tuple(step for step in detail["loc"] if not str(step).startswith(("<", "function-", "tagged-union")))
-        item = _problem(dict(detail), loc, model, document, base(loc) if callable(base) else base)
-        found[(item.code, item.key + item.message)] = item
-    return _without_consequences(list(found.values()))
+        loc = location_of(detail["loc"])
+        at = base(loc) if callable(base) else base
+        placed.append((loc, _problem(dict(detail), loc, model, document, at)))
+    meant = {(*loc[:-1], name) for loc, item in placed if item.code == "E102" for name in item.suggestions[:1]}
+    # a misspelt key is also missing under its right name: one mistake
+    found = [item for loc, item in placed if not (item.code == "E104" and loc in meant)]
+    return list(dict.fromkeys(found))
 
 
-def _without_consequences(problems: list[Problem]) -> list[Problem]:
-    """Drop ``x is missing`` where the same mapping has a misspelt ``x``."""
-    misspelt = {item.key.rpartition(".")[0] + item.hint.split("`")[1] for item in problems
-                if item.code == "E102" and item.hint.startswith("did you mean")}  # fmt: skip
-    return [
-        item for item in problems if not (item.code == "E104" and item.key + item.message.split("`")[1] in misspelt)
-    ]
+def location_of(loc: KeyPath) -> KeyPath:
+    """Return the key path in pydantic's `loc`, without its names of alternatives and validators."""
+    return tuple(step for step in loc if not str(step).startswith(("<", "function-", "tagged-union")))
 
 
 def _problem(
     detail: dict[str, Any], loc: KeyPath, model: type[BaseModel], document: Document | None, base: KeyPath
 ) -> Problem:
     kind = detail["type"]
-    on: Literal["key", "value"] = "value"
-    if loc[-1:] == ("[key]",):  # of a mapping, not what is below it
-        loc, on = loc[:-1], "key"
+    on_key = loc[-1:] == ("[key]",)  # the key of a mapping is wrong, not its value
+    loc = loc[:-1] if on_key else loc
     path = (*base, *loc)
-    context = detail.get("ctx") or {}
     name = str(loc[-1]) if loc else ""
-    inside = _inside(path)
+    inside = f" in `{show_path(path[:-1])}`" if path[:-1] else ""
     if kind == "extra_forbidden":
         hint = unknown_key_hint(name, allowed_keys(model, loc[:-1]), loc, detail["input"])
-        return problem(document, path, "E102", f"unknown key `{name}`{inside}", hint, on="key")
+        return problem(document, path, "E102", f"unknown key `{name}`{inside}", hint, on="key", name=name)
     if kind == "missing":
         about = described(model, loc)
-        return problem(document, path[:-1], "E104", f"`{name}` is missing{inside}", about, on="key")
-    at = next((f"`{step}`" for step in reversed(path) if isinstance(step, str)), "the file")
+        return problem(document, path, "E104", f"`{name}` is missing{inside}", about, on="key", name=name)
+    key = next((f"`{step}`" for step in reversed(path) if isinstance(step, str)), "the file")
+    found = _wrong_value(detail, model, loc)
+    return problem(
+        document, path, found.code, f"{key}: {found.message}", found.hint, on="key" if on_key else "value",
+        name=found.name,
+    )  # fmt: skip
+
+
+def _wrong_value(detail: dict[str, Any], model: type[BaseModel], loc: KeyPath) -> Problem:
+    """Return code, message and hint for a value of the wrong type or size, without a place."""
+    kind, context, given = detail["type"], detail.get("ctx") or {}, detail["input"]
+    about = described(model, loc)
+    if kind == WRONG_VALUE:
+        return Problem(context["code"], context["message"], hint=context["hint"] or about, name=context["name"])
     if kind in {"literal_error", "enum"}:
         values = _choices(model, loc)
-        hint = suggest(str(detail["input"]), values, what="allowed") if values else f"allowed: {context['expected']}"
-        return problem(document, path, "E106", f"{at}: {describe(detail['input'])} is not allowed", hint)
-    message, hint = _value_message(detail, context, described(model, loc))
-    refused = kind in _BOUNDS or kind == "too_short" or isinstance(context.get("error"), NotAllowedError)
-    return problem(document, path, "E106" if refused else "E105", f"{at}: {message}", hint, on=on)
-
-
-def _value_message(detail: dict[str, Any], context: dict[str, Any], about: str) -> tuple[str, str]:
-    """Return message and hint for a value of the wrong type or size."""
-    kind = detail["type"]
+        hint: Hint = suggest(str(given), values, what="allowed") if values else f"allowed: {context['expected']}"
+        return Problem("E106", f"{describe(given)} is not allowed", hint=hint)
     if kind in _BOUNDS:
-        key, words = _BOUNDS[kind]
-        return f"must be {words} {context[key]}, got `{detail['input']}`", about
+        limit, relation = _BOUNDS[kind]
+        return Problem("E106", f"must be {relation} {context[limit]}, got `{given}`", hint=about)
     if kind == "too_short":
-        return "must not be empty", about
-    if "error" in context:
-        cause = context["error"]
-        return str(cause), getattr(cause, "hint", "") or about
+        return Problem("E106", "must not be empty", hint=about)
+    return Problem("E105", _wrong_type(detail), hint=about)
+
+
+def _wrong_type(detail: dict[str, Any]) -> str:
+    kind, context, given = detail["type"], detail.get("ctx") or {}, detail["input"]
     if kind in _EXPECTED:
-        return f"expected {_EXPECTED[kind]}, got {describe(detail['input'])}", about
-    return str(detail["msg"]).lower(), about
+        return f"expected {_EXPECTED[kind]}, got {describe(given)}"
+    if "error" in context:  # raised by the validator of a plug-in
+        return str(context["error"])
+    return f"got {describe(given)}: {detail['msg']}"
 
 
-def _inside(path: KeyPath) -> str:
-    """Return `` in pool `gpu` `` for the thing that a key stands in."""
-    parent = path[:-1]
-    return f" in `{show_path(parent)}`" if parent else ""
-
-
-def unknown_key_hint(name: str, allowed: Iterable[str], loc: KeyPath = (), value: object = None) -> str:
-    """Return ``did you mean `x`?; allowed: …`` for a key that is not known."""
-    names = sorted(set(allowed))
-    if loc[:2] == ("execution", "pools") and len(loc) == 4 and name in {"cpus", "memory", "gpus", "disk", "walltime"}:
-        return f"quantities stand under `resources`: write `resources: {{{name}: {value}}}`"
-    hint = suggest(name, names, what="allowed")
-    if hint.startswith("did you mean") and names:
-        hint += "; allowed: " + ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-    return hint
+def unknown_key_hint(name: str, allowed: Iterable[str], loc: KeyPath = (), value: object = None) -> Hint:
+    """Return what to write instead of a key that is not known: similar names, and all that are allowed."""
+    if loc[:2] == ("execution", "pools") and len(loc) == 4 and name in Resource.model_fields:
+        return f"put quantities under `resources`: `resources: {{{name}: {value}}}`"
+    return suggest(name, allowed, what="allowed", complete=True)
 
 
 def allowed_keys(model: type[BaseModel], loc: KeyPath) -> list[str]:
-    """Return the keys that may stand at `loc` below `model`, as written in a file."""
+    """Return the valid keys of the mapping at `loc` below `model`, as written in a file."""
     at = _annotation(model, loc)
     if not (isinstance(at, type) and issubclass(at, BaseModel)):
         return []
@@ -159,7 +157,7 @@ def _choices(model: type[BaseModel], loc: KeyPath) -> list[str]:
 
 
 def _annotation(model: Any, loc: KeyPath) -> Any:
-    """Return the type at `loc` below `model`, None if it cannot be told."""
+    """Return the type at `loc` below `model`, None if it is not known."""
     at = model
     for step in loc:
         at = _bare(at, isinstance(step, int))

@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from fasthep_parsl.names import harmful, meant_name, same_text, wrong_with
-from fasthep_parsl.resources.units import NotAllowedError, UnitError, describe
+from fasthep_parsl.resources.units import describe
+from fasthep_parsl.resources.validation import wrong_value
 
 
 class Model(BaseModel):
@@ -21,18 +22,20 @@ def _text(value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
-        raise UnitError(f"expected text, got {describe(value)}")
+        raise wrong_value(f"expected text, got {describe(value)}")
     if not value.strip():
-        raise UnitError("expected text, got nothing")
+        raise wrong_value("expected text, got nothing")
     if harmful(re.sub(r"[\n\r\t]", "", value)):
-        raise NotAllowedError(f"{describe(ascii(value)[1:-1])} has a control character", "remove it")
+        raise wrong_value(f"{describe(ascii(value)[1:-1])} has a control character", "remove it", code="E106")
     return value.strip()
 
 
 def _single_line(value: str) -> str:
     if len(value.splitlines()) > 1:
         shown = describe(ascii(value)[1:-1])
-        raise NotAllowedError(f"expected a single line of text, got {shown}", "in a list, each line is an entry")
+        raise wrong_value(
+            f"expected a single line of text, got {shown}", "in a list, each line is an entry", code="E106"
+        )
     return value
 
 
@@ -41,7 +44,7 @@ def _name(value: str) -> str:
     if wrong:
         hint = meant_name(value)
         also = f"; `{hint}` would do" if hint else ""
-        raise NotAllowedError(f"{describe(value)} cannot be the name of a folder", wrong + also)
+        raise wrong_value(f"{describe(value)} cannot be the name of a folder", wrong + also, code="E106")
     return value
 
 

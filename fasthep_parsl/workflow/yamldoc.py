@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from fasthep_parsl.errors import ConfigError, Location, Problem
+from fasthep_parsl.errors import ConfigError, Hint, Location, Problem
 
 KeyPath = tuple[str | int, ...]
 """Where in a document something stands: keys and list positions."""
@@ -172,9 +172,10 @@ def problem(
     path: KeyPath,
     code: str,
     message: str,
-    hint: str = "",
+    hint: Hint = "",
     *,
     on: Literal["value", "key"] = "value",
+    name: str = "",
 ) -> Problem:
     """Return a `Problem` placed at `path` of `document`.
 
@@ -184,15 +185,20 @@ def problem(
         Where the mistake is; None gives a problem without a place.
     path : tuple of str and int
         What is wrong; if it does not exist, its nearest parent is shown.
-    code, message, hint : str
-        As in `Problem`.
+    code, message, hint, name
+        See `Problem`.
     on : "value" or "key"
         What to underline.
     """
     where = None
     if document is not None:
         where = document.marks.key(path) if on == "key" else document.marks.value(path)
-    return Problem(code, message, show_path(path), where, hint)
+    return Problem(code, message, show_path(path), where, hint, name)
+
+
+def placed(item: Problem, document: Document, path: KeyPath) -> Problem:
+    """Return a problem that was found elsewhere, placed at `path` of `document`."""
+    return replace(item, key=show_path(path), where=document.marks.value(path))
 
 
 def merge(low: Document, high: Document, *, lists: Lists = "replace") -> Document:

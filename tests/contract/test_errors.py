@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import fasthep_parsl
-from fasthep_parsl.errors import CODES, ConfigError, FastHepError, Location, Problem
+from fasthep_parsl.error_codes import CODES
+from fasthep_parsl.errors import ConfigError, FastHepError, Location, Problem
 
 PACKAGE = Path(fasthep_parsl.__file__).parent
 PROBLEM = Problem("E100", "message", "key", Location("file", 1, 2), "hint")

@@ -12,7 +12,7 @@ import pytest
 import uproot
 
 from fasthep_parsl.cli.main import invoke
-from fasthep_parsl.errors import CODES
+from fasthep_parsl.error_codes import CODES
 
 BASE = """\
 version: "1.0"
@@ -426,7 +426,7 @@ def test_only_files_without_events_give_empty_results(here, capsys):
     (here / "w.yaml").write_text(edited([("a.root", "none.root"), ("b.root", "none2.root")]))
     status, _, err = command(capsys, "run", "w.yaml", "--no-plots")
     assert status == 0
-    assert "no input file has any event: all results will be empty" in err
+    assert "the input files have no events: all results will be empty" in err
     with uproot.open("run/results/histograms.root") as file:
         assert sum(file[key].values().sum() for key in file.keys(recursive=True, filter_classname="TH1*")) == 0
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fasthep_parsl.blocks.scripts import first_scripts
-from fasthep_parsl.compiler.compile import not_asked_for
 from fasthep_parsl.compiler.grants import Facility, open_facility
 from fasthep_parsl.compiler.modifiers import pool_modifiers
-from fasthep_parsl.errors import Problem
+from fasthep_parsl.errors import Checked, Problem
 from fasthep_parsl.interfaces import Script
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.pools.model import DEFAULT, Pool, build_pools
@@ -35,9 +34,6 @@ _MEMORY = 1_000_000_000
 _WALLTIME = 600.0
 """Bytes and seconds that the pool on each queue requests. They are small, so that it starts soon."""
 
-MISSING = "is missing"
-"""What is found of something that a site asks its users to fill in, and nobody has."""
-
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -53,12 +49,15 @@ class Check:
         What was found.
     hint : str
         What to do if the check failed.
+    missing : bool
+        Whether it is a setting that users must fill in, and that is not set.
     """
 
     ok: bool
     what: str
     found: str
     hint: str = ""
+    missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,9 +108,10 @@ def sample_site(name: str, overrides: Sequence[str] = ()) -> SampledSite:
     site = load_site(name)
     loaded = _loaded(site, overrides)
     missing = missing_requirements(site, loaded.document)
-    facility, problems = open_facility(loaded, None if is_batch(site.strategy.kind) else this_machine())
-    wrong = not_asked_for(problems, tuple(missing))
-    checks = [*_profile(site, loaded, wrong), *_filled_in(site, loaded, missing)]
+    machine = None if is_batch(site.strategy.kind) else this_machine()
+    opened = open_facility(loaded, machine, known=missing)
+    facility = opened.value
+    checks = [*_profile(site, loaded, opened.problems), *_filled_in(site, loaded, missing)]
     pools: list[PlanPool] = []
     largest: list[PlanPool] = []
     for pool, queue in _sampled(loaded):
@@ -120,12 +120,17 @@ def sample_site(name: str, overrides: Sequence[str] = ()) -> SampledSite:
         grant = facility.grant(pool)
         if grant.pool is not None:
             pools.append(grant.pool)
-        checks.append(_queue(pool, queue, grant.pool, grant.reason or (grant.refusal.message if grant.refusal else "")))
+        checks.append(_queue(pool, queue, grant.pool, grant.reason))
     found = _own_pools(facility)
     pools += [pool for pool, _ in found if pool is not None]
     checks += [check for _, check in found]
-    scripts, written = _scripts([pool for pool in pools if pool.block and not problems])
+    scripts, written = _scripts([pool for pool in pools if _is_valid(pool, opened)])
     return SampledSite(site, tuple(pools), tuple(largest), (*checks, *written), scripts)
+
+
+def _is_valid(pool: PlanPool, opened: Checked[Facility]) -> bool:
+    """Return whether the submit script of a pool can be rendered: its strategy and its environment are valid."""
+    return not opened.problems and pool.block is not None and pool.block.queue in opened.value.options
 
 
 def _loaded(site: Site, overrides: Sequence[str]) -> LoadedWorkflow:
@@ -137,14 +142,14 @@ def _loaded(site: Site, overrides: Sequence[str]) -> LoadedWorkflow:
 
 def _profile(site: Site, loaded: LoadedWorkflow, problems: Sequence[Problem]) -> list[Check]:
     wrong = [item for item in (*loaded.problems, *problems) if item.code != "E147"]
-    checks = [Check(False, "profile", "; ".join(item.message for item in wrong), wrong[0].hint)] if wrong else []
-    modifiers, mistakes = pool_modifiers(loaded)
-    checks += [Check(False, "profile", str(replace(item, hint="")), item.hint) for item in mistakes]
+    checks = [Check(False, "profile", "; ".join(item.message for item in wrong), str(wrong[0].hint))] if wrong else []
+    modifiers = pool_modifiers(loaded)
+    checks += [Check(False, "profile", item.headline, str(item.hint)) for item in modifiers.problems]
     if not checks:
         names = [Path(document.root.layer.split()[-1]).name for document in site.layers[:-1]]
         above = f", extends {', '.join(reversed(names))}" if names else ""
         checks.append(Check(True, "profile", f"keys and values are right{above}"))
-    around = {pool: ", ".join(item.kind.kind for item in placed) for pool, placed in modifiers.items() if placed}
+    around = {pool: ", ".join(item.kind.kind for item in placed) for pool, placed in modifiers.value.items() if placed}
     return checks + [Check(True, "modifiers", f"of pool {pool}: {names}") for pool, names in around.items()]
 
 
@@ -155,12 +160,12 @@ def _filled_in(site: Site, loaded: LoadedWorkflow, missing: Sequence[Problem]) -
     for item in site.requires:
         path, what = ("execution", *item.path), show_path(item.path)
         if show_path(path) in lacking:
-            checks.append(Check(False, what, MISSING, item.help))
+            checks.append(Check(False, what, "is missing", item.help, missing=True))
         else:
             node = loaded.document.get(path)
             checks.append(Check(True, what, str(node.plain()) if node else ""))
     variables = [item for item in loaded.problems if item.code == "E147"]
-    return checks + [Check(False, "environment", item.message, item.hint) for item in variables]
+    return checks + [Check(False, "environment", item.message, str(item.hint)) for item in variables]
 
 
 def _sampled(loaded: LoadedWorkflow) -> list[tuple[Pool, Queue]]:
@@ -211,17 +216,16 @@ def _own_pools(facility: Facility) -> list[tuple[PlanPool | None, Check]]:
     """Check the pools of the profile."""
     found: list[tuple[PlanPool | None, Check]] = []
     execution = facility.execution
-    wanted, problems = build_pools(execution, facility.loaded.document)
-    found += [(None, Check(False, item.key, item.message, item.hint)) for item in problems]
-    for pool in wanted:
+    wanted = build_pools(execution, facility.loaded.document)
+    found += [(None, Check(False, item.key, item.message, str(item.hint))) for item in wanted.problems]
+    for pool in wanted.value:
         node = facility.loaded.document.get(("execution", "pools", pool.name))
         if node is None or node.layer == package_defaults().root.layer:
             continue
         grant = facility.grant(pool)
         what, refusal = f"pool {pool.name}", grant.refusal
         if grant.pool is None:
-            text = refusal.message.removeprefix(f"pool `{pool.name}`: ") if refusal else grant.reason
-            found.append((None, Check(False, what, text, refusal.hint if refusal else "")))
+            found.append((None, Check(False, what, grant.reason, str(refusal.hint) if refusal else "")))
             continue
         block = grant.pool.block
         where = f"queue {block.queue}" if block and block.queue else "fits"

@@ -74,7 +74,7 @@ def unknown_collection(schema: Schema, name: str, path: ParamPath) -> list[OpPro
         return []
     known = {field.split("_")[0] for field, shape in schema.items() if shape and "_" in field}
     known |= {field[1:] for field in schema if field[:1] == "n" and collection_shape(schema, field[1:])}
-    return [OpProblem(path, f"no collection `{name}`", suggest(name, known, what="collections"))]
+    return [OpProblem(path, f"no collection `{name}`", suggest(name, known, what="collections"), name)]
 
 
 def reference_field(fields: Sequence[str]) -> str:

@@ -106,6 +106,7 @@ class EffectsAnalysis:
                     path,
                     f"the mass needs `{field}`, which does not exist",
                     "give the mass in GeV, e.g. `mass: 0.10566`",
+                    field,
                 )
             )
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fasthep_parsl.errors import OpError
+from fasthep_parsl.errors import Hint, OpError
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.counts import equal
@@ -31,14 +31,17 @@ class ExpressionError(OpError):
     ----------
     message : str
         What is wrong, one line, names in backticks.
-    hint : str
+    hint : str or Suggestion
         How to correct it.
+    name : str
+        The field that does not exist, empty if the mistake is another.
     """
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message, hint)
+    def __init__(self, message: str, hint: Hint = "", name: str = "") -> None:
+        super().__init__(message, hint, name)
         self.message = message
         self.hint = hint
+        self.name = name
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message

@@ -186,14 +186,18 @@ def analyse_expression(text: str, path: ParamPath, schema: Schema, *, prefix: st
         found = with_prefix(text, prefix, schema)
         reads = dict.fromkeys(sorted(found.reads(schema) & schema.keys()), path)
     except ExpressionError as error:
-        return ExpressionAnalysis({}, UNKNOWN, [OpProblem(path, error.message, error.hint)])
-    unknown = [OpProblem(path, *unknown_field(name, schema).args) for name in sorted(found.names - schema.keys())]
+        return ExpressionAnalysis({}, UNKNOWN, [_problem(path, error)])
+    unknown = [_problem(path, unknown_field(name, schema)) for name in sorted(found.names - schema.keys())]
     if unknown:
         return ExpressionAnalysis(reads, UNKNOWN, unknown)
     try:
         return ExpressionAnalysis(reads, found.shape(schema), [])
     except ExpressionError as error:
-        return ExpressionAnalysis(reads, UNKNOWN, [OpProblem(path, error.message, error.hint)])
+        return ExpressionAnalysis(reads, UNKNOWN, [_problem(path, error)])
+
+
+def _problem(path: ParamPath, error: ExpressionError) -> OpProblem:
+    return OpProblem(path, error.message, error.hint, error.name, "E150" if error.name else "E151")
 
 
 # --- names ------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Container, Mapping
 from typing import Any
 
-from fasthep_parsl.errors import suggest
+from fasthep_parsl.errors import Suggestion, suggest
 from fasthep_parsl.interfaces import Schema, Shape
 from fasthep_parsl.ops.columns.reductions import not_jagged
 from fasthep_parsl.ops.columns.value_types import ExpressionError
@@ -18,8 +18,8 @@ def unknown_field(name: str, schema: Container[str] | Mapping[str, Any]) -> Expr
     """Return the error for an unknown field; its hint names similar fields."""
     flat = name.replace(".", "_")
     known = list(schema) if isinstance(schema, Mapping) else []
-    hint = f"did you mean `{flat}`?" if flat != name and flat in schema else suggest(name, known, what="fields")
-    return ExpressionError(f"unknown field `{name}`", hint)
+    hint = Suggestion((flat,)) if flat != name and flat in schema else suggest(name, known, what="fields")
+    return ExpressionError(f"unknown field `{name}`", hint, name)
 
 
 def keywords_of(node: ast.Call) -> dict[str, ast.expr]:

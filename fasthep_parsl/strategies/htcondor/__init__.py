@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from fasthep_parsl.interfaces import BlockLocation, Discovery, Script
 from fasthep_parsl.interfaces.batch import SHARED_FILES
 from fasthep_parsl.plan import PlanBlock, PlanPool
-from fasthep_parsl.resources.units import Duration, UnitError
+from fasthep_parsl.resources.validation import Duration, wrong_value
 from fasthep_parsl.strategies.base import NODE_SCRIPT, BatchModel, block_of, node_command, output_path
 from fasthep_parsl.strategies.formats import Lines, kibibytes, mebibytes
 from fasthep_parsl.strategies.htcondor.commands import HTCondorCommands
@@ -24,7 +24,7 @@ LONGEST_HOLD = 3600
 
 def _no_continuation(value: str) -> str:
     if value.endswith("\\"):
-        raise UnitError(
+        raise wrong_value(
             f"`{value}` would continue in the next line of the submit file", "remove the backslash at its end"
         )
     return value
@@ -32,7 +32,7 @@ def _no_continuation(value: str) -> str:
 
 def _key(value: str) -> str:
     if not re.fullmatch(r"\+?[\w.]+", value):
-        raise UnitError(f"`{value}` is not a key of a submit file", "write a key such as `+MaxRuntime`")
+        raise wrong_value(f"`{value}` is not a key of a submit file", "write a key such as `+MaxRuntime`")
     return value
 
 
@@ -42,7 +42,7 @@ Key = Annotated[Line, AfterValidator(_key)]
 
 def _key_value(value: str) -> str:
     if not re.match(r"\+?[\w.]+\s*=", value):
-        raise UnitError(
+        raise wrong_value(
             f"`{value}` is not a line of a submit file", "write `key = value`, such as `+MyAttribute = True`"
         )
     return value

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from fasthep_parsl.cli.problems import layout, render
-from fasthep_parsl.errors import ConfigError, Location, Problem
+from fasthep_parsl.errors import ConfigError, Location, Problem, suggest
 from fasthep_parsl.workflow.loader import load_workflow
 
 
@@ -28,7 +28,8 @@ def at(tmp_path, monkeypatch):
 
 def test_the_layout(at):
     text = "execution:\n  pools:\n    default:\n      resources: {cpus: 1, memroy: 4GB}\n"
-    problem = at(text, 28, 6, 4, key="execution.pools.default", hint="did you mean `memory`?; allowed: cpus, memory")
+    hint = suggest("memroy", ["memory", "cpus"], what="allowed", complete=True)
+    problem = at(text, 28, 6, 4, key="execution.pools.default", hint=hint)
     assert (
         shown(problem)
         == """\

@@ -85,7 +85,7 @@ def test_a_dataset_without_events_is_a_warning(flow, small_files):
     assert "dataset `none` has no events" in plan.warnings
     plan = flow.write(stages, [small_files / "none.root"]).compile()
     assert plan.entries == 0
-    assert any("no input file has any event" in warning for warning in plan.warnings)
+    assert any("the input files have no events" in warning for warning in plan.warnings)
 
 
 def test_all_mistakes_are_shown_at_once_in_order(flow, small_files):

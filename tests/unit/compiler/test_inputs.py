@@ -43,7 +43,7 @@ def counts(flow, stage):
 def complaints(flow):
     with pytest.raises(ConfigError) as caught:
         flow.compile()
-    return [(problem.key, problem.message, problem.hint) for problem in caught.value.problems]
+    return [(problem.key, problem.message, str(problem.hint)) for problem in caught.value.problems]
 
 
 @pytest.mark.parametrize("chunk", [None, 3])
@@ -206,7 +206,7 @@ def test_cycles_of_a_tree_are_different_trees(flow):
     assert counts(flow, "X") == {1: 3, 5: 4}
     ((key, message, _),) = complaints(of({}, {"tree": "Events;2"}))
     assert key == "data.datasets[1].files[0]"
-    assert message == "`Events` of `a.root` is read in dataset `d0`, too"
+    assert message == "tree `Events` of `a.root` is also in dataset `d0`"
 
 
 def test_objects_that_cannot_be_read_are_refused_where_they_are_used(flow):

@@ -106,7 +106,7 @@ def test_pools_that_share_a_queue_with_few_jobs_are_warned_of(on_site, flow):
     stages = [flow.stage("A", "probe.sum", needs=[]), flow.stage("B", "probe.sum", needs=[], pool="other")]
     plan = on_site({"queues": queues}, stages=stages, pools={"other": {"workers": 2}, "default": {"workers": 2}})
     assert plan.warnings == (
-        "pools `default`, `other` may ask for 2 jobs of queue `cpu` together, which allows 1: some wait for others to end",
+        "pools `default`, `other` may need 2 jobs in queue `cpu`, which allows 1; some jobs wait until others end",
     )
 
 
@@ -116,7 +116,7 @@ def test_a_pool_that_is_too_large_falls_back_where_the_stage_says_so(on_site, fl
     (problem,) = refusal(on_site, pools=pools, stages=strict)
     assert (problem.code, problem.key) == ("E144", "execution.pools.gpu.resources.gpus")
     assert problem.where.file.endswith("flow.yaml")
-    assert "at most 4 GPUs per worker" in problem.hint
+    assert "at most 4 GPUs per worker" in str(problem.hint)
     lenient = [{**strict[0], "execution": {"require": "gpu", "fallback": "default"}}]
     plan = on_site(pools=pools, stages=lenient)
     assert plan.stages[0].pool == "default"
@@ -148,16 +148,20 @@ def test_a_site_without_gpus_says_so_at_the_stage(on_site):
 
 def test_an_unknown_queue_names_close_ones(on_site):
     (problem,) = refusal(on_site, pools={**POOLS, "default": {"queue": "gpuu"}})
-    assert (problem.code, problem.key, problem.hint) == ("E148", "execution.pools.default.queue", "did you mean `gpu`?")
+    assert (problem.code, problem.key, str(problem.hint)) == (
+        "E148",
+        "execution.pools.default.queue",
+        "did you mean `gpu`?",
+    )
 
 
 def test_one_port_is_enough_for_one_pool_and_the_hint_works(on_site, flow):
     site = {"network": {"ports": 8786}}
     (problem,) = refusal(on_site, site)
     assert (problem.code, problem.key) == ("E145", "execution.network.ports")
-    assert problem.message == "2 pools need a port each (default, gpu), but workers can reach only one port, 8786"
+    assert problem.message == "2 pools (default, gpu) need a port each, but workers can reach only one port, 8786"
     assert problem.where.file.endswith("here.yaml")
-    overrides = [part.split("'")[0] for part in problem.hint.split("--set '")[1:]]
+    overrides = [part.split("'")[0] for part in str(problem.hint).split("--set '")[1:]]
     plan = on_site(site, overrides=overrides)
     assert [pool.name for pool in plan.pools if pool.used] == ["default"]
     assert (plan.pool("default").gpus, plan.pool("default").memory) == (1, 8 * 10**9)
@@ -190,7 +194,7 @@ def test_what_a_site_requires_is_asked_for_with_its_help(on_site, flow):
     assert (problem.code, problem.key) == ("E146", "execution.strategy.account")
     assert problem.message == "site `here` needs `strategy.account`"
     assert problem.where.file.endswith("here.yaml")
-    assert problem.hint == (
+    assert str(problem.hint) == (
         "your project, `m1234`; `--set strategy.account=…`, "
         "or a site file of your own with `extends: here` and `strategy: {account: …}`"
     )

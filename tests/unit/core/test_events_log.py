@@ -70,7 +70,7 @@ def test_a_file_of_a_newer_version_is_refused(path, more):
         ConfigError, match=r"events\.jsonl is an event log of version 2, .*fasthep-parsl 9\.1"
     ) as caught:
         list(read_events(path))
-    assert "use fasthep-parsl 9.1 or later" in caught.value.problems[0].hint
+    assert "use fasthep-parsl 9.1 or later" in str(caught.value.problems[0].hint)
 
 
 def test_a_file_without_a_version_is_read(path):

@@ -29,7 +29,7 @@ def test_an_unknown_name_has_a_hint(group, name, hint):
     (problem,) = caught.value.problems
     assert problem.code == "E110"
     assert f"`{name}`" in problem.message
-    assert hint in problem.hint
+    assert hint in str(problem.hint)
 
 
 def test_an_unknown_group_is_a_mistake_of_ours():

@@ -15,7 +15,8 @@ import uproot
 
 from fasthep_parsl.demo import DATASETS, write_demo_data
 from fasthep_parsl.demo.branches import BRANCHES, COLLECTIONS
-from fasthep_parsl.errors import CODES, ConfigError
+from fasthep_parsl.error_codes import CODES
+from fasthep_parsl.errors import ConfigError
 
 EVENTS = 20_000
 
@@ -159,14 +160,17 @@ def test_other_files_are_never_touched(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"events": 0}, "number of events must be at least 1, not 0"),
-        ({"events": -5}, "not -5"),
-        ({"events": 10, "seed": -1}, "seed must be at least 0"),
+        ({"events": 0}, "`events` must be at least 1, got `0`"),
+        ({"events": -5}, "got `-5`"),
+        ({"events": 10, "seed": -1}, "`seed` must be at least 0"),
+        ({"events": 10, "threads": 0}, "`threads` must be at least 1"),
         ({"events": 10, "file_events": 0}, "file_events"),
         ({"events": 10, "triggers": -1}, "triggers"),
         ({"events": 10, "datasets": {"ttbr": 1}}, "did you mean `ttbar`"),
-        ({"events": 10, "datasets": {}}, "shares"),
-        ({"events": 10, "datasets": {"dy": -1, "zz": 2}}, "shares"),
+        ({"events": 10, "datasets": {}}, "no datasets to write"),
+        ({"events": 10, "datasets": {"dy": 0, "zz": 0}}, "all shares of the datasets are 0"),
+        ({"events": 10, "datasets": {"dy": -1, "zz": 2}}, "share of dataset `dy` must be a number from 0 on, got `-1`"),
+        ({"events": 10, "datasets": {"dy": float("nan")}}, "share of dataset `dy` .* got `nan`"),
     ],
 )
 def test_bad_arguments_write_nothing(tmp_path, arguments, message):
@@ -182,7 +186,29 @@ def test_a_file_or_a_closed_folder_is_refused(tmp_path):
     for path, code in ((blocker, "E172"), (blocker / "below", "E173")):
         with pytest.raises(ConfigError) as caught:
             write_demo_data(path, 10)
-        assert caught.value.problems[0].code == code
+        (problem,) = caught.value.problems
+        assert problem.code == code
+        assert f"`{blocker}` is a file" in problem.message
+
+
+def test_a_damaged_manifest_is_named_and_not_the_files_that_it_lists(tmp_path):
+    write_demo_data(tmp_path, 100)
+    (tmp_path / "demo-data.json").write_text("{")
+    with pytest.raises(ConfigError) as caught:
+        write_demo_data(tmp_path, 100)
+    (problem,) = caught.value.problems
+    assert problem.code == "E172"
+    assert f"`{tmp_path / 'demo-data.json'}` is damaged" in problem.message
+    assert ".root`" not in problem.message
+
+
+def test_an_error_of_the_progress_callback_is_not_blamed_on_the_directory(tmp_path):
+    def broken(_events):
+        raise BrokenPipeError("the terminal has gone")
+
+    with pytest.raises(BrokenPipeError, match="the terminal has gone"):
+        write_demo_data(tmp_path, 100, progress=broken)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_or_readonly_disk_leaves_nothing(tmp_path, monkeypatch):
@@ -190,8 +216,12 @@ def test_a_full_or_readonly_disk_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(uproot, "recreate", full)
-    with pytest.raises(ConfigError, match="No space left on device"):
+    with pytest.raises(ConfigError) as caught:
         write_demo_data(tmp_path, 100)
+    (problem,) = caught.value.problems
+    assert problem.code == "E173"
+    assert f"the disk of {tmp_path} is full" in problem.message
+    assert "that you can write to" not in problem.hint
     assert list(tmp_path.iterdir()) == []
 
 

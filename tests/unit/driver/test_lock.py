@@ -93,7 +93,7 @@ def test_who_holds_it_since_when_and_what_to_do(tmp_path, process):
     (problem,) = caught.value.problems
     assert problem.code == "E166"
     assert re.search(rf"process {other.pid} on \S+, since 20\d\d-\S+Z$", problem.message)
-    assert f"`kill {other.pid}`" in problem.hint
+    assert f"`kill {other.pid}`" in str(problem.hint)
     other.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, other.pid, os.WSTOPPED | os.WNOWAIT)
     with pytest.raises(ConfigError, match=f"kill -CONT {other.pid}"):

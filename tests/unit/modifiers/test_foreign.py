@@ -52,7 +52,7 @@ def problem_of(planned, *modifiers, **more):
 def test_one_that_needs_a_gpu_is_refused_on_a_pool_without_and_names_its_own_remedy(planned):
     problem = problem_of(planned, theirs(emulate=False))
     assert problem.code == "E180"
-    assert problem.hint == "no pool of this site has GPUs; or `emulate: true` to do without"
+    assert str(problem.hint) == "no pool of this site has GPUs; to run without a GPU, write `emulate: true`"
     assert planned(theirs())
 
 

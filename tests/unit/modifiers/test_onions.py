@@ -223,7 +223,7 @@ def test_a_mistake_is_shown_where_it_is(flow, small_files, text, expected, where
     assert problem.where.line == {"stage": STAGE_LINE, "pool": POOL_LINE, "idle": IDLE_LINE}[where]
     assert code in (None, problem.code)
     assert said in problem.message
-    assert hint in (problem.hint or "")
+    assert hint in (str(problem.hint) or "")
 
 
 def test_a_mistake_in_the_spelling_of_upstream_is_shown_on_its_own_line(flow, small_files):

@@ -307,7 +307,7 @@ def test_problems(change, path, text):
 def test_a_missing_mass_names_the_remedy():
     schema = {name: shape for name, shape in SCHEMA.items() if not name.endswith("_mass")}
     problems = analyse(build_combinations, schema, collection="Muon", output="Z").problems
-    assert "mass: 0.10566" in problems[0].hint
+    assert "mass: 0.10566" in str(problems[0].hint)
     assert analyse(build_combinations, schema, collection="Muon", output="Z", mass=0.10566).problems == ()
     pt_only = {"candidate": ["pt"]}
     assert analyse(build_combinations, schema, collection="Muon", output="Z", keep=pt_only).problems == ()

@@ -56,7 +56,7 @@ def analyse(function, **params):
 
 
 def problems(function, **params):
-    return [(p.path, p.message, p.hint) for p in analyse(function, **params).problems]
+    return [(p.path, p.message, str(p.hint)) for p in analyse(function, **params).problems]
 
 
 # --- what every op must do --------------------------------------------------------------------------------

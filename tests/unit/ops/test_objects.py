@@ -299,7 +299,7 @@ def test_merge_effects_and_problems():
     assert effects.writes["Lep_flavour"] == effects.writes["Lep_pt"] == ("nLep",)
     wrong = analyse(merge_collections, inputs={"Muon": 13, "Electrons": 11}, output="Lep")
     assert wrong.problems[0].path == ("inputs", "Electrons")
-    assert "Electron" in wrong.problems[0].hint
+    assert "Electron" in str(wrong.problems[0].hint)
     clash = analyse(merge_collections, inputs=["Muon", "Electron"], output="Lep", tag="charge")
     assert "charge" in clash.problems[0].message
     assert analyse(merge_collections, inputs=["Muon", "Muon"], output="Lep").problems

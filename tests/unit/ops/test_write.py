@@ -283,4 +283,4 @@ def test_parquet_without_pyarrow_is_said_in_the_plan(monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda _name: None)
     (problem,) = analyse(format="parquet").problems
     assert problem.path == ("format",)
-    assert "fasthep-parsl[parquet]" in problem.hint
+    assert "fasthep-parsl[parquet]" in str(problem.hint)

@@ -45,7 +45,7 @@ def test_without_a_default_the_file_that_lacks_it_is_named(flow, files):
 def test_a_branch_that_no_file_has_is_warned_of(flow, files):
     field = {"weight": {"stream": "events", "branch": "wieght", "default": 2}}
     plan = flow.write(stages(flow), datasets=files, fields=field).compile()
-    assert plan.warnings == ("field `weight`: no input file has branch `wieght`; it is 2 for all events",)
+    assert plan.warnings == ("field `weight`: no input file has branch `wieght`. It is 2 for all events",)
     assert sums(flow.run(plan)) == {"mc": 20.0, "data": 10.0}
 
 

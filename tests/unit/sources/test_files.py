@@ -55,7 +55,7 @@ def test_an_unknown_branch_is_named_with_close_ones(small_files):
     file = open_file(str(small_files / "a.root"), SOURCE)
     with pytest.raises(InputFileError, match="`Jet_Pt`") as caught:
         file.read(["x", "Jet_Pt"], 0, 10)
-    assert "`Jet_pt`" in caught.value.hint
+    assert "`Jet_pt`" in str(caught.value.hint)
     file.close()
 
 

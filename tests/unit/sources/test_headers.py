@@ -67,7 +67,7 @@ def test_another_tree_is_another_header(mine, tmp_path):
     read_headers([mine], SOURCE, cache=cache)
     (header,) = read_headers([mine], PlanSource(params={"tree": "Evnts"}), cache=cache)
     assert "Evnts" in header.problem
-    assert "`Events`" in header.hint
+    assert "`Events`" in str(header.hint)
     assert len(entries(cache)) == 1  # problems are not remembered
 
 

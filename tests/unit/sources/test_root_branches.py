@@ -148,7 +148,7 @@ def test_trees_in_folders_and_cycles(tmp_path):
     for wrong, words in (("up", "`up` is a folder, not a tree"), ("Events", "no tree `Events`")):
         with pytest.raises(InputFileError, match=words) as caught:
             open_tree(path, wrong)
-        assert "`up/Events`" in caught.value.hint or "up/Events" in caught.value.hint
+        assert "up/Events" in str(caught.value.hint)
     with pytest.raises(InputFileError, match="no tree `up/Events;7`"):
         open_tree(path, "up/Events;7")
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fasthep_parsl.cli.problems import layout
-from fasthep_parsl.errors import CODES, ConfigError
+from fasthep_parsl.error_codes import CODES
+from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.workflow.datasets import resolve_datasets
 from fasthep_parsl.workflow.loader import load_workflow
 
@@ -60,7 +61,7 @@ def test_a_damaged_file_is_refused_in_words(start, length, piece):
         path.write_text(TEXT[:start] + piece + TEXT[start + length :])
         try:
             loaded = load_workflow(path)
-            problems = resolve_datasets(loaded.workflow, loaded.document)[1]
+            problems = resolve_datasets(loaded.workflow, loaded.document).problems
         except ConfigError as error:
             problems = error.problems
             assert problems

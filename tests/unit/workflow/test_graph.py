@@ -108,7 +108,7 @@ def test_every_mistake_is_found():
         ("E124", "analysis.stages[5].from[0].port"),
         ("E122", "analysis.stages[4].from"),
     ]
-    hints = [p.hint for p in result.problems]
+    hints = [str(p.hint) for p in result.problems]
     assert hints[2] == "did you mean `Select`?"
     assert hints[6] == "did you mean `hist`?"
 

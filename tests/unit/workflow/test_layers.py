@@ -151,7 +151,7 @@ def test_wrong_settings_are_refused(files, text, message, hint):
     execution = "execution: {pools: {big: {resources: large}}, resources: {large: {cpus: 8}}}"
     problems = refusal(load_workflow, files(main=MINIMAL + execution), overrides=[text])
     assert message in problems[0].message
-    assert hint in problems[0].hint
+    assert hint in str(problems[0].hint)
     assert problems[0].where.file == f"--set {text}"
 
 
@@ -230,7 +230,7 @@ def test_a_variable_that_is_not_set_is_named_unless_somebody_else_says_it(files,
         ("E147", "execution.queues.q.walltime", 3),
     ]
     assert found[0].message == "the environment variable `NOT_SET` is not set"
-    assert found[0].hint == "`export NOT_SET=…`, or `--set execution.scratch=…`"
+    assert str(found[0].hint) == "`export NOT_SET=…`, or `--set execution.scratch=…`"
     site = "strategy: local\nscratch: ${NOT_SET}"
     assert on_site(files, site, overrides=["scratch=/tmp"]).scratch == "/tmp"
     assert on_site(files, [site, "scratch: /x"]).scratch == "/x"
@@ -240,4 +240,4 @@ def test_a_variable_that_is_not_set_is_named_unless_somebody_else_says_it(files,
 def test_what_is_not_a_variable_is_refused_with_how_to_escape_it(files, text):
     (problem,) = refusal(on_site, files, f"{{strategy: local, scratch: '{text}'}}")
     assert (problem.code, problem.key) == ("E105", "execution.scratch")
-    assert "write `$${" in problem.hint
+    assert "write `$${" in str(problem.hint)

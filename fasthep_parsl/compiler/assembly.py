@@ -1,0 +1,205 @@
+"""Make the plan of a workflow that has been checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fasthep_parsl import registry
+from fasthep_parsl.analysis_code.software import software
+from fasthep_parsl.compiler.code import Code
+from fasthep_parsl.compiler.fields import Flow
+from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets
+from fasthep_parsl.compiler.kinds_of_data import hidden_data
+from fasthep_parsl.compiler.modifiers import Placed, unused_modifiers
+from fasthep_parsl.compiler.outputs import planned_params
+from fasthep_parsl.compiler.routes import Routing
+from fasthep_parsl.compiler.segments import cut_segments, keep_after
+from fasthep_parsl.compiler.stages import CheckedStage, package_of
+from fasthep_parsl.plan import (
+    Binding,
+    Plan,
+    PlanCredential,
+    PlanDataset,
+    PlanEnvironment,
+    PlanPool,
+    PlanSegment,
+    PlanSource,
+    PlanStage,
+)
+from fasthep_parsl.workflow.loader import LoadedWorkflow
+
+PASS_FACTOR = 2
+"""Adjacent partitions are read in one pass of at most so many default chunks."""
+
+
+@dataclass(frozen=True)
+class CheckedWorkflow:
+    """A workflow and what the checks found out about it.
+
+    Attributes
+    ----------
+    loaded : LoadedWorkflow
+        The workflow with the site's layers.
+    code : Code
+        Its analysis code and data files.
+    stages : tuple of CheckedStage
+        Its stages, in an order in which they can run.
+    routing : Routing
+        The pool of each stage.
+    modifiers : dict
+        Stage → its modifiers, the outermost first.
+    inputs : Inputs
+        Its input files.
+    flow : Flow
+        The fields that each stage reads and adds.
+    warnings : tuple of str
+        Comparisons that are never true.
+    """
+
+    loaded: LoadedWorkflow
+    code: Code
+    stages: tuple[CheckedStage, ...]
+    routing: Routing
+    modifiers: dict[str, tuple[Placed, ...]]
+    inputs: Inputs
+    flow: Flow
+    warnings: tuple[str, ...] = ()
+
+
+def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) -> Plan:
+    """Return the plan of a workflow without mistakes.
+
+    Parameters
+    ----------
+    checked : CheckedWorkflow
+        The workflow.
+    site : str
+        Name of the site.
+    chunk_size : int or None
+        Most events per partition; None: that of the workflow, else chosen for the workers' memory.
+    """
+    loaded, execution = checked.loaded, checked.loaded.workflow.execution
+    segments = tuple(cut_segments(checked.stages, checked.routing.pool_of, checked.flow))
+    default = _default_chunk(segments, checked.routing.pools)
+    chunk = chunk_size or execution.chunk_size or default
+    datasets = plan_datasets(checked.inputs, chunk)
+    pools, pool_warnings = checked.routing.planned(_most_tasks(segments, datasets))
+    environment = execution.environment
+    return Plan(
+        name=loaded.path.stem,
+        workflow=str(loaded.path),
+        site=site,
+        backend=execution.backend.kind,
+        strategy=execution.strategy.kind,
+        chunk_size=chunk,
+        pass_size=max(default * PASS_FACTOR, 1),
+        source=_only_used(checked.inputs.source, segments),
+        datasets=datasets,
+        stages=_plan_stages(checked),
+        segments=segments,
+        pools=pools,
+        environment=environment and PlanEnvironment(kind=environment.kind, params=environment.params),
+        credentials=tuple(PlanCredential(kind=item.kind, params=item.params) for item in execution.credentials),
+        modules=checked.code.modules,
+        files=checked.code.files,
+        software=software(checked.code.modules, _packages(checked)),
+        warnings=_warnings(checked, pool_warnings),
+    )
+
+
+def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple[str, ...]:
+    loaded, inputs, routing = checked.loaded, checked.inputs, checked.routing
+    return (
+        *(str(warning) for warning in loaded.warnings),
+        *pool_warnings,
+        *unused_modifiers(loaded, checked.stages, routing.pool_of),
+        *checked.warnings,
+        *hidden_data(inputs.datasets),
+        *_empty_datasets(inputs),
+        *_constant_fields(inputs),
+    )
+
+
+def _packages(checked: CheckedWorkflow) -> set[str]:
+    """Return the top-level modules that define the installed ops, the modifiers and the source in use."""
+    ops = {package_of(item.op.call) for item in checked.stages if not item.module}
+    kinds = {placed.planned.kind for found in checked.modifiers.values() for placed in found}
+    loaded = {registry.load("modifiers", kind) for kind in kinds}
+    loaded.add(registry.load("sources", checked.inputs.source.kind))
+    return {name for name in ops | {package_of(item) for item in loaded} if name}
+
+
+def _default_chunk(segments: tuple[PlanSegment, ...], pools: tuple[PlanPool, ...]) -> int:
+    """Return the largest partition that suits the memory of all workers."""
+    memory = {pool.name: pool.memory for pool in pools}
+    chunks = [choose_chunk(len(s.columns), memory[s.pool]) for s in segments if s.scope == "partition"]
+    return min(chunks, default=choose_chunk(1, min(memory.values())))
+
+
+def _constant_fields(inputs: Inputs) -> list[str]:
+    """Warn of fields that have their default for all events: the branch may be misspelt."""
+    source = inputs.source
+    return [
+        f"field `{field}`: no input file has branch `{source.aliases[field]}`. It is {source.defaults[field].value} for"
+        " all events"
+        for field in inputs.aliases.constant
+    ]
+
+
+def _empty_datasets(inputs: Inputs) -> list[str]:
+    empty = [
+        dataset.name
+        for dataset in inputs.datasets
+        if dataset.files and not any(inputs.headers[file].entries for file in dataset.files)
+    ]
+    if len(empty) == len(inputs.datasets):
+        return ["the input files have no events: all results will be empty"]
+    return [f"dataset `{name}` has no events" for name in empty]
+
+
+def _only_used(source: PlanSource, segments: tuple[PlanSegment, ...]) -> PlanSource:
+    """Return the source with the aliases and defaults of the columns that are read."""
+    used = {column for segment in segments if not segment.input for column in segment.columns}
+    aliases = {field: branch for field, branch in source.aliases.items() if field in used}
+    defaults = {field: default for field, default in source.defaults.items() if field in used}
+    return source.model_copy(update={"aliases": aliases, "defaults": defaults})
+
+
+def _most_tasks(segments: tuple[PlanSegment, ...], datasets: tuple[PlanDataset, ...]) -> dict[str, int]:
+    """Return pool → the most tasks that can run there at once."""
+    partitions = sum(file.partitions for dataset in datasets for file in dataset.files)
+    most: dict[str, int] = {}
+    for segment in segments:
+        tasks = partitions if segment.scope == "partition" else 1
+        most[segment.pool] = max(most.get(segment.pool, 0), tasks)
+    return most
+
+
+def _plan_stages(checked: CheckedWorkflow) -> tuple[PlanStage, ...]:
+    keep = keep_after(checked.stages, checked.flow)
+    return tuple(_plan_stage(item, checked, keep[item.stage.id]) for item in checked.stages)
+
+
+def _plan_stage(item: CheckedStage, checked: CheckedWorkflow, keep: tuple[str, ...]) -> PlanStage:
+    stage, flow = item.stage, checked.flow
+    route = checked.routing.routes[stage.id]
+    return PlanStage(
+        id=stage.id,
+        op=stage.op,
+        params=planned_params(item, checked.loaded.document),
+        op_hash=item.code,
+        module=item.module,
+        scope=item.op.scope,
+        needs=item.needs,
+        input=item.input,
+        bind=tuple(Binding(node=b.node, port=b.port, to=b.to) for b in stage.inputs),
+        stream=item.op.stream,
+        product=item.op.product or "",
+        reads=flow.reads[stage.id],
+        writes=flow.writes[stage.id],
+        keep=keep,
+        pool=route.pool,
+        why=route.why,
+        timeout=stage.execution.timeout,
+        modifiers=tuple(placed.planned for placed in checked.modifiers[stage.id]),
+    )

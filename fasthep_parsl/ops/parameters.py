@@ -1,0 +1,34 @@
+"""Validate the parameters of a stage. The compiler and the workers do it in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from pydantic import BaseModel, create_model
+
+from fasthep_parsl.interfaces import Op
+
+
+def validate_params(op: Op, params: Mapping[str, Any], bound: Collection[str] = ()) -> BaseModel:
+    """Return the parameters of a stage as its op's model.
+
+    Parameters
+    ----------
+    op : Op
+        The op.
+    params : mapping
+        The parameters as written.
+    bound : collection of str
+        Parameters that are products of other stages; None in the result.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        The other parameters are wrong.
+    """
+    given = {key: value for key, value in params.items() if key not in bound}
+    if not bound:
+        return op.params.model_validate(given)
+    unbound: dict[str, Any] = dict.fromkeys(bound, (Any, None))
+    return create_model(op.params.__name__, __base__=op.params, **unbound).model_validate(given)
