@@ -88,7 +88,7 @@ def job_control(pool: PlanPool, closing: threading.Event | None = None) -> JobCo
 
 
 def read_status(commands: SchedulerCommands, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
-    """Return the state of `jobs`, None if the result does not say it or cannot be read."""
+    """Return the state of `jobs`, None if the result does not contain it or cannot be parsed."""
     try:
         return commands.read_status(result, jobs)
     except (AttributeError, LookupError, TypeError, ValueError):  # the output is not as documented

@@ -1,4 +1,4 @@
-"""Survey of a machine: find its batch system, and ask it for its nodes and queues."""
+"""Survey of a machine: find its batch system, and list the nodes and queues."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
@@ -191,7 +191,7 @@ class SchedulerCommands(ABC):
 
     @abstractmethod
     def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
-        """Return the state of `jobs`, None if the result does not say it. Jobs that are missing from it have ended."""
+        """Return the state of `jobs`, None if the result does not contain it. Jobs that are missing from it have ended."""
 
     @abstractmethod
     def cancel(self, jobs: Sequence[str]) -> list[list[str]]:
@@ -257,14 +257,14 @@ class NodeGroup:
         Number of nodes.
     cpus, memory, gpus : int
         Resources of one node; memory in MiB.
-    gpu_type : str
-        Type of the GPUs, by the batch system's name.
     walltime : float or None
         Longest time of a job, seconds.
     whole_nodes : bool
         Whether a job always gets whole nodes.
     default : bool
         Whether this is the queue of jobs that name none.
+    options : mapping
+        Options of the strategy for this queue.
     """
 
     queue: str
@@ -272,10 +272,10 @@ class NodeGroup:
     cpus: int
     memory: int
     gpus: int = 0
-    gpu_type: str = ""
     walltime: float | None = None
     whole_nodes: bool = False
     default: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 SHARED_FILES = (

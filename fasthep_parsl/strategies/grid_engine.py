@@ -54,15 +54,15 @@ class GridEngineCommands(SchedulerCommands):
         return ["qstat", "-u", getpass.getuser()]
 
     def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
-        """Return the state of `jobs`, None if the result does not say it."""
+        """Return the state of `jobs`, None if the result does not contain it."""
         if not result.ok:
             return None
         found = {}
         for line in result.out.splitlines():
-            words = line.split()  # id, priority, name, user, state, date, time[, queue@node], slots
-            if len(words) >= 8 and words[0] in jobs:
-                node = next((word.rpartition("@")[2] for word in words[7:] if "@" in word), "")
-                found[words[0]] = Job(words[0], _state(words[4]), node, f"state {words[4]}")
+            columns = line.split()  # id, priority, name, user, state, date, time[, queue@node], slots
+            if len(columns) >= 8 and columns[0] in jobs:
+                node = next((text.rpartition("@")[2] for text in columns[7:] if "@" in text), "")
+                found[columns[0]] = Job(columns[0], _state(columns[4]), node, f"state {columns[4]}")
         return found
 
     def cancel(self, jobs: Sequence[str]) -> list[list[str]]:
@@ -110,7 +110,7 @@ class GridEngine(BatchModel):
     def script(self, pool: PlanPool, location: BlockLocation) -> Script:
         """Return the batch script of one block; see `BatchStrategy`."""
         block = block_of(pool, type(self))
-        asked = [
+        options = [
             "-S /bin/bash",
             f"-N {short_name(location.job, LONGEST_NAME)}",
             f"-wd {quote_by_choice(location.folder)}",
@@ -126,7 +126,7 @@ class GridEngine(BatchModel):
             *self.directives,
         ]
         command = shlex.join(node_command(location))
-        return Script(f"block.{location.block}.sh", script_text(with_prefix("#$", asked), f"exec {command}"))
+        return Script(f"block.{location.block}.sh", script_text(with_prefix("#$", options), f"exec {command}"))
 
     def commands(self) -> GridEngineCommands:
         """Return the commands of Grid Engine."""

@@ -64,7 +64,7 @@ class KubernetesCommands(SchedulerCommands):
         return [*self._kubectl, "get", "pods", *jobs, "--ignore-not-found", "--output=json"]
 
     def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
-        """Return the state of `jobs`, None if the result does not say it."""
+        """Return the state of `jobs`, None if the result does not contain it."""
         if not result.ok:
             return None
         try:

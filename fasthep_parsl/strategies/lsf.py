@@ -68,7 +68,7 @@ class LsfCommands(SchedulerCommands):
         return ["bjobs", "-a", "-noheader", "-o", "jobid stat exec_host exit_reason delimiter='|'", *jobs]
 
     def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
-        """Return the state of `jobs`, None if the result does not say it."""
+        """Return the state of `jobs`, None if the result does not contain it."""
         if not result.ok and "is not found" not in result.message and "No job found" not in result.message:
             return None
         found = {}
@@ -119,7 +119,7 @@ class Lsf(BatchModel):
     def script(self, pool: PlanPool, location: BlockLocation) -> Script:
         """Return the batch script of one block, for the standard input of bsub; see `BatchStrategy`."""
         block = block_of(pool, type(self))
-        asked = [
+        options = [
             f"-J {quote_by_choice(location.job)}",
             f"-cwd {quote_by_choice(location.folder)}",
             f"-o {quote_by_choice(output_path(location, 'out'))}",
@@ -136,7 +136,7 @@ class Lsf(BatchModel):
         if block.nodes > 1:
             launcher = self.launcher or LAUNCHERS[self.request]
             command = f"{launch(launcher, self.launch_options, block.nodes)} {command}"
-        return Script(f"block.{location.block}.sh", script_text(with_prefix("#BSUB", asked), f"exec {command}"))
+        return Script(f"block.{location.block}.sh", script_text(with_prefix("#BSUB", options), f"exec {command}"))
 
     def commands(self) -> LsfCommands:
         """Return the commands of LSF."""
@@ -145,7 +145,7 @@ class Lsf(BatchModel):
     def _size(self, block: PlanBlock) -> list[str]:
         if self.request == "nodes":
             return [f"-nnodes {block.nodes}"]
-        asked = [f"-n {block.nodes * block.cpus}", f'-R "span[ptile={block.cpus}]"']
-        asked += [f'-R "rusage[mem={mebibytes(block.memory)}MB]"'] if self.memory else []
-        asked += [f'-gpu "num={block.gpus}"'] if block.gpus and self.gpus else []
-        return asked + (["-x"] if block.whole_nodes else [])
+        options = [f"-n {block.nodes * block.cpus}", f'-R "span[ptile={block.cpus}]"']
+        options += [f'-R "rusage[mem={mebibytes(block.memory)}MB]"'] if self.memory else []
+        options += [f'-gpu "num={block.gpus}"'] if block.gpus and self.gpus else []
+        return options + (["-x"] if block.whole_nodes else [])

@@ -61,7 +61,7 @@ class PbsCommands(SchedulerCommands):
         return ["qstat", "-x", "-f", "-F", "json", *jobs]
 
     def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
-        """Return the state of `jobs`, None if the result does not say it."""
+        """Return the state of `jobs`, None if the result does not contain it."""
         if not result.ok and "unknown job" not in result.message.lower():
             return None
         try:
@@ -125,7 +125,7 @@ class Pbs(BatchModel):
         kinds of quotes.
         """
         block = block_of(pool, type(self))
-        asked = [
+        options = [
             "-S /bin/bash",
             f"-N {short_name(location.job, LONGEST_NAME)}",
             f"-o {quote_by_choice(output_path(location, 'out'))}",
@@ -143,7 +143,7 @@ class Pbs(BatchModel):
         command = shlex.join(node_command(location))
         if block.nodes > 1:
             command = f"{launch(self.launcher, self.launch_options, block.nodes)} {command}"
-        return Script(f"block.{location.block}.sh", script_text(with_prefix("#PBS", asked), f"exec {command}"))
+        return Script(f"block.{location.block}.sh", script_text(with_prefix("#PBS", options), f"exec {command}"))
 
     def commands(self) -> PbsCommands:
         """Return the commands of PBS."""

@@ -28,7 +28,7 @@ _HELD = re.compile(
 )
 """Reasons for which a pending job does not start until somebody acts; squeue(1), "Job Reason Codes"."""
 _KEPT = frozenset({"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT", "SBATCH_ACCOUNT", "SBATCH_RESERVATION"})
-"""Variables that name the cluster, the user, and the account that pays."""
+"""Variables that name the cluster, the user, and the account that is charged."""
 _DROPPED = ("SLURM_", "SBATCH_", "SQUEUE_", "SCANCEL_", "SINFO_")
 """Prefixes of variables that describe the job of this process, or the user's defaults. They would win over the lines of
 our scripts, or hide jobs."""
@@ -75,7 +75,7 @@ class SlurmCommands(SchedulerCommands):
         ]
 
     def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
-        """Return the state of `jobs`, None if the result does not say it."""
+        """Return the state of `jobs`, None if the result does not contain it."""
         if not result.ok:
             # squeue fails if it is given a single job and that is not listed any more
             return {} if "invalid job id" in result.message.lower() else None
@@ -158,10 +158,10 @@ def _node_group(parts: list[str]) -> NodeGroup:
         int(cpus),
         int(memory),
         gpus,
-        gpu_type,
         _seconds(limit),
         whole_nodes=shared == "EXCLUSIVE",
         default=name.endswith("*"),
+        options={"gpu_type": gpu_type} if gpu_type else {},
     )
 
 
@@ -226,8 +226,8 @@ class Slurm(BatchModel):
         The job inherits the environment of sbatch, as is usual with Slurm.
         """
         block = block_of(pool, type(self))
-        asked = [*self._naming(location), *self._choice(block, location), *_size(block), *self._devices(block)]
-        lines = [f"#SBATCH --{name}={_quote(value)}" if value else f"#SBATCH --{name}" for name, value in asked]
+        options = [*self._naming(location), *self._choice(block, location), *_size(block), *self._devices(block)]
+        lines = [f"#SBATCH --{name}={_quote(value)}" if value else f"#SBATCH --{name}" for name, value in options]
         lines += with_prefix("#SBATCH", self.directives)
         command = shlex.join(node_command(location))
         if block.nodes > 1:
@@ -267,13 +267,13 @@ class Slurm(BatchModel):
         return [(name, value) for name, value in wanted.items() if value]
 
     def _devices(self, block: PlanBlock) -> list[tuple[str, str]]:
-        asked = [("mem", f"{mebibytes(block.memory)}M")] if self.memory else []
+        options = [("mem", f"{mebibytes(block.memory)}M")] if self.memory else []
         kind = f"{self.gpu_type}:" if self.gpu_type else ""
         if block.gpus and self.gpu_option == "gres":
-            asked.append(("gres", f"gpu:{kind}{block.gpus}"))
+            options.append(("gres", f"gpu:{kind}{block.gpus}"))
         elif block.gpus and self.gpu_option == "gpus-per-node":
-            asked.append(("gpus-per-node", f"{kind}{block.gpus}"))
-        return asked
+            options.append(("gpus-per-node", f"{kind}{block.gpus}"))
+        return options
 
 
 def _size(block: PlanBlock) -> list[tuple[str, str]]:

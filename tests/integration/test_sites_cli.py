@@ -157,7 +157,7 @@ def test_init_without_a_name_prints(command, here, monkeypatch):
     assert (here / "fasthep-parsl" / "sites" / "home.yaml").is_file()
     assert command("sites", "check", "home")[0] == 0
     code, _, err = command("sites", "init", "home")
-    assert (code, "exists already" in err) == (2, True)
+    assert (code, "exists" in err) == (2, True)
 
 
 # --- Slurm ------------------------------------------------------------------------------------------------

@@ -33,19 +33,21 @@ def write_profile(name: str, folder: Path | None, text: str) -> Path:
     Raises
     ------
     ConfigError
-        There is one already, it cannot be written, or `name` is no name of a site.
+        The file exists, it cannot be written, or `name` is not a valid name.
     """
     if not name or name.startswith(("_", ".")) or Path(name).name != name:
-        message = f"`{name}` is no name for a site"
-        raise ConfigError(Problem("E165", message, hint="letters and digits; not a path, and no `_` in front"))
+        message = f"`{name}` is not a valid name of a site"
+        raise ConfigError(
+            Problem("E165", message, hint="write letters and digits: not a path, and no `_` at the beginning")
+        )
     path = (folder or user_folder()).expanduser().absolute() / f"{name}.yaml"
     if path.exists():
-        raise ConfigError(Problem("E165", f"{path} exists already", hint="give another name, or remove the file"))
+        raise ConfigError(Problem("E165", f"{path} exists", hint="choose another name, or remove the file"))
     try:
         return write_text(path, text)
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
-        raise ConfigError(Problem("E165", message, hint="give another folder with --outdir")) from None
+        raise ConfigError(Problem("E165", message, hint="choose another folder with --outdir")) from None
 
 
 def _head(found: Survey) -> str:
@@ -75,8 +77,8 @@ def _strategy(found: Survey) -> str:
 
 
 def _network() -> str:
-    """Return the addresses of this machine; by default workers try all of them."""
-    lines = ["# How jobs reach this machine. By default they try all its addresses; name the right one if you know it."]
+    """Return commented lines with the addresses of this machine. By default, workers try all of them."""
+    lines = ["# How jobs reach this machine. By default they try all its addresses. Name the right one if you know it."]
     lines += ["# network:"]
     for name, addresses in sorted(psutil.net_if_addrs().items()):
         lines += [
@@ -84,7 +86,7 @@ def _network() -> str:
             for item in addresses
             if item.family is socket.AF_INET and not item.address.startswith("127.")
         ]
-    return "\n".join([*lines, "#   ports: 10000-10100  # if only some are open to jobs: one for each pool of a run"])
+    return "\n".join([*lines, "#   ports: 10000-10100  # if only these are open to jobs; each pool of a run needs one"])
 
 
 def _settings(found: Survey) -> str:
@@ -120,13 +122,14 @@ def _entry(name: str, group: NodeGroup) -> list[str]:
     has = [f"cpus: {group.cpus}", f"memory: {_memory(group.memory)}"] + ([f"gpus: {group.gpus}"] if group.gpus else [])
     count = f"{group.nodes} node{'s' if group.nodes > 1 else ''}"
     lines = [f"  {_quoted(name)}:{'  # the default' if group.default else ''}"]
-    lines.append(f"    node: {{{', '.join(has)}}}  # {count}; say less if the system keeps some")
+    lines.append(f"    node: {{{', '.join(has)}}}  # {count}; reduce the values if the system reserves some")
     if group.walltime:
         lines.append(f"    walltime: {format_duration(group.walltime)}")
     elif group.queue:
         lines.append("    # walltime: …         # no limit is set")
     lines += ["    whole_nodes: true"] if group.whole_nodes else []
-    lines += [f"    options: {{gpu_type: {_quoted(group.gpu_type)}}}"] if group.gpu_type else []
+    options = ", ".join(f"{key}: {_quoted(value)}" for key, value in group.options.items())
+    lines += [f"    options: {{{options}}}"] if options else []
     return lines
 
 
@@ -135,5 +138,5 @@ def _memory(mebibytes: int) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return text as YAML has it."""
+    """Return text as a YAML value."""
     return yaml.safe_dump(text, width=10_000, allow_unicode=True).splitlines()[0]

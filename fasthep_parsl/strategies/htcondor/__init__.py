@@ -59,7 +59,7 @@ class HTCondor(BatchModel):
         commands=HTCondorCommands(),
         base="_htcondor",
         strategy_lines=(
-            "  # accounting_group: …   # if your pool asks for one",
+            "  # accounting_group: …   # if your pool requires one",
             "  # HTCondor has no walltime of its own. If your pool limits jobs, name the attribute of the limit:",
             "  # walltime_attribute: +MaxRuntime",
         ),

@@ -46,7 +46,7 @@ class HTCondorCommands(SchedulerCommands):
         return ["condor_q", *jobs, "-json", "-attributes", _ATTRIBUTES]
 
     def read_status(self, result: CommandResult, jobs: Sequence[str]) -> dict[str, Job] | None:
-        """Return the state of `jobs`, None if the result does not say it. Jobs that have ended leave the queue."""
+        """Return the state of `jobs`, None if the result does not contain it. Jobs that have ended leave the queue."""
         if not result.ok:
             return None
         text = result.out.strip()

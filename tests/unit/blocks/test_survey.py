@@ -32,9 +32,9 @@ def test_partitions_of_slurm():
     assert found["cpu"] == NodeGroup("cpu", 100, 64, 256_000, walltime=43_200.0, default=True)
     assert found["long"].walltime == 7 * 86_400
     gpu = found["gpu"]
-    assert (gpu.gpus, gpu.gpu_type, gpu.whole_nodes, gpu.walltime) == (4, "a100", True, 86_400 + 45_000)
-    assert (found["mixed"].gpus, found["mixed"].gpu_type, found["mixed"].walltime) == (3, "", 1800)
-    assert (found["plain"].gpus, found["plain"].gpu_type, found["plain"].walltime) == (2, "", None)
+    assert (gpu.gpus, gpu.options, gpu.whole_nodes, gpu.walltime) == (4, {"gpu_type": "a100"}, True, 86_400 + 45_000)
+    assert (found["mixed"].gpus, found["mixed"].options, found["mixed"].walltime) == (3, {}, 1800)
+    assert (found["plain"].gpus, found["plain"].options, found["plain"].walltime) == (2, {}, None)
 
 
 def test_slots_of_htcondor():

@@ -13,7 +13,9 @@ from fasthep_parsl.interfaces import NodeGroup
 
 GROUPS = (
     NodeGroup("std", 40, 64, 250_000, walltime=43_200.0, default=True),
-    NodeGroup("no", 4, 32, 500_000, 4, "a100", walltime=90_061.0, whole_nodes=True),  # a name that YAML takes for false
+    NodeGroup(
+        "no", 4, 32, 500_000, 4, walltime=90_061.0, whole_nodes=True, options={"gpu_type": "a100"}
+    ),  # a name that YAML takes for false
 )
 
 
@@ -57,7 +59,12 @@ def test_what_a_queue_has_is_in_the_draft(tmp_path, monkeypatch):
 
 def test_no_file_is_overwritten_and_names_are_names(tmp_path):
     draft.write_profile("mine", tmp_path, "strategy: local\n")
-    for name, words in (("mine", "exists already"), ("_mine", "no name"), ("a/b", "no name"), ("", "no name")):
+    for name, words in (
+        ("mine", "exists"),
+        ("_mine", "not a valid name"),
+        ("a/b", "not a valid name"),
+        ("", "not a valid name"),
+    ):
         with pytest.raises(ConfigError, match=words):
             draft.write_profile(name, tmp_path, "")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
