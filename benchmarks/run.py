@@ -21,6 +21,7 @@ from bench_batch import batch
 from bench_dimuon import chunks, dimuon
 from bench_kernels import kernels
 from bench_modifiers import modifiers
+from bench_ntuple import ntuple
 from bench_start import light, start
 from bench_tasks import memory, noop
 from rich.console import Console
@@ -28,7 +29,7 @@ from rich.table import Table
 from setting import EXTRA, BenchmarkError, Options, Row
 
 BENCHMARKS = {
-    "dimuon": dimuon, "chunks": chunks, "noop": noop, "start": start, "memory": memory, "light": light,
+    "dimuon": dimuon, "ntuple": ntuple, "chunks": chunks, "noop": noop, "start": start, "memory": memory, "light": light,
     "batch": batch, "modifiers": modifiers, "kernels": kernels,
 }  # fmt: skip
 
