@@ -31,6 +31,7 @@ def write_all(folder: Path) -> None:
         "sites.md": sites,
         "strategies.md": strategies,
         "modifiers.md": modifiers,
+        "sources.md": sources,
         "python.md": python,
         "layers.md": layers,
         "events.md": events,
@@ -212,6 +213,17 @@ def modifiers() -> str:
         model = registry.load("modifiers", name)
         needs = "Needs a GPU." if model.needs_gpu else ""
         parts += [f"## {name}", "", markdown(inspect.getdoc(model) or ""), "", needs, "", table(model)]
+    return "\n".join(parts)
+
+
+def sources() -> str:
+    """Return every source with its fields."""
+    from fasthep_parsl import registry
+
+    parts = []
+    for name in registry.names("sources"):
+        model = registry.load("sources", name)
+        parts += [f"## {name}", "", markdown(inspect.getdoc(model) or ""), "", table(model)]
     return "\n".join(parts)
 
 

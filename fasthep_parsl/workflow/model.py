@@ -86,7 +86,7 @@ class SourceSpec(Model):
 
     kind: Line = Field("root_tree", description="name of the input format")
     stream_type: Line = Field("event_stream", description="kept for fasthep-flow")
-    params: dict[str, Any] = Field(default_factory=dict, description="fields of the kind; checked by its own model")
+    params: dict[str, Any] = Field(default_factory=dict, description="all other keys: the fields of the kind")
 
     @property
     def tree(self) -> str:
