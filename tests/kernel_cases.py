@@ -101,7 +101,7 @@ def cleaned(modifier, note):
     import awkward as ak
 
     from fasthep_parsl.interfaces import Call
-    from fasthep_parsl.ops.clean import clean
+    from fasthep_parsl.ops.clean import Clean, clean
     from fasthep_parsl.ops.stream import Events
 
     offsets, pt, eta, phi, _ = events("many")
@@ -111,7 +111,8 @@ def cleaned(modifier, note):
     columns |= {f"Muon_{name}": ak.unflatten(values[::-1].copy(), counts) for name, values in jets.items()}
     call = Call(clean, clean.op, "Jets", note=note.update)
     call = modifier.wrap(call) if modifier else call
-    return call(Events(columns, len(counts)), source="Jet", clean_against=["Muon"], min_delta_r=1.0, fields=["pt"])
+    params = Clean(source="Jet", clean_against=["Muon"], min_delta_r=1.0, fields=["pt"])
+    return call(Events(columns, len(counts)), params=params)
 
 
 if __name__ == "__main__":

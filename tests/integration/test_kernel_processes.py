@@ -44,7 +44,7 @@ class Compiled(event.Listener):
 
 seen = []
 out = np.zeros(4)
-with event.install_listener("numba:compile", Compiled()), compiling_for(Target("cpu", seen.append)):
+with event.install_listener("numba:compile", Compiled()), compiling_for(CompileTarget("cpu", seen.append)):
     user_kernels.fill(4, np.ones(4, np.float32), out)
 print(json.dumps({"out": out.tolist(), "ready": seen[0].ready, "seconds": seen[0].compiling, "times": Compiled.times}))
 """

@@ -157,7 +157,7 @@ def test_a_driver_that_is_killed_while_results_are_written(driver, write_flow, t
     run.wait_until(lambda: run.events("submitted"), 60)
     run.wait_until(lambda: "up" in run.states(), 60)
     writers = traces.processes()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 200
     while not _stopped(writers, drafts, suffix):
         assert run.process.poll() is None, "it was never seen writing"
         assert time.monotonic() < until
