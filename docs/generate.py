@@ -9,6 +9,7 @@ import re
 import tomllib
 import typing
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,10 @@ def write_all(folder: Path) -> None:
         "errors.md": errors,
         "kinds.md": kinds,
         "sites.md": sites,
-        "strategies.md": strategies,
+        "strategies.md": partial(plug_ins, "strategies"),
+        "sources.md": partial(plug_ins, "sources"),
+        "environments.md": partial(plug_ins, "environments"),
         "modifiers.md": modifiers,
-        "sources.md": sources,
         "python.md": python,
         "layers.md": layers,
         "events.md": events,
@@ -193,15 +195,15 @@ def sites() -> str:
     return "\n".join([*head, *rows, ""])
 
 
-def strategies() -> str:
-    """Return every strategy with its fields."""
+def plug_ins(group: str) -> str:
+    """Return every plug-in of a kind with its fields."""
     from fasthep_parsl import registry
 
     parts = []
-    for name in registry.names("strategies"):
-        model = registry.load("strategies", name)
+    for name in registry.names(group):
+        model = registry.load(group, name)
         parts += [f"## {name}", "", markdown(inspect.getdoc(model) or ""), "", table(model)]
-    return "\n".join(parts)
+    return "\n".join(parts) or EMPTY
 
 
 def modifiers() -> str:
@@ -213,17 +215,6 @@ def modifiers() -> str:
         model = registry.load("modifiers", name)
         needs = "Needs a GPU." if model.needs_gpu else ""
         parts += [f"## {name}", "", markdown(inspect.getdoc(model) or ""), "", needs, "", table(model)]
-    return "\n".join(parts)
-
-
-def sources() -> str:
-    """Return every source with its fields."""
-    from fasthep_parsl import registry
-
-    parts = []
-    for name in registry.names("sources"):
-        model = registry.load("sources", name)
-        parts += [f"## {name}", "", markdown(inspect.getdoc(model) or ""), "", table(model)]
     return "\n".join(parts)
 
 
