@@ -19,7 +19,7 @@ __all__ = ["IncompleteRunError", "__version__", "compile_plan", "float64", "jagg
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "IncompleteRunError": "fasthep_parsl.errors",
     "compile_plan": "fasthep_parsl.driver",
     "float64": "fasthep_parsl.kernels",
@@ -32,9 +32,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name at its first use: ``import fasthep_parsl`` stays light."""
+    """Import a public name at its first use, so that ``import fasthep_parsl`` stays fast."""
     import importlib
 
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

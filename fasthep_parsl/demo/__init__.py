@@ -1,4 +1,4 @@
-"""Demo data: a seeded set of NanoAOD-like files, so that the first analysis needs no download.
+"""Demo data: write NanoAOD-like files from random numbers, so that a first analysis needs no download.
 
 >>> from fasthep_parsl.demo import write_demo_data
 >>> files = write_demo_data("demo/data", 4000)  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""From drawn particles to the branches of a NanoAOD `Events` tree."""
+"""Branches of the demo data: convert generated particles to the branches of a NanoAOD `Events` tree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BRANCHES: Final[dict[str, str]] = {
     "PV_npvs": "int32",
     "PV_npvsGood": "int32",
 }
-"""Branches with one value per event, and their types (as in NanoAOD)."""
+"""Branches with one value per event and their types, as in NanoAOD."""
 
 COLLECTIONS: Final[dict[str, dict[str, str]]] = {
     "Muon": {
@@ -55,20 +55,20 @@ EVENTS_PER_LUMI: Final = 250
 def draw_columns(
     rng: Generator, process: NDArray[np.int8], weights: NDArray[np.float32], *, first: int, is_data: bool
 ) -> dict[str, Any]:
-    """Draw ``len(process)`` events and return their branches, ready for ``uproot``'s ``extend``.
+    """Generate ``len(process)`` events and return their branches for ``extend`` of uproot.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of all randomness.
+        Random number generator.
     process : ndarray of int8, shape (events,)
-        What happens in each event, see `physics.draw_chunk`.
+        Physics process of each event, see `generator.draw_chunk`.
     weights : ndarray of float32, shape (events,)
         Branch ``genWeight``.
     first : int
-        Number of the first of these events in the whole set: (run, lumi, event) is unique.
+        Number of the first event in all datasets together. It makes (run, lumi, event) unique.
     is_data : bool
-        Real collisions have run numbers.
+        Use run numbers of data.
 
     Returns
     -------
@@ -101,14 +101,14 @@ def draw_columns(
 
 
 def _trigger(rng: Generator, muons: Objects, events: int) -> NDArray[np.bool_]:
-    """Return the events in which at least one prompt muon fires a 24 GeV trigger, with a turn-on of 1 GeV."""
+    """Return the events in which a prompt muon fires a 24 GeV trigger with a turn-on of 1 GeV."""
     efficiency = 0.91 / (1 + np.exp(np.clip(24.0 - muons.pt, -50, 50)))
     fires = muons.prompt & (rng.random(len(muons.pt)) < efficiency)
     return np.bincount(muons.event[fires], minlength=events) > 0
 
 
 def _isolation(rng: Generator, leptons: Objects) -> NDArray[np.float64]:
-    """Return relative isolation: small for prompt leptons, large for those inside jets."""
+    """Return the relative isolation: small for prompt leptons, large for leptons in jets."""
     n = len(leptons.pt)
     return np.where(leptons.prompt, 0.035, 0.9) * rng.standard_exponential(n) * (rng.random(n) < 0.8)
 
@@ -135,7 +135,7 @@ def _jet_fields(rng: Generator, jets: Objects, is_b: NDArray[np.bool_]) -> dict[
 
 
 def _collection(name: str, objects: Objects, events: int, more: dict[str, Any]) -> Any:
-    """Return an awkward array of records, one list per event."""
+    """Return the objects as an awkward array with one list of records per event."""
     types = COLLECTIONS[name]
     fields = {"pt": objects.pt, "eta": objects.eta, "phi": objects.phi, **more}
     flat = [
@@ -149,7 +149,7 @@ def _collection(name: str, objects: Objects, events: int, more: dict[str, Any]) 
 
 
 def round_off(values: NDArray[Any], bits: int = 12) -> NDArray[np.float32]:
-    """Return float32 rounded to `bits` bits of mantissa, as NanoAOD does: what is noise need not be stored."""
+    """Return float32 rounded to `bits` bits of mantissa, as in NanoAOD, so that files compress better."""
     drop = 23 - bits
     raw = np.asarray(values, dtype=np.float32).view(np.uint32)
     rounded = (raw + np.uint32(1 << (drop - 1))) & np.uint32(0xFFFFFFFF << drop & 0xFFFFFFFF)

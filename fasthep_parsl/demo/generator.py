@@ -1,8 +1,8 @@
-"""Collision events out of random numbers: plausible, fast, and the same for the same seed.
+"""Event generator of the demo data: plausible collision events from random numbers, equal for equal seeds.
 
-Nothing here is a simulation. Z bosons are drawn from a Breit-Wigner with a transverse momentum and a rapidity, decay
-isotropically, are boosted and smeared; top pairs bring two independent leptons, b jets and real missing momentum.
-So a dimuon mass peaks because of the pair, and the rest looks like what an analysis has to get rid of.
+This is not a simulation. The masses of Z bosons follow a Breit-Wigner distribution. They get a transverse momentum and a
+rapidity, decay isotropically, and their leptons are boosted and smeared. Top pairs give two independent leptons, b jets
+and missing momentum. The dimuon mass peaks because of the Z decay; the rest looks like background.
 
 All momenta and masses are in GeV, all angles in radians.
 """
@@ -29,22 +29,22 @@ ELECTRON_MASS: Final = 0.000511
 
 @dataclass(frozen=True, slots=True)
 class PhysicsProcess:
-    """What happens in one kind of collision.
+    """A physics process.
 
     Attributes
     ----------
     z_bosons : int
         Number of Z bosons that may decay to leptons.
     top_pair : bool
-        Whether two W bosons bring leptons, neutrinos and b jets.
+        Whether the event has two W bosons, which give leptons and neutrinos, and two b jets.
     jets : float
-        Mean number of jets above 20 GeV that come with it.
+        Mean number of additional jets above 20 GeV.
     jet_scale : float
-        Slope of the jets' transverse momentum, GeV.
+        Slope of the transverse momentum of jets, GeV.
     negative : float
         Fraction of simulated events with a negative weight.
     share : float
-        Fraction of the collisions in data.
+        Fraction of events in data.
     """
 
     z_bosons: int = 0
@@ -64,7 +64,7 @@ PROCESSES: Final = {
 
 @dataclass(slots=True)
 class Objects:
-    """Particles of a chunk as flat arrays, with the number of the event they belong to."""
+    """Particles of a chunk as flat arrays, with the number of their event."""
 
     event: Ints
     pt: Floats
@@ -81,31 +81,31 @@ class Objects:
 _FIELDS = ("event", "pt", "eta", "phi", "charge", "prompt")
 
 
-def join(parts: list[Objects]) -> Objects:
+def concatenate(parts: list[Objects]) -> Objects:
     """Return all particles of `parts`."""
     return Objects(*(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS))
 
 
-def falling_pt(objects: Objects) -> Ints:
-    """Return the positions that order particles by event and then by falling transverse momentum."""
-    # One float key sorts faster than two keys; 53 bits hold the event's number and a fraction below a half.
+def pt_order(objects: Objects) -> Ints:
+    """Return positions that sort particles by event, then by decreasing transverse momentum."""
+    # One float key sorts faster than two keys. 53 bits have room for the event number and a fraction below 0.5.
     return np.argsort(objects.event - np.minimum(objects.pt, 1e4) / 2e4)
 
 
 def draw_z_decays(rng: Generator, event: Ints) -> tuple[Objects, Objects, Floats]:
-    """Let one Z boson decay to two leptons in each of `event`.
+    """Generate one Z boson that decays to two leptons in each of `event`.
 
     Returns
     -------
     leptons : pair of Objects
-        The two leptons before the detector; charges are opposite.
+        The two leptons, with opposite charges, before detector effects.
     recoil : ndarray, shape (len(event), 2)
         Transverse momentum of the Z, GeV.
     """
     n = len(event)
     low, high = (np.arctan(2 * (edge - Z_MASS) / Z_WIDTH) for edge in (40.0, 250.0))
     mass = Z_MASS + 0.5 * Z_WIDTH * np.tan(low + (high - low) * rng.random(n))
-    photon = rng.random(n) < 0.06  # the continuum: falls with the mass
+    photon = rng.random(n) < 0.06  # continuum, decreasing with the mass
     mass = np.where(photon, 30.0 / np.sqrt(1 - 0.97 * rng.random(n)), mass)
     pt = 9.0 * np.sqrt(np.maximum(rng.random(n), 1e-7) ** -0.55 - 1)
     phi = rng.uniform(-np.pi, np.pi, n)
@@ -138,7 +138,7 @@ def _from_momenta(event: Ints, momentum: Floats, charge: Ints) -> Objects:
 
 
 def draw_single_leptons(rng: Generator, event: Ints, charge: Ints, *, scale: float, prompt: bool) -> Objects:
-    """Draw one lepton in each of `event`, with a transverse momentum of mean ``2 * scale`` [GeV]."""
+    """Generate one lepton in each of `event` with a mean transverse momentum of ``2 * scale`` [GeV]."""
     n = len(event)
     pt = -scale * np.log(np.maximum(rng.random(n) * rng.random(n), 1e-12))
     eta = (1.1 if prompt else 1.6) * rng.standard_normal(n)
@@ -148,19 +148,19 @@ def draw_single_leptons(rng: Generator, event: Ints, charge: Ints, *, scale: flo
 def measure_leptons(
     rng: Generator, leptons: Objects, *, lowest: float, acceptance: float, resolution: float
 ) -> Objects:
-    """Return the leptons that a detector sees, ordered: smeared, within acceptance, 97 % of them."""
+    """Return the reconstructed leptons, sorted: smeared, within acceptance, with an efficiency of 97 %."""
     n = len(leptons.pt)
     width = resolution * (1 + 0.25 * np.abs(leptons.eta))
     smeared = np.abs(leptons.pt * (1 + width * rng.standard_normal(n)))
     seen = (smeared > lowest) & (np.abs(leptons.eta) < acceptance) & (rng.random(n) < 0.97)
     found = leptons.take(seen)
     found.pt = smeared[seen]
-    return found.take(falling_pt(found))
+    return found.take(pt_order(found))
 
 
 @dataclass(slots=True)
 class Chunk:
-    """What was drawn for a number of events, before it is written as columns."""
+    """Particles of a number of events, before conversion to branches."""
 
     muons: Objects
     electrons: Objects
@@ -170,20 +170,20 @@ class Chunk:
 
 
 def draw_chunk(rng: Generator, process: NDArray[np.int8]) -> Chunk:
-    """Draw the particles of ``len(process)`` events.
+    """Generate the particles of ``len(process)`` events.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of all randomness.
+        Random number generator.
     process : ndarray of int8, shape (events,)
-        Position in `PROCESSES`, for each event.
+        Position in `PROCESSES` of the process of each event.
     """
     kinds = list(PROCESSES.values())
     n = len(process)
     events = np.arange(n)
     muons, electrons = [], []
-    missing = 13.0 * rng.standard_normal((n, 2))  # what the detector mismeasures
+    missing = 13.0 * rng.standard_normal((n, 2))  # detector resolution
 
     bosons = np.array([kind.z_bosons for kind in kinds])[process]
     for number, muon_share in ((1, 0.48), (2, 0.12)):
@@ -211,8 +211,8 @@ def draw_chunk(rng: Generator, process: NDArray[np.int8]) -> Chunk:
         leptons.append(draw_single_leptons(rng, soft, 2 * rng.integers(0, 2, len(soft)) - 1, scale=scale, prompt=False))
     jets, is_b = _draw_jets(rng, process, tops)
     return Chunk(
-        measure_leptons(rng, join(muons), lowest=3.0, acceptance=2.4, resolution=0.011),
-        measure_leptons(rng, join(electrons), lowest=5.0, acceptance=2.5, resolution=0.018),
+        measure_leptons(rng, concatenate(muons), lowest=3.0, acceptance=2.4, resolution=0.011),
+        measure_leptons(rng, concatenate(electrons), lowest=5.0, acceptance=2.5, resolution=0.018),
         jets,
         is_b,
         missing,
@@ -220,14 +220,14 @@ def draw_chunk(rng: Generator, process: NDArray[np.int8]) -> Chunk:
 
 
 def _draw_jets(rng: Generator, process: NDArray[np.int8], tops: Ints) -> tuple[Objects, NDArray[np.bool_]]:
-    """Draw jets above 20 GeV; every event of `tops` has two b quarks more, most of them within acceptance."""
+    """Generate jets above 20 GeV. Events of `tops` have two additional b jets, most of them within acceptance."""
     kinds = list(PROCESSES.values())
     n = len(process)
     light = np.repeat(np.arange(n), rng.poisson(np.array([kind.jets for kind in kinds])[process]))
     bottom = np.repeat(tops, 2)
     event = np.concatenate([light, bottom])
     is_b = np.arange(len(event)) >= len(light)
-    is_b |= rng.random(len(event)) < 0.02  # gluons split
+    is_b |= rng.random(len(event)) < 0.02  # gluon splitting
     scale = np.array([kind.jet_scale for kind in kinds])[process][event]
     width = np.where(np.arange(len(event)) >= len(light), 1.1, 2.0)
     size = len(event)
@@ -239,5 +239,5 @@ def _draw_jets(rng: Generator, process: NDArray[np.int8], tops: Ints) -> tuple[O
         np.zeros(size, np.int64),
         np.ones(size, bool),
     )
-    order = falling_pt(jets)
+    order = pt_order(jets)
     return jets.take(order), is_b[order]

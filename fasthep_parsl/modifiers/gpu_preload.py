@@ -122,7 +122,7 @@ class GpuPreload(Modifier):
         if not hasattr(events, "on_gpu"):
             return _Pieces(self, call, events)
         wanted = self.fields if self.fields is not None else call.reads
-        view: Events = events.on_gpu(events.fields if "*" in wanted else wanted, lend=not call.op.built_in)
+        view: Events = events.on_gpu(events.fields if "*" in wanted else wanted, copies=not call.op.built_in)
         return view
 
     def after_stage(self) -> Note | None:

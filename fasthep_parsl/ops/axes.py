@@ -1,4 +1,4 @@
-"""The axes of ``hep.hist``: what the user writes, and the booked histogram."""
+"""Axes of ``hep.hist``: the parameters, their checks, and the empty histogram."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fasthep_parsl.ops.arrays import np
 AxisType = Literal["regular", "variable", "category", "int", "bool"]
 DATASET = "dataset_name"
 VARIATION = "__variation__"
-TOP = 2**31 - 1
-"""Largest integer of boost-histogram's axes."""
+MAX_INTEGER = 2**31 - 1
+"""Largest integer that axes of boost-histogram support."""
 
 
 class Bins(BaseModel):
-    """Bins of an axis: ``{nbins, low, high}``, or ``{edges: […]}`` (a bare list is short for that)."""
+    """Bins of an axis: ``{nbins, low, high}``, or ``{edges: […]}``, for which a list is the short form."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,11 +40,11 @@ class Axis(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(description="name of the axis", min_length=1)
-    source: str = Field("", description="field or expression that fills it; default: its name")
-    type: AxisType | None = Field(None, description="default: regular, variable or category, as the bins say")
+    source: str = Field("", description="field or expression that is filled; default: the name")
+    type: AxisType | None = Field(None, description="default: regular, variable or category, depending on the bins")
     bins: Annotated[Bins | None, BeforeValidator(_bins)] = Field(None, description="{nbins, low, high} or a list")
-    label: str = Field("", description="for pictures; default: the name")
-    unit: str = Field("", description="for pictures, e.g. GeV")
+    label: str = Field("", description="label in plots; default: the name")
+    unit: str = Field("", description="unit in plots, e.g. GeV")
 
     @model_validator(mode="after")
     def _bins_fit_type(self) -> Self:
@@ -57,7 +57,7 @@ class Axis(BaseModel):
 
     @property
     def kind(self) -> AxisType:
-        """The type, found from the bins if it is not given."""
+        """The type; if not given, it follows from the bins."""
         if self.type is not None:
             return self.type
         if self.bins is None:
@@ -68,63 +68,61 @@ class Axis(BaseModel):
 
     @property
     def text(self) -> str:
-        """The expression that fills it."""
+        """The expression that is filled."""
         return self.source or self.name
 
     @property
     def grows(self) -> bool:
-        """Whether categories are added as they come."""
+        """Whether categories are added when they occur."""
         return self.kind in ("category", "int") and (
             self.bins is None or (self.integers is None and not self.categories)
         )
 
     @property
     def categories(self) -> tuple[Any, ...]:
-        """Fixed categories, if it has some."""
+        """The fixed categories, if any."""
         return self.bins.edges or () if self.bins else ()
 
     @property
     def integers(self) -> tuple[int, int] | None:
-        """First and last-excluded integer of an int axis that is a range."""
+        """Start and stop of an int axis that is a range."""
         if self.kind != "int" or self.bins is None or self.bins.edges is not None:
             return None
         return int(self.bins.low or 0), int(self.bins.high or 0)
 
     @property
     def numeric(self) -> bool:
-        """Whether its categories are integers."""
+        """Whether the categories are integers."""
         if self.kind in ("int", "bool"):
             return True
         return self.kind == "category" and bool(self.categories) and all(map(_small, self.categories))
 
 
 def _small(value: Any) -> bool:
-    """Whether `value` is an integer that boost-histogram's axes of integers can hold."""
-    return type(value) is int and abs(value) <= TOP
+    """Whether `value` is an integer that integer axes of boost-histogram support."""
+    return type(value) is int and abs(value) <= MAX_INTEGER
 
 
 def _check_regular(bins: Bins) -> str:
     if bins.edges is not None or bins.nbins is None or bins.low is None or bins.high is None:
         return "needs bins: {nbins, low, high}"
     if not math.isfinite(bins.high - bins.low):
-        return (
-            "needs finite low and high: bins of equal width have no end at infinity, what is beyond is counted anyway"
-        )
+        return "needs finite low and high; entries outside of the range are counted in underflow and overflow"
     return "" if bins.low < bins.high else "needs low < high"
 
 
 def _check_variable(bins: Bins) -> str:
     edges = bins.edges or ()
     if odd := [edge for edge in edges if isinstance(edge, str | bool) or not isinstance(edge, int | float)]:
-        return f"has {_quoted(odd[0])} among its edges, which is no number: {_INSTEAD.get(type(odd[0]), _NUMBERS)}"
+        return f"has the edge {_quoted(odd[0])}, which is not a number: {_REMEDIES.get(type(odd[0]), _NUMBERS)}"
     if len(edges) < 2:
         return "needs bins: [edge, edge, …], at least two numbers"
     rising = all(float(a) < float(b) for a, b in pairwise(edges))
-    return "" if rising else "needs edges that rise"
+    return "" if rising else "needs increasing edges"
 
 
 _NUMBERS = "write numbers without quotes, and infinity as .inf"
-_INSTEAD: dict[type, str] = {str: f"{_NUMBERS}, or say type: category", bool: "say type: bool"}
+_REMEDIES: dict[type, str] = {str: f"{_NUMBERS}, or use `type: category`", bool: "use `type: bool`"}
 
 
 def _quoted(value: Any) -> str:
@@ -132,10 +130,10 @@ def _quoted(value: Any) -> str:
 
 
 def _numbers_in_quotes(categories: tuple[Any, ...]) -> str:
-    """Return what is wrong where texts are meant as edges; texts of digits, as years have them, are categories."""
+    """Return a problem if all categories are numbers in quotes, unless they consist of digits only, like years."""
     if all(text.isdecimal() for text in categories) or not all(map(_reads_as_number, categories)):
         return ""
-    return f"has texts for numbers, {', '.join(map(_quoted, categories))}: {_INSTEAD[str]}"
+    return f"has numbers in quotes, {', '.join(map(_quoted, categories))}: {_REMEDIES[str]}"
 
 
 def _reads_as_number(text: str) -> bool:
@@ -148,9 +146,9 @@ def _reads_as_number(text: str) -> bool:
 
 def _check_category(bins: Bins) -> str:
     if bins.nbins is not None or bins.low is not None or bins.high is not None:
-        return "takes bins: [category, …], or none to add them as they come"
+        return "takes bins: [category, …], or no bins to add categories when they occur"
     if odd := [edge for edge in bins.edges or () if not isinstance(edge, str | int | float)]:
-        return f"has the category {odd[0]}: a category is a text or a number"
+        return f"has the category {odd[0]}, but a category is a text or a number"
     return "" if len({str(edge) for edge in bins.edges or ()}) == len(bins.edges or ()) else "names a category twice"
 
 
@@ -161,9 +159,9 @@ def _check_int(bins: Bins) -> str:
     if not all(type(number) in (int, float) and float(number).is_integer() for number in numbers) or (
         bins.edges and not all(type(edge) is int for edge in bins.edges)
     ):
-        return "takes whole numbers only"
-    if any(abs(number) > TOP for number in numbers):
-        return f"takes whole numbers of at most ±{TOP}: for larger ones say type: category"
+        return "takes integers only"
+    if any(abs(number) > MAX_INTEGER for number in numbers):
+        return f"takes integers up to ±{MAX_INTEGER}: for larger ones, use `type: category`"
     if bins.edges and len(set(bins.edges)) < len(bins.edges):
         return "names a category twice"
     return "" if bins.low is None or bins.high is None or bins.low < bins.high else "needs low < high"
@@ -184,12 +182,12 @@ _CHECKS: dict[str, Callable[[Bins], str]] = {
 
 @lru_cache(maxsize=512)
 def book(axes: tuple[Axis, ...], storage: str) -> Any:
-    """Return an empty ``hist.Hist``; made once per worker, to be copied before it is filled.
+    """Return an empty ``hist.Hist``. It is cached: copy it before filling.
 
     Parameters
     ----------
     axes : tuple of Axis
-        Those of datasets and variations have their categories as bins.
+        Axes of the histogram. Dataset and variation axes have their categories as bins.
     storage : "count", "double" or "weighted"
         ``Int64``, ``Double`` or ``Weight``.
     """
@@ -220,9 +218,9 @@ def _axis(axis: Axis) -> Any:
 
 
 def add_histograms(a: Any, b: Any) -> Any:
-    """Return the sum of two histograms of equal axes; the categories of growing axes are in order.
+    """Return the sum of two histograms with equal axes. The categories of growing axes are sorted.
 
-    Boost-histogram looks each category up in a list: adding two with thousands of them takes the square of their number.
+    boost-histogram searches each category in a list, so its own addition takes quadratic time in their number.
     """
     growing = [i for i, axis in enumerate(a.axes) if axis.traits.growth]
     if not growing:
@@ -247,21 +245,21 @@ def add_histograms(a: Any, b: Any) -> Any:
 
 
 def _with_categories(histogram: Any, names: dict[int, list[Any]]) -> Any:
-    """Return an empty histogram with the axes of `histogram`, of which some have other categories."""
+    """Return an empty histogram with the axes of `histogram`, but other categories on some of them."""
     import hist
 
     axes = list(histogram.axes)
-    for i, its in names.items():
+    for i, categories in names.items():
         options = {"name": axes[i].name, "label": axes[i].label, "growth": True}
-        made = hist.axis.StrCategory if type(axes[i]).__name__ == "StrCategory" else hist.axis.IntCategory
-        axes[i] = made(its, **options)
+        axis_class = hist.axis.StrCategory if type(axes[i]).__name__ == "StrCategory" else hist.axis.IntCategory
+        axes[i] = axis_class(categories, **options)
     return hist.Hist(*axes, storage=histogram.storage_type())
 
 
 def sort_categories(histogram: Any) -> Any:
-    """Return `histogram` with the categories of growing axes in order, so that it does not depend on who came first."""
+    """Return `histogram` with sorted categories on growing axes, independent of the order in which they occurred."""
     names = {i: list(axis) for i, axis in enumerate(histogram.axes) if axis.traits.growth}
-    orders = {i: sorted(range(len(its)), key=its.__getitem__) for i, its in names.items()}
+    orders = {i: sorted(range(len(values)), key=values.__getitem__) for i, values in names.items()}
     if all(order == list(range(len(order))) for order in orders.values()):
         return histogram
     view = np.asarray(histogram.view(flow=True))

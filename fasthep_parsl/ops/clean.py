@@ -1,4 +1,4 @@
-"""``hep.clean``: remove the objects of a collection that lie close to objects of others."""
+"""``hep.clean``: remove the objects of a collection that are close to objects of other collections."""
 
 from __future__ import annotations
 
@@ -31,32 +31,36 @@ from fasthep_parsl.ops.kinematics import delta_phi, float64
 from fasthep_parsl.ops.stream import Events
 
 BLOCK = 1 << 16
-"""Pairs of objects that are compared at once."""
+"""Number of pairs of objects per block."""
 
 
 class CleanDiagnostics(Params):
-    """What is written about removed objects."""
+    """Output about removed objects."""
 
-    removed_count: Name | Literal[False] | None = Field(default=None, description="default nremoved_<output>")
-    keep_removed: bool = Field(default=False, description="write them as collection <output>_removed")
+    removed_count: Name | Literal[False] | None = Field(
+        default=None, description="name of the counter; false: no counter; default: nremoved_<output>"
+    )
+    keep_removed: bool = Field(default=False, description="write removed objects as collection <output>_removed")
 
 
 class Clean(Params):
     """Parameters of ``hep.clean``."""
 
     source: Name = Field(description="collection to clean")
-    clean_against: list[Name] = Field(min_length=1, description="collections whose objects must not be close")
-    output: Name | None = Field(default=None, description="name of the new collection; default cleaned_<source>")
+    clean_against: list[Name] = Field(
+        min_length=1, description="collections whose objects must not be close to an object"
+    )
+    output: Name | None = Field(default=None, description="name of the new collection; default: cleaned_<source>")
     metric: Literal["delta_r"] = "delta_r"
     min_delta_r: float = Field(default=0.4, ge=0, description="objects closer than this are removed")
     mode: Literal["remove_source_on_overlap"] = "remove_source_on_overlap"
     sort_by: Name | None = Field(default=None, description="field of the source to sort by")
     sort_order: Literal["ascending", "descending"] = "descending"
     diagnostics: CleanDiagnostics | Literal[False] | None = Field(
-        default=None, description="what is said of the removed"
+        default=None, description="output about removed objects"
     )
     fields: list[Name] | None = Field(
-        default=None, description="fields of the new collection, besides eta, phi and sort_by; default: all"
+        default=None, description="fields of the new collection, in addition to eta, phi and sort_by; default: all"
     )
 
     def output_name(self) -> str:
@@ -64,7 +68,7 @@ class Clean(Params):
         return self.output or f"cleaned_{self.source}"
 
     def removed_count(self) -> str | None:
-        """Return the field that counts removed objects per event, if it is wanted."""
+        """Return the name of the counter of removed objects, if there is one."""
         name = self.diagnostics.removed_count if self.diagnostics else None
         if self.diagnostics and "removed_count" in self.diagnostics.model_fields_set and not name:
             return None
@@ -83,7 +87,11 @@ def _analyse(params: Clean, schema: Schema) -> Effects:
         problems += unknown_collection(schema, name, ("clean_against", i))
         if name == params.source:
             problems.append(
-                OpProblem(("clean_against", i), "every object overlaps with itself", "name another collection")
+                OpProblem(
+                    ("clean_against", i),
+                    "the collection is `source` itself, so all objects would overlap",
+                    "choose another collection",
+                )
             )
     if problems:
         return Effects(problems=tuple(problems))
@@ -135,7 +143,7 @@ def clean(events: Events, *, params: Clean) -> dict[str, Any]:
 
 
 def _angles(objects: Collection) -> tuple[Any, Any, Any]:
-    """Return offsets, η and φ of the objects; missing values become NaN."""
+    """Return offsets, η and φ of the objects. Missing values become NaN."""
     flat = (objects.column(name) for name in ("eta", "phi"))
     return (objects.offsets, *(float64(values) if isinstance(values, ak.Array) else values for values in flat))
 
@@ -143,13 +151,13 @@ def _angles(objects: Collection) -> tuple[Any, Any, Any]:
 def _mark_overlaps(
     _events: int, offsets: Any, eta: Any, phi: Any, others: Any, other_eta: Any, other_phi: Any, limit: float, out: Any
 ) -> None:
-    """Do what `mark_overlaps` does, for a block of events at a time."""
+    """Compute `mark_overlaps` with NumPy, one block of events at a time."""
     eta_1, phi_1, eta_2, phi_2 = map(float64, (eta, phi, other_eta, other_phi))
     numbers = np.diff(offsets) * np.diff(others)
     for first, last in blocks(numbers, BLOCK):
         _, _, (i, j) = cartesian([offsets[first : last + 1], others[first : last + 1]])
         delta_eta = eta_1[i] - eta_2[j]
-        # Most pairs are far apart in η alone: the rest is computed for few.
+        # Most pairs are far apart in η, so φ is needed for few of them.
         near = np.flatnonzero(np.abs(delta_eta) < limit)
         i, j = i[near], j[near]
         delta_r2 = np.square(delta_eta[near]) + np.square(delta_phi(phi_1[i], phi_2[j]))
@@ -160,9 +168,9 @@ def _mark_overlaps(
 def mark_overlaps(
     i: int, offsets: Any, eta: Any, phi: Any, others: Any, other_eta: Any, other_phi: Any, limit: float, out: Any
 ) -> None:
-    """Set `out` for the objects of event `i` that are closer in ΔR than `limit` to any of the others.
+    """Set `out` for the objects of event `i` with ΔR below `limit` to any of the others.
 
-    Rounding is that of `kinematics.delta_phi`: both choose the same objects.
+    It rounds like `kinematics.delta_phi`, so both select the same objects.
     """
     for a in range(offsets[i], offsets[i + 1]):
         for b in range(others[i], others[i + 1]):
@@ -176,7 +184,7 @@ def mark_overlaps(
 def _columns(
     objects: Collection, name: str, fields: list[str], mask: Any, sort: tuple[str | None, bool]
 ) -> tuple[dict[str, Any], Any]:
-    """Return the columns and the offsets of the objects in `mask` as collection `name`."""
+    """Return the objects in `mask` as the columns of collection `name`, and their offsets."""
     offsets, rows = apply_mask(objects.offsets, mask)
     by, descending = sort
     if by is not None:

@@ -1,4 +1,4 @@
-"""``hep.build_combinations`` and ``hep.build_pairs``: candidates made of several objects of an event."""
+"""``hep.build_combinations`` and ``hep.build_pairs``: build candidates from several objects of an event."""
 
 from __future__ import annotations
 
@@ -15,48 +15,59 @@ from fasthep_parsl.ops.stream import Events
 
 
 class CombinationSort(Params):
-    """Order of the candidates of an event, e.g. ``by: abs(mass - 91.2)``; stable, NaN last."""
+    """Order of the candidates of an event, e.g. ``by: abs(mass - 91.2)``. Stable; NaN comes last."""
 
     by: str
     order: Literal["ascending", "descending"] = "ascending"
 
 
 class CombinationSelection(Params):
-    """Expressions that a candidate must fulfil; cheap ones on constituents first, then on the candidate."""
+    """Expressions that a candidate must fulfil. Those on constituents are evaluated first, because they are cheap."""
 
-    pair: list[str] | None = Field(default=None, description="on constituents, `<role>_<field>`")
-    combination: list[str] | None = Field(default=None, description="the same as `pair`, for any number")
-    candidate: list[str] | None = Field(default=None, description="on pt, eta, phi, mass, charge of the candidate")
+    pair: list[str] | None = Field(default=None, description="expressions of constituents, `<role>_<field>`")
+    combination: list[str] | None = Field(
+        default=None, description="the same as `pair`, for any number of constituents"
+    )
+    candidate: list[str] | None = Field(
+        default=None, description="expressions of pt, eta, phi, mass, charge of the candidate"
+    )
 
 
 class CombinationKeep(Params):
     """Fields of the candidates and of their constituents to write."""
 
-    candidate: list[Name] | None = Field(default=None, description="of pt, eta, phi, mass, charge; default: all")
+    candidate: list[Name] | None = Field(default=None, description="some of pt, eta, phi, mass, charge; default: all")
     constituents: list[Name] | None = Field(default=None, description="fields of the collection; default: none")
 
 
 class PairRule(Params):
-    """How pairs are formed; only what is default is supported."""
+    """How pairs are formed. Only the defaults are supported."""
 
     unordered: Literal[True] = True
     distinct_objects: Literal[True] = True
 
 
 class _Common(Params):
-    """Parameters that both ops have."""
+    """Parameters of both ops."""
 
     output: Name = Field(description="name of the candidates")
-    selection: CombinationSelection | list[str] | None = Field(default=None, description="what a candidate must fulfil")
-    sort: CombinationSort | Literal[False] | None = Field(default=None, description="default: in the order of objects")
-    take: int | None = Field(default=None, ge=1, description="candidates kept per event, after sorting; default: all")
+    selection: CombinationSelection | list[str] | None = Field(
+        default=None, description="expressions that a candidate must fulfil"
+    )
+    sort: CombinationSort | Literal[False] | None = Field(
+        default=None, description="default: no sorting, in the order of the objects"
+    )
+    take: int | None = Field(
+        default=None, ge=1, description="maximum number of candidates per event, after sorting; default: all"
+    )
     keep: CombinationKeep = CombinationKeep()
     mass: float | dict[Name, float] | None = Field(
-        default=None, description="mass of a constituent in GeV, instead of the field `mass`; or collection → mass"
+        default=None,
+        description="mass of the constituents in GeV, which replaces the field `mass`; or a mapping collection → mass",
     )
 
     def selections(self) -> list[tuple[ParamPath, str]]:
-        """Return (place in the parameters, expression) in the order of evaluation."""
+        """Return (key path, expression) in the order of evaluation."""
         if self.selection is None:
             return []
         if isinstance(self.selection, list):
@@ -90,13 +101,15 @@ class _Common(Params):
 class BuildCombinations(_Common):
     """Parameters of ``hep.build_combinations``."""
 
-    collection: Name | None = Field(default=None, description="take `n` different objects of this collection")
-    collections: list[Name] | None = Field(default=None, min_length=1, description="or one object of each of these")
-    n: int | None = Field(default=None, ge=2, le=8, description="number of objects; default 2")
-    roles: list[Name] | None = Field(default=None, description="names of constituents; default Muon_1, Muon_2 …")
+    collection: Name | None = Field(default=None, description="combine `n` different objects of this collection")
+    collections: list[Name] | None = Field(
+        default=None, min_length=1, description="combine one object of each of these collections"
+    )
+    n: int | None = Field(default=None, ge=2, le=8, description="number of objects; default: 2")
+    roles: list[Name] | None = Field(default=None, description="names of the constituents; default: Muon_1, Muon_2 …")
 
     def spec(self) -> CandidateSpec:
-        """Return what to build."""
+        """Return the candidates to build."""
         names = [self.collection] if self.collection else self.collections or []
         merged = len(names) < 2
         n = self.n or 2 if merged else len(names)
@@ -108,15 +121,17 @@ class BuildCombinations(_Common):
         found = []
         names = [self.collection] if self.collection else self.collections or []
         if (self.collection is None) == (self.collections is None):
-            hint = "`collection` with `n` for different objects of one, `collections` for one object of each"
-            return [OpProblem((), "give either `collection` or `collections`", hint)]
+            hint = "`collection` combines `n` different objects of one collection, `collections` one object of each"
+            return [OpProblem((), "exactly one of `collection` and `collections` is needed", hint)]
         if len(set(names)) < len(names):
             hint = f"write collection: {names[0]}, n: {len(names)}"
             found.append(
-                OpProblem(("collections",), "a collection is named twice: its objects could pair with themselves", hint)
+                OpProblem(
+                    ("collections",), "a collection occurs twice, so its objects could pair with themselves", hint
+                )
             )
         if len(names) > 1 and self.n not in (None, len(names)):
-            found.append(OpProblem(("n",), f"`n` is {self.n} for {len(names)} collections", "leave `n` out"))
+            found.append(OpProblem(("n",), f"`n` is {self.n}, but there are {len(names)} collections", "leave `n` out"))
         n = len(names) if len(names) > 1 else self.n or 2
         if self.roles is not None and (len(self.roles) != n or len(set(self.roles)) < n):
             found.append(OpProblem(("roles",), f"{n} different roles are needed, one per object"))
@@ -124,20 +139,20 @@ class BuildCombinations(_Common):
 
 
 class BuildPairs(_Common):
-    """Parameters of ``hep.build_pairs``: pairs of the objects of all collections together."""
+    """Parameters of ``hep.build_pairs``."""
 
-    collections: list[Name] = Field(min_length=1, description="their objects are put together, in this order")
+    collections: list[Name] = Field(min_length=1, description="collections whose objects are merged, in this order")
     pair: PairRule = PairRule()
 
     def spec(self) -> CandidateSpec:
-        """Return what to build."""
+        """Return the candidates to build."""
         roles = ["lepton_1", "lepton_2"]
         return self._spec(self.collections, roles, n=2, merged=True, candidate=f"{self.output}_Z", index=False)
 
     def problems(self) -> list[OpProblem]:
         """Return contradictions between the parameters."""
         if len(set(self.collections)) < len(self.collections):
-            return [OpProblem(("collections",), "a collection is named twice: its objects would pair with themselves")]
+            return [OpProblem(("collections",), "a collection occurs twice, so its objects would pair with themselves")]
         return []
 
 
@@ -153,18 +168,18 @@ def build_combinations(events: Events, *, params: BuildCombinations, context: Co
     """Build candidates from `n` different objects of one collection, or from one object of each collection.
 
     Writes ``n{output}``, ``{output}_{pt,eta,phi,mass,charge}``, ``{output}_<role>_<field>``, and the position of each
-    constituent in its collection, ``{output}_<role>_index``. Expressions name constituents ``<role>_<field>``, and the
-    candidate's quantities ``pt``, ``eta``, ``phi``, ``mass``, ``charge``. All in float64.
+    constituent in its collection, ``{output}_<role>_index``. In expressions, ``<role>_<field>`` is a field of a
+    constituent, and ``pt``, ``eta``, ``phi``, ``mass``, ``charge`` are those of the candidate. Quantities are float64.
     """
     return build(events, params.spec(), context)
 
 
 @op("hep.build_pairs", params=BuildPairs, analyse=_analyse)
 def build_pairs(events: Events, *, params: BuildPairs, context: Context | None = None) -> dict[str, Any]:
-    """Build all unordered pairs of the objects of `collections` put together.
+    """Build all unordered pairs of the merged objects of `collections`.
 
     Writes ``n{output}_Z``, ``{output}_Z_{pt,eta,phi,mass}``, ``{output}_lepton_1_<field>`` and
-    ``{output}_lepton_2_<field>``. Expressions name constituents ``lepton_1_<field>`` and ``lepton_2_<field>``, and the
-    candidate's quantities ``pt``, ``eta``, ``phi``, ``mass``, ``charge``. All in float64.
+    ``{output}_lepton_2_<field>``. In expressions, ``lepton_1_<field>`` and ``lepton_2_<field>`` are fields of the
+    constituents, and ``pt``, ``eta``, ``phi``, ``mass``, ``charge`` are those of the candidate. Quantities are float64.
     """
     return build(events, params.spec(), context)

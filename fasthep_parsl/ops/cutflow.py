@@ -1,4 +1,4 @@
-"""``hep.selection.cutflow``: select events and count, raw and weighted, after each cut."""
+"""``hep.selection.cutflow``: select events, and count them after each cut, raw and weighted."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def weight_of(params: Any) -> tuple[str | None, ParamPath, list[OpProblem]]:
         return (
             params.weight_expr,
             ("weight_expr",),
-            [OpProblem(("weights",), "`weights` and `weight_expr` are the same parameter", "give one of them")],
+            [OpProblem(("weights",), "`weights` and `weight_expr` are the same parameter", "give only one of them")],
         )
     name = "weights" if params.weight_expr is None else "weight_expr"
     return getattr(params, name), (name,), []
@@ -54,14 +54,18 @@ def _analyse(params: Any, schema: Schema) -> Effects:
         problems += wrong
         if not wrong and shape not in ((), UNKNOWN):
             hint = "reduce it, e.g. with sum(…)"
-            problems.append(OpProblem(path, f"the weight `{weight}` has one value per object, not per event", hint))
+            problems.append(
+                OpProblem(
+                    path, f"the weight `{weight}` has one value per object, but a cutflow needs one per event", hint
+                )
+            )
     writes: dict[str, Shape] = {}
     if params.emit_flags:
         writes = {f"{{stage}}.{group.name}": () for group in groups}
     if params.output_field:
         if params.output_field in schema:
             message = f"field `{params.output_field}` exists already"
-            problems.append(OpProblem(("output_field",), message, "give another name"))
+            problems.append(OpProblem(("output_field",), message, "choose another name"))
         writes[params.output_field] = ()
     return Effects(reads, writes, tuple(problems))
 
@@ -78,24 +82,24 @@ def cutflow(
     emit_flags: bool = True,
     context: Context | None = None,
 ) -> tuple[Events, Cutflow]:
-    """Keep the events that pass, and count after each cut.
+    """Keep the events that pass a selection, and count events after each cut.
 
-    A list (or ``All``) has one row per cut, after the cuts before it. ``Any`` has one row per alternative, each on
-    the events it starts from, and a last row ``any`` for those that pass at least one.
+    A list (or ``All``) has one row per cut, applied after the cuts before it. ``Any`` has one row per alternative, each
+    applied to the events that it starts from, and a last row ``any`` for events that pass at least one.
 
-    An event whose weight is NaN or infinite is counted, but in no sum of weights; how many there are is said.
+    Events whose weight is NaN or infinite are counted, but not added to sums of weights. Their number is reported.
 
     Parameters
     ----------
     selection : list of expressions, or mapping
-        See `fasthep_parsl.ops.steps`. A list is the selection ``All``; named lists are independent selections,
-        unless one starts from a cut of another (``from: "presel[0]"``).
+        See `fasthep_parsl.ops.steps`. A list is the selection ``All``. Named lists are independent selections, unless
+        one starts from a cut of another (``from: "presel[0]"``).
     weight_expr, weights : str, optional
-        Expression of one weight per event (give one of the two).
+        Expression of one weight per event. Give only one of the two.
     output_field : str, optional
-        New bool field: whether the event passes the selections together.
+        New bool field, true for events that pass the selections combined by `filter`.
     filter : "all", "any", "none", true or false
-        Keep events that pass all selections, at least one, or keep all events.
+        Keep the events that pass all selections, at least one selection, or keep all events.
     emit_flags : bool
         Add a bool field ``<stage id>.<selection>`` for each selection.
     """
@@ -106,21 +110,21 @@ def cutflow(
     cuts = list(group_cuts(groups, events, context))
     finals = {group.name: masks[-1] for group, _, masks in cuts}
     rows, nan = _counted(cuts, _weights(weight, events, context))
-    together = (device.any_of if filter == "any" else device.all_of)(list(finals.values()))
+    passed = (device.any_of if filter == "any" else device.all_of)(list(finals.values()))
     columns: dict[str, Any] = {}
     if emit_flags:
         stage = context.stage if context else "selection"
         columns = {f"{stage}.{name}": mask for name, mask in finals.items()}
     if output_field:
-        columns[output_field] = together
+        columns[output_field] = passed
     kept = events.with_columns(columns, fresh=True)
     dataset = context.dataset.name if context else ""
     table = Cutflow({dataset: tuple(rows)}, weighted=weight is not None, nan=nan)
-    return kept if filter == "none" else kept.filter(together), table
+    return kept if filter == "none" else kept.filter(passed), table
 
 
 def _counted(cuts: list[tuple[Group, Any, list[Any]]], weights: Any) -> tuple[list[CutflowRow], int]:
-    """Return the rows, and the number of events whose weight is no finite number: they are in no sum."""
+    """Return the rows, and the number of events with a NaN or infinite weight, which are in no sum."""
     found = _summed(cuts, weights)
     nan = 0
     if weights is not None and not all(map(math.isfinite, (w for _, base, _ in found for w in base[1:]))):
@@ -134,7 +138,7 @@ def _counted(cuts: list[tuple[Group, Any, list[Any]]], weights: Any) -> tuple[li
 def _summed(cuts: list[tuple[Group, Any, list[Any]]], weights: Any) -> list[tuple[Group, Counts, list[Counts]]]:
     sums = _Sums(weights)
     with np.errstate(all="ignore"):
-        return sums.known([(group, sums(base), [sums(mask) for mask in masks]) for group, base, masks in cuts])
+        return sums.to_host([(group, sums(base), [sums(mask) for mask in masks]) for group, base, masks in cuts])
 
 
 Counts = tuple[int, float, float]
@@ -142,7 +146,7 @@ Counts = tuple[int, float, float]
 
 
 class _Sums:
-    """Counts and sums of weights (float64) of the events in a mask; on a GPU they stay there until all are made."""
+    """Computes counts and sums of weights (float64) of masked events; on a GPU, results stay there until `to_host`."""
 
     def __init__(self, weights: Any) -> None:
         self.weights = weights
@@ -153,8 +157,8 @@ class _Sums:
             self._last = (mask, self._of(mask))
         return self._last[1]
 
-    def known(self, counted: list[tuple[Group, Any, list[Any]]]) -> list[tuple[Group, Counts, list[Counts]]]:
-        """Return the same with numbers in place of what lies on a GPU, brought back in one copy."""
+    def to_host(self, counted: list[tuple[Group, Any, list[Any]]]) -> list[tuple[Group, Counts, list[Counts]]]:
+        """Return the same with results on a GPU replaced by numbers, with one copy to the host."""
         waiting = {id(each): each for _, base, cuts in counted for each in (base, *cuts) if device.on_gpu(each)}
         numbers: dict[int, Counts] = {}
         if waiting:
@@ -166,7 +170,7 @@ class _Sums:
         ]
 
     def _on_gpu(self, mask: Any) -> Any:
-        if not device.on_gpu(mask) and mask.all():  # all events, which a selection starts from
+        if not device.on_gpu(mask) and mask.all():  # the start of a selection: all events
             mask = np.ones_like(self.weights, dtype=bool)
         mask, weights = device.same_device((mask, self.weights))
         number = count_true(mask).astype(np.float64)  # exact up to 2^53 events
@@ -187,7 +191,7 @@ class _Sums:
             weight = float(self.weights)
             return number, number * weight, number * weight * weight
         chosen = self.weights if number == len(mask) else self.weights.compress(mask)
-        return number, float(chosen.sum()), float((chosen * chosen).sum())  # no BLAS: its threads cost more
+        return number, float(chosen.sum()), float((chosen * chosen).sum())  # not BLAS: its threads cost more time
 
 
 def _rows(group: Group, start: Counts, sums: list[Counts]) -> list[CutflowRow]:
@@ -209,8 +213,8 @@ def _weights(text: str | None, events: Events, context: Context | None) -> Any:
     value = expression(text).value(events, context)
     if isinstance(value, Masked):
         if not all_true(value.valid):
-            raise OpError(f"the weight `{text}` is missing for some events: use fill_none({text}, …)")
+            raise OpError(f"the weight `{text}` has missing values: use fill_none({text}, …)")
         value = value.values
     if isinstance(value, Jagged):
-        raise OpError(f"the weight `{text}` has one value per object, not per event")
+        raise OpError(f"the weight `{text}` has one value per object, but a cutflow needs one per event")
     return device.as_float64(value)

@@ -1,4 +1,4 @@
-"""``hep.define``: new fields from expressions or reductions."""
+"""``hep.define``: add fields that are computed from expressions or reductions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Reduce(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    op: Reduction = Field(description="how the objects of an event become one value")
+    op: Reduction = Field(description="reduction of the objects of an event to one value")
     over: str = Field(description="expression of one value per object")
 
 
@@ -40,9 +40,9 @@ class Variable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(description="name of the new field", min_length=1)
-    expr: str | None = Field(None, description="its value")
-    reduce: Reduce | None = Field(None, description="its value, as a reduction of a list per event")
-    dtype: Dtype | None = Field(None, description="type of its values; default: what the expression yields")
+    expr: str | None = Field(None, description="expression of its value")
+    reduce: Reduce | None = Field(None, description="its value, as a reduction over the objects of each event")
+    dtype: Dtype | None = Field(None, description="type of its values; default: the type of the expression")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -52,7 +52,7 @@ class Variable(BaseModel):
 
     @property
     def text(self) -> str:
-        """The expression that computes it."""
+        """The expression of its value."""
         return f"{self.reduce.op}({self.reduce.over})" if self.reduce else self.expr or ""
 
 
@@ -67,8 +67,8 @@ def _analyse(params: Any, schema: Schema) -> Effects:
     for index, variable in enumerate(params.variables):
         at: ParamPath = ("variables", index)
         if not _NAME.fullmatch(variable.name) or variable.name in CONSTANTS or variable.name.startswith("dataset."):
-            hint = "letters, digits and _, not the name of a constant"
-            problems.append(OpProblem((*at, "name"), f"`{variable.name}` cannot name a field", hint))
+            hint = "use letters, digits, `_` and `.`, and not the name of a constant"
+            problems.append(OpProblem((*at, "name"), f"`{variable.name}` cannot be the name of a field", hint))
         path = (*at, "reduce", "over") if variable.reduce else (*at, "expr")
         found, shape, wrong = analyse_expression(variable.text, path, known)
         problems += wrong
@@ -79,12 +79,13 @@ def _analyse(params: Any, schema: Schema) -> Effects:
 
 @op("hep.define", analyse=_analyse)
 def define(events: Events, *, variables: list[Variable], context: Context | None = None) -> Events:
-    """Add fields, in order: later ones may use earlier ones.
+    """Add fields, in order. An expression can use the fields before it.
 
     Parameters
     ----------
     variables : list of {name, expr, dtype} or {name, reduce: {op, over}, dtype}
-        Reductions: count_nonzero, any, all, sum, min, max, mean, argmin, argmax, over the objects of each event.
+        The new fields. Reductions over the objects of each event: count_nonzero, any, all, sum, min, max, mean,
+        argmin, argmax.
     """
     for variable in variables:
         column = expression(variable.text)(events, context)
@@ -106,19 +107,19 @@ def _as(value: Value, dtype: Any) -> Value:
     if isinstance(value, Jagged):
         return Jagged(value.offsets, _as(value.content, dtype), value.present)
     if isinstance(value, Masked):
-        values = np.where(value.valid, value.values, np.zeros_like(value.values))  # what lies there does not count
+        values = np.where(value.valid, value.values, np.zeros_like(value.values))  # ignore values under the mask
         return Masked(_as(values, dtype), value.valid)
     if not device.is_array(value):
-        raise ExpressionError(f"text cannot become {dtype}")
+        raise ExpressionError(f"text cannot be converted to {dtype}")
     if dtype.kind in "iu" and len(value) and not np.can_cast(value.dtype, dtype):
         _check_range(value, dtype)
     return value.astype(dtype, copy=False)
 
 
 def _check_range(values: Any, dtype: Any) -> None:
-    """Refuse numbers that a type of integers cannot hold; the fraction of floats is cut off."""
+    """Raise if a number does not fit in an integer type. Fractions of floats are cut off."""
     limits = np.iinfo(dtype)
-    low, high = device.to_python(values.min()), device.to_python(values.max())  # NaN if one is
+    low, high = device.to_python(values.min()), device.to_python(values.max())  # NaN if there is one
     if not (low > int(limits.min) - 1 and high < int(limits.max) + 1):
         wrong = "NaN" if math.isnan(low) else low if low <= int(limits.min) - 1 else high
-        raise ExpressionError(f"{wrong} does not fit in {dtype}", "use a wider type, or fill what is no number first")
+        raise ExpressionError(f"{wrong} does not fit in {dtype}", "use a wider type, or replace NaN first")

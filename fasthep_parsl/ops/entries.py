@@ -1,4 +1,4 @@
-"""The entries that a histogram is filled with: values of equal number, one per event or per object."""
+"""Entries of a histogram: broadcast axes and weights to arrays of equal length, one entry per event or object."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from fasthep_parsl.ops.columns.value_types import Jagged, Masked, Value, all_val
 from fasthep_parsl.ops.counts import count_true
 
 Flat = tuple[Any, Any]
-"""Entries of one field: numbers (an array, or a scalar for all of them), and where they are valid (None: all are)."""
+"""Entries of one field: an array, or a scalar for all entries, and a mask of valid entries (None: all are valid)."""
 
 
 def flat_entries(values: list[tuple[str, Value]], events: int, *, weighted: bool) -> tuple[list[Flat], int]:
-    """Return entries of equal number, one per innermost object if a value is jagged, and how many lists are missing.
+    """Return the entries of all values, and the number of missing lists.
 
-    With `weighted` the last value is the weight.
+    There is one entry per event, or one per innermost object if a value is jagged. With `weighted` the last value is the
+    weight.
     """
     flat = same_device(*(value for _, value in values))
     absent, number = 0, events
@@ -34,21 +35,21 @@ def flat_entries(values: list[tuple[str, Value]], events: int, *, weighted: bool
         for (text, _), value in zip(values, flat, strict=True):
             if isinstance(value, Jagged) and not same_offsets(value.offsets, reference.offsets):
                 raise OpError(
-                    f"`{first}` and `{text}` have different structure in one histogram: fill two, or make one of "
-                    "them one value per event, e.g. nth(…, 0)"
+                    f"`{first}` and `{text}` have different structure in one histogram: fill two histograms, or reduce "
+                    "one of them to one value per event, e.g. with nth(…, 0)"
                 )
         flat, number = broadcast_all_to(flat, reference), len(reference.content)
     entries = [_entry(value) for value in flat]
     if np.ndim(entries[0][0]) == 0 and not any(device.on_gpu(array) for array, _ in entries):
         entries[0] = (np.full(number, entries[0][0]), entries[0][1])
-    return _on_one_side(entries), absent
+    return _on_same_device(entries), absent
 
 
 def weight_per_object(weight: str, axis: str) -> tuple[str, str]:
-    """Return message and hint for a weight per object where the axes have one value per event."""
+    """Return the error message and hint for a weight per object if the axes have one value per event."""
     return (
-        f"the weight `{weight}` has one value per object and `{axis}` one per event, which would count once per object",
-        f"make the weight one value per event, e.g. nth({weight}, 0), or fill a field of the same objects",
+        f"the weight `{weight}` has one value per object, but `{axis}` has one per event",
+        f"use a weight per event, e.g. nth({weight}, 0), or fill a field of the same objects",
     )
 
 
@@ -57,18 +58,18 @@ def _has_lists(value: Value) -> bool:
 
 
 def _entry(value: Value) -> Flat:
-    """Return values and where they are valid; text of an awkward array as numpy."""
+    """Return values and their mask. Text becomes a numpy array."""
     if isinstance(value, Masked):
         return value.values, value.valid
     if not isinstance(value, ak.Array):
         return value, None
     if value.ndim > 1 or ak.fields(value):
-        raise OpError(f"a histogram takes one value per event or a list per event, not {value.type}")
+        raise OpError(f"a histogram takes one value or one list of values per event, not {value.type}")
     text = ak.to_numpy(value, allow_missing=True)
     return (text.data, ~np.ma.getmaskarray(text)) if isinstance(text, np.ma.MaskedArray) else (text, None)
 
 
-def _on_one_side(flat: list[Flat]) -> list[Flat]:
-    """Return entries all on the GPU if some are."""
+def _on_same_device(flat: list[Flat]) -> list[Flat]:
+    """Return all entries on the GPU if some are there."""
     both = device.same_device(tuple(part for pair in flat for part in pair))
     return list(zip(both[::2], both[1::2], strict=True))

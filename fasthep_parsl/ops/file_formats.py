@@ -1,4 +1,4 @@
-"""Columns as files: which columns a format can hold, and how they are written."""
+"""Write columns to Parquet and ROOT files, and check that the format supports them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from fasthep_parsl.errors import OpError
@@ -26,7 +26,7 @@ def write_parquet(path: Path, columns: Mapping[str, Any], length: int, compressi
     try:
         import pyarrow as pa  # noqa: F401
     except ImportError:
-        raise OpError("Parquet files need pyarrow: pip install fasthep-parsl[parquet]") from None
+        raise OpError("Parquet files need pyarrow: pip install 'fasthep-parsl[parquet]'") from None
     array = Events(columns, length).to_awkward()
     ak.to_parquet(array, str(path), compression=None if compression == "none" else compression, extensionarray=False)
 
@@ -36,18 +36,18 @@ def _is_jagged(column: Any) -> bool:
 
 
 def write_root(path: Path, events: Events, columns: Mapping[str, Any], tree: str, compression: str) -> None:
-    """Write a TTree: one branch per column; jagged branches of a collection share its counter.
+    """Write a TTree with one branch per column. The jagged branches of a collection share its counter.
 
-    What says when a file was written says nothing here, so that the same events give the same bytes; its identity
-    depends on its content, because readers keep what they have read by it.
+    The same events give the same bytes: all times in the file are constant, and its UUID is a hash of the content (readers
+    use it as a cache key).
     """
     import uproot
 
     branches = _branches(events, columns)
     level = LEVELS.get(compression.upper())
     codec = None if level is None else getattr(uproot, compression.upper())(level)
-    identity = _identity(columns)
-    with _no_time(), uproot.recreate(path, compression=codec, uuid_function=lambda: identity) as file:
+    uuid = _content_uuid(columns)
+    with _constant_time(), uproot.recreate(path, compression=codec, uuid_function=lambda: uuid) as file:
         types = {name: _type_of(column) for name, column in branches.items()}
         out = file.mktree(tree, types, counter_name=lambda counted: f"n{counted}")
         if any(len(column) for column in branches.values()):
@@ -55,7 +55,7 @@ def write_root(path: Path, events: Events, columns: Mapping[str, Any], tree: str
 
 
 def _branches(events: Events, columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what uproot is given: columns, and one record array for the fields of each collection with a counter."""
+    """Return the branches for uproot: columns, and one record array for each collection with a counter."""
     owners = {field: owner_of(field, events) for field, column in columns.items() if _is_jagged(column)}
     counters = {f"n{owner}" for owner in owners.values()}
     branches: dict[str, Any] = {}
@@ -72,7 +72,7 @@ def _branches(events: Events, columns: Mapping[str, Any]) -> dict[str, Any]:
             offsets, content = flatten(column, f"{owner}_{name}")
             reference = offsets if reference is None else reference
             if not (same_offsets(offsets, reference) and np.array_equal(np.diff(offsets), events[f"n{owner}"])):
-                raise OpError(f"`{owner}_{name}` has other objects than the counter `n{owner}`: rename the field")
+                raise OpError(f"`{owner}_{name}` does not have the objects that `n{owner}` counts: rename the field")
             fields[name] = content
         layouts = [c.layout if isinstance(c, ak.Array) else ak.contents.NumpyArray(c) for c in fields.values()]
         record = ak.contents.RecordArray(layouts, list(fields))
@@ -81,40 +81,40 @@ def _branches(events: Events, columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _type_of(column: Any) -> Any:
-    """Return the type of a branch as uproot understands it."""
+    """Return the type of a branch for uproot."""
     if isinstance(column, ak.Array):
         return str(ak.type(column).content)
     return np.dtype((column.dtype, column.shape[1:])) if column.ndim > 1 else column.dtype
 
 
 def prepare_column(name: str, column: Any, kind: str) -> Any:
-    """Return a column as it can be written to a file of this kind.
+    """Return a column as it is written to a file of format `kind`.
 
     Raises
     ------
     OpError
-        The format cannot hold it.
+        The format does not support the column.
     """
     if isinstance(column, np.ndarray):
         if column.dtype.kind == "U":
             column = ak.from_iter(column.tolist()) if len(column) else ak.Array([""])[:0]
         elif column.dtype.kind not in "biuf" or column.dtype.itemsize > 8:
-            raise OpError(f"`{name}` is made of {column.dtype}: {_FILES[kind]} are not written with that")
+            raise OpError(f"`{name}` has the type {column.dtype}, which cannot be written to {_FILES[kind]}")
         else:
             column = np.ascontiguousarray(column, dtype=column.dtype.newbyteorder("="))
     elif kind == "root" and any(sign in str(column.type.content) for sign in ("?", "option[")):
-        column = to_awkward(drop_masks(from_column(column)))  # that of each event may be there
-    problem = _refused_by_root(column) if kind == "root" else ""
+        column = to_awkward(drop_masks(from_column(column)))  # perhaps no value is missing
+    problem = _root_problem(column) if kind == "root" else None
     if problem:
-        raise OpError(f"`{name}` {problem[0]}: ROOT trees are not written with that, {problem[1]}")
+        raise OpError(f"`{name}` {problem[0]}, which cannot be written to ROOT trees: {problem[1]}")
     return column
 
 
 _FILES = {"root": "ROOT trees", "parquet": "Parquet files"}
 
 
-def _refused_by_root(column: Any) -> tuple[str, str] | Literal[""]:
-    """Return what a ROOT tree cannot hold of a column, and what to do; empty if it can."""
+def _root_problem(column: Any) -> tuple[str, str] | None:
+    """Return what ROOT trees do not support in a column, and what to do; None if they support it."""
     numbers = column.dtype if isinstance(column, np.ndarray) else None
     if isinstance(column, ak.Array):
         inner: Any = ak.type(column).content
@@ -128,18 +128,18 @@ def _refused_by_root(column: Any) -> tuple[str, str] | Literal[""]:
                 inner = inner.content
             if not isinstance(inner, ak.types.NumpyType) and str(inner) != "unknown":
                 what = "records" if isinstance(inner, ak.types.RecordType) else f"lists of {inner}"
-                return f"has {what}", "write fields of their own, or `format: parquet`"
+                return f"has {what}", "write their parts as separate fields, or use `format: parquet`"
             numbers = np.dtype(inner.primitive) if isinstance(inner, ak.types.NumpyType) else None
     if numbers is not None and numbers == np.float16:
         return "is float16", "use `dtype: float32` in hep.define, or `format: parquet`"
-    return ""
+    return None
 
 
-# --- the same bytes each time -----------------------------------------------------------------------------
+# --- reproducible files - -----------------------------------------------------------------------------
 
 
-def _identity(columns: Mapping[str, Any]) -> UUID:
-    """Return an identity that depends on the content of a file."""
+def _content_uuid(columns: Mapping[str, Any]) -> UUID:
+    """Return a UUID computed from the content of a file."""
     digest = hashlib.blake2b(digest_size=16)
     for name, column in columns.items():
         digest.update(f"{name}\0{column.dtype if isinstance(column, np.ndarray) else column.type}\0".encode())
@@ -149,20 +149,20 @@ def _identity(columns: Mapping[str, Any]) -> UUID:
     return UUID(bytes=digest.digest())
 
 
-class _NoTime(dt.datetime):
+class _ConstantTime(dt.datetime):
     @classmethod
-    def now(cls, tz: Any = None) -> _NoTime:
-        """Return the earliest time that ROOT knows."""
+    def now(cls, tz: Any = None) -> _ConstantTime:
+        """Return the earliest time that ROOT supports."""
         return cls(1995, 1, 1, tzinfo=tz)
 
 
 @contextmanager
-def _no_time() -> Iterator[None]:
-    """Let uproot write one time into all files."""
+def _constant_time() -> Iterator[None]:
+    """Make uproot write a constant time into files."""
     from uproot.writing import _cascade, _cascadetree, writable
 
     modules = [module for module in (_cascade, _cascadetree, writable) if hasattr(module, "datetime")]
-    stand_in = SimpleNamespace(datetime=_NoTime)
+    stand_in = SimpleNamespace(datetime=_ConstantTime)
     for module in modules:
         module.datetime = stand_in
     try:

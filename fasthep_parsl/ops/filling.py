@@ -1,4 +1,4 @@
-"""Filling a booked histogram from the columns of events, near the speed of boost-histogram itself."""
+"""Fill a histogram from the columns of events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Context
 from fasthep_parsl.ops import binning, device
 from fasthep_parsl.ops.arrays import np
-from fasthep_parsl.ops.axes import DATASET, TOP, VARIATION, Axis, book
+from fasthep_parsl.ops.axes import DATASET, MAX_INTEGER, VARIATION, Axis, book
 from fasthep_parsl.ops.columns.value_types import Value
 from fasthep_parsl.ops.counts import count_true
 from fasthep_parsl.ops.entries import Flat, flat_entries
@@ -17,22 +17,22 @@ from fasthep_parsl.ops.stream import Events
 
 
 class Filling:
-    """Fills a new histogram with `events`, once per weight.
+    """Fills a new histogram with `events`, once per weight variation.
 
     Parameters
     ----------
     axes : tuple of Axis
-        Axes of datasets and variations have their categories as bins.
+        Axes of the histogram. Dataset and variation axes have their categories as bins.
     storage : "count", "double" or "weighted"
         See ``hep.hist``.
 
     Attributes
     ----------
     hist : hist.Hist
-        What is filled so far.
+        The histogram.
     none, nan : int
-        Entries that were missing; that had a NaN on an axis. Once for all weights; those of which only the weight is
-        missing, or no finite number, are counted for each weight, and not filled.
+        Number of entries that are missing, or NaN on an axis, counted once for all weights. Entries with a missing, NaN
+        or infinite weight are counted for each weight. They are not filled.
     """
 
     def __init__(self, axes: tuple[Axis, ...], storage: str, events: Events, context: Context | None) -> None:
@@ -48,12 +48,12 @@ class Filling:
         self._counted = False
 
     def fill(self, weight: str | None, variation: str) -> None:
-        """Fill with a weight expression; `variation` is the category on the axis of variations.
+        """Fill with a weight expression. `variation` is the category on the variation axis.
 
         Raises
         ------
         OpError
-            Jagged fields of different structure.
+            Jagged fields have different structure.
         """
         values = self._values if weight is None else [*self._values, (weight, self._value(weight))]
         flat, absent = flat_entries(values, len(self._events), weighted=weight is not None)
@@ -67,13 +67,13 @@ class Filling:
             if binning.fits(self._plain):
                 self._add(self._binned(arrays, weights), variation)
                 return
-            arrays = [_home(array) for array in arrays]
-            weights = _home(weights)
+            arrays = [_to_host(array) for array in arrays]
+            weights = _to_host(weights)
         if weights is not None and not _sum_is_finite(weights):
             arrays, weights = self._finite(arrays, weights)
         entries = [_fillable(axis, array) for axis, array in zip(self._plain, arrays, strict=True)]
         if any(np.ndim(entry) and not len(entry) for entry in entries):
-            return  # boost-histogram does not take empty lists of strings
+            return  # boost-histogram does not take empty lists of str
         self._into(entries, weights, variation)
 
     def _value(self, text: str) -> Value:
@@ -83,7 +83,7 @@ class Filling:
             raise type(error)(f"in `{text}`: {error.message}", error.hint) from None
 
     def _binned(self, arrays: list[Any], weights: Any) -> Any:
-        """Return what is filled on a GPU; that weights are finite is seen in the sums, without another wait."""
+        """Return the content filled on a GPU. Finite sums show that the weights are finite, without another wait."""
         part = binning.fill(self._plain, self._storage, arrays, weights)
         sums = part["value"] if part.dtype.names else part
         if weights is None or np.isfinite(sums).all():
@@ -105,12 +105,12 @@ class Filling:
 
     @staticmethod
     def _nan_among(arrays: list[Any]) -> int:
-        """Return how many entries have a NaN on an axis: they are counted already."""
+        """Return the number of entries with a NaN on an axis, which are counted already."""
         nan = [np.isnan(array) for array in arrays if np.ndim(array) and array.dtype.kind == "f"]
         return device.to_python(count_true(device.any_of(nan))) if nan else 0
 
     def _usable(self, flat: list[Flat], absent: int) -> Any:
-        """Return which entries can be filled (None: all), and count the others, and lists that are `absent`."""
+        """Return the mask of entries that can be filled (None: all). Count the others, and the missing lists `absent`."""
         masks = [valid for _, valid in flat if valid is not None]
         valid = device.all_of(masks) if masks else None
         on_axes = [part for _, part in flat[: len(self._plain)] if part is not None]
@@ -119,18 +119,18 @@ class Filling:
             if getattr(array, "dtype", None) is None or array.dtype.kind != "f":
                 continue
             nan = np.isnan(array)
-            if device.on_gpu(nan) or nan.any():  # on a GPU a look would be a wait
+            if device.on_gpu(nan) or nan.any():  # on a GPU, looking at `nan` would wait
                 nan_any = nan if nan_any is None else nan_any | nan
                 if axis.kind not in ("regular", "variable"):
                     nan_dropped = nan if nan_dropped is None else nan_dropped | nan
-        missing = _false(valid)
+        missing = _count_false(valid)
         if not self._counted:
             self.none = missing + absent
             there = None if nan_any is None else nan_any if not on_axes else nan_any & device.all_of(on_axes)
             self.nan = 0 if there is None else device.to_python(count_true(there))
             self._counted = True
         else:
-            self.none += missing - _false(device.all_of(on_axes) if on_axes else None)
+            self.none += missing - _count_false(device.all_of(on_axes) if on_axes else None)
         if nan_dropped is None:
             return valid if missing else None
         return ~nan_dropped if valid is None else valid & ~nan_dropped
@@ -157,14 +157,14 @@ class Filling:
         _add(np.asarray(self.hist.view(flow=True)), where, part)
 
 
-def _false(mask: Any) -> int:
+def _count_false(mask: Any) -> int:
     return 0 if mask is None else len(mask) - device.to_python(count_true(mask))
 
 
 def _numbers(weight: str, array: Any) -> Any:
     """Return weights as float64."""
     if getattr(array, "dtype", None) is not None and array.dtype.kind not in "biuf":
-        raise OpError(f"the weight `{weight}` is no number")
+        raise OpError(f"the weight `{weight}` is not a number")
     return device.as_float64(array)
 
 
@@ -173,12 +173,12 @@ def _sum_is_finite(weights: Any) -> bool:
         return bool(np.isfinite(weights.sum() if np.ndim(weights) else weights))
 
 
-def _home(array: Any) -> Any:
+def _to_host(array: Any) -> Any:
     return device.download(array) if device.on_gpu(array) else array
 
 
 def _category(axis: Axis, name: str) -> int:
-    """Return the bin of `name`; that after the last one is the overflow."""
+    """Return the bin of `name`. The bin after the last one is the overflow."""
     names = [str(category) for category in axis.categories]
     return names.index(name) if name in names else len(names)
 
@@ -191,46 +191,52 @@ def _add(total: Any, where: tuple[Any, ...], part: Any) -> None:
 
 
 def _fillable(axis: Axis, array: Any) -> Any:
-    """Return entries in the type that boost-histogram fills without converting one by one."""
+    """Return entries in a type that boost-histogram fills without converting each entry."""
     array = np.asarray(array)
     if axis.kind == "category" and not axis.numeric:
         return array if array.dtype.kind == "U" else array.astype(str)
     if array.dtype.kind not in "biuf":
-        raise OpError(f"`{axis.text}` is text, its axis of type {axis.kind} takes numbers: say type: category")
+        raise OpError(f"`{axis.text}` is text, but an axis of type {axis.kind} takes numbers: use `type: category`")
     if axis.kind in ("regular", "variable"):
-        return np.asarray(array, dtype=np.float64)  # float32 would be four times as slow
+        return np.asarray(array, dtype=np.float64)  # float32 is four times slower
     return _integers(axis, array)
 
 
 def _integers(axis: Axis, array: Any) -> Any:
-    """Return whole numbers as int32, those beyond as the nearest that is in the same bin."""
+    """Return integers as int32. Larger ones are replaced by the nearest integer in the same bin."""
     if array.dtype.kind == "f":
-        array = np.floor(array, dtype=np.float64)  # float32 would round the limit below up, beyond it
-    # boost-histogram takes the first integer of the axis from int32: neither that nor the difference must wrap around
+        array = np.floor(array, dtype=np.float64)  # float32 would round the limit below up
+    # boost-histogram subtracts the start of the axis in int32: neither the number nor the difference may overflow
     start, stop = axis.integers or (0, 0)
     first, last = _range(array.dtype)
-    if min(first, first - start) < -TOP - 1 or max(last, last - start) > TOP:
+    if min(first, first - start) < -MAX_INTEGER - 1 or max(last, last - start) > MAX_INTEGER:
         if axis.grows:
-            _refuse_beyond(axis, array)
+            _check_range(axis, array)
         if array.dtype.kind == "u" or array.dtype.itemsize < 4:
-            array = np.minimum(array, min(last, TOP)).astype(np.int64)  # the limits may be beyond its type
-        low, high = (max(start - 1, -TOP - 1), min(stop, TOP)) if axis.integers else (-TOP - 1, TOP)
+            array = np.minimum(array, min(last, MAX_INTEGER)).astype(
+                np.int64
+            )  # its type may be too small for the limits
+        low, high = (
+            (max(start - 1, -MAX_INTEGER - 1), min(stop, MAX_INTEGER))
+            if axis.integers
+            else (-MAX_INTEGER - 1, MAX_INTEGER)
+        )
         array = np.clip(array, low, high)
     return array.astype(np.int32)
 
 
-def _refuse_beyond(axis: Axis, array: Any) -> None:
-    """Refuse numbers that a growing axis would put together in one category."""
-    beyond = array[(array > TOP) | (array < -TOP - 1)]
+def _check_range(axis: Axis, array: Any) -> None:
+    """Raise for numbers that a growing axis would fill in one category."""
+    beyond = array[(array > MAX_INTEGER) | (array < -MAX_INTEGER - 1)]
     if len(beyond):
         raise OpError(
-            f"axis `{axis.name}` of type int adds whole numbers up to ±2³¹, `{axis.text}` has {beyond[0]}: "
-            "say type: category, or give bins"
+            f"axis `{axis.name}` of type int takes integers up to ±2³¹, but `{axis.text}` has {beyond[0]}: "
+            "use `type: category`, or give bins"
         )
 
 
 def _range(dtype: Any) -> tuple[float, float]:
-    """Return the smallest and the largest number of a type."""
+    """Return the smallest and largest number of a type."""
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         return int(limits.min), int(limits.max)

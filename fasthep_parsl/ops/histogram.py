@@ -1,4 +1,4 @@
-"""``hep.hist``: histograms of one to three fields, per dataset and weight variation."""
+"""``hep.hist``: fill a histogram of one to three fields, with axes for datasets and weight variations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _dataset_axis(value: Any) -> Any:
 
 
 class ApplyTo(BaseModel):
-    """Datasets that variations are filled for; the others fill ``nominal`` alone."""
+    """Datasets for which variations are filled. The other datasets fill ``nominal`` only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,7 +43,7 @@ class ApplyTo(BaseModel):
 
 
 class Variations(BaseModel):
-    """An axis of weight variations: the histogram is filled once per weight."""
+    """Weight variations: an axis with one category per weight."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,7 +61,7 @@ def _analyse(params: Any, schema: Schema) -> Effects:
     weight, path, problems = weight_of(params)
     storage = _storage(params.storage, weight, params.variations)
     if (weight is not None or params.variations) and storage == "count":
-        hint = "leave `storage` out, or say weighted"
+        hint = "remove `storage`, or use `storage: weighted`"
         problems.append(OpProblem(("storage",), f"storage `{params.storage}` ignores weights", hint))
     problems += _check_axes(params)
     filled: list[tuple[str, ParamPath]] = [
@@ -83,16 +83,16 @@ def _analyse(params: Any, schema: Schema) -> Effects:
 
 
 def _check_structure(shapes: list[tuple[str, ParamPath, Shape]]) -> list[OpProblem]:
-    """Return what is wrong with values, axes first, that are filled together: what is not known yet is left to the run."""
+    """Return problems of values (axes first) with different structure. Unknown structures are checked in the run."""
     problems = []
     known = [(text, where, shape) for text, where, shape in shapes if shape and "*" not in shape]
     on_axes = [(text, shape) for text, where, shape in shapes if where[0] == "axes"]
     for text, where, shape in known:
         if shape != known[0][2]:
             message = f"`{known[0][0]}` and `{text}` have different structure ({known[0][2][-1]} and {shape[-1]})"
-            hint = "fill two histograms, or make one of them one value per event, e.g. nth(…, 0)"
+            hint = "fill two histograms, or reduce one of them to one value per event, e.g. with nth(…, 0)"
             problems.append(OpProblem(where, message, hint))
-        elif where[0] != "axes" and on_axes and all(its == () for _, its in on_axes):
+        elif where[0] != "axes" and on_axes and all(axis_shape == () for _, axis_shape in on_axes):
             problems.append(OpProblem(where, *weight_per_object(text, on_axes[0][0])))
     return problems
 
@@ -101,15 +101,17 @@ def _check_axes(params: Any) -> list[OpProblem]:
     problems = []
     plain = [axis for axis in params.axes if axis.source not in (DATASET, VARIATION)]
     if not 1 <= len(plain) <= 3:
-        problems.append(OpProblem(("axes",), f"a histogram has 1 to 3 axes besides datasets, not {len(plain)}"))
+        problems.append(
+            OpProblem(("axes",), f"a histogram has 1 to 3 axes in addition to that of datasets, not {len(plain)}")
+        )
     seen: set[str] = set()
     for i, axis in enumerate(params.axes):
         if axis.name in seen:
-            problems.append(OpProblem(("axes", i, "name"), f"two axes are called `{axis.name}`"))
+            problems.append(OpProblem(("axes", i, "name"), f"two axes have the name `{axis.name}`"))
         seen.add(axis.name)
     if params.dataset_axis is not None and params.dataset_axis.name in seen:
-        message = f"axis `{params.dataset_axis.name}` is there already"
-        problems.append(OpProblem(("dataset_axis", "name"), message, "give the dataset axis another name"))
+        message = f"two axes have the name `{params.dataset_axis.name}`"
+        problems.append(OpProblem(("dataset_axis", "name"), message, "choose another name for the dataset axis"))
     return problems
 
 
@@ -128,26 +130,26 @@ def histogram(
 ) -> Histogram:
     """Fill a histogram.
 
-    A jagged field fills once per object; fields and weights of one value per event then count for each object.
-    A missing value is not filled; NaN goes to overflow (on a category or int axis: is not filled), and an entry whose
-    weight is NaN or infinite is not filled; all are counted.
+    A jagged field fills one entry per object. Fields and weights with one value per event are repeated for each object.
+    Missing values are not filled. NaN is filled in overflow (on category and int axes it is not filled). Entries with a
+    NaN or infinite weight are not filled. All of these are counted.
 
     Parameters
     ----------
     axes : list of {name, source, type, bins, label, unit}
-        One to three. `type`: regular (``bins: {nbins, low, high}``), variable (``bins: [edges]``), category or int
-        (``bins: [categories]``, or none to add them as they come), bool.
+        One to three axes. `type`: regular (``bins: {nbins, low, high}``), variable (``bins: [edges]``), category or int
+        (``bins: [categories]``; without bins, categories are added when they occur), bool.
     storage : "count", "weighted" or "double"
         Default: weighted if there is a weight.
     weight_expr, weights : str, optional
-        Expression of one weight per event or object (give one of the two).
+        Expression of one weight per event or object. Give only one of the two.
     dataset_axis : true or {name, source: dataset_name, type: category}, optional
-        Adds an axis, last, with all datasets of the workflow.
+        Adds an axis with all datasets of the workflow, as the last one.
     variations : {axis, weights: {name: expression}, apply_to: {eventtype}}, optional
-        Adds an axis of weight variations; takes the place of the weight. Datasets it does not apply to fill
-        ``nominal`` with the weight, or 1.
+        Adds an axis of weight variations, which replace the weight. Datasets to which it does not apply fill
+        ``nominal`` with the weight, or with 1.
     title : str
-        For pictures.
+        Title of the plot.
     """
     weight = weight_expr if weight_expr is not None else weights
     used = _all_axes(axes, dataset_axis, variations, context)
@@ -170,7 +172,7 @@ def _weights(variations: Variations | None, weight: str | None, context: Context
 def _all_axes(
     axes: tuple[Axis, ...], dataset_axis: Axis | None, variations: Variations | None, context: Context | None
 ) -> tuple[Axis, ...]:
-    """Return all axes, those of datasets and variations with their categories."""
+    """Return all axes, with the categories of dataset and variation axes."""
     special = {axis.source for axis in axes if axis.source in (DATASET, VARIATION)}
     if dataset_axis is not None:
         axes = (*axes, dataset_axis)

@@ -1,4 +1,4 @@
-"""Four-vector and angular formulas, in float64, on flat arrays.
+"""Four-vector and angle formulas in float64 on flat arrays.
 
 Momenta are given as (pt, eta, phi, mass): transverse momentum and mass in the same unit (GeV in NanoAOD),
 pseudorapidity, azimuth in radians.
@@ -19,7 +19,7 @@ TWO_PI = 2 * math.pi
 
 
 def float64(values: Any) -> Any:
-    """Return `values` (number, numpy or flat awkward array) as float64; a missing value becomes NaN."""
+    """Return `values` (number, numpy or flat awkward array) as float64. Missing values become NaN."""
     if hasattr(values, "layout"):
         from fasthep_parsl.ops.columns.layouts import from_column
         from fasthep_parsl.ops.columns.value_types import Masked
@@ -34,7 +34,7 @@ def delta_phi(phi_1: Any, phi_2: Any) -> Any:
     """Return ``phi_1 - phi_2`` wrapped to [-π, π), in radians; numbers, numpy arrays or awkward arrays."""
     difference = np.subtract(phi_1, phi_2, dtype=np.float64)
     difference = difference - TWO_PI * np.rint(difference / TWO_PI)
-    # Halves are rounded to even: π itself can be left over, and by rounding a little less than -π.
+    # Halves are rounded to even, so π can remain; rounding can give slightly less than -π.
     return np.maximum(difference - TWO_PI * (difference >= math.pi), -math.pi)
 
 
@@ -47,8 +47,8 @@ def delta_r(eta_1: Any, phi_1: Any, eta_2: Any, phi_2: Any) -> Any:
 def invariant_mass(pt: Sequence[Any], eta: Sequence[Any], phi: Sequence[Any], mass: Sequence[Any]) -> Any:
     """Return the invariant mass of n objects, without the cancellation of E² - p².
 
-    ``M² = Σ m_i² + 2 Σ_{i<j} (E_i E_j - p_i·p_j)``, where each product is split into two parts that are never
-    negative and hold no difference of large numbers::
+    ``M² = Σ m_i² + 2 Σ_{i<j} (E_i E_j - p_i·p_j)``. Each product is split into two non-negative parts without a
+    difference of large numbers::
 
         |p_i||p_j| - p_i·p_j = 2 pt_i pt_j (sinh²(Δη/2) + sin²(Δφ/2))
         E_i E_j - |p_i||p_j| = (m_i² p_j² + m_j² p_i² + m_i² m_j²) / (E_i E_j + |p_i||p_j|)
@@ -80,7 +80,7 @@ def invariant_mass(pt: Sequence[Any], eta: Sequence[Any], phi: Sequence[Any], ma
         p2_i, p2_j = momentum[i] ** 2, momentum[j] ** 2
         numerator = mass2[i] * p2_j + mass2[j] * p2_i + mass2[i] * mass2[j]
         denominator = energy[i] * energy[j] + momentum[i] * momentum[j]
-        # Where the denominator is 0 so is the numerator: a massless object at rest.
+        # The denominator is 0 for a massless object at rest; then the numerator is 0 too.
         total = total + 2 * numerator / np.where(denominator == 0, 1.0, denominator)
     return np.sqrt(np.maximum(total, 0.0))
 
@@ -88,8 +88,8 @@ def invariant_mass(pt: Sequence[Any], eta: Sequence[Any], phi: Sequence[Any], ma
 def cos_sin(angle: Any) -> tuple[Any, Any]:
     """Return cosine and sine of `angle` (float64, radians), to 3e-16.
 
-    Both follow from the tangent of half the angle, which numpy computes in float64 with vector instructions, while
-    its cosine and sine are scalar: 9 times slower each where measured.
+    Both are computed from the tangent of half the angle. In float64, numpy computes the tangent with vector instructions,
+    but cosine and sine without: they are 9 times slower each.
     """
     tan = np.tan(0.5 * angle)
     norm = 1 + tan * tan
@@ -118,7 +118,7 @@ def pseudorapidity(pt: Any, pz: Any) -> Any:
 
 
 def _massive(mass2: Any) -> bool:
-    """Whether some squares of masses are not 0."""
+    """Whether a squared mass is not 0."""
     if device.is_array(mass2) and device.on_gpu(mass2):
         return any_true(mass2 != 0)
     return device.to_bool(np.any(mass2))

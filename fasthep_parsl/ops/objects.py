@@ -1,4 +1,4 @@
-"""``hep.select_objects`` and ``hep.merge_collections``: new collections from those that are there."""
+"""``hep.select_objects`` and ``hep.merge_collections``: make new collections from existing ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from fasthep_parsl.ops.stream import Events
 
 
 class ObjectSort(Params):
-    """Order of the objects of an event: by a field or expression of the object; stable, NaN last."""
+    """Order of the objects of an event, by a field or expression of the object. Stable; NaN comes last."""
 
     by: str = "pt"
     order: Literal["ascending", "descending"] = "descending"
@@ -45,15 +45,19 @@ class ObjectSort(Params):
 
 
 class SelectObjects(Params):
-    """Parameters of ``hep.select_objects``; bare names in expressions are fields of the collection."""
+    """Parameters of ``hep.select_objects``. In expressions, ``pt`` is the ``pt`` of the object."""
 
     collection: Name = Field(description="collection to take objects from")
     output: Name = Field(description="name of the new collection")
-    selection: list[str] | None = Field(default=None, description="expressions an object must fulfil, all of them")
+    selection: list[str] | None = Field(default=None, description="expressions that an object must fulfil")
     keep: list[Name] = Field(min_length=1, description="fields of the new collection")
     derived: dict[Name, str] | None = Field(default=None, description="new fields: name → expression")
-    sort: ObjectSort | Literal[False] | None = Field(default=None, description="default by pt, descending; false: none")
-    missing_fields: Literal["error", "ignore"] = Field(default="error", description="ignore: leave out missing `keep`")
+    sort: ObjectSort | Literal[False] | None = Field(
+        default=None, description="default: by pt, descending; false: no sorting"
+    )
+    missing_fields: Literal["error", "ignore"] = Field(
+        default="error", description="what to do if a field of `keep` does not exist; ignore: leave it out"
+    )
 
 
 def _scope_of_collection(schema: Schema, name: str, shape: Shape, derived: Mapping[str, str]) -> ScopeSchema:
@@ -96,7 +100,7 @@ def _analyse_select(params: SelectObjects, schema: Schema) -> Effects:
             reads.setdefault(source, ("keep", i))
             problems += _of_collection(schema, source, shape, ("keep", i))
     if not kept:
-        problems.append(OpProblem(("keep",), f"`{name}` has none of the fields to keep"))
+        problems.append(OpProblem(("keep",), f"collection `{name}` does not have any field of `keep`"))
     if all(field in derived for field in kept):
         reads.setdefault(f"{name}_{reference_field(collection_fields(schema, name))}", ("collection",))
     new = (f"n{params.output}",)
@@ -107,8 +111,8 @@ def _analyse_select(params: SelectObjects, schema: Schema) -> Effects:
 def _of_collection(schema: Schema, field: str, shape: Shape, path: ParamPath) -> list[OpProblem]:
     its = structure_of(schema, field)
     if its == () or (UNKNOWN not in (its, shape) and its != shape):
-        what = "has one value per event" if its == () else f"belongs to {' '.join(its)}, not to {' '.join(shape)}"
-        return [OpProblem(path, f"`{field}` {what}", "a collection is made of fields of the same objects")]
+        found = "has one value per event" if its == () else f"belongs to {' '.join(its)}, not to {' '.join(shape)}"
+        return [OpProblem(path, f"`{field}` {found}", "use fields of the same objects")]
     return []
 
 
@@ -116,18 +120,18 @@ def _of_collection(schema: Schema, field: str, shape: Shape, path: ParamPath) ->
 def select_objects(events: Events, *, params: SelectObjects, context: Context | None = None) -> dict[str, Any]:
     """Make a collection of the objects that fulfil all expressions of `selection`.
 
-    Writes ``n{output}`` and ``{output}_{field}`` for the fields in `keep`. In expressions ``pt`` is
-    ``{collection}_pt``; fields of the event can be used as well.
+    Writes ``n{output}`` and ``{output}_{field}`` for the fields in `keep`. In expressions, ``pt`` is
+    ``{collection}_pt``. Fields of the event can be used too.
 
     Raises
     ------
     OpError
-        The collection's fields differ in the number of objects per event.
+        Fields of the collection have different numbers of objects per event.
     """
     collection, made, sort = params.collection, params.derived or {}, params.sort
     fields = [field for field in params.keep if field in made or f"{collection}_{field}" in events]
     if params.missing_fields == "error" and len(fields) < len(params.keep):
-        raise OpError(f"no field `{collection}_{next(field for field in params.keep if field not in fields)}`")
+        raise OpError(f"unknown field `{collection}_{next(field for field in params.keep if field not in fields)}`")
     anchor = next((field for field in fields if field not in made), None)
     objects = Collection(events, collection, anchor or reference_field(fields_at_run_time(events, collection)))
     plain = Scope(events, objects.offsets, lambda name: objects.column(name) if name in objects else None)
@@ -161,11 +165,19 @@ def select_objects(events: Events, *, params: SelectObjects, context: Context | 
 class MergeCollections(Params):
     """Parameters of ``hep.merge_collections``."""
 
-    inputs: dict[Name, int] | list[Name] = Field(min_length=1, description="collection → its number, or collections")
+    inputs: dict[Name, int] | list[Name] = Field(
+        min_length=1, description="mapping collection → number, or list of collections"
+    )
     output: Name = Field(description="name of the new collection")
-    tag: Name | None = Field(default="flavour", description="field with the number of the collection; null: none")
-    keep: list[Name] | None = Field(default=None, description="fields; default: all that the inputs have in common")
-    sort: ObjectSort | Literal[False] = Field(default=False, description="default: in the order of the inputs")
+    tag: Name | None = Field(
+        default="flavour", description="name of the field with the number of the collection; null: no such field"
+    )
+    keep: list[Name] | None = Field(
+        default=None, description="fields of the new collection; default: all common fields of the inputs"
+    )
+    sort: ObjectSort | Literal[False] = Field(
+        default=False, description="default: no sorting, in the order of the inputs"
+    )
 
 
 def _common_fields(schema: Schema, inputs: list[str]) -> list[str]:
@@ -192,12 +204,12 @@ def _analyse_merge(params: MergeCollections, schema: Schema) -> Effects:
             reads[f"{name}_{field}"] = path
             problems += _of_collection(schema, f"{name}_{field}", collection_shape(schema, name) or UNKNOWN, path)
     if not fields:
-        problems.append(OpProblem(("inputs",), f"{' and '.join(names)} have no field in common"))
+        problems.append(OpProblem(("inputs",), f"{' and '.join(names)} have no common field"))
     own = ["index"] if params.tag is None else [params.tag, "index"]
     for field in own:
         if field in fields:
             hint = "choose another `tag`" if field == params.tag else "leave it out of `keep`"
-            problems.append(OpProblem(("tag",), f"`{field}` is a field of the inputs too", hint))
+            problems.append(OpProblem(("tag",), f"`{field}` is also a field of the inputs", hint))
     new = (f"n{params.output}",)
     if isinstance(params.sort, ObjectSort):
         local = {field: [f"{name}_{field}" for name in names] for field in fields} | {field: [] for field in own}
@@ -210,10 +222,10 @@ def _analyse_merge(params: MergeCollections, schema: Schema) -> Effects:
 
 @op("hep.merge_collections", params=MergeCollections, analyse=_analyse_merge)
 def merge_collections(events: Events, *, params: MergeCollections, context: Context | None = None) -> dict[str, Any]:
-    """Join collections event by event; all their objects, with where they come from.
+    """Merge the objects of several collections in each event.
 
-    Writes ``n{output}``, ``{output}_{field}``, the number of the collection as ``{output}_{tag}`` (its position from
-    0 if `inputs` is a list), and the position in its own collection as ``{output}_index``.
+    Writes ``n{output}``, ``{output}_{field}``, the number of the original collection as ``{output}_{tag}`` (counted from
+    0 if `inputs` is a list), and the position in the original collection as ``{output}_index``.
     """
     inputs, tag, sort = params.inputs, params.tag, params.sort
     numbers = inputs if isinstance(inputs, dict) else {name: i for i, name in enumerate(inputs)}

@@ -1,4 +1,4 @@
-"""Products that ops hand to the results: histograms and cutflows. Small, picklable, mergeable."""
+"""Products of ops: histograms and cutflows, with functions that merge partial products."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from fasthep_parsl.ops.axes import add_histograms
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """A filled histogram and what could not be put in a bin.
+    """A filled histogram, and the number of entries that could not be filled.
 
     Attributes
     ----------
     hist : hist.Hist
-        Storage ``Weight`` or ``Int64``/``Double``; axis ``name`` and ``label`` are set (label with unit).
+        Histogram with storage ``Weight``, ``Int64`` or ``Double``. Axes have a ``name`` and a ``label`` with the unit.
     none : int
-        Entries that were missing and not filled.
+        Number of missing entries, which are not filled.
     nan : int
-        Entries that were NaN and went to overflow, or whose weight was no finite number and were not filled.
+        Number of entries that are NaN (filled in overflow) or have a NaN or infinite weight (not filled).
     title : str
-        For pictures; empty if not given.
+        Title of plots; can be empty.
     """
 
     hist: Any
@@ -32,7 +32,7 @@ class Histogram:
 
 
 def merge_histograms(a: Histogram, b: Histogram) -> Histogram:
-    """Return the sum of two histograms with equal axes; categories that were added as they came are in order."""
+    """Return the sum of two histograms with equal axes. The categories of growing axes are sorted."""
     return replace(a, hist=add_histograms(a.hist, b.hist), none=a.none + b.none, nan=a.nan + b.nan)
 
 
@@ -66,16 +66,16 @@ class CutflowRow:
 
 @dataclass(frozen=True, slots=True)
 class Cutflow:
-    """Cuts in their order, per dataset.
+    """Counts after each cut, per dataset.
 
     Attributes
     ----------
     rows : dict of str to tuple of CutflowRow
-        Dataset → one row per cut; all datasets have the same cuts.
+        Dataset → one row per cut. All datasets have the same cuts.
     weighted : bool
-        Whether the sums of weights differ from the counts by intent.
+        Whether events have weights; without weights, the sums of weights equal the counts.
     nan : int
-        Events whose weight is no finite number; they are counted, and in no sum of weights.
+        Number of events with a NaN or infinite weight. They are in the counts, but not in the sums of weights.
     """
 
     rows: dict[str, tuple[CutflowRow, ...]] = field(default_factory=dict)
@@ -84,12 +84,12 @@ class Cutflow:
 
 
 def in_order(cutflow: Cutflow, datasets: Iterable[str]) -> Cutflow:
-    """Return the same cutflow with its datasets in the order of `datasets`, whatever order they were merged in."""
+    """Return the same cutflow with its datasets in the order of `datasets`."""
     return replace(cutflow, rows={name: cutflow.rows[name] for name in datasets if name in cutflow.rows})
 
 
 def merge_cutflows(a: Cutflow, b: Cutflow) -> Cutflow:
-    """Return the sum of two cutflows; datasets that only one of them has are kept."""
+    """Return the sum of two cutflows with the datasets of both."""
     rows = dict(a.rows)
     for dataset, cuts in b.rows.items():
         mine = rows.get(dataset)

@@ -1,4 +1,4 @@
-"""``hep.select`` keeps events; ``hep.selection.flag`` notes which would be kept."""
+"""``hep.select`` and ``hep.selection.flag``: keep the events that pass a selection, or mark them with a bool field."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ def _analyse_select(params: Any, schema: Schema) -> Effects:
 
 @op("hep.select", analyse=_analyse_select)
 def select(events: Events, *, selection: SelectionParam, context: Context | None = None) -> Events:
-    """Keep the events that pass.
+    """Keep the events that pass a selection.
 
     Parameters
     ----------
     selection : list of expressions, or mapping
-        One bool per event each; see `fasthep_parsl.ops.steps` for all forms. Named lists must all hold.
+        Expressions of one bool per event; see `fasthep_parsl.ops.steps` for all forms. An event must pass all named
+        lists.
     """
     return events.filter(selection_mask(selection, events, context))
 
@@ -31,7 +32,7 @@ def select(events: Events, *, selection: SelectionParam, context: Context | None
 def _analyse_flag(params: Any, schema: Schema) -> Effects:
     reads, _, problems = analyse_selection(params.selection, schema)
     if params.output in schema:
-        hint = "give another `output`"
+        hint = "choose another `output`"
         problems.append(OpProblem(("output",), f"field `{params.output}` exists already", hint))
     return Effects(reads, {params.output or "{stage}": ()}, tuple(problems))
 
@@ -40,7 +41,7 @@ def _analyse_flag(params: Any, schema: Schema) -> Effects:
 def flag(
     events: Events, *, selection: SelectionParam, output: str | None = None, context: Context | None = None
 ) -> dict[str, Any]:
-    """Add a bool field that is true for events that pass.
+    """Add a bool field that is true for the events that pass a selection.
 
     Parameters
     ----------
@@ -51,5 +52,5 @@ def flag(
     """
     name = output or (context.stage if context else "")
     if not name:
-        raise OpError("hep.selection.flag needs `output` where there is no stage")
+        raise OpError("hep.selection.flag needs `output` outside of a stage")
     return {name: selection_mask(selection, events, context)}

@@ -1,4 +1,4 @@
-"""The one model of selections that ``hep.select``, ``hep.selection.flag`` and ``hep.selection.cutflow`` share.
+"""Selections: the parameter `selection` of ``hep.select``, ``hep.selection.flag`` and ``hep.selection.cutflow``.
 
 ::
 
@@ -6,8 +6,8 @@
     selection: {All: [...]}   selection: {Any: [...]}                  # may be nested: {All: ["a > 1", {Any: [...]}]}
     selection: {presel: [...], tight: {cuts: [...], from: "presel[0]"}}  # named lists; `from` starts after a cut
 
-A step is an expression, ``{expr, label}``, ``{reduce: {op: any|all, over}, label}`` or ``{All|Any: [...]}``, and
-yields one bool per event; a missing value counts as false.
+A step is an expression, ``{expr, label}``, ``{reduce: {op: any|all, over}, label}`` or ``{All|Any: [...]}``. It gives one
+bool per event. Missing values count as false.
 """
 
 from __future__ import annotations
@@ -40,23 +40,25 @@ SelectionParam = Annotated[
         }
     ),
 ]
-"""Type of the parameter `selection`. Checked by `read_selection`, which knows the place of each mistake."""
+"""Type of the parameter `selection`. `read_selection` checks it and reports the key path of each problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionStep:
-    """One condition: an expression, or several joined by `mode`.
+    """One condition: an expression, or several conditions combined by `mode`.
 
     Attributes
     ----------
     text : str
-        Expression of one bool per event; empty if it has `parts`.
+        Expression of one bool per event. Empty if there are `parts`.
     label : str
-        For tables.
+        Label in tables.
     path : tuple
-        Where it stands in the op's parameters.
+        Key path in the parameters of the op.
     parts : tuple of SelectionStep
-        Conditions that `mode` joins.
+        Conditions that are combined.
+    mode : "all" or "any"
+        How `parts` are combined.
     """
 
     text: str
@@ -68,7 +70,7 @@ class SelectionStep:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A named list of steps; `parents` are cuts (``name[i]``) or whole groups that must hold before."""
+    """A named list of steps. `parents` are cuts (``name[i]``) or groups that must be passed before."""
 
     name: str
     steps: tuple[SelectionStep, ...]
@@ -77,13 +79,13 @@ class Group:
     path: ParamPath = ()
 
 
-class _Reader:
-    """Reads the written form and collects what is wrong with it."""
+class _SelectionReader:
+    """Parses the parameter `selection` and collects its problems."""
 
     def __init__(self) -> None:
         self.problems: list[OpProblem] = []
 
-    def wrong(self, path: ParamPath, message: str, hint: Hint = "") -> None:
+    def add_problem(self, path: ParamPath, message: str, hint: Hint = "") -> None:
         self.problems.append(OpProblem(path, message, hint))
 
     def groups(self, raw: Any, path: ParamPath) -> tuple[Group, ...]:
@@ -93,7 +95,7 @@ class _Reader:
             steps = self.steps(items, path) if at else self.single(raw, path)
             return (Group("All", steps, path=path),)
         if not isinstance(raw, dict) or not raw:
-            self.wrong(path, "a selection is a list of expressions or a mapping", 'e.g. ["nMuon >= 2"]')
+            self.add_problem(path, "a selection must be a list of expressions or a mapping", 'e.g. ["nMuon >= 2"]')
             return ()
         known: list[str] = []
         found = []
@@ -101,8 +103,10 @@ class _Reader:
             group = self.group(str(name), value, (*path, name))
             for parent in group.parents:
                 if parent not in known:
-                    hint = suggest(parent, known, what="before it")
-                    self.wrong(group.path, f"`{group.name}` starts from unknown `{parent}`", hint)
+                    hint = suggest(parent, known, what="defined before")
+                    self.add_problem(
+                        group.path, f"`{group.name}` starts from `{parent}`, which is not defined before it", hint
+                    )
             known += [group.name, *(f"{group.name}[{i}]" for i in range(len(group.steps)))]
             found.append(group)
         return tuple(found)
@@ -114,7 +118,7 @@ class _Reader:
         if isinstance(raw, list | tuple):
             return Group(name, self.steps(raw, path), default, path=path)
         if not isinstance(raw, dict):
-            self.wrong(path, f"`{name}` must be a list of expressions")
+            self.add_problem(path, f"`{name}` must be a list of expressions")
             return Group(name, (), path=path)
         if "expr" in raw or "reduce" in raw:
             return Group(name, self.single(raw, path), default, path=path)
@@ -125,37 +129,37 @@ class _Reader:
         for key in raw:
             if key not in ("steps", "cuts", *_MODES, *_PARENTS):
                 hint = suggest(str(key), ("steps", "cuts", *_MODES, *_PARENTS), what="allowed")
-                self.wrong((*path, key), f"unknown key `{key}` in selection `{name}`", hint)
+                self.add_problem((*path, key), f"unknown key `{key}` in selection `{name}`", hint)
         if len(lists) != 1:
-            self.wrong(path, f"selection `{name}` needs exactly one of steps, cuts, All, Any")
+            self.add_problem(path, f"selection `{name}` needs exactly one of `steps`, `cuts`, `All`, `Any`")
             return Group(name, (), path=path)
         parents = next((raw[key] for key in _PARENTS if raw.get(key)), ())
         parents = (parents,) if isinstance(parents, str) else tuple(map(str, parents))
         items = raw[lists[0]]
         if not isinstance(items, list | tuple):
-            self.wrong((*path, lists[0]), f"`{lists[0]}` must be a list of expressions")
+            self.add_problem((*path, lists[0]), f"`{lists[0]}` must be a list of expressions")
             items = ["True"]
         return Group(name, self.steps(items, (*path, lists[0])), _MODES.get(lists[0], mode), parents, path)
 
     def steps(self, raw: list[Any] | tuple[Any, ...], path: ParamPath) -> tuple[SelectionStep, ...]:
         if not raw:
-            self.wrong(path, "an empty list selects nothing in particular", "give at least one expression")
+            self.add_problem(path, "the list of expressions is empty", "give at least one expression")
         return tuple(step for i, item in enumerate(raw) for step in self.single(item, (*path, i)))
 
     def single(self, raw: Any, path: ParamPath) -> tuple[SelectionStep, ...]:
-        """Return one step, or none if it cannot be read."""
+        """Return one step, or nothing if it is invalid."""
         if isinstance(raw, str | bool):
             return (SelectionStep(str(raw), str(raw), path),)
         if not isinstance(raw, dict):
-            self.wrong(path, f"a step is an expression or a mapping, not `{raw}`")
+            self.add_problem(path, f"a step must be an expression or a mapping, not `{raw}`")
             return ()
         unknown = [key for key in raw if key not in _STEP_KEYS]
         for key in unknown:
             hint = suggest(str(key), _STEP_KEYS, what="allowed")
-            self.wrong((*path, key), f"unknown key `{key}` in a step", hint)
+            self.add_problem((*path, key), f"unknown key `{key}` in a step", hint)
         kinds = [key for key in _STEP_KEYS[:-1] if key in raw]
         if len(kinds) != 1 and not unknown:
-            self.wrong(path, "a step has exactly one of expr, reduce, All, Any")
+            self.add_problem(path, "a step needs exactly one of `expr`, `reduce`, `All`, `Any`")
         return () if unknown or len(kinds) != 1 else self.of_kind(kinds[0], raw, path)
 
     def of_kind(self, kind: str, raw: dict[Any, Any], path: ParamPath) -> tuple[SelectionStep, ...]:
@@ -168,8 +172,8 @@ class _Reader:
 
     def reduce(self, raw: Any, label: str, path: ParamPath) -> tuple[SelectionStep, ...]:
         if not isinstance(raw, dict) or set(raw) != {"op", "over"} or raw["op"] not in ("any", "all"):
-            self.wrong(
-                path, "reduce needs `op` (any or all) and `over`", 'e.g. reduce: {op: any, over: "Muon_pt > 25"}'
+            self.add_problem(
+                path, "`reduce` needs `op` (any or all) and `over`", 'e.g. reduce: {op: any, over: "Muon_pt > 25"}'
             )
             return ()
         text = f"{raw['op']}({raw['over']})"
@@ -177,7 +181,7 @@ class _Reader:
 
     def nested(self, raw: Any, label: str, mode: Mode, path: ParamPath) -> tuple[SelectionStep, ...]:
         if not isinstance(raw, list | tuple):
-            self.wrong(path, "All and Any hold a list of steps")
+            self.add_problem(path, "`All` and `Any` need a list of steps")
             return ()
         parts = self.steps(raw, path)
         text = label or f"{mode}({', '.join(part.label for part in parts)})"
@@ -185,15 +189,15 @@ class _Reader:
 
 
 def read_selection(raw: Any, path: ParamPath = ("selection",)) -> tuple[tuple[Group, ...], list[OpProblem]]:
-    """Return the groups of a written selection, and what is wrong with its form."""
-    reader = _Reader()
+    """Return the groups of a selection, and the problems of its form."""
+    reader = _SelectionReader()
     return reader.groups(raw, path), reader.problems
 
 
 def analyse_selection(
     raw: Any, schema: Schema, path: ParamPath = ("selection",)
 ) -> tuple[dict[str, ParamPath], tuple[Group, ...], list[OpProblem]]:
-    """Return the fields that a selection reads, its groups, and all that is wrong with it on `schema`."""
+    """Return the fields that a selection reads, its groups, and its problems for `schema`."""
     groups, problems = read_selection(raw, path)
     reads: dict[str, ParamPath] = {}
     for step in (leaf for group in groups for top in group.steps for leaf in _leaves(top)):
@@ -201,7 +205,7 @@ def analyse_selection(
         reads = {**found, **reads}
         problems += wrong
         if not wrong and shape not in ((), UNKNOWN):
-            message = f"`{step.text}` has one value per object ({shape[-1]}), a selection needs one per event"
+            message = f"`{step.text}` has one value per object ({shape[-1]}), but a selection needs one per event"
             problems.append(OpProblem(step.path, message, f"use any({step.text}) or all({step.text})"))
     return reads, groups, problems
 
@@ -214,12 +218,12 @@ def _leaves(step: SelectionStep) -> Iterator[SelectionStep]:
 
 
 def step_mask(step: SelectionStep, events: Events, context: Context | None) -> Any:
-    """Return where `step` holds: bool, shape (events,); missing counts as false.
+    """Return which events pass `step`: bool, shape (events,). Missing values count as false.
 
     Raises
     ------
     OpError
-        It is not one bool per event.
+        The result is not one bool per event.
     """
     if step.parts:
         masks = [step_mask(part, events, context) for part in step.parts]
@@ -233,14 +237,16 @@ def step_mask(step: SelectionStep, events: Events, context: Context | None) -> A
     if isinstance(value, bool | np.bool_):
         return np.full(len(events), bool(value))
     if isinstance(value, Jagged | ak.Array):
-        raise OpError(f"`{step.text}` has one value per object, a selection needs one per event: use any(…) or all(…)")
+        raise OpError(
+            f"`{step.text}` has one value per object, but a selection needs one per event: use any(…) or all(…)"
+        )
     if getattr(value, "dtype", None) != bool:
-        raise OpError(f"`{step.text}` is a number, a selection needs true or false: compare it, e.g. != 0")
+        raise OpError(f"`{step.text}` is a number, but a selection needs true or false: compare it, e.g. != 0")
     return value
 
 
 def selection_mask(raw: Any, events: Events, context: Context | None) -> Any:
-    """Return where all groups of a written selection hold: bool, shape (events,)."""
+    """Return which events pass all groups of a selection: bool, shape (events,)."""
     groups, problems = read_selection(raw)
     if problems:
         raise OpError("; ".join(f"{problem.message} ({problem.hint})" for problem in problems))
@@ -249,7 +255,7 @@ def selection_mask(raw: Any, events: Events, context: Context | None) -> Any:
 
 
 def group_masks(groups: tuple[Group, ...], events: Events, context: Context | None) -> Iterator[tuple[Group, Any]]:
-    """Yield each group with the mask of events that pass it and its parents."""
+    """Yield each group with the mask of the events that pass it and its parents."""
     for group, _, rows in group_cuts(groups, events, context):
         yield group, rows[-1]
 
@@ -259,19 +265,19 @@ def group_cuts(
 ) -> Iterator[tuple[Group, Any, list[Any]]]:
     """Yield each group with the mask that it starts from and one mask per row of a cutflow.
 
-    A list of cuts has one row per cut, each after those before it. With `Any` there is one row per alternative,
-    each after the start alone, and a last row for events that pass at least one.
+    A list of cuts has one row per cut, applied after the cuts before it. `Any` has one row per alternative, each applied
+    to the start, and a last row for events that pass at least one.
     """
     done: dict[str, Any] = {}
-    every = np.ones(len(events), dtype=bool)
+    all_events = np.ones(len(events), dtype=bool)
     for group in groups:
-        starts = [done[parent] for parent in group.parents] or [every]
+        starts = [done[parent] for parent in group.parents] or [all_events]
         base = device.all_of(starts)
         rows: list[Any] = []
         for step in group.steps:
             before = rows[-1] if rows and group.mode == "all" else base
             mask = step_mask(step, events, context)
-            rows.append(mask if before is every else device.all_of([before, mask]))
+            rows.append(mask if before is all_events else device.all_of([before, mask]))
         if group.mode == "any":
             rows.append(device.any_of(rows))
         done[group.name] = rows[-1]

@@ -1,11 +1,11 @@
 """`Events`: the columns of a slice of events, filtered lazily.
 
-A column is a numpy array (one value per event) or an awkward array (jagged, or with missing values). A filter
-costs nothing until a column is used: a column that no later stage touches is never copied, and a chain of filters
-is applied to a column once, with the combined index.
+A column is a numpy array (one value per event) or an awkward array (jagged, or with missing values). Filters are
+applied when a column is used. A column that no later stage uses is never copied, and a chain of filters is applied once,
+with the combined index.
 
-A column can lie on a GPU as well: `Events.on_gpu` gives a view in which chosen columns do. It is moved when it is used,
-once for all streams that hold it; outside of such a view every column is one in host memory.
+`Events.on_gpu` returns a view with chosen columns on a GPU. A column is copied when it is used, once for all streams
+that contain it. Outside of such a view every column is in host memory.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from fasthep_parsl.ops.columns.read_only import protect, shallow_copy, take_owne
 from fasthep_parsl.ops.columns.value_types import Masked
 
 Column = Any
-"""numpy array of shape (events,) or awkward array of length events; on a GPU: of cupy, or with the backend ``cuda``."""
+"""numpy array of shape (events,), or awkward array; on a GPU cupy array, or awkward array with the backend ``cuda``."""
 
 
 class Events(Mapping[str, Column]):
     """Columns of equal length, one entry per collision event.
 
-    Behaves like an awkward record array where it matters: ``events.Muon_pt``, ``events["Muon_pt"]``,
-    ``events[mask]``, ``events.fields``, ``len(events)``. (`len` is the number of events.)
+    Like an awkward record array it supports ``events.Muon_pt``, ``events["Muon_pt"]``, ``events[mask]``,
+    ``events.fields`` and ``len(events)``, the number of events.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ class Events(Mapping[str, Column]):
     length : int
         Number of events.
     owners : array of int, shape (events,), optional
-        Plan-wide number of the partition that each event comes from; kept through filters, not a column.
+        Number in the plan of the partition that each event comes from. Filters keep it; it is not a column.
     """
 
-    __slots__ = ("_columns", "_declared", "_length", "_lent", "_owners", "_wanted")
+    __slots__ = ("_columns", "_copies", "_declared", "_gpu_names", "_length", "_owners")
 
     def __init__(self, columns: Mapping[str, Column], length: int, owners: Any = None) -> None:
         self._columns: dict[str, LazyColumn] = {
@@ -49,15 +49,15 @@ class Events(Mapping[str, Column]):
         }
         self._length = length
         self._owners = owners if owners is None or isinstance(owners, LazyColumn) else LazyColumn(owners)
-        self._wanted: frozenset[str] | None = None
-        self._lent: dict[Any, Any] | None = None
+        self._gpu_names: frozenset[str] | None = None
+        self._copies: dict[Any, Any] | None = None
         self._declared: tuple[str, frozenset[str]] | None = None
 
     def _like(self, columns: Mapping[str, Any], length: int, owners: LazyColumn | None) -> Events:
-        """Return other events that are seen as these are."""
+        """Return events with other columns and the same view: device, copies and declared fields."""
         events = Events(columns, length, owners)
-        events._wanted = self._wanted
-        events._lent = None if self._lent is None else {}
+        events._gpu_names = self._gpu_names
+        events._copies = None if self._copies is None else {}
         if self._declared is not None:
             op, names = self._declared
             events._declared = op, names.union(name for name in columns if name not in self._columns)
@@ -65,7 +65,7 @@ class Events(Mapping[str, Column]):
 
     @property
     def owners(self) -> Any:
-        """Where each event comes from, in host memory."""
+        """Number of the partition of each event, in host memory."""
         return None if self._owners is None else self._owners.on(False)
 
     @property
@@ -103,9 +103,9 @@ class Events(Mapping[str, Column]):
         try:
             column = self._columns[name]
         except KeyError:
-            raise OpError(f"no field `{name}`: {suggest(name, self._columns, what='fields')}") from None
-        found = column.on(self._wanted is not None and (name in self._wanted or column.has(True)))
-        return shallow_copy(found) if self._lent is None else protect(found, name, self._lent)
+            raise OpError(f"unknown field `{name}`: {suggest(name, self._columns, what='fields')}") from None
+        found = column.on(self._gpu_names is not None and (name in self._gpu_names or column.has(True)))
+        return shallow_copy(found) if self._copies is None else protect(found, name, self._copies)
 
     def _undeclared(self, name: str) -> str:
         op, names = self._declared or ("", frozenset())
@@ -115,42 +115,42 @@ class Events(Mapping[str, Column]):
         return f"op `{op}` reads `{name}`, which it does not declare: write reads=[{listed}] in @op(…){hint}"
 
     def declared(self, op: str, names: Iterable[str]) -> Events:
-        """Return the same events as an op sees them that declares to read `names`; other columns go on unseen."""
+        """Return the same events for an op that declares to read `names`. Other columns are hidden but kept."""
         events = self._like(self._columns, self._length, self._owners)
         events._declared = op, frozenset(names)
         return events
 
     def whole(self) -> Events:
-        """Return the same events with all their columns to be seen."""
+        """Return the same events with all columns visible."""
         events = self._like(self._columns, self._length, self._owners)
         events._declared = None
         return events
 
     def available(self, name: str) -> Column | None:
-        """Return a column if it lies there, None if it has yet to be taken from other events; takes and moves nothing."""
+        """Return a column if it was computed already, else None. Copies nothing."""
         return self._columns[name].available()
 
     def is_part_of(self, name: str, others: Events) -> bool:
-        """Whether a column has yet to be taken from that of `others`, so that all its entries are among those."""
+        """Whether a column still has to be taken from that of `others`, so that all its entries occur there."""
         source = self._columns[name].source
         return source is not None and name in others and source is others._columns[name]
 
-    def on_gpu(self, names: Iterable[str], *, lend: bool = False) -> Events:
-        """Return the same events, seen on the GPU: the columns `names` are moved there, when they are used.
+    def on_gpu(self, names: Iterable[str], *, copies: bool = False) -> Events:
+        """Return a view of the same events with the columns `names` on the GPU, copied when they are used.
 
-        With `lend`, what lies there is seen as a copy: whoever is not known to write to none can be given it.
+        With `copies` the view returns copies of columns on the GPU, for ops that may write to them.
         """
         events = Events(self._columns, self._length, self._owners)
-        events._wanted = frozenset(names)
-        events._lent = {} if lend else None
+        events._gpu_names = frozenset(names)
+        events._copies = {} if copies else None
         return events
 
     def on_host(self) -> Events:
-        """Return the same events, seen in host memory: what lies on a GPU alone is moved when it is used."""
-        return self if self._wanted is None else Events(self._columns, self._length, self._owners)
+        """Return a view of the same events in host memory. Columns on the GPU only are copied when they are used."""
+        return self if self._gpu_names is None else Events(self._columns, self._length, self._owners)
 
     def release_gpu(self) -> None:
-        """Give the memory of the GPU back, for columns that can be had from the host."""
+        """Free the memory on the GPU of columns that are in host memory too."""
         for column in self._columns.values():
             column.release_gpu()
 
@@ -160,7 +160,7 @@ class Events(Mapping[str, Column]):
         Parameters
         ----------
         mask : array of bool, shape (events,), or array of int
-            A missing value counts as false; integers are positions.
+            Missing values count as false. Integers are positions.
 
         Raises
         ------
@@ -178,7 +178,7 @@ class Events(Mapping[str, Column]):
         return self._like(columns, len(index), owners)
 
     def select(self, names: Iterable[str]) -> Events:
-        """Return the same events with only the columns `names`."""
+        """Return the same events with the columns `names` only."""
         names = list(names)
         if self._declared is not None and not self._declared[1].issuperset(names):
             raise OpError(self._undeclared(next(name for name in names if name not in self._declared[1])))
@@ -192,33 +192,33 @@ class Events(Mapping[str, Column]):
         columns : mapping
             Field name → column.
         fresh : bool
-            Whether nobody will write to them; else those that somebody could write to are copied.
+            The caller does not write to the columns any more. If false, columns that it could write to are copied.
 
         Raises
         ------
         OpError
-            A column has another length than the events.
+            The length of a column is not the number of events.
         """
         for name, column in columns.items():
             if len(column) != self._length:
-                raise OpError(f"column `{name}` has {len(column)} entries for {self._length} events")
+                raise OpError(f"column `{name}` has {len(column)} entries, but there are {self._length} events")
         return self._like(
             {**self._columns, **(columns if fresh else take_ownership(columns))}, self._length, self._owners
         )
 
     def to_awkward(self) -> Any:
         """Return an awkward record array of all columns."""
-        whole = self.whole()  # what an op does not declare, it may still hand on
+        whole = self.whole()  # undeclared columns may be passed on
         return ak.zip({name: whole[name] for name in whole}, depth_limit=1)
 
 
 def _positions(mask: Any, length: int) -> Any:
-    """Return positions (int64) selected by `mask`, or None if it selects all."""
+    """Return the positions (int64) that `mask` selects, or None if it selects all events."""
     if isinstance(mask, slice):
         return np.arange(length)[mask]
     if isinstance(mask, ak.Array):
         if mask.ndim != 1:
-            raise OpError(f"an event selection needs one value per event, this one is {mask.type}")
+            raise OpError(f"an event selection needs one value per event, but its type is {mask.type}")
         value = from_column(mask)
         mask = value.values & value.valid if isinstance(value, Masked) else value
     if not device.on_gpu(mask):
@@ -226,7 +226,7 @@ def _positions(mask: Any, length: int) -> Any:
     if mask.dtype != bool:
         return mask
     if mask.shape != (length,):
-        raise OpError(f"an event selection needs {length} values, got {mask.shape}")
+        raise OpError(f"an event selection needs {length} values, but has {mask.shape}")
     if device.on_gpu(mask):
         device.count_wait()
         found = np.flatnonzero(mask)

@@ -1,4 +1,4 @@
-"""Where ``hep.write`` writes: names of files and folders, known before anything runs. Imports no arrays."""
+"""Names of the files and folders that ``hep.write`` writes, known before the run. Imports no array library."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ IN_PATHS = ("dataset", "stage")
 
 
 def partition_name(dataset: str, number: int) -> str:
-    """Return the name of a partition, which is unique in a plan, given its plan-wide number."""
+    """Return the name of a partition, unique in a plan, from its number in the plan."""
     return f"{dataset}-{number:06d}"
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTarget:
-    """The files of a stage.
+    """Names of the files that a stage writes.
 
     Attributes
     ----------
     stage : str
         Id of the stage.
     path : str
-        Template of the folder; empty for the stage's folder in the run directory.
+        Template of the folder. Empty: the folder of the stage in the run directory.
     name : str
-        Template of the names of files.
+        Template of the file names.
     suffix : str
-        Of the format, ``.root``.
+        Suffix of the format, e.g. ``.root``.
     """
 
     stage: str
@@ -47,15 +47,15 @@ class OutputTarget:
     suffix: str
 
     def folder(self, dataset: str, results: Path) -> Path:
-        """Return the folder for files of a dataset, given that of results (``results/<StageId>``)."""
+        """Return the folder for the files of a dataset. `results` is ``results/<StageId>``."""
         return Path(_filled(self.path, dataset=dataset, stage=self.stage)) if self.path else results
 
     def file(self, dataset: str, partition: str) -> str:
-        """Return the name of the file of a partition, which `partition_name` has named."""
+        """Return the file name of a partition, given its `partition_name`."""
         return _filled(self.name, partition=partition, dataset=dataset, stage=self.stage) + self.suffix
 
     def pattern(self, datasets: Iterable[str] = ()) -> re.Pattern[str]:
-        """Return what names of its files look like, and of drafts, which killed workers leave; for any dataset or these."""
+        """Return a pattern for its file names and temporary files, which killed workers leave, of `datasets` or all."""
         known = "|".join(re.escape(file_name(dataset)) for dataset in datasets)
         dataset = f"(?:{known})" if known else ".+"
         words = {"partition": rf"{dataset}-\d{{6,}}", "dataset": dataset, "stage": re.escape(file_name(self.stage))}
@@ -84,7 +84,7 @@ def targets_of(plan: Plan) -> Iterator[OutputTarget]:
 
 
 def partitions_of(plan: Plan) -> Iterator[tuple[str, range]]:
-    """Yield each dataset with the plan-wide numbers of its partitions."""
+    """Yield each dataset with the numbers of its partitions in the plan."""
     first = 0
     for dataset in plan.datasets:
         last = first + sum(file.partitions for file in dataset.files)
@@ -93,35 +93,37 @@ def partitions_of(plan: Plan) -> Iterator[tuple[str, range]]:
 
 
 def files_of(target: OutputTarget, dataset: str, numbers: range) -> set[str]:
-    """Return the names of a target's files for partitions of a dataset."""
+    """Return the names of a target's files for some partitions of a dataset."""
     return {target.file(dataset, partition_name(dataset, number)) for number in numbers}
 
 
-# --- what is wrong with templates -----------------------------------------------------------------------------
+# --- problems of templates -----------------------------------------------------------------------------
 
 
 def template_problems(name: str, path: str | None) -> list[OpProblem]:
-    """Return what is wrong with the templates of names and folders."""
+    """Return the problems of the templates of file names and folders."""
     problems = _unknown("name", name, IN_NAMES)
     if not problems and "{partition}" not in name:
-        problems.append(OpProblem(("name",), "files of different partitions would have one name", "use {partition}"))
+        problems.append(OpProblem(("name",), "all partitions would have the same file name", "use {partition}"))
     if "/" in name:
-        problems.append(OpProblem(("name",), "a file name has no `/`", "give the directory as `path`"))
+        problems.append(OpProblem(("name",), "a file name cannot contain `/`", "give the folder as `path`"))
     elif name.startswith((".", "-")):
-        problems.append(OpProblem(("name",), f"a file name does not begin with `{name[0]}`", "use {partition}"))
+        problems.append(OpProblem(("name",), f"a file name cannot begin with `{name[0]}`", "use {partition}"))
     elif len(name.encode()) > 60:
-        problems.append(OpProblem(("name",), "a file name is at most 60 characters without what is filled in"))
+        problems.append(
+            OpProblem(("name",), "the template of a file name is longer than 60 bytes", "use a shorter name")
+        )
     if path is None:
         return problems
     problems += _unknown("path", path, IN_PATHS)
     if "://" in path:
-        problems.append(OpProblem(("path",), f"`{path}` is a URL", "give a folder, and copy the files later"))
+        problems.append(OpProblem(("path",), f"`{path}` is a URL", "give a folder, and copy the files after the run"))
     return problems
 
 
 def _unknown(key: str, template: str, known: tuple[str, ...]) -> list[OpProblem]:
     if harmful(template):
-        return [OpProblem((key,), "there is a control character or a line break in it")]
+        return [OpProblem((key,), "it contains a control character or a line break")]
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
@@ -131,7 +133,7 @@ def _unknown(key: str, template: str, known: tuple[str, ...]) -> list[OpProblem]
         if word is None:
             continue
         if word not in known:
-            problems.append(OpProblem((key,), f"`{{{word}}}` is not known here", suggest(word, known)))
+            problems.append(OpProblem((key,), f"unknown placeholder `{{{word}}}`", suggest(word, known)))
         elif form or conversion:
-            problems.append(OpProblem((key,), f"`{{{word}}}` takes no format", f"write {{{word}}}"))
+            problems.append(OpProblem((key,), f"`{{{word}}}` does not take a format", f"write {{{word}}}"))
     return problems

@@ -1,4 +1,4 @@
-"""``hep.write``: skims in Parquet or ROOT, one file per partition, and a manifest of all files."""
+"""``hep.write``: write events to Parquet or ROOT files, one per partition, and a manifest of all files."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ COMPRESSIONS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class WrittenFile:
-    """One file of a skim.
+    """An output file.
 
     Attributes
     ----------
     path : str
         Relative to ``results/<StageId>`` of the run directory, or absolute if the workflow gives a `path`.
     dataset : str
-        Dataset of its events.
+        Dataset of the events.
     events : int
-        Number of events in it; can be 0.
+        Number of events; can be 0.
     bytes : int
         Size of the file.
     sha256 : str
-        Checksum of its content, hexadecimal.
+        SHA-256 checksum of the content, hexadecimal.
     """
 
     path: str
@@ -55,14 +55,14 @@ class WrittenFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All files of a skim, sorted by path."""
+    """All output files of a stage, sorted by path."""
 
     format: str
     files: tuple[WrittenFile, ...] = ()
 
 
 def merge_manifests(a: Manifest, b: Manifest) -> Manifest:
-    """Return the files of both, sorted by path; a file that both have is listed once."""
+    """Return the files of both manifests, sorted by path, without duplicates."""
     return Manifest(a.format, tuple(sorted({*a.files, *b.files})))
 
 
@@ -74,18 +74,18 @@ class Write(Params):
     path: str | None = Field(
         default=None,
         min_length=1,
-        description="folder, relative to the workflow file; may use {dataset} and {stage}; "
-        "default: results/<StageId> of the run directory",
+        description="folder, relative to the workflow file; may contain {dataset} and {stage}; "
+        "default: results/<StageId> in the run directory",
     )
     name: str = Field(
-        default="{partition}", description="file name without suffix; may use {partition}, {dataset} and {stage}"
+        default="{partition}", description="file name without suffix; may contain {partition}, {dataset} and {stage}"
     )
-    tree: str = Field(default="Events", min_length=1, description="name of the tree (ROOT)")
+    tree: str = Field(default="Events", min_length=1, description="name of the tree in ROOT files")
     compression: Compression = "zstd"
 
 
 def _matching(patterns: Iterable[str], names: Iterable[str]) -> list[str]:
-    """Return the names that fit a pattern, in the order of `names`."""
+    """Return the names that match a pattern, in the order of `names`."""
     wanted = list(patterns)
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in wanted)]
 
@@ -96,7 +96,7 @@ def _analyse(params: Write, schema: Schema) -> Effects:
     for i, pattern in enumerate(params.fields or ()):
         found = _matching([pattern], schema)
         if not found and any(sign in pattern for sign in "*?["):
-            problems.append(OpProblem(("fields", i), f"no field fits `{pattern}`"))
+            problems.append(OpProblem(("fields", i), f"no field matches `{pattern}`"))
         for field in found or ([] if any(sign in pattern for sign in "*?[") else [pattern]):
             reads.setdefault(field, ("fields", i))
     chosen = schema if params.fields is None else reads
@@ -106,15 +106,15 @@ def _analyse(params: Write, schema: Schema) -> Effects:
             if shape == () or owner is None:
                 continue
             if not matches(shape, (f"n{owner}",)):
-                hint = f"rename the field: `{owner}_…` are fields of the objects of `{owner}`"
-                problems.append(OpProblem(path, f"`{field}` has other objects than the counter `n{owner}`", hint))
+                hint = f"rename the field: fields `{owner}_…` must belong to the objects of `{owner}`"
+                problems.append(OpProblem(path, f"`{field}` does not have the objects that `n{owner}` counts", hint))
             reads.setdefault(f"n{owner}", path)
     problems += template_problems(params.name, params.path)
     if params.format == "parquet" and find_spec("pyarrow") is None:
         problems.append(OpProblem(("format",), "Parquet files need pyarrow", "pip install 'fasthep-parsl[parquet]'"))
     allowed = COMPRESSIONS[params.format]
     if params.compression not in allowed:
-        message = f"{params.format} files know no `{params.compression}`"
+        message = f"{params.format} files do not support the compression `{params.compression}`"
         problems.append(OpProblem(("compression",), message, suggest(params.compression, allowed, what="known")))
     return Effects(reads, {}, tuple(problems), keeps_all=params.fields is None)
 
@@ -129,31 +129,31 @@ def _analyse(params: Write, schema: Schema) -> Effects:
     per_partition=True,
 )
 def write(events: Events, *, params: Write, context: Context) -> Manifest:
-    """Write the events of a partition to a file; it appears under its name only when it is complete.
+    """Write the events of a partition to a file. The file appears under its name when it is complete.
 
-    A relative `path` begins where the workflow file lies, on every backend and batch system. Before a run starts its
-    folder has no file that looks like one of this stage: files of another run are refused, ``--force`` removes them.
-    Afterwards its files are those of the manifest: what partitions have written that failed elsewhere is removed. The
-    same events give the same bytes.
+    A relative `path` starts at the folder of the workflow file, on every backend and batch system. A run does not start
+    if the folder has files of another run with names of this stage; ``--force`` removes them. After the run, the folder
+    has the files of the manifest: files of partitions that failed in another stage are removed. The same events give
+    the same bytes.
 
-    ROOT trees hold numbers, bools, lists of them, arrays of fixed size and text; not missing values, lists of lists,
-    lists of text or float16. Parquet holds all of these.
+    ROOT trees support numbers, bools, lists of them, arrays of fixed size, and text. They do not support missing values,
+    lists of lists, lists of text and float16. Parquet supports all of these.
 
     Returns
     -------
     Manifest
-        With this one file.
+        Manifest with this file.
 
     Raises
     ------
     OpError
-        A column cannot be written in this format, or pyarrow is missing.
+        The format does not support a column, or pyarrow is not installed.
     DiskFullError
-        There is no room for the file.
+        There is no space left for the file.
     """
-    place = OutputTarget(context.stage, params.path or "", params.name, SUFFIXES[params.format])
-    target = place.folder(context.dataset.name, context.outdir) / place.file(context.dataset.name, context.partition)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp{place.suffix}")
+    names = OutputTarget(context.stage, params.path or "", params.name, SUFFIXES[params.format])
+    target = names.folder(context.dataset.name, context.outdir) / names.file(context.dataset.name, context.partition)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp{names.suffix}")
     events = events.on_host()
     chosen = list(events) if params.fields is None else _matching(params.fields, events)
     columns = {field: prepare_column(field, events[field], params.format) for field in chosen}

@@ -113,7 +113,7 @@ class Scope(Mapping[str, Any]):
         """Return whether each object fulfils `text`: bool, shape (objects,). Missing values count as false."""
         value = from_column(self.evaluate(text, context))
         if isinstance(value, ak.Array):
-            raise ExpressionError(f"`{text}` is text, but a selection needs bools", "compare it with ==")
+            raise ExpressionError(f"`{text}` is text, but a selection needs true or false", "compare it with ==")
         flat = value.values if isinstance(value, Masked) else value
         mask = flat if flat.dtype == bool else flat != 0
         return mask & value.valid if isinstance(value, Masked) else mask

@@ -96,7 +96,7 @@ def test_wrong_masks_and_columns_are_refused(events):
         events[np.array([True])]
     with pytest.raises(OpError, match="one value per event"):
         events[PT > 1]
-    with pytest.raises(OpError, match="`y` has 3 entries for 5 events"):
+    with pytest.raises(OpError, match="`y` has 3 entries, but there are 5 events"):
         events.with_columns({"y": np.zeros(3)})
     with pytest.raises(KeyError):
         events.select(["nothere"])

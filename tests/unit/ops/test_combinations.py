@@ -284,7 +284,7 @@ def test_what_is_written_is_what_was_promised():
     ("change", "path", "text"),
     [
         ({"collection": "Muons"}, ("collection",), "Muon"),
-        ({"collection": None}, (), "either"),
+        ({"collection": None}, (), "exactly one of"),
         ({"collection": None, "collections": ["Muon", "Muon"]}, ("collections",), "n: 2"),
         ({"collection": None, "collections": ["Muon", "Electron"], "n": 3}, ("n",), "leave"),
         ({"roles": ["a"]}, ("roles",), "2 different"),

@@ -26,19 +26,19 @@ def filled(axis, values, weight=None, **columns):
 @pytest.mark.parametrize(
     ("axis", "said"),
     [
-        ({"bins": [0, 100, "inf"]}, "'inf' among its edges, which is no number: write numbers without quotes"),
-        ({"bins": [0, "20", 100]}, "'20' among its edges"),
-        ({"bins": ["1:30", 100]}, "'1:30' among its edges"),
-        ({"bins": ["-inf", "0", "inf"]}, "has texts for numbers"),
+        ({"bins": [0, 100, "inf"]}, "the edge 'inf', which is not a number: write numbers without quotes"),
+        ({"bins": [0, "20", 100]}, "the edge '20'"),
+        ({"bins": ["1:30", 100]}, "the edge '1:30'"),
+        ({"bins": ["-inf", "0", "inf"]}, "has numbers in quotes"),
         ({"bins": ["0.5", "1.5"]}, "infinity as .inf"),
-        ({"bins": [False, True]}, "say type: bool"),
-        ({"bins": [0, float("nan"), 1]}, "needs edges that rise"),
-        ({"bins": [2**53, 2**53 + 1]}, "needs edges that rise"),
+        ({"bins": [False, True]}, "use `type: bool`"),
+        ({"bins": [0, float("nan"), 1]}, "needs increasing edges"),
+        ({"bins": [2**53, 2**53 + 1]}, "needs increasing edges"),
         ({"bins": {"nbins": 5, "low": 0, "high": INF}}, "needs finite low and high"),
         ({"bins": {"nbins": 5, "low": -INF, "high": INF}}, "needs finite low and high"),
-        ({"type": "int", "bins": {"low": 0.5, "high": 3}}, "takes whole numbers only"),
-        ({"type": "int", "bins": {"low": 0, "high": 2**40}}, "say type: category"),
-        ({"type": "int", "bins": [1, 2**31]}, "say type: category"),
+        ({"type": "int", "bins": {"low": 0.5, "high": 3}}, "takes integers only"),
+        ({"type": "int", "bins": {"low": 0, "high": 2**40}}, "use `type: category`"),
+        ({"type": "int", "bins": [1, 2**31]}, "use `type: category`"),
         ({"type": "int", "bins": [1, 1]}, "names a category twice"),
         ({"type": "category", "bins": [1, "1"]}, "names a category twice"),
         ({"type": "category", "bins": [[1], [2]]}, "a category is a text or a number"),
@@ -82,18 +82,18 @@ def test_limits_of_all_integers(dtype):
     if limits.min >= -(2**31) and limits.max < 2**31:
         assert list(filled({"type": "int"}, values).hist.axes[0]) == sorted({int(v) for v in values})
     else:
-        with pytest.raises(OpError, match="adds whole numbers up to"):
+        with pytest.raises(OpError, match="takes integers up to"):
             filled({"type": "int"}, values)
 
 
 def test_infinity_is_no_category_of_a_growing_int_axis():
-    with pytest.raises(OpError, match="say type: category"):
+    with pytest.raises(OpError, match="use `type: category`"):
         filled({"type": "int"}, np.array([1.0, INF]))
 
 
 def test_text_on_an_axis_of_numbers():
     for axis in ({"bins": {"nbins": 2, "low": 0, "high": 20}}, {"bins": [0, 20]}, {"type": "int"}, {"type": "bool"}):
-        with pytest.raises(OpError, match="`x` is text, its axis of type"):
+        with pytest.raises(OpError, match="`x` is text, but an axis of type"):
             filled(axis, ak.Array(["16", "17"]))
 
 
@@ -157,13 +157,13 @@ def test_weights_of_integers(dtype):
 
 
 def test_text_as_a_weight():
-    with pytest.raises(OpError, match="the weight `w` is no number"):
+    with pytest.raises(OpError, match="the weight `w` is not a number"):
         filled(REGULAR, np.arange(2.0), "w", w=ak.Array(["1", "2"]))
 
 
 def test_weight_per_object_for_a_value_per_event():
     jagged = ak.Array([[1.0, 2.0], [], [3.0]])
-    with pytest.raises(OpError, match="the weight `w` has one value per object and `x` one per event"):
+    with pytest.raises(OpError, match="the weight `w` has one value per object, but `x` has one per event"):
         filled(REGULAR, np.arange(3.0), "w", w=jagged)
     schema = {"x": (), "Jet_w": ("nJet",), "Jet_pt": ("nJet",), "Muon_w": ("nMuon",)}
     params = histogram.op.params
@@ -172,7 +172,7 @@ def test_weight_per_object_for_a_value_per_event():
         axes = [{"name": "a", "source": source, **REGULAR}]
         return [p.message for p in histogram.op.analyse(params(axes=axes, **weights), schema).problems]
 
-    assert "`Jet_w` has one value per object and `x` one per event" in problems("x", weight_expr="Jet_w")[0]
+    assert "`Jet_w` has one value per object, but `x` has one per event" in problems("x", weight_expr="Jet_w")[0]
     varied = {"variations": {"weights": {"nominal": "1", "up": "Jet_w"}}}
     assert "`Jet_w` has one value per object" in problems("x", **varied)[0]
     assert "`Jet_pt` and `Muon_w` have different structure" in problems("Jet_pt", weight_expr="Muon_w")[0]

@@ -173,7 +173,7 @@ def test_select_effects():
         ({"keep": ["veto_pt"]}, ("keep", 0), "nMuon_veto"),
         ({"output": "Electron"}, ("output",), "already exists"),
         ({"sort": {"by": "ptt"}}, ("sort", "by"), "pt"),
-        ({"keep": ["nothing"], "missing_fields": "ignore"}, ("keep",), "none of the fields"),
+        ({"keep": ["nothing"], "missing_fields": "ignore"}, ("keep",), "does not have any field"),
     ],
 )
 def test_select_problems(change, path, text):
