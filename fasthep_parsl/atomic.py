@@ -1,4 +1,4 @@
-"""Files that exist completely or not at all."""
+"""Write files atomically: they are complete or absent."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from pathlib import Path
 from fasthep_parsl.room import writing_to
 
 DRAFTS = Path("work", "drafts")
-"""In a run directory: where all its files are written before they appear under their names. A process that is killed
-while it writes leaves nothing elsewhere, and what is in here goes with the end of the run, or when it is resumed."""
+"""Folder in a run directory for files that are being written. What a killed process leaves there is removed at the end of
+the run, or when it is resumed."""
 _DEPTH = 5
-"""How far above a file we look for the run directory."""
+"""Parent folders of a file that are searched for the run directory."""
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a path to write to; it becomes `path` if the block succeeds, else it is removed.
 
-    It lies among the drafts of the run directory that `path` is in, else beside `path`.
+    The draft is in `DRAFTS` of the run directory of `path`, else in the folder of `path`.
 
     Parameters
     ----------
     path : Path
-        The final file; its folder is made if it does not exist.
+        The final file; its folder is created if necessary.
 
     Raises
     ------
     OSError
-        The folder is not writable; `path` is then as it was.
+        The folder is not writable. `path` is unchanged.
     DiskFullError
-        There is no room, an `OSError` too.
+        The disk is full (a subclass of `OSError`).
     """
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def _draft(path: Path) -> Path:
-    """Return a name that no other process has; its suffix is that of `path`, as some writers choose the format by it."""
+    """Return a unique name with the suffix of `path`, which some writers use to choose the format."""
     token = secrets.token_hex(6)
     for folder in islice(path.absolute().parents, _DEPTH):
         drafts = folder / DRAFTS
@@ -57,18 +57,18 @@ def _draft(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write `text` (UTF-8, line ends as given) to `path` atomically and return `path`."""
+    """Write `text` (UTF-8, line ends unchanged) to `path` atomically and return `path`."""
     with atomic(path) as draft:
         draft.write_bytes(text.encode())
     return path
 
 
 def open_drafts(run_dir: Path) -> None:
-    """Make an empty folder for drafts; what a killed process has left in it goes."""
+    """Make an empty folder for drafts; remove what a killed process has left."""
     close_drafts(run_dir)
     (run_dir / DRAFTS).mkdir(parents=True)
 
 
 def close_drafts(run_dir: Path) -> None:
-    """Remove the folder for drafts, once nothing of the run is written any more."""
+    """Remove the folder for drafts, at the end of a run."""
     shutil.rmtree(run_dir / DRAFTS, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""JSON that every reader takes: Python writes ``NaN`` and ``Infinity``, which are not JSON."""
+"""Standard JSON: Python's `json` writes ``NaN`` and ``Infinity``, which other readers refuse."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _INSTEAD = {"NaN": "null", "Infinity": "1e999", "-Infinity": "-1e999"}
 
 
 def json_text(content: Any, **options: Any) -> str:
-    """Return `content` as JSON; NaN becomes null, and infinities ``1e999``, which reads as infinity.
+    """Return `content` as JSON. NaN becomes null, infinities become ``1e999``, which is read as infinity.
 
     Parameters
     ----------
     content : Any
-        What ``json.dumps`` takes.
+        Value for ``json.dumps``.
     **options : Any
-        For ``json.dumps``.
+        Options of ``json.dumps``.
     """
     return standard_json(json.dumps(content, **options))
 

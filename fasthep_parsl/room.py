@@ -1,4 +1,4 @@
-"""Full disks: said in words, with the folder, and room kept back so that a run can end in order."""
+"""Full disks: errors that name the folder, and reserved space so that a run can write its summary."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import TypeGuard
 from fasthep_parsl.errors import FastHepError
 
 _FULL = {
-    errno.ENOSPC: "the disk of {} is full: make room there",
-    errno.EDQUOT: "the quota of {} is used up: make room there",
+    errno.ENOSPC: "the disk of {} is full: free some space",
+    errno.EDQUOT: "the quota of {} is used up: free some space",
 }
 
 
 class DiskFullError(FastHepError, OSError):
-    """There is no room left for what has to be written.
+    """A disk is full, or a quota is used up.
 
     Parameters
     ----------
     message : str
-        Which folder.
+        The reason, with the folder.
     """
 
     def __init__(self, message: str) -> None:
@@ -36,12 +36,12 @@ class DiskFullError(FastHepError, OSError):
 
 
 def is_full(error: BaseException | None) -> TypeGuard[OSError]:
-    """Return whether an error says that a disk is full or a quota used up."""
+    """Return whether an error means that a disk is full or a quota is used up."""
     return isinstance(error, OSError) and error.errno in _FULL
 
 
-def full_words(error: OSError, folder: Path | str = "") -> str:
-    """Return in words which disk is full, with `folder` or the file that the error names."""
+def full_message(error: OSError, folder: Path | str = "") -> str:
+    """Return a message that a disk is full, with `folder` or the file of the error."""
     if isinstance(error, DiskFullError):
         return str(error)
     where = str(folder or error.filename or "this machine")
@@ -50,7 +50,7 @@ def full_words(error: OSError, folder: Path | str = "") -> str:
 
 @contextlib.contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Raise `DiskFullError`, with the name of `folder`, where the block finds it full."""
+    """Raise `DiskFullError` with the name of `folder` if the block fails because the disk is full."""
     try:
         yield
     except DiskFullError:
@@ -58,11 +58,11 @@ def writing_to(folder: Path) -> Iterator[None]:
     except OSError as error:
         if not is_full(error):
             raise
-        raise DiskFullError(full_words(error, folder)) from error
+        raise DiskFullError(full_message(error, folder)) from error
 
 
 class Reserve:
-    """A file that takes room until it is needed: a run whose disk is full must be able to say so.
+    """A file that reserves disk space for the summary of a run.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Reserve:
     Raises
     ------
     DiskFullError
-        There is not even room for it.
+        The disk is full.
     """
 
     def __init__(self, path: Path, size: int) -> None:
@@ -89,6 +89,6 @@ class Reserve:
             raise
 
     def release(self) -> None:
-        """Give the room back."""
+        """Remove the file."""
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What Ctrl-C, SIGTERM and a lost terminal do while a run goes on. Only the main thread of a process can decide that."""
+"""Handling of Ctrl-C, SIGTERM and SIGHUP during a run. Only the main thread of a process can set handlers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM, and SIGHUP unless it is ignored (nohup), end a run as Ctrl-C does: by `KeyboardInterrupt`."""
+    """Raise `KeyboardInterrupt` on SIGTERM, and on SIGHUP unless it is ignored (nohup)."""
     handlers: dict[signal.Signals, Any] = {signal.SIGTERM: _interrupt}
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         handlers[signal.SIGHUP] = _interrupt
@@ -22,7 +22,7 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Keep them away for a moment: a second Ctrl-C must not leave processes or half a summary behind."""
+    """Ignore these signals: a second Ctrl-C must not leave processes or an incomplete summary."""
     with _handling(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signal.SIG_IGN)):
         yield
 

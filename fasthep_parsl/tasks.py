@@ -1,4 +1,4 @@
-"""What travels between driver and workers: tasks, results, references, failures. Small, frozen, picklable."""
+"""Messages between driver and workers: tasks, results, references, failures. Small, frozen, picklable."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A stored piece of a stream that crosses pools: a reference, never an array through the driver.
+    """Reference to a stored chunk of a stream; arrays never pass through the driver.
 
     Attributes
     ----------
     path : str
-        File in columnar form, readable from all workers.
+        File in columnar form.
     checksum : str
-        ``<algorithm>:<hex>`` of the file's content.
+        ``<algorithm>:<hex>`` of the content.
     size : int
         Bytes.
     events : int
-        Number of events in it.
+        Number of events.
     dataset : int
         Index of the dataset in the plan.
     partitions : tuple of (first, last)
-        The partitions whose events it holds, as ranges of plan-wide numbers, last excluded.
+        Its partitions, as ranges of plan-wide numbers, last excluded.
     counts : tuple of int
-        Events of each of these partitions in their order, so that a failure can be traced to one; empty if an op has
-        replaced the stream by one of its own.
+        Events of each of these partitions, to find the one that fails; empty if an op has replaced the stream.
     skip : int
-        Events at the beginning of the file that are not part of this piece.
+        Events at the beginning of the file that do not belong to this chunk.
     """
 
     path: str
@@ -49,22 +48,22 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A partition that failed, and why.
+    """Failure of a partition.
 
     Attributes
     ----------
     partition : int
         Plan-wide number.
     kind : "infrastructure", "data", "user" or "configuration"
-        Decides the remedy.
+        Cause of the failure.
     stage : str
-        Stage that failed, empty if none had started.
+        The stage, empty if none had started.
     message : str
-        One line.
+        Why, in one line.
     where : str
         ``file:line`` of the user's code or of the op, empty if unknown.
     detail : str
-        Full traceback, for the log.
+        The traceback.
     """
 
     partition: int
@@ -77,35 +76,35 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One unit of work for a worker; small, because it travels.
+    """Unit of work for a worker.
 
     Attributes
     ----------
     kind : "map", "merge" or "call"
-        Run a segment over partitions or references; join partial products; run one dataset- or
-        workflow-scope stage.
+        ``map`` runs a segment on partitions or chunks, ``merge`` merges partial products, ``call`` runs a stage once
+        for a dataset or the whole workflow.
     id : int
-        Unique in the run.
+        Unique number in the run.
     segment : int
         Index of the segment in the plan.
     plan : tuple of (path, hash)
-        Where the plan lies; workers read it once and keep it by hash.
+        File of the plan, which workers cache by its hash.
     run_dir : str
         The run directory.
     session : str
-        Which execution of the run this is; stands in the names of files, so that no two ever write the same.
+        Identifies the execution of the plan; part of file names, so that no two executions write the same file.
     partitions : tuple of (first, last)
-        Plan-wide numbers, last excluded; for ``map`` on the source.
+        For ``map`` on the source: plan-wide numbers, last excluded.
     refs : tuple of Ref
-        For ``map`` on a stored stream and for ``call``.
+        Chunks for ``map`` on a stored stream and for ``call``.
     partials : tuple of str
-        For ``merge``: files of partial products, in the order of their events.
+        For ``merge``: files with partial products, in the order of their events.
     final : bool
-        For ``merge``: whether nothing more will come, so that what is there is put together.
+        For ``merge``: whether these are all files, so that all parts are merged.
     products : mapping
-        Stage id → file of its merged product, for stages that bind products.
+        Stage id → file of the merged product, for stages that bind products.
     dataset : int
-        For ``call`` of scope ``dataset``: index of the dataset; else -1.
+        For ``call`` with scope ``dataset``: index of the dataset; else -1.
     """
 
     kind: TaskKind
@@ -124,7 +123,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class StageStats:
-    """What a stage used in one task: calls, wall and CPU seconds, events in and out."""
+    """Resources that a stage used in one task: calls, wall and CPU seconds, events in and out."""
 
     calls: int = 0
     wall: float = 0.0
@@ -135,30 +134,30 @@ class StageStats:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What a worker sends back: counts and references, never arrays.
+    """Result of a task: counts and references, never arrays.
 
     Attributes
     ----------
     id : int
-        Of the task.
+        Number of the task.
     partial : str
         File of the partial products, empty if the segment has none.
     size : int
-        Its bytes.
+        Size of this file in bytes.
     parts : tuple of tuple of (first, last)
-        The partitions whose events are in it: of each part. For ``call``, numbers of datasets instead.
+        The partitions of each part of this file. For ``call``: indices of datasets.
     whole : bool
-        Whether all parts are put together in it.
+        Whether all parts are merged.
     refs : mapping
-        Stage id → references to its stored stream.
+        Stage id → chunks of its stored stream.
     done : tuple of (first, last)
         Partitions whose events are in `partial` and `refs`.
     failures : tuple of Failure
         Partitions that failed.
     broken : tuple of Failure
-        Stages whose products cannot be joined or written, and why; their products are not in `partial`.
+        Stages whose products cannot be merged or written; their products are not in `partial`.
     stages : mapping
-        Stage id (or ``read``, ``store``, ``merge``) → what it used.
+        Stage id (or ``read``, ``store``, ``merge``) → the resources that it used.
     events, bytes_read : int
         Events read, compressed bytes read.
     wall, cpu : float
@@ -166,9 +165,9 @@ class TaskResult:
     peak_memory : int
         Peak resident memory of the worker process so far, bytes.
     host, pid : str, int
-        Who did it.
+        The worker process.
     notes : mapping
-        Kind of modifier → stage → what it noted.
+        Modifier → stage → note.
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""What happens to the jobs of a run, in words: how many wait and why, and each trouble once."""
+"""Status lines about the jobs of a run: how many wait and why, and each problem once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from fasthep_parsl.events import BlockChanged, Event
 from fasthep_parsl.plan import Plan
 
-TROUBLE = ("refused", "failed", "lost", "left")
+PROBLEMS = ("refused", "failed", "lost", "left")
+"""States that are reported."""
 
 
 @dataclass
@@ -18,7 +19,7 @@ class _Block:
 
 
 class BlockBoard:
-    """Follows the blocks of all pools; fed with the events of a run.
+    """States of the blocks of all pools, from the events of a run.
 
     Parameters
     ----------
@@ -29,11 +30,11 @@ class BlockBoard:
     def __init__(self, plan: Plan) -> None:
         self._queues = {pool.name: pool.block.queue for pool in plan.pools if pool.block}
         self._blocks: defaultdict[str, dict[str, _Block]] = defaultdict(dict)
-        self._told: Counter[tuple[str, str, str]] = Counter()
+        self._counts: Counter[tuple[str, str, str]] = Counter()
         self._repeated: dict[tuple[str, str, str], int] = {}
 
-    def take(self, event: Event) -> str:
-        """Take in an event; return a line if it is a trouble that was not told yet, else nothing."""
+    def add(self, event: Event) -> str:
+        """Add an event; return a line if it is a new problem, else ``""``."""
         if not isinstance(event, BlockChanged) or event.pool not in self._queues:
             return ""
         state, job = event.state, event.job
@@ -46,16 +47,16 @@ class BlockBoard:
             if state in ("running", "up", "waiting"):
                 blocks[job].phase = {"running": "starting"}.get(state, state)
             blocks[job].reason = event.message if state == "waiting" else ""
-        return self._trouble(event) if state in TROUBLE else ""
+        return self._problem(event) if state in PROBLEMS else ""
 
-    def _trouble(self, event: BlockChanged) -> str:
-        """Return a line for a trouble; the same one again is only counted."""
+    def _problem(self, event: BlockChanged) -> str:
+        """Return a line for a problem; a problem that occurs again is only counted."""
         pool, state = event.pool, event.state
         message = " ".join(event.message.split())
         key = (pool, state, message)
-        self._told[key] += 1
-        if self._told[key] > 1:
-            self._repeated[key] = self._told[key]
+        self._counts[key] += 1
+        if self._counts[key] > 1:
+            self._repeated[key] = self._counts[key]
             return ""
         if state == "refused":
             return f"pool {pool}: a job was refused: {message}"
@@ -65,7 +66,7 @@ class BlockBoard:
         return f"pool {pool}: job {event.job}{where} {what}{f': {message}' if message else ''}{again}"
 
     def repeated(self) -> list[str]:
-        """Return a line for each trouble that has come again since this was last asked."""
+        """Return a line for each problem that has occurred again since the last call."""
         lines = [
             f"pool {pool}: {count} jobs {'were ' if state in ('refused', 'lost') else ''}{state} so far: {message}"
             for (pool, state, message), count in self._repeated.items()
@@ -74,9 +75,9 @@ class BlockBoard:
         return lines
 
     def pools(self) -> dict[str, str]:
-        """Return pool → what its jobs do, for pools of which not all jobs are up.
+        """Return pool → the states of its jobs, for pools whose jobs are not all up.
 
-        For instance ``pool high_memory: 1 job waits in queue highmem (Resources), 0 up``.
+        Example: ``pool high_memory: 1 job waits in queue highmem (Resources), 0 up``.
         """
         found = {}
         for pool, blocks in self._blocks.items():

@@ -1,6 +1,6 @@
 """Progress of a run: a bar with rate and time left on a terminal, plain lines elsewhere.
 
-Both have a thread of their own, which begins with the first pool or task: until then the backend may fork this process.
+Both use a thread, which starts with the first pool or task: until then the backend may fork this process.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ HEADER_PERIOD = 5.0
 PLAIN_PERIOD = 30.0
 """Seconds between two lines without a terminal."""
 SETTLED = 5.0
-"""Seconds for which what the jobs of a pool do must not have changed before it is worth a line."""
+"""Seconds without a change before the states of jobs are printed."""
 MAX_NAME = 24
-"""Characters for the names of stages beside the bar."""
+"""Characters for the names of stages next to the bar."""
 
 
 class HeaderLines:
-    """A line from time to time while headers of many files are read. No thread: nothing may run beside planning."""
+    """A line from time to time while headers of many files are read. It uses no thread: planning may fork."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._next = time.monotonic() + HEADER_PERIOD
 
     def __call__(self, done: int, total: int) -> None:
-        """Take in how many headers are read, and how many there are."""
+        """Print a line if the last one is old enough."""
         if time.monotonic() >= self._next and done < total:
             self._next = time.monotonic() + HEADER_PERIOD
             self._console.print(f"reading headers: {done:,} of {total:,} files", highlight=False, soft_wrap=True)
@@ -54,7 +54,7 @@ class HeaderLines:
 
 @contextlib.contextmanager
 def make_progress(plan: Plan, console: Console, *, quiet: bool) -> Iterator[Observer | None]:
-    """Yield what takes in the events of a run and shows them on `console`."""
+    """Yield an observer that shows the events of a run on `console`."""
     if quiet:
         yield None
     elif console.is_terminal:
@@ -76,7 +76,7 @@ class _Count:
         self.failed = 0
         self.lost = 0
 
-    def take(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         if isinstance(event, TaskFinished) and event.segment in self.reading and event.what == "map":
             self.done += event.events
         elif isinstance(event, PartitionFailed):
@@ -84,7 +84,7 @@ class _Count:
         elif isinstance(event, TaskLost):
             self.lost += 1
 
-    def trouble(self) -> str:
+    def problems(self) -> str:
         parts = [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.lost} lost, run again"] if self.lost else []
         return ", ".join(parts)
@@ -97,7 +97,7 @@ def _bar(plan: Plan, console: Console) -> Iterator[Observer]:
     count, board = _Count(plan), BlockBoard(plan)
 
     class WithPools(Progress):
-        """The bar, and below it a line for each pool whose jobs are not all up."""
+        """The bar, with a line below it for each pool whose jobs are not all up."""
 
         def get_renderables(self) -> Iterable[RenderableType]:
             yield from super().get_renderables()
@@ -111,19 +111,19 @@ def _bar(plan: Plan, console: Console) -> Iterator[Observer]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(compact=True),
         TextColumn("left"),
-        TextColumn("{task.fields[trouble]}", style="red"),
+        TextColumn("{task.fields[problems]}", style="red"),
     )
     progress = WithPools(*columns, console=console, transient=True, refresh_per_second=4, expand=True)
-    bar = progress.add_task("starting workers", total=count.total or None, rate="", trouble="")
+    bar = progress.add_task("starting workers", total=count.total or None, rate="", problems="")
     began = 0.0
 
     def observe(event: Event) -> None:
         nonlocal began
-        count.take(event)
-        trouble = board.take(event)
+        count.add(event)
+        problem = board.add(event)
         if not isinstance(event, RunStarted):
             progress.start()
-        for line in (trouble, *board.repeated()) if isinstance(event, RunEnded) else (trouble,):
+        for line in (problem, *board.repeated()) if isinstance(event, RunEnded) else (problem,):
             if line:
                 progress.console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
         if isinstance(event, TaskSubmitted) and not began:
@@ -133,11 +133,11 @@ def _bar(plan: Plan, console: Console) -> Iterator[Observer]:
                 bar,
                 completed=count.done,
                 rate=_rate(count.done, time.monotonic() - began),
-                trouble=count.trouble(),
+                problems=count.problems(),
                 description=_shortened(plan.segments[event.segment].stages),
             )
         elif isinstance(event, PartitionFailed | TaskLost):
-            progress.update(bar, trouble=count.trouble())
+            progress.update(bar, problems=count.problems())
 
     try:
         yield observe
@@ -157,12 +157,12 @@ def _shortened(stages: Sequence[str]) -> str:
 
 
 class _Plain:
-    """One line when something changes that matters, and one from time to time whether or not anything happens."""
+    """A line for each important change, and one from time to time."""
 
     def __init__(self, plan: Plan, console: Console, period: float) -> None:
         self._count = _Count(plan)
         self._board = BlockBoard(plan)
-        self._said: dict[str, str] = {}
+        self._printed: dict[str, str] = {}
         self._changed: dict[str, tuple[str, float]] = {}
         self._console = console
         self._period = period
@@ -180,13 +180,13 @@ class _Plain:
             self._thread.join()
 
     def __call__(self, event: Event) -> None:
-        self._count.take(event)
+        self._count.add(event)
         if not isinstance(event, RunStarted) and self._thread.ident is None:
             self._thread.start()
         with self._lock:
-            trouble = self._board.take(event)
-        if trouble:
-            self._print(trouble)
+            problem = self._board.add(event)
+        if problem:
+            self._print(problem)
         if isinstance(event, PoolChanged) and event.state != "ended":
             message = event.message.split("\n")[0]
             self._print(f"pool {event.pool}: {event.state}{f': {message}' if message else ''}")
@@ -200,8 +200,8 @@ class _Plain:
             after += self._period
             count, seconds = self._count, time.monotonic() - self._began
             left = f"{(count.total - count.done) / (count.done / seconds):,.0f} s left" if count.done else "waiting"
-            left = left if count.done < count.total else "other stages go on"
-            parts = [f"{count.done:,} of {count.total:,} events", _rate(count.done, seconds), left, count.trouble()]
+            left = left if count.done < count.total else "other stages continue"
+            parts = [f"{count.done:,} of {count.total:,} events", _rate(count.done, seconds), left, count.problems()]
             self._print(" · ".join(part for part in parts if part))
             with self._lock:
                 repeated = self._board.repeated()
@@ -209,17 +209,17 @@ class _Plain:
                 self._print(line)
 
     def _queues(self, now: float) -> None:
-        """Say what jobs wait for, once it has been so for a while."""
+        """Print why jobs wait, if that has not changed for some time."""
         with self._lock:
             lines = self._board.pools()
-        for pool in [pool for pool in self._said if pool not in lines]:
-            del self._said[pool]
+        for pool in [pool for pool in self._printed if pool not in lines]:
+            del self._printed[pool]
         for pool, line in lines.items():
             before, since = self._changed.get(pool, ("", now))
             if before != line:
                 self._changed[pool] = (line, now)
-            elif now >= since + SETTLED and self._said.get(pool) != line:
-                self._said[pool] = line
+            elif now >= since + SETTLED and self._printed.get(pool) != line:
+                self._printed[pool] = line
                 self._print(line)
 
     def _print(self, text: str) -> None:

@@ -174,18 +174,18 @@ def clean(run_dir: Path, *, force: bool) -> int:
     ConfigError
         The folder is not a run directory, or the run is still active.
     """
-    fates = clean_up(run_dir, force=force)
+    results = clean_up(run_dir, force=force)
     out, err = Screen(), Screen(stderr=True)
-    for fate in fates:
-        if fate.state == "removed":
-            print_line(out, f"removed job {fate.job.job} of pool {fate.job.pool} ({fate.words})")
-    left = [fate for fate in fates if fate.state == "left"]
-    for reason in dict.fromkeys(fate.words for fate in left):
-        ids = " ".join(fate.job.job for fate in left if fate.words == reason)
+    for result in results:
+        if result.state == "removed":
+            print_line(out, f"removed job {result.job.job} of pool {result.job.pool} ({result.message})")
+    left = [result for result in results if result.state == "left"]
+    for reason in dict.fromkeys(result.message for result in left):
+        ids = " ".join(result.job.job for result in left if result.message == reason)
         print_line(err, f"not removed: {ids}: {reason}", "red")
-    ended = sum(fate.state == "ended" for fate in fates)
+    ended = sum(result.state == "ended" for result in results)
     if ended:
         print_line(out, f"{ended} job{'s' if ended > 1 else ''} had already ended")
-    if not fates:
+    if not results:
         print_line(out, "nothing to remove: all jobs of this run have ended")
     return SiteError.exit_code if left else 0

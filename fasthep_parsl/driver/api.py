@@ -1,4 +1,4 @@
-"""`compile_plan` and `run`: the Python interface, used by the command line too."""
+"""Python interface: `compile_plan` and `run`. The command line uses it too."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def load(
     Raises
     ------
     ConfigError
-        With every mistake in the files.
+        With all mistakes in the files.
     """
     try:
         found = load_site(site)
-    except ConfigError as error:  # mistakes in the workflow are shown beside it
+    except ConfigError as error:  # report the mistakes in the workflow too
         raise ConfigError(*error.problems, *_problems_of(Path(workflow))) from None
     loaded = load_workflow(Path(workflow), layers=found.layers, overrides=overrides, tolerant=tolerant)
     missing = missing_requirements(found, loaded.document)
@@ -68,23 +68,23 @@ def compile_plan(
     overrides : sequence of str
         Settings ``key=value`` with the highest precedence, e.g. ``execution.pools.default.workers=4``.
     chunk_size : int, optional
-        Most events per partition.
+        Maximum number of events per partition.
     cache : bool
-        Whether headers of input files may come from the cache.
+        Whether to use cached headers of input files.
     progress : callable, optional
-        Called with how many headers of input files are read, and how many there are.
+        Called with the number of headers that are read, and the number of input files.
 
     Returns
     -------
     Plan
-        What `run` would execute.
+        The plan that `run` executes.
 
     Raises
     ------
     ConfigError
-        With every mistake in the files; a missing or damaged input file too.
+        With all mistakes in the files, including missing or damaged input files.
     """
-    loaded = load(workflow, site, overrides, tolerant=True)  # the compiler adds what it finds, and raises
+    loaded = load(workflow, site, overrides, tolerant=True)  # the compiler adds its own problems, and raises
     machine = None if is_batch(loaded.workflow.execution.strategy.kind) else this_machine()
     options = CompileOptions(str(site), chunk_size, machine, cache, progress)
     return compile_workflow(loaded, options)
@@ -107,36 +107,36 @@ def run(
     Parameters
     ----------
     workflow : str, Path or Plan
-        The workflow file, or what `compile_plan` made of it.
+        The workflow file, or a plan of `compile_plan`.
     site, overrides, chunk_size
         As in `compile_plan`; not used for a plan.
     outdir : str or Path
         The run directory.
     mode : "new", "force" or "resume"
-        What to do if `outdir` holds a run: refuse, replace it, or do what is missing.
+        What to do if `outdir` contains a run: refuse, replace it, or process what is missing.
     plots : bool
         Whether to draw histograms.
     observer : callable, optional
-        Called with each event of the run.
+        Called with each event of the run (see `fasthep_parsl.events`), from any thread.
     check : bool
-        Whether a run that is not complete raises; else look at the outcome's `status`. What worked is written and
-        ``run.json`` says what is missing, either way.
+        Whether a run that is not complete raises an exception. If False, check the `status` of the outcome. In both
+        cases results are written, and ``run.json`` lists what is missing.
 
     Returns
     -------
     RunOutcome
-        Of a complete run; with ``check=False`` also of one that is partial, has failed or was interrupted.
+        Outcome of a complete run; with ``check=False`` of any run.
 
     Raises
     ------
     ConfigError
-        Mistakes in the files, or a run directory that cannot be used; nothing was started.
+        There are mistakes in the files, or the run directory cannot be used. Nothing was started.
     IncompleteRunError
-        Not every event was processed; its `outcome` is what would have been returned.
+        Not all events were processed. The attribute `outcome` has the outcome.
     KeyboardInterrupt
-        The run was interrupted; results of what was complete are written.
+        The run was interrupted. Results of complete stages are written.
     LockLostError
-        Another driver has taken over the run directory, because this one gave no sign of life for long.
+        Another driver has taken over the run directory, because this one was stopped for too long.
     """
     plan = (
         workflow

@@ -1,4 +1,4 @@
-"""Remove jobs that a run has left in the queue: its driver was killed, or the batch system did not answer at its end."""
+"""Clean up after a run: remove the jobs that it has left, because its driver was killed or the batch system failed."""
 
 from __future__ import annotations
 
@@ -25,52 +25,52 @@ from fasthep_parsl.plan import Plan, PlanPool
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """What has become of a job.
+class JobCleanup:
+    """What cleanup did with a job.
 
     Attributes
     ----------
     job : OpenJob
         The job.
     state : str
-        ``ended`` (it was gone already), ``removed``, or ``left``.
-    words : str
-        What the batch system says: where the job was, or why it could not be removed.
+        ``ended`` (before the cleanup), ``removed``, or ``left``.
+    message : str
+        Where the job was, or why it could not be removed.
     """
 
     job: OpenJob
     state: Literal["ended", "removed", "left"]
-    words: str = ""
+    message: str = ""
 
 
-def clean_up(run_dir: Path, *, force: bool = False) -> list[Fate]:
-    """Remove the jobs of a run that are still there, and note that in its events; remove files that it was writing.
+def clean_up(run_dir: Path, *, force: bool = False) -> list[JobCleanup]:
+    """Remove the remaining jobs of a run, and record that in its events. Remove its drafts and secrets.
 
-    Processes of this machine need no cleaning up: they end with their driver.
+    Processes on this machine need no cleanup: they end with their driver.
 
     Parameters
     ----------
     run_dir : Path
         The run directory.
     force : bool
-        Whether to go on if it cannot be seen whether the driver still runs, because that was on another machine.
+        Whether to continue if the driver ran on another machine, so that its state is unknown.
 
     Raises
     ------
     ConfigError
-        It is no run directory, its driver is still alive, or it cannot be written.
+        The folder is not a run directory, its driver still runs, or it cannot be written.
     """
     plan, events = _read(run_dir)
     before = holders(run_dir)
     try:
-        with DriverLock(run_dir, "cleanup"):  # refuses if a driver lives
+        with DriverLock(run_dir, "cleanup"):  # refuses if a driver runs
             return _clean_up(run_dir, plan, events, known_dead=bool(before), force=force)
     except OSError as error:
         message = f"{run_dir} cannot be written: {error.strerror}"
-        raise ConfigError(Problem("E161", message, hint="do this as the user who started the run")) from None
+        raise ConfigError(Problem("E161", message, hint="run this as the user who started the run")) from None
 
 
-def _clean_up(run_dir: Path, plan: Plan, events: Path, *, known_dead: bool, force: bool) -> list[Fate]:
+def _clean_up(run_dir: Path, plan: Plan, events: Path, *, known_dead: bool, force: bool) -> list[JobCleanup]:
     tally = JobTally()
     driver: dict[str, Any] = {}
     ended = False
@@ -86,54 +86,54 @@ def _clean_up(run_dir: Path, plan: Plan, events: Path, *, known_dead: bool, forc
     jobs: defaultdict[str, list[OpenJob]] = defaultdict(list)
     for job in tally.open_jobs():
         jobs[job.pool].append(job)
-    fates = [fate for name, mine in jobs.items() for fate in _remove(plan.pool(name), mine)]
+    results = [result for name, own in jobs.items() for result in _remove(plan.pool(name), own)]
     remove_secrets(run_dir)
     with EventLog(events) as record:
-        for fate in fates:
-            job = fate.job
-            message = "by cleanup" if fate.state == "removed" else fate.words
-            record(BlockChanged(pool=job.pool, state=fate.state, block=job.block, job=job.job, message=message))
-    return fates
+        for result in results:
+            job = result.job
+            message = "by cleanup" if result.state == "removed" else result.message
+            record(BlockChanged(pool=job.pool, state=result.state, block=job.block, job=job.job, message=message))
+    return results
 
 
 def _read(run_dir: Path) -> tuple[Plan, Path]:
-    """Return the plan of a run and the file of its events."""
+    """Return the plan of a run and the path of its events."""
     events = run_dir / "events.jsonl"
     try:
         plan = Plan.model_validate_json((run_dir / MARKER).read_bytes())
     except (OSError, ValidationError):
         plan = None
     if plan is None or not events.is_file():
-        raise ConfigError(Problem("E164", f"{run_dir} holds no run", hint="give the folder that `run --outdir` named"))
+        raise ConfigError(
+            Problem("E164", f"{run_dir} is not a run directory", hint="give the folder of `run --outdir`")
+        )
     return plan, events
 
 
 def _refuse_if_alive(run_dir: Path, alive: bool | None, host: str, *, force: bool) -> None:
     if alive:
-        hint = "stop it first (Ctrl-C, or SIGTERM): it removes its jobs itself"
-        raise ConfigError(Problem("E164", f"the run in {run_dir} is still going on", hint=hint))
+        hint = "stop it first (Ctrl-C or SIGTERM); it then removes its jobs"
+        raise ConfigError(Problem("E164", f"the run in {run_dir} still runs", hint=hint))
     if alive is None and not force:
-        message = f"the run in {run_dir} was started on {host}: whether it still goes on cannot be seen from here"
-        raise ConfigError(
-            Problem("E164", message, hint=f"do this on {host}, or give --force if you know that it ended")
-        )
+        message = f"the run in {run_dir} was started on {host}; this machine cannot check whether it still runs"
+        raise ConfigError(Problem("E164", message, hint=f"run this on {host}, or give --force if the run has ended"))
 
 
-def _remove(pool: PlanPool, jobs: Sequence[OpenJob]) -> list[Fate]:
+def _remove(pool: PlanPool, jobs: Sequence[OpenJob]) -> list[JobCleanup]:
     ids = [job.job for job in jobs]
     control = job_control(pool)
     there, message = control.existing(ids)
     if there is None:
-        return [Fate(job, "left", message) for job in jobs]
+        return [JobCleanup(job, "left", message) for job in jobs]
     result = control.cancel([job for job in ids if job in there])
-    fates = []
+    results = []
     for job in jobs:
         found = there.get(job.job)
         if found is None:
-            fates.append(Fate(job, "ended"))
+            results.append(JobCleanup(job, "ended"))
         elif not result.ok:
-            fates.append(Fate(job, "left", result.message))
+            results.append(JobCleanup(job, "left", result.message))
         else:
             place = f"{found.state} on {found.node}" if found.node else found.state
-            fates.append(Fate(job, "removed", place))
-    return fates
+            results.append(JobCleanup(job, "removed", place))
+    return results

@@ -1,4 +1,4 @@
-"""Which process drives a run, and whether it still does: another one must not take its jobs away."""
+"""Identity of a driver process, and whether it still runs: `cleanup` must not remove the jobs of an active run."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 import psutil
 
 TOLERANCE = 2.0
-"""Seconds by which the kernel's answers to when a process began may differ."""
+"""Seconds by which two readings of the start time of a process may differ."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _NAMESPACE = Path("/proc/self/ns/pid")
 
 
 def this_driver() -> dict[str, Any]:
-    """Return what tells this process from all others: its machine, its number, and when it began.
+    """Return the identity of this process: machine, process number and start time.
 
-    The machine is its name, the boot of its kernel, and the container whose process numbers these are.
+    The machine is identified by its name, the boot of its kernel, and the process namespace (container).
     """
     return {
         "host": socket.gethostname(),
@@ -32,12 +32,12 @@ def this_driver() -> dict[str, Any]:
 
 
 def is_alive(driver: Mapping[str, Any]) -> bool | None:
-    """Return whether a driver still runs, None if that cannot be seen from this machine.
+    """Return whether a driver still runs, None if this machine cannot check it.
 
     Parameters
     ----------
     driver : mapping
-        As `this_driver` has returned it there.
+        `this_driver()` of that process.
     """
     if not _is_here(driver):
         return None
@@ -47,7 +47,7 @@ def is_alive(driver: Mapping[str, Any]) -> bool | None:
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return False
         ticks = _ticks(pid)
-        if ticks and driver.get("ticks"):  # counted by the kernel: setting the clock does not change them
+        if ticks and driver.get("ticks"):  # a change of the clock does not affect them
             return bool(ticks == driver["ticks"])
         began = process.create_time()
     except psutil.AccessDenied:
@@ -66,13 +66,13 @@ def is_stopped(driver: Mapping[str, Any]) -> bool:
 
 
 def _is_here(driver: Mapping[str, Any]) -> bool:
-    """Return whether process numbers there are process numbers here."""
+    """Return whether a driver has run on this machine, in this process namespace."""
     here = {"host": socket.gethostname(), "boot": _read(_BOOT), "container": _link(_NAMESPACE)}
     return all(driver.get(key, here[key]) == here[key] for key in here)
 
 
 def _is_hidden(pid: int) -> bool:
-    """Return whether there is such a process of somebody else's, whom the kernel does not show."""
+    """Return whether another user has a process with this number, which the kernel hides."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -83,7 +83,7 @@ def _is_hidden(pid: int) -> bool:
 
 
 def _ticks(pid: int) -> int:
-    """Return when a process began in ticks since the boot, 0 if that is not known."""
+    """Return the start time of a process in ticks since the boot, 0 if unknown."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     except (OSError, ValueError, IndexError):

@@ -41,7 +41,7 @@ from fasthep_parsl.events import (
 from fasthep_parsl.interfaces import DatasetInfo, Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.results import preload, read_products, write_numbers_of, write_pictures, write_results
-from fasthep_parsl.room import DiskFullError, full_words, is_full
+from fasthep_parsl.room import DiskFullError, full_message, is_full
 from fasthep_parsl.signals import terminable, undisturbed
 from fasthep_parsl.worker import trail
 
@@ -97,7 +97,7 @@ class PlanRun:
             except LockLostError:
                 raise
             except (FastHepError, OSError) as error:
-                reason = full_words(error, path) if is_full(error) else str(error)
+                reason = full_message(error, path) if is_full(error) else str(error)
                 self.error, status = f"results could not be written: {reason}", "failed"
             self._check_lock()
             with undisturbed():

@@ -1,4 +1,4 @@
-"""Write what a run would submit: the same text, before anything is submitted."""
+"""Write the job scripts of a run without submitting them."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from fasthep_parsl.plan import Plan
 
 
 def write_scripts(plan: Plan, folder: Path) -> list[Path]:
-    """Write the submit script of block 0 and ``node.sh`` of every pool that is used, each pool in a folder of its own.
+    """Write the submit script of block 0 and ``node.sh`` of every pool that is used, one folder for each pool.
 
     Parameters
     ----------
     plan : Plan
         The plan.
     folder : Path
-        A new or an empty folder. It takes the place of the folder that a run keeps its blocks in.
+        A new or an empty folder; in a run this is the folder of the blocks.
 
     Returns
     -------
     list of Path
-        What was written, in the order of the pools.
+        The files, in the order of the pools.
 
     Raises
     ------
     ConfigError
-        `folder` holds something or cannot be written, or the plan has no pool that is submitted.
+        `folder` is not empty or cannot be written, or no pool of the plan is submitted.
     """
     pools = [pool for pool in plan.pools if pool.used and pool.block is not None]
     if not pools:
-        message = f"there are no scripts: on site `{plan.site}` workers are processes of this machine"
-        raise ConfigError(Problem("E163", message, "--scripts", hint="name a site with a batch system, `--site NAME`"))
+        message = f"site `{plan.site}` has no scripts: its workers are processes on this machine"
+        raise ConfigError(Problem("E163", message, "--scripts", hint="use a site with a batch system: `--site NAME`"))
     folder = folder.expanduser().absolute()
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         what = "is a file" if folder.is_file() else "is not empty"

@@ -1,4 +1,4 @@
-"""The jobs of a run, counted from its events: how many, how long they were queued, which may still exist."""
+"""Count the jobs of a run from its events: numbers, times in the queue, and jobs that may still exist."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OpenJob:
     block : int
         Its number in the pool.
     left : bool
-        Whether the run has tried to remove it, in vain.
+        Whether the run could not remove it.
     """
 
     job: str
@@ -44,7 +44,7 @@ class _Pool:
 
 
 class JobTally:
-    """Sums over the events of kind ``block``, fed one by one."""
+    """Sums over events of blocks; call it with each event."""
 
     def __init__(self) -> None:
         self._pools: defaultdict[str, _Pool] = defaultdict(_Pool)
@@ -80,7 +80,7 @@ class JobTally:
         return [job for job in self._open.values() if job.left]
 
     def summary(self, pool: str) -> dict[str, Any]:
-        """Return what ``run.json`` says of the jobs of a pool; times in seconds."""
+        """Return the entry of ``run.json`` for the jobs of a pool; times in seconds."""
         found = self._pools.get(pool, _Pool())
         return {
             "jobs": {

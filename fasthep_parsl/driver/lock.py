@@ -1,9 +1,9 @@
-"""One driver per run directory, on any machine that sees it: a lock made of files, without help of the file system.
+"""Lock of a run directory: one driver at a time, on all machines that share the directory.
 
-A lock is a file ``driver.lock.<n>`` that says who holds it, and whose time of modification its holder sets again and
-again. It is made by a hard link or an exclusive create, which every shared file system does atomically; `flock` and
-`fcntl` are local or absent on many. It is never broken by removing it: who finds that the holder of number n is dead
-makes number n + 1, and only one can. A holder that finds a higher number, or its own file gone, has lost the lock.
+A lock is a file ``driver.lock.<n>`` that describes its holder, who updates its modification time regularly. It is made
+by a hard link or an exclusive create, which are atomic on every shared file system; `flock` and `fcntl` are local or
+missing on many. A lock is never broken by removing its file: a process that finds the holder of number n dead makes
+number n + 1, and only one process can. A holder that finds a higher number, or no file of its own, has lost the lock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fasthep_parsl.driver.lock_files import (
     LockHolder,
     holders,
     in_use,
-    lives,
+    is_running,
     lock_path,
     make,
     numbers,
@@ -36,27 +36,27 @@ from fasthep_parsl.driver.lock_files import (
 from fasthep_parsl.errors import RunError
 
 CHECK = 1.0
-"""Seconds for which a look at the lock is good."""
+"""Seconds for which the result of a check is used again."""
 
 
 class LockLostError(RunError):
-    """Another driver has taken over the run directory: this one must not write there any more."""
+    """Another driver has taken over the run directory. This one must not write to it any more."""
 
 
 class DriverLock:
-    """The lock of a run directory, held.
+    """Lock of a run directory, held by this process.
 
     Parameters
     ----------
     folder : Path
-        The run directory; exists.
+        The run directory; it must exist.
     what : str
-        What it is held for: ``run`` or ``cleanup``.
+        Purpose: ``run`` or ``cleanup``.
 
     Raises
     ------
     ConfigError
-        Another process holds it; says who, since when, and what to do.
+        Another process holds it.
     OSError
         The folder cannot be written.
     """
@@ -90,10 +90,10 @@ class DriverLock:
         raise in_use(self._folder, LockHolder(0))
 
     def _try(self, draft: Path) -> Path | None:
-        """Make the next lock; None if another process was faster, or slower."""
+        """Make the next lock; None if another process makes one at the same time."""
         dead = []
         for holder in holders(self._folder):
-            if lives(self._folder, holder, draft):
+            if is_running(self._folder, holder, draft):
                 raise in_use(self._folder, holder)
             dead.append(holder)
         number = max((holder.number for holder in dead), default=0) + 1
@@ -102,7 +102,7 @@ class DriverLock:
             return None
         known = {(holder.number, holder.token) for holder in dead} | {(number, self.token)}
         if any((holder.number, holder.token) not in known for holder in holders(self._folder)):
-            path.unlink(missing_ok=True)  # at least one of two that meet sees the other, and gives way
+            path.unlink(missing_ok=True)  # of two processes at least one sees the other, and gives way
             return None
         for holder in dead:
             lock_path(self._folder, holder.number).unlink(missing_ok=True)
@@ -111,27 +111,27 @@ class DriverLock:
     # --- holding it ---------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Make sure that the lock is still held.
+        """Check that the lock is still held.
 
         Raises
         ------
         LockLostError
-            Another driver has taken over. It may do so when this process was stopped, or could not reach the file
-            system, for more than `STALE` seconds.
+            Another driver has taken over, because this process was stopped or could not reach the file system for more
+            than `STALE` seconds.
         """
         if not self.held():
             others = ", ".join(who(holder) for holder in holders(self._folder)) or "another driver"
-            raise LockLostError(f"{self._folder} was taken over by {others}: this run writes nothing more")
+            raise LockLostError(f"{self._folder} was taken over by {others}; this run stops writing")
 
     def held(self) -> bool:
-        """Return whether the lock is still held; cheap if that was seen less than `CHECK` seconds ago."""
+        """Return whether the lock is still held. The file is checked at most every `CHECK` seconds."""
         now = _clock()
         if not self._lost and now - self._checked >= CHECK:
             self._lost, self._checked = self.lost(), now
         return not self._lost
 
     def lost(self) -> bool:
-        """Return whether the lock is certainly lost; a file system that does not answer is no reason to give up."""
+        """Return whether the lock is lost for certain. A file system that does not answer does not count."""
         try:
             mine = int(self._path.name.rpartition(".")[2])
             if any(number > mine for number in numbers(self._folder)):
@@ -143,7 +143,7 @@ class DriverLock:
             return False
 
     def keep(self, on_loss: Callable[[], None]) -> None:
-        """Give signs of life from now on, in a thread; call `on_loss` there if the lock is lost."""
+        """Start a thread that updates the lock file; it calls `on_loss` if the lock is lost."""
 
         def beat() -> None:
             while not self._stop.wait(BEAT):
@@ -159,7 +159,7 @@ class DriverLock:
             self._thread.start()
 
     def release(self) -> None:
-        """Give the lock up; not that of another process that is a fork of this one, nor one that is lost."""
+        """Release the lock, unless it is lost. A forked process does not release the lock of its parent."""
         self._stop.set()
         if os.getpid() == self._pid and not self.lost():
             with contextlib.suppress(OSError):
@@ -175,7 +175,7 @@ class DriverLock:
 
 
 def _clock() -> float:
-    """Return seconds of a clock that goes on while the machine sleeps, where there is one."""
+    """Return the seconds of a clock that continues during sleep, if the system has one."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 

@@ -1,4 +1,4 @@
-"""Lock files of a run directory: who holds it, whether that process still works, and how to say so."""
+"""Lock files of a run directory: read and make them, check whether their holder still runs, and describe it."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from fasthep_parsl.errors import ConfigError, Problem
 
 NAME = "driver.lock"
 BEAT = 10.0
-"""Seconds between two signs of life."""
+"""Seconds between two updates of the lock file by its holder."""
 STALE = 90.0
-"""Seconds without a sign of life after which a driver on another machine may be dead: network file systems may show an
-old time for a minute."""
+"""Seconds without an update after which a driver on another machine may be dead. Network file systems may show a time
+that is a minute old."""
 _FILE = re.compile(re.escape(NAME) + r"\.(\d+)")
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
 
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """Who holds a lock, as its file says.
+    """Holder of a lock, as described by its file.
 
     Attributes
     ----------
     number : int
-        Of the file.
+        Number of the file.
     driver : dict
-        As `this_driver` has returned it there; empty if the file is not readable.
+        `this_driver()` of the holder; empty if the file is not readable.
     token : str
         Unique to the lock.
     since : str
-        When it was taken, UTC.
+        Time of acquisition, UTC.
     what : str
-        What it is held for.
+        Purpose: ``run`` or ``cleanup``.
     """
 
     number: int
@@ -51,12 +51,12 @@ class LockHolder:
 
 
 def is_lock(path: Path) -> bool:
-    """Return whether a file in a run directory is one of a lock."""
+    """Return whether a file in a run directory is a lock file."""
     return path.name.removeprefix(".").startswith(f"{NAME}.")
 
 
 def holders(folder: Path) -> list[LockHolder]:
-    """Return what the locks in a folder say, those of dead processes included."""
+    """Return the holders of all locks in a folder, including dead processes."""
     return [_read(folder, number) for number in sorted(numbers(folder))]
 
 
@@ -79,13 +79,13 @@ def _read(folder: Path, number: int) -> LockHolder:
 
 
 def make(path: Path, draft: Path, content: str) -> bool:
-    """Make a lock file; return False if there is one."""
+    """Make a lock file; return False if it exists."""
     try:
         os.link(draft, path)
     except FileExistsError:
         return False
     except OSError as error:
-        if draft.stat().st_nlink == 2:  # the answer of a file server was lost on its way
+        if draft.stat().st_nlink == 2:  # the link was made, but the answer of the file server was lost
             return True
         if error.errno not in _NO_LINKS:
             raise
@@ -99,14 +99,14 @@ def make(path: Path, draft: Path, content: str) -> bool:
     return True
 
 
-def lives(folder: Path, holder: LockHolder, mine: Path) -> bool:
-    """Return whether the holder of a lock still works; waits where that can be seen only by waiting."""
+def is_running(folder: Path, holder: LockHolder, mine: Path) -> bool:
+    """Return whether the holder of a lock still runs. If necessary, wait for its next update."""
     alive = is_alive(holder.driver) if holder.driver else None
     if alive is not None:
         return alive
     if abs(_age(folder, holder, mine)) < STALE:
         return True
-    # clocks of machines may differ, and some file systems show the time of who writes: look whether it moves
+    # clocks may differ, and some file systems use the clock of the writer: wait for the time to change
     before = _beat(folder, holder)
     until = time.monotonic() + 2 * BEAT
     while time.monotonic() < until:
@@ -117,7 +117,7 @@ def lives(folder: Path, holder: LockHolder, mine: Path) -> bool:
 
 
 def _age(folder: Path, holder: LockHolder, mine: Path) -> float:
-    """Return the seconds since the last sign of life, by the clock of the file server."""
+    """Return the seconds since the last update, by the clock of the file server."""
     with contextlib.suppress(OSError):
         os.utime(mine)
     try:
@@ -127,7 +127,7 @@ def _age(folder: Path, holder: LockHolder, mine: Path) -> float:
 
 
 def _beat(folder: Path, holder: LockHolder) -> float:
-    """Return the time of the last sign of life; opening the file asks the server and not a cache."""
+    """Return the time of the last update. The file is opened to bypass caches."""
     try:
         with lock_path(folder, holder.number).open("rb") as file:
             return os.fstat(file.fileno()).st_mtime
@@ -136,14 +136,14 @@ def _beat(folder: Path, holder: LockHolder) -> float:
 
 
 def in_use(folder: Path, holder: LockHolder) -> ConfigError:
-    """Return the error that says who holds the lock, since when, and what to do."""
+    """Return the error for a lock that another process holds, with the process and what to do."""
     return ConfigError(Problem("E166", f"{folder} is in use by {who(holder)}", hint=_what_to_do(holder)))
 
 
 def who(holder: LockHolder) -> str:
-    """Return who holds a lock, in words."""
+    """Return a description of the holder of a lock."""
     if not holder.driver:
-        return "another process, which does not say who it is"
+        return "another process (its lock file is not readable)"
     name = f"`fasthep-parsl {holder.what}`, process {holder.driver['pid']} on {holder.driver['host']}"
     return f"{name}, since {holder.since}"
 
@@ -151,12 +151,12 @@ def who(holder: LockHolder) -> str:
 def _what_to_do(holder: LockHolder) -> str:
     host, pid = holder.driver.get("host", ""), holder.driver.get("pid", 0)
     if pid == os.getpid() and is_alive(holder.driver):
-        return "another thread of this program runs there: wait for it, or give another --outdir"
+        return "another thread of this program uses it: wait for it, or give another --outdir"
     if is_stopped(holder.driver):
-        return f"it is stopped: `kill -CONT {pid}` lets it go on, `kill -KILL {pid}` ends it"
+        return f"it is stopped: `kill -CONT {pid}` continues it, `kill -KILL {pid}` ends it"
     if is_alive(holder.driver):
         return f"wait for it, end it with Ctrl-C or `kill {pid}`, or give another --outdir"
     where = f" on {host}" if host else ""
     return (
-        f"wait for it, or end it{where}; if that machine is down, try again in {STALE:.0f} s; or give another --outdir"
+        f"wait for it, or end it{where}; if the machine is down, try again in {STALE:.0f} s; or give another --outdir"
     )

@@ -1,4 +1,4 @@
-"""What ops have printed, joined when a run ends: ``log/output/<StageId>.log``, and its first lines for ``run.json``."""
+"""Output of ops: at the end of a run, concatenate it to ``log/output/<StageId>.log``, and summarise it for ``run.json``."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import Any
 from fasthep_parsl.worker.output import PARTS
 
 LOGS = Path("log", "output")
-MOST = 50_000_000
-"""Bytes that are kept of a stage."""
-FIRST = 3
-"""Lines that are shown."""
-LONGEST = 200
+MAX_BYTES = 50_000_000
+"""Bytes that are kept for a stage."""
+MAX_LINES = 3
+"""Lines in the summary."""
+MAX_LINE = 200
+"""Characters of a line in the summary."""
 
 
 def join_output(run_dir: Path, stages: list[str]) -> dict[str, Any]:
-    """Join what tasks have kept; return stage → number of lines, the first different ones, and the log.
+    """Concatenate the output of tasks; return stage → number of lines, the first distinct lines, and the log.
 
     Parameters
     ----------
     run_dir : Path
         The run directory.
     stages : list of str
-        Ids of its stages.
+        The stages.
     """
     found: dict[str, Any] = {}
     for stage in stages:
@@ -33,7 +34,7 @@ def join_output(run_dir: Path, stages: list[str]) -> dict[str, Any]:
             _append(parts, log)
             if log.exists():
                 found[stage] = _summary(log) | {"log": str(LOGS / log.name)}
-        except OSError as error:  # a full disk: what matters is told elsewhere
+        except OSError as error:  # a full disk: the run reports it elsewhere
             found[stage] = {"lines": 0, "first": [], "log": f"could not be written: {error}"}
     if (run_dir / PARTS).is_dir() and not any((run_dir / PARTS).iterdir()):
         (run_dir / PARTS).rmdir()
@@ -53,7 +54,7 @@ def _append(parts: list[Path], log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         for part in parts:
-            if file.tell() < MOST:
+            if file.tell() < MAX_BYTES:
                 file.write(part.read_bytes())
             part.unlink()
 
@@ -63,6 +64,6 @@ def _summary(log: Path) -> dict[str, Any]:
     with log.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             lines += 1
-            if len(first) < FIRST and line.strip():
-                first["".join(c if c.isprintable() else " " for c in line.rstrip())[:LONGEST]] = None
+            if len(first) < MAX_LINES and line.strip():
+                first["".join(c if c.isprintable() else " " for c in line.rstrip())[:MAX_LINE]] = None
     return {"lines": lines, "first": list(first)}

@@ -1,6 +1,6 @@
-"""Files of stages outside of the run directory: none of another run is among them, before and after.
+"""Files that stages write outside of the run directory: never overwrite or mix them with files of another run.
 
-A hidden file in the folder says which run its files belong to.
+A hidden file in the folder names the run that its files belong to.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from fasthep_parsl.plan import Plan
 
 
 def check_targets(plan: Plan, run_dir: Path, mode: Mode) -> None:
-    """Look whether files are in the way of a run; changes nothing.
+    """Check that no other files are where a run writes. Change nothing.
 
     Raises
     ------
     ConfigError
-        Files of another run lie where stages write, and ``--force`` was not given; or another run writes there.
+        Files of another run are where stages write, and ``--force`` was not given; or another run writes there.
     """
     for target, folder in _folders(plan):
         _check_writable(target, folder, plan)
@@ -34,25 +34,25 @@ def check_targets(plan: Plan, run_dir: Path, mode: Mode) -> None:
         other = owner if owner and owner != _absolute(run_dir) else None
         if other and other.is_dir() and not (other / "run.json").exists():
             raise _refuse(
-                target, f"the run in {other} writes to {folder} as well", "let it end, or give another `path`"
+                target, f"the run in {other} also writes to {folder}", "wait for its end, or give another `path`"
             )
         mine = set() if mode == "new" or other else _files(plan, folder)
         foreign = [name for name in _present(target.pattern(), folder) if name not in mine and name[0] != "."]
         if mode == "force":
             foreign = [name for name in foreign if not any(own.fullmatch(name) for own in _own(plan, folder))]
         if foreign:
-            hint = "remove them, or" if mode == "force" else "--force removes those of the same datasets;"
+            hint = "remove them, or" if mode == "force" else "--force removes files of the same datasets;"
             number = "1 file" if len(foreign) == 1 else f"{len(foreign)} files"
             whose = f", written by {other or owner}" if owner else ""
-            what = f"{folder} holds {number} like those of stage `{target.stage}`: `{foreign[0]}`{whose}"
+            what = f"{folder} contains {number} like those of stage `{target.stage}`: `{foreign[0]}`{whose}"
             raise _refuse(target, what, f"{hint} give another `path`")
 
 
 def _check_writable(target: OutputTarget, folder: Path, plan: Plan) -> None:
-    """Refuse a folder that cannot be made or written to; workers may see one that this machine does not."""
+    """Refuse a folder that cannot be made or written, unless workers have file systems that this machine does not have."""
     if not all(pool.shared for pool in plan.pools):
         return
-    known = next(place for place in (folder, *folder.parents) if os.path.exists(place))  # noqa: PTH110  (a folder that may not be entered does not exist here)
+    known = next(place for place in (folder, *folder.parents) if os.path.exists(place))  # noqa: PTH110  (False without an exception if a folder may not be entered)
     if not known.is_dir():
         raise _refuse(target, f"{known} is a file, not a folder", "give another `path`")
     if not os.access(known, os.W_OK | os.X_OK):
@@ -60,7 +60,7 @@ def _check_writable(target: OutputTarget, folder: Path, plan: Plan) -> None:
 
 
 def take_targets(plan: Plan, run_dir: Path, mode: Mode) -> None:
-    """Make folders ready for a run: with ``--force`` files of other runs are removed.
+    """Make folders for a run, and remove files of other runs with ``--force``.
 
     Raises
     ------
@@ -76,12 +76,12 @@ def take_targets(plan: Plan, run_dir: Path, mode: Mode) -> None:
             write_text(_mark(target, folder), json.dumps({"run": str(_absolute(run_dir))}) + "\n")
         except OSError as error:
             if not all(pool.shared for pool in plan.pools):
-                continue  # workers see it, this machine need not
+                continue  # only workers need it
             raise _refuse(target, f"{folder} cannot be written: {error.strerror}", "give another `path`") from None
 
 
 def settle_targets(plan: Plan, run_dir: Path, ended: Iterable[str], products: Mapping[tuple[str, str], Any]) -> None:
-    """Remove files that no manifest lists: of partitions that have failed elsewhere, and drafts of killed workers.
+    """Remove files that no manifest lists: of partitions that failed later, and drafts of killed workers.
 
     Parameters
     ----------
@@ -90,14 +90,14 @@ def settle_targets(plan: Plan, run_dir: Path, ended: Iterable[str], products: Ma
     run_dir : Path
         The run directory.
     ended : iterable of str
-        Stages that nothing will be done for any more.
+        Stages that are complete.
     products : mapping
         (stage, product) → product.
 
     Raises
     ------
     RunError
-        A file is not there any more, or was changed.
+        A file is missing or was changed.
     """
     ended = set(ended)
     for target in targets_of(plan):
@@ -113,11 +113,11 @@ def settle_targets(plan: Plan, run_dir: Path, ended: Iterable[str], products: Ma
                     (folder / name).unlink(missing_ok=True)
         for path, size in listed.items():
             if path.parent.is_dir() and not (path.is_file() and path.stat().st_size == size):
-                raise RunError(f"{path} was changed or removed by somebody else while stage `{target.stage}` ran")
+                raise RunError(f"{path} was changed or removed while stage `{target.stage}` ran")
 
 
 def _folders(plan: Plan) -> Iterator[tuple[OutputTarget, Path]]:
-    """Yield targets with each of their folders outside of the run directory once."""
+    """Yield targets with each of their folders outside of the run directory."""
     for target in targets_of(plan):
         if target.path:
             yield from ((target, folder) for folder in dict.fromkeys(_folder(target, d.name) for d in plan.datasets))
@@ -128,7 +128,7 @@ def _folder(target: OutputTarget, dataset: str) -> Path:
 
 
 def _within(plan: Plan, folder: Path) -> Iterator[tuple[OutputTarget, str, range]]:
-    """Yield the targets and datasets whose files come to `folder`."""
+    """Yield the targets and datasets whose files are written to `folder`."""
     for target in targets_of(plan):
         for dataset, numbers in partitions_of(plan) if target.path else ():
             if _folder(target, dataset) == folder:
@@ -141,7 +141,7 @@ def _files(plan: Plan, folder: Path) -> set[str]:
 
 
 def _own(plan: Plan, folder: Path) -> list[re.Pattern[str]]:
-    """Return what all files look like that a plan may write to a folder, however its datasets are cut."""
+    """Return patterns of all files that a plan may write to a folder, with any partitions."""
     return [target.pattern([dataset]) for target, dataset, _ in _within(plan, folder)]
 
 
@@ -153,7 +153,7 @@ def _present(pattern: re.Pattern[str], folder: Path) -> list[str]:
 
 
 def _mark(target: OutputTarget, folder: Path) -> Path:
-    """Return the file that says whose files are in `folder`: one for each pattern of names."""
+    """Return the hidden file that names the run of the files in `folder`: one for each pattern of names."""
     return folder / f".fasthep-parsl-{sha256(target.pattern().pattern.encode()).hexdigest()[:8]}.json"
 
 

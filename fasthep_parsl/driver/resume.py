@@ -1,4 +1,4 @@
-"""What an earlier run in the same directory has done, read from its events."""
+"""Resume a run: restore the state of its segments from its events and files."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from fasthep_parsl.worker.spans import add, meets
 def restore(plan: Plan, events: Iterable[Event]) -> tuple[list[SegmentState], int]:
     """Return the states of all segments after the events of a run, and the number of the next task.
 
-    Work whose files are gone or damaged counts as not done, and so does everything that was made from it, or from
-    tasks of which the events say nothing: a line may be damaged.
+    A task counts as not done if one of its files is missing or damaged, or if its line is. So does every task that has
+    used its results.
     """
     finished, last, complete = _read(events)
-    lost = _lost(finished, _unusable(finished), streams=not complete)  # a complete run has removed its streams
-    if complete and lost:
-        lost = _lost(finished, lost)
+    repeat = _to_repeat(finished, _unusable(finished), streams=not complete)  # a complete run has removed its streams
+    if complete and repeat:
+        repeat = _to_repeat(finished, repeat)
     while True:
         states = [SegmentState(plan, segment) for segment in plan.segments]
-        doubled = {event.task for event in finished if event.task not in lost and not _replay(states, event)}
+        doubled = {event.task for event in finished if event.task not in repeat and not _replay(states, event)}
         for state in states:
             state.settle()
-        again = (_stale(plan, states, finished) | doubled) - lost
-        if not again:
+        more = (_stale(plan, states, finished) | doubled) - repeat
+        if not more:
             return states, last + 1
-        lost = _lost(finished, lost | again)
+        repeat = _to_repeat(finished, repeat | more)
 
 
 def _read(events: Iterable[Event]) -> tuple[list[TaskFinished], int, bool]:
-    """Return what tasks have finished, the highest number of a task, and whether the run was complete.
+    """Return the finished tasks, the highest number of a task, and whether the run was complete.
 
-    A driver that was replaced may have written a line too many: only that counts which the latest one has written.
+    A driver that was replaced may have written lines after that. Only the lines of the latest session count.
     """
     finished: dict[int, TaskFinished] = {}
     last, complete, session = -1, False, ""
@@ -58,22 +58,22 @@ def _read(events: Iterable[Event]) -> tuple[list[TaskFinished], int, bool]:
             last = max(last, event.task)
         if isinstance(event, TaskFinished) and event.checked and event.session == session:
             finished.setdefault(event.task, event)
-        if not isinstance(event, BlockChanged):  # `cleanup` adds some at the end
+        if not isinstance(event, BlockChanged):  # `cleanup` adds these at the end
             complete = isinstance(event, RunEnded) and event.status == "complete"
     return list(finished.values()), last, complete
 
 
 def _unusable(finished: list[TaskFinished]) -> set[int]:
-    """Return tasks that have to be done again whatever else there is.
+    """Return the tasks that must always be repeated.
 
-    Stages of them have no product because products could not be joined; or products were joined across partitions
-    that will come now.
+    Some of their stages have no product because products could not be merged, or their products were merged across
+    partitions that failed and are now processed.
     """
     return {e.task for e in finished if e.broken or (e.partial and any(len(part) > 1 for part in e.parts))}
 
 
 def _stale(plan: Plan, states: list[SegmentState], finished: list[TaskFinished]) -> set[int]:
-    """Return tasks that saw less than there will be: what they took from other segments is not complete any more."""
+    """Return the tasks whose inputs from other segments were incomplete, and will have more events now."""
     unfinished: set[str] = set()  # stages
     stale: set[int] = set()
     for state in states:  # producers come first
@@ -88,41 +88,49 @@ def _stale(plan: Plan, states: list[SegmentState], finished: list[TaskFinished])
     return stale
 
 
-def _lost(finished: list[TaskFinished], known: set[int], *, streams: bool = True) -> set[int]:
-    """Return the tasks that must be done again: `known` and more.
+def _to_repeat(finished: list[TaskFinished], known: set[int], *, streams: bool = True) -> set[int]:
+    """Return the tasks that must be repeated: `known`, and those that depend on them.
 
-    `streams` is whether stored streams are needed.
+    - A task whose file is missing or damaged, or which has used a file of no known task.
+    - For a merge: the tasks that it has merged, because their files were removed.
+    - All tasks that have used the results of a repeated task: merges, so that nothing is counted twice, and readers of
+      its stream, because its chunks may be different.
 
-    A task is lost if a file of its is gone or damaged, or if it was made from what no known task has written. A lost sum loses the tasks it was made from, whose own files were removed
-    when it was written. A lost task loses what was made from it: sums, so that nothing is counted twice, and tasks that
-    read its stream, which will come again in other pieces.
+    Parameters
+    ----------
+    finished : list of TaskFinished
+        All finished tasks.
+    known : set of int
+        Tasks that must be repeated.
+    streams : bool
+        Whether stored streams are needed.
     """
-    maker: dict[str, int] = {}
+    writer: dict[str, int] = {}
     users: dict[int, set[int]] = defaultdict(set)
-    parts: dict[int, set[int]] = defaultdict(set)
+    merged: dict[int, set[int]] = defaultdict(set)
     consumed = {path for event in finished for path in event.merged}
     pending = list(known)
     for event in finished:
         task, partial = event.task, event.partial
         for path in (*event.merged, *event.inputs):
-            if path in maker:
-                users[maker[path]].add(task)
+            if path in writer:
+                users[writer[path]].add(task)
             else:
                 pending.append(task)
-        parts[task] |= {maker[path] for path in event.merged if path in maker}
-        pieces = [ref for refs in event.refs.values() for ref in refs]
-        maker |= dict.fromkeys([*(ref.path for ref in pieces), *([partial] if partial else [])], task)
-        if streams and not all(_has_size(ref.path, ref.size) for ref in pieces):
+        merged[task] |= {writer[path] for path in event.merged if path in writer}
+        chunks = [ref for refs in event.refs.values() for ref in refs]
+        writer |= dict.fromkeys([*(ref.path for ref in chunks), *([partial] if partial else [])], task)
+        if streams and not all(_has_size(ref.path, ref.size) for ref in chunks):
             pending.append(task)
         if partial and partial not in consumed and not is_intact(partial, event.size):
             pending.append(task)
-    lost: set[int] = set()
+    found: set[int] = set()
     while pending:
         task = pending.pop()
-        if task not in lost:
-            lost.add(task)
-            pending += users[task] | parts[task]
-    return lost
+        if task not in found:
+            found.add(task)
+            pending += users[task] | merged[task]
+    return found
 
 
 def _has_size(path: str, size: int) -> bool:

@@ -1,4 +1,4 @@
-"""The run directory: made, refused, replaced or resumed; nothing in it is ever half-written."""
+"""Prepare a run directory: make, refuse, replace or resume it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fasthep_parsl.setup_folder import FILES, SECRETS
 Mode = Literal["new", "force", "resume"]
 MARKER = "plan.json"
 RESERVE = 256 * 1024
-"""Bytes that a run keeps back, so that it can say how it ended when its disk is full."""
+"""Bytes that a run reserves for its summary, in case the disk becomes full."""
 OURS = (
     "plan.json",
     "events.jsonl",
@@ -41,23 +41,23 @@ OURS = (
     FILES,
     SECRETS,
 )
-"""What ``--force`` removes, with the folders of modifiers; anything else in the folder is the user's and is kept."""
+"""Files and folders that ``--force`` removes, with the folders of modifiers. Others belong to the user and are kept."""
 
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Where a run keeps everything.
+    """A prepared run directory.
 
     Attributes
     ----------
     path : Path
         Absolute path.
     resumed : bool
-        Whether it holds the beginning of the same run.
+        Whether it contains the beginning of the same run.
     lock : DriverLock or None
-        Keeps other drivers away; released by who took it.
+        Excludes other drivers.
     reserve : Reserve, optional
-        Room for the summary of the run; given back at its end.
+        Disk space for the summary, released at the end of the run.
     """
 
     path: Path
@@ -66,7 +66,7 @@ class RunDirectory:
     reserve: Reserve | None = field(default=None, compare=False)
 
     def release(self) -> None:
-        """Give back the room that was kept for the end of the run."""
+        """Release the disk space that is reserved for the summary."""
         if self.reserve is not None:
             self.reserve.release()
 
@@ -77,12 +77,12 @@ class RunDirectory:
 
 @contextmanager
 def taken(path: Path, plan: Plan, mode: Mode) -> Iterator[RunDirectory]:
-    """Lock the run directory, prepare it, and yield it; the lock is given up at the end.
+    """Lock the run directory, prepare it, and yield it; release the lock at the end.
 
     Raises
     ------
     ConfigError
-        Another process uses it; or as in `prepare`.
+        Another process uses it; or see `prepare`.
     """
     path = path.expanduser().absolute()
     if path.exists() and not path.is_dir():
@@ -110,17 +110,17 @@ def taken(path: Path, plan: Plan, mode: Mode) -> Iterator[RunDirectory]:
 
 
 def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:
-    """Make the run directory and put the plan and the analysis code in it.
+    """Make the run directory and write the plan and the analysis code to it.
 
     Raises
     ------
     ConfigError
-        It exists and neither ``--force`` nor ``--resume`` was given; it cannot be written; or it holds another plan.
+        It exists and neither ``--force`` nor ``--resume`` was given; it cannot be written; or it has another plan.
     """
     path = path.expanduser().absolute()
     resumed = False
     if harmful(str(path)):
-        message = f"{ascii(str(path))[1:-1]} has a control character or is not UTF-8, and scripts must name it"
+        message = f"{ascii(str(path))[1:-1]} has a control character or is not UTF-8, so scripts cannot contain it"
         raise _refuse("E161", message, "give another --outdir")
     if path.exists() and not path.is_dir():
         raise _refuse("E160", f"{path} is a file, not a folder", "give another --outdir")
@@ -139,7 +139,7 @@ def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:
 
 
 def _copy_code(plan: Plan, code: Path) -> None:
-    """Copy analysis code, and what lies beside it, for workers: what the plan has seen, and nothing else."""
+    """Copy the analysis code and data files for workers. Their content must be that of the plan."""
     for module in plan.modules:
         for file in module.files:
             source = Path(module.path).parent / file.name
@@ -155,14 +155,12 @@ def _copy_code(plan: Plan, code: Path) -> None:
 
 
 def _existing(path: Path, plan: Plan, mode: Mode) -> bool:
-    """Deal with a folder that is not empty; return whether the run in it goes on."""
+    """Refuse, resume or remove the run in a folder; return whether it is resumed."""
     if mode == "new":
         if not (path / MARKER).exists():
-            raise _refuse("E160", f"{path} is not empty and holds no run", "give another --outdir")
-        what = "holds a run already"
-        raise _refuse(
-            "E160", f"{path} {what}", "--resume goes on with it, --force replaces it, or give another --outdir"
-        )
+            raise _refuse("E160", f"{path} is not empty and is not a run directory", "give another --outdir")
+        what = "already contains a run"
+        raise _refuse("E160", f"{path} {what}", "--resume continues it, --force replaces it, or give another --outdir")
     if mode == "resume" and (path / MARKER).exists():
         try:
             before = Plan.model_validate_json((path / MARKER).read_bytes())
@@ -170,13 +168,15 @@ def _existing(path: Path, plan: Plan, mode: Mode) -> bool:
             raise _refuse("E162", f"{path / MARKER} cannot be read by this version", "--force starts again") from None
         if before.hash != plan.hash:
             hint = "--force starts again, or give another --outdir"
-            raise _refuse("E162", f"{path} holds another run: {_difference(before, plan)}", hint)
+            raise _refuse("E162", f"{path} contains another run: {_difference(before, plan)}", hint)
         return True
     if mode == "resume":
-        raise _refuse("E160", f"{path} holds no run to resume", "leave out --resume, or give its --outdir")
+        raise _refuse("E160", f"{path} does not contain a run to resume", "omit --resume, or give its --outdir")
     if not (path / MARKER).exists():
         raise _refuse(
-            "E160", f"{path} is not empty and holds no run", "--force replaces runs only: give another --outdir"
+            "E160",
+            f"{path} is not empty and is not a run directory",
+            "--force replaces only runs: give another --outdir",
         )
     _remove(path)
     return False
@@ -195,7 +195,7 @@ def _remove(path: Path) -> None:
 
 
 def _difference(before: Plan, now: Plan) -> str:
-    """Say in a few words how two plans differ."""
+    """Return a short description of how two plans differ."""
     names = ("stages", "datasets", "segments", "source", "chunk_size", "pass_size", "name")
     changed = [*_edited(before, now), *_versions(before, now)]
     code = {"op_hash"} if changed else set()
@@ -206,22 +206,22 @@ def _difference(before: Plan, now: Plan) -> str:
         if old != new:
             changed.append(name.replace("_", " "))
     more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
-    return ", ".join(changed[:4]) + f"{more} changed since" if changed else "its plan differs"
+    return ", ".join(changed[:4]) + f"{more} changed" if changed else "its plan is different"
 
 
 def _edited(before: Plan, now: Plan) -> list[str]:
-    """Return the files of analysis code and data that are not what they were."""
+    """Return the files of analysis code and data that have changed."""
 
     def files(plan: Plan) -> dict[str, str]:
-        beside = {str(Path(m.path).parent / file.name): file.sha256 for m in plan.modules for file in m.files}
-        return beside | {file.name: file.sha256 for file in plan.files}
+        imported = {str(Path(m.path).parent / file.name): file.sha256 for m in plan.modules for file in m.files}
+        return imported | {file.name: file.sha256 for file in plan.files}
 
     old, new = files(before), files(now)
     return [Path(name).name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
 
 
 def _versions(before: Plan, now: Plan) -> list[str]:
-    """Return the packages that are not what they were."""
+    """Return the packages whose versions have changed."""
     old, new = before.software, now.software
     return [
         f"{name} ({old.get(name, 'none')} → {new.get(name, 'none')})"

@@ -1,4 +1,4 @@
-"""``run.json`` and ``missing.json``: what came of a run, counted from its events."""
+"""Content of ``run.json`` and ``missing.json``: the summary of a run, counted from its events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PACKAGES = ("parsl", "awkward", "uproot", "hist", "numpy", "pydantic")
 
 
 class Tally:
-    """Sums over the events of a run, fed one by one.
+    """Sums over the events of a run; call it with each event.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Tally:
             _join(self._notes, event.notes)
 
     def notes(self) -> dict[str, dict[str, Note]]:
-        """Return kind of modifier → stage → what it noted, all workers together."""
+        """Return modifier → stage → note, merged over all workers."""
         found: dict[str, dict[str, Note]] = {}
         for notes in (self._notes, *self._call_notes.values()):
             _join(found, notes)
@@ -76,7 +76,7 @@ class Tally:
 
 
 def _join(known: dict[str, dict[str, Note]], more: Mapping[str, Mapping[str, Note]]) -> None:
-    """Add notes to those that are known."""
+    """Merge notes into `known`."""
     for modifier, notes in more.items():
         merge = registry.load("modifiers", modifier).merge
         stages = known.setdefault(modifier, {})
@@ -85,7 +85,7 @@ def _join(known: dict[str, dict[str, Note]], more: Mapping[str, Mapping[str, Not
 
 
 def missing_partitions(states: Iterable[SegmentState], plan: Plan) -> list[Span]:
-    """Return partitions whose events are not in every result that they should be in."""
+    """Return the partitions that are missing in any result."""
     everything = [(0, plan.partitions)]
     missing: list[Span] = []
     for state in states:
@@ -100,11 +100,11 @@ def run_summary(plan: Plan, states: list[SegmentState], tally: Tally, **facts: A
     Parameters
     ----------
     plan : Plan
-        What was to be done.
+        The plan.
     states : list of SegmentState
-        What was done.
+        The states at the end.
     tally : Tally
-        What it took.
+        Sums over the events.
     **facts
         ``status``, ``exit_code``, ``seconds`` …; put first.
     """
@@ -179,7 +179,7 @@ def _failure(plan: Plan, failure: Any) -> dict[str, Any]:
 
 
 def missing_fileset(plan: Plan, spans: Iterable[Span]) -> dict[str, Any]:
-    """Return missing partitions as a fileset in the form that coffea reads: dataset → files → steps."""
+    """Return partitions as a fileset in coffea's format: dataset → files → steps."""
     found: dict[str, Any] = {}
     for first, last in spans:
         start = first
@@ -205,7 +205,7 @@ def missing_fileset(plan: Plan, spans: Iterable[Span]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what computes, without importing it."""
+    """Return the versions of the libraries that compute, without importing them."""
     found = {"python": platform.python_version(), "fasthep-parsl": __version__}
     for name in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Products of a run → files: histograms, pictures, cutflows and everything else. Imports nothing heavy until used."""
+"""Write the products of a run to files: histograms, plots, cutflows and others. Heavy imports are made when needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the bins of an axis are drawn, and what is written below them."""
+"""Edges and tick labels of the bins of an axis in a plot."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 from fasthep_parsl.results.histograms import categories_of
 from fasthep_parsl.results.style import safe_text
 
-MOST_TICKS = 40
-"""Of more categories only some are named: thousands of texts take a minute, and nobody could read them."""
+MAX_TICKS = 40
+"""Labelled categories: thousands of labels take a minute to draw and cannot be read."""
 
 
 def open_ended(axis: Any) -> bool:
-    """Whether the first or the last bin goes on to infinity."""
+    """Return whether the first or the last bin extends to infinity."""
     import numpy as np
 
     return categories_of(axis) is None and not np.isfinite(np.asarray(axis.edges, dtype=np.float64)).all()
 
 
 def drawn_edges(axis: Any) -> Any:
-    """Return the edges of the bins of `axis` in a picture, float64, shape (bins + 1,).
+    """Return the edges of the bins of `axis` in a plot, float64, shape (bins + 1,).
 
-    Categories are one wide, at whole numbers; a bin without an end is as wide as its neighbour.
+    Categories have width one and are centred at integers. An infinite bin is as wide as its neighbour.
     """
     import numpy as np
 
@@ -39,7 +39,7 @@ def drawn_edges(axis: Any) -> Any:
 
 
 def ticks_of(categories: Sequence[Any]) -> tuple[list[int], list[str]]:
-    """Return places and names of ticks."""
-    step = -(-len(categories) // MOST_TICKS) if len(categories) > MOST_TICKS else 1
+    """Return positions and labels of ticks."""
+    step = -(-len(categories) // MAX_TICKS) if len(categories) > MAX_TICKS else 1
     places = list(range(0, len(categories), step))
     return places, [safe_text(str(categories[place])) for place in places]

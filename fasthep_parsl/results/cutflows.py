@@ -1,4 +1,4 @@
-"""Cutflows as JSON, CSV and a table for the terminal."""
+"""Write cutflows as JSON and CSV, and make a table for the terminal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CSV_COLUMNS = (
     "cumulative_efficiency",
 )
 CUT_WIDTH, DATASET_WIDTH, LONG_WIDTH = 24, 18, 96
-"""Characters that a cut and a dataset need in a table; more datasets than fit are listed one below the other."""
+"""Characters of a cut and of a dataset in a table, and of a table with one row per dataset and cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class CutReport:
     efficiency : float or None
         Raw events out over in; None if none came in.
     cumulative : float or None
-        Raw events out over the events that the first cut of the same selection saw.
+        Raw events out over the events before the first cut of the same selection.
     """
 
     dataset: str
@@ -82,7 +82,7 @@ def cutflow_table(cutflow: Cutflow, *, title: str = "", width: int | None = None
     title : str
         Usually the id of the stage.
     width : int, optional
-        Characters; default: that of the terminal. Datasets stand side by side if they fit, else one below the other.
+        Characters; default: the width of the terminal. Datasets are columns if they fit, else rows.
     """
     room = width or shutil.get_terminal_size().columns
     side_by_side = 0 < len(cutflow.rows) <= (room - CUT_WIDTH) // DATASET_WIDTH
@@ -160,7 +160,7 @@ def _wide(cutflow: Cutflow, title: str) -> Table:
 
 
 def _first(row: CutflowRow) -> str:
-    """Return the name of the row with the events that a selection starts from; a plain list has no name."""
+    """Return the name of the row with the events before a selection; a plain list of cuts has no name."""
     return "all" if row.selection in ("", "All") else f"{row.selection}: all"
 
 
@@ -179,9 +179,9 @@ def _cell(count: int, sumw: float, share: float | None, weighted: bool) -> Text:
 
 
 def _long(cutflow: Cutflow, title: str, *, narrow: bool) -> Table:
-    """One row per dataset and cut; the number of events before a cut is left out where it is `narrow`.
+    """One row per dataset and cut; `narrow` tables have no column for the events before a cut.
 
-    Each selection begins with a row of its own, of the events that it starts from.
+    Each selection begins with a row for the events before its first cut.
     """
     from rich.text import Text
 

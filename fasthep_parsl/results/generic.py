@@ -1,4 +1,4 @@
-"""Products that are neither histograms nor cutflows: JSON where that keeps them, else a pickle."""
+"""Write products that are neither histograms nor cutflows: as JSON if possible, else as a pickle."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fasthep_parsl.atomic import atomic, write_text
 
 
 class _NotJsonError(TypeError):
-    """Some part of a product has no form in JSON."""
+    """A part of a product cannot be written as JSON."""
 
 
 def write_generic(product: Any, path: Path) -> Path:
-    """Write `product` to `path` (``….json``), or to ``….pkl`` beside it if it has no form in JSON.
+    """Write `product` to `path` (``….json``), or to ``….pkl`` in the same folder if JSON cannot represent it.
 
     Dataclasses and pydantic models become objects, tuples, sets and numpy arrays lists, NaN and infinities null.
 
@@ -48,7 +48,7 @@ def plain(value: Any) -> Any:  # noqa: PLR0911 - one line per type
     Raises
     ------
     TypeError
-        Some part of it has no such form.
+        A part of it has another type.
     """
     if value is None or isinstance(value, str | bool | int):
         return value

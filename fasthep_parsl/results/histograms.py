@@ -1,4 +1,4 @@
-"""Histograms as UHI JSON, and all of them in one ROOT file."""
+"""Write histograms as UHI JSON, and all of them to one ROOT file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def as_histogram(product: Any) -> Histogram | None:
 def dataset_axis(hist: Any, datasets: Sequence[DatasetInfo]) -> int | None:
     """Return the position of the axis whose categories are datasets, or None.
 
-    An axis counts if it is named ``dataset``, or if it holds strings and all of them are names of datasets.
+    It is an axis named ``dataset``, or one whose categories are all names of datasets.
     """
     known = {dataset.name for dataset in datasets}
     for position, axis in enumerate(hist.axes):
@@ -40,12 +40,12 @@ def dataset_axis(hist: Any, datasets: Sequence[DatasetInfo]) -> int | None:
 
 
 def categories_of(axis: Any) -> list[Any] | None:
-    """Return the categories of a discrete axis with names or numbers as bins, None for other axes."""
+    """Return the categories of an axis with names or integers as bins, None for other axes."""
     return list(axis) if type(axis).__name__ in ("StrCategory", "IntCategory") else None
 
 
 def write_json(histogram: Histogram, path: Path) -> Path:
-    """Write `histogram` as UHI JSON; what was not filled and the title are in the metadata (`METADATA_KEY`)."""
+    """Write `histogram` as UHI JSON, with its title and the counts of missing values in the metadata (`METADATA_KEY`)."""
     import uhi.io.json
 
     content = uhi.io.json.default(histogram.hist)
@@ -63,8 +63,8 @@ def write_root(histograms: Mapping[str, Histogram], path: Path, datasets: Sequen
     Parameters
     ----------
     histograms : mapping
-        Name in the file → histogram. One with a dataset axis becomes a folder with one TH1/2/3 per dataset, under
-        the dataset's name as `file_name` has it.
+        Name in the file → histogram. A histogram with a dataset axis becomes a folder with one TH1/2/3 per dataset;
+        `file_name` gives the name.
     path : Path
         The file; replaced if it exists.
     datasets : sequence of DatasetInfo
@@ -73,7 +73,7 @@ def write_root(histograms: Mapping[str, Histogram], path: Path, datasets: Sequen
     import numpy as np
     import uproot
 
-    # The mean of bins that go on to infinity has no meaning, and uproot computes it.
+    # uproot computes the mean of infinite bins, which is invalid
     with np.errstate(invalid="ignore"), atomic(path) as draft, uproot.recreate(draft) as file:
         for name, histogram in histograms.items():
             for key, hist in _without_datasets(name, histogram.hist, datasets):
@@ -88,7 +88,7 @@ def _without_datasets(name: str, hist: Any, datasets: Sequence[DatasetInfo]) -> 
     if position is None:
         yield name, hist
         return
-    if hist.ndim == 1:  # yields per dataset: the dataset axis is all there is
+    if hist.ndim == 1:  # the dataset axis is the only one
         yield name, hist
         return
     for number, dataset in enumerate(hist.axes[position]):
@@ -96,12 +96,12 @@ def _without_datasets(name: str, hist: Any, datasets: Sequence[DatasetInfo]) -> 
 
 
 def _for_root(hist: Any, title: str) -> Any:
-    """Return `hist` in a form that ROOT has a class for, None if it has none."""
+    """Return `hist` in a form that ROOT has a class for, else None."""
     import boost_histogram as bh
 
     if not 1 <= hist.ndim <= 3:
         return None
-    if hist.storage_type is bh.storage.Int64:  # there is no TH1 of 64-bit integers before ROOT 6.32
+    if hist.storage_type is bh.storage.Int64:  # ROOT has no TH1 of 64-bit integers before 6.32
         counts = hist.view(flow=True)
         hist = type(hist)(*hist.axes, storage=bh.storage.Double())
         hist[...] = counts

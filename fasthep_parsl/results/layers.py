@@ -1,4 +1,4 @@
-"""What of a histogram is drawn with one colour: data summed, simulation by group."""
+"""Layers of a plot: data summed, simulation by group, each with one colour."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from fasthep_parsl.interfaces import DatasetInfo
 
-# The colours of Petroff (arXiv:2107.02270), told apart by colour-blind readers and in grey.
+# The colours of Petroff (arXiv:2107.02270) are distinct for colour-blind readers and in grey.
 COLOURS = (
     "#5790fc", "#f89c20", "#e42536", "#964a8b", "#9c9ca1", "#7a21dd", "#b9ac70", "#717581", "#92dadd", "#a96b59",
 )  # fmt: skip
@@ -16,18 +16,18 @@ COLOURS = (
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What is drawn with one colour: bin contents, their variances, and what lies outside of the axis.
+    """A layer of a plot: bin contents, their variances, under- and overflow.
 
     Attributes
     ----------
     label : str
-        In the legend.
+        Entry in the legend.
     values, variances : array of float64, shape (bins,) or (bins, bins)
         Sums of weights and of squared weights.
     under, over : float
         Sums of weights below and above the axis; 0 for 2D.
     colour : str
-        Belongs to the label in all pictures of a run.
+        The same for a label in all plots of a run.
     """
 
     label: str
@@ -41,18 +41,18 @@ class Layer:
 def layers(
     hist: Any, keep: Sequence[int], position: int | None, datasets: Sequence[DatasetInfo]
 ) -> tuple[Layer | None, list[Layer]]:
-    """Return (data, simulation): what to draw of `hist` on the axes `keep`.
+    """Return the layers of `hist` on the axes `keep`: data and simulation.
 
     Parameters
     ----------
     hist : hist.Hist
         The histogram.
     keep : sequence of int
-        Axes to be shown; the others are summed over, under- and overflow included.
+        Axes to draw. The others are summed over, with under- and overflow.
     position : int or None
         The dataset axis.
     datasets : sequence of DatasetInfo
-        Decide what is data, and the groups.
+        Datasets with their event types and groups.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Histograms of two axes as colour maps."""
+"""Draw histograms with two axes as colour maps."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def draw_maps(
     datasets: Sequence[DatasetInfo],
     title: str,
 ) -> None:
-    """Fill `figure` with one colour map for simulation and one for data, as far as there are any.
+    """Draw a colour map for simulation and one for data, if there are any.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
         An empty figure.
     histogram : Histogram
-        Two axes besides the dataset axis.
+        With two axes, without the dataset axis.
     places : tuple of (int or None, sequence of int)
-        Positions of the dataset axis, and of the two axes to show, x first.
+        Positions of the dataset axis, and of the two axes to draw, x first.
     datasets : sequence of DatasetInfo
         Datasets of the run.
     title : str
-        Above the picture.
+        Title above the plot.
     """
     position, shown = places
     data, simulation = layers(histogram.hist, shown, position, datasets)
@@ -69,7 +69,7 @@ def _draw_map(figure: Any, ax: Any, axes: Sequence[Any], values: Any) -> None:
         edges.append(drawn_edges(axis))
         if categories is not None:
             getattr(ax, f"set_{letter}ticks")(*ticks_of(categories))
-    # Bins without an event stay white: an empty corner of phase space is not a small number.
+    # Empty bins stay white: no event is not a small number of events.
     masked = np.ma.masked_where(values.T == 0, values.T)
     drawn = bool((values != 0).any())
     limits = {} if drawn else {"vmin": 0, "vmax": 1}

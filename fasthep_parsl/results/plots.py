@@ -1,4 +1,4 @@
-"""Histograms as pictures, by mplhep on figures that no window system knows of."""
+"""Draw histograms with mplhep, without a window system."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from fasthep_parsl.results.layers import COLOURS, Layer, layers
 from fasthep_parsl.results.style import STYLE, axis_label, heading, minor_ticks, safe_text, y_label
 
 DPI = 120
-MOST_ROWS = 5
-"""A legend with more entries has two columns."""
+MAX_ROWS = 5
+"""Entries of a legend with one column."""
 STEEP = 1000.0
-"""The y axis is logarithmic if the highest bin is so many times the one that a tenth of the filled bins are below."""
+"""The y axis is logarithmic if the highest bin exceeds the 10 % quantile of filled bins by this factor."""
 
 
 def warm_up() -> None:
-    """Load the fonts: the first picture is then as fast as the others."""
+    """Load the fonts, so that the first plot takes no longer than the others."""
     from matplotlib import font_manager, rc_context
 
     with rc_context(STYLE):
@@ -35,28 +35,29 @@ def warm_up() -> None:
 def draw(histogram: Histogram, path: Path, datasets: Sequence[DatasetInfo], *, title: str = "") -> Path:
     """Draw one histogram to a PNG file.
 
-    Datasets with eventtype ``data`` are summed to points with error bars; all others are stacked, one colour per
-    ``group`` (or dataset, if it has no group). Without a dataset axis a histogram of one axis is a line. Two axes
-    give a colour map, data and simulation apart; of three axes the projections are drawn. Contents of bins of
-    different width are divided by the width, which the label says. Of weight variations the nominal one is drawn.
+    Datasets with eventtype ``data`` are summed and drawn as points with error bars. The others are stacked, with one
+    colour per ``group`` (or dataset, if it has no group). Without a dataset axis a histogram with one axis is a line.
+    Two axes give a colour map, for data and simulation separately. For three axes the projections are drawn. Contents
+    of bins with different widths are divided by the width, as the label shows. Of weight variations the nominal one is
+    drawn.
 
     Parameters
     ----------
     histogram : Histogram
-        1 to 3 axes besides the dataset axis; may be empty.
+        With 1 to 3 axes, without the dataset axis; may be empty.
     path : Path
         The PNG file; written atomically.
     datasets : sequence of DatasetInfo
         Datasets of the run.
     title : str
-        Above the picture.
+        Title above the plot.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with rc_context(STYLE), atomic(path) as draft, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box is drawn in its place
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box is drawn instead
         figure = Figure(dpi=DPI)
         FigureCanvasAgg(figure)
         _panels(figure, _nominal(histogram), datasets, title)
@@ -65,7 +66,7 @@ def draw(histogram: Histogram, path: Path, datasets: Sequence[DatasetInfo], *, t
 
 
 def _nominal(histogram: Histogram) -> Histogram:
-    """Return `histogram` without its axis of variations, at the variation ``nominal``."""
+    """Return `histogram` at the variation ``nominal``, without the axis of variations."""
     for position, axis in enumerate(histogram.hist.axes):
         categories = categories_of(axis) or []
         if "nominal" in categories and histogram.hist.ndim > 1:
@@ -81,7 +82,7 @@ def _panels(figure: Any, histogram: Histogram, datasets: Sequence[DatasetInfo], 
 
         draw_maps(figure, histogram, (position, others), datasets, title)
         return
-    shown = others or [0]  # a histogram of datasets alone
+    shown = others or [0]  # only a dataset axis
     figure.set_size_inches(6.4 * len(shown), 5.2)
     figure.subplots_adjust(left=0.13 / len(shown), right=1 - 0.04 / len(shown), bottom=0.13, top=0.92, wspace=0.25)
     for number, axis in enumerate(shown, start=1):
@@ -119,7 +120,7 @@ def _draw_1d(ax: Any, histogram: Histogram, shown: int, position: int | None, da
             [handles[number] for number in order],
             [labels[number] for number in order],
             loc="upper right",
-            ncols=1 + (len(labels) > MOST_ROWS),
+            ncols=1 + (len(labels) > MAX_ROWS),
             columnspacing=1.0,
         )
     _note(ax, histogram, data, simulation)
@@ -155,13 +156,13 @@ def _draw_data(ax: Any, data: Layer, edges: Any, scale: Any) -> None:
     import numpy as np
 
     values, error = data.values * scale, np.sqrt(data.variances) * scale
-    values = np.where(data.variances > 0, values, np.nan)  # no point where nothing was seen
+    values = np.where(data.variances > 0, values, np.nan)  # no points for empty bins
     mplhep.histplot(values, edges, ax=ax, flow="none", histtype="errorbar", yerr=error, color="black",
                     label="Data", markersize=7, elinewidth=1.2)  # fmt: skip
 
 
 def _scale_y(ax: Any, data: Layer | None, simulation: list[Layer], scale: Any, entries: int) -> None:
-    """Choose a logarithmic axis for steep spectra, and leave room for a legend of so many `entries`."""
+    """Choose a logarithmic axis for steep spectra, and leave space for a legend with `entries` entries."""
     import numpy as np
 
     stacked = np.sum([layer.values for layer in simulation], axis=0) * scale if simulation else np.zeros_like(scale)
@@ -171,7 +172,7 @@ def _scale_y(ax: Any, data: Layer | None, simulation: list[Layer], scale: Any, e
         ax.set_ylim(0, 1)
         return
     highest = float(positive.max())
-    columns = 1 + (entries > MOST_ROWS)
+    columns = 1 + (entries > MAX_ROWS)
     legend = 0.04 + 0.062 * -(-entries // columns)  # share of the height
     right = max(float(tops[int(len(tops) * (0.6 if columns == 1 else 0.3)) :].max()), 0.0)
     if highest > STEEP * float(np.quantile(positive, 0.1)):
@@ -184,11 +185,11 @@ def _scale_y(ax: Any, data: Layer | None, simulation: list[Layer], scale: Any, e
     ax.set_ylim(lowest, max(1.12 * highest, 1.05 * right / (1 - legend)))
     if highest >= 1e4:
         ax.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
-        ax.yaxis.get_offset_text().set_x(-0.13)  # out of the way of the title
+        ax.yaxis.get_offset_text().set_x(-0.13)  # left of the title
 
 
 def _note(ax: Any, histogram: Histogram, data: Layer | None, simulation: list[Layer]) -> None:
-    """Say in small print what is not in the bins."""
+    """Print the numbers of events that are not in the bins."""
     parts = []
     every = [*simulation, *((data,) if data is not None else ())]
     under, over = (math.fsum(getattr(layer, side) for layer in every) for side in ("under", "over"))

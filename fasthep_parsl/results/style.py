@@ -1,4 +1,4 @@
-"""How pictures look: fonts, ticks and labels."""
+"""Style of plots: fonts, ticks and labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 STYLE: dict[str, Any] = {
-    "font.family": ["sans-serif", "DejaVu Sans"],  # the second has what the first lacks
+    "font.family": ["sans-serif", "DejaVu Sans"],  # the second one has the missing glyphs
     "font.sans-serif": ["TeX Gyre Heros", "Helvetica", "Arial", "DejaVu Sans"],
     "mathtext.fontset": "custom",
     "mathtext.rm": "TeX Gyre Heros",
@@ -27,7 +27,7 @@ STYLE: dict[str, Any] = {
     "ytick.right": True,
     "xtick.major.size": 8,
     "ytick.major.size": 8,
-    "axes.titley": 1.01,  # fixed: finding a free height takes a second layout
+    "axes.titley": 1.01,  # fixed: an automatic height needs a second layout
     "hatch.linewidth": 0.5,
 }
 
@@ -39,7 +39,7 @@ def heading(ax: Any, title: str) -> None:
 
 
 def minor_ticks(ax: Any, *, x: bool = True, y: bool = True) -> None:
-    """Draw small ticks between those with numbers; matplotlib's own cost half of the time of a picture."""
+    """Draw minor ticks as markers; those of matplotlib take half of the time of a plot."""
     from matplotlib.ticker import AutoMinorLocator
 
     for wanted, axis, limits, transform, markers in (
@@ -60,7 +60,7 @@ def minor_ticks(ax: Any, *, x: bool = True, y: bool = True) -> None:
 
 
 def safe_text(text: str) -> str:
-    """Return `text` so that matplotlib can draw it: dollar signs that enclose no valid formula are literal."""
+    """Return `text` for matplotlib: dollar signs are literal unless they enclose a valid formula."""
     if "$" not in text:
         return text
     from matplotlib.mathtext import MathTextParser
@@ -73,17 +73,17 @@ def safe_text(text: str) -> str:
 
 
 def axis_label(axis: Any) -> str:
-    """Return label or name of an axis, drawable."""
+    """Return the label or the name of an axis for matplotlib."""
     return safe_text(axis.label or axis.name or "")
 
 
 def y_label(axis: Any, widths: Any, uniform: bool) -> str:
-    """Return ``Events / 2 GeV`` for equal bins, ``Events / GeV`` for contents divided by the width of the bin.
+    """Return ``Events / 2 GeV`` for equal bins, ``Events / GeV`` for contents divided by the bin width.
 
     Parameters
     ----------
     axis : hist axis
-        Its label may end in a unit: ``mass [GeV]``.
+        Its label may end with a unit: ``mass [GeV]``.
     widths : array of float64, shape (bins,), or None
         In the unit of the axis; None for categories.
     uniform : bool

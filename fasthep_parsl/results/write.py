@@ -1,4 +1,4 @@
-"""All products of a run → files in its run directory."""
+"""Write all products of a run to its run directory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def preload() -> None:
-    """Import what `write_pictures` needs; call it in a thread while workers compute (about 2 CPU s cold)."""
+    """Import the libraries of `write_pictures` (about 2 s of CPU time); call it in a thread while workers compute."""
     for name in _HEAVY:
         importlib.import_module(name)
     from fasthep_parsl.results import plots
@@ -51,13 +51,13 @@ def write_results(
     datasets : sequence of DatasetInfo
         Datasets of the run, in the order of the plan.
     plots : bool
-        Whether to draw histograms. A picture that cannot be drawn is logged and left out: its numbers are in the
-        files beside it.
+        Whether to draw histograms. A plot that cannot be drawn is logged and left out. Its numbers are in
+        ``results/``.
 
     Returns
     -------
     list of Path
-        What was written.
+        The files.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def write_results(
 
 
 def write_numbers(products: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
-    """Write everything but pictures; parameters as in `write_results`."""
+    """Write everything except plots; parameters as in `write_results`."""
     results = run_dir / "results"
     written: list[Path] = []
     for (stage, name), product in products.items():
@@ -91,7 +91,7 @@ def write_numbers(products: Mapping[ProductKey, Any], run_dir: Path, datasets: S
 def write_numbers_of(
     files: Sequence[str], names: Mapping[str, str], run_dir: Path, datasets: Sequence[DatasetInfo]
 ) -> list[Path]:
-    """Do what `write_numbers` does with products that lie in files: made to run on a worker.
+    """Read products from files and write them as `write_numbers` does; runs on a worker.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def write_numbers_of(
 def read_products(
     files: Iterable[str], names: Mapping[str, str], datasets: Sequence[DatasetInfo]
 ) -> dict[ProductKey, Any]:
-    """Read merged products of segments; what they say per dataset is in the order of `datasets`.
+    """Read the merged products of segments, with the datasets of cutflows in the order of `datasets`.
 
     Parameters as in `write_numbers_of`.
     """
@@ -149,9 +149,9 @@ def _draw_all(histograms: Mapping[str, Histogram], folder: Path, datasets: Seque
             raise
         except Exception as error:
             log.warning(
-                "picture %s was not drawn (%s: %s); its numbers are in results/", path, type(error).__name__, error
+                "plot %s was not drawn (%s: %s); its numbers are in results/", path, type(error).__name__, error
             )
-            log.debug("where drawing failed", exc_info=True)
+            log.debug("traceback of the plot", exc_info=True)
         else:
             written.append(path)
     return written

@@ -9,7 +9,7 @@ from typing import Any
 
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import InputFileError
-from fasthep_parsl.room import full_words, is_full
+from fasthep_parsl.room import full_message, is_full
 from fasthep_parsl.tasks import Failure
 from fasthep_parsl.worker.partials import StoreError
 from fasthep_parsl.worker.program import StageError
@@ -28,7 +28,7 @@ def failure_of(partition: int, error: Exception) -> Failure:
     data = isinstance(cause, InputFileError | StoreError)
     message = str(cause) if data else f"{type(cause).__name__}: {cause}"
     if is_full(cause):
-        message = full_words(cause)
+        message = full_message(cause)
     detail = "".join(traceback.format_exception(cause))
     kind = "data" if data else "infrastructure" if is_full(cause) or isinstance(cause, MemoryError) else "user"
     return Failure(partition, kind, stage, message.splitlines()[0][:500], where, detail[-8000:])  # type: ignore[arg-type]

@@ -435,23 +435,27 @@ def test_run_directories(here, capsys):
     (here / "w.yaml").write_text(BASE)
     (here / "other").mkdir()
     (here / "other" / "thesis.tex").touch()
-    for outdir, said in (("other", "holds no run"), ("a.root", "is a file"), ("/proc/x", "cannot be written")):
+    for outdir, said in (
+        ("other", "is not a run directory"),
+        ("a.root", "is a file"),
+        ("/proc/x", "cannot be written"),
+    ):
         status, _, err = command(capsys, "run", "w.yaml", "-o", outdir)
         assert (status, said in err) == (2, True), err
     status, _, err = command(capsys, "run", "w.yaml", "-o", "other", "--force")
     assert (status, (here / "other" / "thesis.tex").exists()) == (2, True)
-    assert "--force replaces runs only" in err
+    assert "--force replaces only runs" in err
 
     assert command(capsys, "run", "w.yaml", "--no-plots")[0] == 0
     (here / "run" / "thesis.tex").touch()
     status, _, err = command(capsys, "run", "w.yaml")
     assert status == 2
-    assert "holds a run already" in err
-    assert "--resume goes on with it, --force replaces it" in err
+    assert "already contains a run" in err
+    assert "--resume continues it, --force replaces it" in err
     (here / "w.yaml").write_text(edited([("nbins: 10", "nbins: 20")]))
     status, _, err = command(capsys, "run", "w.yaml", "--resume")
     assert status == 2
-    assert "holds another run: stages" in err
+    assert "contains another run: stages" in err
     assert command(capsys, "run", "w.yaml", "--no-plots", "--force")[0] == 0
     assert (here / "run" / "thesis.tex").exists()
     status, _, err = command(capsys, "run", "w.yaml", "--force", "--resume")

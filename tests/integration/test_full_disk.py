@@ -63,7 +63,7 @@ def test_a_full_disk(tmp_path, size, backend):
     assert "Logging error" not in said
     assert "Errno" not in said
     assert f"the disk of {tmp_path}/tiny/run" in said
-    assert "is full: make room there" in said
+    assert "is full: free some space" in said
     first = json.loads((tmp_path / "first.json").read_text())
     assert (first["status"], first["exit_code"]) == ("failed", 1)
     assert first["failures"] == [], "no partition is to blame"

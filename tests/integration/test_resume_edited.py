@@ -84,7 +84,7 @@ def test_an_op_of_an_installed_package(tmp_path, counted, what):
         edit(info / "METADATA", "Version: 1.0", "Version: 2.0")
     code, said = run(tmp_path, "--resume", PYTHONPATH=str(site))
     assert code == 2
-    assert "holds another run: myplug (1.0" in said
+    assert "contains another run: myplug (1.0" in said
     assert run(tmp_path, "--force", PYTHONPATH=str(site))[0] == 0
     assert product(tmp_path) == {"n": 1000 if what == "content" else 200}
 
@@ -111,7 +111,7 @@ def test_analysis_code(tmp_path, counted, text, edited, use, backend):
     edit(tmp_path / edited, "1" if edited == "sf.txt" else "SF = 1", "5" if edited == "sf.txt" else "SF = 5")
     code, said = run(tmp_path, "--resume")
     assert code == 2
-    assert f"holds another run: {edited} changed since" in said
+    assert f"contains another run: {edited} changed" in said
     edit(tmp_path / edited, "5", "1")
     assert run(tmp_path, "--resume")[0] == 0
     assert product(tmp_path) == {"n": 200}

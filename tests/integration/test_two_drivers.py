@@ -35,7 +35,7 @@ def test_the_second_is_refused_and_the_first_is_right(driver, write_flow, tmp_pa
     said = " ".join(output.split())
     assert "is in use by `fasthep-parsl run`" in said
     assert f"process {first.process.pid}" in said
-    assert f"`kill -CONT {first.process.pid}` lets it go on" in said
+    assert f"`kill -CONT {first.process.pid}` continues it" in said
     code, output, _ = first.end(60)
     assert code == 0, output
     assert total(first) == TOTAL

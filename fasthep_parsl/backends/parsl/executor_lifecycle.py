@@ -14,7 +14,7 @@ from parsl.executors.high_throughput.errors import CommandClientBadError, Comman
 from fasthep_parsl.backends.parsl import executors
 from fasthep_parsl.backends.parsl.block_monitor import BlockMonitor, Blocks, Manager
 from fasthep_parsl.plan import PlanPool
-from fasthep_parsl.room import full_words, is_full
+from fasthep_parsl.room import full_message, is_full
 
 START_TIMEOUT = 10.0
 """Seconds that we wait for an interchange that is just starting before we end it."""
@@ -80,7 +80,7 @@ class ExecutorLifecycle:
             if not self._end.is_set():
                 self.watch.start(proven=self._proven)
         except Exception as error:  # noqa: BLE001  (a thread has nobody to raise to)
-            said = full_words(error, self.blocks.log_dir) if is_full(error) else str(error)
+            said = full_message(error, self.blocks.log_dir) if is_full(error) else str(error)
             self.error = said or type(error).__name__
             self.silent = isinstance(error.__context__, CommandClientTimeoutError)
         self._ready.set()

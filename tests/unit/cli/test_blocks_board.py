@@ -17,7 +17,7 @@ def board():
 
 
 def feed(board, *events):
-    return [line for state, job, facts in events if (line := board.take(block(state, job, pool="big", **facts)))]
+    return [line for state, job, facts in events if (line := board.add(block(state, job, pool="big", **facts)))]
 
 
 def test_what_jobs_wait_for(board):

@@ -8,7 +8,7 @@ import pytest
 
 from fasthep_parsl.atomic import atomic, write_text
 from fasthep_parsl.errors import FastHepError
-from fasthep_parsl.room import DiskFullError, Reserve, full_words, is_full, writing_to
+from fasthep_parsl.room import DiskFullError, Reserve, full_message, is_full, writing_to
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_other_errors_stay_what_they_are(tmp_path):
     with pytest.raises(PermissionError), writing_to(tmp_path):
         raise PermissionError(errno.EACCES, "x")
     assert not is_full(ValueError("x"))
-    assert "/a/b" in full_words(OSError(errno.ENOSPC, "x", "/a/b"))
+    assert "/a/b" in full_message(OSError(errno.ENOSPC, "x", "/a/b"))
     assert write_text(tmp_path / "x", "y").read_text() == "y"
 
 
@@ -63,4 +63,4 @@ def test_a_skim_that_has_no_room_names_its_folder(flow, small_files, monkeypatch
     assert outcome.status == "failed"
     (failure,) = outcome.summary["failures"]
     assert failure["kind"] == "infrastructure"
-    assert failure["message"] == f"the disk of {flow.folder}/run/results/W is full: make room there"
+    assert failure["message"] == f"the disk of {flow.folder}/run/results/W is full: free some space"

@@ -42,9 +42,9 @@ ELSEWHERE = {"host": "another.example.org", "pid": 1, "since": 0.0}
 
 def test_a_run_that_goes_on_is_not_touched(run_dir):
     path = run_dir(this_driver(), block("submitted"))
-    with pytest.raises(ConfigError, match="still going on"):
+    with pytest.raises(ConfigError, match="still runs"):
         clean_up(path)
-    with pytest.raises(ConfigError, match="still going on"):
+    with pytest.raises(ConfigError, match="still runs"):
         clean_up(path, force=True)
 
 
@@ -62,15 +62,15 @@ def test_a_run_that_has_ended_is_that_of_no_driver(run_dir):
 
 def test_a_batch_system_that_does_not_answer_leaves_the_jobs(run_dir):
     path = run_dir(DEAD, block("submitted", "7"), block("submitted", "8"), block("ended", "8"))
-    (fate,) = clean_up(path)
-    assert (fate.job.job, fate.state) == ("7", "left")
-    assert "squeue: No such file or directory" in fate.words
+    (result,) = clean_up(path)
+    assert (result.job.job, result.state) == ("7", "left")
+    assert "squeue: No such file or directory" in result.message
     last = json.loads((path / "events.jsonl").read_text().splitlines()[-1])
     assert (last["kind"], last["state"], last["job"]) == ("block", "left", "7")
 
 
 def test_a_folder_without_a_run(tmp_path):
-    with pytest.raises(ConfigError, match="holds no run"):
+    with pytest.raises(ConfigError, match="is not a run directory"):
         clean_up(tmp_path)
 
 

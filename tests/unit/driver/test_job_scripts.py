@@ -37,5 +37,5 @@ def test_a_folder_that_holds_something_is_not_touched(plan, tmp_path):
 
 
 def test_a_site_without_a_batch_system_has_no_scripts(make_plan, tmp_path):
-    with pytest.raises(ConfigError, match="processes of this machine"):
+    with pytest.raises(ConfigError, match="processes on this machine"):
         write_scripts(make_plan([(["A"], "p", {})], 2), tmp_path)

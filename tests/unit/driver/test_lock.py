@@ -149,7 +149,7 @@ ELSEWHERE = [{"host": "another.example.org"}, {"boot": "another"}, {"container":
 @pytest.mark.parametrize("where", ELSEWHERE, ids=["host", "boot", "container"])
 def test_a_driver_elsewhere_is_alive_as_long_as_it_gives_signs_of_life(tmp_path, quick, where):
     write(tmp_path, **where, pid=2**22 + 1)
-    with pytest.raises(ConfigError, match="if that machine is down, try again in 5 s"):
+    with pytest.raises(ConfigError, match="if the machine is down, try again in 5 s"):
         DriverLock(tmp_path)
     write(tmp_path, age=6, **where)
     DriverLock(tmp_path).release()
@@ -178,7 +178,7 @@ def test_clocks_that_differ_do_not_matter(tmp_path, quick, age):
 def test_a_lock_that_cannot_be_read_is_not_one_for_ever(tmp_path, quick, content):
     path = tmp_path / "driver.lock.4"
     path.write_text(content)
-    with pytest.raises(ConfigError, match="does not say who it is"):
+    with pytest.raises(ConfigError, match="its lock file is not readable"):
         DriverLock(tmp_path)
     os.utime(path, (0, 0))
     with DriverLock(tmp_path):
@@ -268,6 +268,6 @@ def test_a_run_directory_in_use_is_not_touched(tmp_path, plan, mode):
 
 def test_a_refused_run_directory_is_as_it_was(tmp_path, plan):
     (tmp_path / "mine").touch()
-    with pytest.raises(ConfigError, match="holds no run"), taken(tmp_path, plan, "force"):
+    with pytest.raises(ConfigError, match="is not a run directory"), taken(tmp_path, plan, "force"):
         raise AssertionError
     assert left(tmp_path) == ["mine"]

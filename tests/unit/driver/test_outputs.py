@@ -117,7 +117,7 @@ def test_files_of_an_earlier_run_are_refused_or_removed(flow, small_files):
     shutil.move(flow.folder / "run", flow.folder / "before")
     ((code, message, _),) = refusal(flow, chunk_size=100)
     assert code == "E167"
-    assert "holds 4 files like those of stage `W`: `small-000000.root`" in message
+    assert "contains 4 files like those of stage `W`: `small-000000.root`" in message
     assert not (flow.folder / "run").exists()
     assert flow.run(chunk_size=100, mode="force").status == "complete"
     check_manifest(flow, range(100))
@@ -172,7 +172,7 @@ def test_a_folder_into_which_another_run_writes_is_refused(flow, small_files):
     mark.write_text(json.dumps({"run": str(flow.folder / "other")}))
     (flow.folder / "other" / "run.json").unlink()  # it goes on
     for mode in ("new", "force"):
-        assert "other writes to" in refusal(flow, mode=mode)[0][1]
+        assert "other also writes to" in refusal(flow, mode=mode)[0][1]
     (flow.folder / "other" / "run.json").write_text("{}")
     assert flow.run().status == "complete"
 
@@ -196,7 +196,7 @@ def test_a_file_that_was_taken_away_is_noticed(flow, small_files, monkeypatch):
     monkeypatch.setattr(execution, "settle_targets", robbed)
     outcome = flow.write([skim(flow)], [small_files / "a.root"]).run()
     assert outcome.status == "failed"
-    assert "small-000000.root was changed or removed by somebody else" in outcome.error
+    assert "small-000000.root was changed or removed while stage" in outcome.error
 
 
 def test_the_same_events_give_the_same_bytes(flow, small_files):

@@ -30,7 +30,7 @@ def test_a_new_folder_is_made_with_the_plan(tmp_path, plan):
 def test_a_run_is_not_touched_unless_asked(tmp_path, plan):
     path = prepare(tmp_path / "run", plan, "new").path
     (path / "events.jsonl").write_text("{}\n")
-    with pytest.raises(ConfigError, match="holds a run"):
+    with pytest.raises(ConfigError, match="already contains a run"):
         prepare(path, plan, "new")
     assert (path / "events.jsonl").read_text() == "{}\n"
     assert prepare(path, plan, "resume").resumed

@@ -172,7 +172,7 @@ def test_notes_that_cannot_be_written_are_a_warning(flow, small_files):
     plan = flow.write([stage], [small_files / "a.root"]).compile(chunk_size=1).model_copy(update={"pass_size": 1})
     outcome = flow.run(plan)
     assert outcome.status == "complete"
-    assert outcome.summary["warnings"] == ["what modifier `probe.trace` has noted could not be written: too many calls"]
+    assert outcome.summary["warnings"] == ["notes of modifier `probe.trace` could not be written: too many calls"]
 
 
 WORKFLOW = """\

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fasthep_parsl.ops.products import Histogram
-from fasthep_parsl.results.bins import MOST_TICKS, drawn_edges, ticks_of
+from fasthep_parsl.results.bins import MAX_TICKS, drawn_edges, ticks_of
 from fasthep_parsl.results.histograms import write_root
 from fasthep_parsl.results.plots import draw
 
@@ -40,6 +40,6 @@ def test_pictures_of_thousands_of_categories(tmp_path):
     draw(Histogram(content), tmp_path / "x.png", ())
     assert time.process_time() - begun < 15  # 50 s with a text below each
     places, texts = ticks_of(names)
-    assert len(places) <= MOST_TICKS
+    assert len(places) <= MAX_TICKS
     assert texts == [names[place] for place in places]
     assert ticks_of(["a", "b"]) == ([0, 1], ["a", "b"])
