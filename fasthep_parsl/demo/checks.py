@@ -11,7 +11,7 @@ from typing import Final
 
 from fasthep_parsl.demo.generator import PROCESSES
 from fasthep_parsl.errors import ConfigError, Hint, Problem, suggest
-from fasthep_parsl.room import full_words, is_full
+from fasthep_parsl.room import full_message, is_full
 
 MANIFEST: Final = "demo-data.json"
 """File with the names of all files that were written."""
@@ -91,7 +91,7 @@ def unwritable(folder: Path, error: OSError) -> ConfigError:
     hint: Hint = "name a directory that you can write to"
     message = f"cannot write to `{folder}`: {_reason(error)}"
     if is_full(error):
-        message, hint = full_words(error, folder), "or name a directory on another disk, or write fewer events"
+        message, hint = full_message(error, folder), "or name a directory on another disk, or write fewer events"
     elif error.errno in {errno.ENOTDIR, errno.EEXIST}:
         file = next((path for path in (folder, *folder.parents) if path.is_file()), folder)
         message, hint = f"cannot make `{folder}`: `{file}` is a file", NEW_DIRECTORY
