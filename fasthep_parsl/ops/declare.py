@@ -52,7 +52,7 @@ def op(
     per_partition : bool
         Whether it must receive each partition alone. Otherwise it may receive several adjacent partitions at once.
     params : type of BaseModel, optional
-        Model of the parameters. The function then receives the validated model as its keyword ``params``. Default: a
+        Model of the parameters, with ``extra="forbid"``. The function then receives the validated model as its keyword ``params``. Default: a
         model built from the keywords of the function and their annotations; the function receives its keywords.
     analyse : callable, optional
         ``(params, schema) -> Effects``; replaces `reads` and `writes`. See `analyse_expression` for ops that take
@@ -120,10 +120,13 @@ def _takes_model(function: Callable[..., Any], name: str, model: type[BaseModel]
     Raises
     ------
     TypeError
-        The op has a model, and the function does not have exactly the keyword ``params`` for it.
+        The model accepts unknown parameters, or the function does not have exactly the keyword ``params`` for it.
     """
     if model is None:
         return False
+    if model.model_config.get("extra") != "forbid":
+        hint = 'give it model_config = ConfigDict(extra="forbid")'
+        raise TypeError(f"op {name!r}: {model.__name__} accepts unknown parameters: {hint}")
     others = [keyword for keyword in _keywords(function) if keyword not in {"params", "context"}]
     if others or "params" not in _keywords(function):
         found = f", not {', '.join(others)}" if others else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import time
+from concurrent.futures import wait
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -124,12 +126,28 @@ def test_what_goes_wrong_in_a_task_belongs_to_its_future(checkout, tmp_path):
 def session(request, checkout):
     """An open session, and a function that closes it."""
     path = checkout / "configs" / f"{CONFIGS[0]}.yaml"
-    plan = fp.compile_plan(path, overrides=[f"execution.backend={request.param}"])
+    plan = fp.compile_plan(path, overrides=[f"execution.backend={request.param}", "execution.pools.default.workers=1"])
     folder = checkout / f"session-{request.param}"
     folder.mkdir()
     with ExitStack() as stack:
         backend = registry.load("backends", request.param)()
         yield stack.enter_context(backend.open(plan, folder, lambda event: None)), plan.segments[0].pool, stack.close
+
+
+def test_tasks_of_a_lower_priority_number_run_earlier(session, monkeypatch):
+    """Tasks are replaced by naps here: their worker has no run directory."""
+    opened, pool, _ = session
+    if opened.slots(pool) != 1 or type(opened).__module__.endswith(".local"):
+        pytest.skip("runs each task when it is submitted")
+    monkeypatch.setattr("fasthep_parsl.backends.parsl.session.run_task", time.sleep)
+    opened.call(pool, os.getpid).result(60)  # it is up
+    order = []
+    first = opened.submit(pool, 1.0, 0)
+    rest = [opened.submit(pool, 0.05, priority) for priority in (3, 2, 1, -1)]
+    for priority, future in zip((3, 2, 1, -1), rest, strict=True):
+        future.add_done_callback(lambda _, priority=priority: order.append(priority))
+    wait([first, *rest], 60)
+    assert order == [-1, 1, 2, 3]
 
 
 def test_a_session_keeps_its_contract(session):

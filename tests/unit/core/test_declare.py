@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fasthep_parsl import op
 from fasthep_parsl.interfaces import Effects
@@ -117,6 +117,7 @@ def test_parameters_must_have_names():
 
 def test_a_model_of_ones_own():
     class Mine(BaseModel):
+        model_config = ConfigDict(extra="forbid")
         a: int
 
     @op("mine.model", params=Mine, analyse=lambda params, schema: Effects({"MET_pt": ("a",)}, {f"x{params.a}": ()}))
@@ -141,6 +142,10 @@ def test_a_function_without_a_model_has_its_parameters_as_keywords():
 
 def test_a_function_with_a_model_takes_nothing_but_the_model():
     class Mine(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        a: int
+
+    class Lenient(BaseModel):
         a: int
 
     def none(events):
@@ -155,3 +160,5 @@ def test_a_function_with_a_model_takes_nothing_but_the_model():
     for function, message in ((none, "takes the keyword `params`$"), (rebuilt, "not a$"), (both, "not a$")):
         with pytest.raises(TypeError, match=rf"mine\.model.*{message}"):
             op("mine.model", params=Mine)(function)
+    with pytest.raises(TypeError, match=r"mine\.model.*Lenient accepts unknown parameters"):
+        op("mine.model", params=Lenient)(lambda events, *, params: {})

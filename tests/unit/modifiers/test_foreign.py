@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import fasthep_parsl
+import probe_modifiers
 from fasthep_parsl import registry
 from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.interfaces import READ
@@ -79,6 +80,17 @@ def test_it_notes_calls_readings_and_stages_and_has_a_default_file(planned, flow
     assert notes["Sum"] == {"calls": 1, "stages": 1}
     assert notes["More"] == {"stages": 1}  # a stage without it
     assert notes[READ] == {"read": 40}
+
+
+def test_it_is_wrapped_once_per_worker_and_stage(planned, flow, monkeypatch):
+    wrapped = []
+    wrap = probe_modifiers.Accelerated.wrap
+    monkeypatch.setattr(
+        probe_modifiers.Accelerated, "wrap", lambda self, call: wrapped.append(call.stage) or wrap(self, call)
+    )
+    plan = planned(theirs(), pool=[theirs(device="b")]).model_copy(update={"pass_size": 1})
+    assert flow.run(plan).status == "complete"
+    assert sorted(wrapped) == ["More", "Sum", "Sum"]
 
 
 def test_what_is_not_a_modifier_is_refused(planned):

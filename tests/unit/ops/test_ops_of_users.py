@@ -78,6 +78,52 @@ def test_an_op_with_a_model_receives_it(stages, flow):
     assert flow.run(plan).products["Check", "sum"] == 10 * sum_of_x + 100 * sum_of_x
 
 
+CONTEXT = """\
+from fasthep_parsl.ops import op
+
+def facts(context):
+    told = (context.stage, context.dataset.name, context.dataset.meta.get("xsec"), [d.name for d in context.datasets])
+    return {context.partition: (*told, context.outdir.is_dir(), context.outdir.name)}
+
+@op("my.each", product="facts", merge=lambda a, b: {**a, **b}, per_partition=True)
+def each(events, *, context):
+    return facts(context)
+
+@op("my.dataset", scope="dataset", product="facts", reads=["x"])
+def dataset(chunks, *, context):
+    return {"events": sum(len(chunk) for chunk in chunks), **facts(context)}
+
+@op("my.once", scope="workflow", product="facts")
+def once(*, context):
+    return facts(context)
+"""
+
+
+def test_what_an_op_learns_from_its_context(flow, small_files):
+    (flow.folder / "context_ops.py").write_text(CONTEXT)
+    stages = [flow.stage("Each", "my.each", []), flow.stage("Set", "my.dataset", []), flow.stage("Once", "my.once", [])]
+    flow.write(
+        stages,
+        use={"modules": ["probe_ops.py", "context_ops.py"]},
+        data={"datasets": [{"name": "a", "files": [str(small_files / "a.root")], "meta": {"xsec": 2.5}},
+                           {"name": "b", "files": [str(small_files / "b.root")]}]},
+    )  # fmt: skip
+    outcome = flow.run(chunk_size=50)
+    assert outcome.status == "complete", outcome.summary["failures"]
+    names = ["a", "b"]
+    each = outcome.products["Each", "facts"]
+    assert sorted(each) == ["a-000000", "a-000001", "b-000002"]
+    assert each["a-000001"] == ("Each", "a", 2.5, names, True, "Each")
+    assert each["b-000002"] == ("Each", "b", None, names, True, "Each")
+    sets = outcome.products["Set", "facts"]
+    assert [(name, sets[name].pop("events")) for name in names] == [("a", 100), ("b", 40)]
+    assert [list(found.values()) for found in sets.values()] == [
+        [("Set", "a", 2.5, names, True, "Set")],
+        [("Set", "b", None, names, True, "Set")],
+    ]
+    assert list(outcome.products["Once", "facts"].values()) == [("Once", "", None, names, True, "Once")]
+
+
 def test_what_is_public_can_be_imported():
     for name in fasthep_parsl.ops.__all__:
         assert getattr(fasthep_parsl.ops, name) is not None
