@@ -1,6 +1,7 @@
-"""What a block brings to nodes that do not see the run directory. Imports no Parsl.
+"""Staged files: what a block transfers to nodes that do not see the run directory. Imports no Parsl.
 
-All of it lies beside ``node.sh`` there. Of the certificates go only those that a worker needs: the server's secret stays.
+The files arrive in the folder of ``node.sh``. Only the certificates that a worker needs are transferred: the server's
+secret stays on the submit side.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from fasthep_parsl.worker.file_transfer import BROUGHT
 
 @dataclass(frozen=True, slots=True)
 class StagedFiles:
-    """Files that a block brings, and those that nobody may read on the way."""
+    """Files that a block transfers, and secrets that it transfers encrypted."""
 
     files: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
 
 
 def staged_files(pool: PlanPool, run_dir: Path, link: Link) -> StagedFiles:
-    """Return what the blocks of `pool` bring: nothing if they see the run directory."""
+    """Return what the blocks of `pool` transfer: nothing if their nodes see the run directory."""
     if pool.shared:
         return StagedFiles()
     files = [str(run_dir / name) for name in BROUGHT if not _is_empty(run_dir / name)]

@@ -1,1 +1,1 @@
-"""Proxies and tokens for workers. None is built in yet."""
+"""Credentials: proxies and tokens for workers. No kind is built in yet."""

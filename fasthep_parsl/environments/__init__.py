@@ -1,1 +1,1 @@
-"""The software that workers run. None is built in yet: workers run the Python and the packages of the driver."""
+"""Environments: the software of workers. Without one, workers use the Python and the packages of the driver."""

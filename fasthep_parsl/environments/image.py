@@ -1,4 +1,4 @@
-"""Environment ``image``: software that lies on the nodes already, in a container image or installed there."""
+"""Environment ``image``: software that is already on the nodes, installed there or in the image of the job."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from fasthep_parsl.setup_folder import SetupFolder
 def _python(value: object) -> str:
     text = value.strip() if isinstance(value, str) else ""
     if not text or not PurePosixPath(text).is_absolute() or text.endswith("/") or "\n" in text:
-        raise wrong_value(f"expected a program that begins with `/`, got {describe(value)}", "`/usr/local/bin/python3`")
+        raise wrong_value(f"expected an absolute path of a program, got {describe(value)}", "`/usr/local/bin/python3`")
     return str(PurePosixPath(text))
 
 
 class Image(BaseModel):
-    """Workers use a Python that this machine need not have: it lies in the image of the job, or on the nodes."""
+    """Use a Python on the nodes or in the image of the job. The submit side does not need it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     python: Annotated[str, BeforeValidator(_python)] = Field(
-        description="Python there, which has fasthep-parsl, and Parsl in the driver's version; `/usr/local/bin/python3`"
+        description="Python with fasthep-parsl and the driver's version of Parsl, `/usr/local/bin/python3`"
     )
 
     def setup(self) -> WorkerSetup:

@@ -1,4 +1,4 @@
-"""Environment ``shared-prefix``: an installation on a file system that workers see."""
+"""Environment ``shared-prefix``: use an installation on a shared file system in place."""
 
 from __future__ import annotations
 
@@ -24,41 +24,43 @@ def _prefix(value: object) -> str:
         return text
     if not text or not PurePosixPath(text).is_absolute() or "\n" in text:
         raise wrong_value(
-            f"expected a folder that begins with `/`, got {describe(value)}",
-            "`current` is the one that the run is started from; `/shared/my-env` holds `bin/python`",
+            f"expected an absolute path of a folder, got {describe(value)}",
+            "write `current` for the installation that starts the run, or a path such as `/shared/my-env` with `bin/python` in it",
         )
     return str(PurePosixPath(text))
 
 
 class SharedPrefix(BaseModel):
-    """Workers use an installation that lies where they see it, in place: the driver's own, or another one."""
+    """Use an installation that workers see: the driver's, or another one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     prefix: Annotated[str, BeforeValidator(_prefix)] = Field(
-        CURRENT, description="folder that holds `bin/python`; `current`: the one that the run is started from"
+        CURRENT, description="folder with `bin/python`, or `current` for the installation that starts the run"
     )
 
     @property
     def folder(self) -> PurePosixPath:
-        """The folder."""
+        """The folder as a path."""
         return PurePosixPath(sys.prefix if self.prefix == CURRENT else self.prefix)
 
     def setup(self) -> WorkerSetup:
         """Return what workers need. Pure."""
         programs = self.folder / "bin"
-        # a system-wide Python has no `bin/python` on some systems: there the driver's own name is right
+        # on some systems the system's Python is not called `bin/python`
         python = sys.executable if self.prefix == CURRENT else str(programs / "python")
         return WorkerSetup((f'export PATH={shlex.quote(str(programs))}:"$PATH"',), python)
 
     def prepare(self, folder: SetupFolder) -> None:  # noqa: ARG002 - the contract of environments
-        """Check that it exists.
+        """Check that the Python exists.
 
         Raises
         ------
         SiteError
-            There is no Python in it.
+            It does not.
         """
         python = Path(self.setup().python)
         if not python.is_file():
-            raise SiteError(f"environment `shared-prefix`: there is no `{python}`")
+            raise SiteError(
+                f"environment `shared-prefix`: `{python}` does not exist; set `prefix` to a folder with `bin/python`"
+            )

@@ -1,14 +1,14 @@
-"""The contracts of everything that has variants: a page for each, read it to write a new kind.
+"""The contracts of all plug-ins: what to write for a new kind. One module per group of kinds.
 
-A kind is one file plus one entry-point line in ``pyproject.toml``. Values that cross a layer are frozen;
-what has a lifetime is a context manager. Nothing here does anything.
+A kind is one file and one entry point in ``pyproject.toml``. Values that cross a layer are frozen. Objects with a
+lifetime are context managers.
 
-- `ops`: what a stage computes;
-- `modifiers`: how that is called;
-- `sources`: input formats;
-- `workers`: strategies, environments and credentials;
-- `batch`: strategies for batch systems, their commands, and what `sites init` needs;
-- `execution`: backends and their sessions.
+- `ops`: what a stage computes
+- `modifiers`: how an op is called
+- `sources`: input formats
+- `workers`: strategies, environments and credentials
+- `batch`: strategies for batch systems, their commands, and their discovery by `sites init`
+- `execution`: backends and their sessions
 """
 
 from fasthep_parsl.interfaces.batch import (

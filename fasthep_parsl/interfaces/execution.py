@@ -1,4 +1,4 @@
-"""The contract of backends."""
+"""The contract of backends: execute the tasks of a plan on the workers of its pools."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
 
 
 class Session(Protocol):
-    """An opened backend: workers exist or will exist on demand."""
+    """An open backend. Workers start with the first task of their pool."""
 
     def submit(self, pool: str, task: Task, priority: int) -> Future[TaskResult]:
         """Run `task` on a worker of `pool`; a lower `priority` runs earlier.
 
-        The first task for a pool makes its workers come up. The future fails with
-        `WorkerLostError` if the worker died, else with what was raised.
+        The first task of a pool starts its workers. The future fails with `WorkerLostError` if the worker died, otherwise
+        with the exception of the task.
         """
 
     def call(self, pool: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Run an importable function on a worker of `pool` (to finish a run where everything is imported)."""
+        """Call an importable function on a worker of `pool`."""
 
     def slots(self, pool: str) -> int:
-        """Return how many tasks of `pool` can run at once when all its workers are up."""
+        """Return how many tasks of `pool` can run at once on all its workers."""
 
 
 class Backend(Protocol):
-    """Who executes tasks."""
+    """Executes the tasks of a plan: a frozen model."""
 
     def open(self, plan: Plan, run_dir: Path, record: Record) -> AbstractContextManager[Session]:
-        """Return a session for `plan`; leaving it ends every process and job it started.
+        """Return a session for `plan`. Leaving it ends all work, and every process and job that it started.
 
         Parameters
         ----------
         plan : Plan
-            What will be executed.
+            The plan to execute.
         run_dir : Path
             The run directory; logs go to its ``log``.
         record : callable

@@ -1,4 +1,4 @@
-"""The contract of ops: what they declare, and what they are given."""
+"""The contract of ops: what an op declares, and what its function receives."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 Shape = tuple[str, ...]
-"""Structure of a field: ``()`` is one value per event, ``("nMuon",)`` a list per event whose lengths are those
-of the counter ``nMuon``. Two jagged fields match if their names match; ``"*"`` is unknown and matches all."""
+"""Structure of a field. ``()`` is one value per event. ``("nMuon",)`` is a list per event, as long as the counter
+``nMuon`` says. Two jagged fields match if these names match; ``"*"`` is unknown and matches everything."""
 
 UNKNOWN: Shape = ("*",)
 """A field of unknown structure."""
 
 Schema = Mapping[str, Shape]
-"""Name of a field → its structure, for all fields that a stream has."""
+"""Field → structure, for all fields of a stream."""
 
 ParamPath = tuple[str | int, ...]
-"""Where in an op's parameters something stands, e.g. ``("variables", 0, "expr")``."""
+"""Path of a value in an op's parameters, e.g. ``("variables", 0, "expr")``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,15 @@ class OpProblem:
     Attributes
     ----------
     path : tuple
-        Where in the parameters it is.
+        Its place in the parameters.
     message : str
         What is wrong, one line, names in backticks.
     hint : str or Suggestion
         What to do.
     name : str
-        The field or collection that does not exist, empty if the mistake is another.
+        The field or collection that does not exist; empty for other mistakes.
     code : str
-        ``E150`` if `name` is a field that does not exist (the compiler finds out why), else ``E151``.
+        ``E150`` if `name` is a field that does not exist (the compiler finds out why), otherwise ``E151``.
     """
 
     path: ParamPath
@@ -53,18 +53,18 @@ class OpProblem:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What an op does to a stream, found from its parameters and the stream's schema alone.
+    """What an op reads and writes, derived from its parameters and the schema of the stream.
 
     Attributes
     ----------
     reads : mapping
-        Field → where in the parameters it is named.
+        Field → path of the parameter that names it.
     writes : mapping
-        New field → its structure.
+        New field → structure.
     problems : tuple of OpProblem
-        Everything that is wrong with the parameters on this schema.
+        All mistakes in the parameters on this schema.
     keeps_all : bool
-        Whether every field of the stream may be needed (then nothing is pruned before this op).
+        Whether the op may need every field of the stream. Then no field is dropped before it.
     """
 
     reads: Mapping[str, ParamPath] = field(default_factory=dict)
@@ -78,7 +78,7 @@ Scope = Literal["partition", "dataset", "workflow"]
 
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """What an op may know of the dataset that its events come from."""
+    """A dataset as ops see it."""
 
     name: str
     eventtype: str = "mc"
@@ -88,20 +88,20 @@ class DatasetInfo:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Handed to an op that has a keyword ``context``.
+    """What the keyword ``context`` of an op receives.
 
     Attributes
     ----------
     stage : str
         Id of the stage.
     dataset : DatasetInfo
-        Dataset of the events; scope ``workflow`` gets one without a name.
+        Dataset of the events; without a name for scope ``workflow``.
     datasets : tuple of DatasetInfo
-        All datasets of the plan, in its order (for category axes).
+        All datasets of the plan, in its order.
     partition : str
-        ``<dataset>-<number>``: a name that is unique in the plan (for output files).
+        ``<dataset>-<number>``, unique in the plan. Use it in names of output files.
     outdir : Path
-        ``results/<StageId>`` of the run directory; exists if the op yields a product.
+        ``results/<StageId>`` in the run directory. It exists if the op yields a product.
     """
 
     stage: str
@@ -113,7 +113,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Op:
-    """An operation as the compiler and the workers see it; made by the decorator ``@op``.
+    """An operation, as the decorator ``@op`` declares it.
 
     Attributes
     ----------
@@ -128,17 +128,17 @@ class Op:
     analyse : callable
         ``(params, schema) -> Effects``. Pure and light: must not import awkward.
     scope : "partition", "dataset" or "workflow"
-        How often it runs: per slice of events, once per dataset, once.
+        How often it runs: per partition, once per dataset, or once.
     stream : bool
-        Whether it yields a stream for later stages.
+        Whether later stages can read its stream.
     product : str or None
-        Name of its product (``hist``, ``cutflow``), None if it yields none.
+        Name of its product (``hist``, ``cutflow``); None without a product.
     merge : callable or None
-        ``(a, b) -> c``, associative; joins the products of two disjoint sets of events, those of `a` before those
-        of `b`.
+        ``(a, b) -> c``, associative. Merges the products of two disjoint sets of events; those of `a` come before
+        those of `b`.
     per_partition : bool
-        Whether it must see each partition alone (writers). Otherwise it may be given several adjacent
-        partitions at once, so that ``f(a + b) == merge(f(a), f(b))`` must hold.
+        Whether it must receive each partition alone, as writers do. Otherwise it may receive several adjacent
+        partitions at once, and ``f(a + b) == merge(f(a), f(b))`` must be true.
     takes_events, takes_context : bool
         Whether `call` has an argument for events, and a keyword ``context``.
     takes_model : bool
@@ -166,5 +166,5 @@ class Op:
 
     @property
     def built_in(self) -> bool:
-        """Whether it is one of this package: those do not write to what they are given, nor to what they have returned."""
+        """Whether it is part of this package. Built-in ops never write to columns that they received or returned."""
         return str(getattr(self.call, "__module__", "")).startswith("fasthep_parsl.")

@@ -1,1 +1,1 @@
-"""What changes how an op is called, carried in the plan."""
+"""Built-in modifiers: they change how an op is called."""

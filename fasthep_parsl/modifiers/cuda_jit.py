@@ -1,4 +1,4 @@
-"""``cuda.jit``: the kernels of an op are compiled, for the worker's GPU or for its CPU."""
+"""Modifier ``cuda.jit``: compile the kernels of an op for the GPU or the CPU of the worker."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from fasthep_parsl.kernels.target import Usage
 class CudaJit(Modifier):
     """Parameters of ``cuda.jit``.
 
-    Columns that lie on a GPU are worked on there. Those in the host's memory are copied to the GPU for each kernel and
-    results back, unless ``gpu.preload`` has moved them.
+    Kernels work on the GPU on columns that are there. Columns in host memory are copied to the GPU for each kernel, and
+    results are copied back, unless ``gpu.preload`` has moved the columns.
     """
 
     needs_gpu: ClassVar[bool] = True
@@ -32,7 +32,7 @@ class CudaJit(Modifier):
 
     target: Literal["gpu", "cpu"] = Field("gpu", description="what kernels are compiled for")
     on_missing: Literal["fail", "cpu"] = Field(
-        "fail", description="on a worker without a GPU: fail, or compile for the CPU; with `target: cpu` always cpu"
+        "fail", description="on a worker without a GPU: fail, or compile for the CPU; always `cpu` with `target: cpu`"
     )
 
     @model_validator(mode="before")
@@ -44,11 +44,11 @@ class CudaJit(Modifier):
 
     @property
     def works_without_gpu(self) -> bool:
-        """Whether it does without a GPU."""
+        """Whether this instance works on workers without a GPU."""
         return self.on_missing == "cpu"
 
     def wrap(self, call: Call) -> Call:
-        """Return a call in which kernels are compiled."""
+        """Return a call that compiles its kernels."""
 
         def compiled(events: Any, **params: Any) -> Any:
             device, reason = self._device(call)
@@ -68,7 +68,7 @@ class CudaJit(Modifier):
         return call.using(compiled)
 
     def _device(self, call: Call) -> tuple[str, str]:
-        """Return the name of the device that is compiled for, and why it is not the one asked for."""
+        """Return the device for which kernels are compiled, and why it is not the requested one."""
         if self.target == "cpu":
             return "cpu", ""
         reason, name = (call.why_no_gpu, "") if call.why_no_gpu else _gpu()
@@ -76,12 +76,14 @@ class CudaJit(Modifier):
             return name, ""
         where = f"worker {socket.gethostname()} (process {os.getpid()}) of pool `{call.pool}`"
         if self.on_missing == "fail":
-            raise OpError(f"cuda.jit: {where} has no usable GPU: {reason} (`on_missing: cpu` compiles for the CPU)")
+            raise OpError(
+                f"cuda.jit: {where} has no usable GPU: {reason} (set `on_missing: cpu` to compile for the CPU)"
+            )
         return "cpu", f"pool `{call.pool}`: {reason}"
 
     @staticmethod
     def merge(a: Note, b: Note) -> Note:
-        """Join the notes of two calls or workers."""
+        """Merge the notes of two calls or workers."""
         found: dict[str, Any] = {
             "calls": a["calls"] + b["calls"],
             "devices": sorted({*a["devices"], *b["devices"]}),
@@ -92,14 +94,14 @@ class CudaJit(Modifier):
 
     @staticmethod
     def write(notes: Mapping[str, Note], folder: Path) -> None:
-        """Write ``kernels.json``: stage → where its kernels ran, why not on a GPU, and what each of them took."""
+        """Write ``kernels.json``: for each stage, where its kernels ran, why not on a GPU, and their times."""
         text = json.dumps(notes, indent=1, ensure_ascii=False, sort_keys=True)
         atomic.write_text(folder / "kernels.json", text + "\n")
 
 
 @cache
 def _gpu() -> tuple[str, str]:
-    """Return why this process has no GPU, and the name of the one it has; looked up once."""
+    """Return why this process has no GPU, and the name of its GPU. Checked once per process."""
     reason = launch.missing()
     return reason, "" if reason else launch.device_name()
 

@@ -1,4 +1,4 @@
-"""``gpu.preload``: the columns that a stage reads lie on the GPU while it works on them."""
+"""Modifier ``gpu.preload``: move the columns that a stage reads to the GPU."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ KIND = "gpu.preload"
 
 
 class GpuMemoryError(MemoryError):
-    """The GPU has not enough memory for the events of a pass."""
+    """The GPU does not have enough memory for the events of a pass."""
 
 
 class GpuPreload(Modifier):
     """Parameters of ``gpu.preload``.
 
-    Columns are copied when the op uses them, once per pass, and stay on the GPU for later stages of the same task. What
-    the op makes stays there as well, until a stage without this modifier, a stored stream or a product needs it.
+    Columns are copied when the op uses them, once per pass, and stay on the GPU for later stages of the same task. New
+    columns stay there, too, until a stage without this modifier, a stored stream or a product needs them.
     """
 
     needs_gpu: ClassVar[bool] = True
@@ -42,18 +42,21 @@ class GpuPreload(Modifier):
     field_parameters: ClassVar[tuple[str, ...]] = ("fields",)
     identity: ClassVar[tuple[str, ...] | None] = ()
 
-    fields: tuple[str, ...] | None = Field(None, description="columns to move; default: those that the stage reads")
+    fields: tuple[str, ...] | None = Field(
+        None, description="columns to move; default: the columns that the stage reads"
+    )
     on_missing: Literal["fail", "cpu"] = Field(
-        "fail", description="without a GPU, or where the op needs what a GPU lacks: fail, or let it run on the CPU"
+        "fail",
+        description="without a GPU, or if the op uses something that GPUs do not support: fail, or run on the CPU",
     )
 
     @property
     def works_without_gpu(self) -> bool:
-        """Whether it does without a GPU."""
+        """Whether this instance works on workers without a GPU."""
         return self.on_missing == "cpu"
 
     def wrap(self, call: Call) -> Call:
-        """Return a call that works on the GPU."""
+        """Return a call that runs on the GPU."""
         if not call.why_no_gpu:
             gpu_start.begin(why_not)
 
@@ -67,7 +70,7 @@ class GpuPreload(Modifier):
             try:
                 found = self._run(call, events, params)
             except GpuMemoryError:
-                _failed[call.stage] += 1  # what is noted now is forgotten when the pass is run again in halves
+                _failed[call.stage] += 1  # a note of this pass would be dropped: it is run again in halves
                 raise
             failed = _failed.pop(call.stage, 0)
             call.note({"calls": 1, **({"out_of_memory": failed} if failed else {}), **device.pop_counts()})
@@ -78,22 +81,22 @@ class GpuPreload(Modifier):
     def _without(self, call: Call, missing: str) -> None:
         if self.on_missing == "fail":
             where = f"worker {socket.gethostname()} (process {os.getpid()}) of pool `{call.pool}`"
-            raise OpError(f"{KIND}: {where} has no usable GPU: {missing} (`on_missing: cpu` does without)")
+            raise OpError(f"{KIND}: {where} has no usable GPU: {missing} (set `on_missing: cpu` to run on the CPU)")
         call.note({"calls": 1, "without_gpu": 1, "reasons": {f"pool `{call.pool}`: {missing}": 1}})
 
     def _run(self, call: Call, events: Any, params: dict[str, Any]) -> Any:
         problem = ""
         try:
             with device.stream():
-                return _leaving(call(self._seen(call, events), **params))
-        except MemoryError as error:  # CuPy's own, and the plain one of its sorts
+                return _leaving(call(self._events_for(call, events), **params))
+        except MemoryError as error:  # of CuPy, or the plain one of its sort functions
             if type(error).__module__.startswith("numpy"):
-                raise  # the host has too little
+                raise  # of the host
             problem = _too_large(call, events, error)
-            traceback.clear_frames(error.__traceback__)  # they hold arrays, whose memory the next try needs
+            traceback.clear_frames(error.__traceback__)  # frames keep arrays alive, and the next try needs their memory
         except FastHepError as error:
             if self.on_missing == "fail" and _is_missing(error):
-                problem = f"{KIND}: op {call.op.name}: {error} (`on_missing: cpu` lets it run on the CPU)"
+                problem = f"{KIND}: op {call.op.name}: {error} (set `on_missing: cpu` to run it on the CPU)"
                 raise OpError(problem).with_traceback(error.__traceback__) from error
             if self.on_missing == "fail":
                 raise
@@ -105,33 +108,33 @@ class GpuPreload(Modifier):
             if self.on_missing == "fail":
                 if not isinstance(error, FOREIGN):
                     raise
-                hint = "`on_missing: cpu` lets it run on the CPU"
+                hint = "set `on_missing: cpu` to run it on the CPU"
                 problem = f"{KIND}: op {call.op.name} cannot run on the GPU: {reason} ({hint})"
                 raise OpError(problem).with_traceback(error.__traceback__) from error
         if problem:
             _free(events)
             raise GpuMemoryError(problem)
-        found = call(_on_host(events), **params)  # if this fails too, that is the op's own mistake
+        found = call(_on_host(events), **params)  # if this fails too, the op is wrong
         call.note({"fallbacks": 1, "reasons": {f"{call.op.name}: {reason}": 1}})
         return found
 
-    def _seen(self, call: Call, events: Any) -> Any:
-        """Return events as the op sees them."""
+    def _events_for(self, call: Call, events: Any) -> Any:
+        """Return the events that the op receives."""
         if events is None:
             return None
         if not hasattr(events, "on_gpu"):
-            return _Pieces(self, call, events)
+            return _Chunks(self, call, events)
         wanted = self.fields if self.fields is not None else call.reads
         view: Events = events.on_gpu(events.fields if "*" in wanted else wanted, copies=not call.op.built_in)
         return view
 
     def after_stage(self) -> Note | None:
-        """Return what was copied for a stage outside of `wrap`: by a stage without this modifier, or to store a stream."""
+        """Return the copies outside of `wrap`: for a stage without this modifier, or to store a stream."""
         return device.pop_counts() or None
 
     @staticmethod
     def merge(a: Note, b: Note) -> Note:
-        """Join the notes of two calls or workers."""
+        """Merge the notes of two calls or workers."""
         reasons = {**a.get("reasons", {})}
         for reason, number in b.get("reasons", {}).items():
             reasons[reason] = reasons.get(reason, 0) + number
@@ -140,7 +143,7 @@ class GpuPreload(Modifier):
 
     @staticmethod
     def write(notes: Mapping[str, Note], folder: Path) -> None:
-        """Write ``transfers.json``: stage → copies, bytes and waits, and what ran on the CPU instead."""
+        """Write ``transfers.json``: for each stage, copies, bytes, waits, and calls that ran on the CPU instead."""
         rows = {stage: {**dict.fromkeys(_NUMBERS, 0), **note} for stage, note in notes.items()}
         total = {key: sum(row[key] for row in rows.values()) for key in _NUMBERS}
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,14 +156,14 @@ _NUMBERS = (
 )  # fmt: skip
 
 
-class _Pieces:
-    """Pieces of a stream, for an op that sees a whole dataset, each on the GPU."""
+class _Chunks:
+    """Chunks of a stream on the GPU, for an op that receives a whole dataset."""
 
-    def __init__(self, modifier: GpuPreload, call: Call, pieces: Any) -> None:
-        self._modifier, self._call, self._pieces = modifier, call, pieces
+    def __init__(self, modifier: GpuPreload, call: Call, chunks: Any) -> None:
+        self._modifier, self._call, self._chunks = modifier, call, chunks
 
     def __iter__(self) -> Iterator[Any]:
-        return (self._modifier._seen(self._call, piece) for piece in self._pieces)
+        return (self._modifier._events_for(self._call, chunk) for chunk in self._chunks)
 
 
 def _on_host(events: Any) -> Any:
@@ -168,7 +171,7 @@ def _on_host(events: Any) -> Any:
 
 
 def _leaving(result: Any) -> Any:
-    """Return what an op has made as other stages see it: as columns in host memory, brought there when they are used."""
+    """Return the result of an op as other stages see it: columns are copied to host memory when they are used."""
     if isinstance(result, tuple):
         return tuple(map(_on_host, result))
     return _on_host(result)
@@ -184,7 +187,7 @@ def _is_missing(error: BaseException) -> bool:
 
 
 def _free(events: Any) -> None:
-    """Give the memory back that a failed pass held, of the GPU and pinned."""
+    """Release the GPU memory and the pinned memory of a failed pass."""
     from fasthep_parsl.ops.columns import gpu_reductions
 
     if hasattr(events, "release_gpu"):
@@ -196,7 +199,7 @@ def _free(events: Any) -> None:
 
 
 def _too_large(call: Call, events: Any, error: BaseException) -> str:
-    """Describe what did not fit, with sizes."""
+    """Return a message with the sizes of what did not fit."""
     module = device.cupy()
     free, total = module.cuda.runtime.memGetInfo()
     used = module.get_default_memory_pool().used_bytes()
@@ -210,12 +213,12 @@ def _size(number: float) -> str:
 
 
 _failed: Counter[str] = Counter()
-"""Stage → passes for which the memory of the GPU was too small, not noted yet."""
+"""Stage → passes that ran out of GPU memory and are not noted yet."""
 _found: list[str] = []
 
 
 def why_not() -> str:
-    """Return why this process cannot use a GPU, nothing if it can; looked up once."""
+    """Return why this process cannot use a GPU; empty if it can. Checked once per process."""
     if not _found:
         _found.append(_look())
     return _found[0]
@@ -234,30 +237,30 @@ def _look() -> str:
         number = cupy.cuda.runtime.getDeviceCount()
     except RuntimeError as error:
         return f"CuPy {cupy.__version__} finds no device: {error}{_versions(cupy)}"
-    return f"CuPy {cupy.__version__} sees {number} devices, none of which it can use{_versions(cupy)}"
+    return f"CuPy {cupy.__version__} finds {number} devices and can use none of them{_versions(cupy)}"
 
 
 def _import() -> str:
-    """Import CuPy; return why it cannot be, nothing if it can."""
+    """Import CuPy. Return why that failed; empty if it did not."""
     extra = "pip install fasthep-parsl[gpu-cu13], or [gpu-cu12] for drivers before 580"
     try:
-        gpu_start.surroundings()
+        gpu_start.set_defaults()
         import cupy  # noqa: F401 - found in `sys.modules` from now on
     except ImportError as error:
         if "cupy" in str(error).lower() and getattr(error, "name", "") == "cupy":
             return f"CuPy is not installed ({extra})"
         return f"CuPy cannot be loaded: {error} ({extra})"
     except OSError as error:
-        return f"CuPy cannot make its folder of compiled kernels: {error} (set {gpu_start.CACHE} to one that it can write to)"
+        return f"CuPy cannot create its cache folder: {error} (set {gpu_start.CACHE} to a folder that it can write to)"
     return ""
 
 
 def _trial(cupy: Any) -> str:
-    """Return why a small kernel cannot be compiled and run, nothing if it can: headers or a compiler can be missing."""
+    """Return why a small kernel cannot be compiled and run; empty if it can. Headers or a compiler may be missing."""
     try:
         cupy.arange(2) + 1
         cupy.cuda.runtime.deviceSynchronize()
-    except MemoryError:  # of no use now, but a pass says that better
+    except MemoryError:  # a pass reports that better
         return ""
     except Exception as error:  # noqa: BLE001 - what it may be, the user sees
         return f"CuPy {cupy.__version__} cannot run a kernel: {summary_of(error)}{_versions(cupy)}"
@@ -265,7 +268,7 @@ def _trial(cupy: Any) -> str:
 
 
 def _versions(cupy: Any) -> str:
-    """Return what the driver can and what CuPy was built for, if that is the reason."""
+    """Return the CUDA versions of the driver and of CuPy, if they do not fit."""
     try:
         driver, built = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.get_local_runtime_version()
     except RuntimeError:  # no driver at all
@@ -273,5 +276,5 @@ def _versions(cupy: Any) -> str:
     if not driver:
         return "; this machine has no NVIDIA driver"
     if driver // 1000 < built // 1000:
-        return f"; it is built for CUDA {built // 1000}, the driver knows CUDA {driver // 1000} (use another extra)"
+        return f"; it is built for CUDA {built // 1000}, the driver supports CUDA {driver // 1000} (use another extra)"
     return ""

@@ -1,7 +1,7 @@
-"""Getting the GPU of this process ready while it reads its first events: CuPy is imported, and kernels are compiled.
+"""Prepare the GPU of a process while it reads its first events: import CuPy and compile kernels.
 
-In a new process that takes seconds, of which nobody waits for those that reading takes. Of workers that share CuPy's folder
-only the first compiles: the others wait for it, and take what it has put there.
+In a new process this takes seconds; reading hides part of them. If workers share CuPy's cache folder, only the first one
+compiles. The others wait for it and use its kernels.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from fasthep_parsl.ops import device
 from fasthep_parsl.ops.gpu import cuda_kernels, precompile
 
 CACHE = "CUPY_CACHE_DIR"
-"""Variable of CuPy: where it keeps compiled kernels."""
+"""Environment variable of CuPy: folder of compiled kernels."""
 HEADERS = "CUPY_NVRTC_USE_PCH"
-"""Variable of CuPy: whether the compiler keeps its headers parsed, which halves the time of a kernel."""
-PATIENCE = 60.0
-"""Longest that a worker waits for another one to compile, in s."""
+"""Environment variable of CuPy: whether the compiler uses precompiled headers. They halve the time per kernel."""
+LOCK_TIMEOUT = 60.0
+"""Seconds that a worker waits for another one to compile."""
 
 _running: dict[int, threading.Thread] = {}
-"""Process → what gets its GPU ready."""
+"""Process id → the thread that prepares its GPU."""
 
 
-def surroundings() -> None:
-    """Set what CuPy reads when it is imported, where nobody has set it.
+def set_defaults() -> None:
+    """Set the environment variables that CuPy reads when it is imported, unless they are set.
 
-    CuPy makes its folder then; that of its default, in the home, can be missing or read-only.
+    CuPy then creates its cache folder. The default, in the home folder, may be missing or read-only.
     """
     os.environ.setdefault(CACHE, str(cache.folder() / "cupy"))
     os.environ.setdefault(HEADERS, "1")
 
 
 def begin(why_not: Callable[[], str]) -> None:
-    """Begin, once per process, if there may be a GPU to get ready; `why_not` says why there is none after all."""
+    """Start to prepare the GPU, once per process, unless there is certainly none. `why_not` returns why there is none."""
     if os.getpid() in _running or os.environ.get("CUDA_VISIBLE_DEVICES") == "" or not _installed():
         return
     thread = threading.Thread(target=_prepare, args=(why_not,), name="fasthep-gpu")
@@ -53,7 +53,7 @@ def begin(why_not: Callable[[], str]) -> None:
 
 
 def ready() -> None:
-    """Wait until the GPU of this process is ready, if `begin` has begun."""
+    """Wait until the GPU of this process is ready, if `begin` was called."""
     thread = _running.get(os.getpid())
     if thread is not None and thread is not threading.current_thread():
         thread.join()
@@ -62,12 +62,12 @@ def ready() -> None:
 def _installed() -> bool:
     try:
         return importlib.util.find_spec("cupy") is not None
-    except ValueError:  # something else has taken its name
+    except ValueError:  # another module has this name
         return False
 
 
 def _prepare(why_not: Callable[[], str]) -> None:
-    """Compile. What goes wrong is left to the first op that needs it, which says where."""
+    """Compile. Errors are ignored: the first op that needs a kernel reports them."""
     try:
         if not why_not():
             with compiling(Path(os.environ[CACHE]), _digest()):
@@ -77,7 +77,7 @@ def _prepare(why_not: Callable[[], str]) -> None:
 
 
 def _digest() -> str:
-    """Return what compiled kernels depend on, as a name."""
+    """Return a hash of everything that compiled kernels depend on."""
     cupy: Any = sys.modules["cupy"]
     parts = (
         __version__,
@@ -91,7 +91,7 @@ def _digest() -> str:
 
 @contextmanager
 def compiling(folder: Path, digest: str) -> Iterator[None]:
-    """Compile alone in this folder, unless all is there already; a process that dies lets the next one go on."""
+    """Let one process at a time compile in this folder, unless all kernels exist. If it dies, the next one continues."""
     stamp = folder / f"fasthep-{digest}.ready"
     if stamp.exists():
         yield
@@ -106,8 +106,8 @@ def compiling(folder: Path, digest: str) -> Iterator[None]:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[bool]:
-    """Hold the lock at `path`; give whether that worked, which it does not everywhere nor for ever."""
-    until = time.monotonic() + PATIENCE
+    """Lock `path`. Yield whether that succeeded: file systems may lack locks, and waiting has a limit."""
+    until = time.monotonic() + LOCK_TIMEOUT
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError:

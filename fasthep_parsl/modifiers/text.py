@@ -1,4 +1,4 @@
-"""Tables and quantities as a person reads them in a text file."""
+"""Tables and quantities for text files that people read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
-    """Return aligned columns: the first `left` of them to the left, the others to the right; empty ones are left out."""
+    """Return a table with aligned columns: the first `left` to the left, the others to the right. Empty columns are left out."""
     lines = [tuple(row) for row in rows]
     filled = [i for i in range(len(head)) if any(line[i] for line in lines)]
     lines = [tuple(line[i] for i in filled) for line in (tuple(head), *lines)]
@@ -23,18 +23,18 @@ def _cell(align: Any, text: str, width: int) -> str:
 
 
 def durations(values: Iterable[float | None]) -> list[str]:
-    """Return durations (s) in one unit, so that they can be compared by their looks; None is empty."""
-    return _alike(values, ((1e-2, 1e6, "µs"), (10.0, 1e3, "ms"), (float("inf"), 1.0, "s")))
+    """Return durations (s) as text, all in one unit; None becomes empty."""
+    return _in_one_unit(values, ((1e-2, 1e6, "µs"), (10.0, 1e3, "ms"), (float("inf"), 1.0, "s")))
 
 
 def sizes(values: Iterable[float | None]) -> list[str]:
-    """Return bytes in one unit; None is empty."""
+    """Return numbers of bytes as text, all in one unit; None becomes empty."""
     units = ((1e4, 1.0, "B"), (1e7, 1e-3, "kB"), (1e10, 1e-6, "MB"), (float("inf"), 1e-9, "GB"))
-    return _alike(values, units)
+    return _in_one_unit(values, units)
 
 
-def _alike(values: Iterable[float | None], units: tuple[tuple[float, float, str], ...]) -> list[str]:
-    """Return values in the unit that suits the largest, with three digits of it."""
+def _in_one_unit(values: Iterable[float | None], units: tuple[tuple[float, float, str], ...]) -> list[str]:
+    """Return values in the unit of the largest one, with three of its digits."""
     listed = list(values)
     largest = max((value for value in listed if value is not None), default=0.0)
     factor, unit = next((factor, unit) for limit, factor, unit in units if largest < limit)
@@ -43,15 +43,15 @@ def _alike(values: Iterable[float | None], units: tuple[tuple[float, float, str]
 
 
 def duration(value: float) -> str:
-    """Return one duration (s)."""
+    """Return a duration (s) as text."""
     return durations([value])[0]
 
 
 def size(value: float) -> str:
-    """Return one number of bytes."""
+    """Return a number of bytes as text."""
     return sizes([value])[0]
 
 
 def share(part: float, whole: float) -> str:
-    """Return a part in percent, empty of nothing."""
+    """Return `part` of `whole` in percent; empty if `whole` is 0."""
     return f"{100 * part / whole:.1f} %" if whole else ""

@@ -1,7 +1,7 @@
-"""Files that travel with tasks, for workers that do not see the run directory.
+"""File transfer: send files with tasks and results, for workers that do not see the run directory.
 
-A task goes out as a `TaskWithFiles`: its paths are relative to the run directory, and what it reads goes with it. What it writes
-comes back with its result as a `ResultWithFiles`. The plan and the analysis code are not in it: blocks bring them, once.
+A task is sent as a `TaskWithFiles`, with paths relative to the run directory and with the files that it reads. Its output
+returns with the result as a `ResultWithFiles`. The plan and the analysis code are transferred once per block instead.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from fasthep_parsl.worker.entry import run_task
 from fasthep_parsl.worker.gpus import BLOCK_FOLDER
 
 BROUGHT = ("plan.json", "code")
-"""What a block brings of the run directory."""
+"""Parts of the run directory that a block transfers."""
 WRITTEN = ("work", "results")
-"""Where tasks write, below the run directory."""
+"""Folders of the run directory to which tasks write."""
 LEVEL = 1
-"""Of zlib: 90 MB/s, stored events shrink to a third; Parsl carries 20 MB/s, so that this is won three times over."""
+"""Compression level of zlib: 90 MB/s, a third of the size for stored events. Parsl transfers 20 MB/s."""
 LIMIT = 250_000_000
-"""Most bytes that travel with one task, or come back with one result. Parsl holds them in memory, 5 times on the driver
-and 3 times in its interchange, which does nothing else meanwhile."""
+"""Most bytes of one task or one result. Parsl keeps them in memory, 5 times in the driver and 3 times in its interchange,
+which does nothing else meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskWithFiles:
-    """A task and the files that it reads.
+    """A task with the files that it reads.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class TaskWithFiles:
 
 @dataclass(frozen=True, slots=True)
 class ResultWithFiles:
-    """The result of a task and the files that it wrote; paths as in `TaskWithFiles`."""
+    """The result of a task with the files that it wrote; paths as in `TaskWithFiles`."""
 
     result: TaskResult
     files: Mapping[str, bytes] = field(repr=False)
@@ -68,7 +68,7 @@ def size_of(task: Task) -> int:
     OSError
         One is missing.
     MemoryError
-        There are too many; the scheduler gives the task's work out again in halves.
+        There are too many. The scheduler then splits the task.
     """
     return _checked(sum(Path(path).stat().st_size for path in _inputs(task)), f"task {task.id} reads")
 
@@ -89,7 +89,7 @@ def pack(task: Task) -> TaskWithFiles:
 
 
 def unpack(delivery: ResultWithFiles, run_dir: str) -> TaskResult:
-    """Write the files of a result to the run directory; return the result with paths there.
+    """Write the files of a result to the run directory. Return the result with absolute paths.
 
     Raises
     ------
@@ -106,12 +106,12 @@ def unpack(delivery: ResultWithFiles, run_dir: str) -> TaskResult:
 
 
 def run_with_files(packed: TaskWithFiles) -> ResultWithFiles:
-    """Run a task in a folder of this process, in which no file is left afterwards.
+    """Run a task in a folder of this process, and remove its files afterwards.
 
     Raises
     ------
     MemoryError
-        The task has written too much.
+        The output of the task is too large.
     """
     root = _own_folder(os.getpid())
     try:
@@ -124,24 +124,24 @@ def run_with_files(packed: TaskWithFiles) -> ResultWithFiles:
         sent = {
             *packed.files,
             *(name for name in files if Path(name).parent == trail.TRAIL_FOLDER),
-        }  # notes are of no use there
+        }  # the driver does not use the trail
         new = {name: path for name, path in files.items() if name not in sent}
         _checked(sum(path.stat().st_size for path in new.values()), f"task {packed.task.id} wrote")
         back = _result_moved(result, lambda path: str(Path(path).relative_to(root)))
         return ResultWithFiles(back, {name: _read(path) for name, path in new.items()})
     finally:
-        for path in list(_files(root)):  # folders stay: the next task needs them again
+        for path in list(_files(root)):  # the next task uses the same folders
             path.unlink()
 
 
 @lru_cache(maxsize=1)
 def _own_folder(pid: int) -> Path:
-    """Return a run directory for this process, with what its block has brought. The same for all tasks: programs are kept."""
+    """Return a run directory for this process, with the files of its block. All tasks use it, so that programs are cached."""
     if not os.environ.get(BLOCK_FOLDER):
-        raise FastHepError(f"this worker does not know the folder of its block: {BLOCK_FOLDER} is not set")
+        raise FastHepError(f"{BLOCK_FOLDER}, the folder of the block, is not set on this worker")
     block = Path(os.environ[BLOCK_FOLDER])
     root = block / "workers" / str(pid)
-    shutil.rmtree(root, ignore_errors=True)  # of a worker that had the same number
+    shutil.rmtree(root, ignore_errors=True)  # of an earlier worker with the same process id
     root.mkdir(parents=True)
     for name in BROUGHT:
         if (block / name).exists():
@@ -169,7 +169,7 @@ def _read(path: Path) -> bytes:
 def _checked(size: int, what: str) -> int:
     if size > LIMIT:
         hint = "use smaller partitions (`chunk_size`), or a site with a shared file system"
-        raise MemoryError(f"{what} {size:,} bytes; without a shared file system {LIMIT:,} can be carried: {hint}")
+        raise MemoryError(f"{what} {size:,} bytes; without a shared file system the limit is {LIMIT:,}: {hint}")
     return size
 
 

@@ -1,4 +1,4 @@
-"""Hand tasks to workers that do not see the run directory: with their files, and only so many bytes at a time."""
+"""Submit tasks together with their files, and limit the bytes in transit. For workers without a shared file system."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from fasthep_parsl.tasks import Task, TaskResult
 from fasthep_parsl.worker.file_transfer import ResultWithFiles, pack, run_with_files, size_of, unpack
 
 ON_THE_WAY = 500_000_000
-"""Bytes that travel with the tasks of a pool at a time; driver and interchange hold them in memory until a task ends."""
+"""Bytes in transit per pool. The driver and the interchange keep them in memory until a task ends."""
 
 Submit = Callable[..., Future[Any]]
 
 
 class TransferLimiter:
-    """Carries the tasks of one pool; those that are too much for now wait, in their order.
+    """Submits the tasks of one pool. Tasks that exceed the limit wait, in their order.
 
     Parameters
     ----------
     budget : int
-        Bytes that are on the way at a time; a single task may have more.
+        Bytes in transit at a time. A single task may exceed it.
     """
 
     def __init__(self, budget: int = ON_THE_WAY) -> None:
@@ -35,7 +35,7 @@ class TransferLimiter:
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
 
     def carry(self, submit: Submit, task: Task) -> Future[TaskResult]:
-        """Run `task` by ``submit(function, argument)``; what it wrote lies in the run directory when the future is done."""
+        """Run `task` by ``submit(function, argument)``. Its output is in the run directory when the future is done."""
         future: Future[TaskResult] = Future()
         try:
             size = size_of(task)

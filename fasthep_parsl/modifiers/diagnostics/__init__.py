@@ -1,4 +1,4 @@
-"""``diagnostics``: what goes into a stage and what comes out of it, with its time and memory."""
+"""Modifier ``diagnostics``: count what enters and leaves a stage, with its time and memory."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _COUNTS = ("fields_in", "fields_out")
 
 
 class Diagnostics(Modifier):
-    """Counts what goes into a stage and what comes out.
+    """Count what enters and leaves a stage.
 
-    Events, and entries, None and NaN of each field; with time, peak memory of host and GPU, and the compressed bytes that
-    were read of each branch. Nothing is computed for it that the stage itself does not use: a field that the op leaves
-    alone is not counted. Memory of the host is that of the first and of the largest passes of each worker.
+    Counts events, and entries, None and NaN of each field. Also records times, peak memory of host and GPU, and the
+    compressed bytes read per branch. Nothing is computed only for this: a field that the op does not use is not counted.
+    Host memory is measured in the first pass and in larger passes of each worker.
     """
 
     identity: ClassVar[tuple[str, ...] | None] = ()
 
-    fields: bool = Field(True, description="count None and NaN of each field; `false`: events, time and memory alone")
+    fields: bool = Field(True, description="count None and NaN of each field; `false`: only events, time and memory")
 
     def wrap(self, call: Call) -> Call:
-        """Count around the op."""
+        """Return a call that counts."""
         return call.using(Counted(call, self.fields))
 
     def after_reading(self, read: Reading) -> Note:
-        """Keep what one reading of a file took."""
+        """Return the time and the bytes of a reading."""
         return {"wall": read.wall, "cpu": read.cpu, "events": read.events, "branches": dict(read.branches())}
 
     @staticmethod
     def merge(a: Note, b: Note) -> Note:
-        """Add counts and times, keep the higher peaks."""
+        """Add counts and times; keep the higher peaks."""
         found = {**b, **a}
         for key, more in b.items():
             known = a.get(key)

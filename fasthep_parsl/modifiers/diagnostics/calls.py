@@ -1,4 +1,4 @@
-"""What is counted around each call of an op."""
+"""Count what enters and leaves an op, around each call."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from fasthep_parsl.modifiers.diagnostics.gpu import watch_device
 from fasthep_parsl.resources import memory
 
 LARGER = 1.5
-"""Memory is measured again for events that are so many times as many as those it was measured for."""
+"""Memory is measured again if a call has this many times more events than the largest measured call."""
 _NOTHING = nullcontext()
 
 
 class Counted:
-    """An op that notes what goes in and comes out; columns are looked through when the pass is over.
+    """Calls an op and notes what enters and leaves it. Columns are counted when the pass is over.
 
     Parameters
     ----------
     call : Call
         The op.
     fields : bool
-        Whether columns are looked through.
+        Whether columns are counted.
 
     Notes
     -----
-    What a call adds to a worker's memory is seen only if the worker gives back what others have freed, and getting that
-    again costs more than all else here together. A call with more events needs more memory, so few calls tell.
+    The memory that a call adds is visible only if the worker first returns freed memory to the system. Getting that memory
+    again costs more than everything else here. Calls with more events need more memory, so few calls are measured.
     """
 
     def __init__(self, call: Call, fields: bool) -> None:
@@ -42,7 +42,7 @@ class Counted:
     def __call__(self, events: Any, **params: Any) -> Any:
         """Call the op."""
         whole = events is None or hasattr(events, "available")
-        given: Any = events if whole else _Pieces(events, self._call.reads, self._fields)
+        given: Any = events if whole else _Chunks(events, self._call.reads, self._fields)
         size = len(given) if whole and given is not None else 0
         weighed = not whole or size > LARGER * self._largest
         before = memory.restart_peak() if weighed else 0
@@ -62,7 +62,7 @@ class Counted:
 
     def _counted(self, note: dict[str, Any], given: Any, left: Outputs | None) -> Note:
         """Return the note of a call whose pass has succeeded."""
-        if isinstance(given, _Pieces):
+        if isinstance(given, _Chunks):
             note["events_in"], note["fields_in"] = given.events, given.fields
         elif given is not None:
             note["events_in"] = len(given)
@@ -76,28 +76,28 @@ class Counted:
         return note
 
 
-class _Pieces:
-    """Pieces of a stream that are counted as they pass, while they are there.
+class _Chunks:
+    """Chunks of a stream that are counted while they pass.
 
     Parameters
     ----------
-    pieces : iterable of Events
-        What the op is given.
+    chunks : iterable of Events
+        The chunks that the op receives.
     reads : tuple of str
-        Fields that it declares to read.
+        Fields that the op reads.
     count : bool
-        Whether fields are looked at.
+        Whether fields are counted.
 
     Attributes
     ----------
     events : int
-        Events so far.
+        Number of events so far.
     fields : dict
-        Their counts.
+        Counts of fields so far.
     """
 
-    def __init__(self, pieces: Iterable[Any], reads: tuple[str, ...], count: bool) -> None:
-        self._pieces = pieces
+    def __init__(self, chunks: Iterable[Any], reads: tuple[str, ...], count: bool) -> None:
+        self._chunks = chunks
         self._reads = reads
         self._count = count
         self._first = True
@@ -106,18 +106,18 @@ class _Pieces:
 
     def __iter__(self) -> Iterator[Any]:
         first, self._first = self._first, False
-        for piece in self._pieces:
+        for chunk in self._chunks:
             try:
-                yield piece
-            finally:  # an op may stop early
-                if first:  # or go over its events more than once
-                    self.events += len(piece)
+                yield chunk
+            finally:  # also if the op stops early
+                if first:  # count once, even if the op iterates again
+                    self.events += len(chunk)
                     if self._count:
-                        self.fields = add_counts(self.fields, inputs(piece, self._reads))
+                        self.fields = add_counts(self.fields, inputs(chunk, self._reads))
 
 
 def _outputs(op: Op, given: Any, result: Any) -> Outputs | None:
-    """Return the stream in what an op returned, nothing if there is none: it is not for us to complain."""
+    """Return the stream in the result of an op; None if it has none. Wrong results are reported elsewhere."""
     if not op.stream:
         return None
     stream = result[0] if op.product and isinstance(result, tuple) and len(result) == 2 else result

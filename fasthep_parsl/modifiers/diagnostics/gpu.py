@@ -1,4 +1,4 @@
-"""Peak of what CuPy's memory pool has given out during a call."""
+"""Measure the peak of CuPy's memory pool during a call."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 @dataclass
 class DevicePeak:
-    """Bytes in use on the GPU at most; 0 if nothing lay there."""
+    """Peak of the bytes in use on the GPU; 0 if none were used."""
 
     peak: int = 0
 
 
 @contextmanager
 def watch_device() -> Iterator[DevicePeak]:
-    """GpuMonitor CuPy's pool, if there is a device."""
+    """Measure the peak of CuPy's memory pool during the block, if there is a device."""
     found = DevicePeak()
     cupy: Any = sys.modules["cupy"]
     if not cupy.is_available():

@@ -1,4 +1,4 @@
-"""The notes of all workers as ``diagnostics.json`` and as text."""
+"""Format the notes of all workers as ``diagnostics.json`` and as text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fasthep_parsl.modifiers.text import duration, durations, share, size, sizes
 
 
 def content(notes: Mapping[str, Note]) -> dict[str, Any]:
-    """Return ``diagnostics.json`` without its version; units are seconds and bytes."""
+    """Return the content of ``diagnostics.json`` without its version; in seconds and bytes."""
     read = notes.get(READ)
     found: dict[str, Any] = {}
     if read is not None:
@@ -47,15 +47,15 @@ def _stage(note: Note) -> dict[str, Any]:
 
 
 def text(found: Mapping[str, Any]) -> str:
-    """Return the tables that a person reads."""
+    """Return the tables of ``diagnostics.txt``."""
     parts = [
-        "Stages: what went in and came out, all workers together\n\n",
+        "Stages: events that enter and leave, sums over all workers\n\n",
         table(_HEAD, _stage_rows(found["stages"]), left=2),
     ]
     fields = list(_field_rows(found["stages"]))
     if fields:
         parts += [
-            "\nFields: what a stage used (in) and made (out); one that it left alone is not listed\n\n",
+            "\nFields: used by a stage (in) and created by it (out); fields that it did not use are not listed\n\n",
             table(("field", "way", "entries", "None", "NaN"), fields, left=2),
         ]
     if "read" in found:

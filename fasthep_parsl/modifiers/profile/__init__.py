@@ -1,4 +1,4 @@
-"""``profile``: where a stage spends its time or its memory."""
+"""Modifier ``profile``: measure where a stage spends its time or its memory."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ SCHEMA_VERSION = 1
 
 
 class Profile(Modifier):
-    """Measures where a stage spends its time or its memory; all workers are merged into one table.
+    """Measure where a stage spends its time or its memory. The measurements of all workers are merged.
 
-    - `time`: calls, wall and CPU seconds of the op, and of reading.
-    - `flame`: which functions the time is spent in, as a flame graph; a second thread looks `rate` times per second.
-    - `cprofile`: every Python function, with exact counts of calls. Code that calls many small functions runs up to
-      five times slower under it.
-    - `memory`: how much resident memory a call adds at most, and where; also looks `rate` times per second.
+    - `time`: calls, wall and CPU seconds of the op and of reading.
+    - `flame`: time per function, as a flame graph. A second thread samples the stack `rate` times per second.
+    - `cprofile`: every Python function, with exact numbers of calls. Code that calls many small functions runs up to
+      five times slower.
+    - `memory`: the resident memory that a call adds, and where. Also sampled `rate` times per second.
     """
 
     identity: ClassVar[tuple[str, ...] | None] = ("what",)
 
     what: Literal["time", "flame", "cprofile", "memory"] = Field("time", description="what is measured")
-    rate: float = Field(100.0, ge=1, le=1000, description="of `flame` and `memory`: looks per second")
+    rate: float = Field(100.0, ge=1, le=1000, description="samples per second, for `flame` and `memory`")
 
     def wrap(self, call: Call) -> Call:
-        """Measure around the op."""
+        """Return a call that is measured."""
         from fasthep_parsl.modifiers.profile.functions import counted
         from fasthep_parsl.modifiers.profile.growth import measured
         from fasthep_parsl.modifiers.profile.stacks import sampled
@@ -44,14 +44,14 @@ class Profile(Modifier):
         return (sampled if self.what == "flame" else measured)(call, 1 / self.rate)
 
     def after_reading(self, read: Reading) -> Note | None:
-        """Keep how long a reading took, if time is measured."""
+        """Return the time of a reading, if time is measured."""
         if self.what != "time":
             return None
         return {"time": {"calls": 1, "wall": read.wall, "cpu": read.cpu, "longest": read.wall, "events": read.events}}
 
     @staticmethod
     def merge(a: Note, b: Note) -> Note:
-        """Add times and calls of the same stage and function, keep the highest of peaks."""
+        """Add times and calls of the same stage and function; keep the highest peaks."""
         return {
             what: _MERGES[what](a[what], b[what]) if what in a and what in b else a.get(what, b.get(what))
             for what in {**a, **b}
@@ -59,7 +59,7 @@ class Profile(Modifier):
 
     @staticmethod
     def write(notes: Mapping[str, Note], folder: Path) -> None:
-        """Write ``profile.txt`` and ``profile.json``; a flame graph and files for ``pstats`` if there is something for them."""
+        """Write ``profile.txt`` and ``profile.json``, and a flame graph and files for ``pstats`` if they were measured."""
         from fasthep_parsl.modifiers.profile.flame import page, speedscope
         from fasthep_parsl.modifiers.profile.functions import pstats_file
         from fasthep_parsl.modifiers.profile.report import text

@@ -1,4 +1,4 @@
-"""Stacks as a speedscope file and as a page with a flame graph."""
+"""Write sampled stacks as a speedscope file and as a page with a flame graph."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def speedscope(notes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one profile of all stages and one of each, in the format of https://www.speedscope.app."""
+    """Return a profile of all stages and one per stage, in the format of https://www.speedscope.app."""
     frames: dict[str, int] = {}
 
     def profile(name: str, stacks: list[tuple[list[str], float]]) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def speedscope(notes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stacks(stage: str, note: Mapping[str, Any]) -> Iterator[tuple[list[str], float]]:
-    for stack, value in sorted(note["stacks"].items()):  # equal callers lie beside each other
+    for stack, value in sorted(note["stacks"].items()):  # equal callers become neighbours
         yield [stage, *(name for name in stack.split(";") if name)], value
 
 
@@ -45,7 +45,7 @@ def _frame(name: str) -> dict[str, Any]:
 
 
 def page(notes: Mapping[str, Any]) -> str:
-    """Return an HTML page that needs nothing else."""
+    """Return a self-contained HTML page."""
     root: dict[str, Any] = {"n": "all stages", "v": 0.0, "c": {}}
     for stage, note in notes.items():
         for stack, value in _stacks(stage, note):
@@ -59,6 +59,6 @@ def page(notes: Mapping[str, Any]) -> str:
 
 
 def _lists(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a node with its children as a list, the largest first."""
+    """Return a node with its children as a list, largest first."""
     children = sorted(node["c"].values(), key=lambda child: -child["v"])
     return {"n": node["n"], "v": round(node["v"], 4), "c": [_lists(child) for child in children]}

@@ -1,4 +1,4 @@
-"""``cprofile``: calls and seconds of every Python function, as the standard library's profiler has them."""
+"""Measurement ``cprofile``: calls and seconds of every Python function, from the standard library's profiler."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fasthep_parsl.interfaces import Call
 from fasthep_parsl.modifiers.profile.names import OTHER, short_file
 
 MAX_FUNCTIONS = 200
-"""Functions that one call keeps, those with most seconds of their own; the others are summed up. One takes about 80 bytes."""
+"""Functions kept per call: the ones with most own time. The others are summed. Each takes about 80 bytes."""
 
 
 def counted(call: Call) -> Call:
     """Return a call under `cProfile`."""
 
     def measured(events: Any, **params: Any) -> Any:
-        if sys.getprofile() is not None:  # somebody does it already, and there can be only one
+        if sys.getprofile() is not None:  # only one profiler can be active
             return call.function(events, **params)
         profiler = cProfile.Profile()
         profiler.enable()
@@ -57,7 +57,7 @@ def _name(file: str, line: int, function: str) -> str:
 
 
 def pstats_file(rows: Mapping[str, list[float]]) -> bytes:
-    """Return a file for `pstats` and the tools that read its files; who called whom is not in it."""
+    """Return the content of a file for `pstats` and compatible tools, without callers."""
     return marshal.dumps({_key(name): (int(row[0]), int(row[1]), *row[2:], {}) for name, row in rows.items()})
 
 

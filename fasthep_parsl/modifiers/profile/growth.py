@@ -1,8 +1,8 @@
-"""``memory``: how much resident memory calls add, and where they do.
+"""Measurement ``memory``: the resident memory that calls add, and the functions in which they do.
 
-Resident memory, not Python's own count (`tracemalloc`): most memory here is buffers of C libraries, and counting each
-allocation costs a factor of 1.4 to 8. How much is exact, from the kernel's high-water mark; where is what a look every
-few ms finds.
+Resident memory is measured, not Python's own count (`tracemalloc`): most memory is in buffers of C libraries, and
+counting each allocation costs a factor of 1.4 to 8. The amount is exact: it is the kernel's high-water mark. The
+functions are sampled every few ms.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from fasthep_parsl.modifiers.profile.sampler import Stack, watching
 from fasthep_parsl.resources import memory
 
 MAX_PLACES = 30
-"""Places that one call keeps, the highest."""
+"""Stacks kept per call: the ones with most memory."""
 
 
 def measured(call: Call, interval: float) -> Call:
-    """Return a call that notes its peak, and where it was seen."""
+    """Return a call that notes its peak and the stacks around it."""
 
     def watched(events: Any, **params: Any) -> Any:
         highest: dict[Stack, int] = {}

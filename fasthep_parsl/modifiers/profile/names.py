@@ -1,4 +1,4 @@
-"""Short names of functions, the same on every worker."""
+"""Short names of functions that are equal on every worker."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import PurePath
 from types import CodeType
 
 OTHER = "(other)"
-"""Stands for what is too small to be kept."""
+"""Name of everything that is too small to be kept."""
 
 
 @lru_cache(maxsize=10_000)
 def short_file(path: str) -> str:
-    """Return a path from the package on: installations differ between workers."""
+    """Return a path that starts at the package: installation folders differ between workers."""
     parts = PurePath(path).parts
     for marker in ("site-packages", "dist-packages"):
         if marker in parts:

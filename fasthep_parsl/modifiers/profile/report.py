@@ -1,4 +1,4 @@
-"""``profile.txt``: what a person reads."""
+"""Format the measurements of a profile as ``profile.txt``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from fasthep_parsl.interfaces import Note
 from fasthep_parsl.modifiers.text import duration, durations, share, sizes, table
 
 MOST, FEW = 15, 8
-"""Lines of a table of everything, of a table of one stage."""
+"""Lines of the table of all stages, and of the table of one stage."""
 WORTH = 1_000_000
-"""A stage that adds fewer bytes is no place to look for memory."""
+"""Bytes that a stage must add to be listed in detail."""
 OP = "(the op itself)"
 
 
 def text(stages: Mapping[str, Note]) -> str:
-    """Return the tables for what was measured."""
+    """Return one table for each measurement."""
     sections = (("time", _time), ("flame", _flame), ("cprofile", _cprofile), ("memory", _memory))
     parts = []
     for what, section in sections:
@@ -31,7 +31,7 @@ def _time(notes: Mapping[str, Any]) -> Iterator[str]:
     wall, cpu = (durations([*(note[key] for note in notes.values()), total[key]]) for key in ("wall", "cpu"))
     longest = durations(note["longest"] for note in notes.values())
     each = durations(note["cpu"] / note["events"] if note["events"] else None for note in notes.values())
-    yield "Time of reading and of each op, all workers together\n\n"
+    yield "Time of reading and of each op, sums over all workers\n\n"
     rows = [
         (stage, f"{n['calls']:,}", f"{n['events']:,}" if n["events"] else "", *columns, share(n["wall"], total["wall"]))
         for (stage, n), *columns in zip(notes.items(), wall, cpu, longest, each, strict=False)
@@ -41,18 +41,18 @@ def _time(notes: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _flame(notes: Mapping[str, Any]) -> Iterator[str]:
-    yield "Functions in which time is spent, seen from outside: own time, and with what they call\n"
+    yield "Time per function, sampled: own time, and including callees\n"
     sums: dict[str, float] = {}
     for note in notes.values():
         for stack, value in note["stacks"].items():
             sums[stack] = sums.get(stack, 0.0) + value
     looks = sum(note["looks"] for note in notes.values())
-    yield from _seen("all stages", sums, looks, MOST)
+    yield from _sampled("all stages", sums, looks, MOST)
     for stage, note in notes.items():
-        yield from _seen(stage, note["stacks"], note["looks"], FEW)
+        yield from _sampled(stage, note["stacks"], note["looks"], FEW)
 
 
-def _seen(title: str, stacks: Mapping[str, float], looks: int, most: int) -> Iterator[str]:
+def _sampled(title: str, stacks: Mapping[str, float], looks: int, most: int) -> Iterator[str]:
     own: dict[str, float] = {}
     with_callees: dict[str, float] = {}
     for stack, value in stacks.items():
@@ -61,7 +61,7 @@ def _seen(title: str, stacks: Mapping[str, float], looks: int, most: int) -> Ite
         for name in set(names):
             with_callees[name] = with_callees.get(name, 0) + value
     total = sum(own.values())
-    yield f"\n{title}: {duration(total)}, seen {looks:,} times\n\n"
+    yield f"\n{title}: {duration(total)}, {looks:,} samples\n\n"
     order = sorted(own, key=lambda name: -own[name])[:most]
     mine, theirs = durations(own[name] for name in order), durations(with_callees[name] for name in order)
     shares = [share(own[name], total) for name in order]
@@ -70,7 +70,7 @@ def _seen(title: str, stacks: Mapping[str, float], looks: int, most: int) -> Ite
 
 
 def _cprofile(notes: Mapping[str, Any]) -> Iterator[str]:
-    yield "Python functions, calls counted exactly; times are longer than without the profiler\n"
+    yield "Python functions with exact numbers of calls; times are longer than without the profiler\n"
     for stage, rows in notes.items():
         total = sum(row[2] for row in rows.values())
         yield f"\n{stage}: {sum(row[1] for row in rows.values()):,} calls, {duration(total)}\n\n"
@@ -86,7 +86,7 @@ def _cprofile(notes: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _memory(notes: Mapping[str, Any]) -> Iterator[str]:
-    yield "Resident memory: most that one call has added, most that it left behind, and the worker's peak\n\n"
+    yield "Resident memory: most that one call added, most that it kept, and the peak of the worker\n\n"
     columns = [sizes(note[key] for note in notes.values()) for key in ("added", "kept", "peak")]
     rows = [
         (stage, f"{note['calls']:,}", *texts) for (stage, note), *texts in zip(notes.items(), *columns, strict=True)
@@ -99,6 +99,6 @@ def _memory(notes: Mapping[str, Any]) -> Iterator[str]:
             places[name] = max(places.get(name, 0), value)
         order = sorted((name for name in places if places[name] > note["added"] / 10), key=lambda name: -places[name])
         if order and note["added"] > WORTH:
-            yield f"\n{stage}: where its memory was seen highest\n\n"
+            yield f"\n{stage}: functions with the most memory\n\n"
             texts = sizes(places[name] for name in order[:FEW])
             yield table(("function", "added by then"), [(n or OP, t) for n, t in zip(order, texts, strict=False)])

@@ -1,7 +1,7 @@
-"""A second thread that looks at what the first one does, so many times per second.
+"""Sampling profiler: a second thread records the stack of the first one at a fixed rate.
 
-A look costs about 20 µs, whatever the code does; a tracing profiler costs per function call. A look that comes late (code
-that does not let go of the interpreter) stands for the time since the one before.
+A sample costs about 20 µs for any code; a tracing profiler costs time per function call. A sample that is late, because
+the code did not release the interpreter, counts for the time since the one before.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from contextlib import contextmanager
 from types import CodeType, FrameType
 
 MAX_DEPTH = 60
-"""Functions of a stack that are kept, from the op on; deeper ones count for the last that is kept."""
+"""Functions kept per stack, from the op on. Deeper ones count for the last one."""
 
 Stack = tuple[CodeType, ...]
 Look = Callable[[Stack, float], None]
-"""Called with the functions below the op, the outermost first, and the seconds that the look stands for."""
+"""Called with the functions below the op, outermost first, and the seconds that the sample counts for."""
 
 
 class _Watch:
-    """One call that is looked at."""
+    """One call that is sampled."""
 
     def __init__(self, look: Look, within: CodeType, interval: float) -> None:
         self._look = look
@@ -51,7 +51,7 @@ class _Watch:
 
 
 class _Watcher(threading.Thread):
-    """Ticks while there is a watch; kept for the next one, because a thread costs more to start than many ops take."""
+    """Takes samples while there is a watch. It is reused: starting a thread takes longer than many ops."""
 
     def __init__(self, interval: float) -> None:
         super().__init__(name="profile-sampler", daemon=True)
@@ -82,16 +82,16 @@ _watchers: dict[tuple[str, float], _Watcher] = {}
 
 @contextmanager
 def watching(name: str, interval: float, within: CodeType, look: Look) -> Iterator[None]:
-    """Look at this thread while the block runs.
+    """Sample the stack of this thread while the block runs.
 
     Parameters
     ----------
     name : str
-        Watches of different names can be on at once.
+        Watches with different names can be active at the same time.
     interval : float
-        Seconds between two looks.
+        Seconds between two samples.
     within : code object
-        Function whose callees are of interest; what called it is left out.
+        Function whose callees are recorded. Its callers are left out.
     look : callable
         Called from another thread, never after the block has ended.
     """

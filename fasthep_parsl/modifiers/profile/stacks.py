@@ -1,4 +1,4 @@
-"""``flame``: seconds per stack of functions."""
+"""Measurement ``flame``: seconds per stack of functions."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from fasthep_parsl.modifiers.profile.names import OTHER, name_of
 from fasthep_parsl.modifiers.profile.sampler import Stack, watching
 
 MAX_STACKS = 100
-"""Stacks that one call keeps, those with most seconds; the others are summed up. One takes about 300 bytes."""
+"""Stacks kept per call: the ones with most time. The others are summed. Each takes about 300 bytes."""
 
 
 def sampled(call: Call, interval: float) -> Call:
-    """Return a call that is looked at every `interval` seconds."""
+    """Return a call whose stack is sampled every `interval` seconds."""
 
     def watched(events: Any, **params: Any) -> Any:
         found: dict[Stack, float] = {}

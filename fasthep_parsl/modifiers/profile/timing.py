@@ -1,4 +1,4 @@
-"""Time of each op."""
+"""Measurement ``time``: wall and CPU seconds of each op."""
 
 from __future__ import annotations
 

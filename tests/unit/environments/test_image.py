@@ -26,5 +26,5 @@ def test_workers_use_a_python_that_is_not_here():
 
 @pytest.mark.parametrize("python", ["", "python3", "./python3", "/usr/bin/", "/a\nb", None, 3])
 def test_only_whole_paths_are_taken(python):
-    with pytest.raises(ValidationError, match="expected a program that begins with"):
+    with pytest.raises(ValidationError, match="expected an absolute path of a program"):
         Image(python=python)

@@ -43,11 +43,11 @@ def test_another_prefix_is_taken_as_it_is(tmp_path):
 
 
 def test_a_prefix_without_python_is_refused_before_the_run(tmp_path):
-    with pytest.raises(SiteError, match=f"there is no `{tmp_path}/bin/python`"):
+    with pytest.raises(SiteError, match=f"`{tmp_path}/bin/python` does not exist"):
         SharedPrefix(prefix=str(tmp_path)).prepare(SetupFolder(Path("run")))
 
 
 @pytest.mark.parametrize("prefix", ["", "env", "./env", "~/env", "/a\nb", 3, None, "Current"])
 def test_only_absolute_folders_are_taken(prefix):
-    with pytest.raises(ValidationError, match="expected a folder that begins with"):
+    with pytest.raises(ValidationError, match="expected an absolute path of a folder"):
         SharedPrefix(prefix=prefix)

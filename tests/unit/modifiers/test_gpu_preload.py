@@ -611,7 +611,7 @@ def test_why_a_worker_has_no_gpu(monkeypatch):
         monkeypatch.setattr(cupy.cuda, "get_local_runtime_version", lambda: 13000, raising=False)
         found = gpu_preload._look()
         assert "cudaErrorInsufficientDriver" in found
-        assert "built for CUDA 13, the driver knows CUDA 12" in found
+        assert "built for CUDA 13, the driver supports CUDA 12" in found
         monkeypatch.setattr(cupy.cuda.runtime, "driverGetVersion", lambda: 0)
         assert "this machine has no NVIDIA driver" in gpu_preload._look()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -660,7 +660,7 @@ def test_compiled_kernels_of_cupy_lie_in_a_private_folder(tmp_path):
     assert look().startswith("CuPy cannot be loaded: far enough")
     assert (tmp_path / "kernels" / "cupy").is_dir()
     found = look(CUPY_CACHE_DIR=str(tmp_path / "home" / "here"))  # what is given is used
-    assert found.startswith("CuPy cannot make its folder of compiled kernels: ")
+    assert found.startswith("CuPy cannot create its cache folder: ")
     assert "set CUPY_CACHE_DIR" in found
 
 

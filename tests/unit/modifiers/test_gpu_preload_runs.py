@@ -121,9 +121,8 @@ def test_too_little_memory_halves_the_pass(flow, small_files, monkeypatch, long_
     files = [small_files / "a.root"]
     expected = products(flow.write(stages(flow, []), files).run(mode="force", chunk_size=25))
     spans = []
-    monkeypatch.setattr(
-        reading.Reader, "read", lambda self, span, read=reading.Reader.read: spans.append(span) or read(self, span)
-    )
+    read = reading.Reader.read
+    monkeypatch.setattr(reading.Reader, "read", lambda self, span, place: spans.append(span) or read(self, span, place))
     plan = flow.write(stages(flow, [PRELOAD]), files).compile(chunk_size=25)
     plan = plan.model_copy(update={"pass_size": 100})
     flow.run(plan, mode="force")

@@ -145,7 +145,7 @@ def test_too_much_says_how_much_and_what_to_do(tmp_path, monkeypatch):
     future = TransferLimiter().carry(lambda *_: pytest.fail("sent"), task)
     error = future.exception()
     assert isinstance(error, MemoryError)
-    assert str(error).startswith("task 7 reads 11 bytes; without a shared file system 10 can be carried: ")
+    assert str(error).startswith("task 7 reads 11 bytes; without a shared file system the limit is 10: ")
 
 
 def test_a_file_that_is_gone_fails_the_task_alone(tmp_path):
@@ -167,7 +167,7 @@ def test_a_worker_cleans_up_after_a_failure_and_after_its_predecessor(node, tmp_
 def test_a_worker_without_a_folder_says_so(monkeypatch):
     monkeypatch.delenv(file_transfer.BLOCK_FOLDER, raising=False)
     file_transfer._own_folder.cache_clear()
-    with pytest.raises(FastHepError, match="FASTHEP_PARSL_FOLDER is not set"):
+    with pytest.raises(FastHepError, match="FASTHEP_PARSL_FOLDER, the folder of the block, is not set"):
         file_transfer.run_with_files(file_transfer.TaskWithFiles(Task("map", 1, 0, ("plan.json", ""), "."), {}))
 
 
