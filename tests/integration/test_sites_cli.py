@@ -230,7 +230,7 @@ def test_an_interrupted_live_check_leaves_nothing(here, slurm):
         process.kill()
         slurm.run("scancel", blocker.strip())
     assert process.returncode == 130, out
-    assert "interrupted: what was started is removed" in out
+    assert "interrupted: all jobs of the check are removed" in out
     assert [path.name for path in here.iterdir()] == ["mine.yaml"]
 
 
