@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 
 from fasthep_parsl.atomic import close_drafts
 from fasthep_parsl.blocks.block_folder import sweep
 from fasthep_parsl.blocks.job_control import job_control
-from fasthep_parsl.driver.driver_process import is_alive
+from fasthep_parsl.driver.driver_process import DriverProcess, is_alive
 from fasthep_parsl.driver.job_tally import JobTally, OpenJob
 from fasthep_parsl.driver.lock import DriverLock
 from fasthep_parsl.driver.lock_files import holders
@@ -72,15 +72,15 @@ def clean_up(run_dir: Path, *, force: bool = False) -> list[JobCleanup]:
 
 def _clean_up(run_dir: Path, plan: Plan, events: Path, *, known_dead: bool, force: bool) -> list[JobCleanup]:
     tally = JobTally()
-    driver: dict[str, Any] = {}
+    driver: DriverProcess | None = None
     ended = False
     for event in read_events(events):
         tally(event)
         if isinstance(event, RunStarted):
-            driver, ended = event.driver, False
+            driver, ended = _driver_of(event), False
         ended = ended or isinstance(event, RunEnded)
-    if not ended and not known_dead:
-        _refuse_if_alive(run_dir, is_alive(driver) if driver else False, driver.get("host", ""), force=force)
+    if driver is not None and not ended and not known_dead:
+        _refuse_if_alive(run_dir, is_alive(driver), driver.host, force=force)
     close_drafts(run_dir)
     sweep()
     jobs: defaultdict[str, list[OpenJob]] = defaultdict(list)
@@ -94,6 +94,10 @@ def _clean_up(run_dir: Path, plan: Plan, events: Path, *, known_dead: bool, forc
             message = "by cleanup" if result.state == "removed" else result.message
             record(BlockChanged(pool=job.pool, state=result.state, block=job.block, job=job.job, message=message))
     return results
+
+
+def _driver_of(event: RunStarted) -> DriverProcess:
+    return DriverProcess(event.host, event.pid, event.since, event.ticks, event.boot, event.container)
 
 
 def _read(run_dir: Path) -> tuple[Plan, Path]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -16,59 +15,76 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _NAMESPACE = Path("/proc/self/ns/pid")
 
 
-def this_driver() -> dict[str, Any]:
-    """Return the identity of this process: machine, process number and start time.
+@dataclass(frozen=True, slots=True)
+class DriverProcess:
+    """Identity of a driver process: machine, process number and start time.
 
-    The machine is identified by its name, the boot of its kernel, and the process namespace (container).
-    """
-    return {
-        "host": socket.gethostname(),
-        "boot": _read(_BOOT),
-        "container": _link(_NAMESPACE),
-        "pid": os.getpid(),
-        "since": psutil.Process().create_time(),
-        "ticks": _ticks(os.getpid()),
-    }
-
-
-def is_alive(driver: Mapping[str, Any]) -> bool | None:
-    """Return whether a driver still runs, None if this machine cannot check it.
-
-    Parameters
+    Attributes
     ----------
-    driver : mapping
-        `this_driver()` of that process.
+    host : str
+        Name of the machine.
+    pid : int
+        Process number.
+    since : float
+        Start time, seconds since 1970.
+    ticks : int
+        The same in ticks of the kernel since its boot, 0 if unknown.
+    boot : str or None
+        Identifies the boot of the kernel.
+    container : str or None
+        Identifies the process namespace.
     """
+
+    host: str
+    pid: int
+    since: float
+    ticks: int = 0
+    boot: str | None = None
+    container: str | None = None
+
+
+def this_driver() -> DriverProcess:
+    """Return the identity of this process."""
+    pid = os.getpid()
+    return DriverProcess(
+        socket.gethostname(), pid, psutil.Process().create_time(), _ticks(pid), _read(_BOOT), _link(_NAMESPACE)
+    )
+
+
+def is_alive(driver: DriverProcess) -> bool | None:
+    """Return whether a driver still runs, None if this machine cannot check it."""
     if not _is_here(driver):
         return None
-    pid = driver.get("pid", 0)
     try:
-        process = psutil.Process(pid)
+        process = psutil.Process(driver.pid)
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return False
-        ticks = _ticks(pid)
-        if ticks and driver.get("ticks"):  # a change of the clock does not affect them
-            return bool(ticks == driver["ticks"])
+        ticks = _ticks(driver.pid)
+        if ticks and driver.ticks:  # a change of the clock does not affect them
+            return ticks == driver.ticks
         began = process.create_time()
     except psutil.AccessDenied:
         return None
     except (psutil.NoSuchProcess, ValueError):
-        return None if _is_hidden(pid) else False
-    return bool(abs(began - driver.get("since", began)) < TOLERANCE)
+        return None if _is_hidden(driver.pid) else False
+    return bool(abs(began - driver.since) < TOLERANCE)
 
 
-def is_stopped(driver: Mapping[str, Any]) -> bool:
+def is_stopped(driver: DriverProcess) -> bool:
     """Return whether a driver of this machine is stopped (Ctrl-Z)."""
     try:
-        return _is_here(driver) and psutil.Process(driver["pid"]).status() == psutil.STATUS_STOPPED
-    except (psutil.Error, KeyError, ValueError):
+        return _is_here(driver) and psutil.Process(driver.pid).status() == psutil.STATUS_STOPPED
+    except (psutil.Error, ValueError):
         return False
 
 
-def _is_here(driver: Mapping[str, Any]) -> bool:
+def _is_here(driver: DriverProcess) -> bool:
     """Return whether a driver has run on this machine, in this process namespace."""
-    here = {"host": socket.gethostname(), "boot": _read(_BOOT), "container": _link(_NAMESPACE)}
-    return all(driver.get(key, here[key]) == here[key] for key in here)
+    return (
+        driver.host == socket.gethostname()
+        and driver.boot in (None, _read(_BOOT))
+        and driver.container in (None, _link(_NAMESPACE))
+    )
 
 
 def _is_hidden(pid: int) -> bool:

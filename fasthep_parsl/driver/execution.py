@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any, Literal
 
 from fasthep_parsl import registry
@@ -84,7 +85,7 @@ class PlanRun:
         allowed = self.lock.held if self.lock is not None else None
         with terminable(), EventLog(path / "events.jsonl", self._observe, allowed) as record:
             state: Literal["resumed", "started"] = "resumed" if self.directory.resumed else "started"
-            record(RunStarted(state=state, plan=self.plan.hash, session=self.session, **this_driver()))
+            record(RunStarted(state=state, plan=self.plan.hash, session=self.session, **asdict(this_driver())))
             status: RunStatus = "interrupted"
             try:
                 status = self._compute(states, first, record)

@@ -15,6 +15,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -65,7 +66,9 @@ class DriverLock:
         self._folder = folder
         self._pid = os.getpid()
         self.token = os.urandom(8).hex()
-        self._content = json.dumps({"token": self.token, "since": _now(), "what": what, "driver": this_driver()})
+        self._content = json.dumps(
+            {"token": self.token, "since": _now(), "what": what, "driver": asdict(this_driver())}
+        )
         self._checked, self._lost = _clock(), False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None

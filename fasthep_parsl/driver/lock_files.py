@@ -8,11 +8,10 @@ import json
 import os
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from fasthep_parsl.driver.driver_process import is_alive, is_stopped
+from fasthep_parsl.driver.driver_process import DriverProcess, is_alive, is_stopped
 from fasthep_parsl.errors import ConfigError, Problem
 
 NAME = "driver.lock"
@@ -33,8 +32,8 @@ class LockHolder:
     ----------
     number : int
         Number of the file.
-    driver : dict
-        `this_driver()` of the holder; empty if the file is not readable.
+    driver : DriverProcess or None
+        The process that holds it; None if the file is not readable.
     token : str
         Unique to the lock.
     since : str
@@ -44,7 +43,7 @@ class LockHolder:
     """
 
     number: int
-    driver: dict[str, Any] = field(default_factory=dict)
+    driver: DriverProcess | None = None
     token: str = ""
     since: str = ""
     what: str = ""
@@ -73,7 +72,7 @@ def lock_path(folder: Path, number: int) -> Path:
 def _read(folder: Path, number: int) -> LockHolder:
     try:
         found = json.loads(lock_path(folder, number).read_bytes())
-        return LockHolder(number, dict(found["driver"]), found["token"], found["since"], found["what"])
+        return LockHolder(number, DriverProcess(**found["driver"]), found["token"], found["since"], found["what"])
     except (OSError, ValueError, KeyError, TypeError):
         return LockHolder(number)
 
@@ -142,21 +141,26 @@ def in_use(folder: Path, holder: LockHolder) -> ConfigError:
 
 def who(holder: LockHolder) -> str:
     """Return a description of the holder of a lock."""
-    if not holder.driver:
+    if holder.driver is None:
         return "another process (its lock file is not readable)"
-    name = f"`fasthep-parsl {holder.what}`, process {holder.driver['pid']} on {holder.driver['host']}"
+    name = f"`fasthep-parsl {holder.what}`, process {holder.driver.pid} on {holder.driver.host}"
     return f"{name}, since {holder.since}"
 
 
 def _what_to_do(holder: LockHolder) -> str:
-    host, pid = holder.driver.get("host", ""), holder.driver.get("pid", 0)
+    if holder.driver is None:
+        return _wait_or_end("")
+    pid = holder.driver.pid
     if pid == os.getpid() and is_alive(holder.driver):
         return "another thread of this program uses it: wait for it, or give another --outdir"
     if is_stopped(holder.driver):
         return f"it is stopped: `kill -CONT {pid}` continues it, `kill -KILL {pid}` ends it"
     if is_alive(holder.driver):
         return f"wait for it, end it with Ctrl-C or `kill {pid}`, or give another --outdir"
-    where = f" on {host}" if host else ""
+    return _wait_or_end(f" on {holder.driver.host}")
+
+
+def _wait_or_end(where: str) -> str:
     return (
         f"wait for it, or end it{where}; if the machine is down, try again in {STALE:.0f} s; or give another --outdir"
     )

@@ -165,12 +165,6 @@ class RunStarted(Event):
     boot: str | None = None
     container: str | None = None
 
-    @property
-    def driver(self) -> dict[str, Any]:
-        """Return what identifies the driver process."""
-        names = ("host", "boot", "container", "pid", "since", "ticks")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded(Event):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import asdict, replace
 
 import pytest
 
 from fasthep_parsl.driver.cleanup import clean_up
-from fasthep_parsl.driver.driver_process import is_alive, this_driver
+from fasthep_parsl.driver.driver_process import DriverProcess, is_alive, this_driver
 from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.plan import PlanBlock, PlanPool
 
@@ -41,7 +42,7 @@ ELSEWHERE = {"host": "another.example.org", "pid": 1, "since": 0.0}
 
 
 def test_a_run_that_goes_on_is_not_touched(run_dir):
-    path = run_dir(this_driver(), block("submitted"))
+    path = run_dir(asdict(this_driver()), block("submitted"))
     with pytest.raises(ConfigError, match="still runs"):
         clean_up(path)
     with pytest.raises(ConfigError, match="still runs"):
@@ -57,7 +58,7 @@ def test_a_run_on_another_machine_is_touched_only_on_demand(run_dir):
 
 def test_a_run_that_has_ended_is_that_of_no_driver(run_dir):
     ended = {"kind": "ended", "status": "complete", "exit_code": 0}
-    assert clean_up(run_dir(this_driver(), block("submitted"), block("removed"), ended)) == []
+    assert clean_up(run_dir(asdict(this_driver()), block("submitted"), block("removed"), ended)) == []
 
 
 def test_a_batch_system_that_does_not_answer_leaves_the_jobs(run_dir):
@@ -77,7 +78,7 @@ def test_a_folder_without_a_run(tmp_path):
 def test_a_driver_is_told_from_a_later_process_with_its_number():
     me = this_driver()
     assert is_alive(me) is True
-    assert is_alive({**me, "ticks": me["ticks"] - 1}) is False
-    assert is_alive({**me, "ticks": 0, "since": me["since"] - 60}) is False  # where the kernel counts no ticks
-    assert is_alive(DEAD) is False
-    assert is_alive(ELSEWHERE) is None
+    assert is_alive(replace(me, ticks=me.ticks - 1)) is False
+    assert is_alive(replace(me, ticks=0, since=me.since - 60)) is False  # where the kernel counts no ticks
+    assert is_alive(DriverProcess(**DEAD)) is False
+    assert is_alive(DriverProcess(**ELSEWHERE)) is None

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 
 import pytest
 
@@ -65,7 +66,12 @@ def process(tmp_path):
 def write(folder, number=1, *, age=0.0, **driver):
     """Write a lock as another driver does, `age` seconds ago."""
     path = folder / f"driver.lock.{number}"
-    content = {"token": "other", "since": "2026-01-01T00:00:00Z", "what": "run", "driver": {**this_driver(), **driver}}
+    content = {
+        "token": "other",
+        "since": "2026-01-01T00:00:00Z",
+        "what": "run",
+        "driver": {**asdict(this_driver()), **driver},
+    }
     path.write_text(json.dumps(content))
     os.utime(path, (time.time() - age,) * 2)
     return path
@@ -78,7 +84,7 @@ def left(folder):
 def test_it_is_held_once_and_nothing_is_left(tmp_path):
     with DriverLock(tmp_path) as lock:
         lock.check()
-        assert [(holder.token, holder.driver["pid"]) for holder in holders(tmp_path)] == [(lock.token, os.getpid())]
+        assert [(holder.token, holder.driver.pid) for holder in holders(tmp_path)] == [(lock.token, os.getpid())]
         with pytest.raises(ConfigError, match="is in use by `fasthep-parsl run`"):
             DriverLock(tmp_path)
     assert left(tmp_path) == []
@@ -113,7 +119,7 @@ def test_a_killed_process_leaves_nothing_behind_for_ever(tmp_path, process):
 
 
 def test_another_process_with_its_number_is_not_the_holder(tmp_path):
-    write(tmp_path, ticks=this_driver()["ticks"] - 1)
+    write(tmp_path, ticks=this_driver().ticks - 1)
     DriverLock(tmp_path).release()
     write(tmp_path, ticks=0, since=0.0)
     DriverLock(tmp_path).release()
