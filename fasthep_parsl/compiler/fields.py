@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fasthep_parsl.compiler.inputs import Inputs
-from fasthep_parsl.compiler.names import why_no_expression, why_no_field
 from fasthep_parsl.compiler.stages import CheckedStage
+from fasthep_parsl.compiler.unknown_fields import why_no_expression, why_no_field
 from fasthep_parsl.errors import Checked, Hint, Problem, suggest
 from fasthep_parsl.interfaces import Effects, Shape
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem

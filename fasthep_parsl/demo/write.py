@@ -14,9 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from fasthep_parsl.demo.branches import BRANCHES, COLLECTIONS, draw_columns
 from fasthep_parsl.demo.checks import MANIFEST, PARTIAL, check_arguments, check_folder, own_files, unwritable
 from fasthep_parsl.demo.generator import PROCESSES
+from fasthep_parsl.demo.nanoaod import BRANCHES, COLLECTIONS, draw_columns
 from fasthep_parsl.ops.arrays import ak, np
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ lifetime are context managers.
 - `sources`: input formats
 - `workers`: strategies, environments and credentials
 - `batch`: strategies for batch systems, their commands, and their discovery by `sites init`
-- `execution`: backends and their sessions
+- `backends`: backends and their sessions
 """
 
+from fasthep_parsl.interfaces.backends import Backend, Session
 from fasthep_parsl.interfaces.batch import (
     BatchStrategy,
     BlockLocation,
@@ -22,7 +23,6 @@ from fasthep_parsl.interfaces.batch import (
     SchedulerCommands,
     Script,
 )
-from fasthep_parsl.interfaces.execution import Backend, Session
 from fasthep_parsl.interfaces.modifiers import READ, Call, Modifier, Note, Reading
 from fasthep_parsl.interfaces.ops import (
     UNKNOWN,

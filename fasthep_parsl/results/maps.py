@@ -9,7 +9,7 @@ from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Histogram
 from fasthep_parsl.results.bins import drawn_edges, ticks_of
 from fasthep_parsl.results.histograms import categories_of
-from fasthep_parsl.results.layers import Layer, layers
+from fasthep_parsl.results.plot_layers import Layer, layers
 from fasthep_parsl.results.style import axis_label, heading
 
 

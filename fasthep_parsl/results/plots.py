@@ -14,7 +14,7 @@ from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Histogram
 from fasthep_parsl.results.bins import drawn_edges, open_ended, ticks_of
 from fasthep_parsl.results.histograms import categories_of, dataset_axis
-from fasthep_parsl.results.layers import COLOURS, Layer, layers
+from fasthep_parsl.results.plot_layers import COLOURS, Layer, layers
 from fasthep_parsl.results.style import STYLE, axis_label, heading, minor_ticks, safe_text, y_label
 
 DPI = 120

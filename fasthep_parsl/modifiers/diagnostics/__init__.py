@@ -11,7 +11,7 @@ from pydantic import Field
 
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.interfaces import Call, Modifier, Note, Reading
-from fasthep_parsl.modifiers.diagnostics.calls import Counted
+from fasthep_parsl.modifiers.diagnostics.call_counts import Counted
 from fasthep_parsl.modifiers.diagnostics.counting import add_counts
 
 SCHEMA_VERSION = 1

@@ -32,7 +32,7 @@ class Profile(Modifier):
 
     def wrap(self, call: Call) -> Call:
         """Return a call that is measured."""
-        from fasthep_parsl.modifiers.profile.functions import counted
+        from fasthep_parsl.modifiers.profile.cprofile import counted
         from fasthep_parsl.modifiers.profile.growth import measured
         from fasthep_parsl.modifiers.profile.stacks import sampled
         from fasthep_parsl.modifiers.profile.timing import timed
@@ -61,7 +61,6 @@ class Profile(Modifier):
     def write(notes: Mapping[str, Note], folder: Path) -> None:
         """Write ``profile.txt`` and ``profile.json``, and a flame graph and files for ``pstats`` if they were measured."""
         from fasthep_parsl.modifiers.profile.flame import page, speedscope
-        from fasthep_parsl.modifiers.profile.functions import pstats_file
         from fasthep_parsl.modifiers.profile.report import text
 
         stages = {stage.strip("<>"): note for stage, note in notes.items()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from fasthep_parsl.interfaces import Call
-from fasthep_parsl.modifiers.profile.names import name_of
+from fasthep_parsl.modifiers.profile.function_names import name_of
 from fasthep_parsl.modifiers.profile.sampler import Stack, watching
 from fasthep_parsl.resources import memory
 

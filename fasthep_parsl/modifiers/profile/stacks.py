@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fasthep_parsl.interfaces import Call
-from fasthep_parsl.modifiers.profile.names import OTHER, name_of
+from fasthep_parsl.modifiers.profile.function_names import OTHER, name_of
 from fasthep_parsl.modifiers.profile.sampler import Stack, watching
 
 MAX_STACKS = 100

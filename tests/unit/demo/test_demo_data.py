@@ -14,7 +14,7 @@ import pytest
 import uproot
 
 from fasthep_parsl.demo import DATASETS, write_demo_data
-from fasthep_parsl.demo.branches import BRANCHES, COLLECTIONS
+from fasthep_parsl.demo.nanoaod import BRANCHES, COLLECTIONS
 from fasthep_parsl.error_codes import CODES
 from fasthep_parsl.errors import ConfigError
 

@@ -13,7 +13,7 @@ import pytest
 
 from fasthep_parsl import registry
 from fasthep_parsl.interfaces import Call
-from fasthep_parsl.modifiers.profile import Profile, functions, names, sampler, stacks
+from fasthep_parsl.modifiers.profile import Profile, cprofile, function_names, sampler, stacks
 from fasthep_parsl.modifiers.profile.flame import page, speedscope
 from fasthep_parsl.modifiers.text import durations, sizes, table
 
@@ -161,8 +161,8 @@ def test_cprofile_is_exact_and_merges_exactly():
 
 def test_only_so_many_functions_travel_and_no_call_is_lost():
     stats = {(f"/a/f{n}.py", 1, f"f{n}"): (2, 3, 0.5 + n, 1.0, {}) for n in range(500)}
-    found = functions.largest(stats)
-    assert len(found) == functions.MAX_FUNCTIONS + 1
+    found = cprofile.largest(stats)
+    assert len(found) == cprofile.MAX_FUNCTIONS + 1
     assert sum(row[1] for row in found.values()) == 1500
     assert sum(row[2] for row in found.values()) == sum(0.5 + n for n in range(500))
 
@@ -193,13 +193,13 @@ def test_memory_says_how_much_and_where():
 
 def test_names_do_not_depend_on_where_things_are_installed():
     assert (
-        names.short_file("/home/me/env/lib/python3.11/site-packages/awkward/operations/a.py")
+        function_names.short_file("/home/me/env/lib/python3.11/site-packages/awkward/operations/a.py")
         == "awkward/operations/a.py"
     )
-    assert names.short_file("/home/me/fasthep_parsl/ops/define.py") == "fasthep_parsl/ops/define.py"
-    assert names.short_file("/usr/lib/python3.12/json/decoder.py") == "python/json/decoder.py"
-    assert names.short_file("/home/me/analysis/my_ops.py") == "my_ops.py"
-    assert names.short_file("<string>") == "<string>"
+    assert function_names.short_file("/home/me/fasthep_parsl/ops/define.py") == "fasthep_parsl/ops/define.py"
+    assert function_names.short_file("/usr/lib/python3.12/json/decoder.py") == "python/json/decoder.py"
+    assert function_names.short_file("/home/me/analysis/my_ops.py") == "my_ops.py"
+    assert function_names.short_file("<string>") == "<string>"
 
 
 NOTES = {

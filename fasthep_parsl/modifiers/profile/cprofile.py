@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fasthep_parsl.interfaces import Call
-from fasthep_parsl.modifiers.profile.names import OTHER, short_file
+from fasthep_parsl.modifiers.profile.function_names import OTHER, short_file
 
 MAX_FUNCTIONS = 200
 """Functions kept per call: the ones with most own time. The others are summed. Each takes about 80 bytes."""

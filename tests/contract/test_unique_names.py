@@ -1,0 +1,51 @@
+"""One name means one thing: public classes have unique names, and modules share a name only if they share a subject."""
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+import fasthep_parsl
+
+PACKAGE = Path(fasthep_parsl.__file__).parent
+SHARED_MODULE_NAMES = {
+    "backends": "the kinds, and their contract",
+    "blocks": "how blocks run, and what the command line shows of them",
+    "columns": "columns as sources read them, and operations on them",
+    "commands": "what runs scheduler commands, and those of HTCondor",
+    "declare": "the decorators @op and @kernel",
+    "gpu": "what needs a GPU, in ops and in diagnostics",
+    "local": "backend and strategy of this name",
+    "model": "the model of what the package is named after",
+    "modifiers": "the kinds, their contract, and their use by compiler and worker",
+    "ops": "the kinds, their contract, and the command `ops`",
+    "outputs": "output files of stages: checked by the compiler, compared by the driver",
+    "plan": "the plan, and the command `plan`",
+    "probe": "the task of `sites check --live`, on both sides",
+    "products": "what ops produce, and how workers merge it",
+    "report": "the report of each modifier",
+    "sites": "the package, and the command `sites`",
+    "sources": "the kinds, their contract, and the section of the workflow",
+    "worker_setups": "worker setups: combined by the compiler, prepared by the driver",
+    "write": "what writes files: `hep.write`, results, demo data",
+}
+"""Name → the common subject of the modules and packages that share it."""
+
+
+def test_no_public_class_name_is_defined_twice():
+    found = defaultdict(list)
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found[node.name].append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+    assert len(found) > 100
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}
+
+
+def test_modules_that_share_a_name_share_a_subject():
+    """A new name in this list is a decision: rename the module, or write down what both are about."""
+    found = defaultdict(list)
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.parent.name if path.name == "__init__.py" else path.stem
+        found[name].append(str(path.relative_to(PACKAGE)))
+    shared = {name for name, places in found.items() if len(places) > 1}
+    assert shared == SHARED_MODULE_NAMES.keys(), {name: found[name] for name in shared ^ SHARED_MODULE_NAMES.keys()}
