@@ -60,6 +60,7 @@ class Profile(Modifier):
     @staticmethod
     def write(notes: Mapping[str, Note], folder: Path) -> None:
         """Write ``profile.txt`` and ``profile.json``, and a flame graph and files for ``pstats`` if they were measured."""
+        from fasthep_parsl.modifiers.profile.cprofile import pstats_file
         from fasthep_parsl.modifiers.profile.flame import page, speedscope
         from fasthep_parsl.modifiers.profile.report import text
 
