@@ -102,7 +102,8 @@ def _planned(loaded: LoadedWorkflow, path: KeyPath, compile_plan: Callable[[], P
         return _pool(plan, str(pool), str(path[-1]) if len(path) > 3 else "")
     if stage is not None and isinstance(stage, int):
         chosen = plan.stage(loaded.workflow.analysis.stages[stage].id)
-        return [f"in the plan: stage {chosen.id} runs on pool {chosen.pool}: {chosen.why}"]
+        reasons = [f"\n  `{label}`: {reason}" for label, reason in chosen.lacking.items()]
+        return [f"in the plan: stage {chosen.id} runs on pool {chosen.pool}: {chosen.why}{''.join(reasons)}"]
     return [f"in the plan: {plan.chunk_size:,} events per partition at most"]
 
 
@@ -122,7 +123,7 @@ def _pool(plan: Plan, name: str, quantity: str) -> list[str]:
     shown = [values[quantity]] if quantity in values else list(values.values()) if quantity in ("", "resources") else []
     if not shown:
         return []
-    reasons = [text for text in plan.warnings if text.startswith(f"pool `{name}`")]
+    reasons = list(found.warnings) if found.used else []
     if found.block is not None and quantity not in ("cpus", "gpus"):
         reasons += found.block.why
     why = "".join(f"\n  {text}" for text in reasons)

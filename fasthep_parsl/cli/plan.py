@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,8 +86,7 @@ def _table(*columns: str) -> Table:
 def _stages(plan: Plan) -> Table:
     table = _table("!stage", "!op", "!pool", "why", "after")
     for stage in plan.stages:
-        why = re.sub(r" \([^()]*\)", "", stage.why)  # warnings repeat the long reasons in brackets
-        table.add_row(stage.id, stage.op, stage.pool, Text(why), ", ".join(stage.needs) or "source")
+        table.add_row(stage.id, stage.op, stage.pool, Text(stage.why), ", ".join(stage.needs) or "source")
     return table
 
 

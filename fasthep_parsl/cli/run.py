@@ -99,7 +99,7 @@ def _failures(outcome: RunOutcome, modules: set[str], err: Console) -> None:
         first = items[0]
         at = f" at {where}" if where.rpartition(":")[0] in modules else ""
         head = f"stage {stage}" if stage else "a worker" if first["kind"] == "infrastructure" else "reading"
-        print_line(err, f"failed: {head}{at}: {message.removeprefix('OpError: ')}", "red")
+        print_line(err, f"failed: {head}{at}: {message}", "red")
         if "file" in first:
             place = f"{first['dataset']}: {first['file']} events {first['entry_start']:,}–{first['entry_stop']:,}"
             more = f" and {len(items) - 1} more partition{'s' if len(items) > 2 else ''}" if len(items) > 1 else ""

@@ -200,6 +200,7 @@ def _plan_stage(item: CheckedStage, checked: CheckedWorkflow, keep: tuple[str, .
         keep=keep,
         pool=route.pool,
         why=route.why,
+        lacking=route.lacking,
         timeout=stage.execution.timeout,
         modifiers=tuple(placed.planned for placed in checked.modifiers[stage.id]),
     )

@@ -61,9 +61,9 @@ class Routing:
                 continue
             fitted = self.facility.with_workers(self.wanted[name], grant.pool, max(tasks.get(name, 1), 1))
             pool = fitted.pool or grant.pool
-            pools.append(pool.model_copy(update={"used": name in tasks}))
-            if name in tasks:
-                warnings += fitted.warnings if self.facility.batch and pool is not grant.pool else grant.warnings
+            reduced = fitted.warnings if self.facility.batch and pool is not grant.pool else grant.warnings
+            pools.append(pool.model_copy(update={"used": name in tasks, "warnings": reduced}))
+            warnings += reduced if name in tasks else ()
         return tuple(pools), (*warnings, *self._crowded(pools))
 
     def _crowded(self, pools: list[PlanPool]) -> list[str]:

@@ -1,10 +1,10 @@
-"""Routing: from a stage's labels to a pool, or to an error that says why none fits. Pure."""
+"""Find the pool of a stage by its labels, or report why no pool fits. Pure."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fasthep_parsl.errors import Hint, Problem, suggest
 from fasthep_parsl.pools.model import DEFAULT, Pool
@@ -14,20 +14,23 @@ from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a stage runs.
+    """The pool of a stage.
 
     Attributes
     ----------
     pool : str
         Name of the pool.
     why : str
-        In words, for ``plan``.
+        Why it runs there, for ``plan``.
+    lacking : dict
+        Label that it asks for → why no pool provides it.
     warning : str
-        Set if the stage does not get what it requires but its fallback.
+        Text of a warning if the stage runs on its fallback instead of the pool that it requires.
     """
 
     pool: str
     why: str
+    lacking: dict[str, str] = field(default_factory=dict)
     warning: str = ""
 
 
@@ -41,26 +44,26 @@ def route(
     document: Document | None = None,
     path: KeyPath = (),
 ) -> Route | Problem:
-    """Return the pool for a stage.
+    """Return the pool of a stage, or a problem.
 
-    A label matches a pool's name, else its resource class. `require` is strict: without such a pool the stage
-    runs on `fallback` (with a warning) or not at all. `prefer` is used if such a pool exists, else `fallback`,
-    else `default`. A label that nothing offers but that is close to one that exists is refused as misspelt.
+    A label matches the name of a pool, else its resource class. With `require`, the stage runs on such a pool, else on
+    `fallback` (with a warning), else it is refused. With `prefer`, it runs on such a pool, else on `fallback`, else on
+    `default`. An unknown label that is similar to a known one is refused as misspelt.
 
     Parameters
     ----------
     stage_id : str
-        For messages.
+        Id of the stage.
     wanted : StageExecution
-        The stage's labels.
+        Its labels.
     execution : Execution
-        For the names of resource classes.
+        Section ``execution``, for the names of resource classes.
     pools : sequence of Pool
         All pools.
     unavailable : mapping
-        Name of a pool → why it cannot be had here (``this machine has no GPU``).
+        Pool → why the site cannot provide it (``this machine has no GPU``).
     document, path
-        Place problems: `path` is the stage's.
+        The workflow and the key path of the stage, for the places of problems.
     """
     router = _Router(stage_id, execution, pools, unavailable, document, path)
     misspelt = router.misspelt(wanted)
@@ -92,15 +95,15 @@ class _Router:
                 continue
             close = difflib.get_close_matches(label.lower(), [name.lower() for name in self.labels], n=1, cutoff=0.75)
             if close:
-                message = f"stage `{self.stage_id}`: no pool and no resource class `{label}`"
-                return self.complain(key, "E140", message, suggest(label, self.labels, what="labels"))
+                message = f"stage `{self.stage_id}`: no pool or resource class `{label}`"
+                return self.problem(key, "E140", message, suggest(label, self.labels, what="labels"), label)
         return None
 
-    def complain(self, key: str, code: str, message: str, hint: Hint) -> Problem:
-        return problem(self.document, (*self.path, "execution", key), code, message, hint)
+    def problem(self, key: str, code: str, message: str, hint: Hint, name: str = "") -> Problem:
+        return problem(self.document, (*self.path, "execution", key), code, message, hint, name=name)
 
     def available(self, label: str | None) -> Pool | None:
-        """Return the pool for a label: by name, else the first of its class; None if there is none to be had."""
+        """Return the available pool for a label, by name, else the first of its class; None if there is none."""
         if label is None:
             return None
         named = [pool for pool in self.pools if pool.name == label]
@@ -108,33 +111,35 @@ class _Router:
         return next((pool for pool in offers if pool.name not in self.unavailable), None)
 
     def lack(self, label: str) -> str:
-        """Return why no pool offers a label."""
+        """Return why no available pool has a label."""
         offers = [pool.name for pool in self.pools if pool.name == label] or [
             pool.name for pool in self.pools if pool.offers(label)
         ]
-        return self.unavailable[offers[0]] if offers else "no pool offers it"
+        return self.unavailable[offers[0]] if offers else "no pool has this label"
 
     def strict(self, label: str, fallback: str | None) -> Route | Problem:
         pool = self.available(label)
         if pool:
-            return Route(pool.name, f"requires `{label}`{_through(pool, label)}")
+            return Route(pool.name, f"requires {_label(pool, label)}")
         other = self.available(fallback)
         if other:
-            why = f"requires `{label}` ({self.lack(label)}), falls back to `{fallback}`{_through(other, fallback)}"
-            return Route(other.name, why, f"stage `{self.stage_id}` {why}")
+            lack, second = self.lack(label), f"falls back to {_label(other, fallback)}"
+            warning = f"stage `{self.stage_id}` requires `{label}` ({lack}); it {second}"
+            return Route(other.name, f"requires `{label}`, {second}", {label: lack}, warning)
         return self.refuse("require", label, fallback)
 
     def lenient(self, prefer: str | None, fallback: str | None) -> Route | Problem:
-        reasons = []
+        steps: list[str] = []
+        lacking: dict[str, str] = {}
         for verb, label in (("prefers", prefer), ("falls back to", fallback)):
             pool = self.available(label)
             if pool:
-                reasons.append(f"{verb} `{label}`{_through(pool, label)}")
-                return Route(pool.name, ", ".join(reasons))
+                return Route(pool.name, ", ".join([*steps, f"{verb} {_label(pool, label)}"]), lacking)
             if label:
-                reasons.append(f"{verb} `{label}` ({self.lack(label)})")
+                steps.append(f"{verb} `{label}`")
+                lacking[label] = self.lack(label)
         if self.available(DEFAULT):
-            return Route(DEFAULT, ", ".join([*reasons, f"runs on `{DEFAULT}`"]) if reasons else "no label")
+            return Route(DEFAULT, ", ".join([*steps, f"runs on `{DEFAULT}`"]) if steps else "no label", lacking)
         return self.refuse("prefer" if prefer else "fallback", DEFAULT, None)
 
     def refuse(self, key: str, label: str, fallback: str | None) -> Problem:
@@ -148,13 +153,12 @@ class _Router:
         if fallback:
             reasons.insert(0, f"fallback `{fallback}`: {self.lack(fallback)}")
         if free:
-            reasons.insert(0, "`fallback: " + free[0] + "` would do")
+            reasons.insert(0, f"write `fallback: {free[0]}`")
         elif label not in self.labels:
-            reasons.insert(0, f"describe it in `execution.pools.{label}`")
-        message = f"stage `{self.stage_id}` requires `{label}`, which cannot be had here: {lacking}"
-        if label == DEFAULT and key != "require":
-            message = f"stage `{self.stage_id}` runs on `{DEFAULT}`, which cannot be had here: {lacking}"
-        return self.complain(key, "E141", message, "; ".join(reasons))
+            reasons.insert(0, f"add `execution.pools.{label}`")
+        verb = "runs on" if label == DEFAULT and key != "require" else "requires"
+        message = f"stage `{self.stage_id}` {verb} `{label}`, which this site cannot provide: {lacking}"
+        return self.problem(key, "E141", message, "; ".join(reasons))
 
     @staticmethod
     def other(pool: Pool, label: str) -> str:
@@ -162,5 +166,5 @@ class _Router:
         return f"is not `{label}` ({named})"
 
 
-def _through(pool: Pool, label: str | None) -> str:
-    return "" if pool.name == label else f" (a class; pool `{pool.name}` has it)"
+def _label(pool: Pool, label: str | None) -> str:
+    return f"`{label}`" if pool.name == label else f"class `{label}`"

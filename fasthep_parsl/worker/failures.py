@@ -26,7 +26,8 @@ def failure_of(partition: int, error: Exception) -> Failure:
     if isinstance(error, StageError) and not mine and error.place:  # what it returned is wrong
         where = error.place
     data = isinstance(cause, InputFileError | StoreError)
-    message = str(cause) if data else f"{type(cause).__name__}: {cause}"
+    plain = data or type(cause) is OpError  # its message is complete
+    message = str(cause) if plain else f"{type(cause).__name__}: {cause}"
     if is_full(cause):
         message = full_message(cause)
     detail = "".join(traceback.format_exception(cause))

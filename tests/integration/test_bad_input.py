@@ -168,7 +168,7 @@ CASES = {
     "misspelt require": (label("require", "defalt"), "E140", "defalt", "did you mean `default`?"),
     "misspelt prefer": (label("prefer", "defualt"), "E140", "defualt", "did you mean `default`?"),
     "misspelt fallback": (label("fallback", "defualt"), "E140", "defualt", "did you mean `default`?"),
-    "no such pool": (label("require", "gpu"), "E141", "gpu", "`fallback: default` would do"),
+    "no such pool": (label("require", "gpu"), "E141", "gpu", "write `fallback: default`"),
     "no GPU here": ([*label("require", "gpu"), GPU], "E141", "gpu", "this machine has no GPU"),
     "circle": ([("op: hep.define\n", "op: hep.define\n      needs: [Sel]\n")], "E122", "[", "Good → Sel → Good"),
     "unknown needs": ([("needs: [Sel]", "needs: [Seel]")], "E121", "Seel", "did you mean `Sel`?"),

@@ -121,7 +121,7 @@ def test_a_pool_that_is_too_large_falls_back_where_the_stage_says_so(on_site, fl
     plan = on_site(pools=pools, stages=lenient)
     assert plan.stages[0].pool == "default"
     assert plan.warnings == (
-        "stage `A` requires `gpu` (no node here has 8 GPUs, which the pool asks for per worker), falls back to `default`",
+        "stage `A` requires `gpu` (no node here has 8 GPUs, which the pool asks for per worker); it falls back to `default`",
     )
     assert [pool.name for pool in plan.pools] == ["default"]
 

@@ -57,38 +57,41 @@ def test_an_unknown_class_is_refused(resources, hint):
     [
         ({}, {}, "default", "no label"),
         ({"require": "gpu"}, {}, "gpu", "requires `gpu`"),
-        ({"require": "high_memory"}, {}, "himem", "requires `high_memory` (a class; pool `himem` has it)"),
+        ({"require": "high_memory"}, {}, "himem", "requires class `high_memory`"),
         ({"require": "gpu", "fallback": "default"}, {}, "gpu", "requires `gpu`"),
         ({"prefer": "gpu"}, {}, "gpu", "prefers `gpu`"),
-        ({"prefer": "gpu"}, NO_GPU, "default", "prefers `gpu` (this machine has no GPU), runs on `default`"),
-        ({"prefer": "gpu", "fallback": "himem"}, NO_GPU, "himem", "prefers `gpu` (this machine has no GPU), falls back to `himem`"),
-        ({"prefer": "quantum"}, {}, "default", "prefers `quantum` (no pool offers it), runs on `default`"),
-        ({"prefer": "unused"}, {}, "default", "prefers `unused` (no pool offers it), runs on `default`"),
+        ({"prefer": "gpu"}, NO_GPU, "default", "prefers `gpu`, runs on `default`"),
+        ({"prefer": "gpu", "fallback": "himem"}, NO_GPU, "himem", "prefers `gpu`, falls back to `himem`"),
+        ({"prefer": "quantum"}, {}, "default", "prefers `quantum`, runs on `default`"),
+        ({"prefer": "unused"}, {}, "default", "prefers `unused`, runs on `default`"),
         ({"fallback": "himem"}, {}, "himem", "falls back to `himem`"),
     ],
 )  # fmt: skip
 def test_labels_find_their_pool(labels, unavailable, pool, why):
-    assert routed(unavailable, **labels) == Route(pool, why)
+    lacking = {"gpu": "this machine has no GPU"} if unavailable else {}
+    lacking |= dict.fromkeys({"quantum", "unused"} & set(labels.values()), "no pool has this label")
+    assert routed(unavailable, **labels) == Route(pool, why, lacking)
 
 
 @pytest.mark.parametrize(
     ("label", "unavailable", "reason"),
-    [("gpu", NO_GPU, "this machine has no GPU"), ("quantum", {}, "no pool offers it")],
+    [("gpu", NO_GPU, "this machine has no GPU"), ("quantum", {}, "no pool has this label")],
 )
 def test_a_fallback_of_what_is_required_is_a_warning(label, unavailable, reason):
     found = routed(unavailable, require=label, fallback="default")
     assert found.pool == "default"
-    assert found.why == f"requires `{label}` ({reason}), falls back to `default`"
-    assert found.warning == f"stage `Train` {found.why}"
+    assert found.why == f"requires `{label}`, falls back to `default`"
+    assert found.lacking == {label: reason}
+    assert found.warning == f"stage `Train` requires `{label}` ({reason}); it falls back to `default`"
 
 
 def test_what_cannot_be_had_names_every_pool_and_a_fallback():
     found = routed(NO_GPU, require="gpu")
     assert isinstance(found, Problem)
     assert (found.code, found.key) == ("E141", "analysis.stages[2].execution.require")
-    assert found.message == "stage `Train` requires `gpu`, which cannot be had here: this machine has no GPU"
+    assert found.message == "stage `Train` requires `gpu`, which this site cannot provide: this machine has no GPU"
     assert str(found.hint) == (
-        "`fallback: default` would do; default: is not `gpu` (has 1 cpu, 2 GB); "
+        "write `fallback: default`; default: is not `gpu` (has 1 cpu, 2 GB); "
         "himem: is not `gpu` (of class `high_memory`)"
     )
 
@@ -97,7 +100,7 @@ def test_a_fallback_that_cannot_be_had_is_named_too():
     found = routed({**NO_GPU, "himem": "no memory"}, require="gpu", fallback="himem")
     assert isinstance(found, Problem)
     assert "fallback `himem`: no memory" in str(found.hint)
-    assert "`fallback: default` would do" in str(found.hint)
+    assert "write `fallback: default`" in str(found.hint)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,7 @@ def test_no_pool_at_all_is_an_error():
     found = routed(dict.fromkeys(("default", "gpu", "himem"), "too small"), prefer="gpu")
     assert isinstance(found, Problem)
     assert (found.message + str(found.hint)).count("too small") == 3
-    assert "would do" not in str(found.hint)
+    assert "fallback" not in str(found.hint)
 
 
 def pool(workers, **quantities):

@@ -1,0 +1,32 @@
+"""The plan of a run: frozen plain data with a schema version and a hash.
+
+Nothing starts before the plan exists, and nothing is decided after it. Workers, ``plan --json``, resume and the report
+read it.
+"""
+
+from fasthep_parsl.plan.inputs import EventType, PlanDataset, PlanDefault, PlanFile, PlanSource
+from fasthep_parsl.plan.plan import SCHEMA_VERSION, Plan
+from fasthep_parsl.plan.pools import PlanBlock, PlanCredential, PlanEnvironment, PlanNetwork, PlanPool, PlanScaling
+from fasthep_parsl.plan.stages import Binding, PlanCode, PlanModifier, PlanModule, PlanSegment, PlanStage
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Binding",
+    "EventType",
+    "Plan",
+    "PlanBlock",
+    "PlanCode",
+    "PlanCredential",
+    "PlanDataset",
+    "PlanDefault",
+    "PlanEnvironment",
+    "PlanFile",
+    "PlanModifier",
+    "PlanModule",
+    "PlanNetwork",
+    "PlanPool",
+    "PlanScaling",
+    "PlanSegment",
+    "PlanSource",
+    "PlanStage",
+]

@@ -1,0 +1,126 @@
+"""The whole plan, its hash, and its plan-wide numbers of partitions."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Self
+
+from pydantic import Field
+
+from fasthep_parsl.plan.base import Frozen
+from fasthep_parsl.plan.inputs import PlanDataset, PlanFile, PlanSource
+from fasthep_parsl.plan.pools import PlanCredential, PlanEnvironment, PlanPool
+from fasthep_parsl.plan.stages import PlanCode, PlanModule, PlanSegment, PlanStage
+
+SCHEMA_VERSION = 1
+
+
+class Plan(Frozen):
+    """Everything that a backend needs, and nothing that it would have to decide."""
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    workflow: str = Field("", description="path of the workflow file")
+    site: str = "local"
+    backend: str = "parsl"
+    strategy: str = "local"
+    chunk_size: int = Field(description="most events per partition")
+    pass_size: int = Field(1, description="most events that adjacent partitions are read in at once")
+    source: PlanSource
+    datasets: tuple[PlanDataset, ...] = ()
+    stages: tuple[PlanStage, ...]
+    segments: tuple[PlanSegment, ...]
+    pools: tuple[PlanPool, ...]
+    environment: PlanEnvironment | None = None
+    credentials: tuple[PlanCredential, ...] = ()
+    modules: tuple[PlanModule, ...] = ()
+    files: tuple[PlanCode, ...] = Field((), description="files of `use.files` that lie elsewhere")
+    software: dict[str, str] = Field(default_factory=dict, description="package → version, of what decides results")
+    warnings: tuple[str, ...] = ()
+
+    def __copy__(self) -> Self:
+        """Return a copy that forgets what was computed from the original (`model_copy` changes fields)."""
+        copied = super().__copy__()
+        for name in ("hash", "partitions", "_spans"):
+            copied.__dict__.pop(name, None)
+        return copied
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 over what decides the results (not over how many workers there are)."""
+        aside = dict.fromkeys(
+            ("pools", "environment", "credentials", "warnings", "backend", "strategy", "site", "workflow"), True
+        )
+        content = self.model_dump_json(exclude={**aside, "stages": {"__all__": {"why", "lacking", "timeout"}}})
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    @cached_property
+    def _spans(self) -> tuple[list[int], list[tuple[int, int]], list[int]]:
+        """First partition of each file that has any, (dataset, file), and events in all files before it."""
+        firsts, owners, before = [], [], []
+        total = events = 0
+        for d, dataset in enumerate(self.datasets):
+            for f, file in enumerate(dataset.files):
+                if file.partitions:
+                    firsts.append(total)
+                    owners.append((d, f))
+                    before.append(events)
+                    total += file.partitions
+                    events += file.edges[-1] - file.edges[0]
+        return firsts, owners, before
+
+    @cached_property
+    def partitions(self) -> int:
+        """Number of partitions of all datasets."""
+        return sum(file.partitions for dataset in self.datasets for file in dataset.files)
+
+    @property
+    def entries(self) -> int:
+        """Number of events of all datasets."""
+        return sum(dataset.entries for dataset in self.datasets)
+
+    def locate(self, partition: int) -> tuple[int, int, int]:
+        """Return (dataset, file, number within the file) of a plan-wide partition number."""
+        firsts, owners, _ = self._spans
+        span = bisect_right(firsts, partition) - 1
+        dataset, file = owners[span]
+        return dataset, file, partition - firsts[span]
+
+    def events_before(self, partition: int) -> int:
+        """Return the number of events in all partitions with smaller plan-wide numbers."""
+        firsts, owners, before = self._spans
+        if not firsts:
+            return 0
+        span = bisect_right(firsts, partition) - 1
+        dataset, number = owners[span]
+        edges = self.datasets[dataset].files[number].edges
+        return before[span] + edges[min(partition - firsts[span], len(edges) - 1)] - edges[0]
+
+    def events_in(self, first: int, last: int) -> int:
+        """Return the number of events in the partitions from `first` to `last`, last excluded."""
+        return self.events_before(last) - self.events_before(first)
+
+    def partition_range(self, partition: int) -> tuple[PlanDataset, PlanFile, int, int]:
+        """Return (dataset, file, entry_start, entry_stop) of a plan-wide partition number."""
+        d, f, number = self.locate(partition)
+        file = self.datasets[d].files[f]
+        return self.datasets[d], file, file.edges[number], file.edges[number + 1]
+
+    def dataset_partitions(self) -> Iterator[tuple[int, int, int]]:
+        """Yield (dataset, first, last) of the plan-wide partition numbers of each dataset, last excluded."""
+        total = 0
+        for d, dataset in enumerate(self.datasets):
+            count = sum(file.partitions for file in dataset.files)
+            yield d, total, total + count
+            total += count
+
+    def stage(self, stage_id: str) -> PlanStage:
+        """Return the stage with this id."""
+        return next(stage for stage in self.stages if stage.id == stage_id)
+
+    def pool(self, name: str) -> PlanPool:
+        """Return the pool with this name."""
+        return next(pool for pool in self.pools if pool.name == name)

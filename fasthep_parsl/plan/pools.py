@@ -1,0 +1,87 @@
+"""Pools of a plan: workers, blocks, network and scaling, and the software and credentials of the workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from fasthep_parsl.plan.base import Frozen, Written
+
+
+class PlanBlock(Frozen):
+    """Geometry of a block: what one job asks of the batch system."""
+
+    nodes: int = Field(1, ge=1)
+    workers_per_node: int = Field(1, ge=1)
+    cpus: int = Field(1, ge=1, description="cores per node")
+    memory: int = Field(ge=1, description="bytes per node")
+    gpus: int = Field(0, ge=0, description="GPUs per node")
+    disk: int | None = Field(None, description="bytes per node")
+    walltime: float = Field(gt=0, description="s")
+    queue: str = Field("", description="name of the site's queue, empty if it has none")
+    whole_nodes: bool = Field(False, description="whether nodes are not shared with other jobs")
+    why: tuple[str, ...] = Field((), description="how it was derived, a sentence each")
+
+
+class PlanNetwork(Frozen):
+    """How workers reach the driver."""
+
+    address: str = Field("", description="empty: found when the run starts")
+    interface: str = ""
+    ports: tuple[int, int] | None = Field(None, description="first and last; None: any")
+
+
+class PlanScaling(Frozen):
+    """When blocks of a pool come and go; times in seconds, see the site's `scaling`."""
+
+    min_blocks: int = 0
+    idle: float = 60.0
+    start: float = 600.0
+    poll: float = 30.0
+    command_timeout: float = 60.0
+    submissions_per_minute: int = 10
+    failures_per_node: int = 2
+
+
+class PlanPool(Frozen):
+    """A pool with its quantities, as the site grants them. Its name is the executor's label."""
+
+    name: str
+    workers: int = Field(ge=1)
+    cpus: int = Field(1, ge=1, description="cores per worker")
+    memory: int = Field(2_000_000_000, ge=1, description="bytes per worker")
+    gpus: int = Field(0, ge=0, description="GPUs that a worker sees")
+    workers_per_gpu: int = Field(1, ge=1, description="workers that see the same GPUs")
+    disk: int | None = Field(None, description="bytes per worker")
+    walltime: float | None = Field(None, description="s, longest life of a worker as the pool asks")
+    resource: str = Field("", description="resource class it was made from")
+    used: bool = True
+    warnings: tuple[str, ...] = Field((), description="quantities that were reduced")
+    provider: str = Field("local", description="kind of strategy that creates its workers")
+    options: dict[str, Any] = Field(default_factory=dict, description="fields of the strategy for this pool")
+    workers_per_block: int = 1
+    blocks: int = Field(1, description="most blocks at once")
+    block: PlanBlock | None = Field(None, description="what one job asks for; None: processes of this machine")
+    network: PlanNetwork = PlanNetwork()
+    scaling: PlanScaling = PlanScaling()
+    worker_init: tuple[str, ...] = ()
+    python: str = Field("", description="Python of the workers; empty: the driver's")
+    files: tuple[str, ...] = Field((), description="names of files that blocks bring, in `setup` of the run directory")
+    secrets: tuple[str, ...] = Field((), description="names of secrets that blocks bring; never their content")
+    scratch: str = Field("", description="folder on the disk of a node, expanded there")
+    shared: bool = Field(True, description="whether workers see the run directory")
+
+
+class PlanEnvironment(Frozen):
+    """The software of workers; how it is used stands in each pool."""
+
+    kind: str
+    params: Written = Field(default_factory=dict)
+
+
+class PlanCredential(Frozen):
+    """A credential of the workers, without its secret."""
+
+    kind: str
+    params: Written = Field(default_factory=dict)
