@@ -241,12 +241,12 @@ def _scripts(pools: Sequence[PlanPool]) -> tuple[dict[str, tuple[Script, Script]
         script.text: script for pair in rendered.values() for script in pair if script.text.startswith("#!/bin/bash")
     }
     for script in texts.values():
-        said = subprocess.run(
+        errors = subprocess.run(
             ["/bin/bash", "-n"], input=script.text, capture_output=True, text=True, check=False
         ).stderr.strip()
-        if said:
+        if errors:
             checks.append(
-                Check(False, script.name, said.replace("/bin/bash: ", ""), "see `worker_init` and `strategy`")
+                Check(False, script.name, errors.replace("/bin/bash: ", ""), "see `worker_init` and `strategy`")
             )
     checks = list(dict.fromkeys(checks))
     if rendered and not checks:

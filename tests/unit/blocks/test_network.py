@@ -1,4 +1,4 @@
-"""Where workers find the driver: real interfaces, real sockets."""
+"""Addresses and ports of the driver, with real interfaces and real sockets."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_address_of_an_interface():
 
 
 @pytest.mark.parametrize("name", ["ib9", "lo" + "o" * 40, "ä" * 10, "a\0b", ""])
-def test_an_interface_that_is_not_there_is_told_with_those_that_are(name):
+def test_an_unknown_interface_is_an_error_that_lists_the_interfaces(name):
     with pytest.raises(SiteError, match=r"network.interface.*Interfaces: .*\blo\b"):
         interface_address(name)
 
