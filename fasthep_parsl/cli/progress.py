@@ -9,7 +9,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -27,6 +27,9 @@ from fasthep_parsl.events import (
     TaskSubmitted,
 )
 from fasthep_parsl.plan import Plan
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
 
 HEADER_PERIOD = 5.0
 """Seconds between two lines while headers are read."""
@@ -90,9 +93,23 @@ class _Count:
         return ", ".join(parts)
 
 
+def _columns() -> tuple[ProgressColumn, ...]:
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    return (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+        TextColumn("{task.fields[problems]}", style="red"),
+    )
+
+
 @contextlib.contextmanager
 def _bar(plan: Plan, console: Console) -> Iterator[Observer]:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress
 
     count, board = _Count(plan), BlockBoard(plan)
 
@@ -104,16 +121,7 @@ def _bar(plan: Plan, console: Console) -> Iterator[Observer]:
             for line in board.pools().values():
                 yield Text(line, style="yellow", overflow="ellipsis", no_wrap=True)
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(compact=True),
-        TextColumn("left"),
-        TextColumn("{task.fields[problems]}", style="red"),
-    )
-    progress = WithPools(*columns, console=console, transient=True, refresh_per_second=4, expand=True)
+    progress = WithPools(*_columns(), console=console, transient=True, refresh_per_second=4, expand=True)
     bar = progress.add_task("starting workers", total=count.total or None, rate="", problems="")
     began = 0.0
 

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
+from fasthep_parsl.events.base import Event, EventLogHeader
+from fasthep_parsl.events.kinds import KINDS, Observer, Record
 from fasthep_parsl.events.log import EventLog
-from fasthep_parsl.events.model import (
+from fasthep_parsl.events.read import read_events
+from fasthep_parsl.events.run_kinds import BlockChanged, PoolChanged, RunEnded, RunStarted
+from fasthep_parsl.events.states import (
     BLOCK_STATES,
-    KINDS,
     POOL_STATES,
     RUN_STATUSES,
-    BlockChanged,
     BlockStateName,
-    Event,
-    EventLogHeader,
-    Observer,
-    PartitionFailed,
-    PoolChanged,
     PoolStateName,
-    Record,
-    RunEnded,
-    RunStarted,
     RunStatus,
     StateInfo,
-    TaskFinished,
-    TaskLost,
-    TaskRetried,
-    TaskSubmitted,
 )
-from fasthep_parsl.events.read import read_events
+from fasthep_parsl.events.task_kinds import PartitionFailed, TaskFinished, TaskLost, TaskRetried, TaskSubmitted
 
 __all__ = [
     "BLOCK_STATES",

@@ -1,0 +1,142 @@
+"""Events of a run, its pools and its blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from fasthep_parsl.events.base import Event
+from fasthep_parsl.events.states import BLOCK_STATES, BlockStateName, PoolStateName, RunStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A driver starts or resumes the run.
+
+    Attributes
+    ----------
+    state : "started" or "resumed"
+        Whether it continues a run.
+    plan : str
+        Hash of the plan.
+    session : str
+        Identifies this execution of the plan.
+    host : str
+        Machine of the driver.
+    pid : int
+        Process number of the driver.
+    since : float
+        When the driver process started, seconds since 1970.
+    ticks : int
+        The same in ticks of the kernel since its boot, 0 if unknown.
+    boot : str, optional
+        Identifies the boot of the kernel.
+    container : str, optional
+        Identifies the process namespace.
+    """
+
+    kind: ClassVar[str] = "run"
+    state: Literal["started", "resumed"]
+    plan: str
+    session: str
+    host: str
+    pid: int
+    since: float
+    ticks: int
+    boot: str | None = None
+    container: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded(Event):
+    """The run has ended. A killed driver leaves no such line.
+
+    Attributes
+    ----------
+    status : str
+        How it ended.
+    exit_code : int
+        Exit code of ``fasthep-parsl run``.
+    """
+
+    kind: ClassVar[str] = "ended"
+    status: RunStatus
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolChanged(Event):
+    """A pool has changed its state.
+
+    Attributes
+    ----------
+    pool : str
+        The pool.
+    state : str
+        Its new state.
+    workers : int, optional
+        Workers of the pool.
+    jobs : list, optional
+        Job ids; on this machine the process numbers of the blocks.
+    interchange : int, optional
+        Process number of the interchange, -1 if there is none.
+    seconds : float, optional
+        For ``up``: seconds since the pool started.
+    gpus : list of mappings, optional
+        For ``up`` on this machine: the GPUs of the workers; memory in bytes.
+    message : str, optional
+        Why.
+    """
+
+    kind: ClassVar[str] = "pool"
+    pool: str
+    state: PoolStateName
+    workers: int | None = None
+    jobs: tuple[int | str, ...] = ()
+    interchange: int | None = None
+    seconds: float | None = None
+    gpus: tuple[Mapping[str, Any], ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockChanged(Event):
+    """A block of a pool has changed its state.
+
+    Attributes
+    ----------
+    pool : str
+        The pool.
+    state : str
+        Its new state.
+    block : int
+        Number of the block in its pool, -1 if it was refused.
+    job : str, optional
+        Job id.
+    node : str, optional
+        Node that the block runs on.
+    gpus : list of mappings, optional
+        For ``up``: the GPUs of its nodes; memory in bytes.
+    message : str, optional
+        Why.
+    """
+
+    kind: ClassVar[str] = "block"
+    pool: str
+    state: BlockStateName
+    block: int
+    job: str = ""
+    node: str = ""
+    gpus: tuple[Mapping[str, Any], ...] = ()
+    message: str = ""
+
+    @property
+    def final(self) -> bool:
+        """Return whether the block does no more work."""
+        return BLOCK_STATES[self.state].final
+
+    @property
+    def gone(self) -> bool:
+        """Return whether its job no longer exists in the batch system."""
+        return BLOCK_STATES[self.state].gone
