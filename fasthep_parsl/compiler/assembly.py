@@ -15,12 +15,11 @@ from fasthep_parsl.compiler.outputs import planned_params
 from fasthep_parsl.compiler.routes import Routing
 from fasthep_parsl.compiler.segments import cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, package_of
+from fasthep_parsl.compiler.worker_setups import planned_kinds
 from fasthep_parsl.plan import (
     Binding,
     Plan,
-    PlanCredential,
     PlanDataset,
-    PlanEnvironment,
     PlanPool,
     PlanSegment,
     PlanSource,
@@ -84,7 +83,7 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
     chunk = chunk_size or execution.chunk_size or default
     datasets = plan_datasets(checked.inputs, chunk)
     pools, pool_warnings = checked.routing.planned(_most_tasks(segments, datasets))
-    environment = execution.environment
+    environment, credentials = planned_kinds(execution)
     return Plan(
         name=loaded.path.stem,
         workflow=str(loaded.path),
@@ -98,8 +97,8 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         stages=_plan_stages(checked),
         segments=segments,
         pools=pools,
-        environment=environment and PlanEnvironment(kind=environment.kind, params=environment.params),
-        credentials=tuple(PlanCredential(kind=item.kind, params=item.params) for item in execution.credentials),
+        environment=environment,
+        credentials=credentials,
         modules=checked.code.modules,
         files=checked.code.files,
         software=software(checked.code.modules, _packages(checked)),

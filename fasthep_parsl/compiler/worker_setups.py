@@ -10,8 +10,10 @@ from pydantic import ValidationError
 from fasthep_parsl import registry
 from fasthep_parsl.errors import Problem
 from fasthep_parsl.interfaces import WorkerSetup
+from fasthep_parsl.plan import PlanCredential, PlanEnvironment
 from fasthep_parsl.setup_folder import is_allowed
 from fasthep_parsl.workflow.loader import LoadedWorkflow
+from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.translate import problems_of
 from fasthep_parsl.workflow.yamldoc import KeyPath, problem, show_path
 
@@ -37,6 +39,13 @@ def combined_setup(loaded: LoadedWorkflow) -> tuple[WorkerSetup, list[Problem]]:
         owners |= dict.fromkeys((*setup.files, *setup.secrets), path)
         found = found.then(setup)
     return found, problems
+
+
+def planned_kinds(execution: Execution) -> tuple[PlanEnvironment | None, tuple[PlanCredential, ...]]:
+    """Return the environment and the credentials of a run as plain data, for the plan."""
+    environment = execution.environment
+    planned = None if environment is None else PlanEnvironment(kind=environment.kind, params=environment.params)
+    return planned, tuple(PlanCredential(kind=item.kind, params=item.params) for item in execution.credentials)
 
 
 def _kinds(loaded: LoadedWorkflow) -> Iterator[tuple[KeyPath, str, Any]]:

@@ -26,7 +26,7 @@ from fasthep_parsl.driver.partial_products import ConsistencyError
 from fasthep_parsl.driver.run_directory import RunDirectory
 from fasthep_parsl.driver.scheduler import Scheduler
 from fasthep_parsl.driver.segment_state import SegmentState
-from fasthep_parsl.driver.worker_setups import prepare_setups, secrets_removed_after
+from fasthep_parsl.driver.worker_setups import prepared_setups
 from fasthep_parsl.errors import FastHepError, SiteError
 from fasthep_parsl.events import (
     Event,
@@ -156,12 +156,13 @@ class PlanRun:
         try:
             if not all(state.complete for state in states):
                 backend = registry.load("backends", self.plan.backend)()
-                with secrets_removed_after(self.directory.path):
-                    self._prepare()
-                    with backend.open(self.plan, self.directory.path, record) as session:
-                        Scheduler(self.plan, self.directory.path, checked, states, first, self.session).run(session)
-                        self._check_lock()
-                        self._finish_with(session, states)
+                path = self.directory.path
+                if (self.plan.environment or self.plan.credentials) and self.plan.backend != "local":
+                    self._keep_lock()  # preparing them can take long
+                with prepared_setups(self.plan, path), backend.open(self.plan, path, record) as session:
+                    Scheduler(self.plan, path, checked, states, first, self.session).run(session)
+                    self._check_lock()
+                    self._finish_with(session, states)
         except KeyboardInterrupt:
             self.error = "interrupted"
             return "interrupted"
@@ -176,12 +177,6 @@ class PlanRun:
         except ConsistencyError as error:
             self.error = str(error)
             return "failed"
-
-    def _prepare(self) -> None:
-        """Prepare what workers need, before the first of them starts."""
-        if (self.plan.environment or self.plan.credentials) and self.plan.backend != "local":
-            self._keep_lock()
-            prepare_setups(self.plan, self.directory.path)
 
     def _finish_with(self, session: Session, states: list[SegmentState]) -> None:
         """Let a worker, which has imported the libraries, write the numbers while this process draws the plots."""

@@ -13,31 +13,21 @@ from fasthep_parsl.setup_folder import SetupFolder
 from fasthep_parsl.signals import undisturbed
 
 
-def prepare_setups(plan: Plan, run_dir: Path) -> None:
-    """Let the environment and the credentials of a plan write their files and secrets, and check that they did.
+@contextmanager
+def prepared_setups(plan: Plan, run_dir: Path) -> Iterator[None]:
+    """Prepare the worker setups of a plan for the block, and remove the secrets at its end.
 
-    Backend ``local`` runs tasks in this process, which has the user's software and credentials: nothing is prepared.
+    Secrets stay if another driver has taken over the run. Backend ``local`` runs tasks in this process, which has the
+    user's software and credentials: nothing is prepared.
 
     Raises
     ------
     SiteError
-        The site cannot provide one of them.
+        The site cannot provide an environment or a credential.
     """
-    if plan.backend == "local":
-        return
-    folder = SetupFolder(run_dir)
-    if plan.environment is not None:
-        registry.load("environments", plan.environment.kind)(**plan.environment.params).prepare(folder)
-    for credential in plan.credentials:
-        registry.load("credentials", credential.kind)(**credential.params).prepare(folder)
-    for pool in plan.pools:
-        folder.check(pool.files, pool.secrets)
-
-
-@contextmanager
-def secrets_removed_after(run_dir: Path) -> Iterator[None]:
-    """Remove the secrets of a run at the end of the block, unless another driver has taken over the run."""
     try:
+        if plan.backend != "local":
+            _prepare(plan, SetupFolder(run_dir))
         yield
     except LockLostError:
         raise
@@ -51,3 +41,13 @@ def remove_secrets(run_dir: Path) -> None:
     """Remove the secrets of a run whose blocks have ended."""
     with undisturbed():
         SetupFolder(run_dir).remove_secrets()
+
+
+def _prepare(plan: Plan, folder: SetupFolder) -> None:
+    """Let the environment and the credentials write their files and secrets, and check that they did."""
+    if plan.environment is not None:
+        registry.load("environments", plan.environment.kind)(**plan.environment.params).prepare(folder)
+    for credential in plan.credentials:
+        registry.load("credentials", credential.kind)(**credential.params).prepare(folder)
+    for pool in plan.pools:
+        folder.check(pool.files, pool.secrets)

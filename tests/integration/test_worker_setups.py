@@ -8,6 +8,8 @@ import os
 import secrets
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -153,3 +155,22 @@ def test_a_credential_that_is_missing_ends_the_run_before_any_worker(counted, tm
     assert code == 4, output
     assert f"there is no `{token.parent}/none`" in output
     assert not run.events("pool")
+
+
+def test_a_live_check_of_a_site_uses_them(tmp_path, token, env):
+    keys = {"environment": {"kind": "probe"}, "credentials": [{"kind": "probe", "source": str(token)}]}
+    lines = ['test -s "$PROBE_TOKEN_FILE"', 'test -s "$PROBE_GREETING"']
+    site = write_site(tmp_path, "local", worker_init=lines, **keys)
+    command = [sys.executable, "-m", "fasthep_parsl", "sites", "check", str(site), "--live"]
+    env = {**os.environ, **env}
+
+    def check_site():
+        return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+
+    done = check_site()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert places_of(token.read_text(), tmp_path) == [token]
+    token.unlink()
+    done = check_site()
+    assert done.returncode == 4
+    assert "probe token: there is no" in done.stdout.replace("\n", " ")

@@ -44,7 +44,7 @@ def check_live(sampled: SampledSite, folder: Path, wait: float, report: Report, 
             pools = [pool for pool in pools if _accepted(pool, largest.get(pool.name), made, collected)]
             pools = [pool for pool in pools if _address(pool, collected)]
             for number, group in enumerate(_groups(pools)):
-                probe(sampled.site.name, group, made / f"probe.{number}", wait, collected, progress)
+                probe(sampled, group, made / f"probe.{number}", wait, collected, progress)
     return collected.ok
 
 

@@ -12,7 +12,8 @@ from fasthep_parsl import __version__, registry
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.blocks.node_checks import GPU_VARIABLES
 from fasthep_parsl.driver.run_directory import MARKER
-from fasthep_parsl.driver.site_checks.sample import Check
+from fasthep_parsl.driver.site_checks.sample import Check, SampledSite
+from fasthep_parsl.driver.worker_setups import prepared_setups
 from fasthep_parsl.errors import FastHepError
 from fasthep_parsl.events import BlockChanged, Event, EventLog
 from fasthep_parsl.plan import Plan, PlanPool, PlanSource
@@ -74,13 +75,15 @@ class _BlockTimes:
         return f"{pool}: queued" + (f" ({self.reason[pool]})" if self.reason.get(pool) else "")
 
 
-def probe(site: str, pools: Sequence[PlanPool], folder: Path, wait: float, report: Report, progress: Progress) -> None:
+def probe(
+    site: SampledSite, pools: Sequence[PlanPool], folder: Path, wait: float, report: Report, progress: Progress
+) -> None:
     """Run one task on each pool, all at the same time, and end everything that was started.
 
     Parameters
     ----------
-    site : str
-        Name of the site.
+    site : SampledSite
+        The site.
     pools : sequence of PlanPool
         The pools; at most one for each port.
     folder : Path
@@ -91,7 +94,15 @@ def probe(site: str, pools: Sequence[PlanPool], folder: Path, wait: float, repor
         See `check_live`.
     """
     plan = Plan(
-        name="sites check", site=site, chunk_size=1, source=PlanSource(), stages=(), segments=(), pools=tuple(pools)
+        name="sites check",
+        site=site.site.name,
+        chunk_size=1,
+        source=PlanSource(),
+        stages=(),
+        segments=(),
+        pools=tuple(pools),
+        environment=site.environment,
+        credentials=site.credentials,
     )
     times = _BlockTimes(pools)
     for name in ("log", "code"):  # blocks transfer them to nodes that do not see this folder, as in a run
@@ -100,6 +111,7 @@ def probe(site: str, pools: Sequence[PlanPool], folder: Path, wait: float, repor
     try:
         with (
             terminable(),
+            prepared_setups(plan, folder),
             EventLog(folder / "events.jsonl", times) as record,
             registry.load("backends", "parsl")().open(plan, folder, record) as session,
         ):

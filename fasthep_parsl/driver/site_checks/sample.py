@@ -11,9 +11,10 @@ from pathlib import Path
 from fasthep_parsl.blocks.scripts import first_scripts
 from fasthep_parsl.compiler.grants import Facility, open_facility
 from fasthep_parsl.compiler.modifiers import pool_modifiers
+from fasthep_parsl.compiler.worker_setups import planned_kinds
 from fasthep_parsl.errors import Checked, Problem
 from fasthep_parsl.interfaces import Script
-from fasthep_parsl.plan import PlanPool
+from fasthep_parsl.plan import PlanCredential, PlanEnvironment, PlanPool
 from fasthep_parsl.pools.model import DEFAULT, Pool, build_pools
 from fasthep_parsl.resources.machine import this_machine
 from fasthep_parsl.resources.model import Resource
@@ -76,6 +77,10 @@ class SampledSite:
         The checks.
     scripts : dict
         Pool → submit script and ``node.sh``, for those that could be rendered.
+    environment : PlanEnvironment or None
+        The environment of the workers.
+    credentials : tuple of PlanCredential
+        The credentials of the workers.
     """
 
     site: Site
@@ -83,6 +88,8 @@ class SampledSite:
     largest: tuple[PlanPool, ...] = ()
     checks: tuple[Check, ...] = ()
     scripts: dict[str, tuple[Script, Script]] = field(default_factory=dict)
+    environment: PlanEnvironment | None = None
+    credentials: tuple[PlanCredential, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -125,7 +132,8 @@ def sample_site(name: str, overrides: Sequence[str] = ()) -> SampledSite:
     pools += [pool for pool, _ in found if pool is not None]
     checks += [check for _, check in found]
     scripts, written = _scripts([pool for pool in pools if _is_valid(pool, opened)])
-    return SampledSite(site, tuple(pools), tuple(largest), (*checks, *written), scripts)
+    kinds = planned_kinds(loaded.workflow.execution)
+    return SampledSite(site, tuple(pools), tuple(largest), (*checks, *written), scripts, *kinds)
 
 
 def _is_valid(pool: PlanPool, opened: Checked[Facility]) -> bool:
