@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fasthep_parsl import __version__
+from fasthep_parsl.resources.hidden import NO_GPUS
 from fasthep_parsl.worker.gpus import own
 
 
@@ -73,10 +74,16 @@ def describe_worker(gpu_variables: Sequence[str]) -> WorkerFacts:
         executable=sys.executable,
         parsl=version("parsl"),
         package=__version__,
-        devices=next((os.environ[name] for name in gpu_variables if os.environ.get(name)), ""),
+        devices=_devices(gpu_variables),
         folder=str(folder),
         free=shutil.disk_usage(folder).free,
         writable=os.access(folder, os.W_OK),
         cpus=len(os.sched_getaffinity(0)),
         gpus=tuple(str(gpu) for gpu in own()),
     )
+
+
+def _devices(variables: Sequence[str]) -> str:
+    """Return the value of the first variable that is set and does not hide all GPUs."""
+    found = {name: os.environ.get(name, "") for name in variables}
+    return next((value for name, value in found.items() if value and value != NO_GPUS.get(name)), "")
