@@ -1,4 +1,4 @@
-"""What is known of the branches of an input file: structure and type of each, and why one cannot be used."""
+"""Descriptions of branches that several input formats share: records, and lists of names in hints."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from fasthep_parsl.interfaces import Branch
 
 MOST_NAMED = 6
-"""Members that a hint names."""
+"""Number of names in a hint."""
 
 
 def record(names: Iterable[str], what: str = "is a record") -> Branch:
-    """Return what stands for a record, of which only the members `names` are fields."""
+    """Return the description of a record. Only its members `names` are fields."""
     members = list(names)
     if not members:
         return Branch(problem=f"{what} without members that can be read")
@@ -19,7 +19,7 @@ def record(names: Iterable[str], what: str = "is a record") -> Branch:
 
 
 def listed(names: Iterable[str], most: int = MOST_NAMED) -> str:
-    """Return names in backticks, the first ones if there are many."""
+    """Return names in backticks, only the first ones if there are many."""
     every = list(names)
     more = f" … ({len(every)} in all)" if len(every) > most else ""
     return ", ".join(f"`{name}`" for name in every[:most]) + more

@@ -1,4 +1,4 @@
-"""What all input formats share: their error, and columns as ops want them."""
+"""Columns of input files: flat NumPy arrays, jagged arrays with shared offsets, constants for missing branches."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fasthep_parsl.interfaces import TEXT
 from fasthep_parsl.ops.stream import Column
 
 _TEXTS = ("string", "char", "bytestring", "byte")
-"""What awkward calls a list of characters, and a character."""
+"""Names in awkward for lists of characters, and for characters."""
 
 
 def tidy(arrays: dict[str, Any]) -> dict[str, Column]:
-    """Turn flat columns into numpy arrays, and let jagged columns with equal offsets share them."""
+    """Return flat columns as NumPy arrays. Jagged columns with equal offsets share one array of offsets."""
     shared: list[Any] = []
     return {name: _tidy(array, shared) for name, array in arrays.items()}
 
@@ -36,7 +36,7 @@ def _tidy(array: Any, shared: list[Any]) -> Column:
 
 
 def _bare(layout: Any) -> Any:
-    """Return a layout without what a library notes of it, a set that a list was: only texts are more than lists."""
+    """Return a layout without the parameters that libraries set, such as `set`. Text remains text."""
     if layout.parameters and layout.parameter("__array__") not in _TEXTS:
         layout = layout.copy(parameters=None)
     if layout.is_list or layout.is_option or layout.is_indexed:
@@ -47,7 +47,7 @@ def _bare(layout: Any) -> Any:
 
 
 def constant(value: float | str, dtype: str, length: int) -> Column:
-    """Return a column of `length` events that all have one value."""
+    """Return a column with the same value for all events."""
     if dtype != TEXT:
         return np.full(length, float(value) if np.dtype(dtype).kind == "f" else value, dtype)
     letters = np.frombuffer(str(value).encode(), np.uint8)

@@ -1,8 +1,8 @@
-"""Input files: opened once, kept open, read by column.
+"""Input files on a worker: open with the source of the plan, keep open between tasks, read fields.
 
-Opening a ROOT file costs 10–300 ms (it grows with the number of branches), reading a slice of one that is open about
-0.2 ms per column, so the last files stay open across the tasks of a worker. Local files are mapped into memory:
-measured 5 times cheaper per slice than uproot's default source.
+Opening a ROOT file takes 10–300 ms, depending on the number of branches. Reading a slice of an open file takes about
+0.2 ms per column. Files that were used last therefore stay open across the tasks of a worker. Local files are mapped
+into memory, which takes a fifth of the time of uproot's default source per slice.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from fasthep_parsl.plan import PlanDefault, PlanFile, PlanSource
 from fasthep_parsl.sources.columns import constant
 
 MAX_OPEN = 16
-"""Files that a worker keeps open."""
+"""Number of files that a worker keeps open."""
 
 
 _SOFTWARE = {"root": ("fsspec_xrootd", "XRootD"), "roots": ("fsspec_xrootd", "XRootD")}
-"""Scheme of URLs → modules that reading them needs."""
+"""Scheme of a URL → modules that are needed to read it."""
 
 
 def open_file(path: str, source: PlanSource) -> OpenInput:
@@ -45,22 +45,22 @@ def open_file(path: str, source: PlanSource) -> OpenInput:
 
 
 def read_fields(file: OpenInput, source: PlanSource, fields: Iterable[str], start: int, stop: int) -> dict[str, Column]:
-    """Return events [start, stop) of `fields`, which may be other names of branches, or have a default.
+    """Return events [start, stop) of `fields`. A field may be an alias of a branch, or have a default.
 
     Raises
     ------
     InputFileError
-        The file is damaged, or lacks a branch whose field has no default.
+        The file is damaged, or a branch is missing and its field has no default.
     """
     branches = {field: source.aliases.get(field, field) for field in fields}
-    lacking = {field for field in branches if field in source.defaults and not file.has(branches[field])}
-    arrays = file.read(dict.fromkeys(b for field, b in branches.items() if field not in lacking), start, stop)
+    missing = {field for field in branches if field in source.defaults and not file.has(branches[field])}
+    arrays = file.read(dict.fromkeys(b for field, b in branches.items() if field not in missing), start, stop)
     for branch, array in arrays.items():
         if len(array) != stop - start:
             message = f"branch `{branch}` has {len(array):,} values for the events {start:,}–{stop:,}"
             raise InputFileError(file.path, message, "is the file damaged?")
     return {
-        field: _default(source.defaults[field], stop - start) if field in lacking else arrays[branch]
+        field: _default(source.defaults[field], stop - start) if field in missing else arrays[branch]
         for field, branch in branches.items()
     }
 
@@ -72,18 +72,18 @@ def _default(default: PlanDefault, length: int) -> Column:
 def bytes_by_branch(
     file: OpenInput, source: PlanSource, fields: Iterable[str], start: int, stop: int
 ) -> dict[str, int]:
-    """Return the compressed bytes that `read_fields` takes, by branch; a branch that the file lacks is left out."""
+    """Return the compressed bytes that `read_fields` reads, by branch. Missing branches are left out."""
     branches = dict.fromkeys(source.aliases.get(field, field) for field in fields)
     return file.branch_bytes([branch for branch in branches if file.has(branch)], start, stop)
 
 
 class OpenFiles:
-    """The files that a worker keeps open, the least recently used is closed first.
+    """The open files of a worker. The least recently used one is closed first.
 
     Parameters
     ----------
     limit : int
-        How many.
+        Number of files.
     """
 
     def __init__(self, limit: int = MAX_OPEN) -> None:
@@ -91,26 +91,26 @@ class OpenFiles:
         self._open: OrderedDict[tuple[Any, ...], OpenInput] = OrderedDict()
 
     def get(self, path: str, source: PlanSource, planned: PlanFile | None = None) -> OpenInput:
-        """Return the open file, opening it if need be.
+        """Return an open file. Open it if necessary.
 
         Parameters
         ----------
         path : str
             The file.
         source : PlanSource
-            Kind and tree.
+            How it is read.
         planned : PlanFile, optional
-            What it was when the plan was made.
+            Its identity when the plan was made.
 
         Raises
         ------
         InputFileError
-            It cannot be opened, or was changed since.
+            It cannot be opened, or it changed after the plan was made.
         """
         wanted = (planned.size, planned.mtime_ns, planned.entries, planned.uuid) if planned else ()
         key = (path, source.identity, *wanted)
         file = self._open.get(key)
-        if planned is not None:  # also of a file that is open: it may be written to
+        if planned is not None:  # also if the file is open: it may have been written to
             _check_unchanged(path, planned.size, planned.mtime_ns)
         if file is None:
             file = open_file(path, source)
@@ -123,29 +123,29 @@ class OpenFiles:
         return file
 
     def drop(self, path: str) -> None:
-        """Close a file that failed, so that a retry opens it anew."""
+        """Close a file after an error, so that a retry opens it again."""
         for key in [key for key in self._open if key[0] == path]:
             self._open.pop(key).close()
 
 
 def _check_unchanged(path: str, size: int, mtime_ns: int) -> None:
-    """Refuse a file whose partitions were cut from another content; times agree to 1 s (file systems round them)."""
+    """Refuse a file that changed after it was cut into partitions. Times may differ by 1 s: file systems round them."""
     if size < 0 or "://" in path:
         return
     try:
         stat = Path(path).stat()
     except OSError:
-        return  # opening it will say what is wrong
+        return  # opening the file reports the reason
     if stat.st_size != size or abs(stat.st_mtime_ns - mtime_ns) > 1_000_000_000:
-        raise InputFileError(path, "was changed after the plan was made", "run again")
+        raise InputFileError(path, "the file changed after the plan was made", "run again")
 
 
 def _check_same(file: OpenInput, path: str, planned: PlanFile) -> None:
-    """Refuse a file that was replaced by one of equal size and time."""
+    """Refuse a file that was replaced by another one with equal size and time."""
     if file.entries != planned.entries:
-        message = f"was changed after the plan was made: it has {file.entries:,} events, not {planned.entries:,}"
+        message = f"the file changed after the plan was made: it has {file.entries:,} events, not {planned.entries:,}"
     elif planned.uuid and file.uuid != planned.uuid:
-        message = "was replaced after the plan was made: it has another identity (UUID)"
+        message = "the file was replaced after the plan was made: its identity (UUID) is different"
     else:
         return
     file.close()

@@ -1,4 +1,4 @@
-"""From awkward's form of a branch to fields: the structure of a list, the members of a record."""
+"""Fields of a branch from its awkward form or NumPy type: structure of lists, members of records."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from fasthep_parsl.interfaces import TEXT, Branch, Shape
 from fasthep_parsl.sources.branches import record
 
 Members = tuple[str, ...]
-"""Names of members, from the record to what is meant; empty for the whole branch."""
+"""Names of nested members, the outermost first; empty for the whole branch."""
 
 _PAIR = ("first", "second")
 _KINDS = {
     "c": "has complex numbers",
     "M": "has dates",
     "m": "has durations",
-    "V": "has values of a type that is not known",
+    "V": "has values of an unknown type",
 }
 
 
@@ -28,27 +28,27 @@ def _unnamed(_: Any) -> str:
 
 
 def fields_of(name: str, form: Any, level: Callable[[Any], str] = _unnamed) -> dict[str, tuple[Members, Branch]]:
-    """Return what can be read of a branch: itself, or the members of its records.
+    """Return the fields of a branch: the branch itself, or the members of its records.
 
     Parameters
     ----------
     name : str
         The branch.
     form : awkward form
-        What it is read as.
+        The form that it is read as.
     level : callable
         Returns the name of a level of lists, from its form.
 
     Returns
     -------
     dict
-        ``p.fX`` → the members to take and what they are. A record is there too, with its problem.
+        Name, such as ``p.fX`` → members to take, and description. Records are included, with a problem.
     """
     return _named(name, _walk(name, form, (), (), level))
 
 
 def members_of(name: str, dtype: Any) -> dict[str, tuple[Members, Branch]]:
-    """Return the same for a numpy type with members, as leaf lists have it."""
+    """Return the fields of a NumPy type with members: that of a leaf list."""
     return _named(name, _walk_dtype(name, dtype, (), ()))
 
 
@@ -57,17 +57,17 @@ def _named(name: str, found: Iterable[tuple[Members, Branch]]) -> dict[str, tupl
 
 
 def of_dtype(dtype: Any, shape: Shape = ()) -> Branch:
-    """Return the branch of values of a plain numpy type, arrays of a fixed size among them."""
+    """Return the description of a NumPy type without members. It may be an array of fixed size."""
     if dtype.subdtype is not None:
         shape = (*shape, *("*",) * len(dtype.shape))
         dtype = dtype.subdtype[0]
     if dtype.kind in _KINDS:
-        return Branch(shape, problem=_KINDS[dtype.kind], hint="expressions know numbers, true and false, and texts")
+        return Branch(shape, problem=_KINDS[dtype.kind], hint="expressions support numbers, booleans and text")
     return Branch(shape, dtype.name)
 
 
 def take(array: Any, members: Members) -> Any:
-    """Return a member of the records of an array, through all lists."""
+    """Return a member of the records of an array, also inside lists."""
     for member in members:
         array = array[member]
     return array
@@ -81,7 +81,7 @@ def _walk(
     if form.parameter("__array__") in ("string", "char"):
         yield members, Branch(shape, TEXT)
     elif form.parameter("__array__") in ("bytestring", "byte"):
-        yield members, Branch(problem="has bytes", hint="expressions know numbers and texts")
+        yield members, Branch(problem="has bytes", hint="expressions support numbers and text")
     elif form.is_list:
         yield from _walk(name, form.content, (*shape, level(form)), members, level)
     elif form.is_numpy:
@@ -91,7 +91,7 @@ def _walk(
         found = [
             item
             for field in form.fields
-            if not field.startswith("@")  # how ROOT stored it
+            if not field.startswith("@")  # added by ROOT
             for item in _walk(name, form.content(field), shape, (*members, field), level)
         ]
         yield from _record(name, found, shape, members)
@@ -118,7 +118,7 @@ def _record(
 
 
 def _called(member: str) -> str:
-    """Return how a member is called in expressions: those of pairs have no names of their own."""
+    """Return the name of a member in expressions. Members of pairs and tuples have only numbers."""
     if not member.isdigit():
         return member
     number = int(member)

@@ -1,4 +1,4 @@
-"""What can be known of input files from their headers: entries, clusters, branches. Read in parallel and cached."""
+"""Headers of input files: number of entries, clusters, branches. Read in parallel and cached."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class Header:
     size, mtime_ns : int
         Identity of a local file: bytes and modification time in ns; -1 for URLs.
     uuid : str
-        Identity that the file says it has, empty if none.
+        Identity of the content that the file states itself; empty if it states none.
     entries : int
         Number of events.
     clusters : tuple of int
-        Event numbers at which it can be cut cheaply, with 0 and the end.
+        Event numbers at which a read can start efficiently, with 0 and the end.
     section : str
         Part of the file that is read, if a file has several; see `OpenInput`.
     branches : Branches
-        What is in it; None if it cannot be read.
+        Its branches; None if the header cannot be read.
     problem, hint, key : str
         Why it cannot be used, what to do, and the field of the source to blame; empty if it can. See `InputFileError`.
     """
@@ -58,7 +58,7 @@ class Header:
 
 
 def cache_folder() -> Path:
-    """Return the folder of the header cache (``$FASTHEP_PARSL_CACHE``, else below ``$XDG_CACHE_HOME``)."""
+    """Return the folder of the header cache: ``$FASTHEP_PARSL_CACHE``, else a folder in ``$XDG_CACHE_HOME``."""
     explicit = os.environ.get("FASTHEP_PARSL_CACHE")
     if explicit:
         return Path(explicit)
@@ -72,18 +72,18 @@ def read_headers(
     cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Header]:
-    """Read the headers of files, in their order; a file that cannot be used has its `problem` set.
+    """Return the headers of files in the same order. If a file cannot be used, its `problem` is set.
 
     Parameters
     ----------
     paths : iterable of str
         Files and URLs.
     source : PlanSource
-        Kind and tree.
+        How they are read.
     cache : Path, optional
-        Folder of the cache; a local file is found by path, size, times and inode.
+        Folder of the cache. Its keys are path, size, times and inode of local files.
     progress : callable, optional
-        Called with how many headers are read, and how many there are.
+        Called with the number of headers read so far, and of all.
     """
     wanted = list(paths)
     seen: dict[tuple[tuple[str, Branch], ...], Branches] = {}
@@ -93,7 +93,7 @@ def read_headers(
         for header in pool.map(lambda path: _header(path, source, cache), wanted):
             if header.branches is None:
                 found.append(header)
-            else:  # files of a dataset have the same 1500 branches: keep them once
+            else:  # the files of a dataset have the same 1500 branches: keep one copy
                 same = seen.setdefault(tuple(header.branches.found.items()), header.branches)
                 found.append(header if header.branches.synonyms != same.synonyms else replace(header, branches=same))
             if progress is not None:
@@ -111,7 +111,7 @@ def _header(path: str, source: PlanSource, cache: Path | None) -> Header:
         except OSError as error:
             return Header(path, problem=error.strerror or "cannot be read")
         size, mtime_ns = stat.st_size, stat.st_mtime_ns
-        version = f"{size}|{mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"  # the last two change when a file is replaced
+        version = f"{size}|{mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"  # the last two change if a file is replaced
     entry = None
     if cache is not None and size >= 0:
         key = f"{CACHE_VERSION}|{path}|{version}|{source.identity}"
@@ -133,14 +133,14 @@ def _read(path: str, source: PlanSource, size: int, mtime_ns: int) -> Header:
         file = open_file(path, source)
     except InputFileError as error:
         return Header(path, size, mtime_ns, problem=error.message, hint=error.hint, key=error.key)
-    except Exception as error:  # noqa: BLE001  (damage shows in many ways)
-        return Header(path, size, mtime_ns, problem=f"it cannot be read: {summary_of(error)}")
+    except Exception as error:  # noqa: BLE001  (libraries raise any error on damaged files)
+        return Header(path, size, mtime_ns, problem=f"the file cannot be read: {summary_of(error)}")
     try:
         return Header(
             path, size, mtime_ns, file.uuid, file.entries, tuple(file.clusters()), file.section, file.branches()
         )
-    except Exception as error:  # noqa: BLE001  (damage shows in many ways)
-        return Header(path, size, mtime_ns, problem=f"its header cannot be read: {summary_of(error)}")
+    except Exception as error:  # noqa: BLE001  (libraries raise any error on damaged files)
+        return Header(path, size, mtime_ns, problem=f"the header cannot be read: {summary_of(error)}")
     finally:
         file.close()
 
@@ -172,6 +172,6 @@ def _remember(entry: Path, header: Header) -> None:
         entry.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(_content(header)))
         temporary.replace(entry)
-    except OSError:  # a cache that cannot be written is no reason to stop
+    except OSError:  # continue without a cache
         with contextlib.suppress(OSError):
             temporary.unlink()

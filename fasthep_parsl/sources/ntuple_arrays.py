@@ -1,4 +1,4 @@
-"""Arrays of an RNTuple: from awkward's form of a field to the values of an entry range."""
+"""Arrays of an RNTuple: build the awkward array of an entry range from the columns that a form names."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 
 from fasthep_parsl.sources.root_pages import Pages, Span
 
-MARKS = ("cardinality", "optional")
-"""What uproot appends to the form key of a column of offsets that are not used as offsets."""
-
 
 def columns_of(form: Any) -> Iterator[int]:
-    """Yield the columns that a form reads."""
+    """Yield the numbers of the columns that a form reads."""
     if str(form.form_key).startswith("column-"):
         yield int(form.form_key.split("-")[1])
     if form.is_record:
@@ -27,14 +24,14 @@ def columns_of(form: Any) -> Iterator[int]:
 
 
 class Arrays:
-    """Reads values by form; a column that several fields share is read once.
+    """Reads fields by their form. Offsets that several fields share are read once.
 
     Parameters
     ----------
     ntuple : uproot RNTuple
-        What is read.
+        The RNTuple.
     pages : Pages
-        Reads elements of columns.
+        Its columns.
     """
 
     def __init__(self, ntuple: Any, pages: Pages) -> None:
@@ -69,10 +66,10 @@ class Arrays:
         if key.endswith("cardinality"):
             return np.diff(self._lists(column, spans)[0])
         found = self._pages.elements(column, spans)
-        return found.astype(np.float32) if found.dtype == np.float16 else found  # no op has half precision
+        return found.astype(np.float32) if found.dtype == np.float16 else found  # ops do not support half precision
 
     def _lists(self, column: int, spans: Sequence[Span]) -> tuple[NDArray[np.int64], list[Span]]:
-        """Return the offsets of lists from 0, and where their items are."""
+        """Return the offsets of lists, beginning with 0, and the ranges of their items."""
         known = (column, tuple(spans))
         if known not in self._offsets:
             raw = tuple(self._pages.raw(column, Span(s.cluster, max(s.start - 1, 0), s.stop)) for s in spans)
@@ -87,7 +84,7 @@ class Arrays:
         inner = []
         done = 0
         for span in spans:
-            before = int(span.start > 0)  # where the first list begins is the end of the list before
+            before = int(span.start > 0)  # a list begins where the list before it ends
             ends = self._pages.elements(column, [Span(span.cluster, span.start - before, span.stop)])
             ends = ends.astype(np.int64, copy=False)
             length = span.stop - span.start

@@ -1,7 +1,7 @@
-"""Names for the lists of an RNTuple: lists get one name only if the file shows that their lengths are equal.
+"""Names of list structures in an RNTuple: equal only if the file shows that the lengths are equal.
 
-A TTree has a branch with the lengths of lists, `nMuon`, which names the structure of all lists that refer to it. In an
-RNTuple the lengths are a column of offsets. Fields that share this column have equal lengths.
+In a TTree, the structure of a list has the name of the branch with the lengths, such as `nMuon`. In an RNTuple, lengths
+are a column of offsets. Fields that share this column have lists of equal lengths.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 CARDINALITY = "RNTupleCardinality"
-"""Type of fields that have the lengths of a list as values."""
+"""Type of a field whose values are the lengths of lists."""
 
 
 def list_names(ntuple: Any) -> dict[str, str]:
-    """Return form key of a list → name of its lengths; lists without a name may have any lengths.
+    """Return form key of a list → name of its structure. Lists without a name may have any length.
 
-    A name is, the first that exists: that of a field with the lengths (``nMuon``), the path of the list if its items
-    are records, a top-level number ``nMuon`` for a field ``Muon_pt``. The last is a convention of NanoAOD that a file
-    may break: ops check the lengths of all lists that they combine.
+    The name is the first of these that exists: the field with the lengths (``nMuon``); the path of the list, if its
+    items are records; a top-level number ``nMuon`` for a field ``Muon_pt``. The last is a convention of NanoAOD, which
+    a file may break: ops compare the lengths of all lists that they combine.
     """
     import uproot
 
@@ -47,5 +47,5 @@ def list_names(ntuple: Any) -> dict[str, str]:
 
 
 def _path(field: Any) -> str:
-    """Return the path of a field; fields without a name of their own are items of a list."""
+    """Return the path of a field. Only items of lists have no name."""
     return field.path or f"{_path(field.parent)}._0"

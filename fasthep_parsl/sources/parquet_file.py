@@ -1,4 +1,4 @@
-"""Source ``parquet``: a Parquet file."""
+"""Parquet files: structure and types of the columns, and values of an entry range, read by pyarrow."""
 
 from __future__ import annotations
 
@@ -45,29 +45,33 @@ class ParquetFile:
         self._leaves: dict[str, list[int]] | None = None
 
     def clusters(self) -> list[int]:
-        """Event numbers at which row groups begin, with 0 and the end."""
+        """Return the event numbers at which row groups begin, with 0 and the end."""
         metadata = self._file.metadata
         rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         return [0, *np.cumsum(rows).tolist()] if rows else []
 
     @cached_property
     def _fields(self) -> dict[str, tuple[str, Members, Branch]]:
-        """Name → column, members to take, and what they are."""
+        """Name → column, members to take, and description."""
         schema = self._file.schema_arrow
         often = Counter(schema.names)
         found: dict[str, tuple[str, Members, Branch]] = {}
         inside: dict[str, tuple[str, Members, Branch]] = {}
         for field in schema:
             if often[field.name] > 1:
-                problem = f"{often[field.name]} columns of the file are called `{field.name}`"
-                found[field.name] = field.name, (), Branch(problem=problem, hint="write it with a name for each")
+                problem = f"is the name of {often[field.name]} columns"
+                found[field.name] = (
+                    field.name,
+                    (),
+                    Branch(problem=problem, hint="write the file with a different name for each"),
+                )
                 continue
             for name, (members, branch) in _describe(field).items():
                 (found if not members else inside)[name] = field.name, members, branch
         return inside | found
 
     def branches(self) -> Branches:
-        """Columns and the members of records, their structure and types."""
+        """Return columns and members of records with structure and type."""
         return Branches({name: branch for name, (_, _, branch) in self._fields.items()})
 
     def has(self, column: str) -> bool:
@@ -81,10 +85,10 @@ class ParquetFile:
         groups, offset = self._groups(start, stop)
         try:
             table = self._table(groups, names)
-            # Of a slice of Arrow's own awkward takes the wrong bits for what is missing: it is cut behind.
+            # awkward reads wrong bits for missing values from a slice of an Arrow table: slice its arrays instead.
             rows = slice(start - offset, stop - offset)
             arrays = {name: _array(table[name])[rows] for name in names}
-            if start == stop:  # a table without rows could have missing values by its type
+            if start == stop:  # by its type, a table without rows could have missing values
                 arrays = {name: ak.Array(_present(a.layout.form).length_zero_array()) for name, a in arrays.items()}
             found = tidy({name: take(arrays[column], members) for name, (column, members) in wanted.items()})
         except Exception as error:
@@ -98,7 +102,7 @@ class ParquetFile:
 
         try:
             return self._file.read_row_groups(groups, columns=columns)
-        except pa.ArrowNotImplementedError:  # lists of words with a dictionary: one group at a time
+        except pa.ArrowNotImplementedError:  # lists of text with a dictionary: read one group at a time
             if len(groups) < 2:
                 raise
             return pa.concat_tables([self._file.read_row_group(group, columns=columns) for group in groups])
@@ -112,13 +116,13 @@ class ParquetFile:
         return column, members
 
     def _groups(self, start: int, stop: int) -> tuple[list[int], int]:
-        """Return the row groups that hold events [start, stop), and the first event of the first of them."""
+        """Return the row groups that contain events [start, stop), and the number of their first event."""
         edges = self.clusters()
         groups = [i for i, (low, high) in enumerate(pairwise(edges)) if low < stop and high > start]
         return groups, edges[groups[0]] if groups else 0
 
     def branch_bytes(self, columns: Iterable[str], start: int, stop: int) -> dict[str, int]:
-        """Return the compressed bytes of `columns` in the row groups that hold events [start, stop)."""
+        """Return the compressed bytes of `columns` in the row groups that contain events [start, stop)."""
         wanted = {name: self._field(name)[0] for name in columns}
         found = self._column_bytes(wanted.values(), start, stop)
         return {name: found[column] for name, column in wanted.items()}
@@ -144,31 +148,31 @@ class ParquetFile:
 
 
 def _leaves(metadata: Any, columns: Iterable[str]) -> dict[str, list[int]]:
-    """Return the leaves of each column; those of a list or a record have longer names."""
+    """Return the leaves of each column. Leaves of lists and records have longer names."""
     found: dict[str, list[int]] = {name: [] for name in columns}
     for leaf in range(metadata.num_columns):
         path = metadata.schema.column(leaf).path
         head = path
-        while head not in found and "." in head:  # a dot may belong to the name of a column
+        while head not in found and "." in head:  # a column name may contain a dot
             head = head.rpartition(".")[0]
         found.setdefault(head, []).append(leaf)
     return found
 
 
 def _describe(field: Any) -> dict[str, tuple[Members, Branch]]:
-    """Return what can be read of a column, whose type alone is looked at."""
+    """Return the fields of a column from its type. Reads no value."""
     problem = _unknown_inside(field.type)
     if problem:
-        return {field.name: ((), Branch(problem=problem, hint="write it as numbers or as text"))}
+        return {field.name: ((), Branch(problem=problem, hint="write it as numbers or text"))}
     try:
         form = _array(field.type, empty=True).layout.form
-    except Exception as error:  # noqa: BLE001  (awkward and pyarrow say so in many ways)
+    except Exception as error:  # noqa: BLE001  (awkward and pyarrow raise several errors)
         return {field.name: ((), Branch(problem=f"cannot be read: {summary_of(error)}"))}
     return fields_of(field.name, form)
 
 
 def _unknown_inside(kind: Any) -> str:
-    """Return why values of this type are nothing to compute with, empty if they are."""
+    """Return why expressions do not support a type; empty if they do."""
     import pyarrow as pa
 
     is_ = pa.types
@@ -179,11 +183,11 @@ def _unknown_inside(kind: Any) -> str:
         "has no type": (is_.is_null,),
     }
     kind = _plain(kind)
-    return next((words for words, kinds in tests.items() if any(test(kind) for test in kinds)), "")
+    return next((message for message, kinds in tests.items() if any(test(kind) for test in kinds)), "")
 
 
 def _array(column: Any, *, empty: bool = False) -> Any:
-    """Return a column of a table as awkward; of its type an array without entries."""
+    """Return a column of a table as an awkward array. With `empty`, `column` is a type, and the array has no entries."""
     import pyarrow as pa
 
     if empty:
@@ -202,7 +206,7 @@ def _present(form: Any) -> Any:
 
 
 def _plain(kind: Any) -> Any:
-    """Return an Arrow type without dictionaries, maps and half precision, which nothing else here knows."""
+    """Return an Arrow type without dictionaries, maps and half precision, which no other module supports."""
     import pyarrow as pa
 
     is_ = pa.types
@@ -228,7 +232,7 @@ def _plain_field(field: Any) -> Any:
 
 
 def _identity(metadata: Any) -> str:
-    """Return what tells files apart that have no name of their own: their footer, with sizes and extremes of all columns."""
+    """Return a hash of the footer, which contains sizes and extremes of all columns: Parquet files have no UUID."""
     footer = io.BytesIO()
     metadata.write_metadata_file(footer)
     return hashlib.blake2b(footer.getbuffer(), digest_size=16).hexdigest()

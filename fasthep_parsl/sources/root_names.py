@@ -1,4 +1,4 @@
-"""Names of the branches of a TTree: each stands for one branch, or is refused by name."""
+"""Names of the branches of a TTree. A name identifies one branch, or is refused."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class BranchPlace(NamedTuple):
     Attributes
     ----------
     branch : uproot.TBranch
-        What is read.
+        The branch.
     path : str
-        Names of all branches above and of its own, with slashes.
+        Names of all parents and its own name, separated by slashes.
     short : str
-        ``parent.name``, or the branch's own name if that has a dot.
+        ``parent.name``, or its own name if that contains a dot.
     long : str
-        ``a.b.c``: as the path, with what names repeat left out.
+        ``a.b.c``: the path with dots, without repeated parts.
     split : bool
-        Whether its members have branches of their own; it is not read itself.
+        Whether its members are separate branches. The branch itself is then not read.
     """
 
     branch: Any
@@ -35,23 +35,23 @@ class BranchPlace(NamedTuple):
 
     @property
     def names(self) -> dict[str, None]:
-        """What it may be called, the first that stands for no other branch before all."""
+        """Possible names, preferred ones first."""
         return dict.fromkeys((self.short, self.long, self.path, self.branch.name))
 
 
 class Names:
-    """All names by which branches can be asked for.
+    """All names of the branches of a tree.
 
     Attributes
     ----------
     fields : dict
-        Name → place, one name per branch that holds values.
+        Name → place, one name for each branch with values.
     synonyms : dict
         Other name → name in `fields`.
     refused : dict
-        Name → why it is none.
+        Name → why it cannot be used.
     often : Counter
-        How many branches, those that are split among them, have a name as their own.
+        Own name → number of branches with this name, including split ones.
     """
 
     def __init__(self, tree: Any) -> None:
@@ -64,19 +64,19 @@ class Names:
         self.fields: dict[str, BranchPlace] = {}
         self.synonyms: dict[str, str] = {}
         self.refused: dict[str, Branch] = {}
-        if not self._split and len({place.path for place in leaves}) == len(leaves):  # as most trees are
+        if not self._split and len({place.path for place in leaves}) == len(leaves):  # true for most trees
             self.fields = {place.path: place for place in leaves}
         else:
             self._share_out(leaves)
 
     def _share_out(self, leaves: list[BranchPlace]) -> None:
-        """Give each branch the names that stand for no other."""
+        """Give each branch the names that no other branch has."""
         claims: dict[str, list[BranchPlace]] = defaultdict(list)
         for place in leaves:
             for name in place.names:
                 claims[name].append(place)
         owners = {name: _owner(name, same) for name, same in claims.items()}
-        self.refused = {name: _refused(name, claims[name]) for name, owner in owners.items() if owner is None}
+        self.refused = {name: _refused(claims[name]) for name, owner in owners.items() if owner is None}
         for place in leaves:
             names = [name for name in place.names if owners[name] is place]
             if names:
@@ -84,18 +84,18 @@ class Names:
                 self.synonyms |= dict.fromkeys(names[1:], names[0])
 
     def of_split(self) -> dict[str, Branch]:
-        """Return what stands for branches whose members have branches of their own."""
+        """Return the descriptions of split branches."""
         members: dict[str, list[str]] = {place.path: [] for place in self._split}
         for name, place in self.fields.items():
             above = place.path.rpartition("/")[0]
             while above:
-                if above in members:  # a slash may belong to a name
+                if above in members:  # a name may contain a slash
                     members[above].append(name)
                 above = above.rpartition("/")[0]
         return {path: record(names, "is split into branches") for path, names in members.items()}
 
     def find(self, name: str) -> tuple[BranchPlace, str] | None:
-        """Return the branch that `name` begins with, and what is left of it: a member."""
+        """Return the branch that `name` begins with, and the rest of the name: a member."""
         head, rest = name, ""
         while head:
             place = self.fields.get(self.synonyms.get(head, head))
@@ -130,16 +130,16 @@ def _walk(branch: Any, above: BranchPlace | None) -> Iterator[BranchPlace]:
 
 
 def _owner(name: str, same: list[BranchPlace]) -> BranchPlace | None:
-    """Return the branch that `name` stands for: that of this path, else the only one that could be called so."""
+    """Return the branch that `name` identifies: the one with this path, else the only candidate."""
     exact = [place for place in same if place.path == name] or same
     return exact[0] if len(exact) == 1 else None
 
 
-def _refused(name: str, same: list[BranchPlace]) -> Branch:
+def _refused(same: list[BranchPlace]) -> Branch:
     paths = list(dict.fromkeys(place.path for place in same))
-    problem = f"{len(same)} branches of the tree are called `{name}`"
+    problem = f"is the name of {len(same)} branches"
     if len(paths) == 1:
-        return Branch(problem=problem, hint="none of them can be told apart: write the file with a name for each")
+        return Branch(problem=problem, hint="they have the same path: write the file with a different name for each")
     return Branch(
-        problem=problem, hint=f"say which: `fields: {{my_name: {{branch: {paths[0]}}}}}`; there are {listed(paths)}"
+        problem=problem, hint=f"choose one: `fields: {{my_name: {{branch: {paths[0]}}}}}`; candidates: {listed(paths)}"
     )

@@ -75,13 +75,13 @@ class NTupleFile:
         return found
 
     def _described(self, name: str) -> dict[str, tuple[Members, Branch]]:
-        """Return what can be read of a field: itself, or members of its records."""
+        """Return the fields and members that a top-level field provides."""
         try:
             form = self._ntuple.field_form(self._top[name].field_id, self._paths[name])
             found = fields_of(name, form, lambda level: self._lists.get(level.form_key, "*"))
         except Exception as error:  # noqa: BLE001  (a type that uproot cannot read)
             problem = f"cannot be read (type {self._top[name].typename}): {summary_of(error)}"
-            return {name: ((), Branch(problem=problem, hint="the other fields can be used"))}
+            return {name: ((), Branch(problem=problem, hint="use other fields"))}
         half = {key for key, (_, branch) in found.items() if branch.dtype == "float16"}
         return {
             key: (members, branch._replace(dtype="float32") if key in half else branch)
@@ -105,7 +105,7 @@ class NTupleFile:
         return True
 
     def _form(self, name: str) -> tuple[Any, Members]:
-        """Return the form of a column with nothing in it that is not needed, and the members to take from it."""
+        """Return the form of a column, without members that are not needed, and the members to take from it."""
         if name not in self._forms:
             head = name.partition(".")[0]
             if head not in self._top:

@@ -1,4 +1,4 @@
-"""Source ``root_tree``: a TTree in a ROOT file."""
+"""TTrees in ROOT files: structure and types of the branches, and columns of an entry range."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from fasthep_parsl.sources.root_types import describe
 from fasthep_parsl.sources.time_limit import EndlessError, at_most
 
 TREES = ("TTree", "TNtuple", "TNtupleD", "TChain")
-"""Classes of ROOT that hold events and are read here."""
+"""Classes of ROOT that are read here."""
 
 
-PATIENCE = 10.0
-"""CPU seconds that reading the objects of any branch may take."""
+TIME_LIMIT = 10.0
+"""CPU seconds that reading objects may take, whatever their size."""
 SLOWEST = 50_000
-"""Bytes of objects that are read in a CPU second, if it takes longer; uproot reads ten times as fast at least."""
+"""Bytes of objects per CPU second that are added to the limit. uproot reads at least ten times as fast."""
 
 
 class TreeFile:
@@ -55,12 +55,12 @@ class TreeFile:
         self._sums: dict[str, tuple[list[int], list[int]]] = {}
 
     def clusters(self) -> list[int]:
-        """Event numbers at which all branches begin a new basket, with 0 and the end."""
+        """Return the event numbers at which all branches begin a new basket, with 0 and the end."""
         if not self.entries:
             return []
         try:
             edges = [int(edge) for edge in self._tree.common_entry_offsets()]
-        except Exception:  # noqa: BLE001  (of one odd branch)
+        except Exception:  # noqa: BLE001  (uproot cannot read one of the branches)
             return [0, self.entries]
         return edges if edges[:1] == [0] and edges[-1] == self.entries else [0, self.entries]
 
@@ -70,7 +70,7 @@ class TreeFile:
 
     @cached_property
     def _plain(self) -> dict[str, Any]:
-        """Branches of the tree itself by name, None for names of several; cheaper than all names."""
+        """Name → branch of the tree itself, None if several have this name. Faster than all names."""
         found: dict[str, Any] = {}
         for branch in self._tree.branches:
             name = branch.name
@@ -78,7 +78,7 @@ class TreeFile:
         return found
 
     def branches(self) -> Branches:
-        """Branches, their structure and types; a jagged branch has the name of its counter."""
+        """Return all branches and members with structure and type. Lists have the name of their counter."""
         found: dict[str, Branch] = {}
         members: dict[str, Branch] = {}
         for name, place in self._names.fields.items():
@@ -88,12 +88,12 @@ class TreeFile:
         return Branches({**found, **{name: others[name] for name in others if name not in found}}, self._names.synonyms)
 
     def _described(self, name: str, branch: Any) -> dict[str, tuple[Members, Branch]]:
-        """Return what can be read of a branch; one that has not all events of the tree belongs to others."""
+        """Return the fields of a branch. A branch with another number of entries than the tree cannot be used."""
         number = int(branch.num_entries)
         if number == self.entries:
             return describe(name, branch)
         problem = f"has {number:,} entries, the tree {self.entries:,}"
-        return {name: ((), Branch(problem=problem, hint="which events they belong to is not known: do without it"))}
+        return {name: ((), Branch(problem=problem, hint="their events are unknown: use other branches"))}
 
     def has(self, column: str) -> bool:
         """Return whether the tree has a branch."""
@@ -104,7 +104,7 @@ class TreeFile:
         return True
 
     def read(self, columns: Iterable[str], start: int, stop: int) -> dict[str, Column]:
-        """Return events [start, stop); flat columns as numpy arrays, jagged ones share equal offsets."""
+        """Return events [start, stop). Flat columns are NumPy arrays. Jagged columns with equal offsets share them."""
         wanted = {name: self._field(name) for name in columns}
         branches = {id(branch): branch for branch, _ in wanted.values()}
         read = dict(self._read(list(branches.values()), start, stop))
@@ -115,46 +115,48 @@ class TreeFile:
         return tidy({name: take(read[id(branch)], members) for name, (branch, members) in wanted.items()})
 
     def _read(self, branches: list[Any], start: int, stop: int) -> Iterator[tuple[int, Any]]:
-        """Yield the arrays of branches, by identity; from a server all in one request."""
+        """Yield identity and array of each branch. A server is asked for all of them in one request."""
         single = list(branches)
-        if not self._local:  # uproot finds them by their own names, whatever it is told
+        if not self._local:  # uproot returns them by their own names
             many = {branch.name: branch for branch in branches if self._names.often[branch.name] == 1}
             single = [branch for branch in branches if branch.name not in many]
             chosen = {id(branch) for branch in many.values()}
-            with self._blamed("", start, stop):
+            with self._located("", start, stop):
                 arrays = self._tree.arrays(
                     filter_branch=lambda branch: id(branch) in chosen, entry_start=start, entry_stop=stop, how=dict
                 )
                 found = [(id(branch), arrays[name]) for name, branch in many.items()]
             yield from found
         for branch in single:
-            with self._blamed(branch.name, start, stop), self._in_time(branch, start, stop):
+            with self._located(branch.name, start, stop), self._in_time(branch, start, stop):
                 array = branch.array(entry_start=start, entry_stop=stop)
             yield id(branch), array
 
     @contextmanager
-    def _blamed(self, name: str, start: int, stop: int) -> Iterator[None]:
-        """Say what was read when something goes wrong."""
+    def _located(self, name: str, start: int, stop: int) -> Iterator[None]:
+        """Turn errors into `InputFileError` with the branch and the events that were read."""
         what = f"branch `{name}` of events" if name else "events"
         try:
             yield
         except EndlessError:
-            message = f"{what} {start}–{stop} cannot be read: it takes longer than its size explains"
-            raise InputFileError(self.path, message, "its class may not be understood: do without it") from None
+            message = f"{what} {start}–{stop} cannot be read: it takes much longer than its size explains"
+            raise InputFileError(
+                self.path, message, "uproot may not understand its class: use other branches"
+            ) from None
         except Exception as error:
             message = f"{what} {start}–{stop} cannot be read: {summary_of(error)}"
             hint = "is the file damaged, or written by a very old or unusual program?"
             raise InputFileError(self.path, message, hint) from error
 
     def _in_time(self, branch: Any, start: int, stop: int) -> AbstractContextManager[None]:
-        """Limit the time that reading objects may take; numbers and texts take none to speak of."""
+        """Limit the time for reading objects. Numbers and text need no limit."""
         if type(branch.interpretation).__name__ != "AsObjects":
             return nullcontext()
         size = branch.uncompressed_bytes * (stop - start) / max(self.entries, 1)
-        return at_most(PATIENCE + size / SLOWEST)
+        return at_most(TIME_LIMIT + size / SLOWEST)
 
     def _field(self, name: str) -> tuple[Any, Members]:
-        """Return the branch and the members that a column is."""
+        """Return the branch of a column, and the members to take from it."""
         plain = self._plain.get(name)
         if plain is not None and not plain.branches:
             return plain, ()
@@ -174,7 +176,7 @@ class TreeFile:
         return self._fields[name]
 
     def branch_bytes(self, columns: Iterable[str], start: int, stop: int) -> dict[str, int]:
-        """Return the compressed bytes of the baskets that hold events [start, stop), by column."""
+        """Return the compressed bytes of the baskets that contain events [start, stop), by column."""
         found = {}
         for name in columns:
             if name not in self._sums:

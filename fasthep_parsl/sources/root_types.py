@@ -1,4 +1,4 @@
-"""From uproot's interpretation of a branch to what can be read of it, without reading a value."""
+"""Structure and type of a TTree's branches, from uproot's interpretations. Reads no value."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from fasthep_parsl.sources.forms import Members, fields_of, members_of, of_dtype
 
 
 def describe(name: str, branch: Any) -> dict[str, tuple[Members, Branch]]:
-    """Return what can be read of a branch: itself under `name`, or the members of its records.
+    """Return the fields of a branch: itself under `name`, or the members of its records.
 
-    Whatever uproot cannot understand is a problem of this branch alone.
+    If uproot cannot read the branch, only this branch has a problem.
     """
     try:
         interpretation = branch.interpretation
@@ -34,13 +34,13 @@ def describe(name: str, branch: Any) -> dict[str, tuple[Members, Branch]]:
             found = {key: (members, _in_lists(item, counter, of_plain)) for key, (members, item) in found.items()}
         if not of_plain or plain.base.names:
             found = {key: (members, item._replace(sure=False)) for key, (members, item) in found.items()}
-    except Exception as error:  # noqa: BLE001  (uproot raises all kinds on what it does not know)
+    except Exception as error:  # noqa: BLE001  (uproot raises any error on unknown classes)
         return {name: ((), _unreadable(branch, summary_of(error)))}
     return found
 
 
 def _plain(interpretation: Any) -> Any:
-    """Return the type of numbers and leaf lists, None for anything else."""
+    """Return the NumPy type of numbers and leaf lists, None for anything else."""
     content = getattr(interpretation, "content", interpretation)
     if type(content).__name__ not in ("AsDtype", "AsDouble32", "AsFloat16"):
         return None
@@ -54,12 +54,14 @@ def _in_lists(found: Branch, counter: str, outside: bool) -> Branch:
 
 
 def _counter(branch: Any) -> str:
-    """Return the name of the branch that has the lengths of the lists, ``*`` if there is none."""
+    """Return the name of the branch with the lengths of the lists, ``*`` if there is none."""
     try:
         counter = branch.count_branch
-    except Exception:  # noqa: BLE001  (the lists can be read without)
+    except Exception:  # noqa: BLE001  (the lists can be read without it)
         return "*"
-    if counter is None or counter.name == f"n{branch.name}":  # uproot writes one counter per field: tells nothing
+    if (
+        counter is None or counter.name == f"n{branch.name}"
+    ):  # uproot writes a counter for each field: it promises nothing
         return "*"
     return str(counter.name)
 
@@ -67,7 +69,7 @@ def _counter(branch: Any) -> str:
 def _unreadable(branch: Any, reason: str) -> Branch:
     try:
         name = str(branch.typename)
-    except Exception:  # noqa: BLE001  (what it does not know has no name either)
+    except Exception:  # noqa: BLE001  (unknown types have no name)
         name = ""
     kind = f" (class {name})" if name and name != "unknown" else ""
-    return Branch(problem=f"cannot be read{kind}: {reason}", hint="the other branches can be used")
+    return Branch(problem=f"cannot be read{kind}: {reason}", hint="use other branches")

@@ -1,4 +1,4 @@
-"""A limit for reading objects: a class that is not understood makes loops over lengths that are none, for hours."""
+"""CPU time limit for a block of code. Reading objects of an unknown class can loop over wrong lengths for hours."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import contextmanager, suppress
 
 
 class EndlessError(Exception):
-    """Something took more CPU time than it may."""
+    """The time limit was exceeded."""
 
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Raise `EndlessError` here as soon as this thread has spent so many seconds of CPU time.
+    """Raise `EndlessError` in the block once this thread has used so many seconds of CPU time.
 
-    It is raised between two steps of Python; what one call into a library takes is not cut short.
+    The error is raised between two steps of Python. It does not interrupt a call into a library.
     """
     thread = threading.get_ident()
     clock = time.pthread_getcpuclockid(thread)
@@ -37,26 +37,26 @@ def at_most(seconds: float) -> Iterator[None]:
                     _raise_in(thread, EndlessError)
                     return
 
-    threading.Thread(target=watch, name="patience", daemon=True).start()
+    threading.Thread(target=watch, name="time-limit", daemon=True).start()
     try:
         yield
     finally:
         with lock:
             done.set()
         if fired:
-            _let_it_come()
+            _receive()
     if fired:
-        raise EndlessError  # it came too late, or somebody on its way has swallowed it
+        raise EndlessError  # it came too late, or was caught on its way
 
 
 def _raise_in(thread: int, error: type[BaseException]) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
 
 
-def _let_it_come() -> None:
-    """Return when an exception for this thread has been raised: if it does not come here, it must not come later.
+def _receive() -> None:
+    """Wait until the pending exception of this thread was raised, so that it is not raised later.
 
-    Taking it back is no way: Python 3.11 then looks for it before each step for ever, and hangs under `cProfile`.
+    It cannot be withdrawn: Python 3.11 would check for it before each step, and hang under `cProfile`.
     """
     with suppress(EndlessError):
         for _ in range(100):

@@ -99,18 +99,18 @@ def test_a_file_is_opened_once_per_identity(small_files, tmp_path):
     def get(**changed):
         return files.get(str(path), SOURCE, planned.model_copy(update=changed))
 
-    with pytest.raises(InputFileError, match="was changed"):
+    with pytest.raises(InputFileError, match="the file changed"):
         get(size=stat.st_size + 1)
-    with pytest.raises(InputFileError, match="was changed"):
+    with pytest.raises(InputFileError, match="the file changed"):
         get(mtime_ns=stat.st_mtime_ns - 5 * 10**9)
     with pytest.raises(InputFileError, match="it has 100 events, not 99"):
         get(entries=99)
-    with pytest.raises(InputFileError, match="another identity"):
+    with pytest.raises(InputFileError, match=r"its identity \(UUID\) is different"):
         get(uuid="0" * 32)
     with pytest.raises(InputFileError, match="no such file"):
         files.get(str(tmp_path / "gone.root"), SOURCE, planned)
     path.write_bytes(path.read_bytes() + b"more")
-    with pytest.raises(InputFileError, match="was changed"):  # also one that is open
+    with pytest.raises(InputFileError, match="the file changed"):  # also one that is open
         files.get(str(path), SOURCE, planned)
     files.drop(str(path))
 

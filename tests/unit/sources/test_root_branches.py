@@ -168,7 +168,7 @@ def test_two_branches_of_one_name_are_refused_by_name(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"twin_b", b"twin_a"))
     file = open_tree(str(path), "t")
     found = file.branches().found
-    assert found["twin_a"].problem == "2 branches of the tree are called `twin_a`"
+    assert found["twin_a"].problem == "is the name of 2 branches"
     assert found["x"] == Branch((), "int32")
     with pytest.raises(InputFileError, match="no branch `twin_a`"):
         file.read(["twin_a"], 0, 3)
@@ -220,12 +220,12 @@ def test_a_file_in_which_nothing_can_be_read_is_no_crash(tmp_path, monkeypatch):
     path = write_trees(tmp_path / "a.root", t=[1.0])
     monkeypatch.setattr("fasthep_parsl.sources.root_tree.describe", lambda *_: 1 / 0)
     (header,) = read_headers([path], PlanSource(params={"tree": "t"}))
-    assert header.problem == "its header cannot be read: ZeroDivisionError: division by zero"
+    assert header.problem == "the header cannot be read: ZeroDivisionError: division by zero"
 
 
 def test_what_never_ends_names_its_branch(opened, monkeypatch):
     file = opened("containers.root")
-    monkeypatch.setattr(root_tree, "PATIENCE", 0.1)
+    monkeypatch.setattr(root_tree, "TIME_LIMIT", 0.1)
     monkeypatch.setattr(root_tree, "SLOWEST", 1e12)
     branch = file._names.fields["vector_vector_int32"].branch
 
@@ -235,7 +235,7 @@ def test_what_never_ends_names_its_branch(opened, monkeypatch):
 
     monkeypatch.setattr(type(branch), "array", endless)
     with pytest.raises(
-        InputFileError, match="branch `vector_vector_int32` of events 0–5 cannot be read: it takes longer"
+        InputFileError, match="branch `vector_vector_int32` of events 0–5 cannot be read: it takes much longer"
     ):
         file.read(["vector_vector_int32"], 0, 5)
 

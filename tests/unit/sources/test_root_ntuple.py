@@ -207,7 +207,7 @@ def test_a_wrong_name_lists_rntuples_as_trees(tmp_path):
     path = write_ntuple(tmp_path / "a.root")
     with pytest.raises(InputFileError, match="no tree `Event`") as caught:
         open_ntuple(path, "Event")
-    assert caught.value.hint == "did you mean `Events`?"
+    assert str(caught.value.hint) == "did you mean `Events`?"
     assert caught.value.key == "tree"
 
 

@@ -188,7 +188,7 @@ def test_a_file_that_was_changed_after_the_plan_is_not_read(flow, small_files):
     os.utime(path, ns=(0, 0))
     outcome = flow.run(plan)
     (failure,) = outcome.summary["failures"]
-    assert "mine.root: was changed after the plan was made" in failure["message"]
+    assert "mine.root: the file changed after the plan was made" in failure["message"]
     assert outcome.products["Sum", "sum"] == sum(range(100, 140))
 
 
