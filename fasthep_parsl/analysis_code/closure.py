@@ -1,4 +1,4 @@
-"""What a module of analysis code consists of: its file and all that it imports from beside it, transitively."""
+"""Files of a module of analysis code: the module and everything that it imports from its folder, transitively."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from fasthep_parsl.plan import PlanCode
 
 
 def sha256(content: bytes) -> str:
-    """Return the hex digest of some content."""
+    """Return the hex digest of `content`."""
     return hashlib.sha256(content).hexdigest()
 
 
 def digest(files: Iterable[PlanCode]) -> str:
-    """Return one hash for several files: of their names and contents."""
+    """Return a hash of the names and contents of files."""
     listed = sorted((file.name, file.sha256) for file in files)
     return sha256("\n".join(f"{hashed} {name}" for name, hashed in listed).encode())
 
 
 def closure(path: Path, data: Iterable[Path] = ()) -> tuple[PlanCode, ...]:
-    """Return a file of Python, what it imports from its folder and below, and data files there; names are relative.
+    """Return a Python file, its imports from its folder and below, and data files. Names are relative to the folder.
 
-    Imports are found by reading the files, those within functions too; what is imported under a name that is put
-    together at run time is not found. A name that Python or an installed package has is not one of a file beside it.
+    Imports are found in the source, also inside functions. Imports whose names are computed are not found. If Python or
+    an installed package has a module of the same name, the file in the folder is not imported.
     """
     folder = path.parent
     found: dict[Path, PlanCode] = {}
@@ -48,7 +48,7 @@ def closure(path: Path, data: Iterable[Path] = ()) -> tuple[PlanCode, ...]:
 
 
 def imports(content: bytes, package: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the parts of each dotted name that may be imported; nothing if it is no Python."""
+    """Yield the parts of each dotted name that may be imported; nothing if `content` is not valid Python."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
@@ -71,7 +71,7 @@ def imports(content: bytes, package: tuple[str, ...] = ()) -> Iterator[tuple[str
 
 @cache
 def is_installed(name: str) -> bool:
-    """Return whether Python itself or an installed package has a module of this name."""
+    """Return whether Python or an installed package has a module with this name."""
     packages = [sysconfig.get_path(key) for key in ("purelib", "platlib")]
     return name in sys.stdlib_module_names or PathFinder.find_spec(name, packages) is not None
 
@@ -81,7 +81,7 @@ def _package(file: Path, folder: Path) -> tuple[str, ...]:
 
 
 def _files(names: tuple[str, ...], folder: Path) -> list[Path]:
-    """Return the files that importing a dotted name runs: its packages, and itself."""
+    """Return the files that an import of a dotted name runs: its packages and the module."""
     if not names or is_installed(names[0]):
         return []
     found = []

@@ -1,4 +1,4 @@
-"""Analysis code: modules named by ``use.modules``, imported by path and known by their content hash."""
+"""Modules of analysis code (``use.modules``): import them by path and verify their content. Table of all ops."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from fasthep_parsl.interfaces import Op
 from fasthep_parsl.plan import PlanModule
 
 ALL = "__fasthep_files__"
-"""Attribute of a module of analysis code: the hash of all its files."""
+"""Attribute of an imported module: the hash of all its files."""
 
 
 def describe(path: Path, data: Iterable[Path] = ()) -> PlanModule:
-    """Return what a plan holds of a module file; `data` lie in its folder or below."""
+    """Return the plan's description of a module file. The files `data` are in its folder or below."""
     files = closure(path, data)
     return PlanModule(name=path.stem, path=str(path), sha256=digest(files), files=files)
 
 
 def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
-    """Import analysis code under its file's name, so that what it defines can be pickled.
+    """Import analysis code under the name of its file, so that its objects can be pickled.
 
     Parameters
     ----------
     module : PlanModule
-        Which one.
+        The module.
     folder : Path, optional
-        Where to look for its copy; default: where the plan found it.
+        Folder with its copy. Default: its original folder.
 
     Raises
     ------
     ConfigError
-        The module cannot be imported; says which of the user's lines failed, or that it was edited meanwhile.
+        The module cannot be imported, or was edited after the plan was made. Contains the line that failed.
     """
     root = Path(module.path).parent if folder is None else folder / module.folder
     path = root / Path(module.path).name
-    FINDER.learn(beside(module, root))
+    FINDER.register(modules_next_to(module, root))
     own = next(file.sha256 for file in module.files if file.name == path.name)
     loaded = sys.modules.get(module.name)
     if loaded is not None and _is_right(loaded, module, path, own):
@@ -54,13 +54,13 @@ def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
                 "E112", f"analysis module `{path.name}` has the name of an installed module", hint="rename the file"
             )
         )
-    for place in (str(Path(module.path).parent), str(root)):  # imports whose names only the run knows
+    for place in (str(Path(module.path).parent), str(root)):  # for imports whose names are computed
         if place not in sys.path:
-            sys.path.append(place)  # behind all libraries: there may be a `hist.py` or `random.py` of the user's
+            sys.path.append(place)  # after all libraries: users may have a `hist.py` or `random.py`
     loader = VerifiedLoader(module.name, str(path), own)
     spec = importlib.util.spec_from_file_location(module.name, path, loader=loader)
     if spec is None or spec.loader is None:
-        raise ConfigError(Problem("E112", f"`{path}` is not a Python file", hint="use.modules takes .py files"))
+        raise ConfigError(Problem("E112", f"`{path}` is not a Python file", hint="`use.modules` accepts .py files"))
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[module.name] = loaded
     try:
@@ -74,8 +74,8 @@ def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
     return loaded
 
 
-def beside(module: PlanModule, root: Path) -> dict[str, tuple[Path, str]]:
-    """Return the modules that a module imports from beside it: dotted name → file and hash."""
+def modules_next_to(module: PlanModule, root: Path) -> dict[str, tuple[Path, str]]:
+    """Return the imported modules in the same folder: dotted name → file and hash."""
     found = {}
     for file in module.files:
         place = PurePosixPath(file.name)
@@ -86,9 +86,9 @@ def beside(module: PlanModule, root: Path) -> dict[str, tuple[Path, str]]:
 
 
 def _is_right(loaded: ModuleType, module: PlanModule, path: Path, own: str) -> bool:
-    """Whether a module that is imported already will do.
+    """Return whether an imported module can be used.
 
-    Data files are read from beside it, and must be the copies. Another module may have imported it.
+    It may have been imported by another module. Its data files must be those of the copy.
     """
     if getattr(loaded, MARK, "") != own or getattr(loaded, ALL, module.sha256) != module.sha256:
         return False
@@ -96,13 +96,13 @@ def _is_right(loaded: ModuleType, module: PlanModule, path: Path, own: str) -> b
 
 
 def _is_taken(module: PlanModule) -> bool:
-    """Return whether another module has that name: one of Python's, of a package, or one that is imported already."""
+    """Return whether another module has this name: one of Python, of a package, or one that is already imported."""
     loaded = sys.modules.get(module.name)
     if getattr(loaded, MARK, ""):
         return False
     if is_installed(module.name):
         return True
-    if loaded is None:  # a file that just lies in the current folder does not count
+    if loaded is None:  # a file in the current folder does not count
         return False
     file = getattr(loaded, "__file__", None)
     return file is None or Path(file).name != Path(module.path).name
@@ -123,7 +123,7 @@ def _import_problem(path: Path, error: BaseException) -> Problem:
 
 
 def ops_of(module: ModuleType) -> dict[str, Op]:
-    """Return the ops that a module declares: name → op."""
+    """Return the ops of a module: name → op."""
     found = {}
     for value in vars(module).values():
         declared = getattr(value, "op", None)
@@ -133,14 +133,14 @@ def ops_of(module: ModuleType) -> dict[str, Op]:
 
 
 class OpTable:
-    """Ops by name: those of the user's modules first, then the installed ones.
+    """Table of ops by name. Ops of analysis code have precedence over installed ones.
 
     Parameters
     ----------
     modules : tuple of PlanModule
-        Analysis code of the workflow.
+        Modules of the workflow.
     folder : Path, optional
-        Where copies of the modules lie (on workers).
+        Folder with copies of the modules, on workers.
     """
 
     def __init__(self, modules: tuple[PlanModule, ...] = (), folder: Path | None = None) -> None:
@@ -159,7 +159,7 @@ class OpTable:
         Raises
         ------
         ConfigError
-            There is none; the hint has close names.
+            There is no such op. The hint contains similar names.
         """
         if name in self._user:
             return self._user[name][0]
@@ -167,9 +167,11 @@ class OpTable:
             raise ConfigError(Problem("E110", f"unknown op `{name}`", hint=suggest(name, self.names(), what="ops")))
         op = registry.load("ops", name).op
         if not isinstance(op, Op):
-            raise ConfigError(Problem("E110", f"`{name}` is registered, but is not an op", hint="decorate it with @op"))
+            raise ConfigError(
+                Problem("E110", f"`{name}` is registered as an op, but is not one", hint="decorate it with @op")
+            )
         return op
 
     def module(self, name: str) -> PlanModule | None:
-        """Return the user module that defines the op, None for installed ones."""
+        """Return the module of analysis code that defines an op, None for installed ops."""
         return self._user[name][1] if name in self._user else None

@@ -1,4 +1,4 @@
-"""Which software decides results: versions of packages, and the content of those whose version does not tell."""
+"""Software that results depend on: versions of packages, and hashes of packages that are edited in place."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.plan import Plan, PlanCode, PlanModule
 
 ALWAYS = ("fasthep-parsl", "numpy", "awkward", "numba", "uproot", "pyarrow")
-"""Packages whose versions may always decide a result, if they are installed."""
+"""Packages whose versions always count, if they are installed."""
 OURS = "fasthep_parsl"
-BESIDE = {"configs", "site_profiles"}
-"""Folders that are in our package only where it was installed; nothing in them is run."""
+DATA_FOLDERS = {"configs", "site_profiles"}
+"""Folders without code that only an installed package of ours contains."""
 
 
 def software(modules: Sequence[PlanModule], packages: Iterable[str]) -> dict[str, str]:
-    """Return package → version of all that a plan's results depend on, and of Python (its minor version).
+    """Return package → version of everything that a plan's results depend on, including Python (minor version).
 
     Parameters
     ----------
     modules : sequence of PlanModule
-        Analysis code; what it imports counts.
+        Analysis code. Its imports count.
     packages : iterable of str
-        Top-level modules of ops and modifiers that are installed; what they import counts if it is not installed
-        as a package whose version tells its content.
+        Top-level modules of installed ops, modifiers and the source. Their imports count, unless they are packages
+        whose version identifies their content.
     """
     found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for name in ALWAYS:
@@ -45,44 +45,44 @@ def software(modules: Sequence[PlanModule], packages: Iterable[str]) -> dict[str
         for file in module.files:
             if file.name.endswith(".py"):
                 waiting |= _imported(folder / file.name)
-    beside = {Path(file.name).parts[0].removesuffix(".py") for module in modules for file in module.files}
-    seen = {OURS, *sys.stdlib_module_names, *beside}
+    local = {Path(file.name).parts[0].removesuffix(".py") for module in modules for file in module.files}
+    seen = {OURS, *sys.stdlib_module_names, *local}
     while waiting - seen:
         name = min(waiting - seen)
         seen.add(name)
         if name.replace("_", "-") not in found and _places(name):
             found[name] = identity(name, own=name in packages)
-            waiting |= set() if _tells(name) else {top for file in _sources(name) for top in _imported(file)}
+            waiting |= set() if _is_identified(name) else {top for file in _sources(name) for top in _imported(file)}
     return found
 
 
 @cache
 def identity(name: str, *, own: bool = True) -> str:
-    """Return what tells the software of a top-level module from another version of it.
+    """Return a text that identifies the software of a top-level module.
 
     Parameters
     ----------
     name : str
         Name of the module.
     own : bool
-        Whether its content counts even where its version should tell.
+        Whether to include a hash of its content even if its version identifies it.
     """
-    said = _version(name)
-    if not own and _tells(name):
-        return said
+    stated = _version(name)
+    if not own and _is_identified(name):
+        return stated
     places = _sources(name)
     base = places[0].parent if places else Path()
     files = [PlanCode(name=_relative(file, base), sha256=sha256(file.read_bytes())) for file in places]
-    return f"{said} {digest(files)[:16]}".strip()
+    return f"{stated} {digest(files)[:16]}".strip()
 
 
 def check_software(plan: Plan) -> None:
-    """Refuse to run other code than the plan has seen: where a package was edited, or another is installed here.
+    """Refuse to run with other packages than those of the plan: edited ones, or other versions.
 
     Raises
     ------
     ConfigError
-        Says which package, and how it differs.
+        Contains the package and both versions.
     """
     here, there = __version__, plan.software.get("fasthep-parsl", __version__)
     if here != there:
@@ -94,12 +94,12 @@ def check_software(plan: Plan) -> None:
 
 
 def _differs(name: str, planned: str, found: str) -> ConfigError:
-    message = f"package `{name}` is not the one of the plan: {planned} there, {found} on this worker"
-    return ConfigError(Problem("E112", message, hint="was it edited meanwhile? run again; or install the same version"))
+    message = f"package `{name}` differs from the plan: {planned} in the plan, {found} on this worker"
+    return ConfigError(Problem("E112", message, hint="if it was edited, run again; else install the same version"))
 
 
 def _version(name: str) -> str:
-    """Return the version of the distribution that a module belongs to, empty if there is none."""
+    """Return name and version of the distribution of a module, empty if there is none."""
     try:
         return distribution(name).version
     except PackageNotFoundError:
@@ -112,8 +112,8 @@ def _distributions() -> dict[str, list[str]]:
     return dict(packages_distributions())
 
 
-def _tells(name: str) -> bool:
-    """Whether the version of a module tells its content: it is installed, not edited in place."""
+def _is_identified(name: str) -> bool:
+    """Return whether the version identifies the content of a module: it is installed, not edited in place."""
     installed = [Path(sysconfig.get_path(key)).resolve() for key in ("purelib", "platlib")]
     places = _places(name)
     return bool(_version(name)) and all(any(p.resolve().is_relative_to(i) for i in installed) for p in places)
@@ -121,7 +121,7 @@ def _tells(name: str) -> bool:
 
 @cache
 def _places(name: str) -> tuple[Path, ...]:
-    """Return the folders of a package, or the file of a module; nothing if it is not there, or has no files."""
+    """Return the folders of a package, or the file of a module; empty if there are none."""
     try:
         spec = find_spec(name)
     except (ImportError, ValueError, AttributeError):
@@ -137,7 +137,7 @@ def _sources(name: str) -> list[Path]:
     found: list[Path] = []
     for place in _places(name):
         files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
-        found += [file for file in files if name != OURS or file.relative_to(place).parts[0] not in BESIDE]
+        found += [file for file in files if name != OURS or file.relative_to(place).parts[0] not in DATA_FOLDERS]
     return found
 
 

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fasthep_parsl.plan import PlanPool
-from fasthep_parsl.worker.gpus import BLOCK_FOLDER, NoGpuError, look_at, tell
+from fasthep_parsl.worker.gpus import BLOCK_FOLDER, NoGpuError, query_gpus, record_gpus
 
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 """In which batch systems say what GPUs a job has; Parsl writes the first, second and last of them for each worker."""
@@ -89,11 +89,11 @@ def _looked_at(devices: Sequence[str], block: str) -> list[str]:
     """
     names = list(dict.fromkeys(name for group in devices for name in group.split(",")))
     try:
-        gpus = look_at(names, os.environ.get("FASTHEP_PARSL_NODE") or socket.gethostname())
+        gpus = query_gpus(names, os.environ.get("FASTHEP_PARSL_NODE") or socket.gethostname())
     except NoGpuError as error:
         raise NodeCheckError(str(error)) from None
     if folder := os.environ.get(BLOCK_FOLDER):
-        tell(gpus, Path(folder), block)
+        record_gpus(gpus, Path(folder), block)
     pins = {gpu.device: gpu.pin for gpu in gpus}
     return [",".join(pins[name] for name in group.split(",")) for group in devices]
 

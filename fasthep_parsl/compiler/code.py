@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fasthep_parsl.analysis_code.closure import sha256
-from fasthep_parsl.analysis_code.modules import beside, describe
+from fasthep_parsl.analysis_code.modules import describe, modules_next_to
 from fasthep_parsl.errors import Checked, Problem, suggest
 from fasthep_parsl.plan import PlanCode, PlanModule
 from fasthep_parsl.workflow.loader import LoadedWorkflow
@@ -102,7 +102,7 @@ def _ambiguous(loaded: LoadedWorkflow, modules: Sequence[PlanModule]) -> list[Pr
     for module in modules:
         path = Path(module.path)
         own = next(file.sha256 for file in module.files if file.name == path.name)
-        for name, (file, content) in {module.name: (path, own), **beside(module, path.parent)}.items():
+        for name, (file, content) in {module.name: (path, own), **modules_next_to(module, path.parent)}.items():
             before = known.setdefault(name, (file, content))
             if before[1] != content:
                 message = f"two files have the module name `{name}`: {before[0]} and {file}"

@@ -1,6 +1,6 @@
 """Kernels: the body of a loop over events, written once in Python, compiled for the CPU or the GPU.
 
-Nothing here imports numba before a kernel is compiled.
+numba is imported when the first kernel is compiled.
 """
 
 from fasthep_parsl.kernels.declare import Kernel, float64, kernel

@@ -1,4 +1,4 @@
-"""Compiling: the generated module is written, imported, and compiled by numba or loaded as it was compiled before."""
+"""Compile a kernel with numba: write the generated module and import it, or load machine code from the cache."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Built:
     Attributes
     ----------
     loop : callable
-        ``loop(n, *arguments)``; for a GPU it is launched with a geometry.
+        ``loop(n, *arguments)``. For a GPU it is launched with a geometry.
     ready : "loaded" or "compiled"
-        Whether its machine code lay on disk. That of a GPU is not there before the first launch.
+        Whether its machine code was on disk. For a GPU it does not exist before the first launch.
     seconds : float
-        s that importing and compiling took.
+        Seconds for importing and compiling.
     refuse : callable
-        Turns what numba raises at the first launch into what the author has to know.
+        Turns numba's error at the first launch into an error for the author.
     """
 
     loop: Any
@@ -40,12 +40,12 @@ class Built:
 
 
 def build(source: KernelSource, device: Device, kinds: tuple[ArgumentKind, ...]) -> Built:
-    """Compile a kernel for arguments of these kinds, or load it.
+    """Compile a kernel for arguments of these kinds, or load it from the cache.
 
     Raises
     ------
     OpError
-        It does not compile; with the author's line and numba's reason.
+        It does not compile. Contains the author's line and numba's reason.
     """
     start = time.perf_counter()
     module = generate(source, device, kinds)
@@ -57,7 +57,7 @@ def build(source: KernelSource, device: Device, kinds: tuple[ArgumentKind, ...])
 
     try:
         loop = _imported(path)
-    except Exception as error:  # numba raises of many types, those of Python among them
+    except Exception as error:  # numba raises many types of errors, also built-in ones
         raise refuse(error) from error
     loaded = device == "cpu" and bool(sum(loop.stats.cache_hits.values())) if hasattr(loop, "stats") else False
     return Built(loop, "loaded" if loaded else "compiled", time.perf_counter() - start, refuse)

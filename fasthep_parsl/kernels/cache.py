@@ -1,7 +1,7 @@
-"""Where generated modules and their machine code lie: one file per kernel, types of arguments, and processor.
+"""Cache of generated modules and machine code: one file per kernel, argument types and processor.
 
-A file's name is a hash of all that its machine code depends on: what lies there is never stale, and two processes
-that write it at once write the same.
+The name of a file contains a hash of everything that its machine code depends on. Files are therefore never outdated, and
+processes that write a file at the same time write the same content.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from fasthep_parsl.atomic import atomic
 
 VARIABLE = "FASTHEP_KERNEL_CACHE"
 _AGE = 1_000_000_000
-"""Time of change that all files are given: numba takes a file with another one for a changed one."""
+"""Modification time of all files: numba treats a file with another time as changed."""
 
 
 @cache
 def folder() -> Path:
     """Return the folder of compiled kernels: ``$FASTHEP_KERNEL_CACHE``, else the user's cache, or a temporary folder.
 
-    What lies there is executed. A folder that others can write to is not used; then this process has one of its own,
-    and nothing is kept.
+    Its content is executed. If other users can write to the folder, this process uses a temporary one and keeps
+    nothing.
     """
     given = os.environ.get(VARIABLE)
     for path in [Path(given)] if given else _usual():
@@ -37,7 +37,7 @@ def folder() -> Path:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = path.lstat() if not given else path.stat()
             if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
-                with tempfile.TemporaryFile(dir=path):  # a home may be there, and lack a ticket
+                with tempfile.TemporaryFile(dir=path):  # a home directory may exist without a valid ticket
                     return path
         except OSError:
             continue
@@ -45,7 +45,7 @@ def folder() -> Path:
 
 
 def _usual() -> Iterator[Path]:
-    with suppress(RuntimeError):  # nobody's home
+    with suppress(RuntimeError):  # the user has no home directory
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         yield home / "fasthep-parsl" / "kernels"
     yield Path(tempfile.gettempdir()) / f"fasthep-kernels-{os.getuid()}"
@@ -57,7 +57,7 @@ def _own() -> tempfile.TemporaryDirectory[str]:
 
 
 def store(text: str, name: str) -> Path:
-    """Write a generated module, if it is not there, and return its file."""
+    """Write a generated module if it does not exist, and return its file."""
     path = folder() / f"{name}_{_digest(text)}.py"
     if not (path.exists() and path.read_text() == text):
         with atomic(path) as draft:
@@ -72,7 +72,7 @@ def _digest(text: str) -> str:
 
 @cache
 def _surroundings() -> tuple[str, ...]:
-    """Return what machine code depends on besides the source: versions and the processor."""
+    """Return versions and processor, which machine code depends on in addition to the source."""
     import llvmlite.binding  # type: ignore[import-untyped]
     import numba
 

@@ -1,4 +1,4 @@
-"""numba's messages, cut to the author's line and the reason."""
+"""Error messages of kernels: reduce numba's messages to the author's line and the reason."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _LIMIT = 300
 def complaint(
     error: Exception, kernel: str, device: Device, file: str, places: Mapping[int, tuple[str, str]]
 ) -> OpError:
-    """Return what the author of a kernel has to know of numba's `error`.
+    """Return numba's `error` as a short error for the author of a kernel.
 
     Parameters
     ----------
     error : Exception
-        What numba raised.
+        The error of numba.
     kernel : str
         Name of the kernel.
     device : "cpu" or "gpu"
-        What it was compiled for.
+        The target.
     file : str
         Name of the generated module's file.
     places : mapping
-        Line of the generated module → (``file:line`` of the author, that line).
+        Line number in the generated module → (``file:line`` of the author, the line).
     """
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     reason = _reason(error, text)
@@ -42,7 +42,7 @@ def complaint(
 
 
 def _calling(reason: str, places: Mapping[int, tuple[str, str]]) -> tuple[str, str] | None:
-    """Return where the function is called that cannot be had; numba-cuda does not always say."""
+    """Return the line that calls an unsupported function. numba-cuda does not always report it."""
     named = re.search(r"of function `(?:\w+\.)*(\w+)`", reason)
     found = [place for place in places.values() if named and re.search(rf"\b{named[1]}\(", place[1])]
     return found[0] if len(found) == 1 else None
@@ -55,7 +55,7 @@ def _lines(error: Exception, text: str, file: str) -> list[int]:
 
 
 def _reason(error: Exception, text: str) -> str:
-    """Return the first paragraph that says something, as one line."""
+    """Return the first informative paragraph as one line."""
     said: list[str] = []
     for line in (line.strip() for line in text.splitlines()):
         if line.startswith(_NOISE):

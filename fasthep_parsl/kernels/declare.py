@@ -1,4 +1,4 @@
-"""``@kernel``: the body of a loop over events, called with whole columns."""
+"""Decorator ``@kernel``: check the arguments of a kernel, compile it when it is first called, and run it."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from fasthep_parsl.kernels.target import Device, Usage, current
 
 
 def float64(value: Any) -> float:
-    """Return `value` as float64; numba's ``float64`` in a compiled kernel.
+    """Return `value` as float64. In a compiled kernel this is numba's ``float64``.
 
-    ``float(x)`` would leave a float32 as it is when compiled, so that results would depend on where they are computed.
+    Compiled, ``float(x)`` leaves a float32 unchanged. Results would then depend on the device.
     """
     return float(value)
 
 
 class Kernel:
-    """A compiled loop over events; made by `kernel`.
+    """A compiled loop over events, created by `kernel`.
 
-    ``body(i, …)`` is what the author wrote; the kernel is called ``name(events, …)``, with the number of events in the
-    place of the number of one event, and writes to arrays that it is given.
+    The author writes ``body(i, …)`` for event number `i`. The kernel is called as ``name(events, …)`` with the number of
+    events. It writes its results to arrays that are passed to it.
 
     Attributes
     ----------
     body : callable
-        What the author wrote.
+        The function of the author.
     reference : callable or None
-        The same with array functions, for the whole loop: used where no modifier asks for compiled kernels.
+        The whole loop with array functions, used if no modifier requests compiled kernels.
     """
 
     def __init__(self, body: Callable[..., None], reference: Callable[..., None] | None = None) -> None:
@@ -56,40 +56,40 @@ class Kernel:
 
     @functools.cached_property
     def parameters(self) -> tuple[str, ...]:
-        """Names of what it takes behind the number of events."""
+        """Names of its arguments after the number of events."""
         return tuple(inspect.signature(self.body).parameters)[1:]
 
     @functools.cached_property
     def source(self) -> KernelSource:
-        """What machine code is made from."""
+        """The source from which machine code is generated."""
         return read(self.body, float64)
 
     @functools.cached_property
     def needs(self) -> Needs:
-        """What its arguments must be like."""
+        """Requirements for its arguments."""
         return needs(self.source)
 
     def python(self, events: int, *arguments: Any) -> None:
-        """Run the loop in plain Python: slow, and what compiled kernels are compared with."""
+        """Run the loop in plain Python. This is slow, and the reference for compiled kernels."""
         for i in range(events):
             self.body(i, *arguments)
 
     def __call__(self, events: int | None = None, *arguments: Any, **named: Any) -> None:
-        """Run the body for each event, compiled.
+        """Run the compiled body for each event.
 
         Parameters
         ----------
         events : int
-            Number of events (or of whatever the loop is over).
+            Number of events, or of other iterations of the loop.
         *arguments
             numpy arrays, contiguous arrays on a GPU, numbers.
         **named
-            Refused: arguments are given in their order.
+            Not allowed: arguments are positional.
 
         Raises
         ------
         OpError
-            The kernel does not compile, or an argument is of the wrong type or length.
+            The kernel does not compile, or an argument has the wrong type or length.
         """
         events = self._events(events, arguments, named)
         target = current()
@@ -125,31 +125,33 @@ class Kernel:
         try:
             return launch.launch(built.loop, events, given, written)
         except Exception as error:
-            # What the compiler says is about the kernel; what the driver says is not.
+            # Errors of the compiler are about the kernel. Errors of the driver are not.
             if ".errors" in type(error).__module__ or "Nvvm" in type(error).__name__:
                 raise built.refuse(error) from error
             raise
 
     def _events(self, events: Any, arguments: Sequence[Any], named: dict[str, Any]) -> int:
         """Return the number of events of a call that has as many arguments as the kernel."""
-        said = f"kernel `{self.name}({', '.join(('events', *self.parameters))})`"
+        signature = f"kernel `{self.name}({', '.join(('events', *self.parameters))})`"
         if named:
-            raise OpError(f"{said}: `{next(iter(named))}=` is given by name: give all arguments in this order")
+            raise OpError(
+                f"{signature}: `{next(iter(named))}=` is a keyword argument: pass all arguments in this order"
+            )
         if events is None or len(arguments) != len(self.parameters):
-            _ = self.source  # what is wrong with the kernel itself is said first
+            _ = self.source  # errors in the kernel itself come first
             number = len(arguments) + (events is not None)
-            raise OpError(f"{said} was given {number} argument{'' if number == 1 else 's'}")
+            raise OpError(f"{signature} was called with {number} argument{'' if number == 1 else 's'}")
         try:
             number = -1 if isinstance(events, bool) else operator.index(events)
         except TypeError:
             number = -1
         if number < 0:
             shown = f"of type {type(events).__name__}" if getattr(events, "ndim", 0) else repr(events)
-            raise OpError(f"{said}: the number of events is {shown}")
+            raise OpError(f"{signature}: the number of events is {shown}")
         return number
 
     def _checked(self, events: int, arguments: Sequence[Any]) -> tuple[list[Any], tuple[ArgumentKind, ...]]:
-        """Return arguments as numba can take them, and their kinds."""
+        """Return arguments in a form that numba accepts, and their kinds."""
         names = self.parameters
         given, kinds = [], []
         for name, value in zip(names, arguments, strict=True):
@@ -171,7 +173,7 @@ class Kernel:
                 value = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("="))
         elif launch.on_device(value):
             if not value.flags.c_contiguous:
-                raise self._wrong(name, "lies on the GPU and is not contiguous")
+                raise self._wrong(name, "is on the GPU and is not contiguous")
         elif isinstance(value, bool | int | float | np.number | np.bool_):
             if written:
                 raise self._wrong(name, "is written to: it must be an array")
@@ -180,7 +182,7 @@ class Kernel:
             kind = "bool" if isinstance(value, bool) else "int64" if isinstance(value, int) else "float64"
             return value, ArgumentKind(kind)
         else:
-            raise self._wrong(name, f"is of type {type(value).__name__}: give offsets and flat arrays (see `lists`)")
+            raise self._wrong(name, f"has the type {type(value).__name__}: pass offsets and flat arrays (see `lists`)")
         dtype = np.dtype(value.dtype)
         if dtype.kind not in "biuf" or dtype.itemsize > 8 or dtype == np.float16:
             raise self._wrong(
@@ -189,18 +191,18 @@ class Kernel:
         return value, ArgumentKind(dtype.name, value.ndim, written)
 
     def _check_lengths(self, events: int, given: dict[str, Any]) -> None:
-        """Notice arrays that are too short: compiled code would read and write behind their end."""
+        """Refuse arrays that are too short: compiled code would read and write beyond their end."""
         for name, beyond in self.needs.entries.items():
             value = given[name]
             if not getattr(value, "ndim", 0):
-                raise self._wrong(name, "is a number, the kernel takes an array")
+                raise self._wrong(name, "is a number, but the kernel needs an array")
             if len(value) < events + beyond:
                 wanted = f"{events + beyond} needed for {events} events" if beyond else f"for {events} events"
                 raise self._wrong(name, f"has {len(value)} entries, {wanted}")
         for name, lists in self.needs.inside.items():
             for offsets in sorted(lists):
                 if launch.on_device(given[offsets]):
-                    continue  # to look at its end is to wait for all that the GPU has to do
+                    continue  # reading its end would wait for all pending work of the GPU
                 end = int(given[offsets][events])
                 if not getattr(given[name], "ndim", 0) or len(given[name]) < end:
                     size = len(given[name]) if getattr(given[name], "ndim", 0) else "no"
@@ -217,19 +219,19 @@ def kernel(*, reference: Callable[..., None]) -> Callable[[Callable[..., None]],
 def kernel(
     body: Callable[..., None] | None = None, /, *, reference: Callable[..., None] | None = None
 ) -> Kernel | Callable[[Callable[..., None]], Kernel]:
-    """Make a kernel of ``body(i, …)``, the body of a loop over events.
+    """Create a kernel from ``body(i, …)``, the body of a loop over events.
 
-    It is compiled when it is first called, by numba: for the CPU, or for the GPU if its arguments lie there or the
-    modifier ``cuda.jit`` says so. It may use numbers, arrays by index, loops, conditions, `math`, and other plain
-    functions; no memory is to be had in it. Compute in `float64`.
+    numba compiles it when it is first called: for the GPU if its arguments are there or the modifier ``cuda.jit``
+    requests it, else for the CPU. It may use numbers, array elements, loops, conditions, `math`, and other plain
+    functions. It cannot allocate memory. Compute in `float64`.
 
     Parameters
     ----------
     body : callable
-        ``body(i, …)``; `i` is the number of the event, all else arrays and numbers. It writes to arrays it is given.
+        ``body(i, …)``, where `i` is the number of the event. Other arguments are arrays and numbers. It writes to arrays.
     reference : callable, optional
-        ``reference(events, …)``: the whole loop with array functions; used if no modifier asks for compiled kernels,
-        and numba is then not imported.
+        ``reference(events, …)``: the whole loop with array functions. It is used if no modifier requests compiled
+        kernels. numba is then not imported.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The module that is generated from a kernel: its functions, and the loop over events around it."""
+"""Generate the module of a kernel: its functions, and the loop over events that calls it."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def loop(_n{comma}{arguments}):
 
 @dataclass(frozen=True, slots=True)
 class ArgumentKind:
-    """What numba must know of an argument.
+    """Type of an argument.
 
     Attributes
     ----------
     dtype : str
-        Name of numpy's type, e.g. ``float32``.
+        Name of the NumPy type, such as ``float32``.
     dimensions : int
         0 for a number.
     written : bool
@@ -51,24 +51,24 @@ class ArgumentKind:
 
     @property
     def numba(self) -> str:
-        """Return the expression that gives numba's type."""
+        """Return the expression of the numba type."""
         scalar = "_t.boolean" if self.dtype == "bool" else f"_t.{self.dtype}"
         if not self.dimensions:
             return scalar
-        # An array that can be written to counts as one that cannot: one signature is enough for both.
+        # The signature for read-only arrays also accepts writable arrays.
         return f'_t.Array({scalar}, {self.dimensions}, "C", readonly={not self.written})'
 
 
 @dataclass(frozen=True)
 class Generated:
-    """A module's text, and which of the author's lines its lines are.
+    """The text of a generated module, and the origin of its lines.
 
     Attributes
     ----------
     text : str
         The module.
     places : dict
-        Line of `text`, from 1 → (``file:line`` of the author, that line).
+        Line number in `text`, from 1 → (``file:line`` of the author, the line).
     """
 
     text: str
@@ -83,7 +83,7 @@ def generate(source: KernelSource, device: Device, kinds: tuple[ArgumentKind, ..
     source : KernelSource
         The kernel.
     device : "cpu" or "gpu"
-        What it is for.
+        The target.
     kinds : tuple of ArgumentKind
         Types of its arguments, without the number of the event.
     """
@@ -95,7 +95,7 @@ def generate(source: KernelSource, device: Device, kinds: tuple[ArgumentKind, ..
     names = [f"_a{number}" for number in range(len(kinds))]
     if device == "cpu":
         lines += ["", "", f"_signature = _t.void({', '.join(['_t.int64', *(kind.numba for kind in kinds)])})"]
-    else:  # numba.cuda compiles at the first launch: the types are here for the hash of the text
+    else:  # numba.cuda compiles at the first launch; the types only change the hash of the text
         lines += ["", "", f"# {', '.join(f'{kind.dtype}/{kind.dimensions}' for kind in kinds)}"]
     loop = _LOOP[device].format(
         kernel=source.kernel.name, arguments=", ".join(names), comma=", " if names else ""

@@ -1,4 +1,4 @@
-"""Running a compiled kernel on a GPU: where its arguments lie, how many threads, on which stream."""
+"""Launch a compiled kernel on a GPU: copy arguments, choose blocks and threads, use CuPy's stream."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from functools import cache
 from typing import Any
 
 THREADS = 128
-"""Threads of a block: four warps; more would only cost registers."""
+"""Threads per block: four warps. More would only cost registers."""
 WAVES = 32
-"""Blocks per multiprocessor at most; a thread takes more events beyond that."""
+"""Most blocks per multiprocessor. With more events, each thread processes several."""
 
 
 def geometry(events: int, multiprocessors: int) -> tuple[int, int]:
-    """Return (blocks, threads of a block) for a loop over `events`.
+    """Return (blocks, threads per block) for a loop over `events`.
 
-    Every event has a thread of its own up to the size of the device. Few events are spread over all multiprocessors:
-    blocks are then smaller, down to a warp.
+    Up to the size of the device, each event has its own thread. Few events are distributed over all multiprocessors in
+    smaller blocks, down to a warp.
     """
     threads = THREADS
     while threads > 32 and events < multiprocessors * threads:
@@ -27,7 +27,7 @@ def geometry(events: int, multiprocessors: int) -> tuple[int, int]:
 
 
 def on_device(value: Any) -> bool:
-    """Return whether an array lies in the memory of a GPU."""
+    """Return whether an array is in the memory of a GPU."""
     return hasattr(value, "__cuda_array_interface__")
 
 
@@ -39,14 +39,14 @@ def simulated() -> bool:
 
 
 def missing() -> str:
-    """Return why this process has no GPU that numba can use; empty if it has one."""
+    """Return why numba cannot use a GPU in this process; empty if it can."""
     try:
         from numba import cuda
 
         if cuda.is_available():
             return ""
         said = str(cuda.cuda_error() or "")
-    except Exception as error:  # noqa: BLE001  # a driver that is half installed can raise anything
+    except Exception as error:  # noqa: BLE001  # an incomplete driver can raise any error
         said = f"{type(error).__name__}: {error}"
     return next((line.strip() for line in said.splitlines() if line.strip()), "numba finds no device")
 
@@ -62,10 +62,10 @@ def device_name() -> str:
 
 
 def launch(loop: Any, events: int, arguments: Sequence[Any], written: Iterable[int]) -> int:
-    """Run `loop` on the GPU; return the bytes that were copied between host and device.
+    """Run `loop` on the GPU. Return the bytes that were copied between host and device.
 
-    Arrays on the device are used as they are. Those of the host are copied there, and what the kernel writes to is
-    copied back; then this waits for the device.
+    Arrays on the device are used in place. Arrays of the host are copied there, and copied back if the kernel writes to
+    them. In this case the function waits for the device.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def launch(loop: Any, events: int, arguments: Sequence[Any], written: Iterable[i
     arguments : sequence
         Its arguments.
     written : iterable of int
-        Positions of those that it writes to.
+        Positions of the arguments that it writes to.
     """
     from numba import cuda
 
@@ -87,13 +87,13 @@ def launch(loop: Any, events: int, arguments: Sequence[Any], written: Iterable[i
         if not getattr(value, "ndim", 0):
             given.append(value)
         elif on_device(value):
-            # As it is, numba would wait for the stream that made it. The kernel is queued up on that same stream.
+            # By default numba would wait for the stream of the array. The kernel is queued on the same stream.
             given.append(cuda.as_cuda_array(value, sync=False))
         else:
             given.append(cuda.to_device(value, stream=stream))
             copied += value.nbytes
     blocks, threads = (1, min(events, 4)) if simulated() else geometry(events, _multiprocessors())
-    _be_quiet()
+    _disable_warnings()
     loop[blocks, threads, stream](events, *given)
     for position in (position for position in written if not on_device(arguments[position])):
         given[position].copy_to_host(arguments[position], stream=stream)
@@ -104,8 +104,8 @@ def launch(loop: Any, events: int, arguments: Sequence[Any], written: Iterable[i
 
 
 @cache
-def _be_quiet() -> None:
-    """Do not let numba warn of small grids: the geometry is chosen from the data."""
+def _disable_warnings() -> None:
+    """Switch off numba's warnings about small grids: the geometry depends on the data."""
     for name in ("numba.core.config", "numba.cuda.core.config"):
         if name in sys.modules:
             sys.modules[name].CUDA_LOW_OCCUPANCY_WARNINGS = 0  # type: ignore[attr-defined]
@@ -118,7 +118,7 @@ def _multiprocessors() -> int:
 
 
 def _stream() -> Any:
-    """Return CuPy's current stream, so that kernels queue up behind what awkward and CuPy do."""
+    """Return CuPy's current stream, so that kernels run after pending work of awkward and CuPy."""
     from numba import cuda
 
     cupy = sys.modules.get("cupy")

@@ -1,4 +1,4 @@
-"""What a kernel's source tells of its arguments: which it writes to, and how long they must be."""
+"""Requirements of a kernel for its arguments, found in its source: which are written, and how long they must be."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from fasthep_parsl.kernels.source import KernelFunction, KernelSource
 
 @dataclass(frozen=True)
 class Needs:
-    """What the arguments of a kernel must be like.
+    """Requirements for the arguments of a kernel.
 
     Attributes
     ----------
     written : frozenset of str
         Parameters that it writes to.
     entries : mapping of str to int
-        Parameter → what is indexed with the number of the event: entries that it needs beyond the number of events
-        (0 for ``x[i]``, 1 for ``x[i + 1]``).
+        Parameter that is indexed with the number of the event → entries that it needs beyond the number of events:
+        0 for ``x[i]``, 1 for ``x[i + 1]``.
     inside : mapping of str to set of str
-        Parameter → offsets in whose lists it is indexed: its length must reach their end.
+        Parameter that is indexed within lists → offsets of these lists. It must be as long as the last list reaches.
     """
 
     written: frozenset[str]
@@ -30,7 +30,7 @@ class Needs:
 
 
 def needs(source: KernelSource) -> Needs:
-    """Return what a kernel needs, as far as its source shows it plainly."""
+    """Return the requirements of a kernel, as far as they are evident from its source."""
     kernel = source.kernel
     event, *parameters = kernel.parameters
     rows = _rows(kernel.node, event, set(parameters))
@@ -66,7 +66,7 @@ def _beyond(index: ast.expr, event: str) -> int | None:
 
 
 def _rows(function: ast.FunctionDef, event: str, parameters: set[str]) -> dict[str, str]:
-    """Return the names that run over the rows of a list, ``for a in range(…, offsets[i + 1])``: → its offsets."""
+    """Return loop variables over the items of a list, ``for a in range(…, offsets[i + 1])`` → its offsets."""
 
     def end_of(node: ast.expr) -> str | None:
         if isinstance(node, ast.Name):
@@ -92,7 +92,7 @@ def _rows(function: ast.FunctionDef, event: str, parameters: set[str]) -> dict[s
             plain = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "range"
             stop = call.args[1] if plain and isinstance(call, ast.Call) and len(call.args) == 2 else None
             over.setdefault(part.target.id, []).append(end_of(stop) if stop is not None else None)
-    # A name that is also set elsewhere, or runs over lists of different structure, shows nothing.
+    # A variable that is also set elsewhere, or loops over different lists, is not used.
     return {
         name: found[0]
         for name, found in over.items()
@@ -114,7 +114,7 @@ def _pairs(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _written(source: KernelSource, function: KernelFunction, within: tuple[str, ...]) -> set[str]:
-    """Return the parameters that a function writes to, itself or through functions that it calls."""
+    """Return the parameters that a function writes to, directly or through called functions."""
     found = set()
     for part in ast.walk(function.node):
         if isinstance(part, ast.Subscript) and isinstance(part.value, ast.Name) and not isinstance(part.ctx, ast.Load):

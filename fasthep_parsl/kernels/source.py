@@ -1,7 +1,7 @@
-"""What a kernel is made of: its author's functions, and the numbers and modules that they name.
+"""Source of a kernel: the functions of its author, and the numbers and modules that they use.
 
-All of it is copied into one generated module, so that the module's name, a hash of its text, says everything that the
-machine code depends on. numba by itself would not notice a change in a function that a kernel calls.
+Everything is copied into one generated module. Its name contains a hash of its text, which determines the machine code.
+numba alone would not notice a change in a function that a kernel calls.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ NUMBERS = (bool, int, float, complex)
 
 @dataclass(frozen=True)
 class KernelFunction:
-    """One function of the author, without its decorators.
+    """A function of the author, without its decorators.
 
     Attributes
     ----------
     name : str
         Its name.
     file, line : str, int
-        Where its ``def`` stands.
+        Position of its ``def``.
     text : str
         Its source.
     node : ast.FunctionDef
-        The same, parsed; lines counted from 1.
+        The parsed source. Lines are counted from 1.
     python : callable
         The function.
     """
@@ -55,7 +55,7 @@ class KernelFunction:
         return tuple(argument.arg for argument in self.node.args.args)
 
     def place(self, node: ast.AST) -> str:
-        """Return ``file:line`` of a part of it."""
+        """Return ``file:line`` of a node of the function."""
         return f"{Path(self.file).name}:{self.line + getattr(node, 'lineno', 1) - 1}"
 
 
@@ -66,11 +66,11 @@ class KernelSource:
     Attributes
     ----------
     functions : list of KernelFunction
-        Those that others call come first; the kernel itself is the last.
+        Called functions come first, the kernel itself is the last.
     imports : list of str
-        Lines before them: modules and constants.
+        Lines before the functions: modules and constants.
     named : dict
-        What each global name means; one name means one thing in all functions.
+        Global name → object. A name has one meaning in all functions.
     """
 
     functions: list[KernelFunction] = field(default_factory=list)
@@ -83,25 +83,25 @@ class KernelSource:
         return self.functions[-1]
 
     def called(self, name: str) -> KernelFunction | None:
-        """Return the author's function that a call of `name` means."""
+        """Return the author's function with this name, None if there is none."""
         value = self.named.get(name)
         return next((function for function in self.functions if function.python is value), None)
 
 
 def read(function: Callable[..., Any], float64: Any) -> KernelSource:
-    """Return the source of a kernel and of all that it names.
+    """Return the source of a kernel and of everything that it uses.
 
     Parameters
     ----------
     function : callable
-        What the author wrote.
+        The function of the author.
     float64 : callable
-        What stands for numba's ``float64`` in plain Python.
+        The function that replaces numba's ``float64`` in plain Python.
 
     Raises
     ------
     OpError
-        It cannot be copied; with the author's line.
+        It cannot be copied. Contains the author's line.
     """
     source = KernelSource()
     _add(source, function, float64, [])
@@ -124,7 +124,7 @@ def _add(source: KernelSource, python: Any, float64: Any, within: list[Any]) -> 
             continue
         if name in source.named:
             if source.named[name] is not value:
-                raise OpError(f"{function.place(node)}: `{name}` means two things in this kernel: rename one of them")
+                raise OpError(f"{function.place(node)}: `{name}` has two meanings in this kernel: rename one of them")
             continue
         source.named[name] = value
         if isinstance(value, FunctionType) and value is not float64:
@@ -142,14 +142,14 @@ def parse(python: Any) -> KernelFunction:
     Raises
     ------
     OpError
-        It has none, or is no plain function with positional parameters.
+        It has no source, or is not a plain function with positional parameters.
     """
     name = getattr(python, "__name__", str(python))
     try:
         lines, first = inspect.getsourcelines(python)
         file = inspect.getsourcefile(python) or ""
     except (OSError, TypeError):
-        raise OpError(f"kernel `{name}` must stand in a file: its source is needed") from None
+        raise OpError(f"kernel `{name}` must be defined in a file: its source is needed") from None
     try:
         node = ast.parse(textwrap.dedent("".join(lines))).body[0]
     except SyntaxError:
@@ -178,7 +178,7 @@ _REFUSED: dict[type[ast.AST], str] = {
     ast.List: "a list", ast.Dict: "a dict", ast.Set: "a set", ast.ListComp: "a list", ast.DictComp: "a dict",
     ast.SetComp: "a set", ast.GeneratorExp: "a generator", ast.JoinedStr: "text",
 }  # fmt: skip
-"""What no GPU can do: it would take memory, or another way through the code than forward."""
+"""Syntax that a GPU cannot run: it needs memory, or exceptions."""
 
 
 def _refuse(function: KernelFunction) -> None:
@@ -189,7 +189,7 @@ def _refuse(function: KernelFunction) -> None:
 
 
 def _check_attributes(function: KernelFunction, name: str, module: ModuleType) -> None:
-    """Notice ``math.sqr``: numba would not say in which line it stands."""
+    """Refuse unknown attributes such as ``math.sqr``, for which numba would not report the line."""
     for node in _walk(function.node.body):
         if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name) or node.value.id != name:
             continue
@@ -199,7 +199,7 @@ def _check_attributes(function: KernelFunction, name: str, module: ModuleType) -
 
 
 def _names(function: ast.FunctionDef) -> Iterator[tuple[str, ast.AST]]:
-    """Yield the global names of a function, each once; annotations are not evaluated."""
+    """Yield each global name of a function once. Annotations are not evaluated."""
     local = {argument.arg for argument in function.args.args}
     nodes = list(_walk(function.body))
     local |= {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
@@ -220,7 +220,7 @@ def _walk(nodes: list[Any]) -> Iterator[ast.AST]:
 
 
 def _meaning(python: FunctionType, name: str) -> Any:
-    """Return the object that `name` means in a function; LookupError if none."""
+    """Return the object with this name in a function; raise LookupError if there is none."""
     closed = dict(zip(python.__code__.co_freevars, python.__closure__ or (), strict=True))
     if name in closed:
         try:
@@ -239,7 +239,7 @@ def _import_line(function: KernelFunction, node: ast.AST, name: str, value: Any,
         return f"from numba import float64 as {name}"
     if isinstance(value, ModuleType):
         return f"import {value.__name__} as {name}"
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a number of numpy
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a NumPy scalar
         value = value.item()
     if isinstance(value, NUMBERS) or (isinstance(value, tuple) and all(isinstance(item, NUMBERS) for item in value)):
         return f"{name} = {_literal(value)}"
@@ -247,8 +247,8 @@ def _import_line(function: KernelFunction, node: ast.AST, name: str, value: Any,
     if module in ("math", "numpy", "cmath") and getattr(importlib.import_module(module), own, None) is value:
         return f"from {module} import {own} as {name}"
     what = type(value).__name__
-    hint = "a kernel can name numbers, functions and modules; give arrays as arguments"
-    raise OpError(f"{function.place(node)}: `{name}` is of type {what}: {hint}")
+    hint = "a kernel can use numbers, functions and modules; pass arrays as arguments"
+    raise OpError(f"{function.place(node)}: `{name}` has the type {what}: {hint}")
 
 
 def _literal(value: Any) -> str:

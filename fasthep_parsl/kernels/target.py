@@ -1,4 +1,4 @@
-"""Where kernels are to run; set by the modifier ``cuda.jit`` around the call of an op."""
+"""Target of kernels, CPU or GPU. The modifier ``cuda.jit`` sets it around the call of an op."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ Device = Literal["cpu", "gpu"]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one call of a kernel took.
+    """Cost of a call of a kernel.
 
     Attributes
     ----------
     kernel : str
         Name of the kernel.
     device : "cpu" or "gpu"
-        Where it ran.
+        Device that it ran on.
     events : int
-        How often its body was called.
+        Number of calls of its body.
     ready : "known", "loaded" or "compiled"
-        Whether this process had it already, found it on disk, or had to compile it.
+        Whether this process had it, loaded it from disk, or compiled it.
     compiling : float
-        s that getting it ready took.
+        Seconds for loading or compiling it.
     copied : int
-        Bytes that were copied between host and device for this call.
+        Bytes copied between host and device for this call.
     """
 
     kernel: str
@@ -41,14 +41,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class CompileTarget:
-    """What kernels are compiled for.
+    """Target of compiled kernels.
 
     Attributes
     ----------
     device : "cpu" or "gpu"
-        For columns that lie in the host's memory; those on a GPU are worked on there.
+        Device for columns in the host's memory. Columns on a GPU are processed there.
     report : callable
-        Told of each call.
+        Called with the usage of each call.
     """
 
     device: Device
@@ -69,10 +69,10 @@ def compiling_for(target: CompileTarget) -> Iterator[None]:
 
 
 def current() -> CompileTarget | None:
-    """Return what kernels are compiled for, None if nobody has said so."""
+    """Return the target of kernels, None if none is set."""
     return _TARGET.get()
 
 
 def active() -> bool:
-    """Return whether ops should use kernels even where they can do without."""
+    """Return whether ops should use kernels even if they have an alternative."""
     return _TARGET.get() is not None

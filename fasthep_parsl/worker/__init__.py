@@ -1,1 +1,1 @@
-"""What a worker runs: tasks of a plan, on files, with a store for what is handed on."""
+"""Code that runs on workers: tasks of a plan, their products, streams and failures."""

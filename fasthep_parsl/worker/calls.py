@@ -1,4 +1,4 @@
-"""How ops of users are called: they see what they declare to read, and write to nothing that others use."""
+"""Calls of users' ops: an op sees only the fields that it declares, and cannot write to columns that others use."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fasthep_parsl.ops.columns.read_only import make_numba_views_read_only, read
 from fasthep_parsl.ops.stream import Events
 
 _CLOSED = ("read-only", "readonly array", "WRITEABLE", "contiguous and writable")
-"""What NumPy, numba and kernels say of memory that cannot be written to."""
+"""Texts in errors of NumPy, numba and kernels about read-only memory."""
 
 
 def guarded(op: Op, reads: Iterable[str]) -> Callable[..., Any]:
-    """Return what calls an op on events of which it sees only the fields `reads` (``"*"``: all)."""
+    """Return a function that calls an op with only the fields `reads` (``"*"``: all)."""
     names = frozenset(reads)
 
     def call(events: Any, **params: Any) -> Any:
@@ -31,7 +31,7 @@ def guarded(op: Op, reads: Iterable[str]) -> Callable[..., Any]:
                 raise
             said = str(error).strip().splitlines()[0]
             hint = "copy it first, as in `x = events.x.copy()`, `ak.to_numpy(…).copy()`"
-            message = f"op `{op.name}` writes to a column or product that others use as well: {hint} ({said})"
+            message = f"op `{op.name}` writes to a column or product that other ops use: {hint} ({said})"
             raise OpError(message).with_traceback(error.__traceback__) from error
         return tuple(map(_whole, result)) if isinstance(result, tuple) else _whole(result)
 
@@ -39,25 +39,25 @@ def guarded(op: Op, reads: Iterable[str]) -> Callable[..., Any]:
 
 
 def _seen(events: Any, op: str, names: frozenset[str]) -> Any:
-    return events.declared(op, names) if isinstance(events, Events) else _Pieces(events, op, names)
+    return events.declared(op, names) if isinstance(events, Events) else _Chunks(events, op, names)
 
 
 def _whole(result: Any) -> Any:
     return result.whole() if isinstance(result, Events) else result
 
 
-class _Pieces:
-    """Pieces of a stream, for an op that sees a whole dataset."""
+class _Chunks:
+    """Chunks of a stream, for an op that reads a whole dataset."""
 
-    def __init__(self, pieces: Iterable[Any], op: str, names: frozenset[str]) -> None:
-        self._pieces, self._op, self._names = pieces, op, names
+    def __init__(self, chunks: Iterable[Any], op: str, names: frozenset[str]) -> None:
+        self._chunks, self._op, self._names = chunks, op, names
 
     def __iter__(self) -> Iterator[Any]:
-        return (_seen(piece, self._op, self._names) for piece in self._pieces)
+        return (_seen(chunk, self._op, self._names) for chunk in self._chunks)
 
 
 def closed(product: Any) -> Any:
-    """Return the product of another stage, whose arrays cannot be written to: the next call is given it, too."""
+    """Return a product with read-only arrays: other calls receive it, too."""
     read_only(product)
     parts = product.values() if isinstance(product, Mapping) else product if isinstance(product, list | tuple) else ()
     for part in parts:
@@ -66,7 +66,7 @@ def closed(product: Any) -> Any:
 
 
 class ReadOnlyDict(dict[str, Any]):
-    """A dict that nothing is written to, for what all calls are given."""
+    """A read-only dict, for values that all calls share."""
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError("this dict is read-only: dict(…) makes a copy")
@@ -78,13 +78,13 @@ class ReadOnlyDict(dict[str, Any]):
 
 
 def unchanging(value: Any) -> Any:
-    """Return a mapping, and those in it, as one that nothing is written to; lists in it as copies."""
+    """Return a value with read-only mappings and copied lists."""
     if isinstance(value, Mapping):
         return ReadOnlyDict({key: unchanging(item) for key, item in value.items()})
     return [unchanging(item) for item in value] if isinstance(value, list) else value
 
 
 def place_of(op: Op) -> str:
-    """Return where an op of a user is defined, ``file:line``; empty for ops of this package."""
+    """Return ``file:line`` of the definition of a user's op; empty for ops of this package."""
     code = getattr(inspect.unwrap(op.call), "__code__", None)
     return "" if op.built_in or code is None else f"{Path(code.co_filename).name}:{code.co_firstlineno}"

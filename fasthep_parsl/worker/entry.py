@@ -1,4 +1,4 @@
-"""What drivers hand to executors: names the runner without importing it, so that a driver need not import awkward."""
+"""Functions that executors receive. They import the runner late, so that the driver does not import awkward."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def run_task(task: Task) -> TaskResult:
 def apply(
     function: Callable[..., Any], *arguments: Any, parsl_resource_specification: dict[str, Any] | None = None
 ) -> Any:
-    """Return ``function(*arguments)``; the one app that is given to Parsl.
+    """Return ``function(*arguments)``. This is the only app that Parsl receives.
 
     Parameters
     ----------
     function : callable
-        Importable.
+        An importable function.
     *arguments
-        Handed to it.
+        Its arguments.
     parsl_resource_specification : dict, optional
-        Taken by Parsl on the way (the priority); not used here.
+        Read by Parsl (the priority). Not used here.
     """
     del parsl_resource_specification
     trail.watch_crashes()
-    output.stand_in()
+    output.install()
     return function(*arguments)

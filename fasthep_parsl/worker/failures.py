@@ -1,4 +1,4 @@
-"""Say why a partition failed, with the line of the user's code."""
+"""Failures of partitions and merges, with the line of the user's code."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from fasthep_parsl.worker.program import StageError
 
 
 def failure_of(partition: int, error: Exception) -> Failure:
-    """Describe why a partition failed, with the line of the user's code."""
+    """Return the failure of a partition, with the line of the user's code."""
     stage, module = (error.stage, error.module) if isinstance(error, StageError) else ("", "")
     cause = error.__cause__ if isinstance(error, StageError) and error.__cause__ is not None else error
     frames = traceback.extract_tb(cause.__traceback__)
     mine = [f for f in frames if module and Path(f.filename).name == module]
     ours = mine or [f for f in frames if "fasthep_parsl" in f.filename] or frames
     where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours and stage else ""
-    if isinstance(error, StageError) and not mine and error.place:  # what it returned is wrong
+    if isinstance(error, StageError) and not mine and error.place:  # the returned value is wrong
         where = error.place
     data = isinstance(cause, InputFileError | StoreError)
     plain = data or type(cause) is OpError  # its message is complete
@@ -36,7 +36,7 @@ def failure_of(partition: int, error: Exception) -> Failure:
 
 
 def merge_failure(stage: str, op: str, merge: Callable[..., Any], module: str, error: Exception) -> Failure:
-    """Describe why the products of a stage cannot be joined, with the line of the user's `merge`."""
+    """Return the failure of a merge, with the line of the user's `merge`."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not module or Path(f.filename).name == module]
     code = getattr(merge, "__code__", None)
     where = f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code else ""
@@ -49,6 +49,6 @@ def merge_failure(stage: str, op: str, merge: Callable[..., Any], module: str, e
 
 
 def unwritable(stage: str, op: str, error: Exception) -> Failure:
-    """Describe why the product of a stage cannot be written to a file."""
+    """Return the failure of a stage whose product cannot be pickled."""
     message = f"the product of op `{op}` cannot be pickled: {type(error).__name__}: {error}".splitlines()[0][:500]
     return Failure(-1, "user", stage, message, "", "".join(traceback.format_exception(error))[-8000:])

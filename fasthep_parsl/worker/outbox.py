@@ -1,4 +1,4 @@
-"""What a task hands on of a stream: passes are gathered until they are worth a file."""
+"""Streams that a task stores for other segments: passes are collected into chunks of a useful size."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from fasthep_parsl.worker.program import Meter
 
 
 class Outbox:
-    """Stores the stream of one stage in pieces.
+    """Stores the stream of one stage in chunks.
 
-    Files of a dataset can differ in the types of their columns. What differs does not share a piece: brought to a common
-    type, an event would have another value than in a pass of its own.
+    The types of a column can differ between files of a dataset. Events with different types are not stored in one
+    chunk: converted to a common type, values would change.
 
     Parameters
     ----------
     stage : str
-        Whose stream.
+        Id of the stage.
     columns : tuple of str
-        What is needed of it.
+        Columns to store.
     folder : Path
-        Where pieces are written.
+        Folder of the chunks.
     task : str
-        What tells the task from all others, for names of files.
+        Unique name of the task, for file names.
     size : int
-        Events after which a piece is written.
+        Number of events after which a chunk is written.
     meter : Meter
-        Takes the time that storing costs.
+        Measures the time for storing.
 
     Attributes
     ----------
     refs : list of Ref
-        Pieces written so far.
+        Chunks written so far.
     """
 
     def __init__(self, stage: str, columns: tuple[str, ...], folder: Path, task: str, size: int, meter: Meter) -> None:
@@ -57,14 +57,14 @@ class Outbox:
         self._dataset = -1
 
     def put(self, events: Events, dataset: int, spans: Iterable[Span]) -> None:
-        """Take in what a pass yields; write a piece if there is enough, or if another dataset or other types begin.
+        """Add the stream of a pass. Write a chunk if it is large enough, or if dataset or types change.
 
-        A piece has no hole: what failed may be done later, and comes in between.
+        The partitions of a chunk have no gap: a failed partition may be repeated later.
         """
         spans = list(spans)
         types = tuple(type_of(from_column(events[name])) for name in self._columns)
-        hole = bool(self._spans and spans) and self._spans[-1][1] != spans[0][0]
-        if dataset != self._dataset or types != self._types or hole:
+        gap = bool(self._spans and spans) and self._spans[-1][1] != spans[0][0]
+        if dataset != self._dataset or types != self._types or gap:
             self.flush()
             self._dataset, self._types = dataset, types
         self._waiting.append(events)
@@ -77,7 +77,7 @@ class Outbox:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write a chunk with all collected events."""
         if not self._waiting:
             return
         path = self._folder / f"{self._stage}-{self._task}-{len(self.refs):03d}.npz"

@@ -1,6 +1,6 @@
-"""What ops of users print, warn of and log: one file per stage and task, joined to one log per stage when a run ends.
+"""Output, warnings and log messages of users' ops: one file per stage and task, joined to one log per stage at the end.
 
-Below ``work/output`` of the run directory, so that it comes back from workers that do not see it, too.
+The files are in ``work/output`` of the run directory. Workers without access to it send them with their results.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from fasthep_parsl.worker import trail
 
 PARTS = Path("work", "output")
 MOST = 1_000_000
-"""Characters that are kept of a stage and a task."""
+"""Number of characters that are kept for a stage and a task."""
 
 
 class _Sink:
-    """A file that is made when something is written to it."""
+    """A file that is created with the first write."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -28,7 +28,7 @@ class _Sink:
         self._left = MOST
 
     def write(self, text: str) -> None:
-        """Write a text, or what of it is not too much."""
+        """Write text up to the limit."""
         if self._left <= 0 or not text:
             return
         try:
@@ -39,7 +39,7 @@ class _Sink:
             self._left -= len(text)
             if self._left <= 0:
                 self._file.write(f"\n… more was printed by this task; {MOST:,} characters are kept\n")
-        except OSError:  # what an op prints is not worth its result
+        except OSError:  # continue without the output
             self._left = 0
 
     def close(self) -> None:
@@ -49,13 +49,13 @@ class _Sink:
 
 
 class _Caught(io.TextIOBase):
-    """Stands for a stream of the process: handlers of `logging` may keep it for longer than a call."""
+    """Replaces a standard stream. Handlers of `logging` may keep it after a call."""
 
     def __init__(self, plain: Any, through: bool) -> None:
         self.plain, self._through = plain, through
 
     def write(self, text: str) -> int:
-        """Write to the log of the stage that runs; without one, or to be seen at once, to the stream itself."""
+        """Write to the log of the current stage. Without one, or with `through`, write to the original stream."""
         if _sinks:
             _sinks[-1].write(text)
         if (self._through or not _sinks) and self.plain is not None:
@@ -63,31 +63,31 @@ class _Caught(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Flush the stream itself."""
+        """Flush the original stream."""
         if self.plain is not None:
             self.plain.flush()
 
     def writable(self) -> bool:
-        """Return that it can be written to."""
+        """Return true."""
         return True
 
     def fileno(self) -> int:
-        """Return the descriptor of the stream itself."""
+        """Return the file descriptor of the original stream."""
         return int(self.plain.fileno())
 
 
 _sinks: list[_Sink] = []
 
 
-def stand_in() -> None:
-    """Let the streams of this process be ours from now on: handlers that modules make when they are imported keep them."""
+def install() -> None:
+    """Replace the standard streams of this process, before modules create log handlers that keep them."""
     if not isinstance(sys.stderr, _Caught):
         sys.stdout, sys.stderr = _Caught(sys.stdout, through=False), _Caught(sys.stderr, through=False)
 
 
 @contextmanager
 def caught(run_dir: Path, stage: str) -> Iterator[None]:
-    """Write what a block prints to the log of a stage; in processes that are no workers it is seen as well."""
+    """Write the output of a block to the log of a stage. In processes that are not workers, print it, too."""
     task = trail.current_task()
     sink = _Sink(run_dir / PARTS / f"{stage}-{task:06d}.log")
     before = sys.stdout, sys.stderr

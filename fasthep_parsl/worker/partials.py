@@ -1,4 +1,4 @@
-"""Partial products of tasks, as files that say themselves whether they are complete. Needs no array library: the driver reads them too."""
+"""Files of partial products, with a checksum. Needs no array library, since the driver reads them, too."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _DIGEST = 16
 
 
 class StoreError(FastHepError):
-    """A file that a task left for another is missing or is not what was written."""
+    """A file of partial products or of a stream is missing or damaged."""
 
 
 def save_parts(path: Path, parts: Sequence[Part], whole: dict[str, Any] | None = None) -> int:
-    """Write partial products atomically and to the disk; return the size of the file.
+    """Write partial products atomically, flush them to the disk, and return the size of the file.
 
     Parameters
     ----------
     path : Path
         The file.
     parts : sequence of Part
-        In their order.
+        Parts in the order of their events.
     whole : dict, optional
-        Stage id → product of all parts together; not needed if there is but one part.
+        Stage id → merged product of all parts. Not needed for a single part.
 
     Raises
     ------
     OSError
-        It cannot be written; there is no such file then.
+        The file cannot be written. It does not exist then.
     """
     content = [(part.spans, dict(part.products)) for part in parts]
     payload = pickle.dumps((content, whole), protocol=5)
@@ -45,12 +45,12 @@ def save_parts(path: Path, parts: Sequence[Part], whole: dict[str, Any] | None =
         file.write(_MAGIC + hashlib.blake2b(payload, digest_size=_DIGEST).digest())
         file.write(payload)
         file.flush()
-        os.fsync(file.fileno())  # else a full disk or quota may show only after the task was counted as done
+        os.fsync(file.fileno())  # a full disk or quota must be noticed before the task counts as done
     return path.stat().st_size
 
 
 def load_parts(path: str | Path) -> list[Part]:
-    """Read the parts that `save_parts` wrote.
+    """Return the parts that `save_parts` has written.
 
     Raises
     ------
@@ -61,21 +61,21 @@ def load_parts(path: str | Path) -> list[Part]:
 
 
 def load_products(path: str | Path) -> dict[str, Any]:
-    """Read the products (stage id → product) of all parts together.
+    """Return the merged products of all parts (stage id → product).
 
     Raises
     ------
     StoreError
-        The file is missing or damaged, or holds parts that nobody has put together.
+        The file is missing or damaged, or contains parts that are not merged.
     """
     parts, whole = _load(path)
     if whole is None and len(parts) > 1:
-        raise StoreError(f"products of this run are not put together yet: {path}")
+        raise StoreError(f"products of this run are not merged yet: {path}")
     return whole if whole is not None else dict(parts[0][1]) if parts else {}
 
 
 def is_intact(path: str | Path, size: int) -> bool:
-    """Return whether a file is what was written: of this size, and with the content that it promises."""
+    """Return whether a file has this size and a correct checksum."""
     try:
         if Path(path).stat().st_size != size:
             return False
@@ -93,7 +93,7 @@ def _load(path: str | Path) -> tuple[list[tuple[tuple[Span, ...], dict[str, Any]
 
 
 def _checked(path: str | Path) -> memoryview:
-    """Return what stands behind the checksum of a file, if it agrees."""
+    """Return the content of a file after its checksum, if the checksum is correct."""
     content = memoryview(Path(path).read_bytes())
     begin = len(_MAGIC) + _DIGEST
     digest = hashlib.blake2b(content[begin:], digest_size=_DIGEST).digest()

@@ -1,7 +1,7 @@
-"""Passes: adjacent partitions that are read and worked on at once. Where they are cut decides how floats are rounded.
+"""Passes: adjacent partitions that are read and processed at once. Their borders decide how sums of floats are rounded.
 
-So they are cut by the plan alone where that costs little, the same in every run and on every backend: bundles begin and
-end where passes do. With very many small partitions they are cut within each bundle, whose size follows measured time.
+Where that costs little, passes depend only on the plan, and are the same in every run and on every backend. Bundles then
+begin and end with passes. Very many small partitions are cut within each bundle, whose size depends on measured times.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from fasthep_parsl.tasks import Span
 from fasthep_parsl.worker.sums import rank
 
 FEW = 16
-"""So few partitions are not joined: all workers get some."""
+"""Up to this number, partitions are not joined, so that all workers receive some."""
 SMALL = 256
-"""The same for partitions that are small because somebody asked for it, perhaps because their events take long."""
+"""The same for partitions of a small `chunk_size`, which a user may have chosen because events take long."""
 COARSE = 4
-"""A pass that holds so many full partitions or more is too coarse for a bundle of its own."""
+"""Number of full partitions in a pass that is too coarse for a bundle."""
 CHOICE = 512
-"""Places at which a bundle may end that are compared."""
+"""Number of possible ends of a bundle that are compared."""
 
 
 class Passes:
-    """How the partitions of a segment are cut into passes.
+    """Passes of a segment.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Passes:
     Attributes
     ----------
     kind : "each", "fixed" or "free"
-        A pass is a partition, is cut by the plan, or within each bundle.
+        Whether each partition is a pass, or passes depend on the plan, or on bundles.
     """
 
     def __init__(self, plan: Plan, segment: PlanSegment) -> None:
@@ -46,7 +46,7 @@ class Passes:
         self.kind: Literal["each", "fixed", "free"] = _kind(plan, segment)
 
     def cut(self, spans: Iterable[Span]) -> Iterator[Span]:
-        """Yield the passes of ranges of partitions; each lies in one file."""
+        """Yield the passes of ranges of partitions. A pass is in one file."""
         for first, last in spans:
             start = first
             while start < last:
@@ -55,10 +55,10 @@ class Passes:
                 start = stop
 
     def end(self, stop: int, first: int, last: int) -> int:
-        """Return where a bundle from `first` ends best that is to end at about `stop`, `last` at the latest.
+        """Return the best end near `stop`, at most `last`, of a bundle that begins at `first`.
 
-        That is the end of a pass, and in the second half of the bundle the one that ranks highest: then its sums are
-        few, mostly one.
+        It is the end of a pass, and in the second half of the bundle the border with the highest rank, so that the
+        bundle has few sums, mostly one.
         """
         if self.kind == "fixed":
             stop = min(self._next(stop - 1), last)
@@ -73,13 +73,13 @@ class Passes:
         return stop
 
     def halves(self, spans: Iterable[Span]) -> tuple[list[Span], list[Span]]:
-        """Cut ranges into two parts between passes; the second is empty if there is but one."""
+        """Cut ranges into two parts between passes. The second is empty if there is only one pass."""
         passes = list(self.cut(spans))
         middle = max(len(passes) // 2, 1)
         return passes[:middle], passes[middle:]
 
     def _next(self, start: int) -> int:
-        """Return the end of the pass that holds partition `start`, or that begins there."""
+        """Return the end of the pass that contains partition `start`."""
         if self.kind == "each":
             return start + 1
         dataset, file, number = self._plan.locate(start)
@@ -94,7 +94,7 @@ class Passes:
         return start - number + edges[bisect_left(edges, number + 1)]
 
     def _greedy(self, dataset: int, file: int, number: int) -> int:
-        """Return the end of a pass that begins with the partition `number` of a file: up to the size bound."""
+        """Return the end of the longest allowed pass that begins with partition `number` of a file."""
         edges = self._plan.datasets[dataset].files[file].edges
         stop = number + 1
         while stop + 1 < len(edges) and edges[stop + 1] - edges[number] <= self._plan.pass_size:

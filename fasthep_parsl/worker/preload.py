@@ -1,6 +1,6 @@
-"""Import what nearly every task needs; named as the module that worker pools import before they fork workers.
+"""Imports that nearly every task needs. Worker pools import this module before they fork workers.
 
-What it changes in this process, which runs no task itself, all workers inherit.
+All workers inherit the changes to this process, which does not run tasks itself.
 """
 
 import hist  # noqa: F401

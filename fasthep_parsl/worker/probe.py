@@ -1,4 +1,4 @@
-"""What a worker says of itself: the one task of ``sites check --live``."""
+"""The task of ``sites check --live``: describe the worker that runs it."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from pathlib import Path
 
 from fasthep_parsl import __version__
 from fasthep_parsl.resources.hidden import NO_GPUS
-from fasthep_parsl.worker.gpus import own
+from fasthep_parsl.worker.gpus import own_gpus
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerFacts:
-    """Where a worker runs, and on what.
+    """A worker and its machine.
 
     Attributes
     ----------
     host, node : str
-        Name of the machine, and what the batch system calls it.
+        Name of the machine, and its name in the batch system.
     python, executable : str
         Version of Python, and its path.
     parsl, package : str
         Versions of Parsl and of this package.
     devices : str
-        GPUs that this worker sees, as the batch system calls them; empty if it says nothing.
+        GPUs of the worker, named as in the batch system; empty if unknown.
     folder : str
-        Folder that it works in.
+        Working directory.
     free : int
-        Bytes that are free there.
+        Free bytes there.
     writable : bool
-        Whether it can write there.
+        Whether it is writable.
     cpus : int
-        Cores that it may run on.
+        Cores that it may use.
     gpus : tuple of str
-        What its node says of its GPUs, a line each; empty if nothing.
+        Recorded GPUs, a line each.
     """
 
     host: str
@@ -58,12 +58,12 @@ class WorkerFacts:
 
 
 def describe_worker(gpu_variables: Sequence[str]) -> WorkerFacts:
-    """Return what is known of this process and its machine.
+    """Return the description of this process and its machine.
 
     Parameters
     ----------
     gpu_variables : sequence of str
-        Environment variables that may name the worker's GPUs; the first that is set counts.
+        Environment variables that may contain the worker's GPUs. The first that is set is used.
     """
     folder = Path.cwd()
     host = socket.gethostname()
@@ -79,7 +79,7 @@ def describe_worker(gpu_variables: Sequence[str]) -> WorkerFacts:
         free=shutil.disk_usage(folder).free,
         writable=os.access(folder, os.W_OK),
         cpus=len(os.sched_getaffinity(0)),
-        gpus=tuple(str(gpu) for gpu in own()),
+        gpus=tuple(str(gpu) for gpu in own_gpus()),
     )
 
 

@@ -1,4 +1,4 @@
-"""The products of a task: joined in the order of events, and written for the driver."""
+"""Products of a task: merged in the order of events, and written to a file for the driver."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fasthep_parsl.worker.sums import Sums
 
 
 def unique_name(task: Task) -> str:
-    """Return what no other task of any execution of the run has in the names of its files."""
+    """Return a name for the files of a task that no other task of the run has, also after a resume."""
     return f"{task.id:06d}-{task.session}" if task.session else f"{task.id:06d}"
 
 
 class Products:
-    """What the stages of a segment yield in one task.
+    """The products of a segment's stages in one task.
 
     Parameters
     ----------
@@ -31,16 +31,16 @@ class Products:
     program : Program
         The plan with its code.
     segment : PlanSegment
-        Whose products they are.
+        The segment.
     meter : Meter
-        Takes the time of merges.
+        Measures the time of merges.
 
     Attributes
     ----------
     sums : Sums
         The products so far.
     path, size, whole
-        File that they were written to, its bytes, and whether it holds the sum of all; ``""``, 0 and False before.
+        The written file, its size, and whether it contains the merged products; ``""``, 0 and False before.
     """
 
     def __init__(self, task: Task, program: Program, segment: PlanSegment, meter: Meter) -> None:
@@ -48,7 +48,7 @@ class Products:
         self._program = program
         self._segment = segment
         self._meter = meter
-        self.sums = Sums(self._join, self._blame, self._end())
+        self.sums = Sums(self._join, self._failure, self._end())
         self.path, self.size, self.whole = "", 0, False
 
     @property
@@ -57,7 +57,7 @@ class Products:
         return tuple(part.spans for part in self.sums.parts) if self.path else ()
 
     def save(self) -> None:
-        """Write what there is of products; a stage whose product cannot be written has none."""
+        """Write the products. Products that cannot be pickled are left out."""
         if not self._some():
             return
         folder = Path(self._task.run_dir) / "work" / "products"
@@ -67,7 +67,7 @@ class Products:
             self._write(path)
         except (OSError, MemoryError):
             raise
-        except Exception:  # noqa: BLE001  (what cannot be pickled raises anything)
+        except Exception:  # noqa: BLE001  (pickling can raise any error)
             self._leave_out_unwritable()
             if self._some():
                 self._write(path)
@@ -78,7 +78,7 @@ class Products:
     def _write(self, path: Path) -> None:
         whole = None
         if self._task.final and len(self.sums.parts) > 1:
-            copy = pickle.loads(pickle.dumps(self.sums.parts, protocol=5))  # noqa: S301  (a merge may change what it is given)
+            copy = pickle.loads(pickle.dumps(self.sums.parts, protocol=5))  # noqa: S301  (a merge may change its arguments)
             ours, self.sums.parts = self.sums.parts, copy
             whole = self.sums.whole()
             self.sums.parts = [
@@ -96,19 +96,19 @@ class Products:
                 self.sums.leave_out(stage, unwritable(stage, self._program.plan.stage(stage).op, error))
 
     def _join(self, stage: str, left: Any, right: Any) -> Any:
-        """Join two products of a stage."""
+        """Merge two products of a stage."""
         with self._meter.measure("merge"):
             found = self._program.merge(stage)(left, right)
         if found is None and left is not None:
             raise OpError("it returned None instead of a product")
         return found
 
-    def _blame(self, stage: str, error: Exception) -> Failure:
+    def _failure(self, stage: str, error: Exception) -> Failure:
         op = self._program.plan.stage(stage).op
         return merge_failure(stage, op, self._program.merge(stage), self._program.module(stage), error)
 
     def _end(self) -> int:
-        """Return where the numbers end under which products are put in order: of partitions, or of calls."""
+        """Return the number of partitions or calls, which determine the order of products."""
         plan = self._program.plan
         if self._segment.scope == "partition":
             return plan.partitions

@@ -1,4 +1,4 @@
-"""The stages of a segment, ready to be called: ops found, parameters validated, modifiers wrapped. Made once per worker."""
+"""A plan on a worker: load ops, validate parameters, wrap modifiers, call stages. Prepared once per worker."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from fasthep_parsl.worker.returned import split
 
 
 class StageError(FastHepError):
-    """A stage raised on some events; the cause is chained.
+    """A stage raised an error on some events. The cause is chained.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class StageError(FastHepError):
     module : str
         File of the user's module that defines its op, empty for built-ins.
     place : str
-        Where that defines the op, ``file:line``.
+        ``file:line`` of its definition.
     """
 
     def __init__(self, stage: str, module: str, place: str = "") -> None:
@@ -71,7 +71,7 @@ class StageCall:
 
 
 class Meter:
-    """Sums what stages used in a task."""
+    """Times and numbers of events of the stages in a task."""
 
     def __init__(self) -> None:
         self.stages: dict[str, list[float]] = {}
@@ -141,7 +141,7 @@ class Program:
         return StageCall(stage, op, self._call(stage, op), model, Path(module.path).name if module else "")
 
     def _call(self, stage: PlanStage, op: Op) -> Callable[..., Any]:
-        """Return what calls the op of a stage: the op itself, or the onion of its modifiers around it."""
+        """Return the function that calls the op of a stage through its modifiers."""
         inner = op.call if op.built_in or not op.takes_events else guarded(op, stage.reads)
         if not stage.modifiers:
             return inner
@@ -163,7 +163,7 @@ class Program:
         return Path(module.path).name if module else ""
 
     def merge(self, stage_id: str) -> Callable[[Any, Any], Any]:
-        """Return what joins two products of a stage."""
+        """Return the function that merges two products of a stage."""
         op = self._ops.get(self.plan.stage(stage_id).op)
         if op.merge is None and op.scope == "dataset":
             return lambda a, b: {**a, **b}  # one product per dataset, kept apart
@@ -172,7 +172,7 @@ class Program:
         return op.merge
 
     def context(self, stage: PlanStage, dataset: int, partition: str) -> Context:
-        """Return what an op may know besides its events."""
+        """Return the context of a call: stage, datasets, partition and output folder."""
         info = self.datasets[dataset] if dataset >= 0 else DatasetInfo("")
         outdir = self.run_dir / "results" / stage.id
         if stage.product:
@@ -180,7 +180,7 @@ class Program:
         return Context(stage.id, info, self.datasets, partition, outdir)
 
     def bound(self, step: StageCall, products: Mapping[str, str]) -> dict[str, Any]:
-        """Return the products of other stages that a step takes as parameters; each file is read once."""
+        """Return the products of other stages that are parameters of a step. Each file is read once."""
         found = {}
         for binding in step.stage.bind:
             key = (products[binding.node], binding.node)
@@ -192,12 +192,12 @@ class Program:
     def run(
         self, step: StageCall, events: Any, dataset: int, partition: str, products: Mapping[str, str], meter: Meter
     ) -> tuple[Events | None, Any]:
-        """Call a step; return its stream (None if it yields none) and its product.
+        """Call a step. Return its stream, None if it has no stream, and its product.
 
         Raises
         ------
         StageError
-            The op raised; the cause is chained.
+            The op raised an error. The cause is chained.
         """
         params = step.params if step.op.built_in else copy.deepcopy(step.params)
         wall, cpu = time.perf_counter(), time.process_time()
@@ -208,8 +208,8 @@ class Program:
             keywords = step.op.keywords(params)
             if step.op.takes_context:
                 keywords["context"] = self.context(step.stage, dataset, partition)
-            told = nullcontext() if step.op.built_in else caught(self.run_dir, step.stage.id)
-            with _deadline(step.stage.timeout), told:
+            capture = nullcontext() if step.op.built_in else caught(self.run_dir, step.stage.id)
+            with _deadline(step.stage.timeout), capture:
                 result = step.call(events, **keywords) if step.op.takes_events else step.call(**keywords)
             stream, product = split(step.op, step.stage, events, result)
             product = product_to_host(product)
@@ -223,7 +223,7 @@ class Program:
 
 
 def _check_files(plan: Plan) -> None:
-    """Refuse data files that were edited; where a worker does not see them, ops cannot read them either."""
+    """Refuse edited data files. A worker that cannot access them cannot use them, so they are not checked there."""
     for file in plan.files:
         path = Path(file.name)
         if path.is_file() and sha256(path.read_bytes()) != file.sha256:
@@ -251,14 +251,14 @@ def _deadline(seconds: float | None) -> Iterator[None]:
 
 @lru_cache(maxsize=4)
 def program(path: str, plan_hash: str, run_dir: str) -> Program:
-    """Return the plan that lies at `path`, read once per worker.
+    """Return the plan in the file `path`. It is read once per worker.
 
     Raises
     ------
     FastHepError
-        The file holds another plan than the one with `plan_hash`.
+        The file contains a plan with another hash.
     """
     plan = Plan.model_validate_json(Path(path).read_bytes())
     if plan.hash != plan_hash:
-        raise FastHepError(f"{path} holds plan {plan.hash[:12]}, this task belongs to {plan_hash[:12]}")
+        raise FastHepError(f"{path} contains plan {plan.hash[:12]}, but this task belongs to plan {plan_hash[:12]}")
     return Program(plan, Path(run_dir))

@@ -1,4 +1,4 @@
-"""Reading passes over the source: adjacent partitions of one file at once."""
+"""Read passes from input files: adjacent partitions of a file at once."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _FILES = OpenFiles()
 
 
 class Reader:
-    """Reads what a segment needs of the source.
+    """Reads the columns of a segment.
 
     Parameters
     ----------
     program : Program
         The plan with its code.
     segment : PlanSegment
-        Whose columns are read.
+        The segment.
     meter : Meter
-        Takes the time.
+        Measures the time.
 
     Attributes
     ----------
     bytes_read : int
-        Compressed bytes so far.
+        Compressed bytes read so far.
     """
 
     def __init__(self, program: Program, segment: PlanSegment, meter: Meter) -> None:
@@ -48,15 +48,15 @@ class Reader:
 
         Parameters
         ----------
-        span : tuple of int
-            First partition and the one after the last, as plan-wide numbers.
-        place : tuple of int
-            Dataset, file and number within the file of the first one, as `Plan.locate` returns them.
+            span : tuple of int
+                First partition and the one after the last, as plan-wide numbers.
+            place : tuple of int
+                Dataset, file and number within the file of the first one, as `Plan.locate` returns them.
 
         Raises
         ------
-        InputFileError
-            The file cannot be read, or is not the one that was planned; a remote file is opened a second time before.
+            InputFileError
+        The file cannot be read, or changed after the plan was made. Remote files are opened a second time first.
         """
         trail.at("")
         first, last = span

@@ -1,4 +1,4 @@
-"""What an op has returned: sorted into stream and product, or refused in words that say what to return."""
+"""Return values of ops: split into stream and product, or refused with a message that shows what to return."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fasthep_parsl.plan import PlanStage
 
 
 def split(op: Op, stage: PlanStage, events: Any, result: Any) -> tuple[Events | None, Any]:
-    """Sort what an op returned into stream and product.
+    """Split the return value of an op into stream and product.
 
     Raises
     ------
     OpError
-        It returned something else than it declares.
+        The value is not what the op declares.
     """
     if not op.stream:
         return None, _product(op, result)
@@ -50,14 +50,14 @@ def _stream(op: Op, stage: PlanStage, events: Events, result: Any) -> Events:
         hint = f"return a dict of columns, {{{new}}}, or events, as in `return events[mask]`"
         raise OpError(f"op `{op.name}` returned {_shown(result)}: {hint}")
     missing = [name for name in stage.writes if name not in stream]
-    if missing:  # a later stage would blame the wrong op
+    if missing:  # a later stage would report the wrong op
         names = "`, `".join(missing)
         raise OpError(f"op `{op.name}` declares that it writes `{names}`, but did not return it")
     return stream
 
 
 def _with_new(op: Op, stage: PlanStage, events: Events, result: Mapping[Any, Any]) -> Events:
-    """Return events with what an op returned; for ops of ours without a look at it."""
+    """Return events with the returned columns. Columns of built-in ops are not checked."""
     if op.built_in:
         return events.with_columns(result, fresh=True)
     for name in result:
@@ -79,7 +79,7 @@ def _column(op: Op, name: str, column: Any) -> Any:
     if isinstance(column, np.ma.MaskedArray):
         column = ak.from_numpy(column)
     elif not isinstance(column, ak.Array) and not device.is_array(column) and hasattr(column, "__array__"):
-        column = np.asarray(column)  # a series of pandas, for instance
+        column = np.asarray(column)  # for example a pandas series
     if isinstance(column, list | tuple):
         column = _of_list(op, name, column)
     if not isinstance(column, ak.Array) and not device.is_array(column):
@@ -95,12 +95,12 @@ def _of_list(op: Op, name: str, column: Any) -> Any:
         found = ak.from_iter(column)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         said = str(error).splitlines()[0]
-        raise OpError(f"op `{op.name}` returned a list as `{name}` that is no column: {said}") from None
+        raise OpError(f"op `{op.name}` returned a list as `{name}` that is not a column: {said}") from None
     return found.layout.data if isinstance(found.layout, ak.contents.NumpyArray) else found
 
 
 def _shown(value: Any) -> str:
-    """Describe a value in few words."""
+    """Return a short description of a value."""
     if value is None:
         return "None"
     if isinstance(value, ak.Array):

@@ -1,7 +1,7 @@
-"""The one function that every backend runs: a task in, counts and references out.
+"""Run a task. This is the function that all backends call: it receives a task and returns counts and references.
 
-A ``map`` task reads adjacent partitions in one pass and runs all stages of its segment on them. A pass
-that fails is halved until the partition that fails is alone, so that one bad event costs no other partition.
+A ``map`` task reads adjacent partitions in one pass and runs all stages of its segment on them. A pass that fails is
+halved until the failing partition is alone, so that a bad event fails only its own partition.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def run_task(task: Task) -> TaskResult:
     Parameters
     ----------
     task : Task
-        What to do.
+        The task.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def run_task(task: Task) -> TaskResult:
     wall, cpu = time.perf_counter(), time.process_time()
     trail.begin(task.run_dir, task.id)
     work = _TaskRun(task, program(*task.plan, task.run_dir))
-    work.program.notes.forget(0)  # of a task that was broken off
+    work.program.notes.forget(0)  # of an interrupted task
     if task.kind == "merge":
         work.merge()
     elif task.kind == "call":
@@ -79,7 +79,7 @@ def run_task(task: Task) -> TaskResult:
 
 @dataclass
 class _Pass:
-    """What one pass yields; counted only when the whole pass has succeeded."""
+    """Results of a pass. They count only if the whole pass succeeds."""
 
     products: dict[str, Any] = field(default_factory=dict)
     streams: dict[str, Events] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class _TaskRun:
     # --- map ----------------------------------------------------------------------------------------------
 
     def map(self) -> None:
-        """Run the segment over partitions of the source or over stored pieces of a stream."""
+        """Run the segment over partitions of the source or over stored chunks of a stream."""
         for ref in self.task.refs:
             self._map_ref(ref)
         for span in self.passes.cut(self.task.partitions):
@@ -132,7 +132,7 @@ class _TaskRun:
             if last - first == 1:
                 self.failures.append(failure_of(first, error))
                 return
-            events = found = None  # the halves need their memory; until here the error holds it, too
+            events = found = None  # release the memory for the halves; the error has held it, too
         if events is None or found is None:
             middle = (first + last) // 2
             self._map_span((first, middle), place)
@@ -169,7 +169,7 @@ class _TaskRun:
                 self._fail(numbers, error)
                 return
             found = None
-        if found is None:  # here the error no longer holds what the halves need of memory
+        if found is None:  # the error no longer holds the memory that the halves need
             middle = len(numbers) // 2
             for part, low, high in ((numbers[:middle], 0, middle), (numbers[middle:], middle, len(numbers))):
                 piece = events.filter(slice(edges[low] - edges[0], edges[high] - edges[0]))
@@ -180,7 +180,7 @@ class _TaskRun:
         self._accept(found, dataset, [(number, number + 1) for number in numbers])
 
     def _fail(self, numbers: list[int], error: Exception) -> None:
-        """Count partitions as failed; the traceback is kept once."""
+        """Record partitions as failed. The traceback is kept once."""
         first = failure_of(numbers[0], error)
         self.failures += [first, *(replace(first, partition=number, detail="") for number in numbers[1:])]
 
@@ -207,7 +207,7 @@ class _TaskRun:
         return found
 
     def _accept(self, found: _Pass, dataset: int, spans: Iterable[Span]) -> None:
-        """Count a pass that has succeeded."""
+        """Record a pass that has succeeded."""
         spans = list(spans)
         if found.products:
             self.products.sums.add(union(spans), found.products)
@@ -222,7 +222,7 @@ class _TaskRun:
     # --- merge and call -----------------------------------------------------------------------------------
 
     def merge(self) -> None:
-        """Join partial products."""
+        """Merge partial products."""
         for path in self.task.partials:
             for part in load_parts(path):
                 self.products.sums.add(part.spans, part.products)
@@ -230,14 +230,14 @@ class _TaskRun:
         self.products.save()
 
     def call(self) -> None:
-        """Run a stage that sees a whole dataset or the whole workflow."""
+        """Run a stage of scope dataset or workflow."""
         step = self.steps[0]
-        pieces = _Pieces(self._pieces)
+        chunks = _Chunks(self._chunks)
         dataset = self.task.dataset
         before = len(self.program.notes)
         name = self.plan.datasets[dataset].name if dataset >= 0 else "all"
         try:
-            _, product = self.program.run(step, pieces, dataset, name, self.task.products, self.meter)
+            _, product = self.program.run(step, chunks, dataset, name, self.task.products, self.meter)
         except StageError as error:
             self.program.notes.forget(before)
             self.failures.append(failure_of(-1, error))
@@ -247,8 +247,8 @@ class _TaskRun:
         self.products.sums.add([(place, place + 1)], {step.stage.id: product if whole else {name: product}})
         self.products.save()
 
-    def _pieces(self) -> Iterator[Events]:
-        """Yield the events of a call: stored pieces, or passes over the source."""
+    def _chunks(self) -> Iterator[Events]:
+        """Yield the events of a call: stored chunks, or passes over the input files."""
         self.events = 0
         for ref in self.task.refs:
             self.events += ref.events
@@ -262,8 +262,8 @@ class _TaskRun:
         return partition_name(self.plan.datasets[dataset].name, partition)
 
 
-class _Pieces:
-    """Pieces of a stream, loaded one at a time; what an op of scope dataset or workflow iterates over, also twice."""
+class _Chunks:
+    """Chunks of a stream, loaded one at a time. An op of scope dataset or workflow can iterate over them repeatedly."""
 
     def __init__(self, load: Callable[[], Iterator[Events]]) -> None:
         self._load = load

@@ -1,4 +1,4 @@
-"""Sets of plan-wide partition numbers as sorted ranges (first, last), last excluded: a million partitions are a few."""
+"""Sets of partition numbers as sorted ranges (first, last), last excluded. A million partitions are a few ranges."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def subtract(spans: Iterable[Span], gone: Iterable[Span]) -> list[Span]:
 
 
 def meets(spans: list[Span], span: Span) -> bool:
-    """Return whether sorted, disjoint ranges hold any number of a range.
+    """Return whether sorted, disjoint ranges contain any number of a range.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def meets(spans: list[Span], span: Span) -> bool:
 
 
 def covers(spans: list[Span], span: Span) -> bool:
-    """Return whether sorted, disjoint ranges that do not touch hold all numbers of a range.
+    """Return whether sorted, disjoint ranges that do not touch contain all numbers of a range.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def covers(spans: list[Span], span: Span) -> bool:
 
 
 def add(spans: list[Span], span: Span) -> None:
-    """Add a range to sorted, disjoint ranges, in place: cheap even if there are very many.
+    """Add a range to sorted, disjoint ranges in place. Fast even for very many ranges.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def add(spans: list[Span], span: Span) -> None:
 
 
 def count(spans: Iterable[Span]) -> int:
-    """Return how many numbers there are."""
+    """Return the number of partitions in ranges."""
     return sum(last - first for first, last in spans)
 
 

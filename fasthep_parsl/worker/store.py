@@ -1,6 +1,6 @@
-"""Pieces of streams that cross pools: one ``.npz`` each, awkward's buffers of every column plus its form.
+"""Chunks of streams between pools: a ``.npz`` file each, with form and buffers of every column.
 
-Uncompressed, so that reading is a copy.
+They are uncompressed, so that reading is only a copy.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from fasthep_parsl.worker.partials import StoreError
 
 
 def save_events(path: Path, events: Events, dataset: int, partitions: Iterable[tuple[int, int]]) -> Ref:
-    """Write a piece of a stream and return the reference to it.
+    """Write a chunk of a stream and return its reference.
 
     Parameters
     ----------
     path : Path
         The file.
     events : Events
-        Ordered by partition.
+        Events, ordered by partition.
     dataset : int
         Index of the dataset in the plan.
     partitions : iterable of (first, last)
-        Partitions that the events come from, ascending.
+        Partitions of the events, ascending.
     """
     buffers: dict[str, Any] = {}
     forms: dict[str, str] = {}
@@ -53,7 +53,7 @@ def save_events(path: Path, events: Events, dataset: int, partitions: Iterable[t
 
 
 def load_events(ref: Ref, columns: Sequence[str]) -> Events:
-    """Read `columns` of a stored piece of a stream.
+    """Return `columns` of a stored chunk of a stream.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def load_events(ref: Ref, columns: Sequence[str]) -> Events:
     try:
         checksum, _ = _checksum(path)
         if checksum != ref.checksum:
-            raise StoreError(f"stored events were changed: {path} (checksum {checksum}, expected {ref.checksum})")
+            raise StoreError(f"stored events are damaged: {path} (checksum {checksum}, expected {ref.checksum})")
         with np.load(path) as arrays:
             forms = json.loads(arrays["forms"].tobytes())
             mine = slice(ref.skip, ref.skip + ref.events)
@@ -77,7 +77,7 @@ def load_events(ref: Ref, columns: Sequence[str]) -> Events:
 
 
 def _counts(events: Events, spans: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
-    """Return the number of events of each partition, nothing if that is not known or an op has changed the order."""
+    """Return the number of events of each partition; empty if unknown, or if an op has changed the order."""
     if events.owners is None or not spans:
         return ()
     numbers = [number for first, last in spans for number in range(first, last)]

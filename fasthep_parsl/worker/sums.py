@@ -1,10 +1,9 @@
-"""Sums of products, in the order of events, added up in a tree that does not depend on who has done what when.
+"""Sums of products in the order of events. The tree of additions does not depend on bundles, workers or times.
 
-A *part* holds the products of adjacent partitions. Two parts that touch are joined where the border between them ranks
-below the outer borders of both. Ranks are fixed numbers, so that the tree over the same passes is the same however they
-were bundled and in whichever order they come: the products of a stage are always joined in the same pairs, left before
-right, and sums of floats are the same to the last bit. Parts between which something is missing are not joined, so
-that what a resumed run adds finds its place.
+A *part* contains the products of adjacent partitions. Two parts that touch are joined if the border between them has a
+lower rank than their outer borders. Ranks are fixed numbers. The tree over the same passes is therefore always the same:
+the products of a stage are merged in the same pairs, left before right, and sums of floats agree to the last bit. Parts
+are not joined across a gap, so that a resumed run can fill it.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from fasthep_parsl.tasks import Failure, Span
 Join = Callable[[str, Any, Any], Any]
 """(stage id, product, product of later events) → product of both."""
 Blame = Callable[[str, Exception], Failure]
-"""(stage id, error of its merge) → what is said of it."""
+"""(stage id, error of its merge) → failure."""
 MOST_PARTS = 64
-"""More parts than these are joined across what is missing: where so much fails, the order is kept, but what is repaired
-later costs doing all of it again."""
+"""Most parts. More parts are joined across gaps. Their order is kept, but to fill a gap later, all of them are computed
+again."""
 
 
 class CountedTwiceError(RunError):
-    """Two sums hold the same partition."""
+    """Two sums contain the same partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Part:
     Attributes
     ----------
     spans : tuple of (first, last)
-        The partitions whose events are in, sorted; more than one only where `MOST_PARTS` was exceeded.
+        Ranges of the partitions, sorted. More than one only if `MOST_PARTS` was exceeded.
     products : mapping
         Stage id → product.
     """
@@ -57,23 +56,23 @@ class Part:
 
 
 class Sums:
-    """Parts in the order of their events, joined as far as that can be.
+    """Parts in the order of their events, joined as far as possible.
 
     Parameters
     ----------
     join : callable
-        Joins two products of a stage.
+        Merges two products of a stage.
     blame : callable
-        Describes an error of `join`. The stage has no product any more; the others go on.
+        Returns the failure for an error of `join`. The stage then has no product. Other stages continue.
     end : int
-        Partitions of the plan: nothing comes after them.
+        Number of partitions of the plan.
 
     Attributes
     ----------
     parts : list of Part
         Sorted, disjoint.
     broken : dict
-        Stage id → why its products cannot be joined.
+        Stage id → why its products cannot be merged.
     """
 
     def __init__(self, join: Join, blame: Blame, end: int) -> None:
@@ -84,12 +83,12 @@ class Sums:
         self.broken: dict[str, Failure] = {}
 
     def add(self, spans: Iterable[Span], products: Mapping[str, Any]) -> None:
-        """Take in the products of some partitions.
+        """Add the products of some partitions.
 
         Raises
         ------
         CountedTwiceError
-            Some of these partitions are in already.
+            Some of these partitions were added before.
         """
         part = Part(tuple(spans), products)
         place = bisect_left(self.parts, part.first, key=lambda known: known.first)
@@ -110,20 +109,20 @@ class Sums:
         self.parts = [Part(part.spans, {s: p for s, p in part.products.items() if s != stage}) for part in self.parts]
 
     def limit(self, most: int = MOST_PARTS) -> None:
-        """Join parts across what is missing, where there are very many; only if that is missing for good."""
+        """Join parts across gaps if there are very many. Call it only if the gaps are final."""
         while len(self.parts) > most:
             for place in range(len(self.parts) // 2):
                 self._unite(place)
 
     def whole(self) -> dict[str, Any]:
-        """Return the products of all parts together, in order."""
+        """Return the merged products of all parts."""
         found: dict[str, Any] = {}
         for part in self.parts:
             found = self._joined(found, part.products)
         return {stage: product for stage, product in found.items() if stage not in self.broken}
 
     def _fits(self, place: int) -> bool:
-        """Whether a part and the next are to be joined now."""
+        """Return whether a part and the next one can be joined."""
         if place + 1 >= len(self.parts):
             return False
         left, right = self.parts[place], self.parts[place + 1]
@@ -135,7 +134,7 @@ class Sums:
         return 1 << 64 if border in (0, self._end) else rank(border)
 
     def _unite(self, place: int) -> None:
-        """Join a part and the next."""
+        """Join a part and the next one."""
         left, right = self.parts[place : place + 2]
         spans = [*left.spans, *right.spans]
         if left.last == right.first:
@@ -150,7 +149,7 @@ class Sums:
                 continue
             try:
                 found[stage] = self._join(stage, left[stage], right[stage])
-            except Exception as error:  # noqa: BLE001  (anybody's code)
+            except Exception as error:  # noqa: BLE001  (code of users)
                 self.broken[stage] = self._blame(stage, error)
         for stage in self.broken:
             found.pop(stage, None)
@@ -158,7 +157,7 @@ class Sums:
 
 
 def rank(border: int) -> int:
-    """Return the rank of a border: a fixed number that looks random (splitmix64), so that the tree is flat."""
+    """Return the rank of a border: a fixed pseudo-random number (splitmix64), so that the tree is flat."""
     mask = (1 << 64) - 1
     number = (border + 0x9E3779B97F4A7C15) & mask
     number = ((number ^ (number >> 30)) * 0xBF58476D1CE4E5B9) & mask

@@ -1,7 +1,7 @@
-"""What a worker does just now, in a small file that is there when the worker is not: a crash is not the fault of the input.
+"""Current task and stage of each worker, in a small file that remains if the worker crashes.
 
-Two files per process, below ``work/now`` of the run directory: the task and the stage that it runs, and what Python says
-(`faulthandler`) when compiled code crashes. To note a stage costs a microsecond.
+A process has two files in ``work/now`` of the run directory: its task and stage, and the traceback that `faulthandler`
+writes if compiled code crashes. Recording a stage takes a microsecond.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import IO
 TRAIL_FOLDER = Path("work", "now")
 _LENGTH = 160
 _files: dict[str, tuple[int, int, IO[str] | None]] = {}
-"""Run directory → process, descriptor of its note, file for crashes."""
+"""Run directory → process, file descriptor of the current stage, file for crashes."""
 _now = {"task": -1}
 _settings = {"crashes": False}
 
 
 def watch_crashes() -> None:
-    """Let crashes be written down from the next task on; for processes that run nothing but tasks."""
+    """Record crashes from the next task on. Only for processes that run nothing but tasks."""
     _settings["crashes"] = True
 
 
@@ -36,32 +36,32 @@ def is_worker() -> bool:
 
 
 def current_task() -> int:
-    """Return the number of the task that runs, -1 if none does."""
+    """Return the number of the current task, -1 if there is none."""
     return _now["task"]
 
 
 def begin(run_dir: str, task: int) -> None:
-    """Note that this process begins a task."""
+    """Record that this process begins a task."""
     known = _files.get(run_dir)
     if known is None or known[0] != os.getpid():
         _files.clear()
         try:
             _files[run_dir] = _opened(Path(run_dir))
-        except OSError:  # a note is not worth a task
+        except OSError:  # continue without the record
             return
     _now["task"] = task
     at("")
 
 
 def at(stage: str) -> None:
-    """Note which stage begins; empty for none."""
+    """Record the current stage, empty for none."""
     for _, descriptor, _ in _files.values():
-        with contextlib.suppress(OSError):  # a full disk: a note is not worth a task
+        with contextlib.suppress(OSError):  # full disk: continue without the record
             os.pwrite(descriptor, f"{_now['task']}\t{stage}\t".encode().ljust(_LENGTH), 0)
 
 
 def end() -> None:
-    """Note that this process has no task."""
+    """Record that this process has no task."""
     _now["task"] = -1
     at("")
 
@@ -83,18 +83,18 @@ def _opened(run_dir: Path) -> tuple[int, int, IO[str] | None]:
 
 @dataclass(frozen=True, slots=True)
 class LastStep:
-    """What the worker of a lost task did last.
+    """Last activity of the worker of a lost task.
 
     Attributes
     ----------
     stage : str
-        Stage that it ran, empty if it read or merged.
+        Its stage, empty if it was reading or merging.
     crash : str
-        What ended it, as Python says it; empty if it was killed.
+        The fatal error that Python reports; empty if the worker was killed.
     where : str
         ``file:line`` of the user's code, empty if unknown.
     trace : str
-        All that Python has written.
+        The whole output of `faulthandler`.
     """
 
     stage: str = ""
@@ -103,7 +103,7 @@ class LastStep:
     trace: str = ""
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return a message."""
         return f"{self.crash or 'it ended'} while stage `{self.stage}` ran" if self.stage else self.crash
 
 
@@ -111,7 +111,7 @@ NOTHING = LastStep()
 
 
 def last_step(run_dir: Path, task: int, modules: Iterable[str]) -> LastStep:
-    """Return what the worker of a task did last, as far as it is known here.
+    """Return the last activity of the worker of a task, as far as it is recorded.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def _crash(trace: str) -> str:
 
 
 def _where(trace: str, modules: set[str]) -> str:
-    """Return the innermost of the user's lines."""
+    """Return the innermost line of the user's code."""
     for file, line in re.findall(r'^  File "(.*)", line (\d+) in ', trace, re.MULTILINE):
         if Path(file).name in modules:
             return f"{Path(file).name}:{line}"
@@ -155,5 +155,5 @@ def _where(trace: str, modules: set[str]) -> str:
 
 
 def forget(run_dir: Path) -> None:
-    """Remove all notes of a run."""
+    """Remove all records of a run."""
     shutil.rmtree(run_dir / TRAIL_FOLDER, ignore_errors=True)

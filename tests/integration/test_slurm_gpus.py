@@ -129,4 +129,4 @@ def test_a_node_whose_driver_does_not_answer_is_named_with_its_words(slurm, star
     assert code != 0
     words = " ".join(output.split())
     assert "pool `default`: its blocks fail before any worker connects" in words
-    assert "g1: no GPU can be used, `nvidia-smi` says: NVIDIA-SMI has failed: no driver" in words
+    assert "g1: no GPU can be used, `nvidia-smi`: NVIDIA-SMI has failed: no driver" in words

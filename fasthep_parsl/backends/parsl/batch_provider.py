@@ -27,7 +27,7 @@ from fasthep_parsl.interfaces import BlockLocation, CommandResult, Job
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.strategies.base import NODE_SCRIPT
 from fasthep_parsl.strategies.node import node_script
-from fasthep_parsl.worker.gpus import Gpu, told
+from fasthep_parsl.worker.gpus import Gpu, recorded_gpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class BatchProvider(SelfManagedProvider):
 
     def gpus_of(self, block: int) -> list[Gpu]:
         """Return what the nodes of a block have said of their GPUs; empty where that is not seen from here."""
-        return told(self.log_dir, str(block)) if self.pool.gpus else []
+        return recorded_gpus(self.log_dir, str(block)) if self.pool.gpus else []
 
     def errors_of(self, block: int, lines: int = 10) -> str:
         """Return the last lines that a block wrote to standard error."""

@@ -22,7 +22,7 @@ from fasthep_parsl.errors import BlockLostError, PoolError, SiteError, WorkerLos
 from fasthep_parsl.events import PoolChanged, PoolStateName, Record
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.worker.entry import apply
-from fasthep_parsl.worker.gpus import told
+from fasthep_parsl.worker.gpus import recorded_gpus
 
 MAX_RESTARTS = 3
 """How often a pool is started anew without a single task finished in between."""
@@ -208,7 +208,11 @@ class RunningPool:
         if not self.pool.gpus or self.pool.block:
             return {}
         blocks = range(self.pool.blocks)
-        return {"gpus": tuple(asdict(gpu) for block in blocks for gpu in told(lifecycle.blocks.log_dir, str(block)))}
+        return {
+            "gpus": tuple(
+                asdict(gpu) for block in blocks for gpu in recorded_gpus(lifecycle.blocks.log_dir, str(block))
+            )
+        }
 
     def _event(self, state: PoolStateName, **facts: Any) -> None:
         self._record(PoolChanged(pool=self.pool.name, state=state, **facts))

@@ -84,7 +84,7 @@ RESULTS = {
     '{"y": np.float64(1)}': "op `my.odd` returned a single value as `y`: a column has one",
     '{"y": "text"}': "op `my.odd` returned a str as `y`: a column is an array",
     '{"y": np.array([{}] * len(events.x))}': "op `my.odd` returned an array of object as `y`",
-    '{"y": [object()] * 40}': "op `my.odd` returned a list as `y` that is no column",
+    '{"y": [object()] * 40}': "op `my.odd` returned a list as `y` that is not a column",
     '{"y": events.x[:-1]}': "op `my.odd` returned 39 entries of `y` for 40 events: a column has one entry per event; to drop",
     '{"y": events.Jet_pt[1:]}': "op `my.odd` returned 39 entries of `y` for 40 events",
     '{1: events.x, "y": events.x}': "op `my.odd` returned a dict with the key 1: keys are names of fields",

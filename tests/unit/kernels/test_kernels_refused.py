@@ -88,7 +88,7 @@ def lines():
         (misspelt_attribute, "out[i] = math.sqr(out[i])", "`math` has no `sqr`: did you mean `sqrt`"),
         (makes_a_list, "x = [out[i]]", "a kernel cannot use a list: a GPU"),
         (makes_a_dict, "out[i] = {0: 1.0}[i]", "a kernel cannot use a dict"),
-        (names_an_array, "out[i] = TABLE[i]", "`TABLE` is of type ndarray: .* give arrays as arguments"),
+        (names_an_array, "out[i] = TABLE[i]", "`TABLE` has the type ndarray: .* pass arrays as arguments"),
         (raises, "raise ValueError", "a kernel cannot use `raise`"),
         (calls_a_wrong_one, "return x.nothing", "Unknown attribute 'nothing' of type float64"),
     ],
@@ -108,7 +108,7 @@ def test_the_message_has_the_line_and_the_reason(wrong, line, reason):
 def test_a_kernel_needs_a_file():
     names = {}
     exec("def made(i, out):\n    out[i] = 1.0\n", names)
-    with pytest.raises(OpError, match="kernel `made` must stand in a file"):
+    with pytest.raises(OpError, match="kernel `made` must be defined in a file"):
         kernel(names["made"])(1, np.ones(1))
 
 
@@ -140,18 +140,18 @@ O, X, OUT = np.array([0, 2, 5]), np.ones(5), np.zeros(2)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((2, O, X), r"kernel `totals\(events, offsets, x, out\)` was given 3 arguments"),
+        ((2, O, X), r"kernel `totals\(events, offsets, x, out\)` was called with 3 arguments"),
         ((-1, O, X, OUT), "the number of events is -1"),
         ((2.0, O, X, OUT), "the number of events is 2.0"),
         ((2, O[:2], X, OUT), "`offsets` has 2 entries, 3 needed for 2 events"),
         ((2, O, X, OUT[:1]), "`out` has 1 entries, for 2 events"),
         ((2, O, X[:4], OUT), "`x` has 4 entries, the lists of `offsets` end at 5"),
         ((2, O, 1.0, OUT), "`x` has no entries"),
-        ((2, 3, X, OUT), "`offsets` is a number, the kernel takes an array"),
+        ((2, 3, X, OUT), "`offsets` is a number, but the kernel needs an array"),
         ((2, O, X, 1.0), "`out` is written to: it must be an array"),
         ((2, O, X, np.zeros(4)[::2]), "`out` is written to: it must be contiguous"),
-        ((2, O, [1.0], OUT), "`x` is of type list: give offsets and flat arrays"),
-        ((2, O, ak.Array([[1.0, 2.0], [3.0, 4.0, 5.0]]), OUT), "`x` is of type Array: .* `lists`"),
+        ((2, O, [1.0], OUT), "`x` has the type list: pass offsets and flat arrays"),
+        ((2, O, ak.Array([[1.0, 2.0], [3.0, 4.0, 5.0]]), OUT), "`x` has the type Array: .* `lists`"),
         ((2, O, X.astype(np.float16), OUT), "`x` is an array of float16"),
         ((2, O, np.array(["a"] * 5), OUT), "`x` is an array of <U1"),
         ((2, O, X.astype(complex), OUT), "`x` is an array of complex128"),
@@ -171,11 +171,11 @@ def copied(i, x, out):
     ("arguments", "named", "message"),
     [
         ((X, X, OUT), {}, "the number of events is of type ndarray"),
-        ((X, OUT), {}, "was given 2 arguments"),
-        ((), {}, "was given 0 arguments"),
-        ((2,), {"x": X, "out": OUT}, "`x=` is given by name: give all arguments in this order"),
-        ((2, X), {"out": OUT}, "`out=` is given by name"),
-        ((2, X, X, OUT), {}, "was given 4 arguments"),
+        ((X, OUT), {}, "was called with 2 arguments"),
+        ((), {}, "was called with 0 arguments"),
+        ((2,), {"x": X, "out": OUT}, "`x=` is a keyword argument: pass all arguments in this order"),
+        ((2, X), {"out": OUT}, "`out=` is a keyword argument"),
+        ((2, X, X, OUT), {}, "was called with 4 arguments"),
     ],
 )
 @pytest.mark.parametrize("target", [None, CompileTarget("cpu")])

@@ -264,7 +264,7 @@ def test_a_modifier_that_fails_to_note_late_costs_no_event(flow, small_files, mo
     kept = with_modifiers(flow.stage("Two", "probe.sum", []), traced("b", late=True))
     flow.write([stage, kept], [small_files / "b.root"])
     plan = flow.compile(chunk_size=10)
-    with pytest.warns(UserWarning, match=r"probe.trace of stage Sum could not look at a pass: KeyError"):
+    with pytest.warns(UserWarning, match=r"probe.trace of stage Sum could not inspect a pass: KeyError"):
         outcome = flow.run(plan)
     assert outcome.status == "complete"
     assert read(flow, "probe.trace/calls.json") == {"Two": {"calls": 1}}

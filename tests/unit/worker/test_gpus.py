@@ -6,7 +6,7 @@ import pytest
 
 from fasthep_parsl.blocks.node_checks import NodeCheckError, arrive
 from fasthep_parsl.worker import gpus
-from fasthep_parsl.worker.gpus import Gpu, NoGpuError, look_at, own, told
+from fasthep_parsl.worker.gpus import Gpu, NoGpuError, own_gpus, query_gpus, recorded_gpus
 
 ONE, TWO = (f"GPU-{letter * 8}-0000-1111-2222-333344445555" for letter in "ab")
 LOG = """<?xml version="1.0" ?>
@@ -66,7 +66,7 @@ def block(tmp_path, monkeypatch):
 
 
 def test_names_numbers_and_versions_are_found(two_gpus):
-    one, two = look_at(["1", ONE[:12]], "g1")
+    one, two = query_gpus(["1", ONE[:12]], "g1")
     assert (one.device, one.name, one.memory, one.driver, one.cuda) == ("1", "NVIDIA Two", 2 << 30, "580.65.06", "13.0")
     assert (two.device, two.name, two.uuid, two.node) == (ONE[:12], "NVIDIA One", ONE, "g1")
     assert str(one).startswith("GPU 1 (NVIDIA Two of 2.147 GB, driver 580.65.06, CUDA 13.0, CuPy ")
@@ -75,27 +75,27 @@ def test_names_numbers_and_versions_are_found(two_gpus):
 @pytest.mark.parametrize("device", ["2", "GPU-cccccccc"])
 def test_a_gpu_that_the_driver_does_not_have_is_refused_with_those_that_it_has(two_gpus, device):
     with pytest.raises(NoGpuError) as failure:
-        look_at(["0", device], "g1")
-    assert f"g1: the workers were given GPU {device}, and the driver 580.65.06 has: 0 NVIDIA One GPU-a" in str(
+        query_gpus(["0", device], "g1")
+    assert f"g1: GPU {device} is assigned to the workers, but driver 580.65.06 has: 0 NVIDIA One GPU-a" in str(
         failure.value
     )
 
 
 def test_a_driver_that_does_not_answer_is_refused_in_its_own_words(nvidia_smi):
     nvidia_smi("echo NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver.; exit 9")
-    with pytest.raises(NoGpuError, match=r"g1: no GPU can be used, `nvidia-smi` says: NVIDIA-SMI has failed because"):
-        look_at(["0"], "g1")
+    with pytest.raises(NoGpuError, match=r"g1: no GPU can be used, `nvidia-smi`: NVIDIA-SMI has failed because"):
+        query_gpus(["0"], "g1")
 
 
 def test_one_that_hangs_is_not_waited_for(nvidia_smi, monkeypatch):
     monkeypatch.setattr(gpus, "TIMEOUT", 0.2)
     nvidia_smi("exec sleep 60")
-    assert [(gpu.device, gpu.name, gpu.driver) for gpu in look_at(["0"], "g1")] == [("0", "unknown", "unknown")]
+    assert [(gpu.device, gpu.name, gpu.driver) for gpu in query_gpus(["0"], "g1")] == [("0", "unknown", "unknown")]
 
 
 def test_without_one_nothing_is_known_and_nothing_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert [(gpu.pin, gpu.name, gpu.memory) for gpu in look_at(["0", "MIG-1"], "g1")] == [
+    assert [(gpu.pin, gpu.name, gpu.memory) for gpu in query_gpus(["0", "MIG-1"], "g1")] == [
         ("0", "unknown", 0),
         ("MIG-1", "unknown", 0),
     ]
@@ -104,7 +104,7 @@ def test_without_one_nothing_is_known_and_nothing_refused(monkeypatch, tmp_path)
 def test_a_divided_gpu_keeps_the_name_that_the_batch_system_gave(nvidia_smi, tmp_path):
     (tmp_path / "log.xml").write_text(LOG.format(one=ONE, two=TWO, mig="Enabled"))
     nvidia_smi(f'cat "{tmp_path}/log.xml"')
-    assert [gpu.pin for gpu in look_at(["0", "1", "MIG-x"], "g1")] == [ONE, "1", "MIG-x"]
+    assert [gpu.pin for gpu in query_gpus(["0", "1", "MIG-x"], "g1")] == [ONE, "1", "MIG-x"]
 
 
 def test_workers_are_pinned_by_uuid_and_find_what_was_told(two_gpus, block, monkeypatch):
@@ -112,24 +112,24 @@ def test_workers_are_pinned_by_uuid_and_find_what_was_told(two_gpus, block, monk
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     words = arrive(["--gpus", "1", "--of", "4", "--sharing", "2", "--block_id=7"])
     assert words[words.index("--available-accelerators") + 1 :] == [ONE, TWO, ONE, TWO]
-    assert [gpu.device for gpu in told(block, "7")] == ["0", "1"]
+    assert [gpu.device for gpu in recorded_gpus(block, "7")] == ["0", "1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", TWO)
     monkeypatch.setenv("PARSL_WORKER_BLOCK_ID", "7")
-    assert [gpu.name for gpu in own()] == ["NVIDIA Two"]
+    assert [gpu.name for gpu in own_gpus()] == ["NVIDIA Two"]
     monkeypatch.setenv("FASTHEP_PARSL_NODE", "g2")  # another node of the same block
-    assert own() == []
+    assert own_gpus() == []
 
 
 def test_workers_without_a_usable_gpu_do_not_start(nvidia_smi, block, monkeypatch):
     nvidia_smi("echo No devices were found; exit 6")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    with pytest.raises(NodeCheckError, match="g1: no GPU can be used, `nvidia-smi` says: No devices were found"):
+    with pytest.raises(NodeCheckError, match="g1: no GPU can be used, `nvidia-smi`: No devices were found"):
         arrive(["--gpus", "1", "--of", "1", "--block_id=0"])
-    assert told(block, "0") == []
+    assert recorded_gpus(block, "0") == []
 
 
 def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path):
-    gpus.tell([Gpu("0")], tmp_path / "missing", "0")
-    assert told(tmp_path / "missing", "0") == []
+    gpus.record_gpus([Gpu("0")], tmp_path / "missing", "0")
+    assert recorded_gpus(tmp_path / "missing", "0") == []
     (tmp_path / "block.1.gpus").write_text("half a li")
-    assert told(tmp_path, "1") == []
+    assert recorded_gpus(tmp_path, "1") == []

@@ -227,7 +227,7 @@ def test_a_worker_refuses_another_plan_than_the_task_says(flow, both):
     flow.write([flow.stage("Sum", "probe.sum", [])], both)
     run_dir = flow.run().run_dir
     task = Task("map", 0, 0, (str(run_dir / "plan.json"), "0" * 64), str(run_dir), partitions=((0, 1),))
-    with pytest.raises(FastHepError, match="this task belongs to 000000000000"):
+    with pytest.raises(FastHepError, match="this task belongs to plan 000000000000"):
         run_task(task)
 
 
@@ -268,7 +268,7 @@ def test_stored_events_that_were_changed_are_a_failure_of_the_data(flow, both):
     result = run_task(task)
     assert not result.done
     assert {f.kind for f in result.failures} == {"data"}
-    assert "were changed" in result.failures[0].message
+    assert "are damaged" in result.failures[0].message
 
 
 def test_real_nanoaod_is_read_alike_in_all_chunks(flow, real_data):

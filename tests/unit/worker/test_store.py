@@ -121,7 +121,7 @@ def test_parts_are_read_as_one_only_if_somebody_has_put_them_together(tmp_path):
     parts = [Part(((0, 1),), {"A": [1]}), Part(((2, 3),), {"A": [3]})]
     save_parts(path, parts)
     assert load_parts(path) == parts
-    with pytest.raises(StoreError, match="not put together"):
+    with pytest.raises(StoreError, match="are not merged yet"):
         load_products(path)
     save_parts(path, parts, {"A": [1, 3]})
     assert load_parts(path) == parts
