@@ -118,7 +118,7 @@ def test_lists_are_the_memory_of_the_columns():
         pytest.raises(OpError, match=r"`out` is written to: it must be .* writable"),
     ):
         doubled(3, its_eta, its_pt)
-    with pytest.raises(OpError, match="`Muon_pt` and `Jet_pt` differ in the number of objects"):
+    with pytest.raises(OpError, match="`Muon_pt` and `Jet_pt` have different numbers of objects"):
         lists(events, "Muon_pt", "Jet_pt")
     with pytest.raises(OpError, match="has missing values"):
         lists({"x": ak.Array([[1, None], [2]])}, "x")
