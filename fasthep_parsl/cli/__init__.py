@@ -1,1 +1,1 @@
-"""The command line: parsing and printing only."""
+"""The command line: parses arguments, calls the driver and prints what it returns."""

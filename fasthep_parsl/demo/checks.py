@@ -1,4 +1,4 @@
-"""Check the arguments of `write_demo_data`, and that its directory holds nothing else."""
+"""Check the arguments of `write_demo_data`, and that the output directory has no files of others."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def check_folder(folder: Path) -> None:
         raise ConfigError(Problem("E172", f"cannot read `{folder}`: {_reason(error)}", hint=NEW_DIRECTORY)) from error
     own = own_files(folder)
     if own is None and MANIFEST in present:
-        message = f"`{folder / MANIFEST}` is damaged, so the demo data cannot be told from other files"
+        message = f"`{folder / MANIFEST}` is damaged, so demo data and other files cannot be distinguished"
         raise ConfigError(Problem("E172", message, hint=f"remove `{folder}`, or {NEW_DIRECTORY}"))
     foreign = sorted(name for name in present - set(own or ()) if not name.startswith(PARTIAL))
     if foreign:

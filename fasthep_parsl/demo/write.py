@@ -1,4 +1,4 @@
-"""Write the demo data: share the events among files, draw them, and publish the files only when all are complete."""
+"""Write the demo data: distribute the events over files, generate them, and publish the files when all are complete."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ DATASETS: Final[dict[str, float]] = {"data": 0.30, "dy": 0.45, "ttbar": 0.17, "z
 """Dataset → fraction of the events."""
 
 CLUSTER_EVENTS: Final = 100_000
-"""Events drawn and written at once: the clusters of the files."""
+"""Number of events generated and written at once, which is the cluster size of the files."""
 
 COMPRESSION_LEVEL: Final = 1
-"""Of zstd. Level 3 makes files 5 % smaller and writing 15 % slower."""
+"""Level of zstd. Level 3 makes files 5 % smaller, but writing 15 % slower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,13 @@ def write_demo_data(
     directory : path
         Created if missing. Files in it are replaced only if an earlier call wrote them.
     events : int
-        Number of events of all datasets together.
+        Number of events in all datasets together.
     seed : int
-        Not negative.
+        Seed of the random numbers, 0 or larger.
     datasets : mapping of str to float, optional
-        Dataset → its share of the events; default `DATASETS`. Known are ``data``, ``dy``, ``ttbar``, ``zz``.
+        Dataset → its share of the events; default: `DATASETS`. Possible are ``data``, ``dy``, ``ttbar``, ``zz``.
     file_events : int
-        Most events per file.
+        Maximum number of events per file.
     triggers : int
         Number of additional trigger paths ``HLT_Path000`` …, which never fire. They make files as wide as real ones
         (about 1500 branches), so that opening them takes as long.
@@ -101,7 +101,7 @@ def write_demo_data(
     check_arguments(numbers, shares)
     folder = Path(directory)
     check_folder(folder)
-    files = _share_out(events, shares, file_events)
+    files = _distribute(events, shares, file_events)
     report = progress or (lambda _: None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -121,11 +121,11 @@ def write_demo_data(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _share_out(events: int, shares: Mapping[str, float], file_events: int) -> list[_File]:
-    """Cut the events into datasets and files; every event is in exactly one."""
+def _distribute(events: int, shares: Mapping[str, float], file_events: int) -> list[_File]:
+    """Distribute the events over datasets and files. Each event is in exactly one file."""
     edges = np.rint(np.cumsum([0.0, *shares.values()]) / sum(shares.values()) * events).astype(int)
     sizes = {name: int(size) for name, size in zip(shares, np.diff(edges), strict=True) if size}
-    observed = sizes.get("data", events)  # what the simulation is normalised to
+    observed = sizes.get("data", events)  # simulation is normalised to this number
     files: list[_File] = []
     before = 0
     for dataset, size in sizes.items():
@@ -177,7 +177,7 @@ def _record(fields: Mapping[str, str]) -> str:
 
 
 def _draw(file: _File, first: int, size: int, seed: int) -> dict[str, Any]:
-    """Draw events `first` to ``first + size`` of a dataset; their randomness depends on nothing else."""
+    """Generate events `first` to ``first + size`` of a dataset. They depend only on these numbers and the seed."""
     rng = np.random.Generator(np.random.SFC64([seed, zlib.crc32(file.dataset.encode()), first]))
     names = list(PROCESSES)
     process: NDArray[np.int8]

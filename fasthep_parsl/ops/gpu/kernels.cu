@@ -1,5 +1,5 @@
-// Kernels of the ops, compiled together, once. Each works through n entries with any number of blocks and threads, so
-// that it also runs as plain C++ with one of each.
+// CUDA kernels of the ops, compiled together. Each kernel loops over n entries with any number of blocks and threads, so
+// it also runs as plain C++ with one of each.
 
 typedef long long i64;
 typedef unsigned long long u64;
@@ -7,10 +7,10 @@ typedef unsigned long long u64;
 #define FOR_EACH(i, n)                                                     \
     for (i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x; i < (n); i += (i64)gridDim.x * blockDim.x)
 
-// Slots of a histogram that each block first sums by itself.
+// Maximum number of bins that each block sums in shared memory.
 #define SLOTS 1024
 
-// One of several types, as float64: what NumPy's astype gives.
+// Entry i of one of several types as float64, like NumPy's astype.
 __device__ __forceinline__ double number(const void* entries, int type, i64 i) {
     switch (type) {
         case 0: return ((const unsigned char*)entries)[i] != 0;
@@ -27,7 +27,7 @@ __device__ __forceinline__ double number(const void* entries, int type, i64 i) {
     }
 }
 
-// How many of the bools are true is added to `out`.
+// Add the number of true values to `out`.
 extern "C" __global__ void count_true(const unsigned char* mask, i64 n, u64* out) {
     __shared__ u64 sum;
     if (threadIdx.x == 0) sum = 0;
@@ -39,7 +39,7 @@ extern "C" __global__ void count_true(const unsigned char* mask, i64 n, u64* out
     if (threadIdx.x == 0 && sum) atomicAdd(out, sum);
 }
 
-// Bins of a regular axis by the rule of boost-histogram, NaN is overflow; they become the last index of `flat`.
+// Add the bins of a regular axis, by the rule of boost-histogram, as the last index of `flat`. NaN goes to overflow.
 extern "C" __global__ void regular_bins(
     const void* entries, int type, i64 n, double low, double width, i64 bins, i64 extent, i64* flat) {
     FOR_EACH(i, n) {
@@ -50,7 +50,7 @@ extern "C" __global__ void regular_bins(
     }
 }
 
-// Bins of an axis with `edges`: how many are not above the entry, NaN is overflow.
+// Add the bins of an axis with `edges`: the number of edges <= the entry. NaN goes to overflow.
 extern "C" __global__ void variable_bins(
     const void* entries, int type, i64 n, const double* edges, i64 number_of_edges, i64 extent, i64* flat) {
     FOR_EACH(i, n) {
@@ -66,7 +66,7 @@ extern "C" __global__ void variable_bins(
     }
 }
 
-// Entries per bin, added to `counts`. All of `flat` is in [0, size).
+// Add the number of entries per bin to `counts`. All of `flat` must be in [0, size).
 extern "C" __global__ void count_bins(const i64* flat, i64 n, i64 size, u64* counts) {
     __shared__ u64 own[SLOTS];
     u64* to = size <= SLOTS ? own : counts;
@@ -82,7 +82,7 @@ extern "C" __global__ void count_bins(const i64* flat, i64 n, i64 size, u64* cou
     }
 }
 
-// Weights and their squares per bin, added to `sums`: first all sums, then all sums of squares, if those are asked for.
+// Add the weights per bin to `sums`. If `squares` is set, the sums of squares follow the sums.
 extern "C" __global__ void sum_bins(
     const i64* flat, const double* weights, i64 n, i64 size, int squares, double* sums) {
     __shared__ double own[2 * SLOTS];
@@ -104,7 +104,7 @@ extern "C" __global__ void sum_bins(
     }
 }
 
-// All pairs of the objects of each event: their event, and where both are.
+// Write all pairs of objects of each event: the event and the positions of both objects.
 extern "C" __global__ void list_pairs(
     const i64* offsets, const i64* pair_offsets, i64 n, i64* events, i64* first, i64* second) {
     FOR_EACH(i, n) {
@@ -118,7 +118,7 @@ extern "C" __global__ void list_pairs(
     }
 }
 
-// As fasthep_parsl.kernels.physics.mass_of_two, step by step.
+// The same steps as fasthep_parsl.kernels.physics.mass_of_two.
 __device__ double mass_of_two(
     double pt_1, double eta_1, double phi_1, double mass_1, double pt_2, double eta_2, double phi_2, double mass_2) {
     double exp_1 = exp(eta_1), exp_2 = exp(eta_2), half = 0.5 * (eta_1 - eta_2), sinh2;
@@ -141,7 +141,7 @@ __device__ double mass_of_two(
     return sqrt(total);
 }
 
-// Masses of pairs of objects at `first` and `second` of columns of any type.
+// Write the masses of the pairs of objects at `first` and `second`. Columns may have any type.
 extern "C" __global__ void pair_mass(
     const i64* first, const i64* second, i64 n, const void* pt, int pt_type, const void* eta, int eta_type,
     const void* phi, int phi_type, const void* mass, int mass_type, double* out) {
