@@ -11,11 +11,11 @@ from fasthep_parsl.ops.columns.broadcast import broadcast_all_to
 from fasthep_parsl.ops.columns.value_types import Jagged, Masked, Value, all_valid, same_device, same_offsets
 from fasthep_parsl.ops.counts import count_true
 
-Flat = tuple[Any, Any]
+Entries = tuple[Any, Any]
 """Entries of one field: an array, or a scalar for all entries, and a mask of valid entries (None: all are valid)."""
 
 
-def flat_entries(values: list[tuple[str, Value]], events: int, *, weighted: bool) -> tuple[list[Flat], int]:
+def flat_entries(values: list[tuple[str, Value]], events: int, *, weighted: bool) -> tuple[list[Entries], int]:
     """Return the entries of all values, and the number of missing lists.
 
     There is one entry per event, or one per innermost object if a value is jagged. With `weighted` the last value is the
@@ -57,7 +57,7 @@ def _has_lists(value: Value) -> bool:
     return isinstance(value, Jagged)
 
 
-def _entry(value: Value) -> Flat:
+def _entry(value: Value) -> Entries:
     """Return values and their mask. Text becomes a numpy array."""
     if isinstance(value, Masked):
         return value.values, value.valid
@@ -69,7 +69,7 @@ def _entry(value: Value) -> Flat:
     return (text.data, ~np.ma.getmaskarray(text)) if isinstance(text, np.ma.MaskedArray) else (text, None)
 
 
-def _on_same_device(flat: list[Flat]) -> list[Flat]:
+def _on_same_device(flat: list[Entries]) -> list[Entries]:
     """Return all entries on the GPU if some are there."""
     both = device.same_device(tuple(part for pair in flat for part in pair))
     return list(zip(both[::2], both[1::2], strict=True))

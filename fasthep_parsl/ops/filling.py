@@ -11,12 +11,12 @@ from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.axes import DATASET, MAX_INTEGER, VARIATION, Axis, book
 from fasthep_parsl.ops.columns.value_types import Value
 from fasthep_parsl.ops.counts import count_true
-from fasthep_parsl.ops.entries import Flat, flat_entries
+from fasthep_parsl.ops.entries import Entries, flat_entries
 from fasthep_parsl.ops.expressions import ExpressionError, expression
 from fasthep_parsl.ops.stream import Events
 
 
-class Filling:
+class HistogramFiller:
     """Fills a new histogram with `events`, once per weight variation.
 
     Parameters
@@ -109,7 +109,7 @@ class Filling:
         nan = [np.isnan(array) for array in arrays if np.ndim(array) and array.dtype.kind == "f"]
         return device.to_python(count_true(device.any_of(nan))) if nan else 0
 
-    def _usable(self, flat: list[Flat], absent: int) -> Any:
+    def _usable(self, flat: list[Entries], absent: int) -> Any:
         """Return the mask of entries that can be filled (None: all). Count the others, and the missing lists `absent`."""
         masks = [valid for _, valid in flat if valid is not None]
         valid = device.all_of(masks) if masks else None

@@ -13,7 +13,7 @@ from fasthep_parsl.ops.cutflow import weight_of
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.entries import weight_per_object
 from fasthep_parsl.ops.expressions import analyse_expression
-from fasthep_parsl.ops.filling import Filling
+from fasthep_parsl.ops.filling import HistogramFiller
 from fasthep_parsl.ops.products import Histogram, merge_histograms
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import EventType
@@ -153,7 +153,7 @@ def histogram(
     """
     weight = weight_expr if weight_expr is not None else weights
     used = _all_axes(axes, dataset_axis, variations, context)
-    filling = Filling(used, _storage(storage, weight, variations), events, context)
+    filling = HistogramFiller(used, _storage(storage, weight, variations), events, context)
     for name, text in _weights(variations, weight, context).items():
         filling.fill(text, name)
     return Histogram(sort_categories(filling.hist), none=filling.none, nan=filling.nan, title=title)

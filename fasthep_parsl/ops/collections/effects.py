@@ -37,21 +37,21 @@ class EffectsAnalysis:
         self.spec = params.spec()
         self.reads: dict[str, ParamPath] = {}
         self.problems = params.problems()
-        self.place: ParamPath = ("collection",) if getattr(params, "collection", None) else ("collections",)
+        self.collections_path: ParamPath = ("collection",) if getattr(params, "collection", None) else ("collections",)
 
     def run(self) -> Effects:
         """Return the effects."""
         for i, name in enumerate(self.spec.collections):
-            path = self.place if self.place == ("collection",) else (*self.place, i)
+            path = self.collections_path if self.collections_path == ("collection",) else (*self.collections_path, i)
             self.problems += unknown_collection(self.schema, name, path)
         for name in self.spec.masses.keys() - set(self.spec.collections):
             self.problems.append(OpProblem(("mass", name), f"`{name}` is not one of the collections"))
         if self.problems:
             return Effects(problems=tuple(self.problems))
-        self.expressions()
-        self.kept()
+        self.analyse_expressions()
+        self.analyse_keep()
         for name in self.spec.collections:
-            self.reads.setdefault(f"{name}_pt", self.place)
+            self.reads.setdefault(f"{name}_pt", self.collections_path)
         counter = f"n{self.spec.candidate}"
         writes: dict[str, Shape] = {counter: ()} | dict.fromkeys(self.outputs(), (counter,))
         self.problems += existing_fields(self.schema, writes, ("output",))
@@ -84,7 +84,7 @@ class EffectsAnalysis:
             names[f"{role}_index"] = []
         return names
 
-    def expressions(self) -> None:
+    def analyse_expressions(self) -> None:
         """Analyse selection and sort."""
         scope = ScopeSchema(self.schema, (f"n{self.spec.candidate}",), self.local())
         items = self.params.selections()
@@ -93,10 +93,10 @@ class EffectsAnalysis:
         for path, text in items:
             needed, wrong = scope.analyse(text, path)
             for field in needed:
-                self.read(field, path)
+                self.add_read(field, path)
             self.problems += wrong
 
-    def read(self, field: str, path: ParamPath) -> None:
+    def add_read(self, field: str, path: ParamPath) -> None:
         """Add a field to the reads. A missing mass is a problem: it can be given as a parameter."""
         if field in self.schema or not field.endswith("_mass"):
             self.reads.setdefault(field, path)
@@ -110,7 +110,7 @@ class EffectsAnalysis:
                 )
             )
 
-    def kept(self) -> None:
+    def analyse_keep(self) -> None:
         """Analyse `keep`."""
         for i, name in enumerate(self.spec.keep or ()):
             if name not in NEEDS:
@@ -118,21 +118,21 @@ class EffectsAnalysis:
                 self.problems.append(OpProblem(("keep", "candidate", i), f"a candidate has no `{name}`", hint))
         local = self.local()
         for i, name in enumerate(self.quantities()):
-            path: ParamPath = self.place if self.spec.keep is None else ("keep", "candidate", i)
+            path: ParamPath = self.collections_path if self.spec.keep is None else ("keep", "candidate", i)
             for field in local.get(name, ()):
-                self.read(field, path)
+                self.add_read(field, path)
         for i, name in enumerate(self.spec.constituents):
             path = ("keep", "constituents", i)
             for collection in self.spec.collections:
                 if name == "index":
-                    self.clash(collection, path)
+                    self.check_index(collection, path)
                     continue
                 for field in self.sources(collection, name):
-                    self.read(field, path)
+                    self.add_read(field, path)
                     if self.schema.get(field) == ():
                         self.problems.append(OpProblem(path, f"`{field}` has one value per event"))
 
-    def clash(self, collection: str, path: ParamPath) -> None:
+    def check_index(self, collection: str, path: ParamPath) -> None:
         """Add a problem if a collection has a field ``index``, the name of the position."""
         if "index" in self.fields(collection):
             message = f"`{collection}_index` conflicts with the position in `{collection}`, which is written as `index`"

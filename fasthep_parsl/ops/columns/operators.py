@@ -18,11 +18,11 @@ from fasthep_parsl.ops.columns.dtypes import as_floats, is_bool, is_whole, promo
 from fasthep_parsl.ops.columns.value_types import ExpressionError, Masked, Value, all_valid, is_scalar, is_text
 from fasthep_parsl.ops.kinematics import delta_phi, delta_r
 
-Flat = Callable[..., Any]
+ArrayFunction = Callable[..., Any]
 """A function of arrays and constants of numbers, at least one array, which returns an array or `Masked`."""
 
 
-def propagate_missing(name: str, flat: Flat) -> Callable[..., Value]:
+def propagate_missing(name: str, flat: ArrayFunction) -> Callable[..., Value]:
     """Return a function of leaves whose result is missing if an argument is missing."""
 
     def leaf(*leaves: Value) -> Value:
@@ -40,7 +40,7 @@ def propagate_missing(name: str, flat: Flat) -> Callable[..., Value]:
     return leaf
 
 
-def _call(flat: Flat, parts: tuple[Any, ...], valid: Any) -> Any:
+def _call(flat: ArrayFunction, parts: tuple[Any, ...], valid: Any) -> Any:
     try:
         return flat(*parts)
     except integers.IntegerOverflowError:
@@ -56,7 +56,7 @@ def _mask(found: Any, valid: Any) -> Value:
     return found if valid is None else Masked(found, valid)
 
 
-def _fold(flat: Flat, leaves: tuple[Any, ...]) -> Any:
+def _fold(flat: ArrayFunction, leaves: tuple[Any, ...]) -> Any:
     """Return the result for constants as a constant, so that it does not widen float32 arrays."""
     for leaf in leaves:
         if isinstance(leaf, int) and not fits_int64((leaf, leaf)):
@@ -70,7 +70,7 @@ def _fold(flat: Flat, leaves: tuple[Any, ...]) -> Any:
 # --- operators --------------------------------------------------------------------------------------------
 
 
-def _arithmetic(name: str) -> Flat:
+def _arithmetic(name: str) -> ArrayFunction:
     def flat(a: Any, b: Any) -> Any:
         if is_whole(a) and is_whole(b):
             return integers.arithmetic(name, a, b)
@@ -79,7 +79,7 @@ def _arithmetic(name: str) -> Flat:
     return flat
 
 
-def _quotient(name: str) -> Flat:
+def _quotient(name: str) -> ArrayFunction:
     def flat(a: Any, b: Any) -> Any:
         if is_whole(a) and is_whole(b):
             return integers.divide(name, a, b)
@@ -103,7 +103,7 @@ def _positive(a: Any) -> Any:
     return as_int64(a) if is_whole(a) else a
 
 
-def _bitwise(name: str) -> Flat:
+def _bitwise(name: str) -> ArrayFunction:
     def flat(*parts: Any) -> Any:
         if not all(map(is_whole, parts)):
             raise ExpressionError(
@@ -114,14 +114,14 @@ def _bitwise(name: str) -> Flat:
     return flat
 
 
-def _logical(name: str) -> Flat:
+def _logical(name: str) -> ArrayFunction:
     def flat(*parts: Any) -> Any:
         return getattr(np, name)(*parts)
 
     return flat
 
 
-def _compare(name: str) -> Flat:
+def _compare(name: str) -> ArrayFunction:
     return lambda *parts: getattr(np, name)(*promote_for_comparison(parts))
 
 
@@ -151,11 +151,11 @@ def _comparison(name: str) -> Callable[..., Value]:
 # --- functions --------------------------------------------------------------------------------------------
 
 
-def _float_function(name: str) -> Flat:
+def _float_function(name: str) -> ArrayFunction:
     return lambda *parts: getattr(np, name)(*as_floats(parts))
 
 
-def _rounding(name: str) -> Flat:
+def _rounding(name: str) -> ArrayFunction:
     return lambda a: as_int64(a) if is_whole(a) else getattr(np, name)(a)
 
 
@@ -167,7 +167,7 @@ def _absolute(a: Any) -> Any:
     return integers.absolute(a) if is_whole(a) else np.absolute(a)
 
 
-def _extremum(name: str) -> Flat:
+def _extremum(name: str) -> ArrayFunction:
     def flat(a: Any, b: Any) -> Any:
         whole = is_whole(a) and is_whole(b)
         return getattr(np, name)(*((as_int64(a), as_int64(b)) if whole else as_floats((a, b))))
@@ -175,7 +175,7 @@ def _extremum(name: str) -> Flat:
     return flat
 
 
-def _test(name: str) -> Flat:
+def _test(name: str) -> ArrayFunction:
     def flat(a: Any) -> Any:
         if is_whole(a):
             return np.ones_like(a, dtype=bool) if name == "isfinite" else np.zeros_like(a, dtype=bool)
@@ -188,7 +188,7 @@ FLOATS = ("sqrt", "log", "log10", "log2", "log1p", "exp", "expm1", "cos", "sin",
           "arccos", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh", "hypot", "arctan2")  # fmt: skip
 """NumPy functions that compute integers in float64."""
 
-_FLAT: dict[str, tuple[str, Flat]] = {
+_FLAT: dict[str, tuple[str, ArrayFunction]] = {
     "add": ("+", _arithmetic("add")),
     "subtract": ("-", _arithmetic("subtract")),
     "multiply": ("*", _arithmetic("multiply")),
