@@ -124,14 +124,28 @@ def test_what_goes_wrong_in_a_task_belongs_to_its_future(checkout, tmp_path):
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def session(request, checkout):
-    """An open session, and a function that closes it."""
+    """An open session, its pool, and a function that closes it and returns the processes that it leaves."""
     path = checkout / "configs" / f"{CONFIGS[0]}.yaml"
     plan = fp.compile_plan(path, overrides=[f"execution.backend={request.param}", "execution.pools.default.workers=1"])
     folder = checkout / f"session-{request.param}"
     folder.mkdir()
+    before = children()
     with ExitStack() as stack:
         backend = registry.load("backends", request.param)()
-        yield stack.enter_context(backend.open(plan, folder, lambda event: None)), plan.segments[0].pool, stack.close
+        opened = stack.enter_context(backend.open(plan, folder, lambda event: None))
+
+        def close():
+            started = children() - before
+            stack.close()
+            _, alive = psutil.wait_procs([process for process in started if not is_zombie(process)], timeout=20)
+            return [process for process in alive if not is_zombie(process)]
+
+        yield opened, plan.segments[0].pool, close
+
+
+def children():
+    """Return all processes that this one has started; other tests may have started some, too."""
+    return set(psutil.Process().children(recursive=True))
 
 
 def test_tasks_of_a_lower_priority_number_run_earlier(session, monkeypatch):
@@ -158,11 +172,8 @@ def test_a_session_keeps_its_contract(session):
         opened.call(pool, divmod, 1, 0).result(60)
     assert opened.slots(pool) >= 1
     worker = opened.call(pool, os.getpid).result(60)
-    started = set(psutil.Process().children(recursive=True))
-    close()
-    started |= {psutil.Process(worker)} - {psutil.Process()} if psutil.pid_exists(worker) else set()
-    _, alive = psutil.wait_procs([process for process in started if not is_zombie(process)], timeout=20)
-    assert not [process for process in alive if not is_zombie(process)]
+    assert worker == os.getpid() or worker in {process.pid for process in children()}
+    assert not close()
 
 
 def is_zombie(process):
