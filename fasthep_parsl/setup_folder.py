@@ -1,7 +1,7 @@
-"""The files and secrets of a run's worker setups: where they are in the run directory, and how they are written there.
+"""Files and secrets of the worker setups of a run: their folders in the run directory, and how to write them.
 
-Environments and credentials write them when a run starts. Blocks take them from here: workers that see the run directory
-use them in place, other blocks bring them to their nodes. Secrets are removed when the run ends.
+Environments and credentials write them when a run starts. Workers that see the run directory use them in place. Other
+blocks transfer them to their nodes. Secrets are removed when the run ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FILES_VARIABLE, SECRETS_VARIABLE = "FASTHEP_PARSL_FILES", "FASTHEP_PARSL_SECRETS
 RESERVED = re.compile(
     r"(node\.sh|plan\.json|code|certificates|log|workers|secrets|(block|client|server|log_config)\..*)"
 )
-"""Names that blocks use themselves, in the folder to which they bring files."""
+"""Names that blocks use themselves in the folder to which files are transferred."""
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 _PRIVATE = 0o600
 

@@ -14,7 +14,7 @@ from fasthep_parsl.blocks.worker_command import Link
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.setup_folder import FILES, SECRETS
 from fasthep_parsl.strategies.node import HERE
-from fasthep_parsl.worker.file_transfer import BROUGHT
+from fasthep_parsl.worker.file_transfer import TRANSFERRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def staged_files(pool: PlanPool, run_dir: Path, link: Link) -> StagedFiles:
     """Return what the blocks of `pool` transfer: nothing if their nodes see the run directory."""
     if pool.shared:
         return StagedFiles()
-    files = [str(run_dir / name) for name in BROUGHT if not _is_empty(run_dir / name)]
+    files = [str(run_dir / name) for name in TRANSFERRED if not _is_empty(run_dir / name)]
     files += [link.log_config] if link.log_config else []
     files += [str(run_dir / FILES / name) for name in pool.files]
     secrets = [f"{link.certificates}/{name}" for name in CERTIFICATES]

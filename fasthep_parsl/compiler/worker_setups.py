@@ -21,7 +21,7 @@ from fasthep_parsl.workflow.yamldoc import KeyPath, problem, show_path
 def combined_setup(loaded: LoadedWorkflow) -> tuple[WorkerSetup, list[Problem]]:
     """Return what workers need: the environment's part first, then those of the credentials in their order.
 
-    Also return what is wrong with the environment and the credentials. Unknown kinds are reported elsewhere.
+    Also return the mistakes in them. Unknown kinds are reported elsewhere.
     """
     found = WorkerSetup()
     problems: list[Problem] = []
@@ -59,19 +59,19 @@ def _kinds(loaded: LoadedWorkflow) -> Iterator[tuple[KeyPath, str, Any]]:
 def _conflicts(
     loaded: LoadedWorkflow, setup: WorkerSetup, before: WorkerSetup, path: KeyPath, owners: dict[str, KeyPath]
 ) -> list[Problem]:
-    """Return what is wrong with a setup: names of files, and what an earlier setup has decided."""
+    """Return the mistakes in a setup: names of files, and conflicts with earlier setups."""
     problems = []
     names = (*setup.files, *setup.secrets)
     for name in names:
         if not is_allowed(name) or names.count(name) > 1:
             message = f"`{name}` cannot name a file for workers"
-            hint = "a plain file name, used once, that blocks do not use themselves"
+            hint = "use a plain file name that blocks do not use themselves, and use it once"
             problems.append(problem(loaded.document, path, "E106", message, hint))
         elif name in owners:
-            message = f"`{name}` is brought to workers twice"
+            message = f"another worker setup has a file `{name}`, too"
             hint = f"remove one; the other is `{show_path(owners[name])}`"
             problems.append(problem(loaded.document, path, "E106", message, hint))
     if setup.python and before.python and setup.python != before.python:
-        message = f"Python of the workers is `{before.python}` already, not `{setup.python}`"
-        problems.append(problem(loaded.document, path, "E106", message, "only the environment chooses it"))
+        message = f"workers cannot use Python `{setup.python}`: the environment chooses `{before.python}`"
+        problems.append(problem(loaded.document, path, "E106", message, "let only the environment choose a Python"))
     return problems

@@ -115,7 +115,7 @@ class Modifier(BaseModel):
 
     @abstractmethod
     def wrap(self, call: Call) -> Call:
-        """Return what is called instead of `call`. Called once per worker and stage."""
+        """Return the call that replaces `call`. Called once per worker and stage."""
 
     def after_reading(self, read: Reading) -> Note | None:
         """Return what to note about a reading for stages of its segment, under `READ`. Per kind the first note counts."""
@@ -123,7 +123,7 @@ class Modifier(BaseModel):
         return None
 
     def after_stage(self) -> Note | None:
-        """Return what to note about a stage that has run or whose stream was stored, also one without this modifier.
+        """Return what to note after a stage has run or its stream was stored, also for stages without this modifier.
 
         Called for every stage of the plan after its call, and per kind once. A pass that is done again calls it again.
         """

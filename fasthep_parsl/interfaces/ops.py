@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 Shape = tuple[str, ...]
-"""Structure of a field. ``()`` is one value per event. ``("nMuon",)`` is a list per event, as long as the counter
-``nMuon`` says. Two jagged fields match if these names match; ``"*"`` is unknown and matches everything."""
+"""Structure of a field. ``()`` is one value per event. ``("nMuon",)`` is a list per event, as long as the value of
+the counter ``nMuon``. Two jagged fields match if these names match; ``"*"`` is unknown and matches everything."""
 
 UNKNOWN: Shape = ("*",)
 """A field of unknown structure."""

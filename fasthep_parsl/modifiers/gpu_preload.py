@@ -262,7 +262,7 @@ def _trial(cupy: Any) -> str:
         cupy.cuda.runtime.deviceSynchronize()
     except MemoryError:  # a pass reports that better
         return ""
-    except Exception as error:  # noqa: BLE001 - what it may be, the user sees
+    except Exception as error:  # noqa: BLE001 - the message reaches the user
         return f"CuPy {cupy.__version__} cannot run a kernel: {summary_of(error)}{_versions(cupy)}"
     return ""
 
@@ -271,7 +271,7 @@ def _versions(cupy: Any) -> str:
     """Return the CUDA versions of the driver and of CuPy, if they do not fit."""
     try:
         driver, built = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.get_local_runtime_version()
-    except RuntimeError:  # no driver at all
+    except RuntimeError:  # no driver
         return ""
     if not driver:
         return "; this machine has no NVIDIA driver"

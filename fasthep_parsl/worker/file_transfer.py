@@ -22,7 +22,7 @@ from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.entry import run_task
 from fasthep_parsl.worker.gpus import BLOCK_FOLDER
 
-BROUGHT = ("plan.json", "code")
+TRANSFERRED = ("plan.json", "code")
 """Parts of the run directory that a block transfers."""
 WRITTEN = ("work", "results")
 """Folders of the run directory to which tasks write."""
@@ -143,7 +143,7 @@ def _own_folder(pid: int) -> Path:
     root = block / "workers" / str(pid)
     shutil.rmtree(root, ignore_errors=True)  # of an earlier worker with the same process id
     root.mkdir(parents=True)
-    for name in BROUGHT:
+    for name in TRANSFERRED:
         if (block / name).exists():
             (root / name).symlink_to(block / name)
     return root

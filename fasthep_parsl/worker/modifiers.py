@@ -1,4 +1,4 @@
-"""The modifiers of a plan on a worker: they wrap calls of ops, and note what happens around them."""
+"""Modifiers on a worker: wrap the calls of ops, and collect notes after readings and stages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Modifiers:
                 self._notes.add(kind, READ, note)
 
     def after_stage(self, stage_id: str) -> None:
-        """Let modifiers of the plan note what is left of a stage that has run, or whose stream was stored."""
+        """Let modifiers of the plan add notes after a stage has run or its stream was stored."""
         for kind, modifier in self._watchers:
             note = modifier.after_stage()
             if note is not None:

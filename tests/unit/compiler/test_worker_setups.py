@@ -53,8 +53,8 @@ def test_results_do_not_depend_on_them(planned):
 @pytest.mark.parametrize(
     ("credentials", "environment", "key", "message"),
     [
-        ([{}, {}], "probe", "credentials[1]", "`probe.token` is brought to workers twice"),
-        ([{"name": "greeting.txt"}], "probe", "credentials[0]", "`greeting.txt` is brought to workers twice"),
+        ([{}, {}], "probe", "credentials[1]", "another worker setup has a file `probe.token`, too"),
+        ([{"name": "greeting.txt"}], "probe", "credentials[0]", "another worker setup has a file `greeting.txt`, too"),
         ([{"name": "node.sh"}], "probe", "credentials[0]", "`node.sh` cannot name a file for workers"),
         ([], {"kind": "probe", "file": "../a"}, "environment", "`../a` cannot name a file for workers"),
         ([{"surprise": 1}], "probe", "credentials[0].surprise", "unknown key `surprise`"),
