@@ -16,7 +16,7 @@ from fasthep_parsl.sources.columns import tidy
 from fasthep_parsl.sources.forms import Members, fields_of, take
 from fasthep_parsl.sources.ntuple_arrays import Arrays, columns_of
 from fasthep_parsl.sources.ntuple_lists import list_names
-from fasthep_parsl.sources.root_pages import Pages, Span
+from fasthep_parsl.sources.root_pages import ElementRange, Pages
 
 NTUPLES = ("ROOT::RNTuple",)
 """Classes of ROOT that are read here."""
@@ -124,16 +124,16 @@ class NTupleFile:
     def read(self, columns: Iterable[str], start: int, stop: int) -> dict[str, Column]:
         """Return events [start, stop) of `columns`; lists with equal lengths share their offsets."""
         wanted = {name: self._form(name) for name in columns}
-        spans = list(self._spans(start, stop))
+        ranges = list(self._ranges(start, stop))
         found: dict[str, Any] = {}
         name = ""
         try:
             if not self._local:
                 every = {column for form, _ in wanted.values() for column in columns_of(form)}
-                self._pages.fetch(every, [span.cluster for span in spans])
+                self._pages.fetch(every, [part.cluster for part in ranges])
             arrays = Arrays(self._ntuple, self._pages)
             for name, (form, members) in wanted.items():
-                found[name] = take(ak.Array(arrays.of(form, spans)), members)
+                found[name] = take(ak.Array(arrays.of(form, ranges)), members)
             return tidy(found)
         except Exception as error:
             what = f"field `{name}` of events" if name else "events"
@@ -142,13 +142,13 @@ class NTupleFile:
         finally:
             self._pages.forget()
 
-    def _spans(self, start: int, stop: int) -> Iterator[Span]:
+    def _ranges(self, start: int, stop: int) -> Iterator[ElementRange]:
         """Yield the events of each cluster that overlaps [start, stop)."""
         cluster = bisect_right(self._edges, start) - 1
         while start < stop:
             first, last = self._edges[cluster], min(self._edges[cluster + 1], stop)
             if last > start:
-                yield Span(cluster, start - first, last - first)
+                yield ElementRange(cluster, start - first, last - first)
             start, cluster = max(last, start), cluster + 1
 
     def branch_bytes(self, columns: Iterable[str], start: int, stop: int) -> dict[str, int]:
@@ -156,7 +156,7 @@ class NTupleFile:
 
         Data that several columns need count for the first of them.
         """
-        clusters = [span.cluster for span in self._spans(start, stop)]
+        clusters = [part.cluster for part in self._ranges(start, stop)]
         counted: set[int] = set()
         found = {}
         for name in columns:

@@ -1,7 +1,7 @@
-"""Pages of an RNTuple: decode ranges of elements of its columns, without reading the rest of a cluster.
+"""Pages of an RNTuple: read ranges of elements of its columns without the rest of a cluster.
 
-uproot reads whole clusters, and one cluster more than a range that ends with a cluster needs. Here only pages that
-overlap a range are read. uproot decodes them.
+uproot reads whole clusters, and an unnecessary one after a range that ends with a cluster. This module selects the pages
+that overlap a range. uproot decompresses and decodes them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ COLLECTION = 1
 """`RNTupleFieldRole` of lists."""
 
 
-class Span(NamedTuple):
-    """Elements [start, stop) of a column within one cluster."""
+class ElementRange(NamedTuple):
+    """Elements [start, stop) of a column in a cluster."""
 
     cluster: int
     start: int
@@ -31,7 +31,7 @@ class Pages:
     Parameters
     ----------
     ntuple : uproot RNTuple
-        What is read.
+        The RNTuple.
 
     Attributes
     ----------
@@ -45,14 +45,14 @@ class Pages:
         self._chunks: dict[int, Any] = {}
         self.bytes_read = 0
 
-    def elements(self, column: int, spans: Sequence[Span]) -> NDArray[Any]:
-        """Return the elements of `spans` one after the other; offsets of lists count from the start of their cluster."""
-        number = sum(span.stop - span.start for span in spans)
+    def elements(self, column: int, ranges: Sequence[ElementRange]) -> NDArray[Any]:
+        """Return the elements of `ranges`, concatenated. Offsets of lists count from the start of their cluster."""
+        number = sum(part.stop - part.start for part in ranges)
         found = np.empty(number, self._ntuple.get_field_metadata(column).dtype_result)
         done = 0
-        for span in spans:
-            length = span.stop - span.start
-            self._fill(found[done : done + length], column, span)
+        for part in ranges:
+            length = part.stop - part.start
+            self._fill(found[done : done + length], column, part)
             done += length
         return found
 
@@ -60,13 +60,13 @@ class Pages:
         """Return the compressed bytes of a column in `clusters`."""
         return sum(int(p.locator.num_bytes) for cluster in clusters for p in self._pages(column, cluster)[1])
 
-    def raw(self, column: int, span: Span) -> bytes:
-        """Return the compressed pages that overlap a span: equal bytes are equal elements."""
-        pages = self._overlapping(column, span, self._pages(column, span.cluster)[1])
+    def raw(self, column: int, part: ElementRange) -> bytes:
+        """Return the compressed pages that overlap a range: equal bytes are equal elements."""
+        pages = self._overlapping(column, part, self._pages(column, part.cluster)[1])
         return b"".join(bytes(self._chunk(page.locator).raw_data) for page, _, _ in pages)
 
     def fetch(self, columns: Iterable[int], clusters: Sequence[int]) -> None:
-        """Request all pages of `columns` in `clusters` from a server at once; `forget` releases them."""
+        """Request all pages of `columns` in `clusters` from a server at once. `forget` releases them."""
         locators = [p.locator for column in columns for cluster in clusters for p in self._pages(column, cluster)[1]]
         ranges = list(dict.fromkeys((at.offset, at.offset + at.num_bytes) for at in locators))
         chunks = self._source.chunks(ranges, notifications=Queue())
@@ -77,18 +77,18 @@ class Pages:
         self._chunks = {}
 
     def _pages(self, column: int, cluster: int) -> tuple[Any, Sequence[Any]]:
-        """Return how a column is encoded in a cluster, and its pages."""
+        """Return the encoding of a column in a cluster, and its pages."""
         columns = self._ntuple.page_link_list[cluster]
         if column >= len(columns):  # added to the RNTuple later
             return self._ntuple.get_field_metadata(column), []
-        if columns[column].suppressed:  # another encoding of the same column is used in this cluster
+        if columns[column].suppressed:  # this cluster uses another encoding of the column
             field = self._ntuple.column_records[column].field_id
             same = [record.idx for record in self._ntuple.column_records if record.field_id == field]
             column = next(other for other in same if not columns[other].suppressed)
         return self._ntuple.get_field_metadata(column), columns[column].pages
 
     def _absent(self, column: int, cluster: int, pages: Sequence[Any]) -> int:
-        """Return how many elements of a cluster were filled before its column was added; they are 0, or no items."""
+        """Return the number of elements without pages, before a column was added to the RNTuple. They are 0, or empty."""
         added = column >= len(self._ntuple.page_link_list[cluster])
         if not (added or self._ntuple.column_records[column].first_element_index):
             return 0
@@ -98,36 +98,36 @@ class Pages:
         while True:
             field = fields[field_id]
             if inside and not field.repetition and field.struct_role == COLLECTION:
-                return 0  # there are no items of lists that were not filled
+                return 0  # empty lists have no items
             number *= field.repetition or 1
             if field.parent_field_id == field_id:
                 return max(number - sum(int(page.num_elements) for page in pages), 0)
             field_id, inside = field.parent_field_id, True
 
-    def _overlapping(self, column: int, span: Span, pages: Sequence[Any]) -> Iterator[tuple[Any, int, int]]:
-        """Yield pages with the numbers of their first element and the one behind the last."""
-        last = self._absent(column, span.cluster, pages)
+    def _overlapping(self, column: int, part: ElementRange, pages: Sequence[Any]) -> Iterator[tuple[Any, int, int]]:
+        """Yield the pages that overlap a range, with the numbers of their first element and the one after the last."""
+        last = self._absent(column, part.cluster, pages)
         for page in pages:
             first, last = last, last + page.num_elements
-            if last > span.start and first < span.stop:
+            if last > part.start and first < part.stop:
                 yield page, first, last
 
-    def _fill(self, found: NDArray[Any], column: int, span: Span) -> None:
-        encoding, pages = self._pages(column, span.cluster)
-        done = min(max(self._absent(column, span.cluster, pages) - span.start, 0), len(found))
+    def _fill(self, found: NDArray[Any], column: int, part: ElementRange) -> None:
+        encoding, pages = self._pages(column, part.cluster)
+        done = min(max(self._absent(column, part.cluster, pages) - part.start, 0), len(found))
         found[:done] = 0
-        for page, first, last in self._overlapping(column, span, pages):
-            low, high = max(first, span.start), min(last, span.stop)
-            part = found[low - span.start : high - span.start]
+        for page, first, last in self._overlapping(column, part, pages):
+            low, high = max(first, part.start), min(last, part.stop)
+            target = found[low - part.start : high - part.start]
             if high - low == last - first:
-                self._decode(page, part, encoding)
+                self._decode(page, target, encoding)
             else:
                 whole = np.empty(last - first, found.dtype)
                 self._decode(page, whole, encoding)
-                part[:] = whole[low - first : high - first]
+                target[:] = whole[low - first : high - first]
             done += high - low
         if done != len(found):
-            raise ValueError(f"column {column} has {done:,} of {len(found):,} elements in cluster {span.cluster}")
+            raise ValueError(f"column {column} has {done:,} of {len(found):,} elements in cluster {part.cluster}")
 
     def _decode(self, page: Any, found: NDArray[Any], encoding: Any) -> None:
         """Fill `found` with all elements of a page."""
@@ -152,7 +152,7 @@ class Pages:
             self._ntuple.deserialize_page_decompressed_buffer(found, encoding)
         if encoding.dtype != found.dtype:
             found[:] = found.view(encoding.dtype)[: len(found)].copy()
-        self._ntuple.post_process(found, encoding)  # differences are taken within a page
+        self._ntuple.post_process(found, encoding)  # differences start again with each page
 
     def _chunk(self, locator: Any) -> Any:
         chunk = self._chunks.get(locator.offset)
@@ -160,7 +160,7 @@ class Pages:
 
 
 def _unsplit(content: NDArray[Any], found: NDArray[Any]) -> None:
-    """Put the bytes of values together, of which a page has all first bytes, then all second bytes, and so on."""
+    """Join the bytes of values. A split page contains all first bytes, then all second bytes, and so on."""
     size = found.itemsize
     split = content.view(np.uint8).reshape(size, -1)
     together = found.view(np.uint8)

@@ -72,6 +72,22 @@ def test_only_pages_of_the_range_are_read(data_files):
     file.close()
 
 
+def test_a_server_is_asked_once_for_all_columns_of_a_range(data_files, monkeypatch):
+    path = data_files / "ntuple-muons.root"
+    local, remote = open_ntuple(path, "Events"), open_ntuple(f"file://{path}", "Events")
+    fields = readable(local)
+    expected = local.read(fields, 100, 700)
+    source = remote._file.file.source
+    requests = []
+    ask = source.chunks
+    monkeypatch.setattr(source, "chunks", lambda ranges, **more: requests.append(len(ranges)) or ask(ranges, **more))
+    monkeypatch.setattr(source, "chunk", lambda *_: pytest.fail("a page was requested alone"))
+    found = remote.read(fields, 100, 700)
+    assert len(requests) == 1
+    assert all(ak.array_equal(found[name], expected[name]) for name in fields)
+    assert remote.bytes_read == local.bytes_read
+
+
 def test_what_uproot_cannot_read_or_no_op_knows_is_a_problem(data_files):
     file = open_ntuple(data_files / "ntuple-containers.root")
     found = file.branches().found
