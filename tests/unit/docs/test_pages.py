@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -48,3 +49,19 @@ def test_terms_of_the_glossary_are_defined_once():
     terms = [line for block in re.findall(r":::\{glossary\}\n(.*?):::", text, re.DOTALL)
              for line in block.splitlines() if line and not line.startswith(" ")]  # fmt: skip
     assert len(terms) == len(set(terms)) > 50
+
+
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(p for p in (ROOT / "docs").rglob("*.md") if "_build" not in p.parts),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_paths_and_modules_on_a_page_exist(page: Path):
+    text = page.read_text()
+    for path in re.findall(r"`((?:fasthep_parsl|tests|benchmarks|configs)/[\w./*-]+)`", text):
+        assert list(ROOT.glob(path)), path
+    for name in re.findall(r"\bfasthep_parsl(?:\.[a-z_]+)+\b(?!:)", text):
+        resolve_name(name.removesuffix("."))
