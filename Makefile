@@ -19,10 +19,10 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $(STAMP)
 
-demo: $(STAMP) ## write demo data, analyse them and print the path of the pictures
+demo: $(STAMP) ## write demo data, analyse them and print the path of the plots
 	$(BIN)/fasthep-parsl demo-data demo/data --events $(EVENTS)
 	$(BIN)/fasthep-parsl run configs/dimuon.yaml --site local --outdir demo/run --force
-	@echo "pictures: $(CURDIR)/demo/run/plots"
+	@echo "plots: $(CURDIR)/demo/run/plots"
 
 services: ## install Slurm and HTCondor for the tests; needs Debian and root or sudo
 	sh tests/services/install.sh

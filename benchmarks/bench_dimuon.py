@@ -1,6 +1,6 @@
 """CPU seconds of the dimuon analysis, in all processes, compared with a hand-written loop.
 
-Neither draws pictures. Every bin of every histogram must agree.
+Neither draws plots. Every bin of every histogram must agree.
 """
 
 from __future__ import annotations

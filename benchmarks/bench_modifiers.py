@@ -4,7 +4,7 @@ Tasks run in this process, repeatedly without and with each modifier, in an orde
 with a modifier is divided by the closest time without it. This estimate varies least between runs (±0.3 %; sums of
 shortest times vary by 2 %). The table compares the extra time per event and the time once per worker with the cost of the
 whole dimuon analysis of `--events`. The note gives the overhead relative to its tasks alone, without start-up, results and
-pictures.
+plots.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ from fasthep_parsl.events import (
 )
 from fasthep_parsl.interfaces import DatasetInfo, Session
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.results import preload, read_products, write_numbers_of, write_pictures, write_results
+from fasthep_parsl.results import preload, read_products, write_numbers_of, write_plots, write_results
 from fasthep_parsl.room import DiskFullError, full_message, is_full
 from fasthep_parsl.signals import terminable, undisturbed
 from fasthep_parsl.worker import trail
@@ -187,7 +187,7 @@ class PlanRun:
         numbers = session.call(pool, write_numbers_of, *products)
         if self.plots:
             self._load_products(states)
-            write_pictures(self.products, self.directory.path, self._datasets())
+            write_plots(self.products, self.directory.path, self._datasets())
         with contextlib.suppress(Exception):  # if the worker is lost, the driver writes them
             numbers.result()
             self.written = True

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from fasthep_parsl.results.cutflows import cutflow_table
-from fasthep_parsl.results.write import preload, read_products, write_numbers_of, write_pictures, write_results
+from fasthep_parsl.results.write import preload, read_products, write_numbers_of, write_plots, write_results
 
-__all__ = ["cutflow_table", "preload", "read_products", "write_numbers_of", "write_pictures", "write_results"]
+__all__ = ["cutflow_table", "preload", "read_products", "write_numbers_of", "write_plots", "write_results"]

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def preload() -> None:
-    """Import the libraries of `write_pictures` (about 2 s of CPU time); call it in a thread while workers compute."""
+    """Import the libraries of `write_plots` (about 2 s of CPU time); call it in a thread while workers compute."""
     for name in _HEAVY:
         importlib.import_module(name)
     from fasthep_parsl.results import plots
@@ -65,7 +65,7 @@ def write_results(
         The folder is not writable or the disk is full.
     """
     written = write_numbers(products, run_dir, datasets)
-    return written + (write_pictures(products, run_dir, datasets) if plots else [])
+    return written + (write_plots(products, run_dir, datasets) if plots else [])
 
 
 def write_numbers(products: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
@@ -117,11 +117,11 @@ def read_products(
     return {key: in_order(p, order) if isinstance(p, Cutflow) else p for key, p in found.items()}
 
 
-def write_pictures(products: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
+def write_plots(products: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
     """Draw all histograms; parameters as in `write_results`."""
     histograms = _histograms(products)
-    pictures = {name.replace(":", "-"): histogram for name, histogram in histograms.items()}
-    return _draw_all(pictures, run_dir / "plots", datasets)
+    plots = {name.replace(":", "-"): histogram for name, histogram in histograms.items()}
+    return _draw_all(plots, run_dir / "plots", datasets)
 
 
 def _histograms(products: Mapping[ProductKey, Any]) -> dict[str, Histogram]:

@@ -16,10 +16,10 @@ FOREIGN_SECTIONS = {
     "outputs": "use a stage with `op: hep.write`",
     "observers": "remove the section; every run records events, times and memory by itself",
     "reports": "remove the section; `fasthep-parsl report` makes one from any run",
-    "styles": "remove the section; pictures are made with mplhep",
+    "styles": "remove the section; plots are made with mplhep",
     "systematics": "write the variations as stages of their own",
     "registry": "name your Python files in `use: {modules: […]}` and decorate functions with `@op`",
-    "render": "remove the section; every histogram gets a picture",
+    "render": "remove the section; every histogram gets a plot",
     "hooks": _NOT_RUN,
     "execution_hooks": _NOT_RUN,
     "compile_hooks": _NOT_RUN,
@@ -29,7 +29,7 @@ FOREIGN_SECTIONS = {
     "workflow_metadata": _NOT_RUN,
 }
 FOREIGN_STAGE = {
-    "render": "remove it; every histogram gets a picture",
+    "render": "remove it; every histogram gets a plot",
     "write": "use a stage with `op: hep.write`",
     "inspect": "remove it",
     "observers": "remove it; every run records events, times and memory by itself",

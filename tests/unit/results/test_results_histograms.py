@@ -1,4 +1,4 @@
-"""Histograms as JSON, ROOT and pictures."""
+"""Histograms as JSON, ROOT and plots."""
 
 import json
 from pathlib import Path

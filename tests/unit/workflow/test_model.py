@@ -138,7 +138,7 @@ def one(old, new):
         (one("{name: a, params: {x: 1}}", "{name: a, parms: {x: 1}}"), "E105", "unknown key `parms`", "allowed: name, params"),
         (one("require: gpu,", "require: gpu, prefer: gpu,"), "E106", "both `require` and `prefer`", "keep one"),
         (FULL + "observers: []", "E107", "fasthep-flow's `observers` is not run here", "remove the section"),
-        (one("op: custom.train", "op: custom.train\n      render: {}"), "E107", "`render` is not run here", "picture"),
+        (one("op: custom.train", "op: custom.train\n      render: {}"), "E107", "`render` is not run here", "plot"),
         (one("  backend: parsl", "  config: {workers: 3}"), "E107", "`config` is not run here", "strategy"),
         (one("analysis:\n", "analysis: 3\nrest:\n"), "E105", "expected a mapping", ""),
     ],
