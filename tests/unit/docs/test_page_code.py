@@ -93,3 +93,13 @@ def test_the_kernel_of_a_page_gives_what_the_op_of_another_page_gives(tmp_path):
         page_code.shell("fasthep-parsl run analysis.yaml --backend local --outdir run", folder)
         found.append((folder / "run/results/JetEnergy/hist.json").read_text())
     assert found[0] == found[1]
+
+
+def test_a_page_that_is_wrong_is_noticed(tmp_path):
+    output = "first 1\n  second   2\nthird 3\n"
+    assert page_code.missing_lines(["first 1", "second 2"], output) == []
+    assert page_code.missing_lines(["second 2", "first 1"], output) == ["first 1"]
+    assert page_code.missing_lines(["first…", "third 4"], output) == ["third 4"]
+    assert page_code.missing_lines(["third 4"], output, numbers=False) == []
+    with pytest.raises(AssertionError, match="unknown site"):
+        page_code.shell("fasthep-parsl sites check no_such_site", tmp_path)
