@@ -169,3 +169,17 @@ def test_import_linter_knows_every_strategy(name):
     settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     modules = next(item["modules"] for item in settings if item["type"] == "independence")
     assert registry.load("strategies", name).__module__ in modules
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in batch_strategies() if registry.load("strategies", name).brings_files]
+)
+def test_a_strategy_that_transfers_files_transfers_all_and_encrypts_secrets(name):
+    files, secrets = ("/run/plan.json", "/run/setup/pack.tar"), ("/run/secrets/token",)
+    place = BlockLocation("/f", "j", 1, files=files, secrets=secrets)
+    unseen = pool(shared=False)
+    with_all, without = script(name, unseen, place).text, script(name, unseen, BlockLocation("/f", "j", 1)).text
+    assert all(path in with_all for path in (*files, *secrets))
+    lines = set(with_all.splitlines()) - set(without.splitlines())
+    encrypted = [line for line in lines if secrets[0] in line and not any(path in line for path in files)]
+    assert encrypted, lines
