@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -57,6 +58,7 @@ class LocalBlock:
     ) -> None:
         log_dir.mkdir(parents=True, exist_ok=True)
         self.log = log_dir / f"{name}.err"
+        self._killed = 0.0
         theirs, self._lifeline = os.pipe()
         environment = {**environment, LIFELINE: str(theirs)}
         try:
@@ -92,6 +94,22 @@ class LocalBlock:
             return False
         return self.process.poll() is None
 
+    def ended(self) -> int | None:
+        """Return the exit code of the first process once no process of the block is left, else None.
+
+        When the first process has ended, the others are killed.
+        """
+        code = self.process.poll()
+        if code is None or self._lifeline < 0:
+            return code
+        self._kill()
+        self._killed = self._killed or time.monotonic()
+        if not self._is_left(0.0) or time.monotonic() > self._killed + LAST_BREATH:
+            os.close(self._lifeline)
+            self._lifeline = -1
+            return code
+        return None
+
     def end(self, patience: float = 1.0) -> None:
         """End all its processes: ask the first one, then kill what is left.
 
@@ -104,20 +122,27 @@ class LocalBlock:
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(patience)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        if self._lifeline < 0:
+            return
+        self._kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
-        if self._lifeline >= 0:
-            self._wait_for_the_last()
-            os.close(self._lifeline)
-            self._lifeline = -1
+        self._is_left(LAST_BREATH)
+        os.close(self._lifeline)
+        self._lifeline = -1
 
-    def _wait_for_the_last(self) -> None:
-        """Wait until no process holds the other end of the lifeline: that is an error to those who wait for it."""
-        ended = select.poll()
-        ended.register(self._lifeline, 0)
-        ended.poll(LAST_BREATH * 1000)
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def _is_left(self, seconds: float) -> bool:
+        """Wait at most `seconds` for the last process of the block; return whether one is left.
+
+        Each of them has the other end of the lifeline. When the last one ends, `poll` reports an error.
+        """
+        lifeline = select.poll()
+        lifeline.register(self._lifeline, 0)
+        return not lifeline.poll(seconds * 1000)
 
 
 def start_warm(plan: Plan, pool: PlanPool, run_dir: Path, log_dir: Path) -> LocalBlock | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from fasthep_parsl.blocks.backoff import Backoff
+from fasthep_parsl.blocks.backoff import BATCH_LIMITS, Backoff, Limits
 from fasthep_parsl.blocks.block_state import BlockEvent, BlockManagers, BlockState, Decision
 from fasthep_parsl.blocks.worker_command import drain_period
 from fasthep_parsl.events import BlockStateName
@@ -45,10 +45,13 @@ class ScalingPolicy:
         The pool.
     known_good : bool
         Whether workers of this pool have ever connected in this run.
+    limits : Limits
+        When to wait and when to give up.
     """
 
     pool: PlanPool
     known_good: bool = False
+    limits: Limits = BATCH_LIMITS
     blocks: dict[int, BlockState] = field(default_factory=dict)
     failed_nodes: Counter[str] = field(default_factory=Counter)
     events: list[BlockEvent] = field(default_factory=list)
@@ -60,7 +63,7 @@ class ScalingPolicy:
     @cached_property
     def backoff(self) -> Backoff:
         """How fast blocks are asked for."""
-        return Backoff(self.pool.scaling)
+        return Backoff(self.pool.scaling, self.limits)
 
     @cached_property
     def _drain(self) -> float:
@@ -166,6 +169,8 @@ class ScalingPolicy:
     def _over(self, block: BlockState, node: str, reason: str, now: float) -> None:
         block.node, block.reason = node or block.node, reason or block.reason
         expected = block.phase == "retiring"
+        if block.was_up and not expected and now <= block.up + self._drain:
+            self.backoff.lost()
         block.phase = "over"
         if expected or (block.was_up and not block.tasks and not block.lost):
             self._say(block.number, "ended", block.reason)
@@ -174,12 +179,12 @@ class ScalingPolicy:
         else:
             self._failed(block, now)
 
-    def _failed(self, block: BlockState, now: float) -> None:
+    def _failed(self, block: BlockState, now: float, *, missed_deadline: bool = False) -> None:
         """Count a block that ended, or was stuck, before any of its workers connected."""
         block.phase = "over"
         self.failed_nodes[block.node] += 1
         self._failed_at[block.node] = now
-        self.backoff.failed(block.submitted, now)
+        self.backoff.failed(block.submitted, now, missed_deadline=missed_deadline)
         self._say(block.number, "failed", block.reason)
 
     def _say(self, block: int, state: BlockStateName, message: str = "") -> None:
@@ -191,8 +196,10 @@ class ScalingPolicy:
         """Return the blocks that the batch system should be asked for now; none if it is too early.
 
         A block whose workers beat is not asked for. Never more than `scaling.poll` allows in the long run, nor more
-        than six times in any minute.
+        than six times in any minute. If `scaling.poll` is 0, queries cost nothing, and all blocks are asked for.
         """
+        if not self.pool.scaling.poll:
+            return self.alive()
         while self._questions and self._questions[0] < now - 60:
             self._questions.popleft()
         unclear = [b for b in self.alive() if b.phase in {"waiting", "starting"} or b.lost]
@@ -207,7 +214,7 @@ class ScalingPolicy:
         self._suspicion = False
         return unclear
 
-    def decide(self, open_tasks: int, now: float) -> Decision:
+    def decide(self, open_tasks: int, now: float, finished: int = 0) -> Decision:
         """Return what is to be done.
 
         Parameters
@@ -216,7 +223,10 @@ class ScalingPolicy:
             Tasks that the pool has been given and that have not ended.
         now : float
             The time, seconds.
+        finished : int
+            Tasks of the pool that have finished so far.
         """
+        self.backoff.finished(finished)
         for node in [node for node in self.failed_nodes if now > self._failed_at[node] + PARDON]:
             del self.failed_nodes[node]
         remove = self._dead(now)
@@ -250,9 +260,10 @@ class ScalingPolicy:
                 block.reason = (
                     block.reason if block.held else f"no worker has connected within {self.pool.scaling.start:g} s"
                 )
-                self._failed(block, now)
+                self._failed(block, now, missed_deadline=stuck)
             elif silent:
                 if block.phase != "retiring":
+                    self.backoff.lost()
                     self._say(block.number, "lost", "no contact with its workers")
             else:
                 continue
@@ -280,8 +291,7 @@ class ScalingPolicy:
         return [block.number for block in chosen if block.was_up]
 
     def _hopeless(self, now: float) -> str:
-        """Return why a pool that never worked should not be tried any longer."""
-        if self.known_good:
-            return ""
-        starting = any(block.phase == "starting" for block in self.alive())
-        return self.backoff.exhausted(now, alive=bool(self.alive()), starting=starting)
+        """Return why the pool must be given up, empty if it must not."""
+        alive = self.alive()
+        starting = any(block.phase == "starting" for block in alive)
+        return self.backoff.exhausted(now, alive=bool(alive), starting=starting, known_good=self.known_good)

@@ -58,6 +58,8 @@ class JobTally:
         state, job, pool = event.state, event.job, self._pools[event.pool]
         if event.node:
             pool.nodes.add(event.node)
+        if event.pid is not None:  # a block of this machine is not a job
+            return
         if state == "submitted":
             pool.submitted += 1
             self._open[job] = OpenJob(job, event.pool, event.block)

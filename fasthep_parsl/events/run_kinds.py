@@ -83,8 +83,6 @@ class PoolChanged(Event):
         Process number of the interchange, -1 if there is none.
     seconds : float, optional
         For ``up``: seconds since the pool started.
-    gpus : list of mappings, optional
-        For ``up`` on this machine: the GPUs of the workers; memory in bytes.
     message : str, optional
         Why.
     """
@@ -96,7 +94,6 @@ class PoolChanged(Event):
     jobs: tuple[int | str, ...] = ()
     interchange: int | None = None
     seconds: float | None = None
-    gpus: tuple[Mapping[str, Any], ...] = ()
     message: str = ""
 
 
@@ -114,6 +111,8 @@ class BlockChanged(Event):
         Number of the block in its pool, -1 if it was refused.
     job : str, optional
         Job id.
+    pid : int, optional
+        On this machine: process number of the block's first process.
     node : str, optional
         Node that the block runs on.
     gpus : list of mappings, optional
@@ -127,6 +126,7 @@ class BlockChanged(Event):
     state: BlockStateName
     block: int
     job: str = ""
+    pid: int | None = None
     node: str = ""
     gpus: tuple[Mapping[str, Any], ...] = ()
     message: str = ""

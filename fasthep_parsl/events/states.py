@@ -54,7 +54,7 @@ POOL_STATES: Mapping[PoolStateName, StateInfo] = {
     "warming": StateInfo("The first block on this machine starts, before Parsl does."),
     "starting": StateInfo("The interchange runs. Workers may connect."),
     "up": StateInfo("The first workers have connected."),
-    "lost": StateInfo("The workers or the interchange died. The pool starts again."),
+    "lost": StateInfo("The interchange died. The pool starts again."),
     "failed": StateInfo("The pool is given up. Its tasks fail.", final=True),
     "ended": StateInfo("The run has ended the pool.", final=True),
 }

@@ -201,7 +201,7 @@ def test_a_broken_environment_is_reported_at_once(write_flow, tmp_path, monkeypa
     assert time.monotonic() - began < 100  # it could wait for 120 s
     assert (outcome.status, outcome.exit_code) == ("failed", 1)
     said = "\n".join([outcome.error, *outcome.summary["blocked"].values()])
-    assert "pool `default`: its workers do not come up" in said
+    assert "pool `default`: its blocks fail before any worker connects" in said
     for words in expected:
         assert words in said
     records(tmp_path / "run").assert_nothing_left()

@@ -307,7 +307,7 @@ def test_what_a_killed_driver_leaves_is_cleaned_up(command, write_flow, here, sl
 
 @pytest.mark.slurm
 def test_a_run_that_cannot_remove_its_jobs_says_so(command, write_flow, here, slurm, monkeypatch):
-    monkeypatch.setattr("fasthep_parsl.backends.parsl.batch_monitor.LAST_CHANCE", 3.0)
+    monkeypatch.setattr("fasthep_parsl.backends.parsl.block_monitor.LAST_CHANCE", 3.0)
     flow = write_flow(here, default={"workers": 2, "queue": "cpu"})
     slurm.commands.fail("scancel", code=1, stderr="scancel: error: Unable to contact slurm controller")
     code, out, err = command("run", flow, "--site", profile(here), "--outdir", "run", "--no-plots")

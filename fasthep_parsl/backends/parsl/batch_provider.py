@@ -8,48 +8,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from parsl.executors import HighThroughputExecutor
-from parsl.jobs.states import JobState, JobStatus
-
 from fasthep_parsl.atomic import write_text
-from fasthep_parsl.backends.parsl.batch_monitor import BatchMonitor
-from fasthep_parsl.backends.parsl.provider_base import SelfManagedProvider
+from fasthep_parsl.backends.parsl.provider_base import BlockProvider, Submission
 from fasthep_parsl.blocks.job_control import job_control
 from fasthep_parsl.blocks.scripts import block_script
 from fasthep_parsl.blocks.staged_files import StagedFiles, on_node, staged_files
 from fasthep_parsl.blocks.submission_recovery import recover_submissions
 from fasthep_parsl.blocks.worker_command import Link, worker_command
-from fasthep_parsl.events import Record
 from fasthep_parsl.interfaces import BlockLocation, CommandResult, Job
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.strategies.base import NODE_SCRIPT
 from fasthep_parsl.strategies.node import node_script
-from fasthep_parsl.worker.gpus import Gpu, recorded_gpus
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """The outcome of a submission.
-
-    Attributes
-    ----------
-    job : str
-        Id of the job; empty if the block was not accepted.
-    message : str
-        Why it was not accepted.
-    transient : bool
-        Whether the batch system could not be reached, rather than refused.
-    """
-
-    job: str
-    message: str = ""
-    transient: bool = False
-
-
-class BatchProvider(SelfManagedProvider):
+class BatchProvider(BlockProvider):
     """Submit blocks of a pool, ask for them, remove them.
 
     Parameters
@@ -64,48 +38,15 @@ class BatchProvider(SelfManagedProvider):
         Name of the jobs in the batch system's listings.
     closing : threading.Event
         When set, no command is waited for any more but those that remove jobs.
-    record : callable
-        Writes to the run's event log what happens to a block.
     """
 
-    def __init__(
-        self,
-        pool: PlanPool,
-        run_dir: Path,
-        folder: Path,
-        name: str,
-        closing: threading.Event,
-        record: Record,
-    ) -> None:
-        assert pool.block is not None
-        super().__init__(pool.provider, pool.block.cpus, pool.blocks, pool.block.nodes)
-        self.pool = pool
-        self.log_dir = folder.resolve()
-        self.avoid: tuple[str, ...] = ()
+    def __init__(self, pool: PlanPool, run_dir: Path, folder: Path, name: str, closing: threading.Event) -> None:
+        super().__init__(pool, folder.resolve())
         self.staged = StagedFiles()
-        self.jobs_by_block: dict[int, str] = {}
         self._run_dir = run_dir.resolve()
         self._unanswered: set[int] = set()
         self._name = name
-        self._record = record
         self._control = job_control(pool, closing)
-
-    # --- what Parsl asks ----------------------------------------------------------------------------------
-
-    def submit(self, command: str, tasks_per_node: int, job_name: str = "block") -> None:
-        """Submit nothing and return None: the monitor calls `submit_block`."""
-        del command, tasks_per_node, job_name
-
-    def status(self, job_ids: Sequence[object]) -> list[JobStatus]:
-        """Return nothing that Parsl could act on: it is not asked to."""
-        return [JobStatus(JobState.UNKNOWN) for _ in job_ids]
-
-    def cancel(self, job_ids: Sequence[object]) -> list[bool]:
-        """Remove jobs."""
-        done = self.remove([str(job) for job in job_ids]).ok
-        return [done for _ in job_ids]
-
-    # --- what its pool asks -------------------------------------------------------------------------------
 
     def submit_block(self, block: int) -> Submission:
         """Submit a block; return the outcome."""
@@ -135,24 +76,11 @@ class BatchProvider(SelfManagedProvider):
         script = block_script(self.pool, place)
         return write_text(self.log_dir / script.name, script.text)
 
-    def prepare(self, link: Link) -> str:
-        """Write the script that each node of a block runs; return an empty command: Parsl launches nothing."""
+    def prepare(self, link: Link) -> None:
+        """Write the script that each node of a block runs."""
         self.staged = staged_files(self.pool, self._run_dir, link)
         command = worker_command(self.pool, on_node(self.pool, link))
         write_text(self.log_dir / NODE_SCRIPT, node_script(self.pool, command, str(self._run_dir)))
-        return ""
-
-    def watch(self, executor: HighThroughputExecutor) -> BatchMonitor:
-        """Return what looks after the blocks of `executor`."""
-        return BatchMonitor(executor, self, self._record)
-
-    def jobs(self) -> list[str]:
-        """Return the ids of all jobs that were submitted."""
-        return list(self.jobs_by_block.values())
-
-    def errors(self) -> str:
-        """Return the last lines that the latest block wrote to standard error."""
-        return self.errors_of(max(self.jobs_by_block, default=-1))
 
     def query(self, jobs: Sequence[str]) -> dict[str, Job] | None:
         """Return the state of `jobs`, None if the batch system does not answer. Jobs that are missing have ended."""
@@ -179,10 +107,6 @@ class BatchProvider(SelfManagedProvider):
             return (self.log_dir / f"block.{block}.node").read_text().split("\n")[0].strip()
         except OSError:
             return ""
-
-    def gpus_of(self, block: int) -> list[Gpu]:
-        """Return what the nodes of a block have said of their GPUs; empty where that is not seen from here."""
-        return recorded_gpus(self.log_dir, str(block)) if self.pool.gpus else []
 
     def errors_of(self, block: int, lines: int = 10) -> str:
         """Return the last lines that a block wrote to standard error."""

@@ -1,4 +1,4 @@
-"""One executor with its interchange and its blocks: what is started anew as a whole when a part of it dies."""
+"""Lifecycle of an executor: start it with its interchange and its blocks, notice that it has failed, end it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any
 from parsl.executors.high_throughput.errors import CommandClientBadError, CommandClientTimeoutError
 
 from fasthep_parsl.backends.parsl import executors
-from fasthep_parsl.backends.parsl.block_monitor import BlockMonitor, Blocks, Manager
+from fasthep_parsl.backends.parsl.block_monitor import BlockMonitor, Manager
+from fasthep_parsl.backends.parsl.provider_base import BlockProvider
+from fasthep_parsl.events import Record
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.room import full_message, is_full
 
@@ -39,10 +41,12 @@ class ExecutorLifecycle:
         The pool.
     kernel : DataFlowKernel
         Knows the executor by its label from now on.
-    blocks : Blocks
+    blocks : BlockProvider
         Its provider; not shared.
+    record : callable
+        Writes to the run's event log.
     started : callable
-        Called with the life, in its thread, once tasks can be given to it.
+        Called with the lifecycle, in its thread, once it takes tasks.
     proven : bool
         Whether workers of this pool have connected before.
     """
@@ -51,7 +55,8 @@ class ExecutorLifecycle:
         self,
         pool: PlanPool,
         kernel: Any,
-        blocks: Blocks,
+        blocks: BlockProvider,
+        record: Record,
         started: Callable[[ExecutorLifecycle], None],
         *,
         proven: bool = False,
@@ -62,13 +67,16 @@ class ExecutorLifecycle:
         self.silent = False
         self._asked = 0.0
         self.executor = executors.executor(pool, blocks)
-        self.watch: BlockMonitor = blocks.watch(self.executor)
+        self.monitor = BlockMonitor(self.executor, blocks, record)
         self._kernel = kernel
         self._started = started
         self._proven = proven
         self._ready = threading.Event()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"pool-{pool.name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the executor, in a thread."""
         self._thread.start()
 
     def _run(self) -> None:
@@ -78,7 +86,7 @@ class ExecutorLifecycle:
             self._kernel.add_executors([self.executor])
             executors.prepare(self.pool, self.executor, self.blocks)
             if not self._end.is_set():
-                self.watch.start(proven=self._proven)
+                self.monitor.start(proven=self._proven)
         except Exception as error:  # noqa: BLE001  (a thread has nobody to raise to)
             said = full_message(error, self.blocks.log_dir) if is_full(error) else str(error)
             self.error = said or type(error).__name__
@@ -112,7 +120,7 @@ class ExecutorLifecycle:
             return str(self.executor.executor_exception)
         if self._ready.is_set() and not self.executor._result_queue_thread.is_alive():
             return "what takes in its results has failed; see log/parsl"
-        return self.watch.trouble() if self._ready.is_set() else ""
+        return ""
 
     @property
     def faultless(self) -> bool:
@@ -127,10 +135,15 @@ class ExecutorLifecycle:
         """Ask the interchange who is there, if it is time to."""
         managers = self._managers()
         if managers is not None:
-            self.watch.see(managers)
+            self.monitor.see(managers)
 
-    def act(self, open_tasks: int) -> None:
-        """Look after its blocks, once it has started.
+    def act(self, open_tasks: int, finished: int) -> None:
+        """Query, submit and remove its blocks as needed, once it has started.
+
+        Parameters
+        ----------
+        open_tasks, finished : int
+            Tasks of the pool that have not ended, and that have finished so far.
 
         Raises
         ------
@@ -138,12 +151,16 @@ class ExecutorLifecycle:
             The pool cannot work.
         """
         if self._ready.is_set():
-            self.watch.act(open_tasks)
+            self.monitor.act(open_tasks, finished)
 
     def _managers(self) -> list[Manager] | None:
         """Ask the interchange who is there; None if it is too early to ask again, or it does not answer."""
         now = time.monotonic()
-        if not self._ready.is_set() or self.error or (self.watch.connected and now < self._asked + ASK_PERIOD):
+        if (
+            not self._ready.is_set()
+            or self.error
+            or (not self.monitor.expects_workers and now < self._asked + ASK_PERIOD)
+        ):
             return None
         self._asked = now
         try:
@@ -158,7 +175,7 @@ class ExecutorLifecycle:
     def close(self) -> None:
         """End all its blocks, and let nothing start any more."""
         self._end.set()
-        self.watch.close()
+        self.monitor.close()
 
     def give_up(self) -> None:
         """End it while the run goes on: its tasks fail with `BadStateException`. Never hangs."""

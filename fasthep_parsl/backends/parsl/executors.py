@@ -12,8 +12,8 @@ from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.logconfigs.file import FileLogging
 
-from fasthep_parsl.backends.parsl.block_monitor import Blocks
 from fasthep_parsl.backends.parsl.local_provider import LocalProvider
+from fasthep_parsl.backends.parsl.provider_base import BlockProvider
 from fasthep_parsl.blocks.local_block import LocalBlock, worker_environment
 from fasthep_parsl.blocks.network import meeting_point
 from fasthep_parsl.blocks.python_command import module_command, python_path
@@ -25,7 +25,6 @@ from fasthep_parsl.blocks.worker_command import (
     drain_period,
     heartbeat_period,
 )
-from fasthep_parsl.events import Record
 from fasthep_parsl.plan import PlanPool
 
 INTERCHANGE_MODULE = "fasthep_parsl.backends.parsl.interchange"
@@ -51,9 +50,8 @@ def provider(
     run_dir: Path,
     log_dir: Path,
     closing: threading.Event,
-    record: Record,
     warm: LocalBlock | None = None,
-) -> Blocks:
+) -> BlockProvider:
     """Return the provider of a pool.
 
     Parameters
@@ -66,26 +64,24 @@ def provider(
         For scripts and output of its blocks.
     closing : threading.Event
         Set when the run ends: nothing is waited for any more.
-    record : callable
-        Writes to the run's event log what happens to a block.
     warm : LocalBlock, optional
         A block on this machine that was started early.
     """
     if pool.block is not None:
         from fasthep_parsl.backends.parsl.batch_provider import BatchProvider  # not needed on one's own machine
 
-        return BatchProvider(pool, run_dir, log_dir, job_name(pool), closing, record)
+        return BatchProvider(pool, run_dir, log_dir, job_name(pool), closing)
     return LocalProvider(pool, log_dir, worker_environment(pool, run_dir, log_dir), warm)
 
 
-def executor(pool: PlanPool, blocks: Blocks) -> HighThroughputExecutor:
+def executor(pool: PlanPool, blocks: BlockProvider) -> HighThroughputExecutor:
     """Return the executor of a pool, labelled with its name.
 
     Parameters
     ----------
     pool : PlanPool
         The pool.
-    blocks : Blocks
+    blocks : BlockProvider
         Its provider.
 
     Raises
@@ -118,11 +114,11 @@ def _interchange_command(output: str) -> list[str]:
     return ["/usr/bin/env", f"PYTHONPATH={python_path()}", *python, str(os.getpid()), output]
 
 
-def prepare(pool: PlanPool, started: HighThroughputExecutor, blocks: Blocks) -> None:
+def prepare(pool: PlanPool, started: HighThroughputExecutor, blocks: BlockProvider) -> None:
     """Correct what can only be corrected once an executor has started, before its first block is."""
     started.outgoing_q.zmq_socket.sndtimeo = SEND_TIMEOUT
     started.outgoing_q.zmq_socket.linger = 0
-    started.launch_cmd = blocks.prepare(_link(pool, started))
+    blocks.prepare(_link(pool, started))
 
 
 def _link(pool: PlanPool, started: HighThroughputExecutor) -> Link:

@@ -1,20 +1,24 @@
-"""Run Parsl's interchange so that it ends with the process that started it.
+"""Parsl's interchange as our pools run it: it ends with the driver, and loses the tasks of a dead block at once.
 
-Bare, it outlives a killed driver and keeps its workers (and their nodes) for hours; Parsl/parsl#3663. The kernel sends the
-signal when the *thread* that started the process ends, so that thread must live on. Started by its module, not through
-PATH, so that an environment that is not activated works. Arguments: process id of the driver, file for the output.
+Parsl's own outlives a killed driver and keeps its workers, and their nodes, for hours (Parsl/parsl#3663). The kernel sends
+the signal when the *thread* that started the process ends, so that thread must live on. The process is started by its
+module, not through PATH: that works in an environment that is not activated. Arguments: process id of the driver, file
+for the output.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import runpy
+import pickle
 import signal
 import sys
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h: deliver a signal to this process when its parent dies."""
+FORGET_BLOCK = "FORGET_BLOCK"
+"""Command ``[FORGET_BLOCK, block]``: no process of this block is left; its tasks are lost."""
 
 
 def die_with_parent(parent: int, sign: int = signal.SIGKILL) -> None:
@@ -35,8 +39,55 @@ def _write_to(path: str) -> None:
     os.close(descriptor)
 
 
+class _Received:
+    """A command that was received already, with the socket that takes the reply."""
+
+    def __init__(self, socket: Any, command: Any) -> None:
+        self._command = command
+        self.send_pyobj = socket.send_pyobj
+
+    def recv_pyobj(self) -> Any:
+        return self._command
+
+
+def _interchange() -> type:
+    """Return the class of the interchange; Parsl is imported only where one runs."""
+    import zmq
+    from parsl.executors.high_throughput.interchange import Interchange
+
+    class PoolInterchange(Interchange):  # type: ignore[misc]  # Parsl is not typed
+        """Parsl's interchange with one command more."""
+
+        command_channel: Any
+
+        def process_command(self, monitoring_radio: Any) -> None:
+            """Answer a command of the driver."""
+            channel: Any = self.command_channel
+            if self.socks.get(channel) != zmq.POLLIN:
+                return
+            command = channel.recv_pyobj()
+            if isinstance(command, list) and command[0] == FORGET_BLOCK:
+                self._forget(command[1])
+                channel.send_pyobj(None)
+                return
+            self.command_channel = _Received(channel, command)
+            self.socks[self.command_channel] = zmq.POLLIN
+            try:
+                super().process_command(monitoring_radio)
+            finally:
+                self.command_channel = channel
+
+        def _forget(self, block: str) -> None:
+            """Let the managers of a block expire now instead of when their heartbeats have been missing for long."""
+            for manager in self._ready_managers.values():
+                if manager["block_id"] == block:
+                    manager["last_heartbeat"] = 0.0
+
+    return PoolInterchange
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C ends, and in which order
     die_with_parent(int(sys.argv[1]))
     _write_to(sys.argv[2])
-    runpy.run_module("parsl.executors.high_throughput.interchange", run_name="__main__", alter_sys=True)
+    _interchange()(**pickle.load(sys.stdin.buffer)).start()  # noqa: S301  (the driver writes it)

@@ -1,37 +1,35 @@
-"""Blocks of workers as process groups on this machine.
+"""Provider of blocks on this machine: each is a process group, whose state is read from its processes.
 
-Unlike Parsl's own LocalProvider each block is a session of its own, so that cancelling it ends all its processes and never
-ours; nothing here raises from `status` or `cancel`; and a block may have been started early, so that its imports run while
-the interchange comes up.
+Unlike with Parsl's LocalProvider, each block is a session of its own: removing it ends all its processes and never ours.
+The first block may have been started early, so that its imports run while the interchange comes up.
 """
 
 from __future__ import annotations
 
 import shlex
+import signal
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from parsl.executors import HighThroughputExecutor
-from parsl.jobs.states import JobState, JobStatus
-
-from fasthep_parsl.backends.parsl.block_monitor import LocalMonitor
-from fasthep_parsl.backends.parsl.provider_base import SelfManagedProvider
+from fasthep_parsl.backends.parsl.provider_base import BlockProvider, Submission
 from fasthep_parsl.blocks.local_block import LIFELINE, POOL_MODULE, LocalBlock
 from fasthep_parsl.blocks.worker_command import Link, worker_command
+from fasthep_parsl.interfaces import CommandResult, Job
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.resources.hidden import EXPORT
 
 _GUARD = f"""(read -r -u "${LIFELINE}"; kill -KILL -- -$$) &"""
-"""Ends a block whose driver has died while its `worker_init` runs; later the worker pool sees to that as well."""
+"""Ends a block whose driver has died while its `worker_init` runs. Later, the worker pool does that itself."""
 
 
-class LocalProvider(SelfManagedProvider):
-    """Start blocks as sub-processes.
+class LocalProvider(BlockProvider):
+    """Start blocks as process groups of this machine. The id of a job is that of its first process.
 
     Parameters
     ----------
     pool : PlanPool
-        The pool; a block of one with a `worker_init` cannot be started early.
+        The pool. A block of a pool with a `worker_init` cannot be started early.
     log_dir : Path
         Standard output and error of blocks go here.
     environment : mapping
@@ -40,92 +38,93 @@ class LocalProvider(SelfManagedProvider):
         A block that was started early.
     """
 
+    ends_are_certain = True
+
     def __init__(
         self, pool: PlanPool, log_dir: Path, environment: Mapping[str, str], warm: LocalBlock | None = None
     ) -> None:
-        super().__init__("local", pool.workers * pool.cpus)
-        self.pool = pool
-        self.log_dir = log_dir
-        self.environment = dict(environment)
+        super().__init__(pool, log_dir)
+        self._environment = dict(environment)
         self._blocks: dict[str, LocalBlock] = {}
-        self._cancelled: set[str] = set()
         self._warm = warm
-        self._latest: LocalBlock | None = None
+        self._command: list[str] = []
+        self._lock = threading.Lock()
+        self._closed = False
 
-    def submit(self, command: str, tasks_per_node: int, job_name: str = "block") -> str:
-        """Start a block that runs `command`; return its process id."""
-        del tasks_per_node
-        block, self._warm = self._warm, None
-        arguments = shlex.split(command)
-        if block is None or not block.send(shlex.join(arguments[arguments.index(POOL_MODULE) + 1 :])):
-            if block is not None:
-                block.end()
-            block = self._start(command, job_name)
-        job = str(block.pid)
-        self._blocks[job] = self._latest = block
-        self.resources[job] = {"job_id": job}
-        return job
+    def prepare(self, link: Link) -> None:
+        """Prepare for blocks whose workers connect to `link`."""
+        self._command = worker_command(self.pool, link)
 
-    def _start(self, command: str, job_name: str) -> LocalBlock:
+    def submit_block(self, block: int) -> Submission:
+        """Start a block; return the outcome."""
+        command = [*self._command, f"--block_id={block}"]
+        with self._lock:
+            if self._closed:
+                return Submission("", "the run ends")
+            try:
+                started = self._use_warm(command) or self._start(command, block)
+            except OSError as error:
+                return Submission("", str(error))
+            job = str(started.pid)
+            self._blocks[job] = started
+            self.jobs_by_block[block] = job
+        return Submission(job)
+
+    def _use_warm(self, command: list[str]) -> LocalBlock | None:
+        """Return the block that was started early, None if there is none or it has died."""
+        warm, self._warm = self._warm, None
+        if warm is None or warm.send(shlex.join(command[command.index(POOL_MODULE) + 1 :])):
+            return warm
+        warm.end()
+        return None
+
+    def _start(self, command: list[str], block: int) -> LocalBlock:
         first = (_GUARD, *self.pool.worker_init) if self.pool.worker_init else ()
-        last = () if self.pool.gpus else (EXPORT,)  # whatever `worker_init` says
-        script = "\n".join((*first, *last, "exec " + command))
-        return LocalBlock(
-            ["/bin/bash", "-c", script], self.log_dir, f"{job_name}.{len(self._blocks)}", self.environment
-        )
+        last = () if self.pool.gpus else (EXPORT,)  # also if `worker_init` sets it
+        script = "\n".join((*first, *last, "exec " + shlex.join(command)))
+        return LocalBlock(["/bin/bash", "-c", script], self.log_dir, f"block.{block}", self._environment)
 
-    def status(self, job_ids: Sequence[object]) -> list[JobStatus]:
-        """Return the state of blocks."""
-        return [self._state(str(job)) for job in job_ids]
+    def query(self, jobs: Sequence[str]) -> dict[str, Job]:
+        """Return the states of `jobs`."""
+        return {job: self._state(job) for job in jobs}
 
-    def _state(self, job: str) -> JobStatus:
+    def _state(self, job: str) -> Job:
         block = self._blocks.get(job)
         if block is None:
-            return JobStatus(JobState.MISSING)
-        code = block.process.poll()
-        if code is None:
-            return JobStatus(JobState.RUNNING)
-        if job in self._cancelled:
-            return JobStatus(JobState.CANCELLED)
-        return JobStatus(JobState.COMPLETED if code == 0 else JobState.FAILED, exit_code=code)
+            return Job(job, "ended")
+        code = block.ended()
+        return Job(job, "running") if code is None else Job(job, "ended", reason=_reason(code))
 
-    def cancel(self, job_ids: Sequence[object]) -> list[bool]:
+    def remove(self, jobs: Sequence[str], timeout: float | None = None) -> CommandResult:
         """End blocks with all their processes."""
-        for job in job_ids:
-            self._cancelled.add(str(job))
-            block = self._blocks.get(str(job))
+        del timeout
+        for job in jobs:
+            block = self._blocks.get(job)
             if block is not None:
                 block.end()
-        return [True for _ in job_ids]
+        return CommandResult(0)
 
-    def ended(self) -> list[int | None]:
-        """Return, for each block that was not cancelled, its exit code, or None while it runs."""
-        return [block.process.poll() for job, block in self._blocks.items() if job not in self._cancelled]
-
-    def jobs(self) -> list[int]:
-        """Return the process ids of all blocks that were not cancelled."""
-        return [int(job) for job in self._blocks if job not in self._cancelled]
-
-    def watch(self, executor: HighThroughputExecutor) -> LocalMonitor:
-        """Return what looks after the blocks of `executor`."""
-        return LocalMonitor(self.pool, executor, self)
-
-    def prepare(self, link: Link) -> str:
-        """Return the command that Parsl launches, with ``{block_id}`` to be filled in."""
-        return (
-            shlex.join(worker_command(self.pool, link)).replace("{", "{{").replace("}", "}}") + " --block_id={block_id}"
-        )
+    def errors_of(self, block: int, lines: int = 10) -> str:
+        """Return the last lines that a block wrote to standard error."""
+        started = self._blocks.get(self.jobs_by_block.get(block, ""))
+        if started is None or not started.log.exists():
+            return ""
+        return "\n".join(started.log.read_text(errors="replace").strip().splitlines()[-lines:])
 
     def close(self) -> None:
-        """End every block that is left."""
-        warm, self._warm = self._warm, None
+        """Let no block start any more."""
+        with self._lock:
+            self._closed = True
+            warm, self._warm = self._warm, None
         if warm is not None:
             warm.end()
-        self.cancel(self.jobs())
 
-    def errors(self, lines: int = 10) -> str:
-        """Return the last lines that the latest block wrote to standard error."""
-        if self._latest is None:
-            return ""
-        text = self._latest.log.read_text(errors="replace") if self._latest.log.exists() else ""
-        return "\n".join(text.strip().splitlines()[-lines:])
+
+def _reason(code: int) -> str:
+    """Return how a block has ended, from the exit code of its first process."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,13 @@ from zmq import ZMQError
 
 from fasthep_parsl.backends.parsl import executors
 from fasthep_parsl.backends.parsl.executor_lifecycle import ExecutorLifecycle
+from fasthep_parsl.backends.parsl.restarts import Restarts
 from fasthep_parsl.blocks.local_block import LocalBlock
 from fasthep_parsl.errors import BlockLostError, PoolError, SiteError, WorkerLostError
 from fasthep_parsl.events import PoolChanged, PoolStateName, Record
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.worker.entry import apply
-from fasthep_parsl.worker.gpus import recorded_gpus
 
-MAX_RESTARTS = 3
-"""How often a pool is started anew without a single task finished in between."""
 PERIOD = 0.5
 """Seconds between two looks at the processes of a pool."""
 
@@ -75,12 +73,17 @@ class RunningPool:
         self._backlog: list[_PendingTask] = []
         self._open: set[Future[Any]] = set()
         self._broken: PoolError | None = None
-        self._restarts = self._lifecycles = 0
+        self._restarts = Restarts()
+        self._lifecycles = self._finished = 0
         self._known_good = False
         self._closing = threading.Event()
         self._app = parsl.python_app(apply, data_flow_kernel=kernel, executors=[pool.name])
-        self._lifecycle = self._begin(warm)
+        self._lifecycle = self._next_lifecycle(warm)
         self._watcher = threading.Thread(target=self._watch, name=f"watch-{pool.name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the executor and the thread that watches over it."""
+        self._lifecycle.start()
         self._watcher.start()
 
     # --- tasks --------------------------------------------------------------------------------------------
@@ -124,26 +127,28 @@ class RunningPool:
         elif error is not None:
             future.set_exception(error)
         else:
-            self._known_good, self._restarts = True, 0
+            self._known_good = True
+            self._finished += 1
+            self._restarts.reset()
             future.set_result(done.result())
 
-    # --- its lives ----------------------------------------------------------------------------------------
+    # --- its lifecycles -----------------------------------------------------------------------------------
 
-    def _begin(self, warm: LocalBlock | None = None) -> ExecutorLifecycle:
+    def _next_lifecycle(self, warm: LocalBlock | None = None) -> ExecutorLifecycle:
         folder = (
             self._log_dir
             if not self._lifecycles
             else self._log_dir.with_name(f"{self._log_dir.name}.{self._lifecycles}")
         )
         self._lifecycles += 1
-        blocks = executors.provider(self.pool, self._run_dir, folder, self._closing, self._record, warm)
+        blocks = executors.provider(self.pool, self._run_dir, folder, self._closing, warm)
         self._began = time.monotonic()
-        return ExecutorLifecycle(self.pool, self._kernel, blocks, self._started, proven=self._known_good)
+        return ExecutorLifecycle(
+            self.pool, self._kernel, blocks, self._record, self._started, proven=self._known_good
+        )
 
     def _started(self, lifecycle: ExecutorLifecycle) -> None:
-        self._event(
-            "starting", workers=self.pool.workers, jobs=tuple(lifecycle.blocks.jobs()), interchange=_pid(lifecycle)
-        )
+        self._event("starting", workers=self.pool.workers, jobs=tuple(lifecycle.blocks.jobs()), interchange=_pid(lifecycle))
         with self._lock:
             waiting, self._backlog = self._backlog, []
         for work in waiting:
@@ -152,43 +157,45 @@ class RunningPool:
     def _watch(self) -> None:
         while not self._closing.wait(PERIOD) and self._broken is None:
             lifecycle = self._lifecycle
-            known = lifecycle.watch.connected
+            known = lifecycle.monitor.connected
             lifecycle.ask()
-            if lifecycle.watch.connected and not known:
+            if lifecycle.monitor.connected and not known:
                 self._known_good = True
-                self._event("up", seconds=round(time.monotonic() - self._began, 3), **self._gpus(lifecycle))
+                self._event("up", seconds=round(time.monotonic() - self._began, 3))
             why = lifecycle.trouble()
             if why:
                 self._recover(lifecycle, why)
                 continue
             try:
-                lifecycle.act(len(self._open))
+                lifecycle.act(len(self._open), self._finished)
             except PoolError as error:
                 self.fail(error)
                 lifecycle.close()
                 return
 
     def _recover(self, lifecycle: ExecutorLifecycle, why: str) -> None:
-        """Start anew what has died; give up if it never worked, or does not get anywhere."""
+        """Restart an executor that has failed; give up if it never worked, or fails again and again without progress."""
         hopeless = lifecycle.faultless and not self._known_good
-        if hopeless or self._restarts >= MAX_RESTARTS:
+        if hopeless or not self._restarts.allowed(known_good=self._known_good):
             lifecycle.close()
             detail = lifecycle.blocks.errors()
             what = "its workers do not come up" if hopeless else "it keeps dying"
             self.fail(PoolError(f"pool `{self.pool.name}`: {what}: {why}" + (f"\n{detail}" if detail else "")))
             return
         self._event("lost", message=why)
-        self._restarts += 1
+        if self._closing.wait(self._restarts.next_wait()):
+            return
         lifecycle.end()  # the next one may need its port
         try:
             with self._lock:  # what is submitted from here on waits for the next lifecycle
                 if self._closing.is_set():
                     return
-                self._lifecycle = self._begin()
+                self._lifecycle = self._next_lifecycle()
         except SiteError as error:  # no port any more
             lifecycle.close()
-            self.fail(PoolError(f"pool `{self.pool.name}`: {why}; it cannot be started anew: {error}"))
+            self.fail(PoolError(f"pool `{self.pool.name}`: {why}; it cannot be restarted: {error}"))
             return
+        self._lifecycle.start()
         lifecycle.give_up()
 
     def fail(self, error: PoolError) -> None:
@@ -202,17 +209,6 @@ class RunningPool:
             self._event("failed", message=str(error))
         for future in waiting:
             future.set_exception(error)
-
-    def _gpus(self, lifecycle: ExecutorLifecycle) -> dict[str, Any]:
-        """Return what the workers of this machine have said of their GPUs; jobs say it one by one."""
-        if not self.pool.gpus or self.pool.block:
-            return {}
-        blocks = range(self.pool.blocks)
-        return {
-            "gpus": tuple(
-                asdict(gpu) for block in blocks for gpu in recorded_gpus(lifecycle.blocks.log_dir, str(block))
-            )
-        }
 
     def _event(self, state: PoolStateName, **facts: Any) -> None:
         self._record(PoolChanged(pool=self.pool.name, state=state, **facts))

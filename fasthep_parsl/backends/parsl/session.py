@@ -116,7 +116,7 @@ class ParslSession:
         if pool not in self._pools:
             from fasthep_parsl.backends.parsl.pool import RunningPool
 
-            self._pools[pool] = RunningPool(
+            running = RunningPool(
                 self._plan.pool(pool),
                 self._kernel,
                 self._run_dir,
@@ -124,6 +124,8 @@ class ParslSession:
                 self._record,
                 self._warm.pop(pool, None),
             )
+            running.start()
+            self._pools[pool] = running
         return self._pools[pool]
 
     def slots(self, pool: str) -> int:

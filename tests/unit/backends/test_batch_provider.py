@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from fasthep_parsl.backends.parsl.batch_provider import BatchProvider, Submission
+from fasthep_parsl.backends.parsl.batch_provider import BatchProvider
+from fasthep_parsl.backends.parsl.provider_base import Submission
 from fasthep_parsl.blocks.worker_command import Link
 from fasthep_parsl.strategies.htcondor import HTCondor
 from strategy_cases import pool
@@ -27,11 +28,11 @@ def provider(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     far = pool(shared=False).model_copy(update={"provider": "htcondor", "options": {}})
     run_dir, folder = (type(tmp_path)(name) for name in ("run", "elsewhere"))
-    return BatchProvider(far, run_dir, folder, "job", threading.Event(), lambda *_args, **_facts: None)
+    return BatchProvider(far, run_dir, folder, "job", threading.Event())
 
 
 def test_blocks_bring_files_of_the_run_directory_wherever_their_scripts_are(provider, tmp_path):
-    assert provider.prepare(LINK) == ""
+    provider.prepare(LINK)
     assert provider.submit_block(3) == Submission("7.0")
     assert provider.jobs_by_block == {3: "7.0"}
     script = (tmp_path / "elsewhere" / "block.3.sub").read_text()

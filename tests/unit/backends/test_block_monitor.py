@@ -8,9 +8,9 @@ import time
 import pytest
 from parsl.executors.high_throughput.errors import CommandClientTimeoutError
 
-from fasthep_parsl.backends.parsl import batch_monitor as watching
-from fasthep_parsl.backends.parsl.batch_monitor import BatchMonitor
+from fasthep_parsl.backends.parsl import block_monitor as watching
 from fasthep_parsl.backends.parsl.batch_provider import BatchProvider
+from fasthep_parsl.backends.parsl.block_monitor import BlockMonitor
 from fasthep_parsl.errors import PoolError
 from fasthep_parsl.plan import PlanBlock, PlanPool, PlanScaling
 
@@ -58,11 +58,10 @@ class Place:
             scaling=PlanScaling(**{"poll": 0.01, "idle": 0.0, "command_timeout": 5.0, **scaling}),
         )
         self.events = []
-        self.blocks = BatchProvider(pool, folder, folder / "log", "job", threading.Event(), self.events.append)
+        self.blocks = BatchProvider(pool, folder, folder / "log", "job", threading.Event())
         self.blocks.log_dir.mkdir()
         self.interchange = Interchange()
-        self.watch = self.blocks.watch(self.interchange)
-        assert isinstance(self.watch, BatchMonitor)
+        self.watch = BlockMonitor(self.interchange, self.blocks, self.events.append)
         self.watch.start(proven=False)
 
     def switch(self, name):
@@ -99,9 +98,9 @@ def place(tmp_path, monkeypatch):
 
 def test_blocks_come_with_tasks_and_go_when_the_run_ends(place):
     here = place()
-    here.watch.act(0)
+    here.watch.act(0, 0)
     assert here.jobs() == []
-    here.watch.act(2)
+    here.watch.act(2, 0)
     assert here.jobs() == ["job.1", "job.2"]
     assert [(event.block, event.job) for event in here.said("submitted")] == [(0, "1"), (1, "2")]
     assert not here.watch.connected
@@ -114,7 +113,7 @@ def test_blocks_come_with_tasks_and_go_when_the_run_ends(place):
 
 def test_a_second_close_does_nothing(place):
     here = place()
-    here.watch.act(2)
+    here.watch.act(2, 0)
     here.watch.close()
     before = list(here.events)
     here.watch.close()
@@ -124,7 +123,7 @@ def test_a_second_close_does_nothing(place):
 def test_jobs_that_cannot_be_removed_are_named_and_not_waited_for_twice(place, monkeypatch):
     monkeypatch.setattr(watching, "LAST_CHANCE", 0.1)
     here = place()
-    here.watch.act(2)
+    here.watch.act(2, 0)
     here.switch("away")
     here.watch.close()
     assert {event.job for event in here.said("left")} == {"1", "2"}
@@ -136,49 +135,49 @@ def test_jobs_that_cannot_be_removed_are_named_and_not_waited_for_twice(place, m
 
 def test_a_block_without_work_is_held_before_it_is_removed(place):
     here = place()
-    here.watch.act(2)
+    here.watch.act(2, 0)
     here.managers(0, 1, tasks=0, idle=1.0)
-    here.watch.act(0)
+    here.watch.act(0, 0)
     assert here.interchange.told == [["HOLD_MANAGER", "m0"], ["HOLD_MANAGER", "m1"]]
     assert here.jobs() == ["job.1", "job.2"]
     here.managers(0, 1, tasks=0, idle=2.0)
-    here.watch.act(0)
+    here.watch.act(0, 0)
     assert here.jobs() == []
     assert {event.job for event in here.said("removed")} == {"1", "2"}
 
 
 def test_an_interchange_that_does_not_answer_is_no_error_here(place):
     here = place()
-    here.watch.act(2)
+    here.watch.act(2, 0)
     here.managers(0, 1, tasks=0, idle=1.0)
     here.interchange.silent = True
-    here.watch.act(0)
+    here.watch.act(0, 0)
     assert here.jobs() == ["job.1", "job.2"]
 
 
 def test_a_job_that_is_not_removed_is_tried_again(place, monkeypatch):
     monkeypatch.setattr(watching, "AGAIN", 0.0)
     here = place()
-    here.watch.act(2)
+    here.watch.act(2, 0)
     here.managers(0, 1, tasks=0, idle=1.0)
-    here.watch.act(0)
+    here.watch.act(0, 0)
     here.switch("away")
     here.managers(0, 1, tasks=0, idle=2.0)
-    here.watch.act(0)
+    here.watch.act(0, 0)
     assert here.said("removed") == []
     (here.folder / "away").unlink()
-    here.watch.act(0)
+    here.watch.act(0, 0)
     assert here.jobs() == []
     assert len(here.said("removed")) == 2
 
 
 def test_a_held_job_is_removed_and_its_reason_told(place):
     here = place()
-    here.watch.act(2)
+    here.watch.act(2, 0)
     (here.folder / "job.1").write_text("PENDING||JobHeldUser")
     here.managers(1)
     here.watch._policy._questions.clear()
-    here.watch.act(2)
+    here.watch.act(2, 0)
     assert here.said("failed")[0].message == "held: JobHeldUser"
     assert "job.1" not in here.jobs()
 
@@ -188,9 +187,9 @@ def test_a_pool_that_is_refused_ends_with_the_words_of_the_batch_system(place):
     here.switch("refuse")
     for _ in range(3):
         here.watch._policy.backoff.not_before = 0.0
-        here.watch.act(2)
+        here.watch.act(2, 0)
     with pytest.raises(PoolError, match="pool `cpu`: its jobs are refused: sbatch: error: Invalid account"):
-        here.watch.act(2)
+        here.watch.act(2, 0)
     assert len(here.said("refused")) == 3
 
 
@@ -201,7 +200,7 @@ def test_a_pool_that_worked_before_is_not_given_up_in_its_next_life(place):
     here.switch("refuse")
     for _ in range(5):
         here.watch._policy.backoff.not_before = 0.0
-        here.watch.act(2)
+        here.watch.act(2, 0)
     assert len(here.said("refused")) == 5
 
 
@@ -209,14 +208,14 @@ def test_what_the_last_block_said_is_told(place):
     here = place()
     for number in range(3):
         here.watch._policy.backoff.not_before = 0.0
-        here.watch.act(1)
+        here.watch.act(1, 0)
         (here.folder / f"job.{number + 1}").write_text("FAILED|c7|NonZeroExitCode")
         (here.blocks.log_dir / f"block.{number}.err").write_text(f"setup.sh: no such file ({number})\n")
         here.watch._policy._questions.clear()
         if number < 2:
-            here.watch.act(0)
+            here.watch.act(0, 0)
     with pytest.raises(PoolError) as failure:
-        here.watch.act(1)
+        here.watch.act(1, 0)
     assert "its blocks fail before any worker connects" in str(failure.value)
     assert "(job 3 on c7): failed (NonZeroExitCode)\nsetup.sh: no such file (2)" in str(failure.value)
     assert here.watch._policy.avoid == ("c7",)
@@ -224,16 +223,16 @@ def test_what_the_last_block_said_is_told(place):
 
 def test_a_job_that_is_not_listed_yet_is_waited_for(place):
     here = place()
-    here.watch.act(1)
+    here.watch.act(1, 0)
     (here.folder / "job.1").unlink()
     for _ in range(3):
         here.watch._policy._questions.clear()
-        here.watch.act(1)
+        here.watch.act(1, 0)
     assert here.said("failed") == []
     here.watch._policy.blocks[0].submitted -= 60
     (here.blocks.log_dir / "block.0.node").write_text("c3\nc4\n")
     here.watch._policy._questions.clear()
-    here.watch.act(0)
+    here.watch.act(0, 0)
     assert here.said("failed")[0].node == "c3"
 
 
