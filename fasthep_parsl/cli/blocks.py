@@ -35,8 +35,13 @@ class BlockBoard:
 
     def add(self, event: Event) -> str:
         """Add an event; return a line if it is a new problem, else ``""``."""
-        if not isinstance(event, BlockChanged) or event.pool not in self._queues:
+        if not isinstance(event, BlockChanged):
             return ""
+        if event.pool in self._queues:
+            self._follow(event)
+        return self._problem(event) if event.state in PROBLEMS else ""
+
+    def _follow(self, event: BlockChanged) -> None:
         state, job = event.state, event.job
         blocks = self._blocks[event.pool]
         if state == "submitted":
@@ -47,7 +52,6 @@ class BlockBoard:
             if state in ("running", "up", "waiting"):
                 blocks[job].phase = {"running": "starting"}.get(state, state)
             blocks[job].reason = event.message if state == "waiting" else ""
-        return self._problem(event) if state in PROBLEMS else ""
 
     def _problem(self, event: BlockChanged) -> str:
         """Return a line for a problem; a problem that occurs again is only counted."""
@@ -59,16 +63,21 @@ class BlockBoard:
             self._repeated[key] = self._counts[key]
             return ""
         if state == "refused":
-            return f"pool {pool}: a job was refused: {message}"
+            return f"pool {pool}: a {self._noun(pool)} was refused: {message}"
         where = f" on {event.node}" if event.node else ""
         what = {"failed": "has failed", "lost": "was lost", "left": "is left in the queue"}[state]
         again = ", its tasks run again" if state == "lost" else ""
-        return f"pool {pool}: job {event.job}{where} {what}{f': {message}' if message else ''}{again}"
+        name = f"{self._noun(pool)} {event.job or event.block}"
+        return f"pool {pool}: {name}{where} {what}{f': {message}' if message else ''}{again}"
+
+    def _noun(self, pool: str) -> str:
+        return "job" if pool in self._queues else "block"
 
     def repeated(self) -> list[str]:
         """Return a line for each problem that has occurred again since the last call."""
         lines = [
-            f"pool {pool}: {count} jobs {'were ' if state in ('refused', 'lost') else ''}{state} so far: {message}"
+            f"pool {pool}: {count} {self._noun(pool)}s {'were ' if state in ('refused', 'lost') else ''}{state} so far: "
+            f"{message}"
             for (pool, state, message), count in self._repeated.items()
         ]
         self._repeated.clear()

@@ -45,6 +45,7 @@ class Records:
         for event in self.events("pool"):
             interchanges += [event["interchange"]] if event.get("interchange", -1) > 0 else []
             blocks += event.get("jobs", ())
+        blocks += [event["pid"] for event in self.events("block") if "pid" in event]
         return interchanges, blocks
 
     def alive(self):

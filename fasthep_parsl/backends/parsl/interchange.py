@@ -50,7 +50,7 @@ class _Received:
         return self._command
 
 
-def _interchange() -> type:
+def pool_interchange() -> type:
     """Return the class of the interchange; Parsl is imported only where one runs."""
     import zmq
     from parsl.executors.high_throughput.interchange import Interchange
@@ -90,4 +90,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C ends, and in which order
     die_with_parent(int(sys.argv[1]))
     _write_to(sys.argv[2])
-    _interchange()(**pickle.load(sys.stdin.buffer)).start()  # noqa: S301  (the driver writes it)
+    pool_interchange()(**pickle.load(sys.stdin.buffer)).start()  # noqa: S301  (the driver writes it)

@@ -143,12 +143,12 @@ class RunningPool:
         self._lifecycles += 1
         blocks = executors.provider(self.pool, self._run_dir, folder, self._closing, warm)
         self._began = time.monotonic()
-        return ExecutorLifecycle(
-            self.pool, self._kernel, blocks, self._record, self._started, proven=self._known_good
-        )
+        return ExecutorLifecycle(self.pool, self._kernel, blocks, self._record, self._started, proven=self._known_good)
 
     def _started(self, lifecycle: ExecutorLifecycle) -> None:
-        self._event("starting", workers=self.pool.workers, jobs=tuple(lifecycle.blocks.jobs()), interchange=_pid(lifecycle))
+        self._event(
+            "starting", workers=self.pool.workers, jobs=tuple(lifecycle.blocks.jobs()), interchange=_pid(lifecycle)
+        )
         with self._lock:
             waiting, self._backlog = self._backlog, []
         for work in waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fasthep_parsl.cli.blocks import BlockBoard
+from fasthep_parsl.events import BlockChanged
 from fasthep_parsl.plan import Plan, PlanBlock, PlanPool, PlanSource
 from sample_events import block
 
@@ -51,4 +52,12 @@ def test_each_trouble_has_its_words(board):
 def test_nothing_is_said_when_all_is_well(board):
     steps = ("submitted", "running", "up", "draining", "retiring", "ended", "removed")
     assert feed(board, *((state, "1", {"message": "nothing left to do"}) for state in steps)) == []
+    assert board.pools() == {}
+
+
+def test_a_lost_block_of_this_machine_is_told(board):
+    lost = BlockChanged(pool="here", state="lost", block=2, pid=99, message="killed by SIGKILL")
+    assert board.add(lost) == "pool here: block 2 was lost: killed by SIGKILL, its tasks run again"
+    assert board.add(lost) == ""
+    assert board.repeated() == ["pool here: 2 blocks were lost so far: killed by SIGKILL"]
     assert board.pools() == {}

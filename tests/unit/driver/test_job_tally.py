@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fasthep_parsl.driver.job_tally import JobTally
+from fasthep_parsl.events import BlockChanged
 from sample_events import block
 
 
@@ -50,3 +51,11 @@ def test_a_pool_without_jobs():
         "queued_seconds": None,
         "nodes": [],
     }
+
+
+def test_a_block_of_this_machine_is_not_a_job():
+    found = JobTally()
+    found(BlockChanged(pool="here", state="submitted", block=0, pid=99))
+    found(BlockChanged(pool="here", state="lost", block=0, pid=99))
+    assert found.open_jobs() == []
+    assert found.summary("here")["jobs"] == {"submitted": 0, "refused": 0, "failed": 0, "lost": 0, "left": 0}
