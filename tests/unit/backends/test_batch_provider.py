@@ -67,7 +67,7 @@ def test_a_closing_run_still_finds_and_removes_jobs_whose_submission_was_not_ans
     (tmp_path / "blocks").mkdir()
     closing = threading.Event()
     on_slurm = pool().model_copy(update={"provider": "slurm", "options": {}})
-    slurm = BatchProvider(on_slurm, tmp_path, tmp_path / "blocks", "job", closing, lambda *_args, **_facts: None)
+    slurm = BatchProvider(on_slurm, tmp_path, tmp_path / "blocks", "job", closing)
     assert slurm.submit_block(0).transient
     closing.set()
     assert slurm.query(["7"]) is None  # queries end with the run
