@@ -33,7 +33,7 @@ def test_what_jobs_wait_for(board):
     assert board.pools() == {"big": "pool big: 1 job waits in queue highmem, 2 up"}
 
 
-def test_a_trouble_is_told_once_then_counted(board):
+def test_a_problem_is_reported_once_then_counted(board):
     bad = ("refused", "", {"message": "sbatch: error: no\nsuch queue"})
     assert feed(board, bad) == ["pool big: a job was refused: sbatch: error: no such queue"]
     assert feed(board, bad, bad) == []
@@ -41,7 +41,7 @@ def test_a_trouble_is_told_once_then_counted(board):
     assert board.repeated() == []
 
 
-def test_each_trouble_has_its_words(board):
+def test_messages_of_problems(board):
     where = {"node": "c1", "message": "held: no space"}
     assert feed(board, ("failed", "1", where)) == ["pool big: job 1 on c1 has failed: held: no space"]
     assert feed(board, ("lost", "2", {"message": ""})) == ["pool big: job 2 was lost, its tasks run again"]
@@ -49,7 +49,7 @@ def test_each_trouble_has_its_words(board):
     assert feed(board, left) == ["pool big: job 3 is left in the queue: could not be removed"]
 
 
-def test_nothing_is_said_when_all_is_well(board):
+def test_no_message_without_a_problem(board):
     steps = ("submitted", "running", "up", "draining", "retiring", "ended", "removed")
     assert feed(board, *((state, "1", {"message": "nothing left to do"}) for state in steps)) == []
     assert board.pools() == {}

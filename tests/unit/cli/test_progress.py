@@ -77,7 +77,7 @@ def test_a_bar_that_fits_a_terminal_of_80_columns(plan):
 
 
 @pytest.mark.parametrize(("stages", "shown"), [(["A"], "A"), (["A", "B", "C"], "A…C"), (["x" * 30], "x" * 23 + "…")])
-def test_names_beside_the_bar_are_short(stages, shown):
+def test_names_next_to_the_bar_are_short(stages, shown):
     assert progress._shortened(stages) == shown
 
 
@@ -90,7 +90,7 @@ def test_headers_of_many_files_are_counted(monkeypatch):
     assert out.getvalue().splitlines() == ["reading headers: 1 of 3 files", "reading headers: 2 of 3 files"]
 
 
-def test_what_jobs_wait_for_has_a_plain_line_once_it_has_settled(plan, monkeypatch):
+def test_reasons_of_waiting_jobs_have_a_line_when_they_are_stable(plan, monkeypatch):
     monkeypatch.setattr(progress, "SETTLED", 0.2)
     monkeypatch.setattr(progress, "PLAIN_PERIOD", 0.05)
     jobs = PlanBlock(memory=10**9, walltime=600.0, queue="big")
@@ -112,7 +112,7 @@ def test_what_jobs_wait_for_has_a_plain_line_once_it_has_settled(plan, monkeypat
     assert text.count("pool default: job 7 on c1 has failed: node fell over") == 1
 
 
-def test_what_jobs_wait_for_stands_below_the_bar(plan):
+def test_reasons_of_waiting_jobs_are_below_the_bar(plan):
     jobs = PlanBlock(memory=10**9, walltime=600.0, queue="big")
     pool = plan.pools[0].model_copy(update={"block": jobs, "provider": "slurm"})
     out = io.StringIO()

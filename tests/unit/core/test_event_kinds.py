@@ -1,4 +1,4 @@
-"""Kinds of events: every line of a run is one of them, all are documented, and nobody else reads their keys."""
+"""Kinds of events: every line of a run is one of them, all are documented, and no other code reads their keys."""
 
 from __future__ import annotations
 

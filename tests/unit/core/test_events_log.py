@@ -131,7 +131,7 @@ def test_a_log_that_is_one_half_line(path):
     assert kinds(path) == ["run"]
 
 
-def test_a_full_disk_does_not_end_threads_of_pools_but_the_run(path, monkeypatch):
+def test_a_full_disk_ends_the_run_not_the_threads_of_pools(path, monkeypatch):
     with EventLog(path) as record:
         monkeypatch.setattr(record, "_append", lambda line: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
         seen = []
@@ -174,7 +174,7 @@ def test_a_line_that_does_not_fit_on_the_disk_does_not_damage_the_next(path):
 
 
 @pytest.mark.parametrize("place", range(0, 100, 9))
-def test_any_changed_byte_of_a_line_is_seen(path, place):
+def test_any_changed_byte_of_a_line_is_detected(path, place):
     with EventLog(path) as log:
         log(finished(task=17, done=((3, 40),), partial="work/products/map-0-000017.pkl"))
     header, content = path.read_bytes().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""Full disks in words."""
+"""Full disks: messages with the folder."""
 
 import errno
 import os

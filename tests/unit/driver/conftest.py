@@ -1,4 +1,4 @@
-"""A session whose workers die on command; processes that die cannot be had in process."""
+"""A session whose workers die on command, without processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `cleanup` may touch, and what it says where the batch system does not answer."""
+"""`cleanup`: when it may remove jobs, and its messages if the batch system does not answer."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_run_on_another_machine_is_touched_only_on_demand(run_dir):
     assert clean_up(path, force=True) == []
 
 
-def test_a_run_that_has_ended_is_that_of_no_driver(run_dir):
+def test_a_run_that_has_ended_has_no_driver(run_dir):
     ended = {"kind": "ended", "status": "complete", "exit_code": 0}
     assert clean_up(run_dir(asdict(this_driver()), block("submitted"), block("removed"), ended)) == []
 
@@ -75,7 +75,7 @@ def test_a_folder_without_a_run(tmp_path):
         clean_up(tmp_path)
 
 
-def test_a_driver_is_told_from_a_later_process_with_its_number():
+def test_a_later_process_with_the_same_number_is_not_the_driver():
     me = this_driver()
     assert is_alive(me) is True
     assert is_alive(replace(me, ticks=me.ticks - 1)) is False

@@ -1,4 +1,4 @@
-"""The books of a run: every partition once, in order; what cannot be joined is named; what does not add up is no success."""
+"""Consistency of a run: each partition once and in order; products that cannot be merged are named; errors in counts end the run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def altered(monkeypatch, change):
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 25, None])
-def test_products_are_joined_in_the_order_of_events(flow, both, chunk):
+def test_products_are_merged_in_the_order_of_events(flow, both, chunk):
     s = flow.stage
     flow.write(
         [
@@ -47,7 +47,7 @@ def test_products_are_joined_in_the_order_of_events(flow, both, chunk):
     assert products["Far", "order"] == [x for x in range(140) if x != 3]
 
 
-def test_what_is_repaired_later_finds_its_place(flow, both):
+def test_repaired_partitions_are_merged_in_order(flow, both):
     s = flow.stage
     flag = flow.folder / "repaired"
     flow.write(
@@ -76,7 +76,7 @@ def test_what_is_repaired_later_finds_its_place(flow, both):
     assert clean.products["Float", "float"] == whole.products["Float", "float"]
 
 
-def test_so_much_fails_that_parts_are_joined_across_it(flow, both, monkeypatch):
+def test_parts_are_merged_across_many_failures(flow, both, monkeypatch):
     monkeypatch.setattr("fasthep_parsl.worker.sums.MOST_PARTS", 4)
     monkeypatch.setattr("fasthep_parsl.worker.sums.Sums.limit.__defaults__", (4,))
     s = flow.stage
@@ -115,7 +115,7 @@ def test_sums_of_floats_are_the_same_however_work_is_bundled(flow, both, monkeyp
         ("probe.generator", "the product of op `probe.generator` cannot be pickled"),
     ],
 )
-def test_a_product_that_cannot_be_joined_or_written_costs_its_stage_only(flow, both, op, words):
+def test_a_product_that_cannot_be_merged_or_written_fails_only_its_stage(flow, both, op, words):
     s = flow.stage
     flow.write([s("Bad", op, []), s("Sum", "probe.sum", [])], both)
     outcome = flow.run(flow.compile(chunk_size=5))
@@ -185,7 +185,7 @@ def _with(result, **changes):
 
 
 @pytest.mark.parametrize("change", [twice, less, other, forgets])
-def test_what_does_not_add_up_is_no_success(flow, both, monkeypatch, change):
+def test_inconsistent_counts_fail_the_run(flow, both, monkeypatch, change):
     altered(monkeypatch, change)
     monkeypatch.setattr("fasthep_parsl.driver.bundle_size.BundleSizer.target", lambda *_: 1e-6)
     flow.write([flow.stage("Sum", "probe.sum", [])], both)
@@ -195,7 +195,7 @@ def test_what_does_not_add_up_is_no_success(flow, both, monkeypatch, change):
     assert "partitions" in outcome.error or "events" in outcome.error
 
 
-def test_the_last_look_finds_what_nothing_else_has_found(flow, both, monkeypatch):
+def test_the_final_check_finds_inconsistent_products(flow, both, monkeypatch):
     monkeypatch.setattr(PartialProducts, "end_merge", _forgetful_merge)
     monkeypatch.setattr("fasthep_parsl.driver.bundle_size.BundleSizer.target", lambda *_: 1e-6)
     flow.write([flow.stage("Sum", "probe.sum", [])], both)
@@ -210,7 +210,7 @@ def _forgetful_merge(self, task, file):
     return old
 
 
-def test_a_file_of_products_that_is_not_what_it_should_be_is_not_used(flow, both, monkeypatch):
+def test_a_product_file_with_other_content_is_not_used(flow, both, monkeypatch):
     """Its content is that of others: written by a worker that nobody has told that its task was given to another."""
 
     def change(task, result):
@@ -284,7 +284,7 @@ def damage_line(line, how):
 
 
 @pytest.mark.parametrize("how", ["digit", "zeros", "gone", "half", "twice"])
-def test_a_damaged_line_costs_what_it_told_and_nothing_is_counted_twice(flow, both, how, monkeypatch):
+def test_the_task_of_a_damaged_line_is_repeated_and_nothing_is_counted_twice(flow, both, how, monkeypatch):
     s = flow.stage
     stages = [s("Sum", "probe.sum", []), s("Pick", "hep.select", [], selection=["x >= 0"])]
     stages += [s("Far", "probe.order", ["Pick"], "other")]
@@ -307,7 +307,7 @@ def test_a_damaged_line_costs_what_it_told_and_nothing_is_counted_twice(flow, bo
         shutil.copytree(flow.folder / "kept", run)
 
 
-def test_what_a_replaced_driver_wrote_too_much_does_not_count(flow, both, monkeypatch):
+def test_lines_of_a_replaced_driver_do_not_count(flow, both, monkeypatch):
     plan = flow.write([flow.stage("Sum", "probe.sum", [])], both).compile(chunk_size=10)
     flow.run(plan)
     log = flow.folder / "run" / "events.jsonl"

@@ -1,4 +1,4 @@
-"""Scripts of a plan go to a folder of their own, and to no other."""
+"""Job scripts of a plan: written only to an empty folder."""
 
 from __future__ import annotations
 

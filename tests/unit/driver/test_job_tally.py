@@ -1,4 +1,4 @@
-"""Jobs are counted from events: submitted, lost, how long they were queued, which may still exist."""
+"""Jobs counted from events: submitted, lost, times in the queue, jobs that may still exist."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def tally(*events):
     return found
 
 
-def test_times_in_the_queue_are_those_from_submission_to_the_first_sign_of_life():
+def test_queue_times_end_with_the_first_sign_of_the_block():
     found = tally(
         (0, "submitted", "1", {}),
         (0, "submitted", "2", {}),
@@ -29,7 +29,7 @@ def test_times_in_the_queue_are_those_from_submission_to_the_first_sign_of_life(
     assert summary["jobs"]["submitted"] == 3
 
 
-def test_a_job_that_was_lost_may_still_be_there_until_it_is_removed():
+def test_a_lost_job_may_exist_until_it_is_removed():
     found = tally((0, "submitted", "1", {}), (0, "submitted", "2", {}), (0, "submitted", "3", {}), (1, "lost", "1", {}),
                   (2, "ended", "2", {}))  # fmt: skip
     assert [job.job for job in found.open_jobs()] == ["1", "3"]
@@ -37,7 +37,7 @@ def test_a_job_that_was_lost_may_still_be_there_until_it_is_removed():
     assert found.summary("cpu")["jobs"] == {"submitted": 3, "refused": 0, "failed": 0, "lost": 1, "left": 0}
 
 
-def test_a_job_is_left_until_somebody_has_removed_it():
+def test_a_job_is_left_until_it_is_removed():
     events = [(0, "submitted", "1", {}), (1, "left", "1", {})]
     found = tally(*events)
     assert [(job.job, job.pool) for job in found.left()] == [("1", "cpu")]

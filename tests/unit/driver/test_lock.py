@@ -1,4 +1,4 @@
-"""One driver per run directory: who is alive keeps the lock, who is dead does not, and of those who want it one gets it."""
+"""Lock of a run directory: one driver at a time; a dead one does not keep it."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_who_holds_it_since_when_and_what_to_do(tmp_path, process):
         DriverLock(tmp_path)
 
 
-def test_a_killed_process_leaves_nothing_behind_for_ever(tmp_path, process):
+def test_the_lock_of_a_killed_process_is_replaced(tmp_path, process):
     other = process(HOLD)
     other.stdout.readline()
     other.kill()
@@ -153,7 +153,7 @@ ELSEWHERE = [{"host": "another.example.org"}, {"boot": "another"}, {"container":
 
 
 @pytest.mark.parametrize("where", ELSEWHERE, ids=["host", "boot", "container"])
-def test_a_driver_elsewhere_is_alive_as_long_as_it_gives_signs_of_life(tmp_path, quick, where):
+def test_a_driver_on_another_machine_is_alive_while_it_updates_its_lock(tmp_path, quick, where):
     write(tmp_path, **where, pid=2**22 + 1)
     with pytest.raises(ConfigError, match="if the machine is down, try again in 5 s"):
         DriverLock(tmp_path)
@@ -181,7 +181,7 @@ def test_clocks_that_differ_do_not_matter(tmp_path, quick, age):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "\0" * 100])
-def test_a_lock_that_cannot_be_read_is_not_one_for_ever(tmp_path, quick, content):
+def test_an_unreadable_lock_is_replaced_after_some_time(tmp_path, quick, content):
     path = tmp_path / "driver.lock.4"
     path.write_text(content)
     with pytest.raises(ConfigError, match="its lock file is not readable"):
@@ -191,7 +191,7 @@ def test_a_lock_that_cannot_be_read_is_not_one_for_ever(tmp_path, quick, content
         assert left(tmp_path) == ["driver.lock.5"]
 
 
-def test_signs_of_life_are_given(tmp_path, quick):
+def test_the_lock_file_is_updated(tmp_path, quick):
     with DriverLock(tmp_path) as lock:
         (path,) = tmp_path.iterdir()
         os.utime(path, (0, 0))
@@ -240,7 +240,7 @@ def test_a_file_system_without_hard_links(tmp_path, monkeypatch, number):
     assert left(tmp_path) == []
 
 
-def test_an_answer_that_was_lost_on_its_way(tmp_path, monkeypatch):
+def test_a_link_whose_answer_was_lost(tmp_path, monkeypatch):
     link = os.link
 
     def unsure(source, target):
@@ -272,7 +272,7 @@ def test_a_run_directory_in_use_is_not_touched(tmp_path, plan, mode):
         assert again.resumed
 
 
-def test_a_refused_run_directory_is_as_it_was(tmp_path, plan):
+def test_a_refused_run_directory_is_unchanged(tmp_path, plan):
     (tmp_path / "mine").touch()
     with pytest.raises(ConfigError, match="is not a run directory"), taken(tmp_path, plan, "force"):
         raise AssertionError

@@ -1,4 +1,4 @@
-"""What `run` in Python does with a run that is not complete: nothing of it can be missed."""
+"""`fp.run` with runs that are not complete: exceptions and warnings."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A run that was stopped goes on where it was, and ends with what a clean run ends with: nothing twice, nothing missing."""
+"""Resume: a stopped run ends with the results of a clean one; nothing is counted twice, nothing is missing."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_run_interrupted_again_and_again(flow, small, monkeypatch):
     ("kind", "which"),
     [("products/map-0", 0), ("products/m", -1), ("products/call", 0), ("products/merge", 0), ("streams", 0)],
 )
-def test_files_that_are_gone_are_made_again(flow, small, monkeypatch, tasks, kind, which):
+def test_missing_files_are_made_again(flow, small, monkeypatch, tasks, kind, which):
     with monkeypatch.context() as patch:
         stop_after(patch, tasks)
         run(flow, small)
@@ -127,7 +127,7 @@ def test_files_that_are_gone_are_made_again(flow, small, monkeypatch, tasks, kin
     check(run(flow, small, "resume"))
 
 
-def test_everything_but_the_events_is_gone(flow, small):
+def test_only_the_event_log_is_left(flow, small):
     run(flow, small)
     for file in (flow.folder / "run" / "work").rglob("*.*"):
         file.unlink()
@@ -147,7 +147,7 @@ def test_a_half_written_last_line(flow, small, monkeypatch, cut):
     check(run(flow, small, "resume"))
 
 
-def test_partitions_that_failed_are_tried_again_and_what_saw_less_is_redone(flow, small_files):
+def test_failed_partitions_are_repeated_and_so_are_tasks_that_missed_them(flow, small_files):
     s = flow.stage
     flag = flow.folder / "repaired"
     flow.write(
@@ -176,7 +176,7 @@ def test_partitions_that_failed_are_tried_again_and_what_saw_less_is_redone(flow
     assert not (flow.folder / "run" / "missing.json").exists()
 
 
-def test_the_state_after_nothing_is_the_state_at_the_start(small):
+def test_the_state_after_no_events_is_the_initial_state(small):
     states, first = restore(small, [])
     assert first == 0
     assert list(states[0].spans) == [(0, 72)]
@@ -206,7 +206,7 @@ def test_a_complete_run_keeps_no_streams(flow, small):
     check(run(flow, small, "resume"))  # streams and products are made again
 
 
-def test_what_failed_of_a_stored_piece_is_done_again_alone(flow, small_files):
+def test_only_the_failed_part_of_a_chunk_is_repeated(flow, small_files):
     s = flow.stage
     switch = flow.folder / "broken"
     chain = [

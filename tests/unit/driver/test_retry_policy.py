@@ -1,4 +1,4 @@
-"""Tasks that lose their workers: those are blamed that do it alone, not those beside them."""
+"""Retry policy: a task that kills its worker fails, the tasks next to it do not."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Crowded:
 
 
 @pytest.mark.parametrize("bad", [{2}, {0, 7}, {3, 4, 5}])
-def test_who_only_stands_beside_is_done(make_plan, scripted, bad):
+def test_tasks_next_to_a_killer_are_done(make_plan, scripted, bad):
     run = scripted(make_plan([(["A"], "p", HIST)], 8), kills=bad)
     session = Crowded(run.session)
     Scheduler(run.plan, Path("/nowhere"), lambda *_, **__: None, run.states).run(session)
@@ -71,7 +71,7 @@ def test_who_only_stands_beside_is_done(make_plan, scripted, bad):
     assert {(p, p + 1) for p in bad} <= {task.partitions[0] for task in alone if task.kind == "map"}
 
 
-def test_where_all_kill_nobody_waits_for_trials(make_plan, scripted):
+def test_if_all_tasks_kill_few_run_alone(make_plan, scripted):
     run = scripted(make_plan([(["A"], "p", HIST)], 100), kills=set(range(100)))
     session = Crowded(run.session)
     Scheduler(run.plan, Path("/nowhere"), lambda *_, **__: None, run.states).run(session)
@@ -80,7 +80,7 @@ def test_where_all_kill_nobody_waits_for_trials(make_plan, scripted):
     assert len(trials) <= MAX_ISOLATED + 3
 
 
-def test_a_merge_that_was_killed_beside_others_is_tried_alone(make_plan, scripted):
+def test_a_merge_that_was_killed_with_others_runs_alone(make_plan, scripted):
     plan = make_plan([(["A"], "p", HIST), (["B"], "p", {"products": ("B",)})], 40)
     run = scripted(plan, kills={17})
     session = Crowded(run.session)
@@ -108,7 +108,7 @@ def test_an_odd_error_of_a_bundle_is_traced_to_its_partition(make_plan, scripted
     assert run.session.files[run.states[0].product] == Counter(set(range(64)) - {40})
 
 
-def test_a_stored_piece_is_cut_until_what_kills_is_alone(make_plan, scripted):
+def test_a_stored_chunk_is_divided_until_the_killer_is_alone(make_plan, scripted):
     segments = [(["A"], "p", {"stores": {"A": ("x",)}}), (["B"], "q", {"products": ("B",), "input": "A"})]
     run = scripted(make_plan(segments, 30))
     plain = run.session._run

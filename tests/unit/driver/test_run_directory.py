@@ -1,4 +1,4 @@
-"""The run directory: what is the user's is kept, what is a run is replaced or continued only when asked."""
+"""Run directories: files of the user are kept, runs are replaced or resumed only on request."""
 
 from __future__ import annotations
 

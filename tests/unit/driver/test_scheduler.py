@@ -1,4 +1,4 @@
-"""The loop of a run: everything is done once, lost work is given out again, what cannot be done is named."""
+"""Scheduler: all work is done once, lost work is submitted again, failures are named."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_streams_reach_every_reader_once(make_plan, scripted):
     assert product(run, 0) == product(run, 1) == product(run, 2) == good
 
 
-def test_a_call_waits_for_all_pieces_and_its_product_for_it(make_plan, scripted):
+def test_a_call_waits_for_all_chunks_and_readers_of_its_product_wait_for_it(make_plan, scripted):
     segments = [
         (["A"], "p", {"stores": {"A": ("x",)}}),
         (["W"], "p", ALL),
@@ -129,7 +129,7 @@ def test_dataset_scope_is_called_for_each_dataset(make_plan, scripted):
     assert product(run) == Counter(range(90))
 
 
-def test_a_lost_call_is_made_again_but_not_for_ever(make_plan, scripted):
+def test_a_lost_call_is_repeated_a_few_times(make_plan, scripted):
     segments = [(["W"], "p", {"products": ("W",), "scope": "workflow"})]
     again = scripted(make_plan(segments, 10), lose={0: WorkerLostError("gone")}).go()
     assert product(again) == Counter(range(10))
@@ -139,14 +139,14 @@ def test_a_lost_call_is_made_again_but_not_for_ever(make_plan, scripted):
     assert (failure.partition, failure.stage) == (-1, "W")
 
 
-def test_a_lost_merge_is_made_again(make_plan, scripted):
+def test_a_lost_merge_is_repeated(make_plan, scripted):
     plan = make_plan([(["A"], "p", HIST)], 400)
     ids = [task.id for task in scripted(plan).go().session.tasks if task.kind == "merge"]
     run = scripted(plan, lose={ids[0]: WorkerLostError("gone"), ids[-1]: WorkerLostError("gone")}).go()
     assert product(run) == Counter(range(400))
 
 
-def test_a_broken_pool_blocks_its_stages_and_the_others_go_on(make_plan, scripted):
+def test_a_broken_pool_blocks_its_stages_and_others_continue(make_plan, scripted):
     segments = [
         (["A"], "p", HIST),
         (["G"], "gpu", {"products": ("G",)}),

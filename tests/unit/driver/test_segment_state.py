@@ -1,4 +1,4 @@
-"""Bundles: as large as their time allows, large at first, small near the end; nothing is cut twice."""
+"""Bundles: limited in time, large at first, small near the end; each partition is in one of them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def drain(state, slots, seconds=0.0):
 
 @pytest.mark.parametrize("seconds", [0.0, 1e-4, 0.05, 3.0, 100.0])
 @pytest.mark.parametrize("partitions", [1, 7, 1000])
-def test_every_partition_is_handed_out_once(state, partitions, seconds):
+def test_every_partition_is_in_one_bundle(state, partitions, seconds):
     taken = drain(state(partitions), 2, seconds)
     spans = [span for bundle in taken for span in bundle]
     assert count(spans) == partitions
@@ -74,7 +74,7 @@ def test_the_first_guess_is_careful(state):
     assert count(spans) < 40
 
 
-def test_pieces_are_handed_out_once(make_plan):
+def test_every_chunk_is_in_one_bundle(make_plan):
     plan = make_plan([(["A"], "p", {"stores": {"A": ("x",)}}), (["B"], "p", {"input": "A"})], 100)
     state = SegmentState(plan, plan.segments[1])
     refs = [Ref(str(n), "c", 1, 10, 0, ((n, n + 1),)) for n in range(100)]
@@ -89,7 +89,7 @@ def test_pieces_are_handed_out_once(make_plan):
     assert state.all_refs == refs
 
 
-def test_half_of_what_was_lost_is_given_out_at_a_time(state):
+def test_a_lost_bundle_is_divided_into_halves(state):
     made = state(10)
     made.spans.clear()
     made.give_back(map_task(1, [(0, 5), (8, 9)]))
@@ -99,7 +99,7 @@ def test_half_of_what_was_lost_is_given_out_at_a_time(state):
     assert not made.again
 
 
-def test_what_is_left_is_counted_right(state):
+def test_remaining_events_are_counted(state):
     made = state(1000)
     while made.spans:
         assert made._parts_left == count(made.spans)
@@ -121,7 +121,7 @@ def test_times_are_learnt():
     assert bundles.seconds(10**9, 10**6) > 0
 
 
-def test_while_nothing_is_known_no_worker_stays_idle():
+def test_first_bundles_use_all_workers():
     bundles = BundleSizer()
     few = bundles.seconds(2_000, 20)
     assert bundles.target(2_000, 20, slots=4) <= few / 4  # slow ops on few partitions: all workers get some

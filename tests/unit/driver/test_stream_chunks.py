@@ -1,4 +1,4 @@
-"""Parts of stored pieces: every event is in one of them, and knows whose it is."""
+"""Parts of stored chunks: each event is in one of them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def test_halves_have_all_events():
         ([(3, 4), (11, 12)], [(((4, 5), (9, 11)), (2, 3, 4), 1, 9)]),
     ],
 )
-def test_what_is_left(done, left):
+def test_remaining_parts(done, left):
     found = remaining(WHOLE, done)
     assert found == left or [(r.partitions, r.counts, r.skip, r.events) for r in found] == left
 
 
-def test_a_piece_of_which_nobody_knows_whose_events_it_has_stays_whole():
+def test_a_chunk_without_counts_is_not_divided():
     unknown = Ref("f", "c", 1, 15, 0, ((3, 5),))
     assert divisions(unknown) == 1
     assert halves_of(unknown) == remaining(unknown, [(3, 4)]) == [unknown]

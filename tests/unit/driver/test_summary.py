@@ -1,4 +1,4 @@
-"""``run.json`` and ``missing.json``: what is missing is counted right, also when it is very much."""
+"""``run.json`` and ``missing.json``: counts of missing partitions, also for very many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where bins are drawn: without an end, and thousands of categories."""
+"""Bins in plots: infinite bins, thousands of categories."""
 
 import time
 
