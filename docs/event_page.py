@@ -25,8 +25,8 @@ from fasthep_parsl.events import (
     TaskRetried,
     TaskSubmitted,
 )
-from fasthep_parsl.events.base import VERSION
 from fasthep_parsl.events.codec import encode
+from fasthep_parsl.events.event import VERSION
 
 TYPES = {"str": "text", "int": "integer", "float": "number", "bool": "true or false"}
 TIME = "2026-11-29T12:00:00.000Z"

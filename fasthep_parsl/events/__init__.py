@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fasthep_parsl.events.base import Event, EventLogHeader
+from fasthep_parsl.events.event import Event, EventLogHeader
 from fasthep_parsl.events.kinds import KINDS, Observer, Record
 from fasthep_parsl.events.log import EventLog
 from fasthep_parsl.events.read import read_events

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from fasthep_parsl.events.base import Event
+from fasthep_parsl.events.event import Event
 from fasthep_parsl.events.kinds import KINDS
 from fasthep_parsl.jsontext import standard_json
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from fasthep_parsl.events.base import Event, EventLogHeader
+from fasthep_parsl.events.event import Event, EventLogHeader
 from fasthep_parsl.events.run_kinds import BlockChanged, PoolChanged, RunEnded, RunStarted
 from fasthep_parsl.events.task_kinds import PartitionFailed, TaskFinished, TaskLost, TaskRetried, TaskSubmitted
 

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from fasthep_parsl import __version__
-from fasthep_parsl.events.base import VERSION, Event, EventLogHeader
 from fasthep_parsl.events.codec import encode
+from fasthep_parsl.events.event import VERSION, Event, EventLogHeader
 from fasthep_parsl.events.kinds import Observer
 
 

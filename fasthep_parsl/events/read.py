@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fasthep_parsl.errors import ConfigError, Problem
-from fasthep_parsl.events.base import VERSION, Event, EventLogHeader
 from fasthep_parsl.events.codec import decode
+from fasthep_parsl.events.event import VERSION, Event, EventLogHeader
 
 
 def read_events(path: Path, damaged: Callable[[int], None] | None = None) -> Iterator[Event]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from fasthep_parsl.events.base import Event
+from fasthep_parsl.events.event import Event
 from fasthep_parsl.events.states import BLOCK_STATES, BlockStateName, PoolStateName, RunStatus
 
 

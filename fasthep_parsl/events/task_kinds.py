@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from fasthep_parsl.events.base import Event
+from fasthep_parsl.events.event import Event
 from fasthep_parsl.tasks import FailureCause, Ref, Span, TaskKind
 
 
