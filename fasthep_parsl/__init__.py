@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fasthep_parsl.version import __version__
+
 if TYPE_CHECKING:
     from fasthep_parsl.driver import compile_plan, run
     from fasthep_parsl.errors import IncompleteRunError
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from fasthep_parsl.ops.lists import jagged, lists
 
 __all__ = ["IncompleteRunError", "__version__", "compile_plan", "float64", "jagged", "kernel", "lists", "op", "run"]
-
-__version__ = "0.1.0"
 
 _MODULES = {
     "IncompleteRunError": "fasthep_parsl.errors",

@@ -10,10 +10,10 @@ from importlib.metadata import PackageNotFoundError, distribution, packages_dist
 from importlib.util import find_spec
 from pathlib import Path
 
-from fasthep_parsl import __version__
 from fasthep_parsl.analysis_code.closure import digest, imports, sha256
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.plan import Plan, PlanCode, PlanModule
+from fasthep_parsl.version import __version__
 
 ALWAYS = ("fasthep-parsl", "numpy", "awkward", "numba", "uproot", "pyarrow")
 """Packages whose versions always count, if they are installed."""

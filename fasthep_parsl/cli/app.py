@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fasthep_parsl import __version__
+from fasthep_parsl.version import __version__
 
 if TYPE_CHECKING:
     from fasthep_parsl.driver.run_directory import Mode

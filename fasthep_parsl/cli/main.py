@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from fasthep_parsl import __version__
 from fasthep_parsl.cli.app import app
 from fasthep_parsl.errors import ConfigError, FastHepError
+from fasthep_parsl.version import __version__
 
 
 def invoke(arguments: Sequence[str] | None = None) -> int:

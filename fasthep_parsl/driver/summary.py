@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from typing import Any
 
-from fasthep_parsl import __version__, registry
+from fasthep_parsl import registry
 from fasthep_parsl.driver.job_tally import JobTally
 from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.events import Event, TaskFinished
@@ -18,6 +18,7 @@ from fasthep_parsl.interfaces import Note
 from fasthep_parsl.names import file_name
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.tasks import Span
+from fasthep_parsl.version import __version__
 from fasthep_parsl.worker.spans import count, subtract, union
 
 SCHEMA_VERSION = 1

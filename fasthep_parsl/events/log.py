@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from fasthep_parsl import __version__
 from fasthep_parsl.events.codec import encode
 from fasthep_parsl.events.event import VERSION, Event, EventLogHeader
 from fasthep_parsl.events.kinds import Observer
+from fasthep_parsl.version import __version__
 
 
 class EventLog:

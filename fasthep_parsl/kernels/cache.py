@@ -16,8 +16,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from fasthep_parsl import __version__
 from fasthep_parsl.atomic import atomic
+from fasthep_parsl.version import __version__
 
 VARIABLE = "FASTHEP_KERNEL_CACHE"
 _AGE = 1_000_000_000

@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fasthep_parsl import __version__
 from fasthep_parsl.kernels import cache
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.gpu import cuda_kernels, precompile
+from fasthep_parsl.version import __version__
 
 CACHE = "CUPY_CACHE_DIR"
 """Environment variable of CuPy: folder of compiled kernels."""

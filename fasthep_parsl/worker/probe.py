@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from fasthep_parsl import __version__
 from fasthep_parsl.resources.hidden import NO_GPUS
+from fasthep_parsl.version import __version__
 from fasthep_parsl.worker.gpus import own_gpus
 
 

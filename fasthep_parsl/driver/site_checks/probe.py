@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from fasthep_parsl import __version__, registry
+from fasthep_parsl import registry
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.blocks.node_checks import GPU_VARIABLES
 from fasthep_parsl.driver.run_directory import MARKER
@@ -19,6 +19,7 @@ from fasthep_parsl.events import BlockChanged, Event, EventLog
 from fasthep_parsl.plan import Plan, PlanPool, PlanSource
 from fasthep_parsl.resources.units import format_duration, format_memory
 from fasthep_parsl.signals import terminable
+from fasthep_parsl.version import __version__
 from fasthep_parsl.worker.probe import WorkerFacts, describe_worker
 
 PERIOD = 0.2
