@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Set as AbstractSet
 
 from fasthep_parsl.driver.partial_products import ConsistencyError
+from fasthep_parsl.plan import Plan, PlanSegment
 from fasthep_parsl.tasks import Span, Task, TaskResult
 from fasthep_parsl.worker.spans import count, covers, meets, union
 
-if TYPE_CHECKING:
-    from fasthep_parsl.driver.segment_state import SegmentState
 
-
-def check_result(state: SegmentState, task: Task, result: TaskResult) -> None:
+def check_result(
+    plan: Plan, task: Task, result: TaskResult, done_before: list[Span], products: AbstractSet[str]
+) -> None:
     """Check the result of a map task against the task and against what is done.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    task, result : Task, TaskResult
+        The task and its result.
+    done_before : list of Span
+        Partitions of the segment that are done already: sorted, disjoint ranges.
+    products : set of str
+        Stages whose products the result must contain, unless it reports them as broken.
 
     Raises
     ------
@@ -28,37 +39,34 @@ def check_result(state: SegmentState, task: Task, result: TaskResult) -> None:
     failed = union((failure.partition, failure.partition + 1) for failure in result.failures if failure.partition >= 0)
     if not _same(asked, [*done, *failed]) or count(result.done) != count(done):
         raise ConsistencyError(f"task {task.id} had partitions {_short(asked)} and has done {_short(done)}")
-    if any(meets(state.done, span) for span in done):
+    if any(meets(done_before, span) for span in done):
         raise ConsistencyError(f"task {task.id} has done partitions {_short(done)}; some of these were done before")
-    wanted = {*state.segment.products} - state.broken.keys() - {failure.stage for failure in result.broken}
+    wanted = products - {failure.stage for failure in result.broken}
     listed = [span for part in result.parts for span in part]
     if (wanted or result.partial) and done and not _same(listed, done):
         raise ConsistencyError(f"products of task {task.id} contain partitions {_short(listed)}, not {_short(done)}")
     planned = (
         sum(ref.events for ref in task.refs if all(covers(done, span) for span in ref.partitions))
         if task.refs
-        else sum(state.plan.events_in(*span) for span in done)
+        else sum(plan.events_in(*span) for span in done)
     )
     complete = not failed or not task.refs  # the events of a chunk that failed in part are unknown here
     if complete and result.events != planned:
         raise ConsistencyError(f"task {task.id} has processed {result.events:,} events of {planned:,}")
 
 
-def check_all(states: Iterable[SegmentState]) -> None:
-    """Check at the end of a run that products contain each partition that is done exactly once.
+def check_products(segment: PlanSegment, listed: Iterable[Span], done: Iterable[Span]) -> None:
+    """Check at the end of a run that the products of a segment contain each partition that is done exactly once.
 
     Raises
     ------
     ConsistencyError
-        A product does not.
+        They do not.
     """
-    for state in states:
-        if state.segment.scope != "partition" or not state.product:
-            continue
-        listed = state.partials.spans()
-        if not _same(listed, state.done):
-            name = "/".join(state.segment.stages)
-            raise ConsistencyError(f"products of {name} contain partitions {_short(listed)}, not {_short(state.done)}")
+    listed = list(listed)
+    if not _same(listed, done):
+        name = "/".join(segment.stages)
+        raise ConsistencyError(f"products of {name} contain partitions {_short(listed)}, not {_short(done)}")
 
 
 def _same(listed: Iterable[Span], wanted: Iterable[Span]) -> bool:

@@ -16,7 +16,7 @@ from fasthep_parsl import registry
 from fasthep_parsl.atomic import close_drafts
 from fasthep_parsl.blocks.block_folder import sweep
 from fasthep_parsl.driver import resume, summary
-from fasthep_parsl.driver.consistency import check_all
+from fasthep_parsl.driver.consistency import check_products
 from fasthep_parsl.driver.driver_process import this_driver
 from fasthep_parsl.driver.lock import LockLostError
 from fasthep_parsl.driver.op_output import join_output
@@ -193,7 +193,9 @@ class PlanRun:
             self.written = True
 
     def _status(self, states: list[SegmentState]) -> RunStatus:
-        check_all(states)
+        for state in states:
+            if state.segment.scope == "partition" and state.product:
+                check_products(state.segment, state.partials.spans(), state.done)
         failed = any(state.failures or state.blocked for state in states)
         if not failed and not summary.missing_partitions(states, self.plan):
             return "complete"

@@ -179,7 +179,7 @@ class SegmentState:
         ConsistencyError
             It contains partitions that the task did not have, or that are done already.
         """
-        check_result(self, task, result)
+        check_result(self.plan, task, result, self.done, set(self.segment.products) - self.broken.keys())
         self.running.pop(task.id, None)
         for span in result.done:
             add(self.done, span)
