@@ -56,16 +56,16 @@ def _lines(error: Exception, text: str, file: str) -> list[int]:
 
 def _reason(error: Exception, text: str) -> str:
     """Return the first informative paragraph as one line."""
-    said: list[str] = []
+    parts: list[str] = []
     for line in (line.strip() for line in text.splitlines()):
         if line.startswith(_NOISE):
-            if said:
+            if parts:
                 break
         elif line:
-            said.append(line.removeprefix(">>> "))
-        elif said and not said[-1].endswith(":"):
+            parts.append(line.removeprefix(">>> "))
+        elif parts and not parts[-1].endswith(":"):
             break
-    reason = re.sub(r" defined at \S+\.py \(\d+\)", "", " ".join(said)).rstrip(" ,")
+    reason = re.sub(r" defined at \S+\.py \(\d+\)", "", " ".join(parts)).rstrip(" ,")
     reason = re.sub(r"Function\(<(?:built-in )?(?:function|method|ufunc|class) '?([\w.]+)[^>]*>\)", r"`\1`", reason)
     reason = re.sub(r"Module\(<module '([\w.]+)'[^>]*>\)", r"`\1`", reason)
     return (reason or type(error).__name__)[:_LIMIT]

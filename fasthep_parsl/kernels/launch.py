@@ -45,10 +45,10 @@ def missing() -> str:
 
         if cuda.is_available():
             return ""
-        said = str(cuda.cuda_error() or "")
+        reason = str(cuda.cuda_error() or "")
     except Exception as error:  # noqa: BLE001  # an incomplete driver can raise any error
-        said = f"{type(error).__name__}: {error}"
-    return next((line.strip() for line in said.splitlines() if line.strip()), "numba finds no device")
+        reason = f"{type(error).__name__}: {error}"
+    return next((line.strip() for line in reason.splitlines() if line.strip()), "numba finds no device")
 
 
 def device_name() -> str:

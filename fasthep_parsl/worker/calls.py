@@ -29,9 +29,9 @@ def guarded(op: Op, reads: Iterable[str]) -> Callable[..., Any]:
         except Exception as error:
             if isinstance(error, OSError) or not any(word in str(error) for word in _CLOSED):
                 raise
-            said = str(error).strip().splitlines()[0]
+            reason = str(error).strip().splitlines()[0]
             hint = "copy it first, as in `x = events.x.copy()`, `ak.to_numpy(…).copy()`"
-            message = f"op `{op.name}` writes to a column or product that other ops use: {hint} ({said})"
+            message = f"op `{op.name}` writes to a column or product that other ops use: {hint} ({reason})"
             raise OpError(message).with_traceback(error.__traceback__) from error
         return tuple(map(_whole, result)) if isinstance(result, tuple) else _whole(result)
 

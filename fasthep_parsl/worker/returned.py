@@ -94,8 +94,8 @@ def _of_list(op: Op, name: str, column: Any) -> Any:
     try:
         found = ak.from_iter(column)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        said = str(error).splitlines()[0]
-        raise OpError(f"op `{op.name}` returned a list as `{name}` that is not a column: {said}") from None
+        reason = str(error).splitlines()[0]
+        raise OpError(f"op `{op.name}` returned a list as `{name}` that is not a column: {reason}") from None
     return found.layout.data if isinstance(found.layout, ak.contents.NumpyArray) else found
 
 

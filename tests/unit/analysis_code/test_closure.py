@@ -1,4 +1,4 @@
-"""What analysis code consists of, and that nothing else is run under its hash."""
+"""Files of analysis code: all imports are found, and only verified content is run."""
 
 from __future__ import annotations
 

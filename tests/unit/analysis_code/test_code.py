@@ -1,4 +1,4 @@
-"""Analysis code: imported by path, known by content, and its mistakes are located."""
+"""Analysis code is imported by path and identified by its content. Errors have a location."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ops of analysis modules: what lies beside them is found, and what they do not keep is said."""
+"""Ops of analysis modules: neighbouring files are found, and broken declarations are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields with a default: files that lack the branch get it, and nobody is misled."""
+"""Fields with a default: files without the branch get the default, other mistakes are reported."""
 
 from __future__ import annotations
 

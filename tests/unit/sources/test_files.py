@@ -1,4 +1,4 @@
-"""Open files: read by column, kept open, closed in turn."""
+"""Open files: read by column, kept open up to a limit, opened again if they changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers of input files: read once, found again by path, size and time, and never believed when damaged."""
+"""Headers of input files: cached by path, size and time; damaged cache entries are not used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parquet columns of all types: read as pyarrow reads them, or refused by name before a value is read."""
+"""Parquet columns of all types: equal to what pyarrow reads, or refused before a value is read."""
 
 from __future__ import annotations
 

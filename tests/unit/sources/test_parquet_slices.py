@@ -1,4 +1,4 @@
-"""Pieces of row groups: what is missing in them."""
+"""Ranges within row groups keep missing values in place."""
 
 import awkward as ak
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Branches of all kinds: structure and type are known before a value is read, and the values are uproot's."""
+"""Branches of TTrees: structure and type are known before a value is read, and values equal uproot's."""
 
 from __future__ import annotations
 

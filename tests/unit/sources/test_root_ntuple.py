@@ -1,4 +1,4 @@
-"""RNTuples: all fields as uproot reads them, in any range; names of lists that are true; trees and RNTuples mixed."""
+"""RNTuples: values of all fields in any range equal uproot's, names of lists are correct, datasets may mix formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever an op writes to, later stages and later passes see what they should: it fails, or it has a copy."""
+"""Ops cannot change columns that other stages and passes use: writing fails, or changes a copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limit for reading objects: what never ends is stopped, and nothing else is."""
+"""The time limit for reading objects interrupts endless loops, and nothing else."""
 
 from __future__ import annotations
 

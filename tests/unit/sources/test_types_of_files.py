@@ -1,4 +1,4 @@
-"""Files of one dataset whose fields have other types: results do not depend on chunks, pools and stores."""
+"""Files of a dataset with different types of a field: results do not depend on chunks, pools and stores."""
 
 import awkward as ak
 import numpy as np

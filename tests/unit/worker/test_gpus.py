@@ -1,4 +1,4 @@
-"""What a node says of its GPUs: an ``nvidia-smi`` that answers, one that fails, one that hangs, and none."""
+"""GPUs of a node, with an ``nvidia-smi`` that works, fails, hangs or is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams between tasks: what is stored is what was put in, whatever the types of files."""
+"""Streams between tasks: stored events equal the original ones for all types of files."""
 
 import awkward as ak
 import numpy as np

@@ -1,4 +1,4 @@
-"""Where passes are cut is decided by the plan, so that a bundle changes nothing."""
+"""Borders of passes depend on the plan, not on bundles."""
 
 from __future__ import annotations
 

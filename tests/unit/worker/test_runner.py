@@ -1,4 +1,4 @@
-"""What workers do: results do not depend on how events are cut, and what fails costs only its own partition."""
+"""Tasks on workers: results do not depend on partitions, and a failure affects only its own partition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranges of numbers: the same as sets of numbers, and cheap when there are very many."""
+"""Ranges of partitions behave as sets of numbers, and are fast even if there are very many."""
 
 from __future__ import annotations
 

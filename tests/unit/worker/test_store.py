@@ -1,4 +1,4 @@
-"""Stored pieces of streams come back as they were, or not at all."""
+"""Stored chunks of streams are read unchanged, or refused."""
 
 from __future__ import annotations
 

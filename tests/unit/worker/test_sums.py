@@ -1,4 +1,4 @@
-"""Products are joined in the order of events, in pairs that do not depend on who did what when."""
+"""Products are merged in the order of events, in pairs that do not depend on bundles, workers or times."""
 
 from __future__ import annotations
 
