@@ -21,9 +21,13 @@ def of_sources(schema: dict[str, Any]) -> None:
         model = registry.load("sources", name)
         of_kind = model.model_json_schema(by_alias=True, ref_template=_REFERENCES)
         definitions |= of_kind.pop("$defs", {})
-        properties = {**own, "kind": {**own["kind"], "const": name}, **of_kind.get("properties", {})}
+        kind = {"const": name, "title": "Kind", "description": own["kind"]["description"]}
         required = [key for key in of_kind.get("required", []) if key != "tree"]
-        required += [] if name == default else ["kind"]
+        if name == default:
+            kind["default"] = name
+        else:
+            required.append("kind")
+        properties = {**own, "kind": kind, **of_kind.get("properties", {})}
         found.append({**of_kind, "type": "object", "properties": properties, "required": required})
     description = schema.get("description", "")
     schema.clear()

@@ -107,6 +107,8 @@ def test_its_fields_are_checked_and_in_the_schema(command, toy):
     kinds = {item["properties"]["kind"]["const"]: item for item in json.loads(output)["$defs"]["SourceSpec"]["anyOf"]}
     assert {"lines", "root_tree", "parquet"} <= kinds.keys()
     assert "separator" in kinds["lines"]["properties"]
+    assert [name for name, item in kinds.items() if "default" in item["properties"]["kind"]] == ["root_tree"]
+    assert [name for name, item in kinds.items() if "kind" not in item["required"]] == ["root_tree"]
     assert kinds["root_tree"]["required"] == []  # datasets can have trees
     assert not kinds["parquet"]["additionalProperties"]
 
