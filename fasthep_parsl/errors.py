@@ -1,18 +1,18 @@
-"""Every error that fasthep-parsl raises on purpose, and how a problem in a user's file is described.
+"""Errors of fasthep-parsl, and problems: mistakes in the user's input with their place and a hint.
 
 ::
 
     FastHepError                 exit code 1
-    ├── ConfigError              2   one or more `Problem` in the user's files; nothing was started
+    ├── ConfigError              2   the user's input has mistakes (`Problem`); nothing was started
     ├── SiteError                4   the site refused: scheduler, credential, live check
-    ├── RunError                 1   a run that could not go on
+    ├── RunError                 1   the run failed
     │   ├── PoolError            1   a pool cannot run tasks
-    │   └── IncompleteRunError   1   `run` in Python: not every event was processed; has what there is
-    ├── WorkerLostError          1   the worker of a task is gone; the task may be run again
-    │   └── BlockLostError       1   its whole node or block is gone
-    └── OpError                  1   an op failed on the events it was given (raised on workers)
+    │   └── IncompleteRunError   1   `run` in Python: some events were not processed; has the partial results
+    ├── WorkerLostError          1   the worker of a task was lost; the task may run again
+    │   └── BlockLostError       1   its node or block was lost
+    └── OpError                  1   an op failed on some events (raised on workers)
 
-All constructor arguments are passed up, so that every error survives pickling between workers and driver.
+Errors pass all constructor arguments to `Exception`, so that they can be pickled between workers and driver.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Location:
     Attributes
     ----------
     file : str
-        Path as the user gave it.
+        Path as written by the user.
     line, column : int
         Counted from 1.
     length : int
@@ -162,12 +162,12 @@ class FastHepError(Exception):
 
 
 class ConfigError(FastHepError):
-    """The user's files are wrong; nothing was started.
+    """The user's input has mistakes; nothing was started.
 
     Parameters
     ----------
     *problems : Problem
-        Every mistake found, in the order of the file.
+        All mistakes, in the order of the file.
     """
 
     exit_code: ClassVar[int] = 2
@@ -187,18 +187,18 @@ class SiteError(FastHepError):
 
 
 class RunError(FastHepError):
-    """A run could not go on (not the fault of single partitions)."""
+    """The run failed as a whole, not in single partitions."""
 
 
 class IncompleteRunError(RunError):
-    """A run has ended and not every event was processed: its results are not those of the workflow.
+    """A run has ended without processing all events, so its results are incomplete.
 
     Parameters
     ----------
     message : str
         What happened.
     outcome : RunOutcome
-        What there is all the same: status, products, summary.
+        Status, products and summary of the run.
     """
 
     def __init__(self, message: str, outcome: Any = None) -> None:
@@ -210,12 +210,12 @@ class IncompleteRunError(RunError):
 
 
 class OpError(FastHepError):
-    """An op cannot do what its parameters ask on these events.
+    """An op cannot process these events with its parameters.
 
     Parameters
     ----------
     message : str
-        What is wrong, with the field names and what would be right.
+        What is wrong, with the names of fields, and what to do.
     """
 
 
@@ -261,12 +261,12 @@ def _closest(name: str, names: list[str]) -> list[str]:
 
 
 class WorkerLostError(FastHepError):
-    """The worker that ran a task is gone (killed, out of memory, node lost); the task may be run again."""
+    """The worker of a task was lost (killed, out of memory, node lost); the task may run again."""
 
 
 class BlockLostError(WorkerLostError):
-    """All workers of a node or a block are gone, hardly by the fault of one of their tasks."""
+    """A node or a block was lost with all its workers; the tasks are not to blame."""
 
 
 class PoolError(RunError):
-    """A pool cannot run tasks: its workers do not come up, or its interchange died."""
+    """A pool cannot run tasks: its workers do not start, or its interchange died."""

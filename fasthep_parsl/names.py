@@ -1,4 +1,4 @@
-"""Names that people give: which may become files as they are, and what all others become."""
+"""Names of stages, pools and datasets as file names: check them, or convert them."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ import re
 import unicodedata
 
 LONGEST = 100
-"""Bytes of a name that must do as it is; a file's name has 255, and more than one name may stand in it."""
+"""Most bytes of an id. File names have at most 255 bytes and may contain several ids."""
 LONGEST_FILE = 180
-"""Bytes of what `file_name` returns; names of datasets in catalogues have 130 and more."""
+"""Most bytes of a name from `file_name`. Names of datasets in catalogues have 130 bytes and more."""
 
 _NAME = re.compile(r"[\w-][\w.-]*")
 _OTHER = re.compile(r"[^\w.-]+")
 
 
 def same_text(text: str) -> str:
-    """Return `text` with accents composed: what looks equal is equal (macOS takes apart what it is given)."""
+    """Return `text` with composed accents, so that equal looks are equal texts (macOS decomposes file names)."""
     return unicodedata.normalize("NFC", text)
 
 
 def wrong_with(name: str) -> str:
-    """Return what forbids `name` as the name of a file or folder, empty if nothing does."""
+    """Return why `name` cannot be the name of a file or folder, empty if it can."""
     if name.startswith("."):
-        return "a name does not begin with `.`"
+        return "a name must not begin with `.`"
     if not _NAME.fullmatch(name):
-        return "a name has letters, digits, `_`, `-` and `.` only"
+        return "a name may have letters, digits, `_`, `-` and `.` only"
     if len(name.encode()) > LONGEST:
-        return f"a name has at most {LONGEST} bytes"
+        return f"a name may have at most {LONGEST} bytes"
     return ""
 
 
 def harmful(text: str) -> bool:
-    """Return whether `text` has control characters, line breaks too, or bytes of a path that are no text."""
+    """Return whether `text` has control characters, line breaks, or bytes that are not UTF-8."""
     return not text.isprintable() and any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in text)
 
 
 def file_name(text: str) -> str:
-    """Return the name that `text` has as a file, and as a key in ROOT files.
+    """Return `text` as a file name and as a key in ROOT files.
 
-    A name of letters, digits, ``_``, ``-`` and ``.`` stays as it is; outer ``/`` go, everything else becomes ``_``
-    (``/SingleMuon/Run2018A-UL/NANOAOD`` is ``SingleMuon_Run2018A-UL_NANOAOD``). Too long a name is cut and gets a
-    checksum. Two texts may have one such name: see `collision_key`.
+    Letters, digits, ``_``, ``-`` and ``.`` are kept. Outer ``/`` are removed, everything else becomes ``_``
+    (``/SingleMuon/Run2018A-UL/NANOAOD`` is ``SingleMuon_Run2018A-UL_NANOAOD``). A name that is too long is cut and
+    gets a checksum. Different texts may have the same file name; see `collision_key`.
     """
     name = _OTHER.sub("_", same_text(text).strip("/"))
     if name.startswith("."):
@@ -54,11 +54,11 @@ def file_name(text: str) -> str:
 
 
 def meant_name(text: str) -> str:
-    """Return a name like `text` that does as it is, empty if there is none: ``Bad`` for ``../../Bad``."""
+    """Return a valid name similar to `text`, empty if there is none: ``Bad`` for ``../../Bad``."""
     name = file_name(text).strip("._")
     return "" if wrong_with(name) else name
 
 
 def collision_key(text: str) -> str:
-    """Return what is equal for two texts whose files are one where case does not count (macOS, Windows)."""
+    """Return a key that is equal for texts with the same file name on case-insensitive file systems (macOS, Windows)."""
     return same_text(file_name(text).casefold())

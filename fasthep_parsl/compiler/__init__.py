@@ -1,4 +1,4 @@
-"""Join workflow, resources, pools and site into one `Plan`. Pure but for reading input headers; starts nothing."""
+"""Compile a workflow and a site into a `Plan`. Pure, except for reading the headers of input files."""
 
 from fasthep_parsl.compiler.compile import CompileOptions, compile_workflow
 

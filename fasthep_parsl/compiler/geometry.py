@@ -1,8 +1,7 @@
-"""From a pool (workers of a size) and the queues of a site to blocks: what one job asks for, and how many. Pure.
+"""Choose the blocks of a pool on a site: the size of a job, and the number of jobs. Pure.
 
-A block is one job of the batch system. On nodes that are shared with others' jobs, few jobs with several workers are
-better than many with one; where a job gets whole nodes, they are filled. A site without queues says nothing of its
-nodes: then nothing is limited, and nothing is promised.
+A block is one job of the batch system. On shared nodes, a few jobs with several workers are better than many jobs with
+one worker. Whole nodes are filled. If the site describes no queues, nothing is limited or checked.
 """
 
 from __future__ import annotations
@@ -17,23 +16,23 @@ from fasthep_parsl.resources.units import format_duration, format_memory
 from fasthep_parsl.workflow.facility import Queue, Scaling
 
 AUTO_BLOCKS = 2
-"""Blocks of a pool that leaves the number of workers open, where the site does not limit their number."""
+"""Number of blocks of a pool with `workers: auto`, if the site sets no limit."""
 DEFAULT_WALLTIME = 4 * 3600.0
-"""Seconds, where neither the pool nor the queue says how long a job lives."""
+"""Walltime in seconds, if neither the pool nor the queue sets one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
-    """A pool as a site can have it.
+    """A pool with its blocks.
 
     Attributes
     ----------
     pool : PlanPool or None
-        With its block; None if it cannot be had.
+        The pool with its block; None if the site cannot provide it.
     warnings : tuple of str
-        What was made smaller, and what is paid for without being used.
+        Quantities that were reduced, and resources that are paid for but not used.
     refusal : Refusal or None
-        Why it cannot be had, if it cannot.
+        Why the site cannot provide it.
     """
 
     pool: PlanPool | None
@@ -47,11 +46,12 @@ def shape(pool: Pool, queues: Mapping[str, Queue], scaling: Scaling) -> Shaped:
     Parameters
     ----------
     pool : Pool
-        As described; `workers` None (`auto`) becomes as many as fit into `scaling.max_blocks` jobs, else into two.
+        The pool as described. `workers` None (`auto`) becomes as many as fit into `scaling.max_blocks` jobs, else into
+        two.
     queues : mapping
-        Name → queue, in the order of preference; may be empty.
+        Name → queue, in order of preference; may be empty.
     scaling : Scaling
-        Of the site; `max_blocks` limits each pool.
+        Scaling of the site; `max_blocks` limits each pool.
     """
     choice = choose_queue(pool, queues)
     if isinstance(choice, Refusal):
@@ -81,7 +81,7 @@ def shape(pool: Pool, queues: Mapping[str, Queue], scaling: Scaling) -> Shaped:
 
 
 def plan_scaling(scaling: Scaling, blocks: int) -> PlanScaling:
-    """Return the scaling of a pool that has at most so many blocks."""
+    """Return the scaling of a pool with at most `blocks` blocks."""
     values = scaling.model_dump(exclude={"max_blocks"})
     return PlanScaling(**{**values, "min_blocks": min(scaling.min_blocks, blocks)})
 
@@ -97,7 +97,7 @@ class _Layout:
 
 
 def _room(pool: Pool, choice: Choice) -> tuple[int, str]:
-    """Return how many workers one node of a block should have at most, and what they fill."""
+    """Return the most workers per node of a block, and a sentence with what they fill."""
     wants, queue = pool.resource, choice.queue
     most = choice.capacity(pool)
     if queue.whole_nodes and most is not None:
@@ -109,12 +109,12 @@ def _room(pool: Pool, choice: Choice) -> tuple[int, str]:
     if most is not None and most < room:
         return most, choice.fills(pool, "a node")
     if min(cpus, memory) < 1:
-        return room, f"it takes more than a slot of {_cpus(queue.slot)}"
+        return room, f"it needs more than a slot of {_cpus(queue.slot)}"
     return room, f"{room} × {_cpus(wants.cpus)} {'fills' if room == 1 else 'fill'} a slot of {_cpus(queue.slot)}"
 
 
 def _lay_out(pool: Pool, choice: Choice, room: int, scaling: Scaling) -> _Layout:
-    """Distribute the workers over blocks: as many workers per node as there is room, then evenly."""
+    """Distribute the workers over blocks: as many per node as fit, then evenly."""
     queue, nodes = choice.queue, choice.queue.min_nodes
     limits = [limit for limit in (queue.max_blocks, scaling.max_blocks) if limit is not None]
     limit = min(limits, default=None)
@@ -122,11 +122,11 @@ def _lay_out(pool: Pool, choice: Choice, room: int, scaling: Scaling) -> _Layout
     if workers is None:
         jobs = min([*limits, *([] if scaling.max_blocks else [AUTO_BLOCKS])])
         workers = jobs * nodes * room
-        notes.append(f"workers `auto`: what {_many(jobs, 'full job')} {'has' if jobs == 1 else 'have'}")
+        notes.append(f"workers `auto`: as many as fit into {_many(jobs, 'job')}")
     warnings = []
     if limit is not None and _ceil(workers, nodes * room) > limit:
         most = choice.capacity(pool)
-        if most is not None and not queue.whole_nodes:  # fatter slots
+        if most is not None and not queue.whole_nodes:  # larger slots
             room = min(most, max(room, _ceil(workers, limit * nodes)))
         nodes = max(nodes, min(queue.max_nodes or nodes, _ceil(workers, limit * room)))
         fits = limit * nodes * room
@@ -135,7 +135,7 @@ def _lay_out(pool: Pool, choice: Choice, room: int, scaling: Scaling) -> _Layout
             warnings.append(f"{workers} → {_many(fits, 'worker')} ({_who(queue, scaling, choice)} allows {allowed})")
             workers = fits
         else:
-            notes.append(f"{_who(queue, scaling, choice)} allows {_many(limit, 'job')}: larger ones")
+            notes.append(f"{_who(queue, scaling, choice)} allows {_many(limit, 'job')}, so they are larger")
     blocks = _ceil(workers, nodes * room)
     nodes = max(queue.min_nodes, _ceil(_ceil(workers, blocks), room))
     per_node = _ceil(workers, blocks * nodes)
@@ -148,7 +148,7 @@ def _lay_out(pool: Pool, choice: Choice, room: int, scaling: Scaling) -> _Layout
 
 
 def _who(queue: Queue, scaling: Scaling, choice: Choice) -> str:
-    """Return who limits the number of blocks."""
+    """Return the setting that limits the number of blocks."""
     if queue.max_blocks is not None and queue.max_blocks <= (scaling.max_blocks or queue.max_blocks):
         return f"queue `{choice.name}`"
     return "`scaling.max_blocks`"
@@ -176,43 +176,45 @@ def _block(pool: Pool, choice: Choice, layout: _Layout, walltime: float) -> Plan
 
 
 def _arrangement(pool: Pool, choice: Choice, block: PlanBlock, layout: _Layout) -> tuple[str, ...]:
-    """Say how many workers a job has, and how many jobs there are."""
+    """Return sentences with the number of workers per job and the number of jobs."""
     count = block.workers_per_node
     per = "node" if block.nodes > 1 or block.whole_nodes else "job"
-    said = [*layout.notes]
+    sentences = [*layout.notes]
     room, filling = _room(pool, choice)
     if count == room:
         reason = filling
     elif count > room:
-        reason = f"more than the slot of {_cpus(choice.queue.slot)} that jobs should take"
+        reason = f"more than a slot of {_cpus(choice.queue.slot)}, because the number of jobs is limited"
     elif layout.blocks == 1 and block.nodes == 1:
-        reason = f"all that the pool has, there is room for {room}"
+        reason = f"all workers of the pool; {room} would fit"
     else:
-        reason = f"shared evenly, there is room for {room}"
-    said.append(f"{_many(count, 'worker')} per {per}: {reason}")
+        reason = f"distributed evenly; {room} would fit"
+    sentences.append(f"{_many(count, 'worker')} per {per}: {reason}")
     if pool.resource.gpus and pool.workers_per_gpu > 1:
         what = "GPU" if pool.resource.gpus == 1 else f"group of {pool.resource.gpus} GPUs"
-        said.append(f"up to {_many(pool.workers_per_gpu, 'worker')} share a {what}, each sees all its memory")
+        sentences.append(f"up to {_many(pool.workers_per_gpu, 'worker')} share a {what}; each sees all its memory")
     if not block.whole_nodes and block.cpus > count * pool.resource.cpus:
         brings = format_memory(choice.queue.memory_per_cpu or 0)
-        said.append(f"{_cpus(block.cpus)} for {format_memory(block.memory)}: one brings {brings} of memory")
+        sentences.append(
+            f"{_cpus(block.cpus)} for {format_memory(block.memory)}: one cpu comes with {brings} of memory"
+        )
     nodes = f" of {_many(block.nodes, 'node')}" if block.nodes > 1 else ""
-    said.append(f"{_many(layout.blocks, 'job')}{nodes} at most: {_many(layout.workers, 'worker')}")
-    return tuple(said)
+    sentences.append(f"at most {_many(layout.blocks, 'job')}{nodes}: {_many(layout.workers, 'worker')}")
+    return tuple(sentences)
 
 
 def _walltime(pool: Pool, choice: Choice) -> tuple[float, str]:
-    """Return how long a block lives, in seconds, and why."""
+    """Return the walltime of a block in seconds, and a sentence with the reason."""
     queue, wanted = choice.queue, pool.resource.walltime
     limit = queue.walltime
     tail = f"; queue `{choice.name}` allows {format_duration(limit)}" if limit else ""
     if wanted is not None:
-        return wanted, f"walltime {format_duration(wanted)}: as the pool asks{tail}"
+        return wanted, f"walltime {format_duration(wanted)}: requested by the pool{tail}"
     default, source = queue.default_walltime or DEFAULT_WALLTIME, "the default"
     if queue.default_walltime:
         source = f"the default of queue `{choice.name}`"
     if limit is not None and limit <= default:
-        return limit, f"walltime {format_duration(limit)}: all that queue `{choice.name}` allows"
+        return limit, f"walltime {format_duration(limit)}: the most that queue `{choice.name}` allows"
     return default, f"walltime {format_duration(default)}: {source}{tail}"
 
 

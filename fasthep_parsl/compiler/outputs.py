@@ -1,4 +1,4 @@
-"""Files that stages write outside of the run directory: where, and that no stage writes to the files of another."""
+"""Check the files that stages write outside of the run directory: no stage may overwrite those of another, or input."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fasthep_parsl.workflow.yamldoc import Document, problem
 
 
 def planned_params(item: CheckedStage, document: Document) -> dict[str, Any]:
-    """Return the parameters of a stage as workers get them: a relative folder begins where the workflow file lies."""
+    """Return the parameters of a stage for workers. A relative folder becomes relative to the workflow file."""
     params = dict(item.stage.params)
     path = params.get("path")
     if item.stage.op == OP and isinstance(path, str) and path:
-        with suppress(RuntimeError):  # no such user: then it is the name of a folder
+        with suppress(RuntimeError):  # no such user: `~name` is the name of a folder
             path = str(Path(path).expanduser())
         folder = Path(document.folder_of((*item.path, "params", "path")), path)
         params["path"] = os.path.realpath(folder) if ".." in folder.parts else str(folder.absolute())
@@ -28,7 +28,7 @@ def planned_params(item: CheckedStage, document: Document) -> dict[str, Any]:
 
 
 def check_outputs(plan: Plan, stages: Sequence[CheckedStage], document: Document) -> list[Problem]:
-    """Return what stages would overwrite: files of another stage, or input."""
+    """Return a problem for each stage that would overwrite files of another stage, or write among input files."""
     places = {item.stage.id: (*item.path, "params", "path") for item in stages}
     problems: list[Problem] = []
     owners: dict[str, list[tuple[OutputTarget, str, range]]] = {}
@@ -40,13 +40,13 @@ def check_outputs(plan: Plan, stages: Sequence[CheckedStage], document: Document
             folder = os.path.realpath(target.folder(dataset, Path()))
             mixed = next((name for name in inputs.get(folder, ()) if target.pattern().fullmatch(name)), "")
             if mixed:
-                message = f"the files of stage `{target.stage}` would lie among input files, such as `{mixed}`"
-                problems.append(problem(document, places[target.stage], "E167", message, "give another `path`"))
+                message = f"stage `{target.stage}` would write next to input files such as `{mixed}`"
+                problems.append(problem(document, places[target.stage], "E167", message, "choose another `path`"))
                 break
             other = _same_file(owners.setdefault(folder, []), target, dataset, numbers)
             if other:
                 message = f"stages `{other[0]}` and `{target.stage}` would both write `{Path(folder, other[1])}`"
-                hint = "give each a `path` of its own, or `name: {stage}-{partition}`"
+                hint = "give them different values of `path`, or write `name: {stage}-{partition}`"
                 problems.append(problem(document, places[target.stage], "E167", message, hint))
                 break
             owners[folder].append((target, dataset, numbers))
@@ -56,7 +56,7 @@ def check_outputs(plan: Plan, stages: Sequence[CheckedStage], document: Document
 def _same_file(
     owners: list[tuple[OutputTarget, str, range]], target: OutputTarget, dataset: str, numbers: range
 ) -> tuple[str, str] | None:
-    """Return a stage that writes a file of the same name to the same folder, and the name."""
+    """Return a stage that writes a file with the same name to the same folder, and the name."""
     if not any(known.stage != target.stage for known, _, _ in owners):
         return None
     mine = {name.casefold(): name for name in files_of(target, dataset, numbers)}
@@ -69,7 +69,7 @@ def _same_file(
 
 
 def _inputs(plan: Plan) -> dict[str, list[str]]:
-    """Return folder → names of input files in it."""
+    """Return folder → names of its input files."""
     found: dict[str, list[str]] = {}
     if any(target.path for target in targets_of(plan)):
         for file in (file for dataset in plan.datasets for file in dataset.files if "://" not in file.path):

@@ -1,4 +1,4 @@
-"""What workers must see that do not see the run directory: the site can bring the rest, and input lies where they reach it."""
+"""Check sites without a shared file system: files can be sent to workers, and workers can reach the input files."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.yamldoc import problem
 
-NAME_FOLDER = "name its folder in `execution.shared_folders` if workers see it"
+NAME_FOLDER = "if workers see its folder, add it to `execution.shared_folders`"
 
 
 def sees_run_directory(execution: Execution) -> bool:
-    """Return whether workers see the run directory; processes of this machine do, whatever the site says."""
+    """Return whether workers see the run directory. Processes of this machine always do."""
     return execution.shared_filesystem or execution.backend.kind == "local" or not is_batch(execution.strategy.kind)
 
 
 def check_visibility(
     loaded: LoadedWorkflow, stages: Sequence[CheckedStage], datasets: Sequence[ResolvedDataset]
 ) -> list[Problem]:
-    """Return what cannot work on a site without a shared file system."""
+    """Return a problem for everything that cannot work on a site without a shared file system."""
     execution = loaded.workflow.execution
     if sees_run_directory(execution):
         return []
@@ -36,8 +36,8 @@ def check_visibility(
     if not registry.load("strategies", kind).brings_files:
         able = [name for name in registry.names("strategies") if is_batch(name)]
         able = [f"`{name}`" for name in able if registry.load("strategies", name).brings_files]
-        message = f"strategy `{kind}` cannot bring files to workers that do not see the run directory"
-        hint = f"`shared_filesystem: true`, with --outdir on a file system that nodes see; {', '.join(able)} can bring them"
+        message = f"strategy `{kind}` cannot send files to workers, which do not see the run directory"
+        hint = f"set `shared_filesystem: true` and --outdir on a file system that nodes see; {', '.join(able)} can send files"
         problems.append(problem(loaded.document, ("execution", "shared_filesystem"), "E149", message, hint))
     for dataset in datasets:
         unseen = [file for file in dataset.files if not (file.remote or _is_seen(file.path, execution))]
@@ -45,8 +45,10 @@ def check_visibility(
     for item in stages:
         target = str(planned_params(item, loaded.document).get("path") or "") if item.stage.op == OP else ""
         if target and not _is_seen(target, execution):
-            message = f"files that workers write to `{target}` stay with them: they do not see this machine's folders"
-            hint = f"leave out `path`: files come to `results/{item.stage.id}` of the run directory; or {NAME_FOLDER}"
+            message = f"files in `{target}` would stay on the workers, which do not see this machine's folders"
+            hint = (
+                f"remove `path`, and they are written to `results/{item.stage.id}` of the run directory; {NAME_FOLDER}"
+            )
             problems.append(problem(loaded.document, (*item.path, "params", "path"), "E149", message, hint))
     return problems
 
@@ -58,7 +60,5 @@ def _is_seen(path: str, execution: Execution) -> bool:
 def _unseen_input(loaded: LoadedWorkflow, dataset: ResolvedDataset, unseen: Sequence[InputFile]) -> Problem:
     others = len(unseen) - 1
     more = f" and {others} more file{'s' if others > 1 else ''}" if others else ""
-    message = (
-        f"workers do not see `{Path(unseen[0].path).name}`{more} of dataset `{dataset.name}`: this machine's files"
-    )
-    return problem(loaded.document, unseen[0].key, "E149", message, f"use URLs, `root://…`; or {NAME_FOLDER}")
+    message = f"workers do not see `{Path(unseen[0].path).name}`{more} of dataset `{dataset.name}`, on this machine"
+    return problem(loaded.document, unseen[0].key, "E149", message, f"use URLs (`root://…`); {NAME_FOLDER}")

@@ -18,7 +18,7 @@ _FLOAT = "$float"
 
 
 def _written(value: Any) -> Any:
-    """Return `value` with numbers that JSON lacks as ``{"$float": "inf"}``: as null a worker would not know them."""
+    """Return `value` with infinities and NaN as ``{"$float": "inf"}``, because JSON would make them null."""
     if isinstance(value, float) and not math.isfinite(value):
         return {_FLOAT: str(value)}
     if isinstance(value, dict):
@@ -33,4 +33,4 @@ def _read(value: Any) -> Any:
 
 
 Written = Annotated[dict[str, Any], PlainSerializer(_written, when_used="json"), BeforeValidator(_read)]
-"""What a user wrote: any values, infinities and NaN too."""
+"""Values as the user wrote them, including infinities and NaN."""

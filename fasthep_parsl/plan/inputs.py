@@ -14,14 +14,14 @@ EventType = Literal["data", "mc"]
 
 
 class PlanFile(Frozen):
-    """An input file and how it is cut into partitions."""
+    """An input file and its partitions."""
 
     path: str = Field(description="absolute path or URL")
     entries: int = Field(ge=0, description="number of events")
     size: int = Field(-1, description="bytes; -1 if unknown")
     mtime_ns: int = Field(-1, description="modification time, ns; -1 if unknown")
-    uuid: str = Field("", description="identity that the file says it has; empty if unknown")
-    edges: tuple[int, ...] = Field(description="event numbers at which partitions begin, and the end")
+    uuid: str = Field("", description="identity stored in the file; empty if unknown")
+    edges: tuple[int, ...] = Field(description="event numbers at which partitions begin, then the end")
 
     @property
     def partitions(self) -> int:
@@ -30,7 +30,7 @@ class PlanFile(Frozen):
 
 
 class PlanDataset(Frozen):
-    """A dataset: files and what ops may know of them."""
+    """A dataset: its files, and facts for ops."""
 
     name: str
     eventtype: str = "mc"
@@ -46,9 +46,9 @@ class PlanDataset(Frozen):
 
 
 class PlanDefault(Frozen):
-    """What a field is in files that lack its branch."""
+    """The default of a field in files that lack its branch."""
 
-    value: bool | int | float | str = Field(description="one per event; `nan`, `inf` and `-inf` as texts")
+    value: bool | int | float | str = Field(description="value per event; `nan`, `inf` and `-inf` are texts")
     dtype: str = Field(description="type of the branch in other files: numpy's name, or `text`")
 
 

@@ -1,4 +1,4 @@
-"""The whole plan, its hash, and its plan-wide numbers of partitions."""
+"""The `Plan`, its hash, and the numbers of its partitions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 
 
 class Plan(Frozen):
-    """Everything that a backend needs, and nothing that it would have to decide."""
+    """Everything that a run needs. A backend executes it without further decisions."""
 
     schema_version: int = SCHEMA_VERSION
     name: str
@@ -28,7 +28,7 @@ class Plan(Frozen):
     backend: str = "parsl"
     strategy: str = "local"
     chunk_size: int = Field(description="most events per partition")
-    pass_size: int = Field(1, description="most events that adjacent partitions are read in at once")
+    pass_size: int = Field(1, description="most events to read in one pass over adjacent partitions")
     source: PlanSource
     datasets: tuple[PlanDataset, ...] = ()
     stages: tuple[PlanStage, ...]
@@ -37,12 +37,14 @@ class Plan(Frozen):
     environment: PlanEnvironment | None = None
     credentials: tuple[PlanCredential, ...] = ()
     modules: tuple[PlanModule, ...] = ()
-    files: tuple[PlanCode, ...] = Field((), description="files of `use.files` that lie elsewhere")
-    software: dict[str, str] = Field(default_factory=dict, description="package → version, of what decides results")
+    files: tuple[PlanCode, ...] = Field((), description="files of `use.files` in other folders")
+    software: dict[str, str] = Field(
+        default_factory=dict, description="package → version, for packages with an effect on the results"
+    )
     warnings: tuple[str, ...] = ()
 
     def __copy__(self) -> Self:
-        """Return a copy that forgets what was computed from the original (`model_copy` changes fields)."""
+        """Return a copy without the cached values of the original (`model_copy` changes fields)."""
         copied = super().__copy__()
         for name in ("hash", "partitions", "_spans"):
             copied.__dict__.pop(name, None)
@@ -50,16 +52,16 @@ class Plan(Frozen):
 
     @cached_property
     def hash(self) -> str:
-        """sha256 over what decides the results (not over how many workers there are)."""
-        aside = dict.fromkeys(
+        """sha256 of everything with an effect on the results, so not of the workers."""
+        excluded = dict.fromkeys(
             ("pools", "environment", "credentials", "warnings", "backend", "strategy", "site", "workflow"), True
         )
-        content = self.model_dump_json(exclude={**aside, "stages": {"__all__": {"why", "lacking", "timeout"}}})
+        content = self.model_dump_json(exclude={**excluded, "stages": {"__all__": {"why", "lacking", "timeout"}}})
         return hashlib.sha256(content.encode()).hexdigest()
 
     @cached_property
     def _spans(self) -> tuple[list[int], list[tuple[int, int]], list[int]]:
-        """First partition of each file that has any, (dataset, file), and events in all files before it."""
+        """For each file with partitions: its first partition, (dataset, file), and the number of events before it."""
         firsts, owners, before = [], [], []
         total = events = 0
         for d, dataset in enumerate(self.datasets):
@@ -110,7 +112,7 @@ class Plan(Frozen):
         return self.datasets[d], file, file.edges[number], file.edges[number + 1]
 
     def dataset_partitions(self) -> Iterator[tuple[int, int, int]]:
-        """Yield (dataset, first, last) of the plan-wide partition numbers of each dataset, last excluded."""
+        """Yield (dataset, first, last): the plan-wide partition numbers of each dataset, last excluded."""
         total = 0
         for d, dataset in enumerate(self.datasets):
             count = sum(file.partitions for file in dataset.files)

@@ -10,7 +10,7 @@ from fasthep_parsl.plan.base import Frozen, Written
 
 
 class PlanBlock(Frozen):
-    """Geometry of a block: what one job asks of the batch system."""
+    """Size of a block: the resources of one job of the batch system."""
 
     nodes: int = Field(1, ge=1)
     workers_per_node: int = Field(1, ge=1)
@@ -19,21 +19,21 @@ class PlanBlock(Frozen):
     gpus: int = Field(0, ge=0, description="GPUs per node")
     disk: int | None = Field(None, description="bytes per node")
     walltime: float = Field(gt=0, description="s")
-    queue: str = Field("", description="name of the site's queue, empty if it has none")
-    whole_nodes: bool = Field(False, description="whether nodes are not shared with other jobs")
-    why: tuple[str, ...] = Field((), description="how it was derived, a sentence each")
+    queue: str = Field("", description="queue of the site; empty if the site has none")
+    whole_nodes: bool = Field(False, description="whether the job gets whole nodes")
+    why: tuple[str, ...] = Field((), description="how the size was chosen, one sentence each")
 
 
 class PlanNetwork(Frozen):
     """How workers reach the driver."""
 
-    address: str = Field("", description="empty: found when the run starts")
+    address: str = Field("", description="empty: chosen when the run starts")
     interface: str = ""
     ports: tuple[int, int] | None = Field(None, description="first and last; None: any")
 
 
 class PlanScaling(Frozen):
-    """When blocks of a pool come and go; times in seconds, see the site's `scaling`."""
+    """When blocks of a pool start and end. Times in seconds; see `scaling` of the site."""
 
     min_blocks: int = 0
     idle: float = 60.0
@@ -45,24 +45,24 @@ class PlanScaling(Frozen):
 
 
 class PlanPool(Frozen):
-    """A pool with its quantities, as the site grants them. Its name is the executor's label."""
+    """A pool as the site grants it. Its name is the label of the Parsl executor."""
 
     name: str
     workers: int = Field(ge=1)
     cpus: int = Field(1, ge=1, description="cores per worker")
     memory: int = Field(2_000_000_000, ge=1, description="bytes per worker")
-    gpus: int = Field(0, ge=0, description="GPUs that a worker sees")
-    workers_per_gpu: int = Field(1, ge=1, description="workers that see the same GPUs")
+    gpus: int = Field(0, ge=0, description="GPUs of a worker")
+    workers_per_gpu: int = Field(1, ge=1, description="workers that share the same GPUs")
     disk: int | None = Field(None, description="bytes per worker")
-    walltime: float | None = Field(None, description="s, longest life of a worker as the pool asks")
-    resource: str = Field("", description="resource class it was made from")
+    walltime: float | None = Field(None, description="longest life of a worker, s; as requested by the pool")
+    resource: str = Field("", description="its resource class; empty: quantities of its own")
     used: bool = True
     warnings: tuple[str, ...] = Field((), description="quantities that were reduced")
     provider: str = Field("local", description="kind of strategy that creates its workers")
     options: dict[str, Any] = Field(default_factory=dict, description="fields of the strategy for this pool")
     workers_per_block: int = 1
-    blocks: int = Field(1, description="most blocks at once")
-    block: PlanBlock | None = Field(None, description="what one job asks for; None: processes of this machine")
+    blocks: int = Field(1, description="most blocks at the same time")
+    block: PlanBlock | None = Field(None, description="resources of one job; None: processes of this machine")
     network: PlanNetwork = PlanNetwork()
     scaling: PlanScaling = PlanScaling()
     worker_init: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ class PlanPool(Frozen):
 
 
 class PlanEnvironment(Frozen):
-    """The software of workers; how it is used stands in each pool."""
+    """The software of workers. Each pool has the resulting settings."""
 
     kind: str
     params: Written = Field(default_factory=dict)

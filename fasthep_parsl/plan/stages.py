@@ -10,14 +10,14 @@ from fasthep_parsl.plan.base import Frozen, Written
 
 
 class PlanModifier(Frozen):
-    """A modifier of a stage, carried as metadata."""
+    """A modifier of a stage."""
 
     kind: str
     params: Written = Field(default_factory=dict)
 
 
 class Binding(Frozen):
-    """A product of another stage, bound to a parameter."""
+    """A product of another stage that is bound to a parameter."""
 
     node: str
     port: str
@@ -25,7 +25,7 @@ class Binding(Frozen):
 
 
 class PlanStage(Frozen):
-    """A stage, routed and checked."""
+    """A stage and its pool."""
 
     id: str
     op: str
@@ -34,39 +34,39 @@ class PlanStage(Frozen):
     module: str = Field("", description="user module that defines the op, empty for built-ins")
     scope: Literal["partition", "dataset", "workflow"] = "partition"
     needs: tuple[str, ...] = ()
-    input: str = Field("", description="stage whose stream it reads, empty for the source")
+    input: str = Field("", description="stage that it reads the stream of; empty for the source")
     bind: tuple[Binding, ...] = ()
     stream: bool = True
     product: str = ""
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
-    keep: tuple[str, ...] = Field((), description="columns needed after this stage in its segment")
+    keep: tuple[str, ...] = Field((), description="columns that later stages of its segment need")
     pool: str = "default"
     why: str = Field("", description="why this pool")
     lacking: dict[str, str] = Field(default_factory=dict, description="label → why it has no pool here")
-    timeout: float | None = Field(None, description="s per task")
+    timeout: float | None = Field(None, description="longest time per task, s")
     modifiers: tuple[PlanModifier, ...] = ()
 
 
 class PlanSegment(Frozen):
-    """Stages that run together in one task: one pool, one read."""
+    """Stages that run together in one task, on one pool, with one read."""
 
     id: int
     pool: str
     scope: Literal["partition", "dataset", "workflow"] = "partition"
     stages: tuple[str, ...]
-    input: str = Field("", description="stage whose stored stream it reads, empty for the source")
-    columns: tuple[str, ...] = Field((), description="columns read at the start")
+    input: str = Field("", description="stage that it reads the stored stream of; empty for the source")
+    columns: tuple[str, ...] = Field((), description="columns to read")
     stores: dict[str, tuple[str, ...]] = Field(
-        default_factory=dict, description="stage → columns of its stream that are stored for other segments"
+        default_factory=dict, description="stage → columns of its stream to store for other segments"
     )
-    products: tuple[str, ...] = Field((), description="stages that yield a product")
-    after: tuple[int, ...] = Field((), description="segments that must be complete before")
+    products: tuple[str, ...] = Field((), description="stages with a product")
+    after: tuple[int, ...] = Field((), description="segments that must be complete first")
     per_partition: bool = False
 
 
 class PlanCode(Frozen):
-    """A file whose content decides results."""
+    """A file with an effect on the results."""
 
     name: str = Field(description="path, relative to the folder of the module, or absolute")
     sha256: str
@@ -78,5 +78,7 @@ class PlanModule(Frozen):
     name: str
     path: str
     sha256: str = Field(description="content hash of all its files")
-    folder: str = Field("", description="folder of its copy below `code`")
-    files: tuple[PlanCode, ...] = Field((), description="the module, and what it imports and reads from beside it")
+    folder: str = Field("", description="folder of its copy in `code`")
+    files: tuple[PlanCode, ...] = Field(
+        (), description="the module, and the files next to it that it imports and reads"
+    )

@@ -1,1 +1,1 @@
-"""③ Groups of workers that offer a label: from a stage's labels to a pool, or to an error that says why not."""
+"""Pools: groups of equal workers, and the pool of each stage."""

@@ -1,4 +1,4 @@
-"""Make a pool fit one machine: never silently, and never without the GPUs that it asks for. Pure."""
+"""Reduce a pool to the size of one machine, with a warning for each quantity. GPUs are never reduced. Pure."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from fasthep_parsl.resources.units import format_memory
 
 @dataclass(frozen=True, slots=True)
 class Clamped:
-    """A pool as a machine can have it.
+    """A pool that fits a machine.
 
     Attributes
     ----------
     pool : PlanPool or None
-        What can be had; None if nothing.
+        The pool; None if the machine cannot provide it.
     warnings : tuple of str
-        What was made smaller, with quantities.
+        Quantities that were reduced.
     reason : str
-        Why it cannot be had, if it cannot.
+        Why the machine cannot provide it.
     """
 
     pool: PlanPool | None
@@ -32,27 +32,27 @@ class Clamped:
 def clamp(pool: Pool, machine: Machine) -> Clamped:
     """Return `pool` with quantities that `machine` has.
 
-    Cores per worker are limited to the machine's; then memory per worker; then as many workers as fit, at
-    least one. A pool that asks for more GPUs per worker than there are cannot be had.
+    Cores and memory per worker are limited to those of the machine, then the number of workers to those that fit, at
+    least one. A pool with more GPUs per worker than the machine is refused.
 
     Parameters
     ----------
     pool : Pool
-        As described; `workers` None (`auto`) becomes as many as fit, without a warning.
+        The pool as described. `workers` None (`auto`) becomes as many as fit, without a warning.
     machine : Machine
-        What there is.
+        The machine.
     """
     wants = pool.resource
     if wants.gpus > machine.gpus:
         has = f"this machine has {machine.gpus or 'no'} GPU" + ("s" if machine.gpus > 1 else "")
         return Clamped(None, reason=f"{has}, the pool asks for {wants.gpus} per worker")
-    said: list[str] = []
+    reduced: list[str] = []
     cpus = min(wants.cpus, machine.cpus)
     if cpus < wants.cpus:
-        said.append(f"{wants.cpus} → {cpus} cpus per worker (this machine has {machine.cpus})")
+        reduced.append(f"{wants.cpus} → {cpus} cpus per worker (this machine has {machine.cpus})")
     memory = min(wants.memory, machine.memory)
     if memory < wants.memory:
-        said.append(
+        reduced.append(
             f"{format_memory(wants.memory)} → {format_memory(memory)} of memory per worker (all that this machine has)"
         )
     limits = {
@@ -65,7 +65,7 @@ def clamp(pool: Pool, machine: Machine) -> Clamped:
     fits = max(limits[tightest], 1)
     workers = fits if pool.workers is None else min(pool.workers, fits)
     if pool.workers is not None and workers < pool.workers:
-        said.append(f"{pool.workers} → {workers} workers ({tightest} have room for {fits})")
+        reduced.append(f"{pool.workers} → {workers} workers ({tightest} have room for {fits})")
     granted = PlanPool(
         name=pool.name,
         workers=workers,
@@ -77,4 +77,4 @@ def clamp(pool: Pool, machine: Machine) -> Clamped:
         walltime=wants.walltime,
         resource=pool.resource_class,
     )
-    return Clamped(granted, tuple(f"pool `{pool.name}`: {text}" for text in said))
+    return Clamped(granted, tuple(f"pool `{pool.name}`: {text}" for text in reduced))

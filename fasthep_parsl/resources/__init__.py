@@ -1,1 +1,1 @@
-"""② Quantities that a label promises, with units; and what this machine has."""
+"""Resources of workers, with units; and those of this machine."""

@@ -1,4 +1,4 @@
-"""Hiding GPUs from processes that were not given any."""
+"""Hide GPUs from processes that must not use them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NO_GPUS: Mapping[str, str] = {
     "ROCR_VISIBLE_DEVICES": "-1",
     "ONEAPI_DEVICE_SELECTOR": "*:cpu",
 }
-"""Environment in which the libraries of NVIDIA, AMD and Intel find no GPU. They look once, when they are first used."""
+"""Environment variables that hide all GPUs from the libraries of NVIDIA, AMD and Intel, if set before their first use."""
 
 EXPORT = "export " + " ".join(f"{name}={value!r}" for name, value in NO_GPUS.items())
-"""The same for a shell."""
+"""`NO_GPUS` as a shell command."""

@@ -1,4 +1,4 @@
-"""What the machine at hand has."""
+"""Resources of this machine: cores, memory and GPUs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Machine:
     cpus : int
         Cores that this process may use.
     memory : int
-        Physical memory, bytes; less where a cgroup says so.
+        Physical memory, or the limit of the cgroup if that is less, bytes.
     gpus : int
         GPUs that this process may use.
     """
@@ -31,7 +31,7 @@ class Machine:
 
 @cache
 def this_machine() -> Machine:
-    """Return what this process may use of this machine. Asks `nvidia-smi` once, if there is one."""
+    """Return the resources of this machine that this process may use. Run `nvidia-smi` once, if it is installed."""
     affinity = getattr(os, "sched_getaffinity", None)
     cpus = len(affinity(0)) if affinity else os.cpu_count() or 1
     return Machine(cpus, _memory(), count_gpus())
@@ -49,7 +49,7 @@ def _memory() -> int:
 
 
 def count_gpus(timeout: float = 5.0) -> int:
-    """Return the number of NVIDIA GPUs that this process may use; ``CUDA_VISIBLE_DEVICES`` is honoured.
+    """Return the number of NVIDIA GPUs that this process may use, with regard to ``CUDA_VISIBLE_DEVICES``.
 
     Parameters
     ----------

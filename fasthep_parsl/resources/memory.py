@@ -1,7 +1,7 @@
-"""Resident memory of this process: its peak over any part of its life, and what is kept of what was freed.
+"""Resident memory of this process: its peak since any moment, and how much freed memory the process keeps.
 
-Linux keeps one high-water mark per process; it can be set back to what is in use, which costs 1 µs. Then the mark that
-`getrusage` gives falls too, so whoever wants the peak since the start asks here.
+Linux has one high-water mark per process. Resetting it to the memory in use takes 1 µs. This also resets the mark of
+`getrusage`, so use `peak` of this module for the peak since the start.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 @dataclass
 class _Process:
-    """What is known of this process; a fork begins with nothing.
+    """State of this process; a fork starts with a new one.
 
     Attributes
     ----------
     before : int
-        Peak before the mark was set back for the last time, bytes.
+        Peak before the last reset of the mark, bytes.
     opened : bool
-        Whether the files below were looked for.
+        Whether opening the files below was tried.
     reset, usage, status : int
-        ``clear_refs``, ``statm`` and ``status`` of ``/proc``, kept open; -1 if there is no such thing.
+        File descriptors of ``clear_refs``, ``statm`` and ``status`` in ``/proc``; -1 if they do not exist.
     inherited : bool
-        Whether `getrusage` tells of the program that this one was started from, where that was larger.
+        Whether `getrusage` returns the peak of the parent program, which was larger.
     """
 
     before: int = 0
@@ -49,9 +49,9 @@ def peak() -> int:
 
 
 def restart_peak() -> int:
-    """Give back what is free, let `peak_since` give the peak from now on, and return what is in use, bytes.
+    """Release freed memory, start a new peak for `peak_since`, and return the memory in use, bytes.
 
-    Where the system has no such thing, both stay the peak since the start.
+    On other systems than Linux, both are the peak since the start.
     """
     if not _process.opened:
         _begin()
@@ -69,7 +69,7 @@ def peak_since() -> int:
 
 
 def in_use() -> int:
-    """Return resident memory, bytes; the peak where the system does not tell."""
+    """Return resident memory in bytes; the peak on other systems than Linux."""
     if not _process.opened:
         _begin()
     if _process.usage < 0:
@@ -78,24 +78,24 @@ def in_use() -> int:
 
 
 def keep_freed() -> bool:
-    """Let this process and its forks keep freed memory for the next arrays, and return whether they do.
+    """Let this process and its forks keep freed memory for the next arrays. Return whether that is possible.
 
-    A task frees and asks for the same tens of MB with every pass. Given back in between, the kernel has to find and clear
-    these pages again each time: 6 to 9 % of the CPU time of the dimuon analysis. The peak, which memory limits are about,
-    stays what it is. Nothing is changed where the C library is not glibc, or where ``MALLOC_TRIM_THRESHOLD_`` or
-    ``MALLOC_MMAP_THRESHOLD_`` are set: whoever runs this process has decided.
+    A task frees and allocates the same tens of MB in every pass. If they are released in between, the kernel must find
+    and clear these pages each time, which takes 6 to 9 % of the CPU time of the dimuon analysis. The peak, which memory
+    limits are about, does not change. Nothing happens if the C library is not glibc, or if ``MALLOC_TRIM_THRESHOLD_`` or
+    ``MALLOC_MMAP_THRESHOLD_`` is set by the user.
     """
     if "MALLOC_TRIM_THRESHOLD_" in os.environ or "MALLOC_MMAP_THRESHOLD_" in os.environ:
         return False
     mallopt = getattr(_LIBC, "mallopt", None)
     if mallopt is None:
         return False
-    # 32 MiB is the most that glibc allows below which memory comes from the heap, not from a mapping of its own.
+    # glibc allows at most 32 MiB as the size below which memory comes from the heap instead of a mapping
     return bool(mallopt(_M_MMAP_THRESHOLD, 32 * 2**20) and mallopt(_M_TRIM_THRESHOLD, 2**30))
 
 
 def give_back() -> None:
-    """Give freed memory back to the system, as far as the C library can."""
+    """Return freed memory to the system, if the C library can."""
     trim = getattr(_LIBC, "malloc_trim", None)
     if trim is not None:
         trim(0)
@@ -103,14 +103,14 @@ def give_back() -> None:
 
 def _mark() -> int:
     if _process.inherited:
-        text = os.pread(_process.status, 4096, 0)  # seven times as dear
+        text = os.pread(_process.status, 4096, 0)  # takes seven times as long
         start = text.index(b"VmHWM:") + 6
         return int(text[start : text.index(b"kB", start)]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _forget() -> None:
-    """Begin with nothing in a fork: what is open tells of its parent."""
+    """Start a new state in a fork: the open files belong to its parent."""
     global _process  # noqa: PLW0603
     for number in (_process.reset, _process.usage, _process.status):
         if number >= 0:
@@ -122,7 +122,7 @@ os.register_at_fork(after_in_child=_forget)
 
 
 def _begin() -> None:
-    """Open what tells of this process."""
+    """Open the files of this process in ``/proc``."""
     _process.before, _process.opened = _mark(), True
     _process.reset = _open("clear_refs", os.O_WRONLY)
     _process.usage, _process.status = _open("statm", os.O_RDONLY), _open("status", os.O_RDONLY)
@@ -134,7 +134,7 @@ def _begin() -> None:
         os.close(_process.reset)
         _process.reset = -1
         return
-    _process.inherited = _mark() > in_use() + 2**21  # the kernel counts pages in lots per core
+    _process.inherited = _mark() > in_use() + 2**21  # the kernel counts pages in batches per core
 
 
 def _open(name: str, flags: int) -> int:

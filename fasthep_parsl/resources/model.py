@@ -1,4 +1,4 @@
-"""What a label promises: the quantities that one worker has."""
+"""Resources of a worker: cores, memory, GPUs, disk and walltime."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from fasthep_parsl.resources.units import format_duration, format_memory
 from fasthep_parsl.resources.validation import Count, Duration, Memory
 
 DEFAULT_MEMORY = 2_000_000_000
-"""Bytes per worker where nothing is said: what most sites give per core."""
+"""Default bytes per worker: what most sites have per core."""
 
 
 class Resource(BaseModel):
-    """Quantities per worker of a pool."""
+    """Resources of one worker of a pool."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

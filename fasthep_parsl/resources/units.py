@@ -1,4 +1,4 @@
-"""Quantities with units as people write them: ``64GB``, ``4GiB``, ``2h``, ``30m``."""
+"""Parse and format quantities with units: ``64GB``, ``4GiB``, ``2h``, ``30m``."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _CLOCK = re.compile(r"(\d{1,6}):([0-5]\d):([0-5]\d)")
 
 
 class UnitError(ValueError):
-    """A quantity that cannot be understood.
+    """A text that is not a valid quantity.
 
     Parameters
     ----------
     message : str
         What is wrong.
     hint : str
-        What would be right.
+        What to do.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -113,7 +113,9 @@ def _seconds(text: str, example: str) -> float:
     if clock:
         return int(clock[1]) * 3600.0 + int(clock[2]) * 60.0 + int(clock[3])
     if re.fullmatch(r"\d+:\d+", text):
-        raise UnitError(f"`{text}` could be hours or minutes", "write hours:minutes:seconds, or for example `1h30m`")
+        raise UnitError(
+            f"`{text}` is ambiguous: hours or minutes", "write hours:minutes:seconds, or for example `1h30m`"
+        )
     plain = re.fullmatch(_NUMBER, text)
     if plain:
         return float(text)
@@ -128,7 +130,7 @@ def _seconds(text: str, example: str) -> float:
 
 
 def parse_count(value: object) -> int:
-    """Return a whole number; ``2.0``, ``"2"`` and ``1e5`` are fine, true and ``2.5`` are not.
+    """Return a whole number; ``2.0``, ``"2"`` and ``1e5`` are valid, true and ``2.5`` are not.
 
     Raises
     ------
@@ -151,7 +153,7 @@ def parse_count(value: object) -> int:
 
 
 def describe(value: object) -> str:
-    """Return what `value` is, in words: ``text `abc```, ``a list``, ``nothing``."""
+    """Return a description of `value`: ``text `abc```, ``a list``, ``nothing``."""
     if value is None:
         return "nothing"
     if isinstance(value, str):
@@ -167,7 +169,7 @@ def describe(value: object) -> str:
 
 
 def format_memory(amount: int) -> str:
-    """Return bytes as people write them: ``64 GB``, ``1.5 GB``, ``500 MB`` (powers of 1000)."""
+    """Return bytes with a unit: ``64 GB``, ``1.5 GB``, ``500 MB`` (powers of 1000)."""
     for power, unit in ((5, "PB"), (4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
         if amount >= 1000**power:
             return f"{amount / 1000**power:.4g} {unit}"
@@ -175,7 +177,7 @@ def format_memory(amount: int) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Return seconds as people write them: ``2h``, ``1h30m``, ``45s``."""
+    """Return seconds with units: ``2h``, ``1h30m``, ``45s``."""
     rest = round(seconds)
     parts = []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):

@@ -1,1 +1,1 @@
-"""① What is computed: workflow files, their places, the graph of stages, datasets. Pure but for reading files."""
+"""Workflow files: read them, check them, order the stages, find the files of datasets. Pure, except for reading files."""

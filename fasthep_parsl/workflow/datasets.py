@@ -1,4 +1,4 @@
-"""From datasets to files, and from files to partitions."""
+"""Find the files of datasets, and cut files into partitions."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class InputFile:
     path : str
         Absolute path, or URL.
     key : tuple of str and int
-        Where in the workflow it was named (``("data", "datasets", 0, "files", 1)``).
+        Key path in the workflow (``("data", "datasets", 0, "files", 1)``).
     tree : str
-        Tree to read; empty if it is that of the source.
+        Tree to read; empty for that of the source.
     """
 
     path: str
@@ -45,20 +45,20 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedDataset:
-    """A dataset with its defaults filled in and its files found.
+    """A dataset with defaults and files.
 
     Attributes
     ----------
     name, eventtype, group : str
         As in the workflow.
     meta : dict
-        The defaults' ``meta`` below the dataset's own.
+        ``meta`` of the dataset, merged over that of the defaults.
     nevents : int or None
-        Number of events that the workflow promises.
+        Expected number of events.
     tree : str
         Tree of its files; empty if it is that of the source.
     files : tuple of InputFile
-        In the order named; the matches of a pattern sorted.
+        In the order of the workflow; matches of a pattern are sorted.
     index : int
         Position in ``data.datasets``.
     """
@@ -98,11 +98,11 @@ def resolve_datasets(workflow: Workflow, document: Document) -> Checked[tuple[Re
             same = (read, *identity(file.path))
             if same in owners:
                 other, where, path = owners[same]
-                twice = "twice" if where == index else f"in dataset `{other}` too"
-                message = f"`{_short(file.path)}` is listed {twice}"
+                twice = "listed twice" if where == index else f"also in dataset `{other}`"
+                message = f"`{_short(file.path)}` is {twice}"
                 if path != file.path:
                     message += f", as `{_short(path) if _short(path) != _short(file.path) else path}`"
-                hint = "its events would count twice: remove one"
+                hint = "its events would count twice; remove one of them"
                 problems.append(problem(document, file.key, "E133", message, hint))
                 continue
             owners[same] = (dataset.name, index, file.path)
@@ -123,17 +123,17 @@ def resolve_datasets(workflow: Workflow, document: Document) -> Checked[tuple[Re
 
 
 def _name_taken(name: str, names: set[str], keys: dict[str, str]) -> tuple[str, str] | None:
-    """Return what is wrong with a dataset's name and what to do; note it in `names`, and in `keys` what its files have."""
+    """Return message and hint if the name of a dataset is taken, else add it to `names` and its file name to `keys`."""
     if name in names:
-        return f"two datasets have the name `{name}`", "give each a name of its own"
+        return f"two datasets have the name `{name}`", "rename one of them"
     names.add(name)
     if not any(char.isalnum() for char in name):
-        return f"`{name}` has no letter and no digit", "a dataset's name is that of its histograms in ROOT files too"
+        return f"the name `{name}` has no letter and no digit", "histograms in ROOT files need such a name; rename it"
     other = keys.setdefault(collision_key(name), name)
     if other != name:
         mine, theirs = file_name(name), file_name(other)
-        shown = f"`{mine}`" if mine == theirs else f"`{theirs}` and `{mine}`, one where capital letters do not count"
-        return f"datasets `{other}` and `{name}` would both be {shown} in files", "give one of them another name"
+        shown = f"`{mine}`" if mine == theirs else f"`{theirs}` and `{mine}`, equal on case-insensitive file systems"
+        return f"datasets `{other}` and `{name}` have the same name in files: {shown}", "rename one of them"
     return None
 
 
@@ -160,7 +160,7 @@ def _files_of(dataset: Dataset, base: KeyPath, document: Document, problems: lis
         odd = [path for path in found if harmful(str(path))]
         if odd:
             message = f"the path of `{ascii(odd[0].name)[1:-1]}` has a control character or is not UTF-8"
-            problems.append(problem(document, key, "E132", message, "rename it, or make a link with another name"))
+            problems.append(problem(document, key, "E132", message, "rename it, or link to it under another name"))
         files += [InputFile(str(path), key) for path in found if path not in odd]
     return files
 
@@ -190,10 +190,10 @@ def _near(folder: Path, name: str | None) -> Hint:
         others = [path.name for path in folder.parent.iterdir() if path.is_dir()]
         return f"no folder `{folder}`; {suggest(folder.name, others, what=f'folders in {folder.parent}', limit=5)}"
     if not folder.is_dir():
-        return f"looked for {folder}"
+        return f"searched {folder}"
     names = [path.name for path in folder.iterdir() if path.is_file()]
     if name is None:
-        return f"looked in {folder} ({len(names)} files)"
+        return f"searched {folder} ({len(names)} files)"
     return suggest(name, names, what=f"files in {folder}", limit=5)
 
 
@@ -209,17 +209,17 @@ def cut(entries: int, clusters: Sequence[int], chunk_size: int) -> tuple[int, ..
     entries : int
         Number of events in the file.
     clusters : sequence of int
-        Ascending event numbers at which clusters begin (0 and `entries` may be among them; empty if unknown).
-        Reading within a cluster decompresses all of it, so partitions begin at clusters where they can.
+        Event numbers at which clusters begin, ascending; may include 0 and `entries`; empty if unknown. Reading
+        within a cluster decompresses all of it, so partitions begin at clusters if possible.
     chunk_size : int
         Most events per partition.
 
     Returns
     -------
     tuple of int
-        Edges: partition i has the events from ``edges[i]`` to ``edges[i + 1]``, last excluded. ``(0,)`` (no
-        partition) for a file without events. There are never more than `chunk_size` events in a partition; it
-        cuts inside a cluster only if the cluster is larger. Sizes are balanced: no tiny rest at the end.
+        Edges: partition i has the events from ``edges[i]`` to ``edges[i + 1]``, last excluded; ``(0,)`` (no partition)
+        for a file without events. A partition has at most `chunk_size` events; a cluster is cut only if it has more.
+        Sizes are balanced, without a small rest at the end.
 
     Raises
     ------
@@ -234,7 +234,7 @@ def cut(entries: int, clusters: Sequence[int], chunk_size: int) -> tuple[int, ..
     while edges[-1] < entries:
         start = edges[-1]
         last = _furthest(bounds, start, chunk_size)
-        if last is None:  # a cluster larger than a chunk: cut it into equal parts
+        if last is None:  # a cluster is larger than a chunk: cut it into equal parts
             stop = bounds[bisect_left(bounds, start + 1)]
             edges += _equal(start, stop, chunk_size)
             continue
@@ -249,7 +249,7 @@ def _furthest(bounds: list[int], start: int, chunk_size: int) -> int | None:
 
 
 def _balanced(bounds: list[int], start: int, last: int, entries: int, chunk_size: int) -> int:
-    """Return the bound nearest to an equal share of what is left, not beyond `last`."""
+    """Return the bound nearest to an equal share of the remaining events, at most `last`."""
     parts = -(-(entries - start) // chunk_size)
     share = start + (entries - start) / parts
     position = bisect_left(bounds, share)

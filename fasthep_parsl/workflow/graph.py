@@ -1,4 +1,4 @@
-"""The order of stages, and which stream each of them reads. Pure."""
+"""Order the stages and find the stream that each of them reads. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STAGES: KeyPath = ("analysis", "stages")
 
 
 class Yields(Protocol):
-    """What the graph must know of an op."""
+    """What an op yields."""
 
     @property
     def stream(self) -> bool:
@@ -23,23 +23,23 @@ class Yields(Protocol):
 
     @property
     def product(self) -> str | None:
-        """Name of its product, None if it yields none."""
+        """Name of its product, None if it has no product."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderedStage:
-    """A stage in its place.
+    """A stage, and what it needs.
 
     Attributes
     ----------
     stage : Stage
-        As written.
+        The stage as written.
     index : int
         Its position in the file (``analysis.stages[index]``).
     needs : tuple of str
-        Every stage that must come before, `from` included, in the order written.
+        All stages that must run first, including those of `from`, in the order of the file.
     input : str
-        Stage whose stream it reads, empty for the source's.
+        Stage that it reads the stream of, empty for the source.
     """
 
     stage: Stage
@@ -50,7 +50,7 @@ class OrderedStage:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Stages in topological order (the order of the file where it can be kept), and what is wrong with them."""
+    """Stages in topological order, close to the order of the file, and mistakes in them."""
 
     stages: tuple[OrderedStage, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -64,10 +64,10 @@ def order_stages(stages: Sequence[Stage], yields: Mapping[str, Yields], document
     stages : sequence of Stage
         In the order of the file.
     yields : mapping
-        Stage id → what its op yields. A stage that is missing here (unknown op) counts as yielding a stream and
-        any product, so that one mistake is not reported twice.
+        Stage id → what its op yields. A stage with an unknown op is left out. It counts as yielding a stream and any
+        product, so that one mistake is not reported twice.
     document : Document, optional
-        Places the problems.
+        The workflow, for the places of problems.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def order_stages(stages: Sequence[Stage], yields: Mapping[str, Yields], document
     builder = _Builder(stages, yields, document)
     builder.names()
     builder.edges()
-    builder.circles()
+    builder.cycles()
     if builder.problems:
         return Order(problems=tuple(builder.problems))
     order = builder.sorted()
@@ -97,8 +97,8 @@ class _Builder:
         self.number: dict[str, int] = {}
         self.before: list[list[str]] = []
 
-    def complain(self, path: KeyPath, code: str, message: str, hint: Hint = "") -> None:
-        self.problems.append(problem(self.document, (*STAGES, *path), code, message, hint))
+    def report(self, path: KeyPath, code: str, message: str, hint: Hint = "", name: str = "") -> None:
+        self.problems.append(problem(self.document, (*STAGES, *path), code, message, hint, name=name))
 
     def stream(self, stage_id: str) -> bool:
         """Whether a stage yields a stream."""
@@ -106,20 +106,21 @@ class _Builder:
         return True if found is None else found.stream
 
     def names(self) -> None:
-        """Give the stages numbers; refuse two with one id."""
+        """Give numbers to the stages. Refuse equal ids."""
         folders: dict[str, str] = {}
         for number, stage in enumerate(self.stages):
             if stage.id in self.number:
                 message = f"two stages have the id `{stage.id}` (stages[{self.number[stage.id]}] and [{number}])"
-                self.complain((number, "id"), "E120", message, "give each stage an id of its own")
+                self.report((number, "id"), "E120", message, "rename one of them")
             self.number.setdefault(stage.id, number)
             other = folders.setdefault(collision_key(stage.id), stage.id)
             if other != stage.id:
-                message = f"the ids `{other}` and `{stage.id}` are one where files do not tell capital letters"
-                self.complain((number, "id"), "E120", message, "results stand in folders of these names: change one")
+                message = f"the ids `{other}` and `{stage.id}` differ only in case or accents"
+                hint = "their results would share a folder on some file systems; rename one of them"
+                self.report((number, "id"), "E120", message, hint)
 
     def edges(self) -> None:
-        """Find what each stage needs; refuse unknown stages and ports."""
+        """Find what each stage needs. Refuse unknown stages and products."""
         last = ""
         for number, stage in enumerate(self.stages):
             names: list[str] = []
@@ -136,12 +137,12 @@ class _Builder:
 
     def known(self, stage: Stage, name: str, path: KeyPath, names: list[str]) -> bool:
         if name == stage.id:
-            self.complain(path, "E122", f"stage `{name}` needs itself", "remove it")
+            self.report(path, "E122", f"stage `{name}` needs itself", "remove it")
             return False
         if name not in self.number:
             others = [known for known in self.number if known != stage.id]
             hint = suggest(name, others, what="stages")
-            self.complain(path, "E121", f"stage `{stage.id}` needs `{name}`, which does not exist", hint)
+            self.report(path, "E121", f"stage `{stage.id}` needs `{name}`, which does not exist", hint, name)
             return False
         names.append(name)
         return True
@@ -151,14 +152,14 @@ class _Builder:
         if found is None or port == found.product:
             return
         if found.product is None:
-            message = f"stage `{node}` has no products; it yields a stream of events"
-            self.complain(path, "E124", message, f"name it in `needs: [{node}]` to read its stream")
+            message = f"stage `{node}` has no products, only a stream of events"
+            self.report(path, "E124", message, f"to read its stream, write `needs: [{node}]`")
         else:
             hint = suggest(port, [found.product], what="products")
-            self.complain(path, "E124", f"stage `{node}` has no product `{port}`", hint)
+            self.report(path, "E124", f"stage `{node}` has no product `{port}`", hint, port)
 
-    def circles(self) -> None:
-        """Refuse stages that need each other in a circle; each circle is shown once."""
+    def cycles(self) -> None:
+        """Refuse cycles of stages; report each cycle once."""
         done: set[str] = set()
         for start in self.number:
             trail: list[str] = []
@@ -173,21 +174,21 @@ class _Builder:
                     trail.pop()
                     done.add(name)
                 elif following in trail:
-                    self.circle(trail[trail.index(following) :])
+                    self.cycle(trail[trail.index(following) :])
                 elif following not in done:
                     pending.append((following, iter(self.needs(following))))
 
     def needs(self, name: str) -> list[str]:
         return self.before[self.number[name]]
 
-    def circle(self, names: list[str]) -> None:
+    def cycle(self, names: list[str]) -> None:
         shown = " → ".join([*names, names[0]])
         number = self.number[names[0]]
         what: KeyPath = (number, "needs") if self.stages[number].needs else (number, "from")
-        self.complain(what, "E122", f"stages need each other in a circle: {shown}", "an arrow means `needs`")
+        self.report(what, "E122", f"stages need each other in a cycle: {shown}", "remove one of these `needs`")
 
     def sorted(self) -> list[int]:
-        """Return positions in topological order, the order of the file where it can be kept."""
+        """Return positions in topological order, close to the order of the file."""
         order: list[int] = []
         placed: set[str] = set()
         waiting = list(range(len(self.stages)))
@@ -199,9 +200,9 @@ class _Builder:
         return order
 
     def streams(self, order: Sequence[int]) -> dict[str, str]:
-        """Return stage → stage whose stream it reads (empty: the source's)."""
+        """Return stage → stage that it reads the stream of; empty for the source."""
         inputs: dict[str, str] = {}
-        chain: dict[str, tuple[str, ...]] = {"": ("",)}  # stream → itself and all it was made from
+        chain: dict[str, tuple[str, ...]] = {"": ("",)}  # stream → itself and the streams that it was made from
         for number in order:
             stage = self.stages[number]
             bound = {item.node for item in stage.inputs}
@@ -211,9 +212,9 @@ class _Builder:
             deepest = next((name for name in found if all(other in chain[name] for other in found)), None)
             if deepest is None:
                 shown = " and ".join(f"`{name}`" for name in found if name)
-                message = f"stage `{stage.id}` needs {shown}, whose streams are different selections"
-                hint = "need one of them, or make one follow the other; products are bound with `from`"
-                self.complain((number, "needs"), "E123", message, hint)
+                message = f"stage `{stage.id}` needs {shown}, which are different selections of events"
+                hint = "keep one of them, or let one need the other; for their products, use `from`"
+                self.report((number, "needs"), "E123", message, hint)
                 deepest = found[0]
             inputs[stage.id] = deepest
             if self.stream(stage.id):

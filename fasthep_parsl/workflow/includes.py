@@ -1,4 +1,4 @@
-"""Follow ``include:``: included files come first, what includes them goes over them."""
+"""Read a YAML file with the files that it includes. The including file is merged over the included ones."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from fasthep_parsl.workflow.parse import load_file
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, Node, merge, placed, problem
 
 MOST_FILES, DEEPEST = 1000, 50
-"""Includes of one workflow in all, and within each other."""
+"""Most included files of a workflow, and most levels of includes."""
 
 
 def load_document(path: Path, layer: str = "workflow") -> Document:
-    """Read a YAML file and all that it includes.
+    """Read a YAML file and everything that it includes.
 
     Parameters
     ----------
     path : Path
-        The file, as it shall be named in messages.
+        The file, as messages name it.
     layer : str
-        Name of the layer that it sets.
+        Name of its layer.
 
     Returns
     -------
     Document
-        Mappings merged at every depth, lists appended, everything else from the file that includes.
+        Mappings are merged at every depth, lists are joined, all other values are those of the including file.
 
     Raises
     ------
     ConfigError
-        A file cannot be read, is not YAML, or files include each other in a circle.
+        A file cannot be read or is not YAML, or files include each other.
     """
     return _Loader(layer).load(path, ())
 
 
 class _Loader:
-    """Reads a file and what it includes, and counts: files that include several files each soon are thousands."""
+    """Reads a file and the files that it includes, and limits their number."""
 
     def __init__(self, layer: str) -> None:
         self._layer = layer
@@ -52,7 +52,7 @@ class _Loader:
         merged: Document | None = None
         problems: list[Problem] = []
         for at, target in _targets(own):
-            if self._files > MOST_FILES:  # said once
+            if self._files > MOST_FILES:  # reported once
                 break
             child = Path(target) if Path(target).is_absolute() else path.parent / target
             wrong = self._refused(child, target, stack)
@@ -71,25 +71,25 @@ class _Loader:
         return local if merged is None else merge(merged, local, lists="join")
 
     def _refused(self, child: Path, target: str, stack: tuple[Path, ...]) -> tuple[str, str] | None:
-        """Return what is wrong with a file that is included, and what to do."""
+        """Return message and hint if a file cannot be included."""
         if child.resolve() in stack:
             circle = " → ".join(p.name for p in (*stack[stack.index(child.resolve()) :], child))
             return f"files include each other: {circle}", "remove one `include`"
         if not child.exists():
-            return f"no such file: `{target}`", f"looked in {stack[-1].parent}"
+            return f"no such file: `{target}`", f"searched {stack[-1].parent}"
         self._files += 1
         if self._files > MOST_FILES or len(stack) > DEEPEST:
-            return f"more than {MOST_FILES} files, or {DEEPEST} within each other, are included", "name each file once"
+            return f"more than {MOST_FILES} included files, or more than {DEEPEST} levels", "include each file once"
         return None
 
 
 def _placed(item: Problem, own: Document, at: KeyPath) -> Problem:
-    """Return a problem of an included file; what has no place in it is shown where it is included."""
+    """Return a problem of an included file. Without a place, it gets the place of the `include`."""
     return item if item.where is not None else replace(placed(item, own, at), code="E108")
 
 
 def _targets(document: Document) -> list[tuple[tuple[str | int, ...], str]]:
-    """Return (where it stands, file) of everything that `document` includes."""
+    """Return (key path, file) of each file that `document` includes."""
     node = document.get(("include",))
     if node is None or node.value is None:
         return []
@@ -100,7 +100,7 @@ def _targets(document: Document) -> list[tuple[tuple[str | int, ...], str]]:
     targets: list[tuple[tuple[str | int, ...], str]] = []
     for at, item in found:
         if not isinstance(item.value, str) or not item.value.strip():
-            message = f"`include` names a file or a list of files, got {describe(item.plain())}"
+            message = f"`include` must be a file or a list of files, got {describe(item.plain())}"
             raise ConfigError(problem(document, at, "E108", message, "write `include: [other.yaml]`"))
         targets.append((at, item.value.strip()))
     return targets

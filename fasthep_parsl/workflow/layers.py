@@ -1,4 +1,4 @@
-"""Lay a site over a workflow: whose strategy holds, and ``${VARIABLE}`` in what the site says."""
+"""Merge the layers of a site over a workflow, and expand ``${VARIABLE}`` in their values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fasthep_parsl.errors import Problem
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, Node, merge, show_path
 
 KINDS = ("backend", "strategy", "environment")
-"""Keys of ``execution:`` whose value is a name, or a mapping with ``kind:``."""
+"""Keys of ``execution:`` with a name, or a mapping with ``kind:``."""
 
 _REFERENCE = re.compile(r"(\$\$\{)|\$\{([^}]*)(\}?)")
 _CONTENT = re.compile(r"([A-Za-z_]\w*)(?::-(.*))?", re.DOTALL)
@@ -26,7 +26,7 @@ def spell_out(document: Document, at: KeyPath = ()) -> Document:
     document : Document
         A workflow or a site profile.
     at : tuple
-        Where the content of ``execution:`` stands.
+        Key path of the content of ``execution:``.
     """
     execution = document.get(at)
     if execution is None or not isinstance(execution.value, dict):
@@ -36,17 +36,16 @@ def spell_out(document: Document, at: KeyPath = ()) -> Document:
 
 
 def spelled(node: Node) -> Node:
-    """Return the name of a kind as a mapping with ``kind:``; anything else as it is."""
+    """Return the name of a kind as a mapping with ``kind:``, any other value unchanged."""
     if not isinstance(node.value, str) or not node.value.strip():
         return node
     return replace(node, value={"kind": Node(node.value, node.where, node.key, node.layer)})
 
 
 def lay_over(document: Document, layers: Sequence[Document]) -> Document:
-    """Return a workflow with the layers of a site over its ``execution:``, lowest first.
+    """Return a workflow with the layers of a site merged over its ``execution:``, lowest first.
 
-    The strategy of the site replaces the one of the workflow whole: fields that were meant for another batch system
-    mean nothing there.
+    The strategy of the site replaces that of the workflow completely: the fields of another batch system do not apply.
     """
     if not layers:
         return document
@@ -59,7 +58,7 @@ def lay_over(document: Document, layers: Sequence[Document]) -> Document:
 
 
 def _replaced(root: Node, path: KeyPath, new: Node) -> Node:
-    """Return `root` with `new` at `path`, which leads through mappings."""
+    """Return `root` with `new` at `path`, a path through mappings."""
     if not path:
         return new
     step = str(path[0])
@@ -67,25 +66,25 @@ def _replaced(root: Node, path: KeyPath, new: Node) -> Node:
 
 
 def expand(document: Document, layers: Collection[str], at: KeyPath = ()) -> tuple[Document, list[Problem]]:
-    """Put values of environment variables into what a site says.
+    """Expand environment variables in the values of a site.
 
-    ``${NAME}`` is the value of an environment variable of this process, ``${NAME:-text}`` is `text` if it is not set
-    or empty. ``$NAME`` is left alone: the shell of the worker's node expands it. For a ``${…}`` that this shell shall
-    see, write ``$${…}``.
+    ``${NAME}`` is the value of an environment variable of this process, ``${NAME:-text}`` is `text` if the variable is
+    not set or empty. ``$NAME`` is not expanded; the shell of the worker's node does it. ``$${…}`` becomes ``${…}`` for
+    that shell.
 
     Parameters
     ----------
     document : Document
         A workflow with its site, or a site profile.
     layers : collection of str
-        Only what these layers set is expanded.
+        Layers to expand.
     at : tuple
-        Where in `document` the site has its say.
+        Key path of the values to expand.
 
     Returns
     -------
     tuple
-        The document without what could not be expanded, and a problem for each of those.
+        The document without the values that cannot be expanded, and a problem for each of them.
     """
     problems: list[Problem] = []
     node = document.get(at)
@@ -102,7 +101,7 @@ class _Expander:
         self.problems = problems
 
     def expand(self, node: Node, path: KeyPath) -> Node | None:
-        """Return the node with values put in, None if one is missing."""
+        """Return the node with values expanded, None if a variable is not set."""
         if isinstance(node.value, dict):
             found = {key: self.expand(child, (*path, key)) for key, child in node.value.items()}
             return replace(node, value={key: child for key, child in found.items() if child is not None})
@@ -121,7 +120,7 @@ class _Expander:
         content = _CONTENT.fullmatch(match[2])
         if content is None or not match[3]:
             message = f"`{match[0]}` is neither `${{NAME}}` nor `${{NAME:-text}}`"
-            hint = f"if the shell of the node shall see it, write `${match[0]}`"
+            hint = f"to leave it to the shell of the node, write `${match[0]}`"
             self.problems.append(Problem("E105", message, show_path(path), node.where, hint))
             return ""
         name, default = content[1], content[2]
@@ -130,8 +129,8 @@ class _Expander:
             return value or default
         if value is None:
             key = show_path(path)
-            message = f"the environment variable `{name}` is not set"
+            message = f"environment variable `{name}` is not set"
             hint = f"`export {name}=…`, or `--set {key}=…`"
-            self.problems.append(Problem("E147", message, key, node.where, hint))
+            self.problems.append(Problem("E147", message, key, node.where, hint, name))
             return ""
         return value

@@ -1,4 +1,4 @@
-"""Read a workflow file: includes, layers of a site, ``--set``; every mistake is found at once and located."""
+"""Load a workflow file with includes, layers of a site and ``--set``. Find all mistakes at once."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from fasthep_parsl.workflow.yamldoc import Document, merge, refuse
 
 @dataclass(frozen=True)
 class LoadedWorkflow:
-    """A workflow and where everything in it stands.
+    """A workflow and the places of its values.
 
     Attributes
     ----------
     workflow : Workflow
         The validated values.
     document : Document
-        The merged document: marks for messages, layers for ``plan --explain``. Its paths are those of the model:
-        ``("analysis", "stages", i)`` is ``workflow.analysis.stages[i]``.
+        The merged document, with places for messages and layers for ``plan --explain``. It has the key paths of the
+        model: ``("analysis", "stages", i)`` is ``workflow.analysis.stages[i]``.
     path : Path
         The workflow file.
     warnings : tuple of Problem
-        What was accepted but has no effect.
+        Parts of the file that have no effect.
     problems : tuple of Problem
-        With ``tolerant=True``: what is wrong; `workflow` is then a guess at what was meant and must not be run.
+        Mistakes, with ``tolerant=True``. Then `workflow` is a guess and must not be run.
     """
 
     workflow: Workflow
@@ -50,7 +50,7 @@ class LoadedWorkflow:
 
 @cache
 def package_defaults() -> Document:
-    """Return the package's defaults of ``execution:``, as the lowest layer."""
+    """Return the package's defaults of ``execution:``, the lowest layer."""
     return load_file(Path(__file__).with_name("defaults.yaml"), "package defaults")
 
 
@@ -59,20 +59,20 @@ def load_workflow(
 ) -> LoadedWorkflow:
     """Read, merge and check a workflow.
 
-    Precedence, lowest first: package defaults, the workflow's ``execution:``, `layers`, `overrides`. A strategy of
-    `layers` replaces the workflow's whole; environment variables are put into what `layers` set, see `expand`.
+    Precedence, lowest first: package defaults, ``execution:`` of the workflow, `layers`, `overrides`. A strategy in
+    `layers` replaces that of the workflow completely. Environment variables in `layers` are expanded; see `expand`.
 
     Parameters
     ----------
     path : Path
         The workflow file.
     layers : sequence of Document
-        Execution layers of a site, lowest first: their top level is the content of ``execution:``.
+        Layers of a site, lowest first. Their top level is the content of ``execution:``.
     overrides : sequence of str
         Settings ``key=value``; see `resolve_key` for keys.
     tolerant : bool
-        Whether mistakes may be returned in `problems` where it can be guessed what was meant, so that the caller can
-        look for more.
+        Whether to return mistakes in `problems` if the meaning can be guessed, so that the caller can find further
+        ones.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def load_workflow(
         except ValidationError:
             raise refuse(*problems) from None
         problems += check_source(workflow, document)[1]
-        if not tolerant or check_model(workflow, document):  # the latter may follow from what was left out
+        if not tolerant or check_model(workflow, document):  # its problems may be consequences of what was left out
             raise refuse(*problems) from None
     else:
         found = check_model(workflow, document)

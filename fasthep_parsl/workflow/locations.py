@@ -1,4 +1,4 @@
-"""Where files are: paths of this machine and URLs, and when two of them mean one file."""
+"""Paths and URLs of files, and whether two of them are the same file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_url(path: str) -> bool:
 
 
 def local_path(text: str) -> str | None:
-    """Return the path that `text` means on this machine, None if it is the URL of a server."""
+    """Return `text` as a path on this machine, None if it is the URL of a server."""
     if not is_url(text):
         return text
     parts = urlsplit(text)
@@ -26,10 +26,10 @@ def local_path(text: str) -> str | None:
 
 
 def identity(path: str) -> tuple[object, ...]:
-    """Return what two names of one file have in common.
+    """Return a value that is equal for two names of the same file.
 
-    Links to a file have its device and inode; size and time are compared as well, because some network file systems
-    give inodes that are not unique. Of URLs, the host's case, the usual port and double slashes do not matter.
+    For files these are device and inode, so that links are found, and also size and time, because inodes of some network
+    file systems are not unique. For URLs, the case of the host, the default port and double slashes do not matter.
     """
     if is_url(path):
         parts = urlsplit(path)

@@ -1,4 +1,4 @@
-"""The workflow file as frozen values, in FAST-HEP's vocabulary."""
+"""Models of a workflow file, in FAST-HEP's vocabulary."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-from fasthep_parsl.errors import suggest
 from fasthep_parsl.plan import EventType
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.resources.units import UnitError, describe, parse_count
 from fasthep_parsl.resources.validation import Count, Duration, wrong_value
 from fasthep_parsl.workflow.facility import Network, Queue, Scaling
 from fasthep_parsl.workflow.json_schema import SOURCE_KEYS, of_sources
+from fasthep_parsl.workflow.kinds import Kind, KindOf, ModifierOf
 from fasthep_parsl.workflow.values import Line, Model, Name, Reference, References, Texts, empty_list, empty_mapping
 
 
@@ -21,7 +21,7 @@ def _only_tree(value: object) -> object:
     if isinstance(value, list | tuple) and len(value) == 1:
         return value[0]
     if isinstance(value, list | tuple):
-        raise wrong_value("expected the name of one tree, got a list", "make a dataset of each tree")
+        raise wrong_value("expected the name of one tree, got a list", "write one dataset per tree")
     return value
 
 
@@ -29,32 +29,30 @@ Tree = Annotated[Line, BeforeValidator(_only_tree, json_schema_input_type=str | 
 
 
 class Use(Model):
-    """What the workflow brings along."""
+    """Analysis code and its data."""
 
     modules: Texts = Field((), description="Python files with analysis code, relative to the workflow file")
-    files: Texts = Field(
-        (), description="files and folders with data that the analysis code reads, relative to this file"
-    )
-    profiles: Texts = Field((), description="profiles of fasthep-flow; not read here")
+    files: Texts = Field((), description="files and folders that the analysis code reads, relative to this file")
+    profiles: Texts = Field((), description="profiles of fasthep-flow; ignored")
 
 
 class Dataset(Model):
-    """A set of files that belong together."""
+    """A set of files with the same facts."""
 
     # the loader moves unknown keys to `meta`, as fasthep-flow does
     model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
 
-    name: Line = Field(description="unique name, as catalogues have them too: `/SingleMuon/Run2018A-UL/NANOAOD`")
+    name: Line = Field(description="unique name; names of catalogues are valid: `/SingleMuon/Run2018A-UL/NANOAOD`")
     files: Texts = Field(description="paths, globs (relative to this file) or URLs (`root://…`)")
     nevents: Count | None = Field(None, ge=0, description="number of events in all files; checked")
     eventtype: EventType | None = Field(None, description="`data` or `mc`")
     group: Line | None = Field(None, description="label for plots")
     tree: Tree | None = Field(None, description="name of its tree; default: that of the source")
-    meta: dict[str, Any] = Field(default_factory=dict, description="anything that ops may use, e.g. `xsec` in pb")
+    meta: dict[str, Any] = Field(default_factory=dict, description="facts for ops, e.g. `xsec` in pb")
 
 
 class DataDefaults(Model):
-    """What holds for all datasets that do not say otherwise."""
+    """Defaults for all datasets."""
 
     eventtype: EventType | None = Field(None, description="`data` or `mc`")
     group: Line | None = Field(None, description="label for plots")
@@ -85,8 +83,8 @@ class SourceSpec(Model):
     model_config = ConfigDict(json_schema_extra=of_sources)
 
     kind: Line = Field("root_tree", description="name of the input format")
-    stream_type: Line = Field("event_stream", description="kept for fasthep-flow")
-    params: dict[str, Any] = Field(default_factory=dict, description="all other keys: the fields of the kind")
+    stream_type: Line = Field("event_stream", description="for fasthep-flow; ignored")
+    params: dict[str, Any] = Field(default_factory=dict, description="all other keys are fields of the kind")
 
     @property
     def tree(self) -> str:
@@ -103,7 +101,7 @@ def _branch(value: object) -> object:
 
 
 class FieldSpec(Model):
-    """Another name for a branch."""
+    """A field: another name for a branch."""
 
     branch: Line = Field(description="name of the branch in the file")
     stream: Reference | None = Field(None, description="name of the source; default: the only one")
@@ -122,56 +120,15 @@ class Input(Model):
     to: Line = Field(alias="as", description="parameter of this stage's op")
 
 
-def _kind(value: object) -> object:
-    """Turn a name, or a mapping with `kind:` and its fields, into kind and params."""
-    if isinstance(value, str):
-        return {"kind": value}
-    if isinstance(value, dict) and "kind" in value:
-        return {"kind": value["kind"], "params": {key: item for key, item in value.items() if key != "kind"}}
-    if isinstance(value, dict) and not value:
-        raise wrong_value("expected a name, or a mapping with `kind:`, got an empty mapping")
-    if isinstance(value, dict):
-        for key in map(str, value):
-            hint = suggest(key, ["kind"])
-            if hint.close:
-                raise wrong_value(f"unknown key `{key}`", hint, name=key)
-        raise wrong_value("`kind` is missing", "write its name, or `{kind: name, …}` with its fields")
-    raise wrong_value(f"expected a name, or a mapping with `kind:`, got {describe(value)}")
-
-
-class Kind(Model):
-    """Something that has variants: its name, or a mapping with ``kind:`` and its fields."""
-
-    kind: Line = Field(description="name of the variant")
-    params: dict[str, Any] = Field(default_factory=dict, description="its fields; checked by the variant itself")
-
-
-def _modifier(value: object) -> object:
-    """Accept upstream's ``{name, params}`` too."""
-    if isinstance(value, dict) and "name" in value and "kind" not in value:
-        extra = sorted(set(value) - {"name", "params"})
-        if extra:
-            raise wrong_value(f"unknown key `{extra[0]}` in a modifier", "allowed: name, params; or `{kind: name, …}`")
-        params = value.get("params") or {}
-        if not isinstance(params, dict):
-            raise wrong_value(f"`params` of a modifier must be a mapping, got {describe(params)}")
-        return {"kind": value["name"], "params": params}
-    return _kind(value)
-
-
-KindOf = Annotated[Kind, BeforeValidator(_kind, json_schema_input_type=str | dict[str, Any])]
-ModifierOf = Annotated[Kind, BeforeValidator(_modifier, json_schema_input_type=str | dict[str, Any])]
-
-
 class StageExecution(Model):
-    """What a stage needs, by label."""
+    """Where and how a stage runs."""
 
-    require: Reference | None = Field(None, description="label of a pool or resource class that it cannot do without")
-    prefer: Reference | None = Field(None, description="label that is used if such a pool exists")
-    fallback: Reference | None = Field(None, description="label that is used otherwise")
+    require: Reference | None = Field(None, description="label of a pool or resource class that the stage must run on")
+    prefer: Reference | None = Field(None, description="label of a pool to use if it exists")
+    fallback: Reference | None = Field(None, description="label of a pool to use otherwise")
     timeout: Duration | None = Field(None, description="longest time per task, seconds; `30m`")
     modifiers: Annotated[tuple[ModifierOf, ...], BeforeValidator(empty_list)] = Field(
-        (), description="change how the op is called"
+        (), description="changes of how the op is called"
     )
 
 
@@ -184,13 +141,13 @@ class Stage(Model):
 
     model_config = ConfigDict(json_schema_extra=_id_is_optional)  # the loader fills it in
 
-    id: Name = Field(description="unique name, also of a folder; default: the last word of the op and its number")
+    id: Name = Field(description="unique name, also of a folder; default: last word of the op and a number")
     op: Line = Field(description="name of the operation, e.g. `hep.hist`")
     params: Annotated[dict[str, Any], BeforeValidator(empty_mapping)] = Field(
         default_factory=dict, description="parameters of the op"
     )
     needs: References | None = Field(
-        None, description="stages before this one; default: the last with a stream; `[]`: none"
+        None, description="stages that run first; default: the last one with a stream; `[]`: none"
     )
     inputs: Annotated[tuple[Input, ...], BeforeValidator(empty_list)] = Field(
         (), alias="from", description="products of other stages"
@@ -201,9 +158,9 @@ class Stage(Model):
 
 
 class Analysis(Model):
-    """What is computed."""
+    """The stages of the analysis."""
 
-    stages: Annotated[tuple[Stage, ...], BeforeValidator(empty_list)] = Field((), description="in the order of work")
+    stages: Annotated[tuple[Stage, ...], BeforeValidator(empty_list)] = Field((), description="stages, in any order")
 
 
 def _workers(value: object) -> int | None:
@@ -212,7 +169,7 @@ def _workers(value: object) -> int | None:
     try:
         return parse_count(value)
     except UnitError as error:
-        raise wrong_value(error.message, "a number of workers, or `auto` for as many as fit") from None
+        raise wrong_value(error.message, "write a number of workers, or `auto` for as many as fit") from None
 
 
 def _how(value: object) -> str | None:
@@ -229,25 +186,25 @@ class PoolSpec(Model):
     """A group of workers."""
 
     workers: Annotated[int | None, BeforeValidator(_workers, json_schema_input_type=int | Literal["auto"] | None)] = (
-        Field(None, ge=1, description="number of workers; `auto`: as many as fit, in a batch system into two jobs")
+        Field(None, ge=1, description="number of workers; `auto`: as many as fit, on a batch system into two jobs")
     )
     resources: ClassOrQuantities = Field(
         Resource(), description="quantities per worker, or the name of a class in `execution.resources`"
     )
     workers_per_gpu: Count = Field(
-        1, ge=1, description="workers that share a GPU, or the GPUs that `resources` gives one"
+        1, ge=1, description="number of workers that share a GPU, or the GPUs of one worker in `resources`"
     )
     modifiers: Annotated[tuple[ModifierOf, ...], BeforeValidator(empty_list)] = Field(
-        (), description="change how ops are called on its workers; outside of those of the stages"
+        (), description="modifiers of all stages on this pool; they wrap those of the stages"
     )
     queue: Reference | None = Field(None, description="queue of the site; default: the first whose nodes fit")
 
 
 class Execution(Model):
-    """How and where it is computed."""
+    """How and where the workflow runs."""
 
-    backend: KindOf = Field(Kind(kind="parsl"), description="who executes tasks")
-    strategy: KindOf = Field(Kind(kind="local"), description="who creates workers")
+    backend: KindOf = Field(Kind(kind="parsl"), description="system that runs tasks")
+    strategy: KindOf = Field(Kind(kind="local"), description="system that creates workers")
     pools: dict[Name, PoolSpec] = Field(default_factory=dict, description="groups of workers")
     resources: dict[Reference, Resource] = Field(default_factory=dict, description="resource classes")
     environment: KindOf | None = Field(None, description="the software of workers")
@@ -255,19 +212,15 @@ class Execution(Model):
         (), description="proxies and tokens that workers need"
     )
     chunk_size: Count | None = Field(None, ge=1, description="most events per partition; default: chosen for memory")
-    queues: dict[Reference, Queue] = Field(
-        default_factory=dict, description="queues of the site and the nodes behind them"
-    )
+    queues: dict[Reference, Queue] = Field(default_factory=dict, description="queues of the site and their nodes")
     network: Annotated[Network, BeforeValidator(empty_mapping)] = Field(
-        Network(), description="how workers reach the driver"
+        Network(), description="how workers connect to the driver"
     )
-    scaling: Annotated[Scaling, BeforeValidator(empty_mapping)] = Field(
-        Scaling(), description="how many blocks there are, and when"
-    )
+    scaling: Annotated[Scaling, BeforeValidator(empty_mapping)] = Field(Scaling(), description="number of blocks")
     worker_init: Texts = Field((), description="shell lines that run on each node before its workers start")
     scratch: Line | None = Field(None, description="folder on the disk of a node, `$TMPDIR`; expanded there")
-    shared_filesystem: bool = Field(True, description="whether workers see the run directory; else files are sent")
-    shared_folders: Texts = Field((), description="folders that workers see where they do not see all, `/cvmfs`")
+    shared_filesystem: bool = Field(True, description="whether workers see the run directory; if not, files are sent")
+    shared_folders: Texts = Field((), description="folders that workers see without a shared file system, `/cvmfs`")
 
 
 def _version(value: object) -> object:
@@ -278,7 +231,7 @@ def _version(value: object) -> object:
 
 def _with_include(schema: dict[str, Any]) -> None:
     schema["properties"]["include"] = {
-        "description": "other files, relative to this one; read first, so that this one is over them",
+        "description": "other files, relative to this one, which is merged over them",
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
     }
 
@@ -298,11 +251,11 @@ class Workflow(Model):
         default_factory=dict, description="other names for branches"
     )
     primary_stream: Reference | None = Field(None, description="name of the source, as fasthep-flow writes it")
-    analysis: Analysis = Field(description="what is computed")
-    execution: Execution = Field(Execution(), description="how and where it is computed")
+    analysis: Analysis = Field(description="the stages")
+    execution: Execution = Field(Execution(), description="how and where the workflow runs")
 
     def tree_of(self, dataset: Dataset) -> str | None:
-        """Return the tree that a dataset or the defaults name, None if it is that of the source."""
+        """Return the tree of a dataset or of the defaults, None for that of the source."""
         return dataset.tree or self.data.defaults.tree
 
     @property

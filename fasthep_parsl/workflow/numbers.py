@@ -1,4 +1,4 @@
-"""Numbers as YAML 1.2 writes them: ``1e5`` is one, ``2:00:00`` and dates are text."""
+"""Numbers in YAML 1.2: ``1e5`` is a number, ``2:00:00`` and dates are text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 
 MAX_DIGITS = 300
-"""Longest whole number; longer ones are infinite as floats."""
+"""Most digits of a whole number; larger ones overflow as floats."""
 _INT = re.compile(r"[-+]?[0-9][0-9_]*|0x[0-9a-fA-F_]+|0o[0-7_]+")
 _FLOAT = re.compile(
     r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9][0-9_]*(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
@@ -15,9 +15,9 @@ _FLOAT = re.compile(
 
 
 def number(text: str) -> int | float | str | None:
-    """Return the number that plain `text` is by the rules of YAML 1.2, else the text itself.
+    """Return plain `text` as a number by the rules of YAML 1.2, or unchanged if it is not a number.
 
-    None if it is a number that a computer does not have, like ``1e999``, which would silently be infinite.
+    Return None if it overflows or underflows, like ``1e999``, which would silently become infinite.
     """
     if _INT.fullmatch(text):
         bare = text.replace("_", "")

@@ -1,11 +1,11 @@
-"""Settings from the command line (``--set pools.gpu.workers=4``) and the key paths that they use."""
+"""Apply settings of the command line (``--set pools.gpu.workers=4``), and resolve their key paths."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
 
-from fasthep_parsl.errors import ConfigError, Location, Problem, suggest
+from fasthep_parsl.errors import ConfigError, Hint, Location, Problem, suggest
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.workflow.layers import KINDS, spelled
 from fasthep_parsl.workflow.model import Execution, Workflow
@@ -37,21 +37,21 @@ def split_key(text: str) -> tuple[str, ...]:
 
 
 def resolve_key(document: Document, text: str) -> KeyPath:
-    """Return the path in the workflow that a user's key means.
+    """Return the key path in the workflow for a key on the command line.
 
     Parameters
     ----------
     document : Document
         The workflow.
     text : str
-        ``execution.pools.gpu.workers``; ``execution.`` may be left out; list items by number or, where they have
-        one, by ``id`` or ``name`` (``analysis.stages[Mass].params.axes[0]``); ``stages`` and ``datasets`` are
-        short for ``analysis.stages`` and ``data.datasets``; a pool's quantity needs no ``resources``.
+        ``execution.pools.gpu.workers``; ``execution.`` is optional. List items are given by number, or by ``id`` or
+        ``name`` (``analysis.stages[Mass].params.axes[0]``). ``stages`` and ``datasets`` are short for
+        ``analysis.stages`` and ``data.datasets``. Quantities of a pool need no ``resources``.
 
     Raises
     ------
     ConfigError
-        Not a key path, the first step is unknown, or a list has no such item.
+        The text is not a key path, the first step is unknown, or a list has no such item.
     """
     where = Location(f"{LAYER} {text}", 1, len(LAYER) + 2, max(len(text), 1))
     try:
@@ -67,7 +67,7 @@ def _resolve(document: Document, steps: tuple[str, ...], where: Location) -> Key
         steps = (short[steps[0]], *steps)
     elif steps[0] not in Workflow.model_fields:
         hint = suggest(steps[0], {*short, *Workflow.model_fields}, what="keys")
-        raise ConfigError(Problem("E109", f"unknown key `{steps[0]}`", ".".join(steps), where, hint))
+        raise ConfigError(Problem("E109", f"unknown key `{steps[0]}`", ".".join(steps), where, hint, steps[0]))
     if steps[:2] == ("execution", "pools") and len(steps) == 4 and steps[3] in Resource.model_fields:
         steps = (*steps[:3], "resources", steps[3])
     path: KeyPath = ()
@@ -78,7 +78,7 @@ def _resolve(document: Document, steps: tuple[str, ...], where: Location) -> Key
 
 
 def _item(node: Node, step: str, path: KeyPath, where: Location) -> int:
-    """Return the position in a list that `step` means."""
+    """Return the position of the list item `step`."""
     size = len(node.value)
     if re.fullmatch(r"-?\d+", step) and -size <= int(step) < size:
         return int(step) % size
@@ -88,8 +88,8 @@ def _item(node: Node, step: str, path: KeyPath, where: Location) -> int:
         names.append(str(named.value) if named else str(number))
     if step in names:
         return names.index(step)
-    hint = suggest(step, names, what="items") if size else "the list is empty"
-    raise ConfigError(Problem("E109", f"`{show_path(path)}` has no item `{step}`", show_path(path), where, hint))
+    hint: Hint = suggest(step, names, what="items") if size else "the list is empty"
+    raise ConfigError(Problem("E109", f"`{show_path(path)}` has no item `{step}`", show_path(path), where, hint, step))
 
 
 def apply_override(document: Document, text: str) -> Document:
@@ -98,7 +98,7 @@ def apply_override(document: Document, text: str) -> Document:
     Raises
     ------
     ConfigError
-        No ``=``, an unknown key, a value that is not YAML, or a value put below something that is not a mapping.
+        There is no ``=``, the key is unknown, the value is not YAML, or the parent is not a mapping.
     """
     shown = f"{LAYER} {text}"
     start = len(LAYER) + 2
@@ -118,7 +118,7 @@ def apply_override(document: Document, text: str) -> Document:
         found = parse_value(value, value_at, LAYER)
     except ConfigError as error:
         message = f"the value of `{key}` is not YAML"
-        hint = error.problems[0].message + "; put it in quotes"
+        hint = f"{error.problems[0].message}; put it in quotes"
         raise ConfigError(Problem("E109", message, show_path(path), value_at, hint)) from None
     if path in {("execution", kind) for kind in KINDS}:
         now = document.get((*path, "kind"))
@@ -139,10 +139,10 @@ def _put(node: Node, path: KeyPath, done: KeyPath, value: Node, where: Location)
         return replace(node, value=items)
     if node.value is None or isinstance(node.value, dict):
         return replace(node, value={**(node.value or {}), str(step): _put(child, rest, (*done, step), value, where)})
-    message = f"`{show_path(done)}` is `{node.value}`: it has no `{step}`"
-    hint = f"set `{show_path(done)}` as a whole"
+    message = f"cannot set `{step}`: `{show_path(done)}` is `{node.value}`, not a mapping"
+    hint = f"set all of `{show_path(done)}`"
     if done[-1:] == ("resources",) and done[:2] == ("execution", "pools"):
-        hint = f"its quantities are those of the class: set `resources.{node.value}.{step}`"
+        hint = f"the pool has the quantities of its class; set `resources.{node.value}.{step}`"
     elif len(done) == 2:
         hint = f"set `{done[-1]}.kind={node.value}` first"
     raise ConfigError(Problem("E109", message, show_path((*done, step)), where, hint))

@@ -1,4 +1,4 @@
-"""Read YAML text into a tree of `Node` with marks; every mistake in it is a `Problem` with line and column."""
+"""Parse YAML into a tree of `Node` with places. Mistakes are problems with line and column."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from fasthep_parsl.workflow.textfile import read_text
 from fasthep_parsl.workflow.yamldoc import Document, Node, refuse
 
 MAX_ALIASED = 100_000
-"""Most values that aliases (``*name``) may add to those that stand in the file; aliases of aliases grow fast."""
+"""Most values that aliases (``*name``) may add to a file. Aliases of aliases grow exponentially."""
 MAX_DEPTH = 100
-"""Deepest nesting; far beyond any workflow, far below Python's own limit."""
+"""Deepest nesting: more than any workflow needs, less than Python's recursion limit."""
 _TAG = "tag:yaml.org,2002:"
 _TRUE = {"true", "yes", "on"}
 _BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _WORDS = (
-    ("mapping values are not allowed", "a `:` where YAML does not expect one",
+    ("mapping values are not allowed", "a `:` that YAML does not expect",
      "check the indentation, or put text with `: ` in quotes"),
     ("could not find expected ':'", "expected `key: value`", "is a `:` missing here or in the line before?"),
     ("another document", "a second document (`---`) in one file", "put it in a file of its own"),
-    ("expected <block end>", "this line does not fit the lines above", "check the indentation, or a missing `- `"),
+    ("expected <block end>", "the indentation differs from the lines above", "check the indentation; is a `- ` missing?"),
     ("cannot start any token", "a character that cannot begin a value", "put the text in quotes"),
     ("maximum nesting depth", "nested too deeply", "is a bracket missing?"),
     ("stream end", "the text ends too early", "is a quote or bracket not closed?"),
     ("end of stream", "the text ends too early", "is a quote or bracket not closed?"),
 )  # fmt: skip
-"""What PyYAML says, what we say, and the hint."""
+"""Text of PyYAML's error (which has no codes), our message, and the hint."""
 
 
 def split_lines(text: str) -> list[str]:
@@ -43,25 +43,25 @@ def split_lines(text: str) -> list[str]:
 
 
 def load_file(path: Path, layer: str) -> Document:
-    """Read one YAML file whose top level is a mapping; includes are not followed.
+    """Read one YAML file with a mapping at the top level. Includes are not followed.
 
     Parameters
     ----------
     path : Path
-        The file, as it shall be named in messages.
+        The file, as messages name it.
     layer : str
-        Name of the layer that it sets.
+        Name of its layer.
 
     Raises
     ------
     ConfigError
-        The file cannot be read or is not YAML, a key stands twice, or the top level is not a mapping.
+        The file cannot be read or is not YAML, a key is twice in one mapping, or the top level is not a mapping.
     """
     return parse(read_text(path), str(path), layer)
 
 
 def parse(text: str, file: str, layer: str) -> Document:
-    """Return the document in `text`; `file` names it in messages. Raises as `load_file`."""
+    """Return the document in `text`. Messages name it `file`. Raise the same errors as `load_file`."""
     node = _compose(text, file)
     if node is None:
         raise ConfigError(Problem("E101", f"`{file}` is empty", where=Location(file, 1, 1)))
@@ -71,14 +71,14 @@ def parse(text: str, file: str, layer: str) -> Document:
         raise refuse(*reader.problems)
     if not isinstance(root.value, dict):
         what = "a list" if isinstance(root.value, list) else "plain text"
-        hint = "the file must consist of `key: value` lines"
+        hint = "write `key: value` lines"
         raise ConfigError(Problem("E101", f"expected a mapping at the top level, found {what}", where=root.where,
                                   hint=hint))  # fmt: skip
     return Document(root, file, (file,))
 
 
 def parse_value(text: str, location: Location, layer: str) -> Node:
-    """Return the value in `text` (one line of YAML, as after ``--set a.b=``), placed at `location` as a whole."""
+    """Return the value in `text`, one line of YAML as in ``--set a.b=text``. All its places are `location`."""
     node = _compose(text, location.file)
     if node is None:
         return Node(None, location, location, layer)
@@ -94,14 +94,14 @@ def _compose(text: str, file: str) -> yaml.Node | None:
     try:
         composed: yaml.Node | None = yaml.compose(text, Loader=fast)
     except yaml.YAMLError as error:
-        raise ConfigError(_syntax_problem(_worded(error, text), text, file)) from None
+        raise ConfigError(_syntax_problem(_portable(error, text), text, file)) from None
     except RecursionError:
         raise ConfigError(Problem("E101", "nested too deeply", where=Location(file, 1, 1))) from None
     return composed
 
 
-def _worded(error: yaml.YAMLError, text: str) -> yaml.YAMLError:
-    """Return the error of the pure Python parser, which words mistakes the same on every platform."""
+def _portable(error: yaml.YAMLError, text: str) -> yaml.YAMLError:
+    """Return the error of the pure Python parser, which has the same messages on all platforms."""
     try:
         yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as other:
@@ -130,11 +130,11 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
 
 
 def _reword(said: str, line: str) -> tuple[str, str]:
-    """Return message and hint for what PyYAML said."""
+    """Return message and hint for an error of PyYAML."""
     if "\\t" in said or "\t" in line[: len(line) - len(line.lstrip())]:
-        return "a tab where YAML wants spaces", "indent with spaces only"
+        return "a tab in the indentation", "indent with spaces"
     if "undefined alias" in said:
-        return said.replace("found ", "").replace("'", "`"), "an anchor `&name` must stand before `*name`"
+        return said.replace("found ", "").replace("'", "`"), "define the anchor `&name` before `*name`"
     for words, message, hint in _WORDS:
         if words in said:
             return message, hint
@@ -142,7 +142,7 @@ def _reword(said: str, line: str) -> tuple[str, str]:
 
 
 class _Reader:
-    """Turns PyYAML's nodes into ours and collects mistakes."""
+    """Converts PyYAML's nodes and collects mistakes."""
 
     def __init__(self, file: str, layer: str, fixed: Location | None = None) -> None:
         self.file = file
@@ -150,7 +150,7 @@ class _Reader:
         self.fixed = fixed
         self.problems: list[Problem] = []
         self._open: set[int] = set()
-        self._made: dict[int, tuple[Node, int, int]] = {}  # of a list or mapping: our node, its values, its depth
+        self._made: dict[int, tuple[Node, int, int]] = {}  # list or mapping → its node, number of values, depth
         self._values = 0
         self._aliased = 0
         self._deepest = 0
@@ -164,7 +164,7 @@ class _Reader:
             length = end.column - start.column if end.line == start.line else len(node.value.split("\n")[0])
         return Location(self.file, start.line + 1, start.column + 1, max(length, 1))
 
-    def complain(self, node: yaml.Node, message: str, hint: str = "", code: str = "E101") -> None:
+    def report(self, node: yaml.Node, message: str, hint: str = "", code: str = "E101") -> None:
         self.problems.append(Problem(code, message, where=self.place(node), hint=hint))
 
     def read(self, node: yaml.Node, key: Location | None) -> Node:
@@ -174,7 +174,7 @@ class _Reader:
         if id(node) in self._made:
             return replace(self.again(node), key=key)
         if id(node) in self._open:
-            self.complain(node, "an anchor contains itself", "remove the alias (`*name`) inside of it")
+            self.report(node, "an anchor contains itself", "remove the alias (`*name`) in it")
             return Node(None, self.place(node), key, self.layer)
         before, deepest, level = self._values, self._deepest, len(self._open)
         self.reach(node, level + 1)
@@ -185,13 +185,13 @@ class _Reader:
         return made
 
     def again(self, node: yaml.Node) -> Node:
-        """Return what an anchor has become already: an alias costs nothing here, but each use of it does later."""
+        """Return the node of an anchor again. An alias is free here, but each use of it costs time later."""
         made, values, depth = self._made[id(node)]
         self._values += values
         self._aliased += values
         if self._aliased > MAX_ALIASED:
-            message = f"aliases (`*name`) make more than {MAX_ALIASED:,} values of this file"
-            raise ConfigError(Problem("E101", message, where=self.place(node), hint="an alias of aliases grows fast"))
+            message = f"aliases (`*name`) add more than {MAX_ALIASED:,} values to this file"
+            raise ConfigError(Problem("E101", message, where=self.place(node), hint="avoid aliases of aliases"))
         self.reach(node, len(self._open) + depth)
         return made
 
@@ -204,7 +204,7 @@ class _Reader:
 
     def content(self, node: yaml.Node) -> list[Node] | dict[str, Node]:
         if node.tag not in {_TAG + "map", _TAG + "seq"}:
-            self.complain(node, f"the tag `{node.tag.replace(_TAG, '!!')}` is not understood here", "remove it")
+            self.report(node, f"unknown tag `{node.tag.replace(_TAG, '!!')}`", "remove it")
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
@@ -218,22 +218,22 @@ class _Reader:
         merged: dict[str, Node] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                self.complain(key, "a key must be text", "is a quote missing around `{…}` or `[…]`?")
+                self.report(key, "a key must be text", "is a quote missing around `{…}` or `[…]`?")
             elif key.tag == _TAG + "merge":
                 for name, found in self.merge_key(value).items():
                     merged.setdefault(name, found)
             elif harmful(key.value):
-                self.complain(key, f"{_control(key.value)} in a key", "remove it")
+                self.report(key, f"{_control(key.value)} in a key", "remove it")
             elif key.value in own:
                 first = own[key.value].key
                 line = f" (first in line {first.line})" if first else ""
-                self.complain(key, f"key `{key.value}` stands twice{line}", "remove one of them", "E103")
+                self.report(key, f"key `{key.value}` is twice in one mapping{line}", "remove one of them", "E103")
             else:
                 own[key.value] = self.read(value, self.place(key))
         return {**merged, **own}
 
     def merge_key(self, value: yaml.Node) -> dict[str, Node]:
-        """Return what `<<: value` brings; the earlier of several mappings wins."""
+        """Return the content of `<<: value`. The first of several mappings wins."""
         parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
         found: dict[str, Node] = {}
         for part in parts:
@@ -241,27 +241,30 @@ class _Reader:
                 content = self.read(part, None).value or {}
                 found = {**content, **found}
             else:
-                self.complain(part, "`<<` needs a mapping, or a list of mappings", "write `<<: *name`")
+                self.report(part, "`<<` needs a mapping, or a list of mappings", "write `<<: *name`")
         return found
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
         text = node.value
         tag = node.tag.removeprefix(_TAG)
         if not text.isprintable() and harmful(re.sub(r"[\n\r\t]", "", text)):
-            self.complain(node, _control(text), "remove it", "E106")
+            self.report(node, _control(text), "remove it", "E106")
         if tag == "str" and node.style:
             return text
-        if tag in {"str", "int", "float", "timestamp", "value", "merge"}:  # YAML 1.1 takes 1e5 for text
+        if tag in {"str", "int", "float", "timestamp", "value", "merge"}:  # in YAML 1.1, 1e5 is text
             found = number(text)
             if found is None:
                 shown = text if len(text) < 30 else f"a number of {len(text):,} characters"
-                self.complain(
-                    node, f"{shown} does not fit into a number", "in quotes it is text, `.inf` is infinity", "E105"
+                self.report(
+                    node,
+                    f"`{shown}` is too large or too small for a number",
+                    "quote it to make it text; `.inf` is infinity",
+                    "E105",
                 )
             return found
         if tag in {"null", "bool"}:
             return None if tag == "null" else text.lower() in _TRUE
-        self.complain(node, f"the tag `{node.tag.replace(_TAG, '!!')}` is not understood here", "remove it")
+        self.report(node, f"unknown tag `{node.tag.replace(_TAG, '!!')}`", "remove it")
         return text
 
 

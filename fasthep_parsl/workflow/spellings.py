@@ -1,4 +1,4 @@
-"""What fasthep-flow writes otherwise: accepted spellings, and sections that are not run here."""
+"""Workflows of fasthep-flow: convert its spellings, and refuse its sections that this package does not run."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from fasthep_parsl.workflow.yamldoc import Document, KeyPath, Node, merge_nodes,
 
 _NOT_RUN = "remove it"
 FOREIGN_SECTIONS = {
-    "joins": "several trees are not joined here; make one file per tree and one workflow each",
+    "joins": "trees cannot be joined; write one workflow per tree",
     "outputs": "use a stage with `op: hep.write`",
-    "observers": "remove the section; every run records events, times and memory by itself",
-    "reports": "remove the section; `fasthep-parsl report` makes one from any run",
-    "styles": "remove the section; plots are made with mplhep",
-    "systematics": "write the variations as stages of their own",
+    "observers": "remove the section; every run records events, times and memory",
+    "reports": "remove the section; `run.json` in the run directory describes a run",
+    "styles": "remove the section; plots have the style of mplhep",
+    "systematics": "write each variation as a stage",
     "registry": "name your Python files in `use: {modules: […]}` and decorate functions with `@op`",
-    "render": "remove the section; every histogram gets a plot",
+    "render": "remove the section; every histogram is plotted",
     "hooks": _NOT_RUN,
     "execution_hooks": _NOT_RUN,
     "compile_hooks": _NOT_RUN,
     "products": _NOT_RUN,
-    "profiles": "remove the section; machines are described by site profiles (`--site`)",
+    "profiles": "remove the section; site profiles describe machines (`--site`)",
     "progress": _NOT_RUN,
     "workflow_metadata": _NOT_RUN,
 }
 FOREIGN_STAGE = {
-    "render": "remove it; every histogram gets a plot",
+    "render": "remove it; every histogram is plotted",
     "write": "use a stage with `op: hep.write`",
     "inspect": "remove it",
-    "observers": "remove it; every run records events, times and memory by itself",
+    "observers": "remove it; every run records events, times and memory",
     "applies_to": "put the condition into an expression, or write two workflows",
-    "role": "remove it; the op says what it yields",
+    "role": "remove it; the op declares what it yields",
     "in": "write `from: [{node: …, port: …, as: …}]`",
-    "variations": "write the variations as stages of their own",
+    "variations": "write each variation as a stage",
 }
 FOREIGN_EXECUTION = {
-    "profiles": "machines are described by site profiles (`--site`)",
-    "config": "give options with their kind: `strategy: {kind: name, …}`",
+    "profiles": "remove it; site profiles describe machines (`--site`)",
+    "config": "move the options to their kind: `strategy: {kind: name, …}`",
     "staging": "remove it; files are read in place",
 }
 
 TREE_NAMES = {"treename", "ttree", "objectpath", "treepath"}
-"""What other programs call the `tree` of a dataset; taken for free metadata, another tree would be read."""
+"""Names of `tree` in other programs. As metadata of a dataset they would be ignored, and another tree would be read."""
 
 
 def refuse_foreign(document: Document) -> tuple[Document, list[Problem]]:
-    """Return `document` without the sections that only fasthep-flow runs, and a problem for each of them."""
+    """Return `document` without the sections that this package does not run, and a problem for each of them."""
     problems: list[Problem] = []
     root = _without(document, (), FOREIGN_SECTIONS, problems)
     document = replace(document, root=root)
@@ -67,13 +67,13 @@ def _without(document: Document, path: KeyPath, foreign: dict[str, str], problem
         return node or Node(None)
     for name in node.value:
         if name in foreign:
-            message = f"fasthep-flow's `{name}` is not run here"
-            problems.append(problem(document, (*path, name), "E107", message, foreign[name], on="key"))
+            message = f"`{name}` of fasthep-flow is not supported"
+            problems.append(problem(document, (*path, name), "E107", message, foreign[name], on="key", name=name))
     return replace(node, value={name: child for name, child in node.value.items() if name not in foreign})
 
 
 def _replace(root: Node, path: KeyPath, new: Node) -> Node:
-    """Return `root` with `new` at `path`, if there is something at `path`."""
+    """Return `root` with `new` at `path`, if `path` exists."""
     if not path:
         return new
     child = root.child(path[0])
@@ -86,10 +86,10 @@ def _replace(root: Node, path: KeyPath, new: Node) -> Node:
 
 
 def normalise(document: Document) -> tuple[Document, tuple[Problem, ...]]:
-    """Return `document` with fasthep-flow's other spellings brought to one, and warnings.
+    """Return `document` with the spellings of fasthep-flow converted, and warnings.
 
-    Datasets may stand at the top level and as a mapping by name; a dataset's unknown keys are its ``meta``;
-    a stage may lack an id.
+    Datasets may be at the top level, and a mapping by name. Unknown keys of a dataset become its ``meta``. A stage
+    without an id gets one.
     """
     root = document.root
     sections = dict(root.value)
@@ -116,14 +116,14 @@ def normalise(document: Document) -> tuple[Document, tuple[Problem, ...]]:
     document = replace(document, root=replace(root, value=sections))
     warnings = []
     if document.has(("use", "profiles")):
-        message = "`use.profiles` are profiles of fasthep-flow and are not read here"
-        hint = "machines are described by site profiles (`--site`)"
+        message = "`use.profiles` is ignored: these are profiles of fasthep-flow"
+        hint = "site profiles describe machines (`--site`)"
         warnings.append(problem(document, ("use", "profiles"), "W107", message, hint, on="key"))
     return document, tuple(warnings)
 
 
 def _as_list(node: Node) -> Node:
-    """Return datasets given by name (``{dy: {files: …}}``) as a list."""
+    """Return a mapping of datasets (``{dy: {files: …}}``) as a list."""
     if not isinstance(node.value, dict):
         return node
     items = []
@@ -135,7 +135,7 @@ def _as_list(node: Node) -> Node:
 
 
 def _with_meta(node: Node) -> Node:
-    """Move unknown keys of a dataset under ``meta``, as fasthep-flow does, unless they look like a typing error."""
+    """Move unknown keys of a dataset to ``meta``, as fasthep-flow does, unless they look misspelt."""
     if not isinstance(node.value, dict):
         return node
     known = list(Dataset.model_fields)
@@ -156,7 +156,7 @@ def _with_meta(node: Node) -> Node:
 
 
 def _with_id(node: Node, number: int) -> Node:
-    """Give a stage without id the last word of its op and its number: ``hist3``."""
+    """Give a stage without an id the last word of its op and a number: ``hist3``."""
     if not isinstance(node.value, dict) or "id" in node.value:
         return node
     op = node.value.get("op")
@@ -167,12 +167,12 @@ def _with_id(node: Node, number: int) -> Node:
 
 
 def check_model(workflow: Workflow, document: Document) -> list[Problem]:
-    """Return what is wrong between the sections of a valid workflow."""
+    """Return mistakes that involve several sections of a valid workflow."""
     found: list[Problem] = []
     sources = list(workflow.sources)
     for name in sources[1:]:
-        message = f"a second source `{name}`: exactly one is read"
-        hint = "make one workflow per source, or remove the others"
+        message = f"more than one source: `{name}`"
+        hint = "write one workflow per source, or remove the others"
         found.append(problem(document, ("sources", name), "E107", message, hint, on="key"))
     streams = [(("fields", name, "stream"), field.stream) for name, field in workflow.fields.items()]
     for path, stream in [(("primary_stream",), workflow.primary_stream), *streams]:
@@ -181,14 +181,14 @@ def check_model(workflow: Workflow, document: Document) -> list[Problem]:
             found.append(problem(document, path, "E106", f"no source `{stream}`", names, name=stream))
     if not workflow.analysis.stages:
         hint = "write `stages: [{id: Name, op: hep.define, params: {…}}]`"
-        found.append(problem(document, ("analysis", "stages"), "E104", "no stages: nothing to do", hint, on="key"))
+        found.append(problem(document, ("analysis", "stages"), "E104", "the workflow has no stages", hint, on="key"))
     if not workflow.data.datasets:
         hint = "write `datasets: [{name: dy, files: [dy_*.root]}]`"
-        found.append(problem(document, ("data", "datasets"), "E104", "no datasets: nothing to read", hint, on="key"))
+        found.append(problem(document, ("data", "datasets"), "E104", "the workflow has no datasets", hint, on="key"))
     for number, stage in enumerate(workflow.analysis.stages):
         if stage.execution.require and stage.execution.prefer:
             at: KeyPath = ("analysis", "stages", number, "execution", "prefer")
-            hint = "`require` is strict, `prefer` is not: keep one; `fallback` goes with either"
+            hint = "remove one of them: with `require` the stage runs nowhere else, with `prefer` it may"
             found.append(problem(document, at, "E106", f"stage `{stage.id}` has both `require` and `prefer`", hint,
                                  on="key"))  # fmt: skip
     return found

@@ -1,4 +1,4 @@
-"""Read the text of a YAML file; what is no such file is a `Problem`."""
+"""Read the text of a YAML file, or report why it cannot be read."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 import stat
 from pathlib import Path
 
-from fasthep_parsl.errors import ConfigError, Location, Problem, suggest
+from fasthep_parsl.errors import ConfigError, Hint, Location, Problem, suggest
 
 MAX_BYTES = 32_000_000
-"""Largest file; a list of 100,000 input files has 12 MB."""
+"""Largest file to read. A list of 100,000 input files has 12 MB."""
 
 
 def read_text(path: Path) -> str:
@@ -25,8 +25,9 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         around = path.parent
         names = [p.name for p in around.iterdir() if p.suffix in {".yaml", ".yml"}] if around.is_dir() else []
-        hint = suggest(path.name, names, what=f"YAML files in {around}") if around.is_dir() else "no such folder"
-        raise ConfigError(Problem("E100", f"no such file: `{path}`", hint=hint)) from None
+        hint: Hint = suggest(path.name, names, what=f"YAML files in {around}")
+        hint = hint if around.is_dir() else f"no folder `{around}`"
+        raise ConfigError(Problem("E100", f"no such file: `{path}`", hint=hint, name=path.name)) from None
     except IsADirectoryError:
         raise ConfigError(Problem("E100", f"`{path}` is a folder", hint="give a YAML file")) from None
     except OSError as error:
@@ -40,8 +41,8 @@ def read_text(path: Path) -> str:
 
 
 def _bytes_of(path: Path) -> bytes:
-    """Return the content of a plain file; devices and pipes may never end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # else a pipe waits for its writer
+    """Return the content of a regular file. Devices and pipes may be endless."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe would wait for its writer
     with open(descriptor, "rb") as file:  # noqa: PTH123 - it is open already
         mode, size = os.fstat(descriptor).st_mode, os.fstat(descriptor).st_size
         if stat.S_ISDIR(mode):
@@ -50,6 +51,6 @@ def _bytes_of(path: Path) -> bytes:
             hint = "write its content to a file"
             raise ConfigError(Problem("E100", f"`{path}` is a pipe, a socket or a device, not a file", hint=hint))
         if size > MAX_BYTES:
-            hint = f"at most {MAX_BYTES / 1e6:.0f} MB are read"
-            raise ConfigError(Problem("E100", f"`{path}` has {size / 1e6:,.0f} MB: it is no YAML file", hint=hint))
+            hint = f"YAML files may have at most {MAX_BYTES / 1e6:.0f} MB"
+            raise ConfigError(Problem("E100", f"`{path}` is too large: {size / 1e6:,.0f} MB", hint=hint))
         return file.read(MAX_BYTES)

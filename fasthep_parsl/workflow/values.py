@@ -1,4 +1,4 @@
-"""Types that all parts of a workflow file are made of."""
+"""Types of values in workflow files and site profiles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fasthep_parsl.resources.validation import wrong_value
 
 
 class Model(BaseModel):
-    """Base of everything in a workflow file: frozen, unknown keys refused."""
+    """Base of the models of workflow files. Frozen; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -24,7 +24,7 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise wrong_value(f"expected text, got {describe(value)}")
     if not value.strip():
-        raise wrong_value("expected text, got nothing")
+        raise wrong_value("expected text, got an empty text")
     if harmful(re.sub(r"[\n\r\t]", "", value)):
         raise wrong_value(f"{describe(ascii(value)[1:-1])} has a control character", "remove it", code="E106")
     return value.strip()
@@ -34,7 +34,7 @@ def _single_line(value: str) -> str:
     if len(value.splitlines()) > 1:
         shown = describe(ascii(value)[1:-1])
         raise wrong_value(
-            f"expected a single line of text, got {shown}", "in a list, each line is an entry", code="E106"
+            f"expected a single line of text, got {shown}", "write a list with one entry per line", code="E106"
         )
     return value
 
@@ -43,7 +43,7 @@ def _name(value: str) -> str:
     wrong = wrong_with(value)
     if wrong:
         hint = meant_name(value)
-        also = f"; `{hint}` would do" if hint else ""
+        also = f"; for example `{hint}`" if hint else ""
         raise wrong_value(f"{describe(value)} cannot be the name of a folder", wrong + also, code="E106")
     return value
 
@@ -53,31 +53,31 @@ def _texts(value: object) -> object:
 
 
 def empty_list(value: object) -> object:
-    """Read a key without a value as an empty list."""
+    """Return an empty list for a key without a value."""
     return () if value is None else value
 
 
 def empty_mapping(value: object) -> object:
-    """Read a key without a value as an empty mapping."""
+    """Return an empty mapping for a key without a value."""
     return {} if value is None else value
 
 
 Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=str | float)]
-"""Text that is not empty; a number counts as text (`name: 2018`)."""
+"""Text, not empty. A number becomes text (`name: 2018`)."""
 
 Line = Annotated[Text, AfterValidator(_single_line)]
-"""One line of text; a number counts as text."""
+"""One line of text. A number becomes text."""
 
 Reference = Annotated[Line, AfterValidator(same_text)]
-"""A name that must be one of those that were given elsewhere."""
+"""A name that is defined elsewhere."""
 
 Name = Annotated[Reference, AfterValidator(_name)]
-"""A name that also is that of a file or folder: letters, digits, ``_``, ``-`` and ``.``, no ``.`` in front."""
+"""A name that is also a file or folder name: letters, digits, ``_``, ``-`` and ``.``, not beginning with ``.``."""
 
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_texts, json_schema_input_type=str | list[str | float] | None)]
-"""A list of texts; a single text counts as a list of one."""
+"""A list of texts. A single text becomes a list."""
 
 References = Annotated[
     tuple[Reference, ...], BeforeValidator(_texts, json_schema_input_type=str | list[str | float] | None)
 ]
-"""A list of references; a single one counts as a list of one."""
+"""A list of references. A single one becomes a list."""

@@ -1,8 +1,8 @@
-"""YAML that remembers where everything stands: file, line, column, and the layer that set it.
+"""YAML documents in which each value has a place (file, line, column) and a layer.
 
-A `Document` is a tree of `Node`. Plain data for validation come from `Document.data`, places from
-`Document.marks`; both are addressed by the same path (``("analysis", "stages", 0, "op")``).
-Numbers follow YAML 1.2 (``1e5`` is a number, ``2:00:00`` and dates are text); mapping keys are always text.
+A `Document` is a tree of `Node`. `Document.data` is plain data for validation, `Document.marks` has the places. Both use
+the same key paths (``("analysis", "stages", 0, "op")``). Numbers follow YAML 1.2 (``1e5`` is a number, ``2:00:00`` and
+dates are text). Keys are always text.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from typing import Any, Literal
 from fasthep_parsl.errors import ConfigError, Hint, Location, Problem
 
 KeyPath = tuple[str | int, ...]
-"""Where in a document something stands: keys and list positions."""
+"""Path of a value in a document: keys and list positions."""
 
 Lists = Literal["join", "replace"]
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value and where it stands.
+    """A value and its place.
 
     Attributes
     ----------
     value : dict of str to Node, list of Node, or scalar
         The content.
     where : Location or None
-        Where the value begins.
+        Place of the value.
     key : Location or None
-        Where its key stands; None for list items and the root.
+        Place of its key; None for list items and the root.
     layer : str
-        Who set it: ``package defaults``, ``workflow``, ``site profile local``, ``user site file``, ``--set``.
+        Layer that set it: ``package defaults``, ``workflow``, ``site profile local``, ``user site file``, ``--set``.
     """
 
     value: Any
@@ -64,7 +64,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Where the parts of a document stand. A path that does not exist gets the place of its nearest parent."""
+    """Places in a document. A path that does not exist has the place of its nearest parent."""
 
     root: Node
 
@@ -78,12 +78,12 @@ class Marks:
         return node
 
     def key(self, path: KeyPath) -> Location | None:
-        """Return where the key at `path` stands (of a list item: where the item begins)."""
+        """Return the place of the key at `path`; for a list item, the place of the item."""
         node = self._node(path)
         return node.key or node.where
 
     def value(self, path: KeyPath) -> Location | None:
-        """Return where the value at `path` begins; a block that starts below its key is shown at the key."""
+        """Return the place of the value at `path`; for a block that begins below its key, the place of the key."""
         node = self._node(path)
         below = node.key and node.where and (node.where.file, node.where.line) != (node.key.file, node.key.line)
         if node.key and (node.where is None or (isinstance(node.value, dict | list) and below)):
@@ -97,16 +97,16 @@ class Marks:
 
 @dataclass(frozen=True)
 class Document:
-    """A YAML document with marks.
+    """A YAML document with places and layers.
 
     Attributes
     ----------
     root : Node
         The content, a mapping.
     path : str
-        The file as the user named it.
+        The file, as named by the user.
     files : tuple of str
-        All files that were read, included ones first.
+        All files of the document, included ones first.
     """
 
     root: Node
@@ -115,17 +115,17 @@ class Document:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """The content as plain data; treat as read-only."""
+        """The content as plain data. Read-only."""
         plain: dict[str, Any] = self.root.plain()
         return plain
 
     @cached_property
     def marks(self) -> Marks:
-        """Where everything stands."""
+        """The places of all values."""
         return Marks(self.root)
 
     def has(self, path: KeyPath) -> bool:
-        """Return whether there is something at `path`."""
+        """Return whether `path` exists."""
         node: Node | None = self.root
         for step in path:
             node = node.child(step) if node else None
@@ -139,16 +139,16 @@ class Document:
         return node
 
     def folder_of(self, path: KeyPath) -> Path:
-        """Return the folder in which relative paths at `path` begin: that of the file in which they stand.
+        """Return the folder for relative paths at `path`: that of their file.
 
-        What stands on the command line begins in the current folder.
+        Paths on the command line are relative to the current folder.
         """
         where = self.marks.value(path)
         file = where.file if where else self.path
         return Path.cwd() if file.startswith("--set ") else Path(file).resolve().parent
 
     def under(self, *keys: str) -> Document:
-        """Return the document whose content stands under `keys` in a new one."""
+        """Return a new document with the content under `keys`."""
         root = self.root
         for key in reversed(keys):
             root = Node({key: root}, root.where, None, root.layer)
@@ -156,7 +156,7 @@ class Document:
 
 
 def show_path(path: KeyPath) -> str:
-    """Return a path as people write it: ``analysis.stages[2].params.expr``."""
+    """Return a key path as text: ``analysis.stages[2].params.expr``."""
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -177,18 +177,18 @@ def problem(
     on: Literal["value", "key"] = "value",
     name: str = "",
 ) -> Problem:
-    """Return a `Problem` placed at `path` of `document`.
+    """Return a `Problem` at `path` of `document`.
 
     Parameters
     ----------
     document : Document or None
-        Where the mistake is; None gives a problem without a place.
+        The document with the mistake; None for a problem without a place.
     path : tuple of str and int
-        What is wrong; if it does not exist, its nearest parent is shown.
+        Key path of the mistake. If it does not exist, the place is that of its nearest parent.
     code, message, hint, name
         See `Problem`.
     on : "value" or "key"
-        What to underline.
+        Whether to underline the value or the key.
     """
     where = None
     if document is not None:
@@ -197,29 +197,28 @@ def problem(
 
 
 def placed(item: Problem, document: Document, path: KeyPath) -> Problem:
-    """Return a problem that was found elsewhere, placed at `path` of `document`."""
+    """Return a problem of another part of the package, placed at `path` of `document`."""
     return replace(item, key=show_path(path), where=document.marks.value(path))
 
 
 def merge(low: Document, high: Document, *, lists: Lists = "replace") -> Document:
-    """Return `high` over `low`: mappings are merged at every depth, everything else is taken from `high`.
+    """Return `high` merged over `low`. Mappings are merged at every depth, all other values are those of `high`.
 
-    A mapping with another ``kind`` than the one below replaces it whole: the fields of one kind mean nothing to
-    another.
+    A mapping with a different ``kind`` replaces the lower mapping completely, because the kinds have different fields.
 
     Parameters
     ----------
     low, high : Document
-        The documents; the marks of what is taken are kept.
+        The documents. Values keep their places.
     lists : "replace" or "join"
-        Whether a list replaces the one below (layers of a site) or is appended to it (included files).
+        Whether a list replaces the lower list (layers of a site) or is appended to it (included files).
     """
     files = (*low.files, *(name for name in high.files if name not in low.files))
     return Document(merge_nodes(low.root, high.root, lists), high.path or low.path, files)
 
 
 def merge_nodes(low: Node, high: Node, lists: Lists) -> Node:
-    """Return the node `high` over `low`, as `merge` does."""
+    """Return the node `high` merged over `low`; see `merge`."""
     if isinstance(low.value, dict) and isinstance(high.value, dict):
         kinds = [node.value["kind"].value for node in (low, high) if "kind" in node.value]
         if "kind" in high.value and len({str(kind) for kind in kinds}) > 1:
@@ -234,7 +233,7 @@ def merge_nodes(low: Node, high: Node, lists: Lists) -> Node:
 
 
 def walk(node: Node, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Node]]:
-    """Yield every node with its path, parents first."""
+    """Yield all nodes with their key paths, parents first."""
     yield path, node
     if isinstance(node.value, dict):
         for name, child in node.value.items():
@@ -245,7 +244,7 @@ def walk(node: Node, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Node]]:
 
 
 def refuse(*problems: Problem) -> ConfigError:
-    """Return the error for `problems`, in the order of the files."""
+    """Return the error for `problems`, sorted by place."""
 
     def place(item: Problem) -> tuple[bool, str, int, int]:
         where = item.where

@@ -179,7 +179,7 @@ CASES = {
     "bound to no parameter": (
         [("needs: [Sel]", "from: [{node: Sel, port: cutflow, as: titel}]")], "E111", "titel", "did you mean `title`?"),
     "missing file": ([("a.root", "aa.root")], "E132", "aa.root", "did you mean `a.root`?"),
-    "pattern without a match": ([("a.root", "z*.root")], "E131", "z*.root", "looked in"),
+    "pattern without a match": ([("a.root", "z*.root")], "E131", "z*.root", "searched"),
     "missing folder": ([("a.root", "data/*.root")], "E131", "data/*.root", "no folder"),
     "dataset without files": ([("[a.root]", "[]")], "E134", None, "has no files"),
     "file listed twice": ([("[a.root]", "[a.root, a.root]")], "E133", "a.root", "would count twice"),
@@ -213,14 +213,14 @@ CASES = {
     "not a Parquet file": (
         [("kind: root_tree, tree: Events", "kind: parquet"), (", b.root", "")][:1], None, None, "not a readable Parquet"),
     "wrong number of events": (
-        [("files: [a.root]", "files: [a.root], nevents: 5")], "E137", "5", "has 1,000 events, the workflow says 5"),
+        [("files: [a.root]", "files: [a.root], nevents: 5")], "E137", "5", "has 1,000 events, but `nevents` is 5"),
     "missing analysis module": (
         [("data:\n", "use: {modules: [no_ops.py]}\ndata:\n")], "E112", "no_ops.py", "no analysis module"),
     "unknown backend": ([("backend: local", "backend: locl")], "E110", "locl", "did you mean `local`?"),
     "unknown modifier": (label("modifiers", "[gpu.prelod]"), "E110", "gpu.prelod", "unknown modifier"),
     "bracket not closed": ([("needs: [Sel]", "needs: [Sel")], "E101", None, "is not closed"),
     "tab": ([("      op: hep.hist\n", "\top: hep.hist\n")], "E101", None, "a tab where YAML wants spaces"),
-    "key twice": ([("      op: hep.hist\n", "      op: hep.hist\n      op: hep.hist\n")], "E103", "op", "stands twice"),
+    "key twice": ([("      op: hep.hist\n", "      op: hep.hist\n      op: hep.hist\n")], "E103", "op", "is twice"),
     "stage twice": ([("id: Sel", "id: Good")], "E120", "Good", "two stages have the id"),
     "dataset twice": ([("name: tt", "name: dy")], "E130", "dy", "two datasets have the name"),
     "axis upside down": ([("low: 0, high: 100", "low: 100, high: 0")], "E105", None, "needs low < high"),
@@ -288,7 +288,7 @@ def test_a_branch_that_only_some_files_have(here, capsys):
     (here / "w.yaml").write_text(edited([("a.root", "nomet.root")]))
     status, _, err = command(capsys, "plan", "w.yaml")
     assert status == 2
-    assert "branch `MET_pt` is not in every input file: nomet.root lacks it, b.root has it" in err
+    assert "branch `MET_pt` is missing in nomet.root; b.root has it" in err
     assert [underlined(block) for block in blocks(err)] == ["MET_pt", "MET_pt"]
 
 

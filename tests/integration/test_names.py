@@ -23,8 +23,8 @@ STAGES = {
     "line": ('"a\\nqueue 1000"', "expected a single line|a control character in text"),
     "escape": ('"\\e[31mred"', "a control character in text"),
     "nothing": ('"\\0"', "a control character in text"),
-    "cycle": ('"a;1"', "`a_1` would do"),
-    "blank": ("a b", "`a_b` would do"),
+    "cycle": ('"a;1"', "for example `a_1`"),
+    "blank": ("a b", "for example `a_b`"),
     "long": ("x" * 101, "at most 100 bytes"),
 }
 
@@ -48,7 +48,7 @@ def test_the_rest_is_checked_as_if_an_id_were_right(here, capsys):  # noqa: F811
     (here / "w.yaml").write_text(edited([("id: Hist", "id: ../../Hist"), ("op: hep.hist", "op: hep.hst")]))
     status, _, err = command(capsys, "plan", "w.yaml")
     assert status == 2
-    assert "`Hist` would do" in err
+    assert "for example `Hist`" in err
     assert "did you mean `hep.hist`?" in err
 
 
@@ -58,13 +58,13 @@ def test_the_rest_is_checked_as_if_an_id_were_right(here, capsys):  # noqa: F811
         (
             ("name: tt", "name: DY"),
             "DY",
-            "datasets `dy` and `DY` would both be `dy` and `DY`, one where capital letters do",
+            "datasets `dy` and `DY` have the same name in files: `dy` and `DY`",
         ),
-        (("name: tt", "name: /dy/"), "/dy/", "datasets `dy` and `/dy/` would both be `dy` in files"),
+        (("name: tt", "name: /dy/"), "/dy/", "datasets `dy` and `/dy/` have the same name in files: `dy`"),
         (("name: tt", "name: ///"), "///", "has no letter and no digit"),
         (("name: tt", 'name: "t\\nt"'), '"t\\nt"', "expected a single line"),
-        (("id: Sel", "id: good"), "good", "the ids `Good` and `good` are one where files do not tell capital letters"),
-        ((POOL, "    Default: {workers: 1}\n" + POOL), "Default", "the pools `default` and `Default` are one where"),
+        (("id: Sel", "id: good"), "good", "ids `Good` and `good` differ only in case"),
+        ((POOL, "    Default: {workers: 1}\n" + POOL), "Default", "pools `default` and `Default` differ only in case"),
     ],
 )
 def test_names_that_are_one_in_files(here, capsys, change, marked, said):  # noqa: F811

@@ -134,7 +134,7 @@ def test_two_modules_of_one_name(tmp_path, counted):
         (tmp_path / folder / "zz_help.py").write_text(f"X = '{folder}'\n")
     code, said = run(tmp_path, "--force")
     assert code == 2
-    assert "would both be imported as `zz_help`" in said
+    assert "two files have the module name `zz_help`" in said
 
 
 @pytest.mark.parametrize("backend", ["local", "parsl"])

@@ -62,7 +62,7 @@ error[E105]: `workers`: expected a whole number, got text `many`
   |
   | --set pools.gpu.workers=many
   |                         ^^^^
-  = a number of workers, or `auto` for as many as fit
+  = write a number of workers, or `auto` for as many as fit
 error[E102]: unknown key `treee` in `sources.events`
   --> w.yaml:2:37  (sources.events.treee)
   |

@@ -86,7 +86,7 @@ def test_workers_that_share_need_fewer_gpus(workers, queue, sharing, resource, e
     assert (found.pool.blocks, block.workers_per_node, block.gpus) == expected
     assert (found.pool.gpus, found.pool.workers_per_gpu) == (resource["gpus"], sharing)
     what = "GPU" if resource["gpus"] == 1 else "group of 2 GPUs"
-    assert f"up to {sharing} workers share a {what}, each sees all its memory" in block.why
+    assert f"up to {sharing} workers share a {what}; each sees all its memory" in block.why
 
 
 @pytest.mark.parametrize(
@@ -128,18 +128,18 @@ def test_auto_fills_two_jobs_or_as_many_as_there_may_be(queue, scaling, workers,
     found = one(None, queue, scaling)
     assert (found.pool.workers, found.pool.blocks) == (workers, blocks)
     assert not found.warnings
-    assert any(text.startswith("workers `auto`: what ") for text in found.pool.block.why)
+    assert any(text.startswith("workers `auto`: as many as fit into ") for text in found.pool.block.why)
 
 
 @pytest.mark.parametrize(
     ("queue", "asked", "walltime", "why"),
     [
-        (SHARED, "2h", 2 * HOUR, "walltime 2h: as the pool asks; queue `q` allows 2d"),
-        ({}, "2h", 2 * HOUR, "walltime 2h: as the pool asks"),
+        (SHARED, "2h", 2 * HOUR, "walltime 2h: requested by the pool; queue `q` allows 2d"),
+        ({}, "2h", 2 * HOUR, "walltime 2h: requested by the pool"),
         ({**SHARED, "default_walltime": "8h"}, None, 8 * HOUR, "walltime 8h: the default of queue `q`; queue `q` allows 2d"),
         (SHARED, None, 4 * HOUR, "walltime 4h: the default; queue `q` allows 2d"),
-        ({"walltime": "30m"}, None, HOUR / 2, "walltime 30m: all that queue `q` allows"),
-        ({"walltime": "30m", "default_walltime": "1h"}, None, HOUR / 2, "walltime 30m: all that queue `q` allows"),
+        ({"walltime": "30m"}, None, HOUR / 2, "walltime 30m: the most that queue `q` allows"),
+        ({"walltime": "30m", "default_walltime": "1h"}, None, HOUR / 2, "walltime 30m: the most that queue `q` allows"),
         ({}, None, 4 * HOUR, "walltime 4h: the default"),
     ],
 )  # fmt: skip
@@ -180,22 +180,22 @@ def test_how_a_block_came_to_be_is_said():
     assert one(8, SHARED, walltime="2h").pool.block.why == (
         "queue `q` (32 cpus, 128 GB of memory): the only one",
         "8 workers per job: 8 × 1 cpu fill a slot of 8 cpus",
-        "1 job at most: 8 workers",
-        "walltime 2h: as the pool asks; queue `q` allows 2d",
+        "at most 1 job: 8 workers",
+        "walltime 2h: requested by the pool; queue `q` allows 2d",
     )
     assert one(600, {**WHOLE, "max_blocks": 2, "max_nodes": 4}).pool.block.why == (
         "queue `q` (128 cpus, 512 GB of memory): the only one",
-        "queue `q` allows 2 jobs: larger ones",
-        "100 workers per node: shared evenly, there is room for 128",
-        "2 jobs of 3 nodes at most: 600 workers",
+        "queue `q` allows 2 jobs, so they are larger",
+        "100 workers per node: distributed evenly; 128 would fit",
+        "at most 2 jobs of 3 nodes: 600 workers",
         "walltime 4h: the default; queue `q` allows 1d",
     )
     said = one(2, {"memory_per_cpu": "2GB"}, memory="8GB").pool.block.why
-    assert "8 cpus for 16 GB: one brings 2 GB of memory" in said
+    assert "8 cpus for 16 GB: one cpu comes with 2 GB of memory" in said
     said = one(8, WHOLE, memory="200GB").pool.block.why
     assert "2 workers per node: 2 × 200 GB of memory fill a whole node of 512 GB of memory" in said
     said = one(2, SHARED, cpus=12).pool.block.why
-    assert "1 worker per job: it takes more than a slot of 8 cpus" in said
+    assert "1 worker per job: it needs more than a slot of 8 cpus" in said
     assert "20 workers per job: more than the slot of 8 cpus that jobs should take" in one(
         40, SHARED, {"max_blocks": 2}
     ).pool.block.why  # fmt: skip

@@ -35,8 +35,8 @@ def refusal(call, *args, **keywords):
 def test_input_on_this_machine_is_refused_once_per_dataset(far):
     first, second = refusal(far)
     assert (first.code, first.key) == ("E149", "data.datasets[0].files[0]")
-    assert first.message == "workers do not see `a.root` of dataset `one`: this machine's files"
-    assert second.message == "workers do not see `b.root` and 1 more file of dataset `two`: this machine's files"
+    assert first.message == "workers do not see `a.root` of dataset `one`, on this machine"
+    assert second.message == "workers do not see `b.root` and 1 more file of dataset `two`, on this machine"
     assert "root://" in str(first.hint)
     assert "execution.shared_folders" in str(first.hint)
     assert first.where.line
@@ -58,8 +58,8 @@ def test_a_strategy_that_brings_no_files_is_refused_where_the_site_says_so(far, 
     (problem,) = refusal(far, strategy={"kind": "slurm"}, shared_folders=[str(small_files)])
     assert (problem.code, problem.key) == ("E149", "execution.shared_filesystem")
     assert problem.where.file.endswith("far.yaml")
-    assert problem.message == "strategy `slurm` cannot bring files to workers that do not see the run directory"
-    assert "`htcondor` can" in str(problem.hint)
+    assert problem.message == "strategy `slurm` cannot send files to workers, which do not see the run directory"
+    assert "`htcondor`" in str(problem.hint)
 
 
 def test_files_that_would_stay_with_workers_are_refused(far, flow, small_files):

@@ -82,6 +82,6 @@ def test_a_strategy_that_brings_no_files_is_refused_where_nodes_do_not_see_the_r
         compile_on("slurm")
     (problem,) = failure.value.problems
     assert problem.code == "E149"
-    assert "`slurm` cannot bring files" in problem.message
+    assert "`slurm` cannot send files" in problem.message
     (pool,) = compile_on("htcondor").pools
     assert (pool.secrets, pool.shared) == (("probe.token",), False)

@@ -181,7 +181,7 @@ def test_output_does_not_mix_with_input(flow, small_files):
     (flow.folder / "skims").mkdir()
     shutil.copy(small_files / "a.root", flow.folder / "skims" / "dy-000000.root")
     flow.write([skim(flow)], ["skims/*.root"])
-    assert "would lie among input files, such as `dy-000000.root`" in refusal(flow)[0][1]
+    assert "would write next to input files such as `dy-000000.root`" in refusal(flow)[0][1]
 
 
 def test_a_file_that_was_taken_away_is_noticed(flow, small_files, monkeypatch):

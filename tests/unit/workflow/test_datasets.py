@@ -67,7 +67,7 @@ def test_defaults_are_filled_in(resolve):
         ("[{name: a, files: [data/tt.rot]}]", "E132", "no such file: `data/tt.rot`", "did you mean `tt.root`?", 37),
         ("[{name: a, files: data}]", "E132", "is a folder", "data/*.root", 36),
         ("[{name: a, files: [data/tt.root, data/t*.root]}]", "E133", "`tt.root` is listed twice", "count twice", 51),
-        ("[{name: a, files: data/tt.root}, {name: b, files: [./data/tt.root]}]", "E133", "in dataset `a` too", "", 69),
+        ("[{name: a, files: data/tt.root}, {name: b, files: [./data/tt.root]}]", "E133", "also in dataset `a`", "", 69),
         ("[{name: a, files: data/tt.root}, {name: a, files: data/dy_1.root}]", "E130", "the name `a`", "", 58),
     ],
 )
@@ -170,7 +170,7 @@ def test_another_spelling_of_a_tree_is_a_repetition(resolve, tree):
         f'{{datasets: [{{name: a, files: data/tt.root}}, {{name: b, files: data/tt.root, tree: "{tree}"}}]}}'
     )
     assert problem.code == "E133"
-    assert "in dataset `a` too" in problem.message
+    assert "also in dataset `a`" in problem.message
 
 
 def test_file_urls_are_paths_of_this_machine(resolve, tmp_path):

@@ -66,8 +66,8 @@ def test_the_same_file_may_be_included_twice_but_not_in_a_circle(files):
 def test_what_cannot_be_included_is_shown_where_it_is_named(files):
     found = refusal(load_document, files(main="include: [no.yaml, a.yaml, nor.yaml]", a="x: [1"))
     assert [p.code for p in found] == ["E108", "E101", "E108"]
-    assert "names a file" in refusal(load_document, files(main="include: [3]"))[0].message
-    assert "names a file" in refusal(load_document, files(main="include: {a: b}"))[0].message
+    assert "must be a file" in refusal(load_document, files(main="include: [3]"))[0].message
+    assert "must be a file" in refusal(load_document, files(main="include: {a: b}"))[0].message
 
 
 def test_layers_of_a_site_lie_over_the_workflow(files):
@@ -140,11 +140,11 @@ def test_keys_of_the_command_line(files, key, path):
         ("stages[Mas].op=x", "has no item `Mas`", "did you mean `Mass`?"),
         ("stages[7].op=x", "has no item `7`", "Mass"),
         ("chunk_size=[1", "is not YAML", "put it in quotes"),
-        ("stages[0].op.x=1", "it has no `x`", "as a whole"),
+        ("stages[0].op.x=1", "cannot set `x`", "set all of"),
         ("pools.gpu.workers=many", "expected a whole number, got text `many`", "auto"),
         ("pools.gpu.wokers=1", "unknown key `wokers`", "did you mean `workers`?"),
         ("pools.big.memory=4GB", "is `large`", "resources.large.memory"),
-        ("strategy.queue=long", "it has no `queue`", "strategy.kind=local"),
+        ("strategy.queue=long", "cannot set `queue`", "strategy.kind=local"),
     ],
 )
 def test_wrong_settings_are_refused(files, text, message, hint):
@@ -229,7 +229,7 @@ def test_a_variable_that_is_not_set_is_named_unless_somebody_else_says_it(files,
         ("E147", "execution.scratch", 2),
         ("E147", "execution.queues.q.walltime", 3),
     ]
-    assert found[0].message == "the environment variable `NOT_SET` is not set"
+    assert found[0].message == "environment variable `NOT_SET` is not set"
     assert str(found[0].hint) == "`export NOT_SET=…`, or `--set execution.scratch=…`"
     site = "strategy: local\nscratch: ${NOT_SET}"
     assert on_site(files, site, overrides=["scratch=/tmp"]).scratch == "/tmp"

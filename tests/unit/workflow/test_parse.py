@@ -19,7 +19,7 @@ def complaint(text):
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
-        ("a: b: c", "1:5", "a `:` where"),
+        ("a: b: c", "1:5", "a `:` that"),
         ("a:\n\t- b", "2:1", "a tab"),
         ("a:\n  b: 1\n\tc: 2", "3:1", "a tab"),
         ("a: [1, 2\nb: 3", "2:2", "expected `,` or `]`"),
@@ -30,15 +30,15 @@ def complaint(text):
         ("a: 1\nb: *c", "2:4", "undefined alias `c`"),
         ("a: &a [*a]", "1:4", "contains itself"),
         ('x: "abc', "1:8", "ends too early"),
-        ("a:\n  b: 1\n c: 2", "3:2", "does not fit"),
+        ("a:\n  b: 1\n c: 2", "3:2", "indentation differs"),
         ("a: @x", "1:4", "cannot begin a value"),
         ("{[1]: 2}", "1:2", "a key must be text"),
-        ("a: !foo 1", "1:4", "the tag `!foo`"),
-        ("a: !!python/object:os.system {}", "1:4", "the tag `!!python/object:os.system`"),
+        ("a: !foo 1", "1:4", "unknown tag `!foo`"),
+        ("a: !!python/object:os.system {}", "1:4", "unknown tag `!!python/object:os.system`"),
         ("a: 1\nb\nc: 2", "3:1", "expected `key: value`"),
         ("a: \x00", "1:4", "does not allow"),
         ("a: 1\n---\nb: 2", "2:1", "a second document"),
-        ("a: 1\nb: 2\na: 3", "3:1", "key `a` stands twice (first in line 1)"),
+        ("a: 1\nb: 2\na: 3", "3:1", "key `a` is twice in one mapping (first in line 1)"),
         ("<<: 3", "1:5", "`<<` needs a mapping"),
     ],
 )
@@ -96,7 +96,7 @@ def bomb(levels, item):
 @pytest.mark.parametrize("item", ["[x, x]", "{k: x}", "{<<: {k: x}}"])
 def test_aliases_of_aliases_do_not_eat_the_memory(item):
     began = time.process_time()
-    assert "make more than 100,000 values" in complaint(bomb(30, item)).message
+    assert "add more than 100,000 values" in complaint(bomb(30, item)).message
     assert time.process_time() - began < 1
     assert len(list(walk(parse(bomb(4, item), "f", "w").root))) > 800
 
@@ -134,7 +134,7 @@ def test_deep_nesting_is_refused_in_words():
 def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "analysis.yaml").write_text("a: 1")
     (tmp_path / "latin.yaml").write_bytes(b"a: 1\nb: caf\xe9\n")
-    for name, text in [("analysis.yml", "did you mean `analysis.yaml`?"), ("no/x.yaml", "no such folder")]:
+    for name, text in [("analysis.yml", "did you mean `analysis.yaml`?"), ("no/x.yaml", "no folder")]:
         with pytest.raises(ConfigError) as caught:
             load_file(tmp_path / name, "workflow")
         assert text in str(caught.value)
@@ -161,12 +161,12 @@ def test_files_that_include_more_and_more(tmp_path):
     for place in range(12):
         others = ", ".join([f"{place + 1}.yaml"] * 9) if place < 11 else ""
         (tmp_path / f"{place}.yaml").write_text(f"include: [{others}]\na: {place}\n")
-    with pytest.raises(ConfigError, match="more than 1000 files") as caught:
+    with pytest.raises(ConfigError, match="more than 1000 included files") as caught:
         load_document(tmp_path / "0.yaml")
     assert len(caught.value.problems) == 1
     for place in range(100):
         (tmp_path / f"{place}.yaml").write_text(f"include: {place + 1}.yaml\na: {place}\n")
-    with pytest.raises(ConfigError, match="50 within each other"):
+    with pytest.raises(ConfigError, match="more than 50 levels"):
         load_document(tmp_path / "0.yaml")
 
 
