@@ -18,8 +18,8 @@ POOL = "    default: {workers: 2,"
 STAGES = {
     "up": ("../../x", "cannot be the name of a folder"),
     "absolute": ("/abs", "cannot be the name of a folder"),
-    "hidden": (".x", "a name does not begin with `.`"),
-    "parent": ("..", "a name does not begin with `.`"),
+    "hidden": (".x", "a name must not begin with `.`"),
+    "parent": ("..", "a name must not begin with `.`"),
     "line": ('"a\\nqueue 1000"', "expected a single line|a control character in text"),
     "escape": ('"\\e[31mred"', "a control character in text"),
     "nothing": ('"\\0"', "a control character in text"),

@@ -196,7 +196,7 @@ def test_how_a_block_came_to_be_is_said():
     assert "2 workers per node: 2 × 200 GB of memory fill a whole node of 512 GB of memory" in said
     said = one(2, SHARED, cpus=12).pool.block.why
     assert "1 worker per job: it needs more than a slot of 8 cpus" in said
-    assert "20 workers per job: more than the slot of 8 cpus that jobs should take" in one(
+    assert "20 workers per job: more than a slot of 8 cpus, because the number of jobs is limited" in one(
         40, SHARED, {"max_blocks": 2}
     ).pool.block.why  # fmt: skip
 
