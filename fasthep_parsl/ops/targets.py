@@ -58,15 +58,15 @@ class OutputTarget:
         """Return a pattern for its file names and temporary files, which killed workers leave, of `datasets` or all."""
         known = "|".join(re.escape(file_name(dataset)) for dataset in datasets)
         dataset = f"(?:{known})" if known else ".+"
-        words = {"partition": rf"{dataset}-\d{{6,}}", "dataset": dataset, "stage": re.escape(file_name(self.stage))}
+        values = {"partition": rf"{dataset}-\d{{6,}}", "dataset": dataset, "stage": re.escape(file_name(self.stage))}
         parts = string.Formatter().parse(self.name)
-        whole = "".join(re.escape(text) + (words[key] if key else "") for text, key, _, _ in parts)
+        whole = "".join(re.escape(text) + (values[key] if key else "") for text, key, _, _ in parts)
         suffix = re.escape(self.suffix)
         return re.compile(rf"{whole}{suffix}|\.{whole}{suffix}\.\d+\.tmp{suffix}")
 
 
-def _filled(template: str, **words: str) -> str:
-    return template.format(**{key: file_name(word) for key, word in words.items()})
+def _filled(template: str, **values: str) -> str:
+    return template.format(**{key: file_name(value) for key, value in values.items()})
 
 
 def target_of(stage: str, params: Mapping[str, Any]) -> OutputTarget:
