@@ -17,6 +17,7 @@ from hist import Hist
 import fake_cupy
 import fasthep_parsl as fp
 from fasthep_parsl.demo import write_demo_data
+from fasthep_parsl.ops import device
 from fasthep_parsl.ops.stream import Events
 
 ROOT = Path(__file__).parents[3]
@@ -124,6 +125,7 @@ def test_heterogeneous_trains_and_indexes(checkout):
 
 
 def test_gpu_inference_finds_top_pairs_anywhere(checkout):
+    device.pop_counts()  # of other tests in this process
     outdir = checkout / "run-gpu-inference"
     workflow = checkout / "configs" / "gpu_inference.yaml"
     plan = fp.compile_plan(workflow, overrides=LOCAL)
