@@ -164,7 +164,8 @@ class OpTable:
         if name in self._user:
             return self._user[name][0]
         if name not in registry.names("ops"):
-            raise ConfigError(Problem("E110", f"unknown op `{name}`", hint=suggest(name, self.names(), what="ops")))
+            hint = suggest(name, self.names(), what="ops")
+            raise ConfigError(Problem("E110", f"unknown op `{name}`", hint=hint, name=name))
         op = registry.load("ops", name).op
         if not isinstance(op, Op):
             raise ConfigError(

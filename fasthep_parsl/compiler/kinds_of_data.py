@@ -48,8 +48,8 @@ def hidden_data(datasets: Sequence[ResolvedDataset]) -> list[str]:
     for dataset in datasets:
         for key, value in dataset.meta.items():
             bare = key.lower().replace("_", "").replace("-", "")
-            told = bare in _KEYS and isinstance(value, str) and value.lower() in {"data", "collisions", "collision"}
-            if dataset.eventtype != "data" and (told or (bare in _YES and value is True)):
+            named = bare in _KEYS and isinstance(value, str) and value.lower() in {"data", "collisions", "collision"}
+            if dataset.eventtype != "data" and (named or (bare in _YES and value is True)):
                 found.append(f"dataset `{dataset.name}` counts as simulation but has `{key}: {_shown(value)}`; "
                              "if it is data, write `eventtype: data`")  # fmt: skip
     return found

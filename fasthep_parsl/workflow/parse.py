@@ -23,7 +23,7 @@ MAX_DEPTH = 100
 _TAG = "tag:yaml.org,2002:"
 _TRUE = {"true", "yes", "on"}
 _BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
-_WORDS = (
+_MESSAGES = (
     ("mapping values are not allowed", "a `:` that YAML does not expect",
      "check the indentation, or put text with `: ` in quotes"),
     ("could not find expected ':'", "expected `key: value`", "is a `:` missing here or in the line before?"),
@@ -118,27 +118,27 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
         where = Location(file, len(lines), len(lines[-1]) + 1)
         return Problem("E101", "a character that YAML does not allow", where=where, hint="remove it")
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    said = str(getattr(error, "problem", None) or error)
+    original = str(getattr(error, "problem", None) or error)
     where = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file, 1, 1)
     lines = split_lines(text)
     line = lines[where.line - 1] if where.line <= len(lines) else ""
-    message, hint = _reword(said, line)
+    message, hint = _reword(original, line)
     opened = getattr(error, "context_mark", None)
-    if "expected ',' or" in said and opened is not None:
+    if "expected ',' or" in original and opened is not None:
         hint = f"the bracket opened in line {opened.line + 1} is not closed, or a comma is missing"
     return Problem("E101", message, where=where, hint=hint)
 
 
-def _reword(said: str, line: str) -> tuple[str, str]:
+def _reword(original: str, line: str) -> tuple[str, str]:
     """Return message and hint for an error of PyYAML."""
-    if "\\t" in said or "\t" in line[: len(line) - len(line.lstrip())]:
+    if "\\t" in original or "\t" in line[: len(line) - len(line.lstrip())]:
         return "a tab in the indentation", "indent with spaces"
-    if "undefined alias" in said:
-        return said.replace("found ", "").replace("'", "`"), "define the anchor `&name` before `*name`"
-    for words, message, hint in _WORDS:
-        if words in said:
+    if "undefined alias" in original:
+        return original.replace("found ", "").replace("'", "`"), "define the anchor `&name` before `*name`"
+    for part, message, hint in _MESSAGES:
+        if part in original:
             return message, hint
-    return f"not YAML: {said}".replace("'", "`"), ""
+    return f"not YAML: {original}".replace("'", "`"), ""
 
 
 class _Reader:

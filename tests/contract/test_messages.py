@@ -87,7 +87,6 @@ def test_no_code_looks_into_messages(name):
 
 # --- other words ----------------------------------------------------------------------------------------------
 
-FIELDS = "fields: {e: {branch: event, default: 0}}\n"
 HEAD = """\
 version: "1.0"
 data: {datasets: [{name: dy, files: [%(files)s]}]}
@@ -241,3 +240,17 @@ def test_other_words_change_no_check_of_a_site(tmp_path, reword):
     assert {check.what for check in before.checks if not check.ok} >= {"pool huge", "pool long", "pool lost"}
     assert [check.found for check in after.checks] != [check.found for check in before.checks]
     assert "pool `" not in "".join(check.found for check in before.checks if check.what.startswith("pool "))
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_what_does_not_exist_is_named_as_a_value(name, demo_data, tmp_path):
+    facts, rest = WORKFLOWS[name]
+    path = tmp_path / "w.yaml"
+    path.write_text(HEAD % {**facts, "files": f"{demo_data}/{facts['files']}"} + rest)
+    with pytest.raises(ConfigError) as caught:
+        compile_plan(path, cache=False)
+    for problem in caught.value.problems:
+        if problem.code in {"E102", "E104", "E110", "E140", "E142", "E150"}:
+            assert problem.name
+        if problem.suggestions and problem.name:
+            assert problem.name not in problem.suggestions
