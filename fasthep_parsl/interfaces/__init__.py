@@ -7,7 +7,8 @@ lifetime are context managers.
 - `modifiers`: how an op is called
 - `sources`: input formats
 - `workers`: strategies, environments and credentials
-- `batch`: strategies for batch systems, their commands, and their discovery by `sites init`
+- `batch`: strategies for batch systems, and their commands
+- `discovery`: how `sites init` finds batch systems
 - `backends`: backends and their sessions
 """
 
@@ -16,13 +17,12 @@ from fasthep_parsl.interfaces.batch import (
     BatchStrategy,
     BlockLocation,
     CommandResult,
-    Discovery,
     Job,
     JobState,
-    NodeGroup,
     SchedulerCommands,
     Script,
 )
+from fasthep_parsl.interfaces.discovery import Discovery, NodeGroup
 from fasthep_parsl.interfaces.modifiers import READ, Call, Modifier, Note, Reading
 from fasthep_parsl.interfaces.ops import (
     UNKNOWN,

@@ -1,4 +1,4 @@
-"""The contract of a batch system: the script of a block, the scheduler's commands, and how `sites init` finds it.
+"""The contract of a batch system: the script of a block, and the scheduler's commands.
 
 A strategy for a batch system is one file: a `BatchStrategy` and its `SchedulerCommands`. Both are pure. They return
 texts and command lines, and read outputs; other modules run the commands. `strategies/slurm.py` is an example.
@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from fasthep_parsl.interfaces.workers import Strategy
 
 if TYPE_CHECKING:
+    from fasthep_parsl.interfaces.discovery import Discovery, NodeGroup
     from fasthep_parsl.plan import PlanPool
 
 JobState = Literal["pending", "running", "ended", "held"]
@@ -240,77 +241,3 @@ class SchedulerCommands(ABC):
         """Return the nodes in the output of `survey`. The draft of a profile keeps their order."""
         del output
         return []
-
-
-# --- how `sites init` finds a batch system ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class NodeGroup:
-    """Equal nodes of a batch system.
-
-    Attributes
-    ----------
-    queue : str
-        Their queue; empty where the batch system has no queues.
-    nodes : int
-        Number of nodes.
-    cpus, memory, gpus : int
-        Resources of one node; memory in MiB.
-    walltime : float or None
-        Longest time of a job, seconds.
-    whole_nodes : bool
-        Whether a job always gets whole nodes.
-    default : bool
-        Whether this is the queue of jobs that name none.
-    options : mapping
-        Options of the strategy for this queue.
-    """
-
-    queue: str
-    nodes: int
-    cpus: int
-    memory: int
-    gpus: int = 0
-    walltime: float | None = None
-    whole_nodes: bool = False
-    default: bool = False
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
-SHARED_FILES = (
-    "# Jobs use the environment from which the run is started, and see its run directory:",
-    "environment: {kind: shared-prefix, prefix: current}",
-    "shared_filesystem: true",
-)
-"""Lines of a profile for a site whose nodes see the user's files."""
-SCRATCH = ("# scratch: $TMPDIR          # disk of a node, expanded there",)
-"""Line of a profile for a site where jobs may need a scratch folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class Discovery:
-    """How `sites init` finds a batch system, and what the draft of a profile contains for it.
-
-    Attributes
-    ----------
-    programs : tuple of str
-        The batch system is there if all these programs are on PATH. Include one that no other batch system has.
-    commands : SchedulerCommands
-        Commands with default options; they survey the nodes.
-    base : str
-        Profile that the draft extends; empty if there is none.
-    strategy_lines : tuple of str
-        YAML lines below ``strategy:``, indented by two blanks.
-    profile_lines : tuple of str
-        YAML lines of the profile: environment, file system, scratch folder.
-    queues_hint : str
-        How the user lists queues and nodes, where no survey does.
-    """
-
-    programs: tuple[str, ...]
-    commands: SchedulerCommands
-    base: str = ""
-    strategy_lines: tuple[str, ...] = ()
-    profile_lines: tuple[str, ...] = (*SHARED_FILES, *SCRATCH)
-    queues_hint: str = "the site's documentation lists them"

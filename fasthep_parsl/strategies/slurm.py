@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, Job, NodeGroup, SchedulerCommands, Script
-from fasthep_parsl.interfaces.batch import SCRATCH
+from fasthep_parsl.interfaces.discovery import SCRATCH
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.strategies.base import BatchModel, block_of, node_command, output_path
 from fasthep_parsl.strategies.formats import Directives, Lines, clock, mebibytes, script_text, with_prefix

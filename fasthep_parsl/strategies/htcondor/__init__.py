@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from fasthep_parsl.interfaces import BlockLocation, Discovery, Script
-from fasthep_parsl.interfaces.batch import SHARED_FILES
+from fasthep_parsl.interfaces.discovery import SHARED_FILES
 from fasthep_parsl.plan import PlanBlock, PlanPool
 from fasthep_parsl.resources.validation import Duration, wrong_value
 from fasthep_parsl.strategies.base import NODE_SCRIPT, BatchModel, block_of, node_command, output_path

@@ -15,7 +15,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, Job, NodeGroup, SchedulerCommands, Script
-from fasthep_parsl.interfaces.batch import SHARED_FILES
+from fasthep_parsl.interfaces.discovery import SHARED_FILES
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.strategies.base import BatchModel, block_of, node_command, output_path
 from fasthep_parsl.strategies.formats import script_text
