@@ -1,1 +1,1 @@
-"""Blocks that are jobs of a batch system."""
+"""Blocks without Parsl: when to submit them, their scripts, their states, and what runs on their nodes first."""

@@ -1,4 +1,4 @@
-"""What a policy knows of a block, is told about it, and says."""
+"""State of a block in the scaling policy, the interchange's view of it, and the policy's events and decisions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Phase = Literal["waiting", "starting", "up", "retiring", "over"]
 
 @dataclass(slots=True)
 class BlockState:
-    """One job and what is known of it; times in seconds of the caller's clock."""
+    """State of one block. Times are in seconds of the caller's clock."""
 
     number: int
     job: str
@@ -32,18 +32,18 @@ class BlockState:
 
 @dataclass(frozen=True, slots=True)
 class BlockManagers:
-    """What the interchange says of a block: its managers taken together.
+    """The interchange's view of a block, summed over its managers.
 
     Attributes
     ----------
     names : tuple of str
         The managers.
     tasks : int
-        Tasks that they have.
+        Tasks that they run.
     idle : float
-        Seconds since the last one of them had any.
+        Seconds since the last of them ran a task.
     draining : bool
-        Whether they take no more.
+        Whether they accept no more tasks.
     """
 
     names: tuple[str, ...]
@@ -54,7 +54,7 @@ class BlockManagers:
 
 @dataclass(frozen=True, slots=True)
 class BlockEvent:
-    """Something that event to a block."""
+    """A change of a block's state."""
 
     block: int
     state: BlockStateName
@@ -63,16 +63,16 @@ class BlockEvent:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to be done now.
+    """The actions that the policy decides on.
 
     Attributes
     ----------
     submit : int
-        New blocks.
+        Number of blocks to submit.
     hold : tuple of int
-        Blocks that get no more work from now on.
+        Blocks that get no more tasks from now on.
     remove : tuple of int
-        Blocks whose jobs are to be removed.
+        Blocks to remove.
     give_up : str
         Why the pool cannot work, empty if it can.
     """

@@ -1,4 +1,4 @@
-"""A child that is a fork of this process: what is imported here need not be imported again."""
+"""Fork of this process as a child process, so that imported libraries are not imported again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Protocol
 
 
 class ChildProcess(Protocol):
-    """What `subprocess.Popen` and `Fork` have in common."""
+    """Methods that `subprocess.Popen` and `Fork` have in common."""
 
     pid: int
     returncode: int | None
@@ -27,7 +27,7 @@ class ChildProcess(Protocol):
         """Wait for its end; raise `subprocess.TimeoutExpired` if that takes longer than `timeout` seconds."""
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM."""
 
 
 def can_fork() -> bool:
@@ -45,13 +45,13 @@ class Fork:
     Parameters
     ----------
     run : callable
-        What it does; it ends when this returns.
+        Function to run; the process ends when it returns.
     out, err : int
         File descriptors of its standard output and error.
     environment : mapping
         Added to its environment.
     keep : int
-        File descriptor that it may use besides; all others of this process are closed in it.
+        One more file descriptor that stays open in it. All others of this process are closed.
     """
 
     def __init__(self, run: Callable[[], None], out: int, err: int, environment: Mapping[str, str], keep: int) -> None:
@@ -72,7 +72,7 @@ class Fork:
             if self.returncode is None:
                 try:
                     pid, status = os.waitpid(self.pid, os.WNOHANG)
-                except ChildProcessError:  # somebody else has taken it
+                except ChildProcessError:  # another wait has reaped it
                     self.returncode = -1
                 else:
                     if pid:
@@ -95,13 +95,13 @@ class Fork:
         return code
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM."""
         if self.poll() is None:
             os.kill(self.pid, signal.SIGTERM)
 
 
 def _be_child(run: Callable[[], None], out: int, err: int, environment: Mapping[str, str], keep: int) -> None:
-    """Run in the child; never returns."""
+    """Run in the child. Never return."""
     code = 1
     try:
         os.setsid()

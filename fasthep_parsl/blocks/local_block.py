@@ -1,4 +1,4 @@
-"""ChildProcess groups on this machine: started apart from ours, ended as a whole. Imports no Parsl, so it is there at once."""
+"""Local blocks: process groups of this machine, each in its own session, ended as a whole. Without Parsl, for a fast start."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from fasthep_parsl.worker.gpus import BLOCK_FOLDER
 
 POOL_MODULE = "fasthep_parsl.backends.parsl.worker_pool"
 LIFELINE = "FASTHEP_PARSL_LIFELINE"
-"""Environment variable: number of the file descriptor that ends when the driver ends."""
+"""Environment variable: number of the file descriptor that is closed when the driver ends."""
 LAST_BREATH = 3.0
-"""Seconds that we wait, once a block was killed, until the last of its processes has cleaned up after the others."""
+"""Seconds to wait, after a block was killed, for its last process, which cleans up after the others."""
 
 
 class LocalBlock:
     """Processes in a session of their own.
 
-    They hold the end of a pipe to us, the *lifeline*: whatever ends this process, the kernel closes the pipe, and the
-    block ends itself. What they share has no names, and their temporary files go with the last of them.
+    They have the other end of a pipe, the *lifeline*. However this process ends, the kernel closes the pipe, and the block
+    ends itself. The resources that its processes share have no names, and the last process removes their temporary files.
 
     Parameters
     ----------
     arguments : list of str
         The command line.
     log_dir : Path
-        Output goes to ``<log_dir>/<name>.out`` and ``.err``.
+        Folder for the output, ``<name>.out`` and ``<name>.err``.
     name : str
         Name of these files.
     environment : mapping
-        Added to ours.
+        Added to the environment of this process.
     run_here : callable, optional
         Called in a fork of this process, instead of running the command line.
     """
@@ -83,11 +83,11 @@ class LocalBlock:
 
     @property
     def pid(self) -> int:
-        """Id of its first process, which is also the id of the group and the session."""
+        """Id of its first process, which is also that of its group and session."""
         return self.process.pid
 
     def send(self, line: str) -> bool:
-        """Tell a block that was started early what to do; return whether it could be told."""
+        """Send its command line to a block that was started early; return whether that worked."""
         try:
             os.write(self._lifeline, (line + "\n").encode())
         except OSError:
@@ -111,12 +111,12 @@ class LocalBlock:
         return None
 
     def end(self, patience: float = 1.0) -> None:
-        """End all its processes: ask the first one, then kill what is left.
+        """End all its processes: terminate the first one, then kill the others.
 
         Parameters
         ----------
         patience : float
-            Seconds between asking and killing.
+            Seconds between the two.
         """
         if self.process.poll() is None:
             self.process.terminate()
@@ -169,7 +169,7 @@ def _is_plain(plan: Plan, pool: PlanPool) -> bool:
 
 
 def _become_pool() -> None:
-    """Be what ``python -m <POOL_MODULE> --warm`` would be."""
+    """Do the same as ``python -m <POOL_MODULE> --warm``."""
     runpy.run_module(POOL_MODULE, {"WARM": True}, run_name="__main__", alter_sys=True)
 
 

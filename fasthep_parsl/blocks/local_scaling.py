@@ -10,15 +10,15 @@ from fasthep_parsl.plan import PlanPool, PlanScaling
 
 LOCAL_SCALING = PlanScaling(
     min_blocks=1,
-    idle=math.inf,  # a stage that comes later needs not wait for workers
+    idle=math.inf,  # later stages do not wait for workers
     start=120.0,  # a `worker_init` may be slow
     poll=0.0,  # a look at a process costs nothing
     submissions_per_minute=20,
 )
-"""Blocks come at once and stay, and the end of one is seen at once."""
+"""Blocks start at once and stay, and their end is noticed at once."""
 
 LOCAL_LIMITS = Limits(first_wait=0.5, longest_wait=30.0, fatal_deadline=True, failures=10, losses=40)
-"""This machine is the only one: what fails on it again and again does not work elsewhere, unlike on a cluster."""
+"""There is no other node: if blocks fail here again and again, waiting does not help."""
 
 
 def policy_of(pool: PlanPool) -> ScalingPolicy:

@@ -1,7 +1,7 @@
-"""What the workers of a block check and find out on their node, before they connect. Runs on workers.
+"""Node checks: before its workers connect, a block checks versions, network and GPUs of its node. Runs on workers.
 
-A wrong version of Python or Parsl would make the whole pool fail, an address that cannot be reached would be waited for in
-silence, and Parsl would pin workers to GPUs 0..n-1, whichever the batch system has given.
+Without them, a wrong version of Python or Parsl makes the whole pool fail, an address that cannot be reached is waited for
+without a message, and Parsl pins workers to GPUs 0..n-1 whichever the batch system has assigned.
 """
 
 from __future__ import annotations
@@ -18,23 +18,21 @@ from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.worker.gpus import BLOCK_FOLDER, NoGpuError, query_gpus, record_gpus
 
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
-"""In which batch systems say what GPUs a job has; Parsl writes the first, second and last of them for each worker."""
+"""Variables in which batch systems name the GPUs of a job. Parsl sets the first, second and last for each worker."""
 NO_GPUS = frozenset({"NoDevFiles", "-1", "10000", "none", "void"})
-"""What batch systems write into them if a job has none: Slurm the first, HTCondor 10000."""
+"""Values of these variables for a job without GPUs: the first is Slurm's, 10000 is HTCondor's."""
 REACH_TIMEOUT = 20.0
 """Seconds in which the driver must answer at one of its addresses."""
-
-
 CERTIFICATES = ("client.key_secret", "server.key")
-"""Names that Parsl gives to the secret of workers, and to what they know the driver by."""
+"""Parsl's names of the workers' secret key and of the driver's public key."""
 
 
 class NodeCheckError(Exception):
     """Workers cannot run on this node."""
 
 
-def arrival_options(pool: PlanPool) -> list[str]:
-    """Return the options that `arrive` needs on the nodes of `pool`; none on this machine."""
+def node_check_options(pool: PlanPool) -> list[str]:
+    """Return the options of `check_node` for the nodes of `pool`; none on this machine without GPUs."""
     sharing = ["--sharing", str(pool.workers_per_gpu)] if pool.workers_per_gpu > 1 else []
     if pool.block is None:
         return ["--gpus", str(pool.gpus), "--of", str(pool.workers), *sharing, "--here"] if pool.gpus else []
@@ -47,18 +45,18 @@ def arrival_options(pool: PlanPool) -> list[str]:
     return words
 
 
-def arrive(arguments: Sequence[str]) -> list[str]:
+def check_node(arguments: Sequence[str]) -> list[str]:
     """Check this node; return the command line for Parsl's worker pool.
 
     Parameters
     ----------
     arguments : sequence of str
-        Those of `arrival_options`, then those of Parsl.
+        The options of `node_check_options`, then those of Parsl.
 
     Raises
     ------
     NodeCheckError
-        What is wrong here.
+        Workers cannot run on this node; the message is the reason.
     """
     parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
     parser.add_argument("--python", default="")
@@ -74,18 +72,18 @@ def arrive(arguments: Sequence[str]) -> list[str]:
         _check_versions(known.python, known.parsl)
         _check_reach(given.get("--addresses", "").split(","), int(given.get("--port", "0")))
     if known.brought:
-        settle(Path(given["--cert_dir"]))
+        install_certificates(Path(given["--cert_dir"]))
     if not known.gpus:
         return rest
     devices = assigned_gpus(os.environ, known.gpus, known.of, ours=known.here, sharing=known.sharing)
-    return [*rest, "--available-accelerators", *_looked_at(devices, given.get("--block_id", ""))]
+    return [*rest, "--available-accelerators", *_record_and_pin(devices, given.get("--block_id", ""))]
 
 
-def _looked_at(devices: Sequence[str], block: str) -> list[str]:
-    """Write down what the GPUs of workers are; return them by names that mean the same GPU to everybody.
+def _record_and_pin(devices: Sequence[str], block: str) -> list[str]:
+    """Record the GPUs of workers; return them by their UUIDs where these are known.
 
-    Parsl divides a number by the workers per GPU that it has counted itself, and so would put workers that share GPUs
-    0 and 1 all on 0; a UUID it takes as it is.
+    Parsl uses a UUID as it is, but divides a number by its own count of workers per GPU. It would put all workers that
+    share GPUs 0 and 1 on GPU 0.
     """
     names = list(dict.fromkeys(name for group in devices for name in group.split(",")))
     try:
@@ -110,21 +108,22 @@ def _check_versions(python: str, parsl_version: str) -> None:
 
 
 def _check_reach(addresses: Sequence[str], port: int) -> None:
-    """Fail at once, and with words, if the driver cannot be reached."""
+    """Raise `NodeCheckError` if the driver cannot be reached."""
     reasons = []
     for address in addresses:
         try:
             with socket.create_connection((address, port), timeout=REACH_TIMEOUT / len(addresses)):
                 return
-        except (OSError, UnicodeError, OverflowError) as error:  # the last ones: not the name of a host, not a port
+        except (OSError, UnicodeError, OverflowError) as error:  # the last two: not a host name, not a port
             reasons.append(f"{address}:{port} ({getattr(error, 'strerror', None) or error})")
     raise NodeCheckError(f"{socket.gethostname()} cannot reach the driver at {', '.join(reasons)}")
 
 
-def settle(certificates: Path) -> None:
-    """Put certificates that were brought with the job, and lie beside their folder, into it; Parsl wants it private.
+def install_certificates(certificates: Path) -> None:
+    """Move certificates that were transferred with the job into their folder, which Parsl wants to be private.
 
-    Parsl takes the driver's public key from the file of its secret, which it does not use here: that stays with the driver.
+    Parsl reads the driver's public key from the file of its secret key. The secret itself is not needed here and stays with
+    the driver.
     """
     certificates.mkdir(mode=0o700, exist_ok=True)
     own, public = (certificates.parent / name for name in CERTIFICATES)
@@ -135,7 +134,7 @@ def settle(certificates: Path) -> None:
 def assigned_gpus(
     environment: Mapping[str, str], per_worker: int, workers: int, *, ours: bool, sharing: int = 1
 ) -> list[str]:
-    """Return the devices of each worker, as the batch system calls them; workers that share have the same ones.
+    """Return the GPUs of each worker, as the batch system names them. Workers that share GPUs have equal entries.
 
     Parameters
     ----------
@@ -146,9 +145,9 @@ def assigned_gpus(
     workers : int
         Workers on this node.
     ours : bool
-        Whether all GPUs of the node are ours if the batch system says nothing (whole nodes, this machine).
+        Whether the block may use all GPUs of the node if no variable is set (whole nodes, this machine).
     sharing : int
-        Most workers that share the same GPUs; they are dealt out in turn, so that no GPU has two more than another.
+        Most workers that share the same GPUs. They are assigned in turn, so the loads differ by one worker at most.
 
     Raises
     ------

@@ -1,8 +1,9 @@
-"""How many blocks there should be, and which ones: the policy of a pool on a batch system. Pure; the time is given.
+"""Scaling policy of a pool: decide how many blocks to submit, hold and remove. Pure; the caller passes the time.
 
 A block is *waiting* (submitted, in the queue), *starting* (runs, no worker has connected), *up* (workers connected),
-*retiring* (gets no more work, ends when it has none) or over. What the batch system says and what the interchange says
-are put together: squeue and condor_q may be late by minutes, a manager that beats is the truth.
+*retiring* (gets no more tasks, ends when it has none) or over. The policy combines two sources: the states that the
+provider reports, which batch systems may report minutes late, and the managers that send heartbeats to the interchange.
+If they disagree, a manager that sends heartbeats is right.
 """
 
 from __future__ import annotations
@@ -21,23 +22,20 @@ from fasthep_parsl.interfaces import Job
 from fasthep_parsl.plan import PlanPool
 
 SEEN_LATE = 10.0
-"""Seconds by which a block may have come up before the interchange was asked."""
+"""Seconds between the time a block came up and the time the interchange was asked, at most."""
 GRACE = 5.0
-"""Seconds after the interchange has given up a block's managers until its job is taken for dead."""
-
+"""Seconds from the loss of a block's managers until its job counts as dead."""
 PARDON = 1800.0
-"""Seconds after the last failure on a node until it is tried again: nodes are mended, and there may be no other."""
-
+"""Seconds after the last failure on a node until it is used again: nodes are repaired, and there may be no other."""
 LAG = 20.0
-"""Seconds in which a batch system may not know yet what it has just accepted: its listings may be late."""
-
+"""Seconds in which a batch system may not list a job that it has just accepted."""
 UNKNOWN_TASKS = -1
-"""Tasks of a block that is to go: one may have come since the interchange was last asked."""
+"""Number of tasks of a block that starts to retire: it may have got one since the interchange was last asked."""
 
 
 @dataclass
 class ScalingPolicy:
-    """The blocks of a pool.
+    """Decide about the blocks of a pool.
 
     Parameters
     ----------
@@ -62,15 +60,15 @@ class ScalingPolicy:
 
     @cached_property
     def backoff(self) -> Backoff:
-        """How fast blocks are asked for."""
+        """How fast blocks may be submitted."""
         return Backoff(self.pool.scaling, self.limits)
 
     @cached_property
     def _drain(self) -> float:
-        """Seconds after which a block takes no more tasks; a little less, for it was up before it was seen."""
+        """Seconds after which a block gets no more tasks, less `SEEN_LATE`."""
         return (drain_period(self.pool) or math.inf) - SEEN_LATE
 
-    # --- what is there ------------------------------------------------------------------------------------
+    # --- blocks ----------------------------------------------------------------------------------------------
 
     def alive(self) -> list[BlockState]:
         """Return blocks that are not over."""
@@ -86,27 +84,27 @@ class ScalingPolicy:
         limit = self.pool.scaling.failures_per_node
         return tuple(sorted(node for node, count in self.failed_nodes.items() if node and count >= limit))
 
-    # --- what has event --------------------------------------------------------------------------------
+    # --- observations ---------------------------------------------------------------------------------------
 
     def submitted(self, number: int, job: str, now: float) -> None:
-        """Take in a new block."""
+        """Add a block that was submitted."""
         self.blocks[number] = BlockState(number, job, now)
         self.backoff.submitted(now)
-        self._say(number, "submitted")
+        self._record(number, "submitted")
 
-    def refused(self, words: str, now: float, *, transient: bool) -> None:
-        """Take in a submission that failed: the batch system did not answer (`transient`) or said no."""
+    def refused(self, message: str, now: float, *, transient: bool) -> None:
+        """Count a submission that failed: the batch system did not answer (`transient`) or refused it."""
         if transient:
-            self.backoff.unanswered(words, now)
+            self.backoff.unanswered(message, now)
         else:
             alone, avoided = not self.alive(), bool(self.avoid)
-            self.backoff.refused(words, now, counts=not avoided, alone=alone)
+            self.backoff.refused(message, now, counts=not avoided, alone=alone)
             if alone and avoided:  # there may be no other nodes
                 self.failed_nodes.clear()
-        self.events.append(BlockEvent(-1, "refused", words))
+        self.events.append(BlockEvent(-1, "refused", message))
 
     def see_managers(self, managers: Mapping[int, BlockManagers], now: float) -> None:
-        """Take in what the interchange says."""
+        """Update the blocks from the interchange's view of their managers."""
         for block in self.alive():
             of_block = managers.get(block.number)
             if of_block is None:
@@ -115,9 +113,9 @@ class ScalingPolicy:
                     block.overdue = block.phase == "starting" and now > block.started + self.pool.scaling.start
                 elif not block.lost:
                     block.lost = now
-                    if block.phase != "retiring" and now > block.up + self._drain:  # it has finished what it had
+                    if block.phase != "retiring" and now > block.up + self._drain:  # it has finished its tasks
                         block.phase = "retiring"
-                        self._say(block.number, "draining", "its time is over")
+                        self._record(block.number, "draining", "its time is over")
                     self._suspicion = self._suspicion or block.phase != "retiring"
                 else:
                     block.overdue = now >= block.lost + GRACE
@@ -127,19 +125,16 @@ class ScalingPolicy:
                 block.was_up = self.known_good = True
                 block.up = now
                 self.backoff.worked()
-                self._say(block.number, "up")
-                if block.phase == "retiring":  # it was to go unused, but has come, and may have work already
+                self._record(block.number, "up")
+                if block.phase == "retiring":  # it came up after all, and may have tasks
                     block.phase = "up"
             if block.phase != "retiring":
                 block.phase = "retiring" if of_block.draining else "up"
                 if of_block.draining:
-                    self._say(block.number, "draining", "its time is nearly over")
+                    self._record(block.number, "draining", "its time is nearly over")
 
     def see_jobs(self, jobs: Mapping[str, Job], now: float, asked: Iterable[int]) -> None:
-        """Take in what the batch system says of the blocks `asked`; a job that it does not know has ended.
-
-        Not if it was submitted just now: then it may not know it yet.
-        """
+        """Update the blocks `asked` from the provider's answer. A job that is missing has ended, unless it is new."""
         self.backoff.reached()
         for number in asked:
             block = self.blocks[number]
@@ -154,10 +149,10 @@ class ScalingPolicy:
                 block.held, block.reason = True, f"held: {job.reason}"
             elif job.state == "running" and block.phase == "waiting":
                 block.phase, block.started = "starting", now
-                self._say(number, "running", block.node)
+                self._record(number, "running", block.node)
             elif job.state == "pending":
                 if job.reason != block.reason and job.reason not in {"", "None"}:
-                    self._say(number, "waiting", job.reason)
+                    self._record(number, "waiting", job.reason)
                 block.reason = job.reason
                 if block.phase == "starting":  # vacated before a worker came
                     block.phase = "waiting"
@@ -173,9 +168,9 @@ class ScalingPolicy:
             self.backoff.lost()
         block.phase = "over"
         if expected or (block.was_up and not block.tasks and not block.lost):
-            self._say(block.number, "ended", block.reason)
+            self._record(block.number, "ended", block.reason)
         elif block.was_up:
-            self._say(block.number, "lost", block.reason)
+            self._record(block.number, "lost", block.reason)
         else:
             self._failed(block, now)
 
@@ -185,18 +180,18 @@ class ScalingPolicy:
         self.failed_nodes[block.node] += 1
         self._failed_at[block.node] = now
         self.backoff.failed(block.submitted, now, missed_deadline=missed_deadline)
-        self._say(block.number, "failed", block.reason)
+        self._record(block.number, "failed", block.reason)
 
-    def _say(self, block: int, state: BlockStateName, message: str = "") -> None:
+    def _record(self, block: int, state: BlockStateName, message: str = "") -> None:
         self.events.append(BlockEvent(block, state, message))
 
-    # --- what is to be done -------------------------------------------------------------------------------
+    # --- decisions ------------------------------------------------------------------------------------------
 
     def question(self, now: float) -> list[BlockState]:
-        """Return the blocks that the batch system should be asked for now; none if it is too early.
+        """Return the blocks that the provider should be asked about now.
 
-        A block whose workers beat is not asked for. Never more than `scaling.poll` allows in the long run, nor more
-        than six times in any minute. If `scaling.poll` is 0, queries cost nothing, and all blocks are asked for.
+        Blocks whose workers send heartbeats are left out. There is one question per `scaling.poll` seconds in the long
+        run, and at most six in any minute. If `scaling.poll` is 0, questions cost nothing, and all blocks are returned.
         """
         if not self.pool.scaling.poll:
             return self.alive()
@@ -206,7 +201,7 @@ class ScalingPolicy:
         if not unclear or len(self._questions) >= 6:
             return []
         fresh = any(now - b.submitted < 60 for b in unclear)
-        # five in the first minute, which leaves one for a suspicion
+        # five in the first minute; one is left for lost managers
         wait = 5.0 if self._suspicion else self.pool.scaling.poll / (2.5 if fresh else 1)
         if self._questions and now - self._questions[-1] < wait:
             return []
@@ -215,12 +210,12 @@ class ScalingPolicy:
         return unclear
 
     def decide(self, open_tasks: int, now: float, finished: int = 0) -> Decision:
-        """Return what is to be done.
+        """Return how many blocks to submit, which to hold and remove, and whether to give up.
 
         Parameters
         ----------
         open_tasks : int
-            Tasks that the pool has been given and that have not ended.
+            Tasks of the pool that have not ended.
         now : float
             The time, seconds.
         finished : int
@@ -249,13 +244,13 @@ class ScalingPolicy:
         return min(max(-(-open_tasks // self.pool.workers_per_block), least), self.pool.blocks)
 
     def _dead(self, now: float) -> list[BlockState]:
-        """Return blocks that will not come to anything: held, silent, or never connected."""
+        """Return blocks that are of no use any more: held, silent, or never connected."""
         dead = []
         for block in self.alive():
             silent = block.overdue and block.was_up
             stuck = block.overdue and block.phase == "starting"  # neither up nor vacated since
             if block.held and block.was_up:
-                self._say(block.number, "lost", block.reason)
+                self._record(block.number, "lost", block.reason)
             elif block.held or stuck:
                 block.reason = (
                     block.reason if block.held else f"no worker has connected within {self.pool.scaling.start:g} s"
@@ -264,14 +259,14 @@ class ScalingPolicy:
             elif silent:
                 if block.phase != "retiring":
                     self.backoff.lost()
-                    self._say(block.number, "lost", "no contact with its workers")
+                    self._record(block.number, "lost", "no contact with its workers")
             else:
                 continue
             dead.append(block)
         return dead
 
     def _surplus(self, wanted: int, open_tasks: int, now: float) -> list[int]:
-        """Return blocks to give back: those without work for long, and those that wait though nobody needs them."""
+        """Retire blocks that are not needed: idle ones, and those that wait; return those that were up."""
         spare = len(self.useful()) - max(wanted, self.pool.scaling.min_blocks if open_tasks else 0)
         idle = self.pool.scaling.idle
         if spare <= 0:
@@ -280,12 +275,12 @@ class ScalingPolicy:
         self._surplus_since = now if self._surplus_since is None else self._surplus_since
         useful = self.useful()
         chosen = [b for b in useful if b.phase == "up" and not b.tasks and not b.lost and b.idle >= idle]
-        if now - self._surplus_since >= idle:  # those that are farthest from being of use first
+        if now - self._surplus_since >= idle:  # the ones that would need longest to start go first
             coming = [b for phase in ("waiting", "starting") for b in reversed(useful) if b.phase == phase]
             chosen = coming + chosen
         chosen = chosen[:spare]
         for block in chosen:
-            self._say(block.number, "retiring", "nothing left to do")
+            self._record(block.number, "retiring", "nothing left to do")
             block.phase = "retiring"
             block.tasks = UNKNOWN_TASKS
         return [block.number for block in chosen if block.was_up]

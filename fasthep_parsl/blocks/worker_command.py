@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from fasthep_parsl.blocks.local_block import POOL_MODULE
-from fasthep_parsl.blocks.node_checks import arrival_options
+from fasthep_parsl.blocks.node_checks import node_check_options
 from fasthep_parsl.blocks.python_command import module_command
 from fasthep_parsl.plan import PlanPool
 
@@ -85,6 +85,6 @@ def worker_command(pool: PlanPool, link: Link) -> list[str]:
     }
     return [
         *module_command(pool.python or sys.executable, POOL_MODULE),
-        *arrival_options(pool),
+        *node_check_options(pool),
         *(f"{k}={v}" for k, v in options.items()),
     ]

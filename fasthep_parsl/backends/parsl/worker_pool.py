@@ -27,7 +27,7 @@ from fasthep_parsl.backends.parsl.interchange import die_with_parent
 from fasthep_parsl.backends.parsl.process_queues import PoolContext
 from fasthep_parsl.blocks.block_folder import BlockFolder
 from fasthep_parsl.blocks.local_block import LIFELINE
-from fasthep_parsl.blocks.node_checks import NodeCheckError, arrive
+from fasthep_parsl.blocks.node_checks import NodeCheckError, check_node
 
 PRELOAD = "fasthep_parsl.worker.preload"
 POOL = "parsl.executors.high_throughput.process_worker_pool"
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
         if not arguments:
             _end()
     try:
-        arguments = arrive(arguments)
+        arguments = check_node(arguments)
     except NodeCheckError as error:
         sys.stderr.write(f"fasthep-parsl: {error}\n")
         sys.stderr.flush()

@@ -10,7 +10,7 @@ from importlib.metadata import version
 import pytest
 
 from fasthep_parsl.blocks import node_checks
-from fasthep_parsl.blocks.node_checks import NodeCheckError, arrival_options, arrive, assigned_gpus
+from fasthep_parsl.blocks.node_checks import NodeCheckError, assigned_gpus, check_node, node_check_options
 from fasthep_parsl.plan import PlanBlock, PlanPool
 
 PARSL = version("parsl")
@@ -38,12 +38,12 @@ def words(port, addresses="127.0.0.1", python=PYTHON, version=PARSL):
 
 
 def test_who_can_work_becomes_the_worker_pool(driver):
-    assert arrive(words(driver)) == ["--addresses=127.0.0.1", f"--port={driver}", "--poll=50"]
+    assert check_node(words(driver)) == ["--addresses=127.0.0.1", f"--port={driver}", "--poll=50"]
 
 
 def test_options_of_the_worker_pool_pass_whatever_they_are(driver):
     odd = ["--cert_dir=/a b/--python", "--drain_period=None", "--of_what=3", "--cpu-affinity=none"]
-    assert arrive([*words(driver), *odd])[-4:] == odd
+    assert check_node([*words(driver), *odd])[-4:] == odd
 
 
 @pytest.mark.parametrize(
@@ -55,11 +55,11 @@ def test_options_of_the_worker_pool_pass_whatever_they_are(driver):
 )
 def test_other_versions_are_refused_with_both(driver, wrong, said):
     with pytest.raises(NodeCheckError, match=said):
-        arrive(words(driver, **wrong))
+        check_node(words(driver, **wrong))
 
 
 def test_one_address_that_answers_is_enough(driver):
-    assert arrive(words(driver, "no.such.host.invalid,127.0.0.1"))
+    assert check_node(words(driver, "no.such.host.invalid,127.0.0.1"))
 
 
 def test_an_address_that_cannot_be_reached_is_named_with_the_reason(driver):
@@ -67,7 +67,7 @@ def test_an_address_that_cannot_be_reached_is_named_with_the_reason(driver):
         nobody.bind(("127.0.0.1", 0))  # does not listen
         port = nobody.getsockname()[1]
         with pytest.raises(NodeCheckError) as failure:
-            arrive(words(port, "127.0.0.1,no.such.host.invalid"))
+            check_node(words(port, "127.0.0.1,no.such.host.invalid"))
     said = str(failure.value)
     assert said.startswith(f"{socket.gethostname()} cannot reach the driver at 127.0.0.1:{port} (Connection refused), ")
     assert f"no.such.host.invalid:{port} (" in said
@@ -76,12 +76,12 @@ def test_an_address_that_cannot_be_reached_is_named_with_the_reason(driver):
 @pytest.mark.parametrize("address", ["a..b", "x" * 300])
 def test_what_is_no_address_is_named_too(address):
     with pytest.raises(NodeCheckError, match="cannot reach the driver at "):
-        arrive(words(1, address))
+        check_node(words(1, address))
 
 
 def test_a_port_that_is_none_is_named_too():
     with pytest.raises(NodeCheckError, match=r"127\.0\.0\.1:99999 \("):
-        arrive(words(99999))
+        check_node(words(99999))
 
 
 def test_addresses_that_are_silent_share_the_time(monkeypatch):
@@ -99,7 +99,7 @@ def test_addresses_that_are_silent_share_the_time(monkeypatch):
             queued.append(handle)
         began = time.monotonic()
         with pytest.raises(NodeCheckError, match="timed out"):
-            arrive(words(port, "127.0.0.1,127.0.0.1,127.0.0.1"))
+            check_node(words(port, "127.0.0.1,127.0.0.1,127.0.0.1"))
         assert 0.8 < time.monotonic() - began < 20
         for handle in queued:
             handle.close()
@@ -174,12 +174,15 @@ def test_the_options_of_a_pool_come_back_as_its_devices(driver, monkeypatch, who
     block = PlanBlock(memory=1, walltime=60, workers_per_node=2, gpus=4, whole_nodes=whole)
     pool = PlanPool(name="gpu", workers=2, gpus=2, workers_per_block=2, block=block)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
-    arguments = [*arrival_options(pool), "--addresses=127.0.0.1", f"--port={driver}"]
-    assert arrive(arguments)[-3:] == ["--available-accelerators", "4,5", "6,7"]
+    arguments = [*node_check_options(pool), "--addresses=127.0.0.1", f"--port={driver}"]
+    assert check_node(arguments)[-3:] == ["--available-accelerators", "4,5", "6,7"]
 
 
 def test_a_pool_without_gpus_asks_for_none(driver, monkeypatch):
     pool = PlanPool(name="cpu", workers=2, block=PlanBlock(memory=1, walltime=60))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
-    assert arrive([*arrival_options(pool), "--addresses=127.0.0.1", f"--port={driver}"])[0] == "--addresses=127.0.0.1"
-    assert arrival_options(PlanPool(name="cpu", workers=2)) == []
+    assert (
+        check_node([*node_check_options(pool), "--addresses=127.0.0.1", f"--port={driver}"])[0]
+        == "--addresses=127.0.0.1"
+    )
+    assert node_check_options(PlanPool(name="cpu", workers=2)) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fasthep_parsl.blocks.node_checks import NodeCheckError, arrive
+from fasthep_parsl.blocks.node_checks import NodeCheckError, check_node
 from fasthep_parsl.worker import gpus
 from fasthep_parsl.worker.gpus import Gpu, NoGpuError, own_gpus, query_gpus, recorded_gpus
 
@@ -110,7 +110,7 @@ def test_a_divided_gpu_keeps_the_name_that_the_batch_system_gave(nvidia_smi, tmp
 def test_workers_are_pinned_by_uuid_and_find_what_was_told(two_gpus, block, monkeypatch):
     """Parsl would put all four on GPU 0: it divides numbers by the workers per GPU that it has counted."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    words = arrive(["--gpus", "1", "--of", "4", "--sharing", "2", "--block_id=7"])
+    words = check_node(["--gpus", "1", "--of", "4", "--sharing", "2", "--block_id=7"])
     assert words[words.index("--available-accelerators") + 1 :] == [ONE, TWO, ONE, TWO]
     assert [gpu.device for gpu in recorded_gpus(block, "7")] == ["0", "1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", TWO)
@@ -124,7 +124,7 @@ def test_workers_without_a_usable_gpu_do_not_start(nvidia_smi, block, monkeypatc
     nvidia_smi("echo No devices were found; exit 6")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with pytest.raises(NodeCheckError, match="g1: no GPU can be used, `nvidia-smi`: No devices were found"):
-        arrive(["--gpus", "1", "--of", "1", "--block_id=0"])
+        check_node(["--gpus", "1", "--of", "1", "--block_id=0"])
     assert recorded_gpus(block, "0") == []
 
 
