@@ -1,4 +1,4 @@
-"""Backend ``local``: tasks run one after the other in this process. No Parsl: the reference for all other backends."""
+"""Backend ``local``: run tasks one after the other in this process, without Parsl. The reference for other backends."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from fasthep_parsl.tasks import Task, TaskResult
 
 
 class LocalBackend(BaseModel):
-    """Run in process, one task at a time."""
+    """Run tasks in this process, one at a time."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @contextmanager
     def open(self, plan: Plan, run_dir: Path, record: Record) -> Iterator[Session]:
-        """Yield a session; nothing is started."""
+        """Yield a session. Starts nothing."""
         del plan, run_dir, record
         if not faulthandler.is_enabled() and sys.__stderr__ is not None:
             with suppress(OSError, ValueError):
@@ -54,6 +54,6 @@ class _InProcess:
         return future
 
     def slots(self, pool: str) -> int:
-        """One task at a time."""
+        """Return 1: tasks run one at a time."""
         del pool
         return 1

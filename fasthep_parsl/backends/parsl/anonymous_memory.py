@@ -1,8 +1,8 @@
-"""What the processes of a block share: memory and locks without names, so that nothing of them outlives the processes.
+"""Shared memory, locks and counters without names, so that nothing remains when the processes that share them are killed.
 
-The semaphores of multiprocessing have names in ``/dev/shm`` until somebody removes them, and stay shut when their holder
-is killed. Here a few bytes of memory, passed on as file descriptors, hold what is shared, and the kernel opens a lock
-when its holder dies.
+The semaphores of multiprocessing have names in ``/dev/shm`` that remain until they are removed, and a semaphore stays locked
+if its holder is killed. Here the processes of a block share a few bytes of memory by a file descriptor, and the kernel
+releases a lock when its holder dies.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from multiprocessing import reduction
 from typing import Any
 
 
-class Memory:
-    """Bytes that processes share: a file that has no name. It reads as zeros where nothing was written."""
+class AnonymousMemory:
+    """Integers that processes share, in a file without a name. They are 0 until they are written."""
 
     def __init__(self) -> None:
         if hasattr(os, "memfd_create"):
@@ -37,29 +37,29 @@ class Memory:
         os.close(self.file)
 
     def read(self, place: int) -> int:
-        """Return the whole number at `place`."""
+        """Return the integer at index `place`."""
         found: int = struct.unpack("q", os.pread(self.file, 8, 8 * place).ljust(8, b"\0"))[0]
         return found
 
     def write(self, place: int, number: int) -> None:
-        """Put a whole number at `place`."""
+        """Write an integer at index `place`."""
         os.pwrite(self.file, struct.pack("q", number), 8 * place)
 
 
-class Lock:
-    """A lock for threads of several processes, which the kernel opens when its holder dies.
+class ProcessLock:
+    """A lock for the threads of several processes. The kernel releases it when its holder dies.
 
-    Entering it returns whether the last holder has died inside: what it guards may be half done.
+    Entering it returns whether the last holder died inside. The data that it protects may then be incomplete.
     """
 
     def __init__(self) -> None:
-        self._memory = Memory()
-        self._threads = threading.Lock()  # the kernel's is one per process
+        self._memory = AnonymousMemory()
+        self._threads = threading.Lock()  # the kernel's lock is for whole processes
 
-    def __getstate__(self) -> Memory:
+    def __getstate__(self) -> AnonymousMemory:
         return self._memory
 
-    def __setstate__(self, memory: Memory) -> None:
+    def __setstate__(self, memory: AnonymousMemory) -> None:
         self._memory = memory
         self._threads = threading.Lock()
 
@@ -76,17 +76,17 @@ class Lock:
         self._threads.release()
 
 
-class Ledger:
-    """Which worker has which task: what Parsl keeps in a dictionary of a process of its own."""
+class TaskTable:
+    """The task of each worker. Parsl keeps this in a dictionary of a manager process."""
 
     def __init__(self) -> None:
-        self._memory = Memory()
+        self._memory = AnonymousMemory()
 
     def __setitem__(self, worker: int, task: dict[str, Any]) -> None:
         self._memory.write(worker, task["task_id"] + 1)
 
     def pop(self, worker: int) -> dict[str, Any]:
-        """Return the task of a worker, which it has no longer; raise `KeyError` if it has none."""
+        """Remove and return the task of a worker; raise `KeyError` if it does not have one."""
         number = self._memory.read(worker)
         if not number:
             raise KeyError(worker)
@@ -94,11 +94,11 @@ class Ledger:
         return {"task_id": number - 1}
 
 
-class Count:
-    """A number that processes change; without a lock, for Parsl only mentions it in its log."""
+class SharedNumber:
+    """A number that processes change, without a lock: Parsl only writes it to its log."""
 
     def __init__(self, value: int = 0) -> None:
-        self._memory = Memory()
+        self._memory = AnonymousMemory()
         self.value = value
 
     @property
@@ -111,5 +111,5 @@ class Count:
         self._memory.write(0, number)
 
     def get_lock(self) -> AbstractContextManager[None]:
-        """Return what stands for its lock."""
+        """Return a context that takes the place of its lock."""
         return nullcontext()

@@ -1,7 +1,7 @@
-"""A provider of Parsl whose blocks are jobs of any batch system; nothing here raises once a run goes on.
+"""Provider of blocks that are jobs of a batch system. Its methods do not raise.
 
-Parsl's own providers are not its base: of theirs, the status command in the constructor, the templates, the polling, the
-cancelling and the exceptions would all have to be replaced, which leaves nothing to inherit.
+It is not derived from Parsl's providers, because every part of them would have to be replaced: the status command in the
+constructor, the templates, the polling, the cancelling and the exceptions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fasthep_parsl.strategies.node import node_script
 
 
 class BatchProvider(BlockProvider):
-    """Submit blocks of a pool, ask for them, remove them.
+    """Submit, query and remove the jobs of a pool.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class BatchProvider(BlockProvider):
     name : str
         Name of the jobs in the batch system's listings.
     closing : threading.Event
-        When set, no command is waited for any more but those that remove jobs.
+        When set, only commands that remove jobs are waited for.
     """
 
     def __init__(self, pool: PlanPool, run_dir: Path, folder: Path, name: str, closing: threading.Event) -> None:
@@ -102,7 +102,7 @@ class BatchProvider(BlockProvider):
         return self._control.commands.post_mortem(self.log_dir, block)
 
     def node_of(self, block: int) -> str:
-        """Return the node on which a block has started, as it has said itself; empty if it has not."""
+        """Return the node on which a block has started, from a file that it writes; empty if it has not started."""
         try:
             return (self.log_dir / f"block.{block}.node").read_text().split("\n")[0].strip()
         except OSError:

@@ -89,8 +89,8 @@ class BlockMonitor:
         if self._local:
             self.act(1, 0)
 
-    def see(self, managers: list[Manager]) -> None:
-        """Take the interchange's view of the blocks."""
+    def update(self, managers: list[Manager]) -> None:
+        """Update the blocks from the interchange's managers."""
         self._block_managers = _block_managers(managers)
         self._policy.see_managers(self._block_managers, time.monotonic())
 
@@ -223,14 +223,14 @@ class BlockMonitor:
     # --- the end ------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Remove all jobs; those that cannot be removed in time are recorded as left behind."""
+        """Remove all blocks. Those that cannot be removed in time are recorded as left."""
         self._blocks.close()
         self._blocks.find_again()
         jobs = {block.job: block.number for block in self._policy.alive()} | self._doomed
         new = {job: number for number, job in self._blocks.jobs_by_block.items() if number not in self._policy.blocks}
-        jobs |= new  # submitted while the watcher was stopped
+        jobs |= new  # submitted while the pool's thread was ending
         jobs = {job: number for job, number in jobs.items() if job not in self._closed}
-        self._closed |= set(jobs)  # a second call does not try for as long again
+        self._closed |= set(jobs)  # a second call does not try again
         self._doomed = {}
         until = time.monotonic() + LAST_CHANCE
         while jobs and not self._blocks.remove(list(jobs), LAST_TIMEOUT).ok:
@@ -244,7 +244,7 @@ class BlockMonitor:
 
 
 def _block_managers(managers: list[Manager]) -> dict[int, BlockManagers]:
-    """Put the managers of each block together."""
+    """Return block number → its managers, summed up."""
     found: dict[int, list[Manager]] = defaultdict(list)
     for manager in managers:
         if str(manager["block_id"]).isdigit():

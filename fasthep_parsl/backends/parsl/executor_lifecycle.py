@@ -19,9 +19,9 @@ from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.room import full_message, is_full
 
 START_TIMEOUT = 10.0
-"""Seconds that we wait for an interchange that is just starting before we end it."""
+"""Seconds to wait for an interchange that is starting before it is ended."""
 ASK_PERIOD = 5.0
-"""Seconds between two questions to an interchange whose workers have connected."""
+"""Seconds between two queries of an interchange when no workers are expected."""
 ASK_TIMEOUT = 10.0
 """Seconds in which an interchange must answer."""
 SHUTDOWN_TIMEOUT = 5.0
@@ -40,7 +40,7 @@ class ExecutorLifecycle:
     pool : PlanPool
         The pool.
     kernel : DataFlowKernel
-        Knows the executor by its label from now on.
+        Parsl's kernel; the executor is added to it.
     blocks : BlockProvider
         Its provider; not shared.
     record : callable
@@ -80,14 +80,14 @@ class ExecutorLifecycle:
         self._thread.start()
 
     def _run(self) -> None:
-        # The interchange inherits this thread's mask: Ctrl-C on a terminal must not end it before the driver says so.
+        # The interchange inherits this thread's mask: Ctrl-C on a terminal must not end it before the driver does.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._kernel.add_executors([self.executor])
             executors.prepare(self.pool, self.executor, self.blocks)
             if not self._end.is_set():
                 self.monitor.start(proven=self._proven)
-        except Exception as error:  # noqa: BLE001  (a thread has nobody to raise to)
+        except Exception as error:  # noqa: BLE001  (a thread has no caller to raise to)
             said = full_message(error, self.blocks.log_dir) if is_full(error) else str(error)
             self.error = said or type(error).__name__
             self.silent = isinstance(error.__context__, CommandClientTimeoutError)
@@ -96,7 +96,7 @@ class ExecutorLifecycle:
             self._started(self)
         self._end.wait()  # the interchange ends with the thread that started it, so this one stays
 
-    # --- what can be seen ---------------------------------------------------------------------------------
+    # --- its state -------------------------------------------------------------------------------------------
 
     @property
     def interchange(self) -> subprocess.Popen[bytes] | None:
@@ -106,7 +106,7 @@ class ExecutorLifecycle:
 
     @property
     def usable(self) -> bool:
-        """Whether tasks can be given to it."""
+        """Whether it takes tasks."""
         return self._ready.is_set() and not self.trouble()
 
     def trouble(self) -> str:
@@ -119,23 +119,23 @@ class ExecutorLifecycle:
         if self.executor.bad_state_is_set:
             return str(self.executor.executor_exception)
         if self._ready.is_set() and not self.executor._result_queue_thread.is_alive():
-            return "what takes in its results has failed; see log/parsl"
+            return "the thread that receives its results has failed; see log/parsl"
         return ""
 
     @property
     def faultless(self) -> bool:
-        """Whether the interchange lives and answers: if there is trouble, it is the blocks'.
+        """Whether the interchange is alive and answers. If there is trouble then, it has another cause.
 
-        It may not have answered because it was stopped, or this process was (Ctrl-Z).
+        An interchange may not have answered because it, or this process, was stopped (Ctrl-Z).
         """
         process = self.interchange
         return process is not None and process.poll() is None and not self.silent
 
     def ask(self) -> None:
-        """Ask the interchange who is there, if it is time to."""
+        """Query the managers from the interchange, if it is time to."""
         managers = self._managers()
         if managers is not None:
-            self.monitor.see(managers)
+            self.monitor.update(managers)
 
     def act(self, open_tasks: int, finished: int) -> None:
         """Query, submit and remove its blocks as needed, once it has started.
@@ -154,7 +154,7 @@ class ExecutorLifecycle:
             self.monitor.act(open_tasks, finished)
 
     def _managers(self) -> list[Manager] | None:
-        """Ask the interchange who is there; None if it is too early to ask again, or it does not answer."""
+        """Return the managers; None if it is too early for another query, or the interchange does not answer."""
         now = time.monotonic()
         if (
             not self._ready.is_set()
@@ -173,32 +173,32 @@ class ExecutorLifecycle:
     # --- its end ------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End all its blocks, and let nothing start any more."""
+        """End all its blocks. Nothing starts after that."""
         self._end.set()
         self.monitor.close()
 
     def give_up(self) -> None:
-        """End it while the run goes on: its tasks fail with `BadStateException`. Never hangs."""
+        """End it while the run continues. Its tasks fail with `BadStateException`. Does not hang."""
         self.close()
         _kill(self.interchange)
-        if not self._ready.is_set():  # its thread waits for an interchange that is dead, and gives up after a while
+        if not self._ready.is_set():  # its thread still waits for the dead interchange, until a timeout
             return
         while self.executor.tasks:
             try:
                 self.executor.set_bad_state_and_fail_all(ExecutorEndedError(self.trouble()))
                 self.executor.tasks.clear()
-            except Exception:  # noqa: BLE001, S112  (a result came in between: look again)
+            except Exception:  # noqa: BLE001, S112  (a result has arrived meanwhile: try again)
                 continue
         shutdown = threading.Thread(target=self.executor.shutdown, kwargs={"timeout": 1}, daemon=True)
         shutdown.start()
         shutdown.join(SHUTDOWN_TIMEOUT)
 
     def wait_until_started(self) -> bool:
-        """Wait until its thread does not use the executor any more; return whether it came so far."""
+        """Wait until its thread does not use the executor any more; return False after a timeout."""
         return self._ready.wait(START_TIMEOUT)
 
     def end(self) -> None:
-        """End what Parsl has left."""
+        """End the interchange if Parsl has left it."""
         self._end.set()
         _kill(self.interchange)
 

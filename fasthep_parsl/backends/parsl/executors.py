@@ -1,4 +1,4 @@
-"""HighThroughputExecutors from pools, with Parsl's defaults corrected; each line here has cost somebody a run."""
+"""Parsl's configuration and executors for pools, with defaults that survive faults."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from fasthep_parsl.plan import PlanPool
 
 INTERCHANGE_MODULE = "fasthep_parsl.backends.parsl.interchange"
 SEND_TIMEOUT = 2000
-"""Milliseconds that handing a task to the interchange may take; without a limit it hangs when the interchange is dead."""
+"""Milliseconds for sending a task to the interchange. Without a limit this hangs when the interchange is dead."""
 
 
 def config(run_dir: Path) -> Config:
-    """Return a Parsl configuration without pools; they are added when their first task comes."""
+    """Return a Parsl configuration without executors. A pool adds its executor with its first task."""
     return Config(
         executors=[],
         run_dir=str(run_dir / "log" / "parsl"),
-        strategy="none",  # we start blocks ourselves: none for a pool that is not used
-        strategy_period=60,  # nothing to do for Parsl's poller: pools watch over their blocks themselves
+        strategy="none",  # the monitors of pools start blocks
+        strategy_period=60,  # Parsl's poller has nothing to do
         initialize_logging=FileLogging(level=logging.WARNING),  # INFO is 3.75 MB per 1000 tasks
-        retries=0,  # we split a bundle before we run it again
+        retries=0,  # the driver splits a bundle before it runs it again
         usage_tracking=0,
     )
 
@@ -61,14 +61,14 @@ def provider(
     run_dir : Path
         The run directory.
     log_dir : Path
-        For scripts and output of its blocks.
+        Folder for scripts and output of its blocks.
     closing : threading.Event
-        Set when the run ends: nothing is waited for any more.
+        Set when the run ends. Commands are not waited for after that.
     warm : LocalBlock, optional
         A block on this machine that was started early.
     """
     if pool.block is not None:
-        from fasthep_parsl.backends.parsl.batch_provider import BatchProvider  # not needed on one's own machine
+        from fasthep_parsl.backends.parsl.batch_provider import BatchProvider  # not needed for local pools
 
         return BatchProvider(pool, run_dir, log_dir, job_name(pool), closing)
     return LocalProvider(pool, log_dir, worker_environment(pool, run_dir, log_dir), warm)
@@ -87,16 +87,16 @@ def executor(pool: PlanPool, blocks: BlockProvider) -> HighThroughputExecutor:
     Raises
     ------
     SiteError
-        This machine does not have the address or a free port that the site's `network` names.
+        This machine does not have the address, or a free port, of the site's `network`.
     """
     blocks.log_dir.mkdir(parents=True, exist_ok=True)
     reach = meeting_point(pool)
     return HighThroughputExecutor(
         label=pool.name,
         provider=blocks,
-        address=reach.bind,  # None asks a public service
+        address=reach.bind,  # with None, Parsl asks a public service
         worker_port=reach.port,
-        encrypted=True,  # also keeps a later driver on the same port from taking these workers
+        encrypted=True,  # also prevents that a later driver on the same port gets these workers
         max_workers_per_node=pool.block.workers_per_node if pool.block else pool.workers_per_block,
         cores_per_worker=pool.cpus,
         heartbeat_period=heartbeat_period(pool),
@@ -109,13 +109,13 @@ def executor(pool: PlanPool, blocks: BlockProvider) -> HighThroughputExecutor:
 
 
 def _interchange_command(output: str) -> list[str]:
-    """Return the command line of an interchange that prints to the file `output`; Parsl gives it our environment."""
+    """Return the command line of an interchange that prints to the file `output`. It gets the driver's environment."""
     python = module_command(sys.executable, INTERCHANGE_MODULE)
     return ["/usr/bin/env", f"PYTHONPATH={python_path()}", *python, str(os.getpid()), output]
 
 
 def prepare(pool: PlanPool, started: HighThroughputExecutor, blocks: BlockProvider) -> None:
-    """Correct what can only be corrected once an executor has started, before its first block is."""
+    """Set what can be set only after an executor has started, before its first block starts."""
     started.outgoing_q.zmq_socket.sndtimeo = SEND_TIMEOUT
     started.outgoing_q.zmq_socket.linger = 0
     blocks.prepare(_link(pool, started))

@@ -1,9 +1,9 @@
-"""Parsl's interchange as our pools run it: it ends with the driver, and loses the tasks of a dead block at once.
+"""The interchange of a pool: Parsl's, but it ends with the driver, and loses the tasks of a dead block at once.
 
-Parsl's own outlives a killed driver and keeps its workers, and their nodes, for hours (Parsl/parsl#3663). The kernel sends
-the signal when the *thread* that started the process ends, so that thread must live on. The process is started by its
-module, not through PATH: that works in an environment that is not activated. Arguments: process id of the driver, file
-for the output.
+Parsl's interchange outlives a killed driver and keeps its workers, and their nodes, for hours (Parsl/parsl#3663). The kernel
+sends the signal when the *thread* that started the process ends, so that thread must not end before. The process is started
+by its module, not from PATH, which also works in an environment that is not activated. Arguments: process number of the
+driver, file for the output.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ FORGET_BLOCK = "FORGET_BLOCK"
 
 
 def die_with_parent(parent: int, sign: int = signal.SIGKILL) -> None:
-    """Ask the kernel to send `sign` when the process `parent` dies; does nothing where prctl is missing."""
+    """Let the kernel send `sign` to this process when the process `parent` dies. Without prctl, do nothing."""
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, sign, 0, 0, 0)
     except (AttributeError, OSError):  # not Linux
         return
-    if os.getppid() != parent:  # it died before we asked
+    if os.getppid() != parent:  # it died before the call
         sys.exit(1)
 
 
@@ -78,7 +78,7 @@ def pool_interchange() -> type:
                 self.command_channel = channel
 
         def _forget(self, block: str) -> None:
-            """Let the managers of a block expire now instead of when their heartbeats have been missing for long."""
+            """Let the managers of a block expire now, not after 30 s without heartbeats."""
             for manager in self._ready_managers.values():
                 if manager["block_id"] == block:
                     manager["last_heartbeat"] = 0.0

@@ -1,4 +1,4 @@
-"""One pool at run time: its executor, the tasks that wait until it is up, and what watches over them."""
+"""A pool at run time: submit its tasks to an executor, watch the executor, and restart it when it fails."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.worker.entry import apply
 
 PERIOD = 0.5
-"""Seconds between two looks at the processes of a pool."""
+"""Seconds between two checks of a pool."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class _PendingTask:
 
 
 class RunningPool:
-    """A pool whose workers come up with its first task, and come up again when they die.
+    """A pool whose workers start with its first task, and start again when they die.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class RunningPool:
     run_dir : Path
         The run directory.
     log_dir : Path
-        For the output of its blocks.
+        Folder for the output of its blocks.
     record : callable
         Writes to the run's event log.
     warm : LocalBlock, optional
@@ -89,7 +89,7 @@ class RunningPool:
     # --- tasks --------------------------------------------------------------------------------------------
 
     def submit(self, function: Callable[..., Any], *arguments: Any, priority: int = 0) -> Future[Any]:
-        """Call `function` on a worker: a python_app routed by the pool's label, run as soon as the pool is up."""
+        """Call `function` on a worker, by a python_app with the pool's label. The call waits until the pool is up."""
         work = _PendingTask(Future(), function, arguments, priority)
         with self._lock:
             if self._broken is not None:
@@ -113,7 +113,7 @@ class RunningPool:
 
     def _finish(self, future: Future[Any], done: Any, error: BaseException | None) -> None:
         with self._lock:
-            if future not in self._open:  # already failed with its pool
+            if future not in self._open:  # it has failed with its pool
                 return
             self._open.discard(future)
         name = f"pool `{self.pool.name}`"
@@ -174,12 +174,12 @@ class RunningPool:
                 return
 
     def _recover(self, lifecycle: ExecutorLifecycle, why: str) -> None:
-        """Restart an executor that has failed; give up if it never worked, or fails again and again without progress."""
+        """Restart an executor that has failed. Give the pool up if it never worked, or keeps failing without progress."""
         hopeless = lifecycle.faultless and not self._known_good
         if hopeless or not self._restarts.allowed(known_good=self._known_good):
             lifecycle.close()
             detail = lifecycle.blocks.errors()
-            what = "its workers do not come up" if hopeless else "it keeps dying"
+            what = "its workers do not come up" if hopeless else "it keeps failing"
             self.fail(PoolError(f"pool `{self.pool.name}`: {what}: {why}" + (f"\n{detail}" if detail else "")))
             return
         self._event("lost", message=why)
@@ -187,11 +187,11 @@ class RunningPool:
             return
         lifecycle.end()  # the next one may need its port
         try:
-            with self._lock:  # what is submitted from here on waits for the next lifecycle
+            with self._lock:  # tasks that are submitted now wait for the next lifecycle
                 if self._closing.is_set():
                     return
                 self._lifecycle = self._next_lifecycle()
-        except SiteError as error:  # no port any more
+        except SiteError as error:  # the port is in use
             lifecycle.close()
             self.fail(PoolError(f"pool `{self.pool.name}`: {why}; it cannot be restarted: {error}"))
             return
@@ -199,7 +199,7 @@ class RunningPool:
         lifecycle.give_up()
 
     def fail(self, error: PoolError) -> None:
-        """Give the pool up: all its tasks fail with `error`."""
+        """Give the pool up. All its tasks fail with `error`."""
         with self._lock:
             if self._broken is not None:
                 return
@@ -222,11 +222,11 @@ class RunningPool:
         self._watcher.join(10)
         self.fail(PoolError(f"pool `{self.pool.name}` was closed"))
         self._lifecycle.close()
-        if not self._lifecycle.wait_until_started():  # Parsl must not touch what its thread still uses
+        if not self._lifecycle.wait_until_started():  # its thread still uses the executor, so Parsl must not
             self._kernel.executors.pop(self.pool.name, None)
 
     def end(self) -> None:
-        """End what Parsl's own clean-up has left."""
+        """End processes that Parsl's cleanup has left."""
         self._lifecycle.end()
         self._event("ended")
 

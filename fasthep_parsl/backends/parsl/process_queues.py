@@ -1,10 +1,12 @@
-"""Queues and processes of a block, made so that any of its processes may be killed at any time.
+"""Queues and processes of a block that survive the death of any of its processes.
 
-Parsl's workers use `multiprocessing.Queue`, which loses two things when a worker is killed (by the kernel when memory runs
-out, by an op, by a person). A worker that waits for a task holds the lock for reading while it waits: killed then, no other
-worker of the node gets a task again. A result is written by a thread in the background, so that a worker that takes its next
-task and dies of it at once takes the result of the last one with it, and the run waits for that for ever. A task, too, would
-be waited for in vain if its worker died between taking it and noting that it has it.
+Parsl's workers use `multiprocessing.Queue`, which fails in three ways when a worker is killed (by the kernel when memory runs
+out, by an op, by a user):
+
+- A worker that waits for a task holds the lock for reading. If it is killed, no other worker of the node gets a task.
+- Results are written by a background thread. If a worker dies at the start of its next task, the previous result is lost,
+  and the run waits for it without end.
+- If a worker dies between taking a task and recording that it has it, the run waits for this task without end.
 """
 
 from __future__ import annotations
@@ -19,26 +21,26 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from fasthep_parsl.backends.parsl.anonymous_memory import Count, Ledger, Lock
+from fasthep_parsl.backends.parsl.anonymous_memory import ProcessLock, SharedNumber, TaskTable
 from fasthep_parsl.backends.parsl.interchange import die_with_parent
 
 RANK = "PARSL_WORKER_RANK"
-"""Environment variable in which Parsl writes the number of a worker."""
+"""Environment variable with the number of a worker, set by Parsl."""
 
 
-class InterruptibleQueue:
-    """A queue whose locks are held only while a message is moved, and whose workers write before they go on.
+class KillSafeQueue:
+    """A queue that holds its locks only while a message is moved. Workers write their messages synchronously.
 
     Parameters
     ----------
-    ledger : Ledger
-        Where a worker that takes a task from it notes that, before anybody else can take one.
+    table : TaskTable
+        A worker that takes a task records it here before the next worker can take one.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, table: TaskTable) -> None:
         self._reader, self._writer = Pipe(duplex=False)
-        self._reading, self._writing = Lock(), Lock()
-        self._ledger = ledger
+        self._reading, self._writing = ProcessLock(), ProcessLock()
+        self._table = table
         self._owner = os.getpid()
         self._begin()
 
@@ -48,10 +50,10 @@ class InterruptibleQueue:
         self._sender: threading.Thread | None = None
 
     def __getstate__(self) -> Any:
-        return self._reader, self._writer, self._reading, self._writing, self._ledger, self._owner
+        return self._reader, self._writer, self._reading, self._writing, self._table, self._owner
 
     def __setstate__(self, state: Any) -> None:
-        self._reader, self._writer, self._reading, self._writing, self._ledger, self._owner = state
+        self._reader, self._writer, self._reading, self._writing, self._table, self._owner = state
         self._begin()
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
@@ -66,11 +68,11 @@ class InterruptibleQueue:
                 if self._reader.poll(0.0):  # another reader may have been faster
                     message = ForkingPickler.loads(self._reader.recv_bytes())
                     if os.getpid() != self._owner:
-                        self._ledger[int(os.environ[RANK])] = message
+                        self._table[int(os.environ[RANK])] = message
                     return message
 
     def put(self, obj: Any) -> None:
-        """Send a message; a worker returns when it is on its way, the owner (which has other duties) at once."""
+        """Send a message. In a worker, return when it is written; in the owner, return at once and write in a thread."""
         message = bytes(ForkingPickler.dumps(obj))
         if os.getpid() != self._owner:
             self._send(message)
@@ -91,66 +93,66 @@ class InterruptibleQueue:
             self._writer.send_bytes(message)
 
     def _check(self, broken: bool) -> None:
-        """End the block if a process was killed in the middle of a message: what comes next in the pipe is the rest of it."""
+        """End the block if a process was killed while it moved a message: the pipe then has an incomplete one."""
         if broken:
             os.kill(self._owner, signal.SIGKILL)
             os._exit(1)
 
     def qsize(self) -> int:
-        """Say that it is not known; Parsl is prepared for that."""
+        """Raise `NotImplementedError`, which Parsl expects where the size is unknown."""
         raise NotImplementedError
 
 
-class MortalProcess(ForkServerProcess):
-    """A process that does not outlive the fork server, which does not outlive the worker pool."""
+class PoolProcess(ForkServerProcess):
+    """A worker process that ends with the fork server, which ends with the worker pool."""
 
     def run(self) -> None:
-        """Do its work."""
+        """Run the worker."""
         die_with_parent(os.getppid())
         super().run()
 
 
-class Inside(queue.SimpleQueue):  # type: ignore[type-arg]
-    """A queue of the pool's own threads; workers get one of their own, into which nobody puts anything."""
+class ThreadQueue(queue.SimpleQueue):  # type: ignore[type-arg]
+    """A queue for the threads of the pool. A worker gets an empty queue instead of a copy."""
 
     def __reduce__(self) -> Any:
-        return Inside, ()
+        return ThreadQueue, ()
 
 
-class Helper:
-    """Stands for multiprocessing's manager, a process that would keep what the pool and its workers share."""
+class SharedObjects:
+    """Replaces multiprocessing's manager, an extra process with the objects that the pool and its workers share."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, table: TaskTable) -> None:
+        self._table = table
 
-    def dict(self) -> Ledger:
-        """Return where Parsl notes which worker has which task."""
-        return self._ledger
+    def dict(self) -> TaskTable:
+        """Return the table in which Parsl records the task of each worker."""
+        return self._table
 
-    def Queue(self) -> Inside:  # noqa: N802  (the name that multiprocessing gave it)
-        """Return the queue for Parsl's own monitoring, which is not used."""
-        return Inside()
+    def Queue(self) -> ThreadQueue:  # noqa: N802  (the name that multiprocessing gave it)
+        """Return the queue for Parsl's monitoring, which is not used."""
+        return ThreadQueue()
 
 
 class PoolContext(ForkServerContext):
-    """The fork server's context with such queues and processes; for one pool."""
+    """A fork server context with these queues and processes, for one pool."""
 
-    Process = MortalProcess
+    Process = PoolProcess
 
     def __init__(self) -> None:
         super().__init__()
-        self._ledger = Ledger()
+        self._table = TaskTable()
 
-    def Queue(self, maxsize: int = 0) -> InterruptibleQueue:  # type: ignore[override]  # noqa: N802
+    def Queue(self, maxsize: int = 0) -> KillSafeQueue:  # type: ignore[override]  # noqa: N802
         """Return a queue for messages between processes."""
         del maxsize
-        return InterruptibleQueue(self._ledger)
+        return KillSafeQueue(self._table)
 
-    def Manager(self) -> Helper:  # type: ignore[override]  # noqa: N802
-        """Return what keeps shared things."""
-        return Helper(self._ledger)
+    def Manager(self) -> SharedObjects:  # type: ignore[override]  # noqa: N802
+        """Return the manager of shared objects."""
+        return SharedObjects(self._table)
 
-    def Value(self, typecode_or_type: Any, *args: Any, lock: Any = True) -> Count:  # type: ignore[override]  # noqa: N802
+    def Value(self, typecode_or_type: Any, *args: Any, lock: Any = True) -> SharedNumber:  # type: ignore[override]  # noqa: N802
         """Return a number that processes share."""
         del typecode_or_type, lock
-        return Count(*args)
+        return SharedNumber(*args)

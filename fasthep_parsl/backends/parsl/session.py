@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from fasthep_parsl.backends.parsl.pool import RunningPool
 
 CLEANUP_DEADLINE = 10.0
-"""Seconds that Parsl's own clean-up may take before we end its processes ourselves."""
+"""Seconds that Parsl's cleanup may take before its processes are ended."""
 
 
 class ParslBackend(BaseModel):
-    """Run on Parsl: pools are executors, tasks are python_apps routed by label."""
+    """Run on Parsl. Pools are executors, tasks are python_apps with the label of their pool."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @contextmanager
     def open(self, plan: Plan, run_dir: Path, record: Record) -> Iterator[Session]:
-        """Yield a session; on leaving, every process that it started has ended."""
+        """Yield a session. When the context is left, every process that it started has ended."""
         session = ParslSession(plan, run_dir, record)
         try:
             session.start()
@@ -49,14 +49,14 @@ class ParslBackend(BaseModel):
 
 
 class ParslSession:
-    """Pools of one run; each comes up with its first task.
+    """The pools of a run. Each starts with its first task.
 
     Parameters
     ----------
     plan : Plan
         The plan.
     run_dir : Path
-        The run directory; logs go to its ``log``.
+        The run directory. Logs are in its folder ``log``.
     record : callable
         Writes to the run's event log.
     """
@@ -67,12 +67,12 @@ class ParslSession:
         self._record = record
         self._warm: dict[str, local_block.LocalBlock] = {}
         self._pools: dict[str, RunningPool] = {}
-        self._carriers: dict[str, TransferLimiter] = {}
+        self._limiters: dict[str, TransferLimiter] = {}
         self._kernel: Any = None
         self._log_files: list[logging.FileHandler] = []
 
     def start(self) -> None:
-        """Start what takes longest: the first pool's first block imports while we import Parsl.
+        """Start the first block of the first pool, then import Parsl meanwhile: both take long.
 
         Raises
         ------
@@ -93,20 +93,18 @@ class ParslSession:
         self._kernel = DataFlowKernel(executors.config(self._run_dir))
         handlers = [h for h in logging.getLogger("parsl").handlers if isinstance(h, logging.FileHandler)]
         self._log_files = [h for h in handlers if Path(h.baseFilename).is_relative_to(self._run_dir / "log")]
-        for handler in self._log_files:  # a full disk is said by what the run needs, not by each line of a log
+        for handler in self._log_files:  # a full disk is reported once, not for each line of a log
             handler.handleError = lambda record: None  # type: ignore[method-assign]  # noqa: ARG005
 
     def _blocks_dir(self, pool: str) -> Path:
         return self._run_dir / "log" / "blocks" / pool
 
     def submit(self, pool: str, task: Task, priority: int) -> Future[TaskResult]:
-        """Run `task` on a worker of `pool`; a lower `priority` runs earlier."""
+        """Run `task` on a worker of `pool`. A lower `priority` runs earlier."""
         running = self._pool(pool)
         if self._plan.pool(pool).shared:
             return running.submit(run_task, task, priority=priority)
-        return self._carriers.setdefault(pool, TransferLimiter()).carry(
-            partial(running.submit, priority=priority), task
-        )
+        return self._limiters.setdefault(pool, TransferLimiter()).send(partial(running.submit, priority=priority), task)
 
     def call(self, pool: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Run an importable function on a worker of `pool`."""
@@ -133,13 +131,13 @@ class ParslSession:
         return self._plan.pool(pool).workers
 
     def _close_pools(self) -> None:
-        # side by side: each may have to wait for a batch system that does not answer
+        # at the same time: each may have to wait for a batch system that does not answer
         closing = [threading.Thread(target=pool.close, daemon=True) for pool in self._pools.values()]
         for thread in closing:
             thread.start()
         for thread in closing:
             thread.join()
-        while self._warm:  # started, but never asked for
+        while self._warm:  # started early, but not used
             self._warm.popitem()[1].end()
 
     def close(self) -> None:
@@ -151,7 +149,7 @@ class ParslSession:
             cleanup.join(CLEANUP_DEADLINE)
         for pool in self._pools.values():
             pool.end()
-        for handler in self._log_files:  # Parsl takes them off its logger, but leaves the files open
+        for handler in self._log_files:  # Parsl removes them from its logger, but does not close the files
             handler.close()
 
 

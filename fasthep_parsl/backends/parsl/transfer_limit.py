@@ -12,7 +12,7 @@ from typing import Any
 from fasthep_parsl.tasks import Task, TaskResult
 from fasthep_parsl.worker.file_transfer import ResultWithFiles, pack, run_with_files, size_of, unpack
 
-ON_THE_WAY = 500_000_000
+MOST_BYTES = 500_000_000
 """Bytes in transit per pool. The driver and the interchange keep them in memory until a task ends."""
 
 Submit = Callable[..., Future[Any]]
@@ -27,14 +27,14 @@ class TransferLimiter:
         Bytes in transit at a time. A single task may exceed it.
     """
 
-    def __init__(self, budget: int = ON_THE_WAY) -> None:
+    def __init__(self, budget: int = MOST_BYTES) -> None:
         self._budget = budget
         self._lock = threading.Lock()
         self._load = 0
         self._sending = False
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
 
-    def carry(self, submit: Submit, task: Task) -> Future[TaskResult]:
+    def send(self, submit: Submit, task: Task) -> Future[TaskResult]:
         """Run `task` by ``submit(function, argument)``. Its output is in the run directory when the future is done."""
         future: Future[TaskResult] = Future()
         try:
@@ -44,12 +44,12 @@ class TransferLimiter:
             return future
         with self._lock:
             self._waiting.append((size, partial(self._send, submit, task, size, future)))
-        self._go_on()
+        self._send_waiting()
         return future
 
-    def _go_on(self) -> None:
+    def _send_waiting(self) -> None:
         with self._lock:
-            if self._sending:  # in another thread, or further up: a task may fail while it is handed over
+            if self._sending:  # another thread does, or a caller: a task may fail in `submit`
                 return
             self._sending = True
         while True:
@@ -57,9 +57,9 @@ class TransferLimiter:
                 if not self._waiting or (self._load and self._load + self._waiting[0][0] > self._budget):
                     self._sending = False
                     return
-                size, send = self._waiting.popleft()
+                size, send_now = self._waiting.popleft()
                 self._load += size
-            send()
+            send_now()
 
     def _send(self, submit: Submit, task: Task, size: int, future: Future[TaskResult]) -> None:
         try:
@@ -67,9 +67,9 @@ class TransferLimiter:
         except (OSError, MemoryError) as error:
             sent = Future()
             sent.set_exception(error)
-        sent.add_done_callback(lambda done: self._arrived(done, task, size, future))
+        sent.add_done_callback(lambda done: self._received(done, task, size, future))
 
-    def _arrived(self, done: Future[ResultWithFiles], task: Task, size: int, future: Future[TaskResult]) -> None:
+    def _received(self, done: Future[ResultWithFiles], task: Task, size: int, future: Future[TaskResult]) -> None:
         with self._lock:
             self._load -= size
         try:
@@ -78,4 +78,4 @@ class TransferLimiter:
             future.set_exception(error)
         else:
             future.set_result(result)
-        self._go_on()
+        self._send_waiting()

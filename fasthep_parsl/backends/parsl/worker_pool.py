@@ -1,11 +1,12 @@
-"""Run Parsl's worker pool with workers forked from one process that has imported everything.
+"""Parsl's worker pool with workers that are forked from one process with all imports.
 
-Parsl spawns: the pool, its helper and every worker import Parsl, uproot, awkward and hist anew, 1.5–2.5 CPU s each. Here
-one process imports Parsl and forks a single-threaded fork server, which imports the rest while the pool connects; a
-worker then costs milliseconds, and a node with 128 of them reads the software from the shared file system once.
+Parsl spawns its processes. The pool, its manager process and every worker import Parsl, uproot, awkward and hist again, for
+1.5–2.5 CPU s each. Here one process imports Parsl and forks a single-threaded fork server, which imports the rest while
+the pool connects. A worker then starts in milliseconds, and a node with 128 workers reads the software from the shared file
+system once.
 
-A local pool is started before the interchange is known (``--warm``): it imports, then reads its command line from the
-lifeline, a pipe that the driver holds; when the pipe ends, the whole process group ends.
+The first block of a local pool starts before its interchange (``--warm``). It imports, then reads its command line from the
+lifeline, a pipe from the driver. When the pipe is closed, the whole process group ends.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def main(arguments: list[str]) -> None:
     import parsl.executors.high_throughput.process_worker_pool
     import parsl.multiprocessing
 
-    warnings.filterwarnings("ignore", message=".*found in sys.modules", category=RuntimeWarning)  # we know: see below
+    warnings.filterwarnings("ignore", message=".*found in sys.modules", category=RuntimeWarning)  # intended, see below
     lifeline = int(os.environ.get(LIFELINE, "-1"))
     folder = BlockFolder()
     _start_helpers(folder, lifeline)
@@ -54,10 +55,10 @@ def main(arguments: list[str]) -> None:
         sys.stderr.write(f"fasthep-parsl: {error}\n")
         sys.stderr.flush()
         folder.remove()
-        os._exit(3)  # the fork server ends with us
+        os._exit(3)  # the fork server ends with this process
     if lifeline >= 0:
         threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
-    threading.excepthook = _give_up
+    threading.excepthook = _end_block
     signal.signal(signal.SIGTERM, lambda sign, _frame: _leave(folder, sign))
     sys.argv = ["process_worker_pool", *arguments]
     try:
@@ -67,7 +68,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _start_helpers(folder: BlockFolder, lifeline: int) -> None:
-    """Start multiprocessing's helpers as forks of this process, which has no threads yet, instead of anew."""
+    """Start multiprocessing's helper processes as forks of this process, which does not have threads yet."""
     forkserver.set_forkserver_preload([PRELOAD])
     spawn = multiprocessing.util.spawnv_passfds
     multiprocessing.util.spawnv_passfds = partial(_fork, lifeline)
@@ -81,20 +82,20 @@ def _start_helpers(folder: BlockFolder, lifeline: int) -> None:
 
 
 def _fork(lifeline: int, _path: Any, arguments: Any, descriptors: Any) -> int:
-    """Do in a fork what ``python -c <last argument>`` would do in a new process; return its process id.
+    """Run ``python -c <last argument>`` in a fork; return its process id.
 
-    Like a new process it keeps only `descriptors`: these helpers end when pipes to them end, and a fork would hold the
-    other end of its own pipe.
+    Only `descriptors` stay open in it. The helpers end when the pipes to them are closed, and an unchanged fork would keep
+    the other end of its own pipe open.
     """
     parent, pid = os.getpid(), os.fork()
     if pid:
         return pid
     try:
         kept = set(descriptors)
-        if "resource_tracker" in arguments[-1]:  # it outlives the others; the driver sees its end by the lifeline
+        if "resource_tracker" in arguments[-1]:  # it ends last; its end closes the lifeline
             os.setsid()
             kept.add(lifeline)
-            warnings.simplefilter("ignore")  # that it had to remove something
+            warnings.simplefilter("ignore")  # about resources that it had to remove
         else:
             die_with_parent(parent)  # a batch system may kill only the first process of a job
         null = os.open(os.devnull, os.O_RDONLY)
@@ -109,7 +110,7 @@ def _fork(lifeline: int, _path: Any, arguments: Any, descriptors: Any) -> int:
 
 
 def _first_line(lifeline: int) -> str:
-    """Return the line that the driver sends, empty if the driver has died."""
+    """Return the line that the driver sends; empty if the driver has died."""
     text = b""
     while not text.endswith(b"\n"):
         more = os.read(lifeline, 4096)
@@ -120,16 +121,16 @@ def _first_line(lifeline: int) -> str:
 
 
 def _end_with(lifeline: int) -> None:
-    """End this block when the driver (on this machine) has ended, in whatever way."""
+    """End this block when the driver on this machine has ended, for any reason."""
     while os.read(lifeline, 4096):
         pass
     _end()
 
 
-def _give_up(failure: threading.ExceptHookArgs) -> None:
-    """End this block when one of Parsl's threads has failed: without it no worker would be started any more.
+def _end_block(failure: threading.ExceptHookArgs) -> None:
+    """End this block when one of Parsl's threads has failed, because no worker would be started any more.
 
-    That happens when a helper process was killed. The driver starts another block.
+    This happens when a helper process is killed. The driver starts another block.
     """
     threading.__excepthook__(failure)
     sys.stderr.flush()
@@ -137,7 +138,7 @@ def _give_up(failure: threading.ExceptHookArgs) -> None:
 
 
 def _leave(folder: BlockFolder, sign: int) -> None:
-    """End as `sign` would end us, with our workers; a batch system sends it first, and soon ends what is left."""
+    """End this process by the signal `sign`, with its workers. A batch system sends it before it kills the job."""
     with contextlib.suppress(OSError, TypeError):
         os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
     folder.remove()

@@ -71,7 +71,7 @@ class Place:
         return sorted(path.name for path in self.folder.glob("job.*"))
 
     def managers(self, *blocks, tasks=1, idle=0.0, draining=False):
-        self.watch.see(
+        self.watch.update(
             [
                 {"manager": f"m{n}", "block_id": str(n), "worker_count": 1, "tasks": tasks}
                 | {"idle_duration": idle, "active": True, "draining": draining}

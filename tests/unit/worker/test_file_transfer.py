@@ -54,7 +54,7 @@ class Node:
                 future.set_exception(error)
                 return future
 
-        return self.carrier.carry(submit, task)
+        return self.carrier.send(submit, task)
 
     def slots(self, pool):
         return 2
@@ -142,7 +142,7 @@ def test_too_much_says_how_much_and_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(file_transfer, "LIMIT", 10)
     (tmp_path / "big").write_bytes(b"x" * 11)
     task = Task("merge", 7, 0, (str(tmp_path / "plan.json"), ""), str(tmp_path), partials=(str(tmp_path / "big"),))
-    future = TransferLimiter().carry(lambda *_: pytest.fail("sent"), task)
+    future = TransferLimiter().send(lambda *_: pytest.fail("sent"), task)
     error = future.exception()
     assert isinstance(error, MemoryError)
     assert str(error).startswith("task 7 reads 11 bytes; without a shared file system the limit is 10: ")
@@ -150,7 +150,7 @@ def test_too_much_says_how_much_and_what_to_do(tmp_path, monkeypatch):
 
 def test_a_file_that_is_gone_fails_the_task_alone(tmp_path):
     task = Task("merge", 7, 0, (str(tmp_path / "plan.json"), ""), str(tmp_path), partials=(str(tmp_path / "gone"),))
-    assert isinstance(TransferLimiter().carry(lambda *_: pytest.fail("sent"), task).exception(), FileNotFoundError)
+    assert isinstance(TransferLimiter().send(lambda *_: pytest.fail("sent"), task).exception(), FileNotFoundError)
 
 
 def test_a_worker_cleans_up_after_a_failure_and_after_its_predecessor(node, tmp_path):
@@ -191,7 +191,7 @@ def piece(folder, size):
 
 def test_only_so_many_bytes_travel_at_a_time(tmp_path):
     slow, carrier = Slow(), TransferLimiter(budget=100)
-    futures = [carrier.carry(slow, piece(tmp_path, size)) for size in (60, 40, 10, 200, 5)]
+    futures = [carrier.send(slow, piece(tmp_path, size)) for size in (60, 40, 10, 200, 5)]
     assert len(slow.sent) == 2
     slow.sent[1].set_exception(ValueError("mine"))
     assert isinstance(futures[1].exception(), ValueError)
@@ -214,8 +214,8 @@ def test_very_many_tasks_of_a_pool_that_is_closed_fail_one_after_the_other(tmp_p
         return future
 
     carrier = TransferLimiter(budget=100)
-    blocking = carrier.carry(first, task)
-    futures = [carrier.carry(closed, task) for _ in range(3000)]
+    blocking = carrier.send(first, task)
+    futures = [carrier.send(closed, task) for _ in range(3000)]
     assert not any(future.done() for future in futures)
     first.sent[0].set_exception(RunError("closed"))
     assert all(isinstance(future.exception(), RunError) for future in (blocking, *futures))
