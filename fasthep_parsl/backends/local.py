@@ -49,7 +49,7 @@ class _InProcess:
         future: Future[Any] = Future()
         try:
             future.set_result(function(*arguments))
-        except Exception as error:  # noqa: BLE001  (whatever it is belongs to the future)
+        except Exception as error:  # noqa: BLE001  (any error belongs to the future)
             future.set_exception(error)
         return future
 

@@ -146,9 +146,9 @@ class LocalBlock:
 
 
 def start_warm(plan: Plan, pool: PlanPool, run_dir: Path, log_dir: Path) -> LocalBlock | None:
-    """Start a block that imports, then waits for its command line; None if the pool needs a shell or another Python.
+    """Start a block that imports, then waits for its command line. Return None if the pool needs a shell or another Python.
 
-    If this process has imported the array libraries already (to read headers of files), the block is a fork of it.
+    If this process has already imported the array libraries (to read file headers), the block is a fork of it.
     """
     if pool.worker_init or pool.block is not None or pool.python not in ("", sys.executable):
         return None

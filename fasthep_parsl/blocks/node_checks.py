@@ -37,12 +37,12 @@ def node_check_options(pool: PlanPool) -> list[str]:
     if pool.block is None:
         return ["--gpus", str(pool.gpus), "--of", str(pool.workers), *sharing, "--here"] if pool.gpus else []
     python = "{}.{}".format(*sys.version_info)
-    words = ["--python", python, "--parsl", version("parsl")]
-    words += [] if pool.shared else ["--brought"]
+    options = ["--python", python, "--parsl", version("parsl")]
+    options += [] if pool.shared else ["--brought"]
     if pool.gpus:
-        words += ["--gpus", str(pool.gpus), "--of", str(pool.block.workers_per_node), *sharing]
-        words += ["--here"] if pool.block.whole_nodes else []
-    return words
+        options += ["--gpus", str(pool.gpus), "--of", str(pool.block.workers_per_node), *sharing]
+        options += ["--here"] if pool.block.whole_nodes else []
+    return options
 
 
 def check_node(arguments: Sequence[str]) -> list[str]:
@@ -154,14 +154,14 @@ def assigned_gpus(
     NodeCheckError
         There are fewer GPUs than workers need.
     """
-    said = next((environment[name] for name in GPU_VARIABLES if environment.get(name)), "")
-    devices = [device.strip() for device in said.split(",") if device.strip() and device.strip() not in NO_GPUS]
+    assigned = next((environment[name] for name in GPU_VARIABLES if environment.get(name)), "")
+    devices = [device.strip() for device in assigned.split(",") if device.strip() and device.strip() not in NO_GPUS]
     wanted = per_worker * -(-workers // sharing)
-    if not said and ours:
+    if not assigned and ours:
         devices = [str(number) for number in range(wanted)]
     if len(devices) < per_worker:
         name = next((name for name in GPU_VARIABLES if environment.get(name)), GPU_VARIABLES[0])
-        given = f"{name}={said}" if said else f"{name} is not set"
+        given = f"{name}={assigned}" if assigned else f"{name} is not set"
         raise NodeCheckError(f"the batch system has assigned {len(devices)} GPUs, the workers need {wanted} ({given})")
     groups = [devices[at : at + per_worker] for at in range(0, len(devices) - per_worker + 1, per_worker)]
     return [",".join(group) for group in groups[: wanted // per_worker] * sharing][:workers]

@@ -107,7 +107,7 @@ class BlockMonitor:
         Raises
         ------
         PoolError
-            The pool cannot work. The message has the last words of the batch system or of a block.
+            The pool cannot work. The message has the last output of the batch system or of a block.
         """
         now = time.monotonic()
         self._ask(now)
@@ -147,10 +147,10 @@ class BlockMonitor:
                 if block.phase == "over":
                     self._command([FORGET_BLOCK, str(block.number)])
 
-    def _end_of(self, block: int, job: str, said: Job | None, written: Job | None) -> Job:
+    def _end_of(self, block: int, job: str, reported: Job | None, written: Job | None) -> Job:
         """Return what is known about the end of a block, from the query and from what the batch system has written."""
-        node = (said.node if said else "") or (written.node if written else "") or self._blocks.node_of(block)
-        reason = (said.reason if said else "") or (written.reason if written else "")
+        node = (reported.node if reported else "") or (written.node if written else "") or self._blocks.node_of(block)
+        reason = (reported.reason if reported else "") or (written.reason if written else "")
         return Job(job, "ended", node, reason)
 
     def _hold(self, number: int) -> None:

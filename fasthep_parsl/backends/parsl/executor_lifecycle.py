@@ -88,8 +88,8 @@ class ExecutorLifecycle:
             if not self._end.is_set():
                 self.monitor.start(proven=self._proven)
         except Exception as error:  # noqa: BLE001  (a thread has no caller to raise to)
-            said = full_message(error, self.blocks.log_dir) if is_full(error) else str(error)
-            self.error = said or type(error).__name__
+            message = full_message(error, self.blocks.log_dir) if is_full(error) else str(error)
+            self.error = message or type(error).__name__
             self.silent = isinstance(error.__context__, CommandClientTimeoutError)
         self._ready.set()
         if not self.error and not self._end.is_set():

@@ -106,7 +106,7 @@ class RunningPool:
         try:
             priority = {"priority": work.priority}
             app_future = self._app(work.function, *work.arguments, parsl_resource_specification=priority)
-        except Exception as error:  # noqa: BLE001  (whatever it is belongs to the future)
+        except Exception as error:  # noqa: BLE001  (any error belongs to the future)
             self._finish(work.future, None, error)
             return
         app_future.add_done_callback(lambda done: self._finish(work.future, done, done.exception()))

@@ -74,7 +74,7 @@ class TransferLimiter:
             self._load -= size
         try:
             result = unpack(done.result(), task.run_dir)
-        except BaseException as error:  # noqa: BLE001  (whatever it is belongs to the future)
+        except BaseException as error:  # noqa: BLE001  (any error belongs to the future)
             future.set_exception(error)
         else:
             future.set_result(result)

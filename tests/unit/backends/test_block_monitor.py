@@ -1,4 +1,4 @@
-"""What a watch does with a batch system of small programs: real commands, a real policy, an interchange that records."""
+"""The monitor on a batch system of small programs: real commands, a real policy, an interchange that records commands."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Interchange:
     """Takes the place of an executor: keeps the commands that it gets."""
 
     def __init__(self):
-        self.told = []
+        self.commands = []
         self.command_client = self
         self.silent = False
 
     def run(self, message, timeout_s):
         if self.silent:
             raise CommandClientTimeoutError
-        self.told.append(message)
+        self.commands.append(message)
 
 
 class Place:
@@ -79,7 +79,7 @@ class Place:
             ]
         )
 
-    def said(self, state):
+    def events_of(self, state):
         return [event for event in self.events if event.state == state]
 
 
@@ -102,13 +102,13 @@ def test_blocks_come_with_tasks_and_go_when_the_run_ends(place):
     assert here.jobs() == []
     here.watch.act(2, 0)
     assert here.jobs() == ["job.1", "job.2"]
-    assert [(event.block, event.job) for event in here.said("submitted")] == [(0, "1"), (1, "2")]
+    assert [(event.block, event.job) for event in here.events_of("submitted")] == [(0, "1"), (1, "2")]
     assert not here.watch.connected
     here.managers(0)
     assert here.watch.connected
     here.watch.close()
     assert here.jobs() == []
-    assert {event.job for event in here.said("removed")} == {"1", "2"}
+    assert {event.job for event in here.events_of("removed")} == {"1", "2"}
 
 
 def test_a_second_close_does_nothing(place):
@@ -126,7 +126,7 @@ def test_jobs_that_cannot_be_removed_are_named_and_not_waited_for_twice(place, m
     here.watch.act(2, 0)
     here.switch("away")
     here.watch.close()
-    assert {event.job for event in here.said("left")} == {"1", "2"}
+    assert {event.job for event in here.events_of("left")} == {"1", "2"}
     monkeypatch.setattr(watching, "LAST_CHANCE", 60.0)
     began = time.monotonic()
     here.watch.close()
@@ -138,12 +138,12 @@ def test_a_block_without_work_is_held_before_it_is_removed(place):
     here.watch.act(2, 0)
     here.managers(0, 1, tasks=0, idle=1.0)
     here.watch.act(0, 0)
-    assert here.interchange.told == [["HOLD_MANAGER", "m0"], ["HOLD_MANAGER", "m1"]]
+    assert here.interchange.commands == [["HOLD_MANAGER", "m0"], ["HOLD_MANAGER", "m1"]]
     assert here.jobs() == ["job.1", "job.2"]
     here.managers(0, 1, tasks=0, idle=2.0)
     here.watch.act(0, 0)
     assert here.jobs() == []
-    assert {event.job for event in here.said("removed")} == {"1", "2"}
+    assert {event.job for event in here.events_of("removed")} == {"1", "2"}
 
 
 def test_an_interchange_that_does_not_answer_is_no_error_here(place):
@@ -164,25 +164,25 @@ def test_a_job_that_is_not_removed_is_tried_again(place, monkeypatch):
     here.switch("away")
     here.managers(0, 1, tasks=0, idle=2.0)
     here.watch.act(0, 0)
-    assert here.said("removed") == []
+    assert here.events_of("removed") == []
     (here.folder / "away").unlink()
     here.watch.act(0, 0)
     assert here.jobs() == []
-    assert len(here.said("removed")) == 2
+    assert len(here.events_of("removed")) == 2
 
 
-def test_a_held_job_is_removed_and_its_reason_told(place):
+def test_a_held_job_is_removed_and_its_reason_reported(place):
     here = place()
     here.watch.act(2, 0)
     (here.folder / "job.1").write_text("PENDING||JobHeldUser")
     here.managers(1)
     here.watch._policy._questions.clear()
     here.watch.act(2, 0)
-    assert here.said("failed")[0].message == "held: JobHeldUser"
+    assert here.events_of("failed")[0].message == "held: JobHeldUser"
     assert "job.1" not in here.jobs()
 
 
-def test_a_pool_that_is_refused_ends_with_the_words_of_the_batch_system(place):
+def test_a_pool_that_is_refused_ends_with_the_message_of_the_batch_system(place):
     here = place()
     here.switch("refuse")
     for _ in range(3):
@@ -190,7 +190,7 @@ def test_a_pool_that_is_refused_ends_with_the_words_of_the_batch_system(place):
         here.watch.act(2, 0)
     with pytest.raises(PoolError, match="pool `cpu`: its jobs are refused: sbatch: error: Invalid account"):
         here.watch.act(2, 0)
-    assert len(here.said("refused")) == 3
+    assert len(here.events_of("refused")) == 3
 
 
 def test_a_pool_that_worked_before_is_not_given_up_in_its_next_life(place):
@@ -201,10 +201,10 @@ def test_a_pool_that_worked_before_is_not_given_up_in_its_next_life(place):
     for _ in range(5):
         here.watch._policy.backoff.not_before = 0.0
         here.watch.act(2, 0)
-    assert len(here.said("refused")) == 5
+    assert len(here.events_of("refused")) == 5
 
 
-def test_what_the_last_block_said_is_told(place):
+def test_the_output_of_the_last_block_is_reported(place):
     here = place()
     for number in range(3):
         here.watch._policy.backoff.not_before = 0.0
@@ -228,15 +228,15 @@ def test_a_job_that_is_not_listed_yet_is_waited_for(place):
     for _ in range(3):
         here.watch._policy._questions.clear()
         here.watch.act(1, 0)
-    assert here.said("failed") == []
+    assert here.events_of("failed") == []
     here.watch._policy.blocks[0].submitted -= 60
     (here.blocks.log_dir / "block.0.node").write_text("c3\nc4\n")
     here.watch._policy._questions.clear()
     here.watch.act(0, 0)
-    assert here.said("failed")[0].node == "c3"
+    assert here.events_of("failed")[0].node == "c3"
 
 
-def test_managers_of_a_block_are_one_crew():
+def test_managers_of_a_block_are_summed_up():
     def manager(name, block, tasks, idle, draining):
         return {"manager": name, "block_id": block, "worker_count": 1, "tasks": tasks} | {
             "idle_duration": idle, "active": True, "draining": draining}  # fmt: skip

@@ -1,4 +1,4 @@
-"""The interchange loses the tasks of a dead block when it is told, instead of when heartbeats have been missing for long."""
+"""The interchange loses the tasks of a dead block at once on a command, not after 30 s without heartbeats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What workers find out on their node: versions, whether the driver can be reached, which GPUs are theirs."""
+"""Node checks: versions, whether the driver can be reached, which GPUs workers get."""
 
 from __future__ import annotations
 
@@ -33,55 +33,57 @@ def no_gpus(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def words(port, addresses="127.0.0.1", python=PYTHON, version=PARSL):
+def options(port, addresses="127.0.0.1", python=PYTHON, version=PARSL):
     return ["--python", python, "--parsl", version, f"--addresses={addresses}", f"--port={port}", "--poll=50"]
 
 
 def test_who_can_work_becomes_the_worker_pool(driver):
-    assert check_node(words(driver)) == ["--addresses=127.0.0.1", f"--port={driver}", "--poll=50"]
+    assert check_node(options(driver)) == ["--addresses=127.0.0.1", f"--port={driver}", "--poll=50"]
 
 
 def test_options_of_the_worker_pool_pass_whatever_they_are(driver):
     odd = ["--cert_dir=/a b/--python", "--drain_period=None", "--of_what=3", "--cpu-affinity=none"]
-    assert check_node([*words(driver), *odd])[-4:] == odd
+    assert check_node([*options(driver), *odd])[-4:] == odd
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "assigned"),
     [
         ({"python": "3.2"}, rf"Python of the workers is {PYTHON} \(.*python.*\), the driver's is 3\.2"),
         ({"version": "1999.1.1"}, rf"Parsl of the workers is {PARSL}, the driver's is 1999\.1\.1"),
     ],
 )
-def test_other_versions_are_refused_with_both(driver, wrong, said):
-    with pytest.raises(NodeCheckError, match=said):
-        check_node(words(driver, **wrong))
+def test_other_versions_are_refused_with_both(driver, wrong, assigned):
+    with pytest.raises(NodeCheckError, match=assigned):
+        check_node(options(driver, **wrong))
 
 
 def test_one_address_that_answers_is_enough(driver):
-    assert check_node(words(driver, "no.such.host.invalid,127.0.0.1"))
+    assert check_node(options(driver, "no.such.host.invalid,127.0.0.1"))
 
 
 def test_an_address_that_cannot_be_reached_is_named_with_the_reason(driver):
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))  # does not listen
-        port = nobody.getsockname()[1]
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # does not listen
+        port = silent.getsockname()[1]
         with pytest.raises(NodeCheckError) as failure:
-            check_node(words(port, "127.0.0.1,no.such.host.invalid"))
-    said = str(failure.value)
-    assert said.startswith(f"{socket.gethostname()} cannot reach the driver at 127.0.0.1:{port} (Connection refused), ")
-    assert f"no.such.host.invalid:{port} (" in said
+            check_node(options(port, "127.0.0.1,no.such.host.invalid"))
+    assigned = str(failure.value)
+    assert assigned.startswith(
+        f"{socket.gethostname()} cannot reach the driver at 127.0.0.1:{port} (Connection refused), "
+    )
+    assert f"no.such.host.invalid:{port} (" in assigned
 
 
 @pytest.mark.parametrize("address", ["a..b", "x" * 300])
 def test_what_is_no_address_is_named_too(address):
     with pytest.raises(NodeCheckError, match="cannot reach the driver at "):
-        check_node(words(1, address))
+        check_node(options(1, address))
 
 
 def test_a_port_that_is_none_is_named_too():
     with pytest.raises(NodeCheckError, match=r"127\.0\.0\.1:99999 \("):
-        check_node(words(99999))
+        check_node(options(99999))
 
 
 def test_addresses_that_are_silent_share_the_time(monkeypatch):
@@ -92,14 +94,14 @@ def test_addresses_that_are_silent_share_the_time(monkeypatch):
         full.listen(0)
         port = full.getsockname()[1]
         queued = []
-        for _ in range(3):  # nobody accepts: once the queue is full, nobody is answered
+        for _ in range(3):  # silent accepts: once the queue is full, silent is answered
             handle = socket.socket()
             handle.setblocking(False)
             handle.connect_ex(("127.0.0.1", port))
             queued.append(handle)
         began = time.monotonic()
         with pytest.raises(NodeCheckError, match="timed out"):
-            check_node(words(port, "127.0.0.1,127.0.0.1,127.0.0.1"))
+            check_node(options(port, "127.0.0.1,127.0.0.1,127.0.0.1"))
         assert 0.8 < time.monotonic() - began < 20
         for handle in queued:
             handle.close()
@@ -109,7 +111,7 @@ def test_addresses_that_are_silent_share_the_time(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("said", "per_worker", "workers", "devices"),
+    ("assigned", "per_worker", "workers", "devices"),
     [
         ("0", 1, 1, ["0"]),
         ("2,3", 1, 2, ["2", "3"]),
@@ -124,12 +126,12 @@ def test_addresses_that_are_silent_share_the_time(monkeypatch):
     ],
 )
 @pytest.mark.parametrize("ours", [False, True])
-def test_workers_get_what_the_batch_system_has_assigned(said, per_worker, workers, devices, ours):
-    assert assigned_gpus({"CUDA_VISIBLE_DEVICES": said}, per_worker, workers, ours=ours) == devices
+def test_workers_get_what_the_batch_system_has_assigned(assigned, per_worker, workers, devices, ours):
+    assert assigned_gpus({"CUDA_VISIBLE_DEVICES": assigned}, per_worker, workers, ours=ours) == devices
 
 
 @pytest.mark.parametrize(
-    ("said", "per_worker", "workers", "sharing", "devices"),
+    ("assigned", "per_worker", "workers", "sharing", "devices"),
     [
         ("3", 1, 2, 2, ["3", "3"]),
         ("2,3", 1, 4, 2, ["2", "3", "2", "3"]),
@@ -139,8 +141,8 @@ def test_workers_get_what_the_batch_system_has_assigned(said, per_worker, worker
         ("5", 1, 4, 2, ["5", "5"]),  # fewer than asked for: fewer workers, not more on each
     ],
 )
-def test_workers_that_share_have_the_same(said, per_worker, workers, sharing, devices):
-    given = {"CUDA_VISIBLE_DEVICES": said}
+def test_workers_that_share_have_the_same(assigned, per_worker, workers, sharing, devices):
+    given = {"CUDA_VISIBLE_DEVICES": assigned}
     assert assigned_gpus(given, per_worker, workers, ours=False, sharing=sharing) == devices
 
 
@@ -157,11 +159,13 @@ def test_without_a_word_whole_nodes_are_counted_and_shared_ones_are_not():
         assigned_gpus({}, 2, 2, ours=False)
 
 
-@pytest.mark.parametrize("said", ["NoDevFiles", "-1", "10000", "none", "void"])
+@pytest.mark.parametrize("assigned", ["NoDevFiles", "-1", "10000", "none", "void"])
 @pytest.mark.parametrize("ours", [False, True])
-def test_a_job_that_was_given_none_has_none(said, ours):
-    with pytest.raises(NodeCheckError, match=rf"assigned 0 GPUs, the workers need 1 \(CUDA_VISIBLE_DEVICES={said}\)"):
-        assigned_gpus({"CUDA_VISIBLE_DEVICES": said}, 1, 1, ours=ours)
+def test_a_job_that_was_given_none_has_none(assigned, ours):
+    with pytest.raises(
+        NodeCheckError, match=rf"assigned 0 GPUs, the workers need 1 \(CUDA_VISIBLE_DEVICES={assigned}\)"
+    ):
+        assigned_gpus({"CUDA_VISIBLE_DEVICES": assigned}, 1, 1, ours=ours)
 
 
 def test_too_few_for_a_single_worker():

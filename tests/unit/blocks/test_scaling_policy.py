@@ -78,7 +78,7 @@ class Story:
             self.jobs[f"j{number}"] = Job(f"j{number}", "ended", node, reason)
             self.managers.pop(number, None)
 
-    def said(self, state):
+    def blocks_with(self, state):
         return [event.block for event in self.policy.events if event.state == state]
 
     def alive(self):
@@ -143,7 +143,7 @@ def test_a_lost_block_is_replaced_at_once_when_its_job_has_ended(up):
     up.end(2)
     decisions = up.go(2, 8)
     assert [d.submit for d in decisions] == [1]
-    assert up.said("lost") == [2]
+    assert up.blocks_with("lost") == [2]
     assert up.policy.failed_nodes == {}
 
 
@@ -152,7 +152,7 @@ def test_a_lost_block_is_removed_and_replaced_although_its_job_runs(up):
     removed, submitted = zip(*[(d.remove, d.submit) for d in up.go(8, 8)], strict=True)
     assert sum(removed, ()) == (2,)
     assert sum(submitted) == 1
-    assert up.said("lost") == [2]
+    assert up.blocks_with("lost") == [2]
 
 
 def test_a_lost_block_is_not_replaced_without_work(up):
@@ -165,7 +165,7 @@ def test_contact_that_comes_back_in_time_costs_nothing(up):
     up.go(4, 8)
     up.managers[2] = managers
     assert up.go(60, 8) == []
-    assert up.said("lost") == []
+    assert up.blocks_with("lost") == []
 
 
 def test_a_vacated_block_that_waits_again_is_replaced(up):
@@ -182,8 +182,8 @@ def test_a_draining_block_is_replaced_early_and_is_no_loss(up):
     assert [(d.submit, d.remove) for d in decisions] == [(1, ())]
     up.managers[1] = BlockManagers(("m1",), 0, 1.0, draining=True)
     assert [d.remove for d in up.go(30, 8)] == [(1,)]
-    assert up.said("draining") == [1]
-    assert up.said("lost") == up.said("failed") == []
+    assert up.blocks_with("draining") == [1]
+    assert up.blocks_with("lost") == up.blocks_with("failed") == []
 
 
 def test_a_draining_block_that_ends_is_no_loss(up):
@@ -191,8 +191,8 @@ def test_a_draining_block_that_ends_is_no_loss(up):
     up.go(10, 8)
     up.end(1)
     up.go(40, 8)
-    assert up.said("ended") == [1]
-    assert up.said("lost") == up.said("failed") == []
+    assert up.blocks_with("ended") == [1]
+    assert up.blocks_with("lost") == up.blocks_with("failed") == []
 
 
 def test_a_block_that_drained_and_ended_unseen_is_no_loss(up):
@@ -200,8 +200,8 @@ def test_a_block_that_drained_and_ended_unseen_is_no_loss(up):
     up.go(3300, 8)
     up.end(1)
     up.go(40, 8)
-    assert up.said("ended") == [1]
-    assert up.said("lost") == up.said("failed") == []
+    assert up.blocks_with("ended") == [1]
+    assert up.blocks_with("lost") == up.blocks_with("failed") == []
 
 
 def test_a_draining_block_that_falls_silent_is_removed(up):
@@ -239,9 +239,9 @@ def test_a_job_that_is_not_listed_yet_has_not_ended():
     story.tick(8)
     story.jobs.clear()
     story.go(LAG - 1, 8)
-    assert story.said("failed") == []
+    assert story.blocks_with("failed") == []
     story.go(20, 8)
-    assert sorted(story.said("failed")) == [0, 1, 2, 3]
+    assert sorted(story.blocks_with("failed")) == [0, 1, 2, 3]
 
 
 def test_blocks_that_fail_together_are_one_round_and_waits_double():
@@ -251,7 +251,7 @@ def test_blocks_that_fail_together_are_one_round_and_waits_double():
         story.go(400, 8)
         at = story.now
         story.end(*story.alive(), node="")
-        while not story.said("failed"):
+        while not story.blocks_with("failed"):
             story.now += 0.5
             story.tick(8)
             assert story.now < at + 60
@@ -327,9 +327,9 @@ def test_a_node_on_which_blocks_fail_is_avoided_and_others_are_not():
 def test_an_avoided_node_is_tried_again_after_a_while():
     story = Story(known_good=True, failures_per_node=2)
     story.tick(4)
-    story.end(0, 1, node="mended")
+    story.end(0, 1, node="repaired")
     story.go(30, 4)
-    assert story.policy.avoid == ("mended",)
+    assert story.policy.avoid == ("repaired",)
     story.go(PARDON, 4, step=10)
     assert story.policy.avoid == ()
 
@@ -384,7 +384,7 @@ def test_a_held_block_is_removed_and_replaced(was_up):
     decisions = story.go(20, 2)
     assert [n for d in decisions for n in d.remove] == [0]
     assert sum(d.submit for d in decisions) == 1
-    assert story.said("lost" if was_up else "failed") == [0]
+    assert story.blocks_with("lost" if was_up else "failed") == [0]
     assert story.policy.blocks[0].reason == "held: disk is full"
 
 
@@ -400,7 +400,7 @@ def test_a_job_that_is_vacated_before_its_workers_came_gets_its_time_anew():
 # --- a batch system that says no, or nothing -------------------------------------------------------------
 
 
-def test_a_pool_that_is_refused_three_times_is_given_up_with_the_words():
+def test_a_pool_that_is_refused_three_times_is_given_up_with_the_message():
     story = Story()
     story.refusal = ("sbatch: error: Invalid account", False)
     story.tick(8)

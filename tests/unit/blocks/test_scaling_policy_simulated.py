@@ -1,4 +1,4 @@
-"""The policy against a batch system on paper that misbehaves at random: some things must never happen."""
+"""The policy against a batch system that is simulated and fails at random: invariants."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PaperJob:
     node: str = ""
     avoid: tuple[str, ...] = ()
     connected: bool = False
-    told: bool = False
+    held: bool = False
     draining: bool = False
     tasks: list[float] = field(default_factory=list)
     idle_since: float = 0.0
@@ -76,7 +76,7 @@ class PaperCluster:
         if job.connected:
             job.ghosts.append((self.now + THRESHOLD, len(job.tasks)))
         job.connected, job.tasks = False, []
-        job.told = job.draining = False
+        job.held = job.draining = False
         job.state, job.due = state, self.now + (self.random.uniform(1, 60) if state == "pending" else 1e9)
 
     def _advance(self) -> None:
@@ -101,7 +101,7 @@ class PaperCluster:
         if job.tasks:
             job.idle_since = self.now
         job.tasks = [end for end in job.tasks if end > self.now]
-        while self.waiting and len(job.tasks) < self.pool.workers_per_block and not job.told and not job.draining:
+        while self.waiting and len(job.tasks) < self.pool.workers_per_block and not job.held and not job.draining:
             self.waiting -= 1
             job.tasks.append(self.now + self.random.uniform(1, 60))
         if job.draining and not job.tasks:
@@ -123,7 +123,7 @@ class PaperCluster:
                 policy.see_jobs(self._listing(), self.now, [block.number for block in asked])
         decision = policy.decide(self.all - self.done, self.now)
         for number in decision.hold:
-            self.jobs[number].told = True
+            self.jobs[number].held = True
         for number in decision.remove:
             job = self.jobs[number]
             assert not (job.connected and job.tasks), f"block {number} was removed with {len(job.tasks)} tasks"
