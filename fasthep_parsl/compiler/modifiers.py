@@ -15,7 +15,7 @@ from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.errors import Checked, Hint, Problem, suggest
 from fasthep_parsl.interfaces import Modifier
 from fasthep_parsl.plan import PlanModifier, PlanPool
-from fasthep_parsl.workflow.kinds import Kind
+from fasthep_parsl.workflow.kind_reference import Kind
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.translate import problems_of
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem, show_path

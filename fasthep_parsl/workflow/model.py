@@ -12,7 +12,7 @@ from fasthep_parsl.resources.units import UnitError, describe, parse_count
 from fasthep_parsl.resources.validation import Count, Duration, wrong_value
 from fasthep_parsl.workflow.facility import Network, Queue, Scaling
 from fasthep_parsl.workflow.json_schema import SOURCE_KEYS, of_sources
-from fasthep_parsl.workflow.kinds import Kind, KindOf, ModifierOf
+from fasthep_parsl.workflow.kind_reference import Kind, KindOf, ModifierOf
 from fasthep_parsl.workflow.values import Line, Model, Name, Reference, References, Texts, empty_list, empty_mapping
 
 
