@@ -86,8 +86,16 @@ def pool_interchange() -> type:
     return PoolInterchange
 
 
+def _name_process() -> None:
+    """Give the process the name that Parsl gives it."""
+    from parsl.utils import setproctitle
+
+    setproctitle("parsl: HTEX interchange")
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C ends, and in which order
     die_with_parent(int(sys.argv[1]))
     _write_to(sys.argv[2])
+    _name_process()
     pool_interchange()(**pickle.load(sys.stdin.buffer)).start()  # noqa: S301  (the driver writes it)
