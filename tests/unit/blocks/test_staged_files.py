@@ -9,7 +9,7 @@ import pytest
 import zmq
 import zmq.auth
 
-from fasthep_parsl.blocks.node_checks import CERTIFICATES, arrive, settle
+from fasthep_parsl.blocks.node_checks import CERTIFICATES, check_node, install_certificates
 from fasthep_parsl.blocks.scripts import first_scripts
 from fasthep_parsl.blocks.staged_files import StagedFiles, on_node, staged_files
 from fasthep_parsl.blocks.worker_command import PLACEHOLDERS, Link, worker_command
@@ -64,7 +64,7 @@ def test_parsl_finds_the_certificates_and_not_the_driver_s_secret(brought):
 
     driver, job = brought
     public, secret = zmq.auth.load_certificate(driver / "server.key_secret")
-    settle(job / "certificates")
+    install_certificates(job / "certificates")
     assert stat.S_IMODE((job / "certificates").stat().st_mode) == 0o700
     files = [path for path in job.rglob("*") if path.is_file()]
     assert not any(secret in path.read_bytes() for path in files)
@@ -79,10 +79,10 @@ def test_parsl_finds_the_certificates_and_not_the_driver_s_secret(brought):
     context.term()
 
 
-def test_arriving_settles_them(brought):
+def test_the_check_of_a_node_installs_them(brought):
     _, job = brought
     words = ["--brought", f"--cert_dir={job}/certificates", "--port=1"]
-    assert arrive(words) == words[1:]
+    assert check_node(words) == words[1:]
     assert {path.name for path in Path(job, "certificates").iterdir()} == {"client.key_secret", "server.key_secret"}
 
 
