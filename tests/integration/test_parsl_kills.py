@@ -10,6 +10,7 @@ from itertools import repeat
 from random import Random
 
 import numpy as np
+import psutil
 import pytest
 
 import fasthep_parsl
@@ -80,13 +81,16 @@ class Killer:
         if event.kind in ("pool", "block") and event.state == self._when and not waits:
             victim = next(self._victims, None)
             if victim is not None:
-                self._timer = threading.Timer(next(self._delays), self._kill, [victim])
+                self._timer = threading.Timer(next(self._delays), self.kill, [victim])
                 self._timer.daemon = True
                 self._timer.start()
 
-    def _kill(self, victim):
-        pid = self._pids[victim]
-        with suppress(ProcessLookupError):
+    def kill(self, victim):
+        pid = self._pids.get(victim)
+        if pid is None:
+            return
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            assert psutil.Process(pid).ppid() == os.getpid(), "another process has this number now"
             (os.killpg if victim == "block" else os.kill)(pid, signal.SIGKILL)
             self.killed.append(victim)
 
@@ -99,6 +103,27 @@ def test_random_kills_cost_no_event(run, oracle, seed):
     outcome = run(0.2, observer=killer)
     assert len(killer.killed) >= 6
     assert set(killer.killed) == set(VICTIMS)
+    assert_same_results(outcome, oracle)
+
+
+def test_a_kill_every_ten_seconds_costs_no_event(run, oracle):
+    """By the clock, whatever the pool is doing: also while it comes up, or before a bundle has finished."""
+    random = Random(3)
+    killer = Killer("up", iter(()), iter(()))
+    done = threading.Event()
+
+    def by_the_clock():
+        while not done.wait(10):
+            killer.kill(random.choice(VICTIMS))
+
+    clock = threading.Thread(target=by_the_clock, daemon=True)
+    clock.start()
+    try:
+        outcome = run(0.5, observer=killer)
+    finally:
+        done.set()
+        clock.join()
+    assert len(killer.killed) >= 6
     assert_same_results(outcome, oracle)
 
 
