@@ -24,10 +24,13 @@ class DiskFullError(FastHepError, OSError):
     ----------
     message : str
         The reason, with the folder.
+    folder : str
+        The folder that has no space.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, folder: str = "") -> None:
+        super().__init__(message, folder)
+        self.folder = folder
         self.errno = errno.ENOSPC
         self.strerror = message
 
@@ -58,7 +61,7 @@ def writing_to(folder: Path) -> Iterator[None]:
     except OSError as error:
         if not is_full(error):
             raise
-        raise DiskFullError(full_message(error, folder)) from error
+        raise DiskFullError(full_message(error, folder), str(folder)) from error
 
 
 class Reserve:

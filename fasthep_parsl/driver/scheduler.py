@@ -192,7 +192,7 @@ class Scheduler:
 
     def _affects_pool(self, state: SegmentState, error: DiskFullError) -> bool:
         """Return whether the full disk is that of the run, not that of one node."""
-        return self.plan.pool(state.segment.pool).shared or str(self.run_dir) in str(error)
+        return self.plan.pool(state.segment.pool).shared or Path(error.folder).is_relative_to(self.run_dir)
 
     def _succeeded(self, state: SegmentState, task: Task, result: TaskResult) -> None:
         if task.kind == "merge":

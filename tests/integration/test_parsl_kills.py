@@ -95,7 +95,7 @@ class Killer:
             self.killed.append(victim)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_random_kills_cost_no_event(run, oracle, seed):
     random = Random(seed)
     victims = iter([*random.sample(VICTIMS, 3), *random.choices(VICTIMS, k=4)])

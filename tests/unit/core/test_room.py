@@ -29,6 +29,7 @@ def test_a_full_disk_is_named(tmp_path, code, said):
     assert list((tmp_path / "sub").iterdir()) == []
     again = pickle.loads(pickle.dumps(caught.value))
     assert (type(again), str(again)) == (DiskFullError, str(caught.value))
+    assert again.folder == str(tmp_path / "sub")
 
 
 def test_the_innermost_folder_is_named(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections import Counter
+from contextlib import nullcontext
 
 import pytest
 
@@ -12,6 +13,7 @@ from fasthep_parsl.driver.partial_products import FAN_IN
 from fasthep_parsl.driver.retry_policy import MAX_LOST
 from fasthep_parsl.errors import RunError, WorkerLostError
 from fasthep_parsl.plan import Binding
+from fasthep_parsl.room import DiskFullError
 from fasthep_parsl.worker.spans import count, union
 
 HIST = {"products": ("A",)}
@@ -69,6 +71,19 @@ def test_a_lost_bundle_is_halved_and_done(make_plan, scripted):
     assert later == [size // 2, size - size // 2]
     assert product(run) == Counter(range(64))
     assert run.kinds()["lost"] == run.kinds()["retried"] == 1
+    assert not run.states[0].failures
+
+
+@pytest.mark.parametrize(("folder", "stops"), [("/nowhere/work", True), ("/nowhere-else", False), ("/scratch", False)])
+def test_a_full_disk_stops_a_pool_if_it_is_that_of_the_run(make_plan, scripted, folder, stops):
+    """The disk of one node is no reason to stop: another worker does the task. The folder decides, not the message."""
+    plan = make_plan([(["A"], "p", HIST)], 64)
+    far = tuple(pool.model_copy(update={"shared": False}) for pool in plan.pools)
+    error = DiskFullError("the disk of /nowhere is full", folder)
+    run = scripted(plan.model_copy(update={"pools": far}), lose={0: error})
+    with pytest.raises(RunError, match="is full") if stops else nullcontext():
+        run.go()
+    assert (run.states[0].done == [(0, 64)]) is not stops
     assert not run.states[0].failures
 
 
