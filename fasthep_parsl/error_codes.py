@@ -13,7 +13,7 @@ CODES: dict[str, str] = {
     "E107": "a section of fasthep-flow that this package does not run",
     "E108": "an included file does not exist, or files include each other",
     "E109": "`--set` or `--explain` is not valid",
-    "E110": "unknown op, modifier, strategy, backend, environment, credential or source",
+    "E110": "an op, modifier, strategy, backend, environment, credential or source that is unknown or cannot be imported",
     "E111": "unknown or wrong parameter of an op or another kind",
     "E112": "analysis code (`use.modules`) cannot be imported",
     "E120": "two stages have the same id",

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from fasthep_parsl.errors import ConfigError, Problem, suggest
+from fasthep_parsl.errors import ConfigError, Problem, suggest, summary_of
 
 SINGULAR = {
     "ops": "op",
@@ -43,10 +43,15 @@ def load(group: str, name: str) -> Any:
     Raises
     ------
     ConfigError
-        The name is unknown; the hint has similar names.
+        The name is unknown (the hint has similar names), or its package cannot be imported.
     """
     point = _table(group).get(name)
     if point is None:
         message = f"unknown {SINGULAR[group]} `{name}`"
         raise ConfigError(Problem("E110", message, hint=suggest(name, names(group), what=group), name=name))
-    return point.load()
+    try:
+        return point.load()
+    except Exception as error:  # a package of somebody else may fail in any way
+        package = point.dist.name if point.dist else point.module
+        message = f"{SINGULAR[group]} `{name}` of package `{package}` cannot be imported: {summary_of(error)}"
+        raise ConfigError(Problem("E110", message, hint="reinstall the package, or remove it", name=name)) from error
