@@ -163,7 +163,7 @@ def test_commands_fail_and_hang_on_demand(condor, tmp_path):
     condor.repair()
     number = condor.submit(shell("exit 0"), tmp_path)
     assert condor.wait(number, "completed").exit_code == 0
-    with pytest.raises(ValueError, match="condor_cue is no command"):
+    with pytest.raises(ValueError, match="condor_cue is not a command"):
         condor.break_command("condor_cue")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import threading
@@ -204,6 +205,11 @@ class ExecutorLifecycle:
 
 
 def _kill(process: subprocess.Popen[bytes] | None) -> None:
-    if process is not None and process.poll() is None:
+    if process is None:
+        return
+    if process.poll() is None:
         process.kill()
         process.wait(5)
+    if process.stdin is not None:  # Parsl leaves it open if the interchange died before it read its configuration
+        with contextlib.suppress(OSError):
+            process.stdin.close()
