@@ -62,8 +62,10 @@ def write_tree(path: Path, name: str = "Events", found: ak.Array | None = None) 
 
     found = events() if found is None else found
     with uproot.recreate(path) as file:
-        columns = {field: found[field] for field in found.fields if field != "nMuon"}
-        tree = file.mktree(name, {key: _tree_type(column) for key, column in columns.items()}, counter_name=_counter)
+        muon = {field.removeprefix("Muon_"): found[field] for field in found.fields if field.startswith("Muon_")}
+        columns = {field: found[field] for field in found.fields if field != "nMuon" and not field.startswith("Muon_")}
+        columns |= {"Muon": ak.zip(muon)} if muon else {}  # branches with one counter
+        tree = file.mktree(name, {key: _tree_type(column) for key, column in columns.items()})
         for start in range(0, len(found), CLUSTER):
             tree.extend({key: column[start : start + CLUSTER] for key, column in columns.items()})
     return path
@@ -71,10 +73,6 @@ def write_tree(path: Path, name: str = "Events", found: ak.Array | None = None) 
 
 def _tree_type(column: ak.Array) -> Any:
     return "string" if column.layout.parameter("__array__") == "string" else ak.type(column).content
-
-
-def _counter(name: str) -> str:
-    return f"n{name.partition('_')[0]}" if name.startswith("Muon") else f"n{name}"
 
 
 def write_ntuple(path: Path, name: str = "Events", found: ak.Array | None = None) -> Path:
