@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +25,8 @@ RESERVED = re.compile(
     r"(node\.sh|plan\.json|code|certificates|log|workers|secrets|(block|client|server|log_config)\..*)"
 )
 """Names that blocks use themselves in the folder to which files are transferred."""
+SetupProgress = Callable[[str, int, int], None]
+"""Shows the progress of a preparation: see `SetupFolder.report`."""
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 _PRIVATE = 0o600
 
@@ -46,11 +48,27 @@ class SetupFolder:
     ----------
     run_dir : Path
         The run directory.
+    progress : callable, optional
+        Called by `report`.
     """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, progress: SetupProgress | None = None) -> None:
         self._files = run_dir / FILES
         self._secrets = run_dir / SECRETS
+        self._progress = progress
+
+    def report(self, text: str, done: int = 0, total: int = 0) -> None:
+        """Tell the user how far a long preparation is. Call it as often as you like, from one thread.
+
+        Parameters
+        ----------
+        text : str
+            What is done, such as ``packing the environment``. Another text is another step. An empty one: all is done.
+        done, total : int
+            The finished part and the whole, in any unit; 0 if the whole is not known.
+        """
+        if self._progress is not None:
+            self._progress(text, done, total)
 
     def file(self, name: str) -> Path:
         """Return the path of a file. Write it there, or link it to a file that workers see."""

@@ -27,7 +27,9 @@ class ProbeEnvironment(BaseModel):
         return WorkerSetup(lines, self.python, files=(self.file,))
 
     def prepare(self, folder: SetupFolder) -> None:
+        folder.report("writing the greeting", 0, len(GREETING))
         folder.file(self.file).write_text(GREETING)
+        folder.report("writing the greeting", len(GREETING), len(GREETING))
 
 
 class ProbeCredential(BaseModel):

@@ -11,6 +11,7 @@ from rich.console import Console
 from fasthep_parsl import registry
 from fasthep_parsl.cli.console import Screen, print_line
 from fasthep_parsl.cli.progress import HeaderLines, make_progress
+from fasthep_parsl.cli.setup_steps import SetupSteps
 from fasthep_parsl.driver.api import compile_plan, run
 from fasthep_parsl.driver.cleanup import clean_up
 from fasthep_parsl.driver.outcome import RunOutcome
@@ -39,8 +40,8 @@ def run_workflow(
     if not quiet:
         for warning in plan.warnings:
             print_line(err, f"warning: {warning}", "yellow")
-    with make_progress(plan, err, quiet=quiet) as observer:
-        outcome = run(plan, outdir=outdir, mode=mode, plots=plots, observer=observer, check=False)
+    with make_progress(plan, err, quiet=quiet) as observer, SetupSteps(err, quiet=quiet) as steps:
+        outcome = run(plan, outdir=outdir, mode=mode, plots=plots, observer=observer, preparing=steps, check=False)
     for warning in outcome.summary["warnings"][len(plan.warnings) :]:
         print_line(err, f"warning: {warning}", "yellow")
     _tables(outcome, out)

@@ -16,6 +16,7 @@ from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.events import Observer
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.resources.machine import this_machine
+from fasthep_parsl.setup_folder import SetupProgress
 from fasthep_parsl.sites import is_batch, load_site, missing_requirements
 from fasthep_parsl.workflow.loader import LoadedWorkflow, load_workflow
 
@@ -100,6 +101,7 @@ def run(
     mode: Mode = "new",
     plots: bool = True,
     observer: Observer | None = None,
+    preparing: SetupProgress | None = None,
     check: bool = True,
 ) -> RunOutcome:
     """Run a workflow and write its results.
@@ -118,6 +120,9 @@ def run(
         Whether to draw histograms.
     observer : callable, optional
         Called with each event of the run (see `fasthep_parsl.events`), from any thread.
+    preparing : callable, optional
+        Called with a text, the finished part and the whole while the software of workers is prepared, which can take
+        minutes; with an empty text when it is ready.
     check : bool
         Whether a run that is not complete raises an exception. If False, check the `status` of the outcome. In both
         cases results are written, and ``run.json`` lists what is missing.
@@ -146,7 +151,7 @@ def run(
     check_targets(plan, Path(outdir), mode)
     with run_directory.taken(Path(outdir), plan, mode) as directory:
         take_targets(plan, directory.path, mode)
-        outcome = PlanRun(plan, directory, plots=plots, observer=observer).execute()
+        outcome = PlanRun(plan, directory, plots=plots, observer=observer, preparing=preparing).execute()
     if check:
         raise_unless_complete(outcome)
     return outcome

@@ -43,6 +43,7 @@ from fasthep_parsl.interfaces import DatasetInfo, Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.results import preload, read_products, write_numbers_of, write_plots, write_results
 from fasthep_parsl.room import DiskFullError, full_message, is_full
+from fasthep_parsl.setup_folder import SetupProgress
 from fasthep_parsl.signals import terminable, undisturbed
 from fasthep_parsl.worker import trail
 
@@ -60,13 +61,24 @@ class PlanRun:
         Whether to draw histograms.
     observer : callable, optional
         Called with each event of the run.
+    preparing : callable, optional
+        Called with the progress of worker setups.
     """
 
-    def __init__(self, plan: Plan, directory: RunDirectory, *, plots: bool, observer: Observer | None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        directory: RunDirectory,
+        *,
+        plots: bool,
+        observer: Observer | None,
+        preparing: SetupProgress | None = None,
+    ) -> None:
         self.plan = plan
         self.directory = directory
         self.plots = plots
         self.observer = observer
+        self.preparing = preparing
         self.tally = summary.Tally(plan)
         self.error = ""
         self.began = time.monotonic()
@@ -159,7 +171,10 @@ class PlanRun:
                 path = self.directory.path
                 if (self.plan.environment or self.plan.credentials) and self.plan.backend != "local":
                     self._keep_lock()  # preparing them can take long
-                with prepared_setups(self.plan, path), backend.open(self.plan, path, record) as session:
+                with (
+                    prepared_setups(self.plan, path, self.preparing),
+                    backend.open(self.plan, path, record) as session,
+                ):
                     Scheduler(self.plan, path, checked, states, first, self.session).run(session)
                     self._check_lock()
                     self._finish_with(session, states)

@@ -9,12 +9,12 @@ from pathlib import Path
 from fasthep_parsl import registry
 from fasthep_parsl.driver.lock import LockLostError
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.setup_folder import SetupFolder
+from fasthep_parsl.setup_folder import SetupFolder, SetupProgress
 from fasthep_parsl.signals import undisturbed
 
 
 @contextmanager
-def prepared_setups(plan: Plan, run_dir: Path) -> Iterator[None]:
+def prepared_setups(plan: Plan, run_dir: Path, progress: SetupProgress | None = None) -> Iterator[None]:
     """Prepare the worker setups of a plan for the block, and remove the secrets at its end.
 
     Secrets stay if another driver has taken over the run. Backend ``local`` runs tasks in this process, which has the
@@ -27,7 +27,7 @@ def prepared_setups(plan: Plan, run_dir: Path) -> Iterator[None]:
     """
     try:
         if plan.backend != "local":
-            _prepare(plan, SetupFolder(run_dir))
+            _prepare(plan, SetupFolder(run_dir, progress))
         yield
     except LockLostError:
         raise
@@ -49,5 +49,6 @@ def _prepare(plan: Plan, folder: SetupFolder) -> None:
         registry.load("environments", plan.environment.kind)(**plan.environment.params).prepare(folder)
     for credential in plan.credentials:
         registry.load("credentials", credential.kind)(**credential.params).prepare(folder)
+    folder.report("")
     for pool in plan.pools:
         folder.check(pool.files, pool.secrets)

@@ -112,7 +112,7 @@ def probe(
     try:
         with (
             terminable(),
-            prepared_setups(plan, folder),
+            prepared_setups(plan, folder, _Changes(progress)),
             EventLog(folder / "events.jsonl", times) as record,
             registry.load("backends", "parsl")().open(plan, folder, record) as session,
         ):
@@ -120,6 +120,19 @@ def probe(
             _await({pool.name: pool for pool in pools}, tasks, times, folder, wait, report, progress)
     except FastHepError as error:
         report(Check(False, "probe", str(error)))
+
+
+class _Changes:
+    """Passes the text of each step of a preparation on, once."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._text = ""
+
+    def __call__(self, text: str, _done: int, _total: int) -> None:
+        if text != self._text:
+            self._text = text
+            self._progress(text)
 
 
 def _await(

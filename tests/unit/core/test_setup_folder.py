@@ -67,3 +67,10 @@ def test_removing_secrets_twice_is_fine(folder, tmp_path):
                                   "client.key_secret", "server.key", "log_config.pkl", "secrets", "a\n"])  # fmt: skip
 def test_names_that_files_of_workers_cannot_have(name):
     assert not is_allowed(name)
+
+
+def test_progress_goes_to_who_asked_for_it(tmp_path):
+    seen = []
+    SetupFolder(tmp_path, lambda *report: seen.append(report)).report("packing", 1, 2)
+    SetupFolder(tmp_path).report("packing", 1, 2)
+    assert seen == [("packing", 1, 2)]
