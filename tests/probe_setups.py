@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fasthep_parsl.environments.base import EnvironmentModel
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.interfaces import FILES, SECRETS, WorkerSetup
 from fasthep_parsl.setup_folder import SetupFolder
@@ -14,17 +15,15 @@ from fasthep_parsl.setup_folder import SetupFolder
 GREETING = "good morning"
 
 
-class ProbeEnvironment(BaseModel):
+class ProbeEnvironment(EnvironmentModel):
     """The Python that runs the tests, and a file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: str = Field("greeting.txt", description="name of the file")
     python: str = Field(sys.executable, description="Python of the workers")
 
-    def setup(self) -> WorkerSetup:
+    def worker_setup(self) -> WorkerSetup:
         lines = (f'export PROBE_GREETING="{FILES}/{self.file}"', 'export PROBE_ORDER="environment"')
-        return WorkerSetup(lines, self.python, files=(self.file,))
+        return WorkerSetup((*self.setup_lines, *lines), self.python, files=(self.file,))
 
     def prepare(self, folder: SetupFolder) -> None:
         folder.report("writing the greeting", 0, len(GREETING))
@@ -40,7 +39,7 @@ class ProbeCredential(BaseModel):
     source: Path = Field(description="file with the token")
     name: str = Field("probe.token", description="name of the secret on workers")
 
-    def setup(self) -> WorkerSetup:
+    def worker_setup(self) -> WorkerSetup:
         lines = (f'export PROBE_TOKEN_FILE="{SECRETS}/{self.name}"', 'PROBE_ORDER="$PROBE_ORDER, credential"')
         return WorkerSetup(lines, secrets=(self.name,))
 

@@ -31,7 +31,7 @@ def combined_setup(loaded: LoadedWorkflow) -> tuple[WorkerSetup, list[Problem]]:
             continue
         model = registry.load(group, kind.kind)
         try:
-            setup: WorkerSetup = model.model_validate(kind.params).setup()
+            setup: WorkerSetup = model.model_validate(kind.params).worker_setup()
         except ValidationError as error:
             problems += problems_of(error, model, loaded.document, path)
             continue

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from fasthep_parsl.environments.base import EnvironmentModel
 from fasthep_parsl.interfaces import WorkerSetup
 from fasthep_parsl.resources.units import describe
 from fasthep_parsl.resources.validation import wrong_value
@@ -21,19 +23,17 @@ def _python(value: object) -> str:
     return str(PurePosixPath(text))
 
 
-class Image(BaseModel):
+class Image(EnvironmentModel):
     """Use a Python on the nodes or in the image of the job. The submit side does not need it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     python: Annotated[str, BeforeValidator(_python)] = Field(
         description="Python with fasthep-parsl and the driver's version of Parsl, `/usr/local/bin/python3`"
     )
 
-    def setup(self) -> WorkerSetup:
+    def worker_setup(self) -> WorkerSetup:
         """Return what workers need. Pure."""
         programs = shlex.quote(str(PurePosixPath(self.python).parent))
-        return WorkerSetup((f'export PATH={programs}:"$PATH"',), self.python)
+        return WorkerSetup((*self.setup_lines, f'export PATH={programs}:"$PATH"'), self.python)
 
-    def prepare(self, folder: SetupFolder) -> None:
+    def prepare(self, folder: SetupFolder) -> Mapping[str, str] | None:
         """Do nothing: this machine cannot check the image. A block reports it if the Python is missing."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from fasthep_parsl.environments.base import EnvironmentModel
+from fasthep_parsl.environments.installed import installed_versions
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.interfaces import WorkerSetup
 from fasthep_parsl.resources.units import describe
@@ -30,10 +33,8 @@ def _prefix(value: object) -> str:
     return str(PurePosixPath(text))
 
 
-class SharedPrefix(BaseModel):
+class SharedPrefix(EnvironmentModel):
     """Use an installation that workers see: the driver's, or another one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     prefix: Annotated[str, BeforeValidator(_prefix)] = Field(
         CURRENT, description="folder with `bin/python`, or `current` for the installation that starts the run"
@@ -44,23 +45,26 @@ class SharedPrefix(BaseModel):
         """The folder as a path."""
         return PurePosixPath(sys.prefix if self.prefix == CURRENT else self.prefix)
 
-    def setup(self) -> WorkerSetup:
+    def worker_setup(self) -> WorkerSetup:
         """Return what workers need. Pure."""
         programs = self.folder / "bin"
         # on some systems the system's Python is not called `bin/python`
         python = sys.executable if self.prefix == CURRENT else str(programs / "python")
-        return WorkerSetup((f'export PATH={shlex.quote(str(programs))}:"$PATH"',), python)
+        return WorkerSetup((*self.setup_lines, f'export PATH={shlex.quote(str(programs))}:"$PATH"'), python)
 
-    def prepare(self, folder: SetupFolder) -> None:  # noqa: ARG002 - the contract of environments
-        """Check that the Python exists.
+    def prepare(self, folder: SetupFolder) -> Mapping[str, str] | None:  # noqa: ARG002 - the contract of environments
+        """Check that the Python exists; return the versions in another installation than the driver's.
+
+        With `setup`, they are unknown: a view can put other packages before those of the installation.
 
         Raises
         ------
         SiteError
-            It does not.
+            It does not exist.
         """
-        python = Path(self.setup().python)
+        python = Path(self.worker_setup().python)
         if not python.is_file():
             raise SiteError(
                 f"environment `shared-prefix`: `{python}` does not exist; set `prefix` to a folder with `bin/python`"
             )
+        return None if self.prefix == CURRENT or self.setup else installed_versions(Path(self.folder))

@@ -37,10 +37,11 @@ from fasthep_parsl.interfaces.ops import (
     Shape,
 )
 from fasthep_parsl.interfaces.sources import TEXT, Branch, Branches, InputFileError, OpenInput, Source
-from fasthep_parsl.interfaces.workers import FILES, SECRETS, Credential, Environment, Strategy, WorkerSetup
+from fasthep_parsl.interfaces.workers import FILES, PREFIX, SECRETS, Credential, Environment, Strategy, WorkerSetup
 
 __all__ = [
     "FILES",
+    "PREFIX",
     "READ",
     "SECRETS",
     "TEXT",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -15,6 +16,8 @@ FILES = f"${FILES_VARIABLE}"
 """In shell lines of a `WorkerSetup`: folder of its files, on every strategy."""
 SECRETS = f"${SECRETS_VARIABLE}"
 """In shell lines of a `WorkerSetup`: folder of its secrets, on every strategy. Only the user can enter it."""
+PREFIX = "$FASTHEP_PARSL_PREFIX"
+"""`WorkerSetup.python` may begin with it: the variable is set by the shell lines, to a folder that only the node knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class WorkerSetup:
     worker_init : tuple of str
         Shell lines that run on each node before its workers start. Paths only, never a secret: scripts show them.
     python : str
-        Python of the workers; empty if the setup does not choose it.
+        Python of the workers; empty if the setup does not choose it. It may begin with `PREFIX`.
     files : tuple of str
         Names of files that `prepare` writes. Workers find them in `FILES`.
     secrets : tuple of str
@@ -59,13 +62,22 @@ class Strategy(Protocol):
 
 
 class Environment(Protocol):
-    """The software of the workers: a frozen model. Backend ``local`` does not use it."""
+    """The software of the workers. Derive it from `fasthep_parsl.environments.base.EnvironmentModel`.
 
-    def setup(self) -> WorkerSetup:
+    Backend ``local`` does not use it.
+    """
+
+    def worker_setup(self) -> WorkerSetup:
         """Return what workers need. Pure."""
 
-    def prepare(self, folder: SetupFolder) -> None:
-        """Write the files of `setup` and check what can be checked here. Idempotent; called when a run starts.
+    def prepare(self, folder: SetupFolder) -> Mapping[str, str] | None:
+        """Write the files of `worker_setup` and check what can be checked here. Idempotent; called when a run starts.
+
+        Returns
+        -------
+        mapping or None
+            Name of a distribution, normalised → version that workers will have, and ``python`` → version of Python. None
+            if this machine cannot know it, or if it is the driver's software.
 
         Raises
         ------
@@ -81,7 +93,7 @@ class Credential(Protocol):
     environment variable, event, log or repr. The run removes its copy when it ends. Backend ``local`` does not use it.
     """
 
-    def setup(self) -> WorkerSetup:
+    def worker_setup(self) -> WorkerSetup:
         """Return what workers need: names of secrets, and lines that export their paths. Pure: reads no secret."""
 
     def prepare(self, folder: SetupFolder) -> None:

@@ -15,6 +15,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from fasthep_parsl.interfaces import PREFIX
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.resources.hidden import EXPORT
 from fasthep_parsl.setup_folder import FILES_VARIABLE, SECRETS_VARIABLE, setup_variables
@@ -125,7 +126,8 @@ def node_script(pool: PlanPool, command: Sequence[str], run_dir: str = "") -> st
         parts.append(_INIT % {"lines": "\n".join(pool.worker_init)})
     if not pool.gpus:
         parts.append(f"\n# workers of this pool have no GPUs, whatever the node has\n{EXPORT}\n")
-    parts.append(f'\nexec {" ".join(map(_quoted, command))} --block_id="$fasthep_block"\n')
+    program = [quoted_program(command[0]), *map(_quoted, command[1:])]
+    parts.append(f'\nexec {" ".join(program)} --block_id="$fasthep_block"\n')
     return "".join(parts)
 
 
@@ -134,6 +136,14 @@ def _setup_folders(pool: PlanPool, run_dir: str) -> dict[str, str]:
     if pool.shared:
         return {name: shlex.quote(folder) for name, folder in setup_variables(run_dir).items()}
     return {FILES_VARIABLE: '"$fasthep_folder"', SECRETS_VARIABLE: '"$fasthep_folder/secrets"'}
+
+
+def quoted_program(program: str) -> str:
+    """Return the Python of a pool, quoted for bash. If it begins with `PREFIX`, that must be set on the node."""
+    rest = program.removeprefix(PREFIX)
+    if rest == program:
+        return shlex.quote(program)
+    return f'"${{{PREFIX[1:]}:?was not set by the environment}}"{shlex.quote(rest) if rest else ""}'
 
 
 def _quoted(argument: str) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 import kind_examples
 from fasthep_parsl import registry
+from fasthep_parsl.environments.base import EnvironmentModel
 from fasthep_parsl.setup_folder import SECRETS, SetupFolder, is_allowed
 
 CANARY = b"a-secret-that-nobody-may-see"
@@ -55,9 +56,16 @@ def test_it_is_a_frozen_model_with_described_fields(made):
         model(**made.model_dump(), surprise=1)
 
 
+def test_shell_lines_of_the_user_come_first(made):
+    if isinstance(made, EnvironmentModel):
+        longer = made.model_copy(update={"setup": ("module load gcc",)})
+        assert longer.worker_setup().worker_init == (*longer.setup_lines, *made.worker_setup().worker_init)
+        assert longer.setup_lines
+
+
 def test_its_setup_is_the_same_each_time_and_valid(made):
-    setup = made.setup()
-    assert setup == made.setup()
+    setup = made.worker_setup()
+    assert setup == made.worker_setup()
     names = (*setup.files, *setup.secrets)
     assert len(set(names)) == len(names)
     assert all(map(is_allowed, names))
@@ -70,17 +78,17 @@ def test_what_it_promises_exists_once_it_is_prepared_again_and_again(made, tmp_p
     folder = SetupFolder(tmp_path / "run")
     for _ in range(2):
         made.prepare(folder)
-        folder.check(made.setup().files, made.setup().secrets)
+        folder.check(made.worker_setup().files, made.worker_setup().secrets)
     secrets = tmp_path / "run" / SECRETS
-    if made.setup().secrets:
+    if made.worker_setup().secrets:
         assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
         assert {stat.S_IMODE(path.stat().st_mode) for path in secrets.iterdir()} == {0o600}
-        assert {path.name for path in secrets.iterdir()} == set(made.setup().secrets)
+        assert {path.name for path in secrets.iterdir()} == set(made.worker_setup().secrets)
     folder.remove_secrets()
     assert not secrets.exists()
 
 
 def test_it_shows_no_secret(made, tmp_path):
     made.prepare(SetupFolder(tmp_path / "run"))
-    shown = [repr(made), str(made), made.model_dump_json(), repr(made.setup()), repr(pickle.dumps(made))]
+    shown = [repr(made), str(made), made.model_dump_json(), repr(made.worker_setup()), repr(pickle.dumps(made))]
     assert not [text for text in shown if CANARY.decode() in text]

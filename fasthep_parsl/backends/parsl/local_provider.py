@@ -18,6 +18,7 @@ from fasthep_parsl.blocks.worker_command import Link, worker_command
 from fasthep_parsl.interfaces import CommandResult, Job
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.resources.hidden import EXPORT
+from fasthep_parsl.strategies.node import quoted_program
 
 _GUARD = f"""(read -r -u "${LIFELINE}"; kill -KILL -- -$$) &"""
 """Ends a block whose driver has died while its `worker_init` runs. Later, the worker pool does that itself."""
@@ -81,7 +82,7 @@ class LocalProvider(BlockProvider):
     def _start(self, command: list[str], block: int) -> LocalBlock:
         first = (_GUARD, *self.pool.worker_init) if self.pool.worker_init else ()
         last = () if self.pool.gpus else (EXPORT,)  # also if `worker_init` sets it
-        script = "\n".join((*first, *last, "exec " + shlex.join(command)))
+        script = "\n".join((*first, *last, f"exec {quoted_program(command[0])} {shlex.join(command[1:])}"))
         return LocalBlock(["/bin/bash", "-c", script], self.log_dir, f"block.{block}", self._environment)
 
     def query(self, jobs: Sequence[str]) -> dict[str, Job]:

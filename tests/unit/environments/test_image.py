@@ -18,7 +18,7 @@ def test_it_is_found_by_name():
 
 def test_workers_use_a_python_that_is_not_here():
     image = Image(python="/not here/bin/python3.12")
-    setup = image.setup()
+    setup = image.worker_setup()
     assert setup.python == "/not here/bin/python3.12"
     assert setup.worker_init == ("export PATH='/not here/bin':\"$PATH\"",)
     image.prepare(SetupFolder(Path("run")))

@@ -21,7 +21,7 @@ def test_it_is_found_by_name():
 
 
 def test_workers_use_the_driver_s_python_by_default():
-    setup = SharedPrefix().setup()
+    setup = SharedPrefix().worker_setup()
     assert setup.python == sys.executable
     assert setup.worker_init == (f'export PATH={shlex.quote(sys.prefix + "/bin")}:"$PATH"',)
     SharedPrefix().prepare(SetupFolder(Path("run")))
@@ -34,7 +34,7 @@ def test_another_prefix_is_taken_as_it_is(tmp_path):
     (prefix / "bin" / "tool").write_text("#!/bin/sh\necho found\n")
     (prefix / "bin" / "tool").chmod(0o755)
     environment = SharedPrefix(prefix=f"{prefix}/")
-    setup = environment.setup()
+    setup = environment.worker_setup()
     assert setup.python == f"{prefix}/bin/python"
     script = "\n".join(["set -eu", *setup.worker_init, "tool", "true"])
     done = subprocess.run(["/bin/bash", "-c", script], capture_output=True, text=True, check=True)

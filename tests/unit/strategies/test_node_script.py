@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fasthep_parsl.interfaces import PREFIX
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.strategies.node import HERE, node_script
 from strategy_cases import pool
@@ -218,6 +219,20 @@ def test_a_command_may_name_what_was_brought_with_the_script(tmp_path, name):
     done = node.run(pool(shared=False), [f"--keys={HERE}/keys", f"{HERE}", "$HOME", "a b", ""])
     assert (done.returncode, done.stderr) == (0, "")
     assert node.read("words") == [f"--keys={node.folder}/keys", str(node.folder), "$HOME", "a b", "", "--block_id=3"]
+
+
+def test_the_python_may_be_in_a_folder_that_the_setup_chooses(node, tmp_path):
+    (tmp_path / "a $b" / "bin").mkdir(parents=True)
+    (tmp_path / "a $b" / "bin" / "python").symlink_to("/bin/bash")
+    line = f"export FASTHEP_PARSL_PREFIX={shlex.quote(str(tmp_path / 'a $b'))}"
+    for lines, fails in (((line,), False), (("export X=1",), True), (("FASTHEP_PARSL_PREFIX=",), True)):
+        text = node_script(pool(worker_init=lines), [f"{PREFIX}/bin/python", "-c", 'echo "$BASH"', f"{PREFIX}/bin"])
+        (node.folder / "node.sh").write_text(text)
+        done = subprocess.run(
+            ["/bin/bash", str(node.folder / "node.sh"), "1"], capture_output=True, text=True, check=False
+        )
+        assert bool(done.returncode) == fails, done.stderr
+        assert ("FASTHEP_PARSL_PREFIX: was not set by the environment" in done.stderr) == fails
 
 
 # --- files and secrets of the worker setup ------------------------------------------------------------------------

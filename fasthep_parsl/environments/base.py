@@ -1,0 +1,33 @@
+"""Base class of environments: the fields that all kinds have."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fasthep_parsl.workflow.values import References, Texts
+
+_ALIASES_ON, _ALIASES_OFF = "shopt -s expand_aliases", "shopt -u expand_aliases"
+
+
+class EnvironmentModel(BaseModel):
+    """Base class of environments. Frozen; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    setup: Texts = Field(
+        (),
+        description="shell lines that set up software on a node, before this environment: `module load …`, "
+        "`source /cvmfs/…/setup.sh`, `cmsenv`; workers keep their variables",
+    )
+    allow: References = Field(
+        (), description="packages whose versions may differ between workers and driver, `[numpy]`"
+    )
+
+    @property
+    def setup_lines(self) -> tuple[str, ...]:
+        """`setup`, for the beginning of the shell lines of `worker_setup`.
+
+        ``cmsenv`` and similar commands are aliases, which bash expands in scripts only if this is switched on. It is
+        switched off after these lines: a site may have an alias for ``rm``.
+        """
+        return (_ALIASES_ON, *self.setup, _ALIASES_OFF) if self.setup else ()
