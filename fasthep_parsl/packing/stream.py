@@ -1,0 +1,193 @@
+"""Write and read compressed archives: blocks that are compressed independently, on all CPUs.
+
+A file is a sequence of zstd frames or gzip members. ``zstd -d``, ``gzip -d`` and tar read it as one stream.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import zlib
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Literal, Self
+
+from fasthep_parsl.errors import SiteError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
+
+Format = Literal["zst", "gz"]
+BLOCK = 8 << 20
+"""Size of a block before compression [bytes]."""
+_ZSTD_LEVEL, _GZIP_LEVEL = 3, 5
+_ZSTD_START, _GZIP_START = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
+_TAR_END = bytes(1024)
+
+
+def compressed(block: bytes, form: Format) -> bytes:
+    """Return a block as one zstd frame or gzip member."""
+    if form == "gz":
+        packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 31)
+        return packer.compress(block) + packer.flush()
+    import cramjam
+
+    return bytes(cramjam.zstd.compress(block, level=_ZSTD_LEVEL))
+
+
+class BlockWriter:
+    """Compress a stream in blocks, in the order in which it is written.
+
+    Parameters
+    ----------
+    file : file
+        Where the compressed blocks are written.
+    form : {"zst", "gz"}
+        The compression.
+    """
+
+    def __init__(self, file: IO[bytes], form: Format) -> None:
+        self._file = file
+        self._form = form
+        self._buffer = bytearray()
+        self._threads = os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self._threads)
+        self._running: deque[Future[bytes]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def write(self, data: bytes) -> None:
+        """Append to the stream."""
+        if len(data) < BLOCK:
+            self._buffer += data
+            if len(self._buffer) >= BLOCK:
+                self._compress(bytes(self._buffer))
+                self._buffer.clear()
+            return
+        self.flush()
+        for start in range(0, len(data), BLOCK):
+            self._compress(data[start : start + BLOCK])
+
+    def flush(self) -> None:
+        """End the current block."""
+        if self._buffer:
+            self._compress(bytes(self._buffer))
+            self._buffer.clear()
+
+    def finish(self) -> None:
+        """Write everything that is still being compressed."""
+        self.flush()
+        while self._running:
+            self._file.write(self._running.popleft().result())
+
+    def _compress(self, block: bytes) -> None:
+        self._running.append(self._pool.submit(compressed, block, self._form))
+        while len(self._running) > self._threads + 1:
+            self._file.write(self._running.popleft().result())
+
+
+def open_stream(path: Path) -> io.BufferedIOBase:
+    """Open an archive for reading, without its compression.
+
+    Raises
+    ------
+    SiteError
+        It is no archive.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start.startswith(_GZIP_START):
+        import gzip
+
+        return gzip.open(path)
+    if start != _ZSTD_START:
+        raise SiteError(f"`{path}` is no packed environment: it is neither zstd nor gzip")
+    return io.BufferedReader(_ZstdStream(path), BLOCK)
+
+
+class _ZstdStream(io.RawIOBase):
+    """Read the frames of a zstd file one after the other."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._file = path.open("rb")
+        self._block = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Return whether it can be read."""
+        return True
+
+    def readinto(self, target: Buffer) -> int:
+        """Read the rest of a frame, or what fits."""
+        import cramjam
+
+        while not self._block:
+            frame = _frame(self._file)
+            if not frame:
+                return 0
+            try:
+                self._block = memoryview(bytes(cramjam.zstd.decompress(frame)))
+            except Exception as error:  # noqa: BLE001 - cramjam raises a class of its own
+                raise DamagedError(str(error)) from None
+        view = memoryview(target)
+        size = min(len(view), len(self._block))
+        view[:size] = self._block[:size]
+        self._block = self._block[size:]
+        return size
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+class DamagedError(OSError):
+    """An archive is truncated or damaged."""
+
+
+def _frame(file: IO[bytes]) -> bytes:
+    """Read a zstd frame (RFC 8878); empty at the end of the file."""
+    parts = [file.read(5)]
+    if not parts[0]:
+        return b""
+    if len(parts[0]) < 5 or not parts[0].startswith(_ZSTD_START):
+        raise DamagedError("the archive is truncated or damaged")
+    described = parts[0][4]
+    single = described >> 5 & 1
+    size_of_content = (single, 2, 4, 8)[described >> 6]
+    parts.append(_exactly(file, (1 - single) + (0, 1, 2, 4)[described & 3] + size_of_content))
+    last = False
+    while not last:
+        parts.append(_exactly(file, 3))
+        block = int.from_bytes(parts[-1], "little")
+        last = bool(block & 1)
+        parts.append(_exactly(file, 1 if block >> 1 & 3 == 1 else block >> 3))
+    if described >> 2 & 1:
+        parts.append(_exactly(file, 4))
+    return b"".join(parts)
+
+
+def _exactly(file: IO[bytes], size: int) -> bytes:
+    data = file.read(size)
+    if len(data) != size:
+        raise DamagedError("the archive is truncated")
+    return data
+
+
+def header(info: tarfile.TarInfo) -> bytes:
+    """Return the header of a member."""
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+
+
+def padding(size: int) -> bytes:
+    """Return what fills the last record of a member of this size."""
+    return bytes(-size % tarfile.BLOCKSIZE)
