@@ -54,16 +54,16 @@ class WrittenFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class WrittenFiles:
     """All output files of a stage, sorted by path."""
 
     format: str
     files: tuple[WrittenFile, ...] = ()
 
 
-def merge_manifests(a: Manifest, b: Manifest) -> Manifest:
-    """Return the files of both manifests, sorted by path, without duplicates."""
-    return Manifest(a.format, tuple(sorted({*a.files, *b.files})))
+def merge_written_files(a: WrittenFiles, b: WrittenFiles) -> WrittenFiles:
+    """Return the files of both, sorted by path, without duplicates."""
+    return WrittenFiles(a.format, tuple(sorted({*a.files, *b.files})))
 
 
 class Write(Params):
@@ -124,11 +124,11 @@ def _analyse(params: Write, schema: Schema) -> Effects:
     params=Write,
     analyse=_analyse,
     product="manifest",
-    merge=merge_manifests,
+    merge=merge_written_files,
     stream=False,
     per_partition=True,
 )
-def write(events: Events, *, params: Write, context: Context) -> Manifest:
+def write(events: Events, *, params: Write, context: Context) -> WrittenFiles:
     """Write the events of a partition to a file. The file appears under its name when it is complete.
 
     A relative `path` starts at the folder of the workflow file, on every backend and batch system. A run does not start
@@ -141,8 +141,8 @@ def write(events: Events, *, params: Write, context: Context) -> Manifest:
 
     Returns
     -------
-    Manifest
-        Manifest with this file.
+    WrittenFiles
+        This file alone.
 
     Raises
     ------
@@ -171,4 +171,4 @@ def write(events: Events, *, params: Write, context: Context) -> Manifest:
         finally:
             temporary.unlink(missing_ok=True)
     shown = str(target) if params.path else target.name
-    return Manifest(params.format, (WrittenFile(shown, context.dataset.name, len(events), size, checksum),))
+    return WrittenFiles(params.format, (WrittenFile(shown, context.dataset.name, len(events), size, checksum),))

@@ -19,13 +19,13 @@ from pydantic import ValidationError
 
 from fasthep_parsl.atomic import atomic
 from fasthep_parsl.errors import SiteError
+from fasthep_parsl.packing.compression import BlockWriter, Format, header, open_stream, padding
 from fasthep_parsl.packing.contents import Content, NoRoomError, Prefixes, compiled_content, packed_content
 from fasthep_parsl.packing.installation import Installation, describe
 from fasthep_parsl.packing.libraries import Linking, link
 from fasthep_parsl.packing.manifest import MANIFEST, RELOCATE, RELOCATIONS, Manifest, is_derived, this_platform
 from fasthep_parsl.packing.members import Member, identity_of
 from fasthep_parsl.packing.prefix import collect
-from fasthep_parsl.packing.stream import BlockWriter, Format, header, open_stream, padding
 
 Report = Callable[[str, int, int], None]
 """Called with a text, and how many of how many bytes are done."""

@@ -17,7 +17,7 @@ _GLIBC = re.compile(rb"GLIBC_(\d+(?:\.\d+)+)$")
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class ProgramSegment:
     """An entry of the program header: position of the entry, type, and place in the file and in memory [bytes]."""
 
     entry: int
@@ -43,7 +43,7 @@ class Elf:
         Lowest version of glibc that it needs; empty if none.
     program : bool
         Whether it is a program, and no library.
-    segments : tuple of Segment
+    segments : tuple of ProgramSegment
         Its segments.
     entries : tuple
         Its dynamic section: position in the file, tag, value.
@@ -56,7 +56,7 @@ class Elf:
     search: tuple[str, ...] = ()
     glibc: str = ""
     program: bool = False
-    segments: tuple[Segment, ...] = field(default=(), repr=False)
+    segments: tuple[ProgramSegment, ...] = field(default=(), repr=False)
     entries: tuple[tuple[int, int, int], ...] = field(default=(), repr=False)
     strings: int = 0
 
@@ -82,7 +82,7 @@ def _read(content: bytes | mmap.mmap) -> Elf | None:
     for number in range(count):
         entry = position + number * size
         kind, _, offset, address, _, length, _, _ = _SEGMENT.unpack_from(content, entry)
-        found.append(Segment(entry, kind, offset, address, length))
+        found.append(ProgramSegment(entry, kind, offset, address, length))
     segments = tuple(found)
     dynamic = next((segment for segment in segments if segment.kind == _DYNAMIC), None)
     if dynamic is None or dynamic.size == 0:
@@ -112,7 +112,7 @@ def _read(content: bytes | mmap.mmap) -> Elf | None:
     )
 
 
-def _position(segments: tuple[Segment, ...], address: int) -> int:
+def _position(segments: tuple[ProgramSegment, ...], address: int) -> int:
     for segment in segments:
         if segment.kind == _LOAD and segment.address <= address < segment.address + segment.size:
             return address - segment.address + segment.offset
@@ -131,7 +131,9 @@ def version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")) if version else ()
 
 
-def _glibc(content: bytes | mmap.mmap, segments: tuple[Segment, ...], values: dict[int, int], strings: int) -> str:
+def _glibc(
+    content: bytes | mmap.mmap, segments: tuple[ProgramSegment, ...], values: dict[int, int], strings: int
+) -> str:
     """Return the highest version of glibc that is named in the table of needed versions."""
     if _VERNEED not in values:
         return ""

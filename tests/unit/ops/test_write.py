@@ -11,7 +11,7 @@ from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Context, DatasetInfo
 from fasthep_parsl.ops.expressions import expression
 from fasthep_parsl.ops.stream import Events
-from fasthep_parsl.ops.write import Manifest, WrittenFile, merge_manifests, write
+from fasthep_parsl.ops.write import WrittenFile, WrittenFiles, merge_written_files, write
 
 SCHEMA = {
     "run": (),
@@ -142,11 +142,11 @@ def test_without_pyarrow_the_message_says_what_to_install(tmp_path, monkeypatch)
 
 
 def test_manifests_merge_in_any_grouping():
-    a, b, c = (Manifest("root", (WrittenFile(f"dy-{i}.root", "dy", i, 10, "0"),)) for i in (2, 0, 1))
-    left, right = merge_manifests(merge_manifests(a, b), c), merge_manifests(a, merge_manifests(b, c))
+    a, b, c = (WrittenFiles("root", (WrittenFile(f"dy-{i}.root", "dy", i, 10, "0"),)) for i in (2, 0, 1))
+    left, right = merge_written_files(merge_written_files(a, b), c), merge_written_files(a, merge_written_files(b, c))
     assert left == right
     assert [file.path for file in left.files] == ["dy-0.root", "dy-1.root", "dy-2.root"]
-    assert merge_manifests(left, a) == left
+    assert merge_written_files(left, a) == left
 
 
 def test_effects():
