@@ -82,7 +82,7 @@ def measure(
         return Usage(**json.loads(report.read_text()), output=text)
 
 
-def _descendants(root: int) -> list[int]:
+def descendants(root: int) -> list[int]:
     """Return all processes below `root`."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
@@ -132,7 +132,7 @@ def _wrap(report: Path, limit: float, command: Sequence[str]) -> int:
 def _end_everything(*_: object) -> None:
     """End and wait for all descendants, including those that start in the meantime."""
     while True:
-        for pid in _descendants(os.getpid()):
+        for pid in descendants(os.getpid()):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:

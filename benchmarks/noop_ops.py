@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 from fasthep_parsl import op
@@ -31,4 +33,12 @@ def pass_on(events: Any) -> dict[str, Any]:
 def count(events: Any) -> int:
     """Count partitions."""
     del events
+    return 1
+
+
+@op("noop.wait", scope="workflow", product="waited")
+def wait(*, seconds: float, started: str) -> int:
+    """Write the file `started`, then sleep."""
+    Path(started).touch()
+    time.sleep(seconds)
     return 1

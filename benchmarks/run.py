@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bench_batch import batch
 from bench_dimuon import chunks, dimuon
+from bench_idle import idle
 from bench_kernels import kernels
 from bench_modifiers import modifiers
 from bench_ntuple import ntuple
@@ -30,6 +31,7 @@ from setting import EXTRA, BenchmarkError, Options, Row
 
 BENCHMARKS = {
     "dimuon": dimuon, "ntuple": ntuple, "chunks": chunks, "noop": noop, "start": start, "memory": memory, "light": light,
+    "idle": idle,
     "batch": batch, "modifiers": modifiers, "kernels": kernels,
 }  # fmt: skip
 

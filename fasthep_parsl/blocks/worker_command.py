@@ -17,7 +17,7 @@ HEARTBEAT = 5
 HEARTBEAT_THRESHOLD = 30
 """Seconds without a heartbeat after which workers count as lost. With Parsl's 120 s, this would stay unnoticed for long."""
 POLL_PERIOD = 50
-"""Milliseconds for which managers wait for messages."""
+"""Option of Parsl's worker pool in milliseconds. Managers do not use it: they wait for messages."""
 MPI_LAUNCHER = "mpiexec"
 """Parsl's default. Its worker pool requires the option; no task uses it."""
 

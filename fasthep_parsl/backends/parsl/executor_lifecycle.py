@@ -119,7 +119,8 @@ class ExecutorLifecycle:
             return self.error
         if self.executor.bad_state_is_set:
             return str(self.executor.executor_exception)
-        if self._ready.is_set() and not self.executor._result_queue_thread.is_alive():
+        results = self.executor._result_queue_thread
+        if self._ready.is_set() and results is not None and not results.is_alive():
             return "the thread that receives its results has failed; see log/parsl"
         return ""
 
@@ -177,6 +178,8 @@ class ExecutorLifecycle:
         """End all its blocks. Nothing starts after that."""
         self._end.set()
         self.monitor.close()
+        self.executor._result_queue_thread_exit.set()
+        self.executor._result_queue_thread = None  # it ends within RESULTS_POLL; Parsl would wait for it
 
     def give_up(self) -> None:
         """End it while the run continues. Its tasks fail with `BadStateException`. Does not hang."""

@@ -20,7 +20,6 @@ from fasthep_parsl.blocks.python_command import module_command, python_path
 from fasthep_parsl.blocks.scripts import job_name
 from fasthep_parsl.blocks.worker_command import (
     HEARTBEAT_THRESHOLD,
-    POLL_PERIOD,
     Link,
     drain_period,
     heartbeat_period,
@@ -30,6 +29,12 @@ from fasthep_parsl.plan import PlanPool
 INTERCHANGE_MODULE = "fasthep_parsl.backends.parsl.interchange"
 SEND_TIMEOUT = 2000
 """Milliseconds for sending a task to the interchange. Without a limit this hangs when the interchange is dead."""
+
+
+INTERCHANGE_POLL = 1000
+"""Milliseconds after which an interchange without messages looks for lost managers. A message wakes it at once."""
+RESULTS_POLL = 500
+"""Milliseconds in which the thread that receives results ends with its executor. A result wakes it at once."""
 
 
 def config(run_dir: Path) -> Config:
@@ -101,7 +106,7 @@ def executor(pool: PlanPool, blocks: BlockProvider) -> HighThroughputExecutor:
         cores_per_worker=pool.cpus,
         heartbeat_period=heartbeat_period(pool),
         heartbeat_threshold=HEARTBEAT_THRESHOLD,
-        poll_period=POLL_PERIOD,
+        poll_period=INTERCHANGE_POLL,
         drain_period=drain_period(pool),
         block_error_handler=False,
         interchange_launch_cmd=_interchange_command(str(blocks.log_dir / "interchange.out")),
@@ -116,6 +121,7 @@ def _interchange_command(output: str) -> list[str]:
 
 def prepare(pool: PlanPool, started: HighThroughputExecutor, blocks: BlockProvider) -> None:
     """Set what can be set only after an executor has started, before its first block starts."""
+    started.poll_period = RESULTS_POLL  # the interchange has its own by now
     started.outgoing_q.zmq_socket.sndtimeo = SEND_TIMEOUT
     started.outgoing_q.zmq_socket.linger = 0
     blocks.prepare(_link(pool, started))
