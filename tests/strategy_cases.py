@@ -5,7 +5,8 @@ from __future__ import annotations
 import kind_examples
 from fasthep_parsl import registry
 from fasthep_parsl.interfaces import BlockLocation
-from fasthep_parsl.plan import PlanBlock, PlanPool
+from fasthep_parsl.plan import PlanBlock, PlanContainer, PlanPool
+from fasthep_parsl.strategies.node import node_script
 
 GIB = 1 << 30
 
@@ -52,8 +53,10 @@ OPTIONS = {
 """Strategy → options as a site would give them."""
 
 
-def pool(name="cpu", worker_cpus=2, *, shared=True, scratch="", worker_init=(), **block):
+def pool(name="cpu", worker_cpus=2, *, shared=True, scratch="", worker_init=(), gpus=0, container=None, **block):
     """Return a pool as the compiler shapes it; `block` changes fields of its block."""
+    if gpus:
+        block["gpus"] = gpus
     usual = {"workers_per_node": 4, "cpus": 8, "memory": 16 * GIB, "walltime": 2 * 3600.0, "queue": "short"}
     return PlanPool(
         name=name,
@@ -62,6 +65,8 @@ def pool(name="cpu", worker_cpus=2, *, shared=True, scratch="", worker_init=(), 
         shared=shared,
         scratch=scratch,
         worker_init=worker_init,
+        gpus=min(gpus, 1),
+        container=container,
         block=PlanBlock(**{**usual, **block}),
     )
 
@@ -105,3 +110,45 @@ def cases(name):
 def script(name, p, place, **options):
     """Render a submit file."""
     return registry.load("strategies", name)(**{**OPTIONS[name], **options}).script(p, place)
+
+
+IMAGE, UNPACKED = "docker://ghcr.io/fast-hep/analysis:1.0", "/cvmfs/unpacked.cern.ch/ghcr.io/fast-hep/analysis:1.0"
+
+
+def in_container(runtime, image=IMAGE, *bind, **changes):
+    """Return a pool whose workers run in a container."""
+    return pool(container=PlanContainer(image=image, runtime=runtime, bind=bind), **changes)
+
+
+def container_scripts():
+    """Yield (title, text) of what is submitted for pools in containers, and of the scripts of their nodes."""
+    here = BlockLocation(FOLDER, "dimuon.cpu.0", 0)
+    far = CASES["without shared files"][1]
+    none = {"container_image": None, "directives": ()}
+    submitted = {
+        "htcondor, registry": ("htcondor", in_container("site"), here, none),
+        "htcondor, CVMFS, without shared files": ("htcondor", in_container("site", UNPACKED, shared=False), far, none),
+        "htcondor, an attribute of the site": (
+            "htcondor", in_container("site"), here, {**none, "image_attribute": "+SingularityImage"},
+        ),
+        "htcondor, apptainer": ("htcondor", in_container("apptainer"), here, none),
+        "slurm, OCI bundle": ("slurm", in_container("site", "/images/analysis"), here, {"oci_bundles": True}),
+        "slurm, OCI bundle on two nodes": (
+            "slurm", in_container("site", "/images/analysis", nodes=2), here, {"oci_bundles": True},
+        ),
+        "slurm, apptainer": ("slurm", in_container("apptainer"), here, {}),
+        "kubernetes": ("kubernetes", in_container("site"), here, {"image": None}),
+        "pbs": ("pbs", in_container("apptainer"), here, {}),
+    }  # fmt: skip
+    for title, (strategy, p, place, options) in submitted.items():
+        made = script(strategy, p, place, **options)
+        yield f"{title}: {made.name}", made.text
+    nodes = {
+        "the site starts it": in_container("site"),
+        "apptainer": in_container("apptainer", UNPACKED, "/cvmfs", "/data:/inside:ro", worker_init=("module load x",)),
+        "singularity, GPUs": in_container("singularity", gpus=4, shared=False),
+        "podman": in_container("podman", IMAGE, "/data"),
+        "docker, GPUs": in_container("docker", IMAGE, "/data:ro", gpus=4),
+    }
+    for title, p in nodes.items():
+        yield f"node.sh, {title}", node_script(p, ["python3", "-P", "-m", "x", "--addresses=login1"], "/home/me/my run")

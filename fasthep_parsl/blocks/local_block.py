@@ -150,7 +150,7 @@ def start_warm(plan: Plan, pool: PlanPool, run_dir: Path, log_dir: Path) -> Loca
 
     If this process has already imported the array libraries (to read file headers), the block is a fork of it.
     """
-    if pool.worker_init or pool.block is not None or pool.python not in ("", sys.executable):
+    if pool.worker_init or pool.block is not None or pool.container or pool.python not in ("", sys.executable):
         return None
     fork = "uproot" in sys.modules and can_fork() and _is_plain(plan, pool)
     command = [*module_command(sys.executable, POOL_MODULE), "--warm"]

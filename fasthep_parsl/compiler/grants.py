@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fasthep_parsl import registry
+from fasthep_parsl.compiler.containers import check_container, container_of
 from fasthep_parsl.compiler.geometry import plan_scaling, shape
 from fasthep_parsl.compiler.queue_choice import Refusal
 from fasthep_parsl.compiler.visibility import sees_run_directory
@@ -122,16 +123,17 @@ class Facility:
     def _described(self, pool: PlanPool) -> PlanPool:
         """Return the pool with the site's settings for all workers."""
         execution, network = self.execution, self.execution.network
-        queue = pool.block.queue if pool.block else ""
+        options = self.options.get(pool.block.queue if pool.block else "")
         return pool.model_copy(
             update={
                 "provider": execution.strategy.kind,
-                "options": self.options.get(queue, {}),
+                "options": options or {},
                 "network": PlanNetwork(
                     address=network.address or "", interface=network.interface or "", ports=network.ports
                 ),
                 "worker_init": (*self.setup.worker_init, *execution.worker_init),
                 "python": self.setup.python,
+                "container": container_of(self.setup.container, execution, options),
                 "files": self.setup.files,
                 "secrets": self.setup.secrets,
                 "scratch": execution.scratch or "",
@@ -162,6 +164,7 @@ def open_facility(loaded: LoadedWorkflow, machine: Machine | None, known: Iterab
     execution = loaded.workflow.execution
     options, problems = strategy_options(execution, loaded.document)
     setup, found = combined_setup(loaded)
+    found += check_container(loaded, setup.container, options)
     facility = Facility(loaded, machine or UNKNOWN_MACHINE, options, setup, is_batch(execution.strategy.kind))
     required = {item.key for item in known if item.code == "E146"}
     return Checked(facility, tuple(item for item in (*problems, *found) if item.key not in required))

@@ -74,4 +74,7 @@ def _conflicts(
     if setup.python and before.python and setup.python != before.python:
         message = f"workers cannot use Python `{setup.python}`: the environment chooses `{before.python}`"
         problems.append(problem(loaded.document, path, "E106", message, "let only the environment choose a Python"))
+    if setup.container and before.container:
+        message = f"workers cannot run in `{setup.container.image}`, too: the environment chooses a container"
+        problems.append(problem(loaded.document, path, "E106", message, "let only the environment choose a container"))
     return problems

@@ -11,13 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 
 from fasthep_parsl.interfaces.workers import Strategy
 
 if TYPE_CHECKING:
     from fasthep_parsl.interfaces.discovery import Discovery, NodeGroup
-    from fasthep_parsl.plan import PlanPool
+    from fasthep_parsl.plan import PlanContainer, PlanPool
 
 JobState = Literal["pending", "running", "ended", "held"]
 
@@ -87,6 +87,22 @@ class Script:
     text: str
 
 
+class ContainerRefusal(NamedTuple):
+    """Why a strategy cannot start a container.
+
+    Attributes
+    ----------
+    key : tuple of str
+        Key path of the mistake below ``execution``, ``("environment", "bind")``.
+    message, hint : str
+        As in `Problem`.
+    """
+
+    key: tuple[str, ...]
+    message: str
+    hint: str
+
+
 class BatchStrategy(Strategy, Protocol):
     """A strategy whose workers are jobs of a batch system. Derive it from `fasthep_parsl.strategies.base.BatchModel`."""
 
@@ -102,6 +118,19 @@ class BatchStrategy(Strategy, Protocol):
 
         Each node of the block runs ``/bin/bash <folder>/node.sh <number of the block>``. If the batch system has its own
         name for a node, the script exports it as FASTHEP_PARSL_NODE.
+        """
+
+    @property
+    def starts_containers(self) -> bool:
+        """Whether `script` lets the batch system start the container of a pool, if its runtime is ``site``.
+
+        ``node.sh`` then runs in the container. If not, ``node.sh`` starts the container with apptainer.
+        """
+
+    def refuse_container(self, container: PlanContainer | None) -> ContainerRefusal | None:
+        """Return why the jobs cannot have this container, or none; None if they can.
+
+        Its runtime is ``site`` only if `starts_containers`.
         """
 
     def commands(self) -> SchedulerCommands:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from fasthep_parsl.setup_folder import FILES_VARIABLE, SECRETS_VARIABLE
 
 if TYPE_CHECKING:
+    from fasthep_parsl.plan import PlanContainer
     from fasthep_parsl.setup_folder import SetupFolder
 
 
@@ -36,12 +37,15 @@ class WorkerSetup:
         Names of files that `prepare` writes. Workers find them in `FILES`.
     secrets : tuple of str
         Names of secrets that `prepare` writes. Workers find them in `SECRETS`, with mode 0600.
+    container : PlanContainer or None
+        The container in which workers run; None if the setup does not choose one.
     """
 
     worker_init: tuple[str, ...] = ()
     python: str = ""
     files: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    container: PlanContainer | None = None
 
     def then(self, other: WorkerSetup) -> WorkerSetup:
         """Return this setup followed by `other`."""
@@ -50,6 +54,7 @@ class WorkerSetup:
             self.python or other.python,
             (*self.files, *other.files),
             (*self.secrets, *other.secrets),
+            self.container or other.container,
         )
 
 

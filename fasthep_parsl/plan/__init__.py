@@ -6,16 +6,27 @@ read it.
 
 from fasthep_parsl.plan.inputs import EventType, PlanDataset, PlanDefault, PlanFile, PlanSource
 from fasthep_parsl.plan.plan import SCHEMA_VERSION, Plan
-from fasthep_parsl.plan.pools import PlanBlock, PlanCredential, PlanEnvironment, PlanNetwork, PlanPool, PlanScaling
+from fasthep_parsl.plan.pools import (
+    ContainerRuntime,
+    PlanBlock,
+    PlanContainer,
+    PlanCredential,
+    PlanEnvironment,
+    PlanNetwork,
+    PlanPool,
+    PlanScaling,
+)
 from fasthep_parsl.plan.stages import Binding, PlanCode, PlanModifier, PlanModule, PlanSegment, PlanStage
 
 __all__ = [
     "SCHEMA_VERSION",
     "Binding",
+    "ContainerRuntime",
     "EventType",
     "Plan",
     "PlanBlock",
     "PlanCode",
+    "PlanContainer",
     "PlanCredential",
     "PlanDataset",
     "PlanDefault",

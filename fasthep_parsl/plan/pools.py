@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -44,6 +44,18 @@ class PlanScaling(Frozen):
     failures_per_node: int = 2
 
 
+ContainerRuntime = Literal["site", "apptainer", "singularity", "podman", "docker"]
+"""What starts a container. In a plan, ``site`` is an attribute of the batch system."""
+
+
+class PlanContainer(Frozen):
+    """The container in which workers run."""
+
+    image: str = Field(description="path, or URL with its scheme")
+    runtime: ContainerRuntime = "site"
+    bind: tuple[str, ...] = Field((), description="folders of the node, `source[:target[:ro]]`")
+
+
 class PlanPool(Frozen):
     """A pool as the site grants it. Its name is the label of the Parsl executor."""
 
@@ -67,6 +79,7 @@ class PlanPool(Frozen):
     scaling: PlanScaling = PlanScaling()
     worker_init: tuple[str, ...] = ()
     python: str = Field("", description="Python of the workers; empty: the driver's")
+    container: PlanContainer | None = Field(None, description="None: workers run on the node itself")
     files: tuple[str, ...] = Field((), description="names of files that blocks bring, in `setup` of the run directory")
     secrets: tuple[str, ...] = Field((), description="names of secrets that blocks bring; never their content")
     scratch: str = Field("", description="folder on the disk of a node, expanded there")

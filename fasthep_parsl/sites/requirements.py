@@ -6,9 +6,14 @@ from fasthep_parsl.errors import Problem
 from fasthep_parsl.sites.model import Requirement, Site
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, show_path
 
+_IMAGES = (("strategy", "image"), ("strategy", "container_image"), ("strategy", "singularity_image"))
+"""Options of strategies for the image of jobs. Environment ``container`` names it instead."""
+
 
 def missing_requirements(site: Site, document: Document, at: KeyPath = ("execution",)) -> list[Problem]:
     """Return a problem for each required setting that is not set.
+
+    Settings of the site's environment are not required if the user has chosen another kind of environment.
 
     Parameters
     ----------
@@ -19,7 +24,21 @@ def missing_requirements(site: Site, document: Document, at: KeyPath = ("executi
     at : tuple
         Key path of the content of ``execution:`` in `document`.
     """
-    return [_problem(site, item, at) for item in site.requires if _missing(document, (*at, *item.path))]
+    asked = [item for item in site.requires if not _is_void(site, item.path, document, at)]
+    return [_problem(site, item, at) for item in asked if _missing(document, (*at, *item.path))]
+
+
+def _is_void(site: Site, path: KeyPath, document: Document, at: KeyPath) -> bool:
+    """Return whether the user's environment needs no setting of the site's environment, or brings the image itself."""
+    if path[:1] == ("environment",):
+        return _environment(document, at) != _environment(site.execution_layer, ())
+    return path in _IMAGES and _environment(document, at) == "container"
+
+
+def _environment(document: Document, at: KeyPath) -> str:
+    """Return the kind of the environment; empty if there is none."""
+    node = document.get((*at, "environment", "kind")) or document.get((*at, "environment"))
+    return str(node.value).strip() if node is not None and isinstance(node.value, str) else ""
 
 
 def _missing(document: Document, path: KeyPath) -> bool:

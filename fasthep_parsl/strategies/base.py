@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from fasthep_parsl.interfaces import BlockLocation, Discovery
-from fasthep_parsl.plan import PlanBlock, PlanPool
+from fasthep_parsl.interfaces import BlockLocation, ContainerRefusal, Discovery
+from fasthep_parsl.plan import PlanBlock, PlanContainer, PlanPool
 from fasthep_parsl.workflow.values import Model
 
 NODE_SCRIPT = "node.sh"
@@ -23,6 +23,21 @@ class BatchModel(Model):
     """Whether jobs transfer files to nodes that do not see the run directory."""
     discovery: ClassVar[Discovery | None] = None
     """How `sites init` finds the batch system; None if it does not look for it."""
+
+    @property
+    def starts_containers(self) -> bool:
+        """Whether the batch system starts containers: it does not, unless a strategy says so."""
+        return False
+
+    def refuse_container(self, container: PlanContainer | None) -> ContainerRefusal | None:
+        """Return why jobs cannot have a container; None if they can."""
+        del container
+        return None
+
+
+def unknown_image(container: PlanContainer, starts: str) -> ContainerRefusal:
+    """Return the refusal of an image; `starts` is what can be started."""
+    return ContainerRefusal(("environment", "image"), f"`{container.image}` cannot be started here", f"use {starts}")
 
 
 def block_of(pool: PlanPool, strategy: type[BatchModel]) -> PlanBlock:

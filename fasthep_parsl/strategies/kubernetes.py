@@ -15,14 +15,24 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, Job, JobState, SchedulerCommands, Script
-from fasthep_parsl.plan import PlanBlock, PlanPool
+from fasthep_parsl.interfaces import (
+    BlockLocation,
+    CommandResult,
+    ContainerRefusal,
+    Discovery,
+    Job,
+    JobState,
+    SchedulerCommands,
+    Script,
+)
+from fasthep_parsl.plan import PlanBlock, PlanContainer, PlanPool
 from fasthep_parsl.resources.validation import Count
-from fasthep_parsl.strategies.base import BatchModel, block_of, node_command, output_path
+from fasthep_parsl.strategies.base import BatchModel, block_of, node_command, output_path, unknown_image
 from fasthep_parsl.strategies.formats import Lines, mebibytes, short_name
 from fasthep_parsl.workflow.values import Line, empty_mapping
 
 LONGEST_NAME = 63
+_REGISTRY = "docker://"
 _Mapping = Annotated[dict[Line, Line], BeforeValidator(empty_mapping)]
 _PHASES: dict[str, JobState] = {
     "Pending": "pending",
@@ -114,7 +124,9 @@ class Kubernetes(BatchModel):
         queues_hint="`kubectl describe nodes` lists the resources of nodes",
     )
 
-    image: Line = Field(description="container image with the software of the workers")
+    image: Line | None = Field(
+        None, description="container image with the software of the workers, unless environment `container` names it"
+    )
     namespace: Line = Field("default", description="namespace of the pods")
     volumes: _Mapping = Field(
         default_factory=dict, description="persistent volume claim → folder; one contains the run directory"
@@ -143,21 +155,49 @@ class Kubernetes(BatchModel):
                 labels={"app.kubernetes.io/managed-by": "fasthep-parsl"},
                 annotations=self.annotations,
             ),
-            "spec": self._spec(block, location),
+            "spec": self._spec(block, location, self._image(pool.container)),
         }
         return Script(f"block.{location.block}.json", json.dumps(pod, indent=2) + "\n")
+
+    @property
+    def starts_containers(self) -> bool:
+        """Pods are containers."""
+        return True
+
+    def refuse_container(self, container: PlanContainer | None) -> ContainerRefusal | None:
+        """Return why pods cannot have a container: there is no image, or there are two, or it is no image for pods."""
+        if container is None:
+            hint = "`strategy: {image: …}`, or `environment: {kind: container, image: …}`"
+            return None if self.image else ContainerRefusal(("strategy",), "`image` is missing: pods need one", hint)
+        if container.runtime != "site":
+            hint = "remove `runtime`"
+            return ContainerRefusal(
+                ("environment", "runtime"), "pods are containers and cannot start another one", hint
+            )
+        if self.image and self.image != self._image(container):
+            message = f"`strategy.image` is another image: `{self.image}`"
+            return ContainerRefusal(("environment", "image"), message, "remove one of the two")
+        if container.bind:
+            hint = "use `strategy.volumes`"
+            return ContainerRefusal(("environment", "bind"), "pods mount volumes, not folders of the node", hint)
+        return None if container.image.startswith(_REGISTRY) else unknown_image(container, f"`{_REGISTRY}…`")
+
+    def _image(self, container: PlanContainer | None) -> str | None:
+        return container.image.removeprefix(_REGISTRY) if container else self.image
 
     def commands(self) -> KubernetesCommands:
         """Return the commands of Kubernetes."""
         return KubernetesCommands(self.namespace)
 
-    def _spec(self, block: PlanBlock, location: BlockLocation) -> dict[str, Any]:
+    def _spec(self, block: PlanBlock, location: BlockLocation, image: str | None) -> dict[str, Any]:
         claims = [(f"claim-{i}", *item) for i, item in enumerate(self.volumes.items())]
         secrets = [(f"secret-{i}", *item) for i, item in enumerate(self.secrets.items())]
         return _filled(
             restartPolicy="Never",
             activeDeadlineSeconds=max(int(block.walltime), 1),
-            containers=[self._container(block, location, [(name, folder) for name, _, folder in claims + secrets])],
+            containers=[
+                self._container(block, location, image, [(name, folder) for name, _, folder in claims + secrets])
+            ],
             volumes=[
                 *({"name": name, "persistentVolumeClaim": {"claimName": claim}} for name, claim, _ in claims),
                 *({"name": name, "secret": {"secretName": secret}} for name, secret, _ in secrets),
@@ -170,7 +210,9 @@ class Kubernetes(BatchModel):
             affinity=_keep_off(location.avoid),
         )
 
-    def _container(self, block: PlanBlock, location: BlockLocation, mounts: list[tuple[str, str]]) -> dict[str, Any]:
+    def _container(
+        self, block: PlanBlock, location: BlockLocation, image: str | None, mounts: list[tuple[str, str]]
+    ) -> dict[str, Any]:
         amounts = {"cpu": str(block.cpus), "memory": f"{mebibytes(block.memory)}Mi"}
         if block.gpus:
             amounts[self.gpu_resource] = str(block.gpus)
@@ -180,7 +222,7 @@ class Kubernetes(BatchModel):
         start = 'exec "$@" >"$0.out" 2>"$0.err"'
         return _filled(
             name="workers",
-            image=self.image,
+            image=image,
             command=[
                 "/bin/bash",
                 "-c",

@@ -19,6 +19,7 @@ from fasthep_parsl.interfaces import PREFIX
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.resources.hidden import EXPORT
 from fasthep_parsl.setup_folder import FILES_VARIABLE, SECRETS_VARIABLE, setup_variables
+from fasthep_parsl.strategies.container_start import ALONE, CLEAN, container_start
 
 HERE = "@folder of node.sh@"
 """Placeholder in a command for the folder of the script, which contains the files that were transferred with it."""
@@ -70,7 +71,8 @@ fasthep_failed() {
     exit "$(($1 ? $1 : 1))"
 }
 # only commands that stand here: scripts and functions that they call may go on after a failure
-trap 'fasthep_code=$?; [ ${#BASH_SOURCE[@]} -gt 1 ] || fasthep_failed $fasthep_code "$BASH_COMMAND"' ERR
+fasthep_depth=${#BASH_SOURCE[@]}
+trap 'fasthep_code=$?; [ ${#BASH_SOURCE[@]} -gt $fasthep_depth ] || fasthep_failed $fasthep_code "$BASH_COMMAND"' ERR
 trap 'fasthep_failed $? "$BASH_COMMAND"' EXIT
 %(lines)s
 
@@ -122,12 +124,37 @@ def node_script(pool: PlanPool, command: Sequence[str], run_dir: str = "") -> st
     parts.append("".join(f"export {name}={value}\n" for name, value in exports.items()))
     if pool.scratch:
         parts.append(_SCRATCH % {"scratch": _expanded(pool.scratch), "shown": _shown(pool.scratch)})
+    program = [quoted_program(command[0]), *map(_quoted, command[1:]), '--block_id="$fasthep_block"']
+    folders = ['"$fasthep_folder"', *([shlex.quote(run_dir)] if pool.shared and run_dir else [])]
+    return "".join([*parts, start_text(pool, " ".join(program), folders)])
+
+
+def start_text(pool: PlanPool, program: str, folders: Sequence[str]) -> str:
+    """Return the end of a script: it runs the pool's ``worker_init``, then becomes the program. Pure.
+
+    Parameters
+    ----------
+    pool : PlanPool
+        The pool.
+    program : str
+        Command line of the worker pool, quoted for bash.
+    folders : sequence of str
+        Folders that workers need if they run in a container, quoted for bash.
+
+    Returns
+    -------
+    str
+        Bash, which calls ``fasthep_say`` with messages.
+    """
+    parts = []
+    wrapped = pool.container is not None and pool.container.runtime != "site"  # this script runs outside
+    if pool.container is not None:
+        parts += [ALONE, CLEAN] if wrapped else [ALONE]
     if pool.worker_init:
         parts.append(_INIT % {"lines": "\n".join(pool.worker_init)})
     if not pool.gpus:
         parts.append(f"\n# workers of this pool have no GPUs, whatever the node has\n{EXPORT}\n")
-    program = [quoted_program(command[0]), *map(_quoted, command[1:])]
-    parts.append(f'\nexec {" ".join(program)} --block_id="$fasthep_block"\n')
+    parts.append(container_start(pool, program, folders) if wrapped else f"\nexec {program}\n")
     return "".join(parts)
 
 

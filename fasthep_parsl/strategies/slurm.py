@@ -11,10 +11,19 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from fasthep_parsl.interfaces import BlockLocation, CommandResult, Discovery, Job, NodeGroup, SchedulerCommands, Script
+from fasthep_parsl.interfaces import (
+    BlockLocation,
+    CommandResult,
+    ContainerRefusal,
+    Discovery,
+    Job,
+    NodeGroup,
+    SchedulerCommands,
+    Script,
+)
 from fasthep_parsl.interfaces.discovery import SCRATCH
-from fasthep_parsl.plan import PlanBlock, PlanPool
-from fasthep_parsl.strategies.base import BatchModel, block_of, node_command, output_path
+from fasthep_parsl.plan import PlanBlock, PlanContainer, PlanPool
+from fasthep_parsl.strategies.base import BatchModel, block_of, node_command, output_path, unknown_image
 from fasthep_parsl.strategies.formats import Directives, Lines, clock, mebibytes, script_text, with_prefix
 from fasthep_parsl.workflow.values import Line
 
@@ -32,6 +41,9 @@ _KEPT = frozenset({"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT", "SBATCH_ACCOUNT"
 _DROPPED = ("SLURM_", "SBATCH_", "SQUEUE_", "SCANCEL_", "SINFO_")
 """Prefixes of variables that describe the job of this process, or the user's defaults. They would win over the lines of
 our scripts, or hide jobs."""
+
+
+_CLEAN = "unset PYTHONPATH PYTHONHOME # those of the submit side\n"
 
 
 class SlurmCommands(SchedulerCommands):
@@ -217,6 +229,10 @@ class Slurm(BatchModel):
     avoid_nodes: bool = Field(
         True, description="whether nodes on which blocks failed are excluded by name; some sites delete such jobs"
     )
+    oci_bundles: bool = Field(
+        False,
+        description="whether Slurm starts containers, which are OCI bundles (`--container`); if not, apptainer does",
+    )
     directives: Directives = Field((), description="further options of sbatch, `--mail-type=FAIL`")
     srun_options: Lines = Field((), description="further options of srun (blocks of several nodes)")
 
@@ -227,6 +243,8 @@ class Slurm(BatchModel):
         """
         block = block_of(pool, type(self))
         options = [*self._naming(location), *self._choice(block, location), *_size(block), *self._devices(block)]
+        bundle = [("container", pool.container.image)] if pool.container and pool.container.runtime == "site" else []
+        options += bundle if block.nodes == 1 else []
         lines = [f"#SBATCH --{name}={_quote(value)}" if value else f"#SBATCH --{name}" for name, value in options]
         lines += with_prefix("#SBATCH", self.directives)
         command = shlex.join(node_command(location))
@@ -234,12 +252,29 @@ class Slurm(BatchModel):
             # when the workers of one node end (drained, or broken), the other nodes go on
             srun = ["srun", f"--nodes={block.nodes}", f"--ntasks={block.nodes}", "--ntasks-per-node=1"]
             srun += [f"--cpus-per-task={block.cpus}", "--kill-on-bad-exit=0", "--wait=0", *self.srun_options]
+            srun += [shlex.quote(f"--{name}={value}") for name, value in bundle]
             command = " ".join([*srun, command])
-        return Script(f"block.{location.block}.sh", script_text(lines, f"exec {command}"))
+        return Script(f"block.{location.block}.sh", script_text(lines, f"{_CLEAN if bundle else ''}exec {command}"))
 
     def commands(self) -> SlurmCommands:
         """Return the commands of Slurm."""
         return SlurmCommands(self.clusters, queues_are_partitions=self.queue_option == "partition")
+
+    @property
+    def starts_containers(self) -> bool:
+        """Slurm starts containers where the site has configured a runtime for OCI bundles."""
+        return self.oci_bundles
+
+    def refuse_container(self, container: PlanContainer | None) -> ContainerRefusal | None:
+        """Return why jobs cannot have a container: OCI bundles are folders, and say themselves what they mount."""
+        if container is None or container.runtime != "site":
+            return None
+        if container.bind:
+            hint = "mount them in the bundle's `config.json`, or use `runtime: apptainer`"
+            return ContainerRefusal(("environment", "bind"), "Slurm cannot mount folders of your choice", hint)
+        if "://" in container.image or container.image.endswith(".sif"):
+            return unknown_image(container, "the folder of an OCI bundle, or `runtime: apptainer`")
+        return None
 
     def _naming(self, location: BlockLocation) -> list[tuple[str, str]]:
         return [

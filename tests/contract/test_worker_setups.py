@@ -17,6 +17,7 @@ from fasthep_parsl.setup_folder import SECRETS, SetupFolder, is_allowed
 
 CANARY = b"a-secret-that-nobody-may-see"
 EXAMPLES = {
+    "container": {"image": "docker://ghcr.io/fast-hep/fasthep-parsl:1.0"},
     "image": {"python": "/usr/bin/python3"},
     "shared-prefix": {},
     **kind_examples.given("environments"),

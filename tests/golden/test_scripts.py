@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fasthep_parsl.strategies.node import node_script
-from strategy_cases import OPTIONS, batch_strategies, cases, pool, script
+from strategy_cases import OPTIONS, batch_strategies, cases, container_scripts, pool, script
 
 STORED = Path(__file__).parent / "scripts"
 
@@ -20,11 +20,13 @@ def rendered(name: str) -> str:
     if name == "node":
         p = pool(scratch="/scratch/$USER", worker_init=("module load python", "source ~/env/bin/activate"))
         return node_script(p, ["/opt/my python/bin/python", "-m", "fasthep_parsl", "--addresses=login1"])
+    if name == "containers":
+        return "\n".join(f"=== {title}\n{text}" for title, text in container_scripts())
     found = [(title, script(name, p, place)) for title, p, place in cases(name)]
     return "\n".join(f"=== {title}: {made.name}\n{made.text}" for title, made in found)
 
 
-@pytest.mark.parametrize("name", [*batch_strategies(), "node"])
+@pytest.mark.parametrize("name", [*batch_strategies(), "node", "containers"])
 def test_the_script_is_the_stored_one(request, name):
     path, found = STORED / f"{name}.txt", rendered(name)
     if request.config.getoption("--update-golden"):
@@ -39,4 +41,8 @@ def test_the_script_is_the_stored_one(request, name):
 
 
 def test_all_strategies_have_a_stored_script_and_no_other():
-    assert {path.stem for path in STORED.iterdir()} == {*batch_strategies(), "node"} == {*OPTIONS, "node"}
+    assert (
+        {path.stem for path in STORED.iterdir()}
+        == {*batch_strategies(), "node", "containers"}
+        == {*OPTIONS, "node", "containers"}
+    )

@@ -76,7 +76,7 @@ def provider(
         from fasthep_parsl.backends.parsl.batch_provider import BatchProvider  # not needed for local pools
 
         return BatchProvider(pool, run_dir, log_dir, job_name(pool), closing)
-    return LocalProvider(pool, log_dir, worker_environment(pool, run_dir, log_dir), warm)
+    return LocalProvider(pool, log_dir, worker_environment(pool, run_dir, log_dir), warm, run_dir)
 
 
 def executor(pool: PlanPool, blocks: BlockProvider) -> HighThroughputExecutor:

@@ -17,8 +17,7 @@ from fasthep_parsl.blocks.local_block import LIFELINE, POOL_MODULE, LocalBlock
 from fasthep_parsl.blocks.worker_command import Link, worker_command
 from fasthep_parsl.interfaces import CommandResult, Job
 from fasthep_parsl.plan import PlanPool
-from fasthep_parsl.resources.hidden import EXPORT
-from fasthep_parsl.strategies.node import quoted_program
+from fasthep_parsl.strategies.node import quoted_program, start_text
 
 _GUARD = f"""(read -r -u "${LIFELINE}"; kill -KILL -- -$$) &"""
 """Ends a block whose driver has died while its `worker_init` runs. Later, the worker pool does that itself."""
@@ -37,17 +36,25 @@ class LocalProvider(BlockProvider):
         Added to the environment of blocks.
     warm : LocalBlock, optional
         A block that was started early.
+    run_dir : Path, optional
+        The run directory, for pools whose workers run in a container.
     """
 
     ends_are_certain = True
 
     def __init__(
-        self, pool: PlanPool, log_dir: Path, environment: Mapping[str, str], warm: LocalBlock | None = None
+        self,
+        pool: PlanPool,
+        log_dir: Path,
+        environment: Mapping[str, str],
+        warm: LocalBlock | None = None,
+        run_dir: Path | None = None,
     ) -> None:
         super().__init__(pool, log_dir)
         self._environment = dict(environment)
         self._blocks: dict[str, LocalBlock] = {}
         self._warm = warm
+        self._folders = [shlex.quote(str(folder.resolve())) for folder in (log_dir, run_dir) if folder is not None]
         self._command: list[str] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -80,9 +87,10 @@ class LocalProvider(BlockProvider):
         return None
 
     def _start(self, command: list[str], block: int) -> LocalBlock:
-        first = (_GUARD, *self.pool.worker_init) if self.pool.worker_init else ()
-        last = () if self.pool.gpus else (EXPORT,)  # also if `worker_init` sets it
-        script = "\n".join((*first, *last, f"exec {quoted_program(command[0])} {shlex.join(command[1:])}"))
+        guard = (_GUARD,) if self.pool.worker_init else ()
+        say = f'fasthep_say() {{ echo "fasthep-parsl: block {block}: $1" >&2; }}'
+        program = f"{quoted_program(command[0])} {shlex.join(command[1:])}"
+        script = "\n".join((*guard, say, start_text(self.pool, program, self._folders)))
         return LocalBlock(["/bin/bash", "-c", script], self.log_dir, f"block.{block}", self._environment)
 
     def query(self, jobs: Sequence[str]) -> dict[str, Job]:

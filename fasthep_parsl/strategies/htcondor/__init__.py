@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from fasthep_parsl.interfaces import BlockLocation, Discovery, Script
+from fasthep_parsl.interfaces import BlockLocation, ContainerRefusal, Discovery, Script
 from fasthep_parsl.interfaces.discovery import SHARED_FILES
-from fasthep_parsl.plan import PlanBlock, PlanPool
+from fasthep_parsl.plan import PlanBlock, PlanContainer, PlanPool
 from fasthep_parsl.resources.validation import Duration, wrong_value
 from fasthep_parsl.strategies.base import NODE_SCRIPT, BatchModel, block_of, node_command, output_path
 from fasthep_parsl.strategies.formats import Lines, kibibytes, mebibytes
@@ -80,6 +80,9 @@ class HTCondor(BatchModel):
     project: Line | None = Field(None, description="project, `+ProjectName`")
     container_image: Line | None = Field(None, description="image of the job's container, `osdf:///….sif`")
     singularity_image: Line | None = Field(None, description="image, if the site uses `+SingularityImage`")
+    image_attribute: Literal["container_image", "+SingularityImage"] = Field(
+        "container_image", description="attribute of the image of environment `container`"
+    )
     transfer: bool = Field(
         False, description="whether HTCondor transfers files and output; always without shared files or with an image"
     )
@@ -99,6 +102,7 @@ class HTCondor(BatchModel):
             *_resources(block),
             *self._limits(block),
             *self._choice(block, location),
+            *self._image(pool.container),
             *self.directives,
             "queue",
         ]
@@ -109,7 +113,11 @@ class HTCondor(BatchModel):
         return HTCondorCommands()
 
     def _program(self, pool: PlanPool, location: BlockLocation) -> list[str]:
-        transfer = self.transfer or not pool.shared or self.container_image is not None  # images are transferred too
+        # images are transferred too
+        image = self.container_image is not None or (
+            _is_own(pool.container) and self.image_attribute == "container_image"
+        )
+        transfer = self.transfer or not pool.shared or image
         program, *arguments = node_command(location)
         files = [*location.files, *location.secrets]
         if not pool.shared:
@@ -131,6 +139,36 @@ class HTCondor(BatchModel):
             lines += [f"transfer_input_files = {','.join(map(_plain, files))}"] if files else []
             lines += [f"encrypt_input_files = {','.join(map(_plain, location.secrets))}"] if location.secrets else []
         return lines
+
+    @property
+    def starts_containers(self) -> bool:
+        """HTCondor starts containers: with the container universe, or as the site has configured it."""
+        return True
+
+    def refuse_container(self, container: PlanContainer | None) -> ContainerRefusal | None:
+        """Return why jobs cannot have a container: the strategy names another image, or it cannot mount folders."""
+        own = "container_image" if self.container_image else "singularity_image" if self.singularity_image else ""
+        if container is None:
+            return None
+        if own:
+            message = f"`strategy.{own}` is an image, too: `{self.container_image or self.singularity_image}`"
+            return ContainerRefusal(("environment", "image"), message, "remove one of the two")
+        if container.runtime == "site" and container.bind:
+            hint = "remove `bind`: HTCondor mounts what the site has configured; or use `runtime: apptainer`"
+            return ContainerRefusal(("environment", "bind"), "HTCondor cannot mount folders of your choice", hint)
+        return None
+
+    def _image(self, container: PlanContainer | None) -> list[str]:
+        """Return the lines that name the image of the container universe.
+
+        Images on CVMFS are on the nodes. All other files and folders are transferred.
+        """
+        if container is None or not _is_own(container):
+            return []
+        if self.image_attribute == "+SingularityImage":
+            return [f"+SingularityImage = {_string(container.image)}"]
+        there = container.image.startswith("/cvmfs/")
+        return [f"container_image = {_plain(container.image)}", *(["transfer_container = False"] if there else [])]
 
     def _limits(self, block: PlanBlock) -> list[str]:
         held = f"(JobStatus == 5 && time() - EnteredCurrentStatus > {LONGEST_HOLD})"
@@ -162,6 +200,10 @@ class HTCondor(BatchModel):
             self.queue_attribute: block.queue and _string(block.queue),
         }
         return [f"{key} = {value}" for key, value in wanted.items() if key and value]
+
+
+def _is_own(container: PlanContainer | None) -> bool:
+    return container is not None and container.runtime == "site"
 
 
 _OUTPUTS = (("output", "out"), ("error", "err"), ("log", "log"))
