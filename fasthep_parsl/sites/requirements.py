@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 from fasthep_parsl.errors import Problem
 from fasthep_parsl.sites.model import Requirement, Site
-from fasthep_parsl.workflow.yamldoc import Document, KeyPath, show_path
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath, merge, show_path, walk
 
 _IMAGES = (("strategy", "image"), ("strategy", "container_image"), ("strategy", "singularity_image"))
 """Options of strategies for the image of jobs. Environment ``container`` names it instead."""
@@ -24,15 +26,26 @@ def missing_requirements(site: Site, document: Document, at: KeyPath = ("executi
     at : tuple
         Key path of the content of ``execution:`` in `document`.
     """
-    asked = [item for item in site.requires if not _is_void(site, item.path, document, at)]
+    asked = [item for item in site.requires if not _is_void(site, item, document, at)]
     return [_problem(site, item, at) for item in asked if _missing(document, (*at, *item.path))]
 
 
-def _is_void(site: Site, path: KeyPath, document: Document, at: KeyPath) -> bool:
+def _is_void(site: Site, item: Requirement, document: Document, at: KeyPath) -> bool:
     """Return whether the user's environment needs no setting of the site's environment, or brings the image itself."""
-    if path[:1] == ("environment",):
-        return _environment(document, at) != _environment(site.execution_layer, ())
-    return path in _IMAGES and _environment(document, at) == "container"
+    if item.path[:1] == ("environment",):
+        return _environment(document, at) != _environment(_up_to(site, item), ())
+    return item.path in _IMAGES and _environment(document, at) == "container"
+
+
+def _up_to(site: Site, item: Requirement) -> Document:
+    """Return the layers of a site up to the one that requires the setting. Higher ones are the user's."""
+    file = item.where.file if item.where else ""
+    found = [
+        n
+        for n, layer in enumerate(site.layers)
+        if any(node.where and node.where.file == file for _, node in walk(layer.root))
+    ]
+    return reduce(merge, site.layers[: found[-1] + 1]) if found else site.execution_layer
 
 
 def _environment(document: Document, at: KeyPath) -> str:

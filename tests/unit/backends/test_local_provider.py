@@ -11,6 +11,8 @@ import pytest
 
 from fasthep_parsl.backends.parsl import local_provider
 from fasthep_parsl.backends.parsl.local_provider import LocalProvider
+from fasthep_parsl.environments.base import EnvironmentModel
+from fasthep_parsl.interfaces import PREFIX
 from fasthep_parsl.plan import PlanPool
 
 
@@ -19,9 +21,9 @@ def provider(tmp_path, monkeypatch):
     """Return what makes a provider whose blocks run a shell command."""
     made = []
 
-    def make(command):
+    def make(command, **pool):
         monkeypatch.setattr(local_provider, "worker_command", lambda pool, link: ["/bin/bash", "-c", command, "bash"])
-        made.append(LocalProvider(PlanPool(name="here", workers=1), tmp_path, {}))
+        made.append(LocalProvider(PlanPool(name="here", workers=1, **pool), tmp_path, {}))
         made[-1].prepare(None)
         return made[-1]
 
@@ -84,3 +86,46 @@ def test_nothing_starts_once_it_is_closed(provider):
     here.close()
     assert here.submit_block(0).job == ""
     assert here.jobs_by_block == {}
+
+
+def view(folder):
+    """Write what looks like a view of CVMFS: harmless failures, an alias, and variables."""
+    path = folder / "view" / "setup.sh"
+    path.parent.mkdir()
+    path.write_text(
+        "false\nls /nowhere 2>/dev/null\nexport VIEW=LCG_107 PYTHONPATH=/view\nalias cmsenv='export RELEASE=14'\n"
+    )
+    return path
+
+
+def test_shell_lines_of_an_environment_reach_a_local_block(provider, tmp_path):
+    lines = EnvironmentModel(setup=[f"source {view(tmp_path)}", "cmsenv"]).setup_lines
+    here = provider("echo $VIEW $RELEASE $PYTHONPATH >&2", worker_init=(*lines, 'export VIEW="$VIEW, site"'))
+    assert wait_for_end(here, here.submit_block(0).job) == "exit code 0"
+    assert here.errors() == "LCG_107, site 14 /view"
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [("false", 1), ("source /nowhere/setup.sh", 1), ("exit 0", 1), ("no_such_command", 127), ("bash -c 'exit 9'", 9)],
+)
+def test_a_line_that_fails_ends_a_local_block_with_its_text(provider, line, code):
+    here = provider("echo started >&2", worker_init=("export A=1", line, "export B=2"))
+    assert wait_for_end(here, here.submit_block(3).job) == f"exit code {code}"
+    assert (
+        here.errors().splitlines()[-1]
+        == f"fasthep-parsl: block 3: worker_init ended with code {int(line != 'exit 0') and code} at: {line}"
+    )
+    assert "started" not in here.errors()
+
+
+def test_the_python_of_a_local_block_may_be_in_a_folder_that_the_setup_chooses(provider, monkeypatch):
+    def start(*lines):
+        here = provider("", worker_init=lines)
+        monkeypatch.setattr(here, "_command", [f"{PREFIX}/bin/bash", "-c", "echo here >&2"])
+        return wait_for_end(here, here.submit_block(0).job), here.errors()
+
+    assert start("export FASTHEP_PARSL_PREFIX=/usr") == ("exit code 0", "here")
+    reason, errors = start("export OTHER=/usr")
+    assert reason != "exit code 0"
+    assert "FASTHEP_PARSL_PREFIX: was not set by the environment" in errors

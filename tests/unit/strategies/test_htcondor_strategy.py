@@ -12,7 +12,7 @@ from fasthep_parsl.strategies.htcondor import HTCondor
 from fasthep_parsl.strategies.node import node_script
 from services.condor_records import CondorUnavailableError, dry_run
 from services.fixtures_condor import unavailable
-from strategy_cases import cases, pool, script
+from strategy_cases import cases, in_container, pool, script
 
 PLACE = BlockLocation("/run", "name", 2)
 
@@ -143,3 +143,26 @@ def test_a_job_runs_its_node_script(condor, tmp_path, shared):
     assert (folder / "left").exists() == shared
     if shared:
         assert (folder / "block.1.node").read_text().strip() == job.ad["LastRemoteHost"].rpartition("@")[2]
+
+
+OPTIONS_OF_IMAGES = [
+    ("docker://ghcr.io/me/a:1", {}, {"WantContainer": "true", "ContainerImage": '"docker://ghcr.io/me/a:1"'}),
+    ("/shared/my image.sif", {}, {"WantContainer": "true", "ContainerImage": '"my image.sif"'}),
+    ("osdf:///ospool/me/a.sif", {}, {"WantContainer": "true"}),
+    ("/cvmfs/unpacked/a", {}, {"ContainerImage": '"/cvmfs/unpacked/a"', "TransferContainer": "false"}),
+    ("/cvmfs/unpacked/a", {"image_attribute": "+SingularityImage"}, {"SingularityImage": '"/cvmfs/unpacked/a"'}),
+]
+
+
+@pytest.mark.parametrize(("image", "options", "attributes"), OPTIONS_OF_IMAGES)
+@pytest.mark.parametrize("shared", [True, False])
+def test_htcondor_starts_the_container_of_a_pool(read, tmp_path, image, options, attributes, shared):
+    p = in_container("site", image, shared=shared)
+    found = read(HTCondor(**options).script(p, BlockLocation(str(tmp_path), "name", 2)).text)
+    assert {name: found.value(name) for name in attributes} == attributes
+
+
+def test_a_container_that_the_node_starts_is_not_htcondor_s(read, tmp_path):
+    found = read(HTCondor().script(in_container("apptainer"), BlockLocation(str(tmp_path), "name", 2)).text)
+    assert found.value("WantContainer") is None
+    assert found.value("ShouldTransferFiles") == '"NO"'
