@@ -16,6 +16,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from fasthep_parsl.interfaces.file_parameters import file_type, full_annotation
+
 EMPTY = "*No plug-in of this kind is built in.*\n"
 
 
@@ -67,6 +69,9 @@ def models_of(model: type[BaseModel]) -> list[type[BaseModel]]:
 def type_text(annotation: Any) -> str:  # noqa: PLR0911 - one line per kind of type
     """Return a readable name of a type."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    mark = file_type(annotation)
+    if mark is not None:
+        return f"path of a {mark.noun}"
     if origin is typing.Annotated:
         return type_text(args[0])
     if origin is typing.Literal:
@@ -92,7 +97,7 @@ def field_rows(model: type[BaseModel], described: dict[str, tuple[str, str]]) ->
     for name, field in model.model_fields.items():
         kind, meaning = described.get(name, ("", ""))
         default = "required" if field.is_required() else default_text(field.get_default(call_default_factory=True))
-        kind = kind.removesuffix(", optional") or type_text(field.annotation)
+        kind = kind.removesuffix(", optional") or type_text(full_annotation(field))
         cells = (f"`{field.alias or name}`", kind, default, field.description or meaning)
         yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 

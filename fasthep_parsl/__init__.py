@@ -13,14 +13,29 @@ from fasthep_parsl.version import __version__
 if TYPE_CHECKING:
     from fasthep_parsl.driver import compile_plan, run
     from fasthep_parsl.errors import IncompleteRunError
+    from fasthep_parsl.interfaces.file_parameters import InputFile, InputFolder
     from fasthep_parsl.kernels import float64, kernel
     from fasthep_parsl.ops.declare import op
     from fasthep_parsl.ops.lists import jagged, lists
 
-__all__ = ["IncompleteRunError", "__version__", "compile_plan", "float64", "jagged", "kernel", "lists", "op", "run"]
+__all__ = [
+    "IncompleteRunError",
+    "InputFile",
+    "InputFolder",
+    "__version__",
+    "compile_plan",
+    "float64",
+    "jagged",
+    "kernel",
+    "lists",
+    "op",
+    "run",
+]
 
 _MODULES = {
     "IncompleteRunError": "fasthep_parsl.errors",
+    "InputFile": "fasthep_parsl.interfaces.file_parameters",
+    "InputFolder": "fasthep_parsl.interfaces.file_parameters",
     "compile_plan": "fasthep_parsl.driver",
     "float64": "fasthep_parsl.kernels",
     "jagged": "fasthep_parsl.ops.lists",

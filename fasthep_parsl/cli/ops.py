@@ -18,6 +18,7 @@ from fasthep_parsl import registry
 from fasthep_parsl.analysis_code.modules import OpTable
 from fasthep_parsl.cli.console import Screen
 from fasthep_parsl.interfaces import Op
+from fasthep_parsl.interfaces.file_parameters import file_type, full_annotation, has_files
 
 WIDTH = 100
 """Maximum width of text: longer lines are hard to read."""
@@ -116,11 +117,12 @@ def parameters(op: Op) -> list[Parameter]:
         kind, meaning = documented.get(key, ("", ""))
         kind = kind.removesuffix(", optional")
         default = "" if field.is_required() else _default(field.get_default(call_default_factory=True))
+        kind = "" if has_files(full_annotation(field)) else kind
         shown = _YAML_TYPES.get(_PYTHON_TYPES.get(kind), kind)
         found.append(
             Parameter(
                 field.alias or key,
-                shown or yaml_type(field.annotation),
+                shown or yaml_type(full_annotation(field)),
                 default,
                 field.is_required(),
                 (field.description or meaning).replace("``", "`"),
@@ -132,6 +134,9 @@ def parameters(op: Op) -> list[Parameter]:
 def yaml_type(annotation: Any) -> str:  # noqa: PLR0911 - one line per kind of type
     """Return the values that a parameter takes, in the terms of YAML: ``list of {name, expr}``."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    mark = file_type(annotation)
+    if mark is not None:
+        return f"path of a {mark.noun}"
     if origin is typing.Annotated:
         return yaml_type(args[0])
     if origin is typing.Literal:

@@ -66,6 +66,7 @@ def _tables(plan: Plan, console: Console, written: Sequence[Path]) -> None:
     _reasons(plan, console)
     console.print()
     console.print(_segments(plan))
+    _files(plan, console)
     for warning in plan.warnings:
         print_line(console, f"warning: {warning}", "yellow")
     for path in written:
@@ -178,6 +179,20 @@ def _segments(plan: Plan) -> Table:
             tasks,
         )
     return table
+
+
+def _files(plan: Plan, console: Console) -> None:
+    """Print the files that parameters name, if there are any, with the beginning of their hashes."""
+    if not plan.parameter_files:
+        return
+    table = _table("file", "#size", "!sha256", "parameters")
+    for file in plan.parameter_files:
+        uses = " ".join(map(str, file.uses))
+        table.add_row(
+            Text(f"{file.name}/" if file.folder else file.name), format_memory(file.size), file.sha256[:12], Text(uses)
+        )
+    console.print()
+    console.print(table)
 
 
 def mermaid(plan: Plan) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from fasthep_parsl import registry
 from fasthep_parsl.analysis_code.software import software
@@ -12,6 +13,7 @@ from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets
 from fasthep_parsl.compiler.kinds_of_data import hidden_data
 from fasthep_parsl.compiler.modifiers import Placed, unused_modifiers
 from fasthep_parsl.compiler.outputs import planned_params
+from fasthep_parsl.compiler.parameter_files import undeclared_files
 from fasthep_parsl.compiler.routes import Routing
 from fasthep_parsl.compiler.segments import cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, package_of
@@ -25,6 +27,7 @@ from fasthep_parsl.plan import (
     PlanSource,
     PlanStage,
 )
+from fasthep_parsl.plan.parameter_files import merged_files
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 
 PASS_FACTOR = 2
@@ -101,6 +104,7 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         credentials=credentials,
         modules=checked.code.modules,
         files=checked.code.files,
+        parameter_files=merged_files(file for item in checked.stages for file in item.files),
         software=software(checked.code.modules, _packages(checked)),
         warnings=_warnings(checked, pool_warnings),
     )
@@ -113,10 +117,17 @@ def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple
         *pool_warnings,
         *unused_modifiers(loaded, checked.stages, routing.pool_of),
         *checked.warnings,
+        *undeclared_files(checked.stages, loaded.document, _known_files(checked.code)),
         *hidden_data(inputs.datasets),
         *_empty_datasets(inputs),
         *_constant_fields(inputs),
     )
+
+
+def _known_files(code: Code) -> set[str]:
+    """Return the paths of the files whose content is in the plan because of ``use``."""
+    beside = {str(Path(module.path).parent / file.name) for module in code.modules for file in module.files}
+    return beside | {file.name for file in code.files}
 
 
 def _packages(checked: CheckedWorkflow) -> set[str]:

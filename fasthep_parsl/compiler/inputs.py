@@ -12,7 +12,7 @@ from fasthep_parsl.errors import Checked, Problem
 from fasthep_parsl.interfaces import Shape
 from fasthep_parsl.plan import PlanDataset, PlanFile, PlanSource
 from fasthep_parsl.sources.headers import Header, cache_folder, read_headers
-from fasthep_parsl.workflow.datasets import InputFile, ResolvedDataset, cut, resolve_datasets
+from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset, cut, resolve_datasets
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.locations import identity
 from fasthep_parsl.workflow.sources import check_source
@@ -47,7 +47,7 @@ class Inputs:
     source: PlanSource
 
     datasets: tuple[ResolvedDataset, ...]
-    headers: dict[InputFile, Header]
+    headers: dict[DatasetFile, Header]
     common: Common = field(default_factory=Common)
     aliases: Aliases = field(default_factory=Aliases)
 
@@ -103,10 +103,10 @@ def read_inputs(
 
 
 def _headers(
-    files: list[InputFile], source: PlanSource, cache: Path | None, progress: Callable[[int, int], None] | None
-) -> dict[InputFile, Header]:
+    files: list[DatasetFile], source: PlanSource, cache: Path | None, progress: Callable[[int, int], None] | None
+) -> dict[DatasetFile, Header]:
     """Read the headers of all files, those of one tree at a time."""
-    found: dict[InputFile, Header] = {}
+    found: dict[DatasetFile, Header] = {}
 
     def report(done: int, _: int) -> None:
         if progress is not None:
@@ -120,7 +120,7 @@ def _headers(
 
 
 def _unusable(
-    files: Sequence[InputFile], headers: Mapping[InputFile, Header], source: PlanSource, document: Document
+    files: Sequence[DatasetFile], headers: Mapping[DatasetFile, Header], source: PlanSource, document: Document
 ) -> list[Problem]:
     """Return a problem for each file that cannot be used; one of `sources` if all files fail because of it."""
     bad = [(file, headers[file]) for file in files if headers[file].problem]
@@ -140,7 +140,7 @@ def _unusable(
 
 
 def _same_sections(
-    datasets: tuple[ResolvedDataset, ...], headers: dict[InputFile, Header], document: Document
+    datasets: tuple[ResolvedDataset, ...], headers: dict[DatasetFile, Header], document: Document
 ) -> list[Problem]:
     """Refuse a tree that is read twice, under its name with and without the cycle."""
     found: list[Problem] = []
@@ -160,7 +160,7 @@ def _same_sections(
 
 
 def _unexpected_counts(
-    datasets: tuple[ResolvedDataset, ...], headers: dict[InputFile, Header], document: Document
+    datasets: tuple[ResolvedDataset, ...], headers: dict[DatasetFile, Header], document: Document
 ) -> list[Problem]:
     """Refuse datasets with another number of events than `nevents`."""
     found = []

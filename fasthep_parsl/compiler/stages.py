@@ -11,10 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 from fasthep_parsl.analysis_code.modules import OpTable, import_module, ops_of
 from fasthep_parsl.analysis_code.software import identity
+from fasthep_parsl.compiler.parameter_files import FileFinder, StageFiles
 from fasthep_parsl.errors import Checked, ConfigError, Problem, suggest
-from fasthep_parsl.interfaces import Op
+from fasthep_parsl.interfaces import FileLookup, Op
 from fasthep_parsl.ops.parameters import validate_params
-from fasthep_parsl.plan import PlanModule
+from fasthep_parsl.plan import PlanModule, PlanParameterFile
 from fasthep_parsl.workflow.graph import order_stages
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Stage
@@ -44,6 +45,8 @@ class CheckedStage:
         User module that defines the op, empty for installed ops.
     code : str
         Content hash of the op's code.
+    files : tuple of PlanParameterFile
+        The files that its parameters name, one for each parameter.
     """
 
     stage: Stage
@@ -54,6 +57,7 @@ class CheckedStage:
     input: str
     module: str
     code: str
+    files: tuple[PlanParameterFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,13 +113,15 @@ def check_stages(loaded: LoadedWorkflow, table: OpTable, *, complete: bool = Tru
     problems: list[Problem] = []
     ops: dict[int, Op] = {}
     params: dict[int, BaseModel | None] = {}
+    finder, files = FileFinder(document), dict[int, StageFiles]()
     for index, stage in enumerate(stages):
         path: KeyPath = ("analysis", "stages", index)
         op = _find_op(stage, table, document, path)
         problems += op.problems if complete else ()
         if op.value is not None:
             ops[index] = op.value
-            valid = _check_params(stage, op.value, document, path)
+            files[index] = StageFiles(finder, stage.id, (*path, "params"))
+            valid = _check_params(stage, op.value, document, path, files[index])
             params[index] = valid.value
             problems += valid.problems
     order = order_stages(stages, {stages[index].id: op for index, op in ops.items()}, document)
@@ -131,6 +137,7 @@ def check_stages(loaded: LoadedWorkflow, table: OpTable, *, complete: bool = Tru
             origin,
             _module_name(table, ops[index].name),
             _code_hash(table, ops[index].name),
+            files[index].found,
         )
         for index, needs, origin in places or [(index, (), "") for index in range(len(stages))]
         if index in ops
@@ -148,11 +155,13 @@ def _find_op(stage: Stage, table: OpTable, document: Document, path: KeyPath) ->
         return Checked(op, tuple(placed(item, document, (*path, "op")) for item in error.problems))
 
 
-def _check_params(stage: Stage, op: Op, document: Document, path: KeyPath) -> Checked[BaseModel | None]:
+def _check_params(
+    stage: Stage, op: Op, document: Document, path: KeyPath, files: FileLookup
+) -> Checked[BaseModel | None]:
     bound = {item.to for item in stage.inputs}
     problems = _check_bindings(stage, op, document, path)
     try:
-        return Checked(validate_params(op, stage.params, bound), tuple(problems))
+        return Checked(validate_params(op, stage.params, bound, files=files), tuple(problems))
     except ValidationError as error:
         wrong = problems_of(error, op.params, document, (*path, "params"))
         return Checked(None, (*problems, *wrong))

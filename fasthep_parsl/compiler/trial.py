@@ -10,7 +10,7 @@ from fasthep_parsl.errors import Problem
 from fasthep_parsl.interfaces import InputFileError
 from fasthep_parsl.plan import PlanSource
 from fasthep_parsl.sources.headers import Header
-from fasthep_parsl.workflow.datasets import InputFile
+from fasthep_parsl.workflow.datasets import DatasetFile
 from fasthep_parsl.workflow.yamldoc import Document, problem
 
 
@@ -30,7 +30,7 @@ def try_reading(inputs: Inputs, fields: Iterable[str], document: Document) -> li
     return found
 
 
-def _one_of_each_set(inputs: Inputs) -> Iterator[tuple[InputFile, Header]]:
+def _one_of_each_set(inputs: Inputs) -> Iterator[tuple[DatasetFile, Header]]:
     seen: set[int] = set()
     for file, header in inputs.headers.items():
         if header.branches is not None and header.entries and id(header.branches) not in seen:

@@ -11,7 +11,7 @@ from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.errors import Problem
 from fasthep_parsl.ops.targets import OP
 from fasthep_parsl.sites import is_batch
-from fasthep_parsl.workflow.datasets import InputFile, ResolvedDataset
+from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.yamldoc import problem
@@ -57,7 +57,7 @@ def _is_seen(path: str, execution: Execution) -> bool:
     return any(PurePosixPath(path).is_relative_to(folder) for folder in execution.shared_folders)
 
 
-def _unseen_input(loaded: LoadedWorkflow, dataset: ResolvedDataset, unseen: Sequence[InputFile]) -> Problem:
+def _unseen_input(loaded: LoadedWorkflow, dataset: ResolvedDataset, unseen: Sequence[DatasetFile]) -> Problem:
     others = len(unseen) - 1
     more = f" and {others} more file{'s' if others > 1 else ''}" if others else ""
     message = f"workers do not see `{Path(unseen[0].path).name}`{more} of dataset `{dataset.name}`, on this machine"

@@ -17,10 +17,12 @@ from fasthep_parsl.analysis_code.finder import edited
 from fasthep_parsl.atomic import atomic, open_drafts, write_text
 from fasthep_parsl.driver.lock import DriverLock
 from fasthep_parsl.driver.lock_files import is_lock
+from fasthep_parsl.driver.parameter_files import copy_parameter_files
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.jsontext import json_text
 from fasthep_parsl.names import harmful
 from fasthep_parsl.plan import Plan
+from fasthep_parsl.plan.parameter_files import without_paths
 from fasthep_parsl.room import Reserve
 from fasthep_parsl.setup_folder import FILES, SECRETS
 
@@ -124,6 +126,7 @@ def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:
         raise _refuse("E161", message, "give another --outdir")
     if path.exists() and not path.is_dir():
         raise _refuse("E160", f"{path} is a file, not a folder", "give another --outdir")
+    _check_apart(path, plan)
     if path.is_dir() and not all(map(is_lock, path.iterdir())):
         resumed = _existing(path, plan, mode)
     try:
@@ -131,11 +134,22 @@ def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:
         (path / "log").mkdir(parents=True, exist_ok=True)
         (path / "code").mkdir(exist_ok=True)
         _copy_code(plan, path / "code")
+        copy_parameter_files(plan, path / "code")
         write_text(path / MARKER, plan.model_dump_json(indent=1) + "\n")
         reserve = Reserve(path / "log" / "reserve", RESERVE)
     except OSError as error:
         raise _refuse("E161", f"{path} cannot be written: {error.strerror}", "give another --outdir") from None
     return RunDirectory(path, resumed, reserve=reserve)
+
+
+def _check_apart(path: Path, plan: Plan) -> None:
+    """Refuse to read files from the run directory, where the run writes and ``--force`` removes."""
+    real = path.resolve()
+    for file in plan.parameter_files:
+        place = Path(file.path).resolve()
+        if place.is_relative_to(real) or (file.folder and real.is_relative_to(place)):
+            message = f"`{file.uses[0]}` names {file.path}, and the run would write to {real}"
+            raise _refuse("E160", message, "give another --outdir, or copy the file to another folder")
 
 
 def _copy_code(plan: Plan, code: Path) -> None:
@@ -202,7 +216,8 @@ def _difference(before: Plan, now: Plan) -> str:
     for name in names:
         old, new = getattr(before, name), getattr(now, name)
         if name == "stages":
-            old, new = ([stage.model_dump(exclude=code) for stage in stages] for stages in (old, new))
+            plain = (without_paths(plan.stages, plan.parameter_files) for plan in (before, now))
+            old, new = ([stage.model_dump(exclude=code) for stage in stages] for stages in plain)
         if old != new:
             changed.append(name.replace("_", " "))
     more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
@@ -214,10 +229,12 @@ def _edited(before: Plan, now: Plan) -> list[str]:
 
     def files(plan: Plan) -> dict[str, str]:
         imported = {str(Path(m.path).parent / file.name): file.sha256 for m in plan.modules for file in m.files}
-        return imported | {file.name: file.sha256 for file in plan.files}
+        named = {f"{use}/{file.name}": file.sha256 for file in plan.parameter_files for use in file.uses}
+        return imported | {file.name: file.sha256 for file in plan.files} | named
 
     old, new = files(before), files(now)
-    return [Path(name).name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    changed = [Path(name).name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    return list(dict.fromkeys(changed))
 
 
 def _versions(before: Plan, now: Plan) -> list[str]:

@@ -16,7 +16,7 @@ from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.events import Event, TaskFinished
 from fasthep_parsl.interfaces import Note
 from fasthep_parsl.names import file_name
-from fasthep_parsl.plan import Plan
+from fasthep_parsl.plan import Plan, PlanParameterFile
 from fasthep_parsl.tasks import Span
 from fasthep_parsl.version import __version__
 from fasthep_parsl.worker.spans import count, subtract, union
@@ -145,6 +145,7 @@ def run_summary(plan: Plan, states: list[SegmentState], tally: Tally, **facts: A
         "left": [{"pool": job.pool, "job": job.job} for job in tally.blocks.left()],
         "blocked": {"/".join(s.segment.stages): s.blocked for s in states if s.blocked},
         "failures": [_failure(plan, failure) for failure in failures[:MAX_FAILURES]],
+        "parameter_files": [_parameter_file(file) for file in plan.parameter_files],
         "warnings": list(plan.warnings),
         "versions": versions(),
     }
@@ -169,6 +170,10 @@ def _row(row: list[float]) -> dict[str, Any]:
         "events_in": int(row[3]),
         "events_out": int(row[4]),
     }
+
+
+def _parameter_file(file: PlanParameterFile) -> dict[str, Any]:
+    return {**file.model_dump(include={"name", "sha256", "size", "path"}), "uses": [str(use) for use in file.uses]}
 
 
 def _failure(plan: Plan, failure: Any) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from fasthep_parsl.interfaces.batch import (
     Script,
 )
 from fasthep_parsl.interfaces.discovery import Discovery, NodeGroup
+from fasthep_parsl.interfaces.file_parameters import FileLookup, InputFile, InputFolder
 from fasthep_parsl.interfaces.modifiers import READ, Call, Modifier, Note, Reading
 from fasthep_parsl.interfaces.ops import (
     UNKNOWN,
@@ -61,7 +62,10 @@ __all__ = [
     "Discovery",
     "Effects",
     "Environment",
+    "FileLookup",
+    "InputFile",
     "InputFileError",
+    "InputFolder",
     "Job",
     "JobState",
     "Modifier",

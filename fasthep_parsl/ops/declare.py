@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import string
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, create_model
 
 from fasthep_parsl.interfaces import UNKNOWN, Effects, Op, ParamPath, Schema, Scope, Shape
+from fasthep_parsl.interfaces.file_parameters import wrong_with_files
 from fasthep_parsl.names import wrong_with
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -76,10 +78,14 @@ def op(
     _check(name, scope, product, merge, stream=stream)
 
     def decorate(function: F) -> F:
+        model = params or _model_of(function, name)
+        wrong = wrong_with_files(model)
+        if wrong:
+            raise TypeError(f"op {name!r}: {wrong}")
         function.op = Op(  # type: ignore[attr-defined]
             name=name,
             call=function,
-            params=params or _model_of(function, name),
+            params=model,
             analyse=analyse or _Templates(reads, writes),
             scope=scope,
             stream=stream,
@@ -150,19 +156,27 @@ def _model_of(function: Callable[..., Any], name: str) -> type[BaseModel]:
         if key != "context":
             default = parameters[key].default
             default = ... if default is inspect.Parameter.empty else default
-            fields[key] = (_resolve(parameters[key].annotation, function), default)
+            fields[key] = (_resolve(parameters[key].annotation, function, f"op {name!r}: `{key}`"), default)
     config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
     return create_model(f"{function.__name__}_params", __config__=config, **fields)
 
 
-def _resolve(annotation: Any, function: Callable[..., Any]) -> Any:
-    """Return the type that `annotation` names; `Any` if only type checkers can resolve it."""
+def _resolve(annotation: Any, function: Callable[..., Any], whose: str) -> Any:
+    """Return the type that `annotation` names; `Any` if only type checkers can resolve it.
+
+    Raises
+    ------
+    TypeError
+        It is a file. Without the type, the file would not be sent to workers.
+    """
     if annotation is inspect.Parameter.empty:
         return Any
     if isinstance(annotation, str):
         try:
             return eval(annotation, function.__globals__)  # noqa: S307
-        except NameError:
+        except NameError as error:
+            if re.search(r"\bInput(File|Folder)\b", annotation):
+                raise TypeError(f"{whose} is a file: import `{error.name}` also at run time") from None
             return Any
     return annotation
 

@@ -5,6 +5,7 @@ read it.
 """
 
 from fasthep_parsl.plan.inputs import EventType, PlanDataset, PlanDefault, PlanFile, PlanSource
+from fasthep_parsl.plan.parameter_files import FileUse, PlanParameterFile
 from fasthep_parsl.plan.plan import SCHEMA_VERSION, Plan
 from fasthep_parsl.plan.pools import (
     ContainerRuntime,
@@ -23,6 +24,7 @@ __all__ = [
     "Binding",
     "ContainerRuntime",
     "EventType",
+    "FileUse",
     "Plan",
     "PlanBlock",
     "PlanCode",
@@ -35,6 +37,7 @@ __all__ = [
     "PlanModifier",
     "PlanModule",
     "PlanNetwork",
+    "PlanParameterFile",
     "PlanPool",
     "PlanScaling",
     "PlanSegment",

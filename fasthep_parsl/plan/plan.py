@@ -12,6 +12,7 @@ from pydantic import Field
 
 from fasthep_parsl.plan.base import Frozen
 from fasthep_parsl.plan.inputs import PlanDataset, PlanFile, PlanSource
+from fasthep_parsl.plan.parameter_files import PlanParameterFile, without_paths
 from fasthep_parsl.plan.pools import PlanCredential, PlanEnvironment, PlanPool
 from fasthep_parsl.plan.stages import PlanCode, PlanModule, PlanSegment, PlanStage
 
@@ -38,6 +39,7 @@ class Plan(Frozen):
     credentials: tuple[PlanCredential, ...] = ()
     modules: tuple[PlanModule, ...] = ()
     files: tuple[PlanCode, ...] = Field((), description="files of `use.files` in other folders")
+    parameter_files: tuple[PlanParameterFile, ...] = Field((), description="files that parameters name, each once")
     software: dict[str, str] = Field(
         default_factory=dict, description="package → version, for packages with an effect on the results"
     )
@@ -56,7 +58,9 @@ class Plan(Frozen):
         excluded = dict.fromkeys(
             ("pools", "environment", "credentials", "warnings", "backend", "strategy", "site", "workflow"), True
         )
-        content = self.model_dump_json(exclude={**excluded, "stages": {"__all__": {"why", "lacking", "timeout"}}})
+        inner = {"stages": {"__all__": {"why", "lacking", "timeout"}}, "parameter_files": {"__all__": {"path"}}}
+        stages = without_paths(self.stages, self.parameter_files)
+        content = self.model_copy(update={"stages": stages}).model_dump_json(exclude={**excluded, **inner})
         return hashlib.sha256(content.encode()).hexdigest()
 
     @cached_property

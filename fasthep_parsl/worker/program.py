@@ -32,6 +32,7 @@ from fasthep_parsl.worker.calls import closed, guarded, place_of, unchanging
 from fasthep_parsl.worker.modifiers import Modifiers
 from fasthep_parsl.worker.notes import Notes
 from fasthep_parsl.worker.output import caught
+from fasthep_parsl.worker.parameter_files import ParameterFiles
 from fasthep_parsl.worker.partials import load_products
 from fasthep_parsl.worker.passes import Passes
 from fasthep_parsl.worker.returned import split
@@ -121,6 +122,7 @@ class Program:
         _check_files(plan)
         check_software(plan)
         self._ops = OpTable(plan.modules, run_dir / "code")
+        self._files = ParameterFiles(plan, run_dir / "code")
         self.notes = Notes()
         self.modifiers = Modifiers(plan, self.notes)
         self._steps: dict[int, list[StageCall]] = {}
@@ -136,7 +138,7 @@ class Program:
     def _step(self, stage: PlanStage) -> StageCall:
         op = self._ops.get(stage.op)
         bound = {binding.to for binding in stage.bind}
-        model = validate_params(op, stage.params, bound)
+        model = validate_params(op, stage.params, bound, files=self._files.of(stage.id))
         module = self._ops.module(stage.op)
         return StageCall(stage, op, self._call(stage, op), model, Path(module.path).name if module else "")
 

@@ -20,7 +20,7 @@ DEFAULT_EVENTTYPE = "mc"
 
 
 @dataclass(frozen=True, slots=True)
-class InputFile:
+class DatasetFile:
     """A file of a dataset.
 
     Attributes
@@ -57,7 +57,7 @@ class ResolvedDataset:
         Expected number of events.
     tree : str
         Tree of its files; empty if it is that of the source.
-    files : tuple of InputFile
+    files : tuple of DatasetFile
         In the order of the workflow; matches of a pattern are sorted.
     index : int
         Position in ``data.datasets``.
@@ -69,7 +69,7 @@ class ResolvedDataset:
     meta: dict[str, Any] = field(default_factory=dict)
     nevents: int | None = None
     tree: str = ""
-    files: tuple[InputFile, ...] = ()
+    files: tuple[DatasetFile, ...] = ()
     index: int = 0
 
 
@@ -93,7 +93,7 @@ def resolve_datasets(workflow: Workflow, document: Document) -> Checked[tuple[Re
         tree = workflow.tree_of(dataset) or ""
         read = (tree or workflow.sources[workflow.source_name].tree).strip("/")
         files = [replace(file, tree=tree) for file in _files_of(dataset, base, document, problems)]
-        own: list[InputFile] = []
+        own: list[DatasetFile] = []
         for file in files:
             same = (read, *identity(file.path))
             if same in owners:
@@ -137,8 +137,8 @@ def _name_taken(name: str, names: set[str], keys: dict[str, str]) -> tuple[str, 
     return None
 
 
-def _files_of(dataset: Dataset, base: KeyPath, document: Document, problems: list[Problem]) -> list[InputFile]:
-    files: list[InputFile] = []
+def _files_of(dataset: Dataset, base: KeyPath, document: Document, problems: list[Problem]) -> list[DatasetFile]:
+    files: list[DatasetFile] = []
     if not dataset.files:
         hint = "write `files: [dy_*.root]`"
         message = f"dataset `{dataset.name}` has no files"
@@ -149,7 +149,7 @@ def _files_of(dataset: Dataset, base: KeyPath, document: Document, problems: lis
         key: KeyPath = (*base, "files") if single else (*base, "files", position)
         local = local_path(text)
         if local is None:
-            files.append(InputFile(text, key))
+            files.append(DatasetFile(text, key))
             continue
         wanted = Path(local).expanduser()
         full = wanted if wanted.is_absolute() else document.folder_of(key) / wanted
@@ -161,7 +161,7 @@ def _files_of(dataset: Dataset, base: KeyPath, document: Document, problems: lis
         if odd:
             message = f"the path of `{ascii(odd[0].name)[1:-1]}` has a control character or is not UTF-8"
             problems.append(problem(document, key, "E132", message, "rename it, or link to it under another name"))
-        files += [InputFile(str(path), key) for path in found if path not in odd]
+        files += [DatasetFile(str(path), key) for path in found if path not in odd]
     return files
 
 
@@ -175,14 +175,14 @@ def _expand(full: Path, text: str) -> tuple[list[Path], tuple[str, str, Hint] | 
         matches = sorted(path for path in map(Path, found) if path.is_file())
         if matches:
             return matches, None
-        return [], ("E131", f"no file matches `{text}`", _near(normal.parent, None))
+        return [], ("E131", f"no file matches `{text}`", near_names(normal.parent, None))
     if normal.is_dir():
         return [], ("E132", f"`{text}` is a folder", f"write `{text.rstrip('/')}/*.root`")
-    return [], ("E132", f"no such file: `{text}`", _near(normal.parent, normal.name))
+    return [], ("E132", f"no such file: `{text}`", near_names(normal.parent, normal.name))
 
 
-def _near(folder: Path, name: str | None) -> Hint:
-    """Return a hint with the content of `folder`, or of its nearest parent that exists."""
+def near_names(folder: Path, name: str | None, *, folders: bool = False) -> Hint:
+    """Return a hint with the files of `folder` (or its folders), or with those of its nearest parent that exists."""
     while not folder.is_dir() and not glob.has_magic(str(folder)) and folder != folder.parent:
         if not folder.parent.is_dir():
             folder = folder.parent
@@ -191,10 +191,10 @@ def _near(folder: Path, name: str | None) -> Hint:
         return f"no folder `{folder}`; {suggest(folder.name, others, what=f'folders in {folder.parent}', limit=5)}"
     if not folder.is_dir():
         return f"searched {folder}"
-    names = [path.name for path in folder.iterdir() if path.is_file()]
+    names = [path.name for path in folder.iterdir() if (path.is_dir() if folders else path.is_file())]
     if name is None:
         return f"searched {folder} ({len(names)} files)"
-    return suggest(name, names, what=f"files in {folder}", limit=5)
+    return suggest(name, names, what=f"{'folders' if folders else 'files'} in {folder}", limit=5)
 
 
 def _short(path: str) -> str:

@@ -95,6 +95,13 @@ def expand(document: Document, layers: Collection[str], at: KeyPath = ()) -> tup
     return replace(document, root=_replaced(document.root, at, found)), problems
 
 
+def expand_text(text: str, path: KeyPath) -> str | Problem:
+    """Return `text` with environment variables, as `expand`; a problem without a place if one is not set."""
+    problems: list[Problem] = []
+    found = _Expander({""}, problems).expand(Node(text), path)
+    return str(found.value) if found is not None else problems[0]
+
+
 class _Expander:
     def __init__(self, layers: Collection[str], problems: list[Problem]) -> None:
         self.layers = layers

@@ -21,6 +21,7 @@ SHARED_MODULE_NAMES = {
     "modifiers": "the kinds, their contract, and their use by compiler and worker",
     "ops": "the kinds, their contract, and the command `ops`",
     "outputs": "output files of stages: checked by the compiler, compared by the driver",
+    "parameter_files": "files that parameters name: found by compiler, in the plan, copied by driver, verified by worker",
     "plan": "the plan, and the command `plan`",
     "pools": "the pools of a workflow, and those of a plan",
     "probe": "the task of `sites check --live`, on both sides",
