@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fasthep_parsl.cache_folder import cache_folder
 from fasthep_parsl.compiler.aliases import Aliases, resolve_aliases
 from fasthep_parsl.compiler.schema import Common, common, distinct, short
 from fasthep_parsl.errors import Checked, Problem
 from fasthep_parsl.interfaces import Shape
 from fasthep_parsl.plan import PlanDataset, PlanFile, PlanSource
-from fasthep_parsl.sources.headers import Header, cache_folder, read_headers
+from fasthep_parsl.sources.headers import Header, read_headers
 from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset, cut, resolve_datasets
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.locations import identity

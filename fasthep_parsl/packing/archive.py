@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import shutil
 import tarfile
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path, PurePosixPath
+import tempfile
+from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
-from fasthep_parsl.atomic import atomic
 from fasthep_parsl.errors import SiteError
-from fasthep_parsl.packing.compression import BlockWriter, Format, header, open_stream, padding
-from fasthep_parsl.packing.contents import Content, NoRoomError, Prefixes, compiled_content, packed_content
+from fasthep_parsl.packing.compression import Format, open_stream
+from fasthep_parsl.packing.identity import installation_key
 from fasthep_parsl.packing.installation import Installation, describe
-from fasthep_parsl.packing.libraries import Linking, link
-from fasthep_parsl.packing.manifest import MANIFEST, RELOCATE, RELOCATIONS, Manifest, is_derived, this_platform
-from fasthep_parsl.packing.members import Member, identity_of
+from fasthep_parsl.packing.manifest import MANIFEST, RELOCATE, RELOCATIONS, Manifest, is_derived
+from fasthep_parsl.packing.members import Member
 from fasthep_parsl.packing.prefix import collect
-
-Report = Callable[[str, int, int], None]
-"""Called with a text, and how many of how many bytes are done."""
-Kind = Literal["packed-prefix", "packed-pixi"]
-_END = bytes(2 * tarfile.BLOCKSIZE)
-_REPORT_EVERY = 16 << 20
+from fasthep_parsl.packing.store import StoredArchive, provide
+from fasthep_parsl.packing.wheels import replace_editable, source_packages
+from fasthep_parsl.packing.writer import ArchiveWriter, Kind, Report, hash_line
 
 
 def _silent(text: str, done: int, total: int) -> None:
@@ -87,220 +75,38 @@ def pack_installation(
     report: Report = _silent,
 ) -> Manifest:
     """Pack an installation whose folders are known; see `pack_prefix`."""
-    return _Packing(installation, collect(installation), report).write(target, kind, name, form)
+    packages = source_packages(installation)
+    with tempfile.TemporaryDirectory(prefix="fasthep-parsl-") as work:
+        members = replace_editable(installation, collect(installation), packages, Path(work), report)
+        writer = ArchiveWriter(installation, members, (package.name for package in packages), report)
+        return writer.write(target, kind, name or installation.prefix.name, form)
 
 
-@dataclass
-class _Found:
-    """What is known once all members are written."""
+def pack_stored(
+    prefix: Path, target: Path, *, form: Format = "zst", report: Report = _silent, cache: Path | None = None
+) -> StoredArchive:
+    """Put an archive of an installation at `target`; if nothing has changed since it was packed, from the store.
 
-    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
-    relocations: dict[str, dict[str, list[str]]] = field(default_factory=lambda: {"text": {}, "binary": {}})
-    notes: list[str] = field(default_factory=list)
-    unpacked: int = 0
-    files: int = 0
-    packages: dict[str, str] = field(default_factory=dict)
-
-
-class _Packing:
-    def __init__(self, installation: Installation, members: list[Member], report: Report) -> None:
-        self._installation = installation
-        self._prefixes = Prefixes(_replaced(installation))
-        self._linking: Linking = link(members, self._prefixes.paths)
-        self._members = {member.name: member for member in (*members, *self._linking.added)}
-        self._declared = _declared(installation)
-        self._report = report
-
-    def write(self, target: Path, kind: Kind, name: str, form: Format) -> Manifest:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(target) as draft:
-            body = draft.with_name(f"{draft.name}.body")
-            try:
-                with body.open("wb") as file, BlockWriter(file, form) as writer:
-                    found = self._write_body(writer)
-                    writer.write(_END)
-                    writer.finish()
-                manifest = self._manifest(found, kind, name)
-                with draft.open("wb") as file:
-                    with BlockWriter(file, form) as writer:
-                        for member, data in self._head(manifest, found):
-                            writer.write(_tar_member(member, data, 0))
-                        writer.finish()
-                    with body.open("rb") as source:
-                        shutil.copyfileobj(source, file, 16 << 20)
-            finally:
-                body.unlink(missing_ok=True)
-        return manifest
-
-    def _write_body(self, writer: BlockWriter) -> _Found:
-        found = _Found()
-        total = sum(member.size for member in self._members.values())
-        done, reported = 0, 0
-        for member, content, digest in self._contents():
-            done += member.size
-            if content is None:
-                continue
-            _account(found, member, content, digest)
-            writer.write(_tar_member(member, content.data, member.identity[1] // 1_000_000_000))
-            if done - reported > _REPORT_EVERY:
-                self._report("packing", done, total)
-                reported = done
-        self._report("packing", total, total)
-        return found
-
-    def _contents(self) -> Iterator[tuple[Member, Content | None, str]]:
-        """Yield the members with their contents in order. Some are read ahead."""
-        ahead = 2 * (os.cpu_count() or 1)
-        running: deque[tuple[Member, Future[tuple[Content | None, str]]]] = deque()
-        pool = ThreadPoolExecutor(os.cpu_count() or 1)
-        try:
-            for name in sorted(self._members):
-                member = self._members[name]
-                running.append((member, pool.submit(self._content, member)))
-                if len(running) > ahead:
-                    first, future = running.popleft()
-                    yield first, *future.result()
-            for first, future in running:
-                yield first, *future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _content(self, member: Member) -> tuple[Content | None, str]:
-        if member.kind != "file":
-            return Content(b""), ""
-        data = _read(member)
-        if is_derived(member.name):
-            compiled = self._compiled(member, data)
-            return (None, "") if compiled is None else (Content(compiled), "")
-        try:
-            content = packed_content(
-                member.name,
-                data,
-                self._prefixes,
-                search=self._linking.search.get(member.name),
-                declared=self._declared,
-            )
-        except NoRoomError:
-            raise SiteError(
-                f"packing: `{member.source}` has no room for the path of its libraries; install `patchelf`, and run "
-                f"`patchelf --set-rpath {'_' * 40} {member.source}`"
-            ) from None
-        return content, hashlib.sha256(content.data).hexdigest()
-
-    def _compiled(self, member: Member, data: bytes) -> bytes | None:
-        """Return compiled code that is valid at any place; None if its source is not packed, or is newer."""
-        stem, tag, *_ = PurePosixPath(member.name).name.split(".")
-        source = self._members.get(f"{PurePosixPath(member.name).parent.parent}/{stem}.py")
-        if source is None or tag != self._installation.cache_tag or source.kind != "file":
-            return None
-        return compiled_content(data, _read(source), source.identity[1] // 1_000_000_000, self._prefixes)
-
-    def _manifest(self, found: _Found, kind: Kind, name: str) -> Manifest:
-        return Manifest(
-            kind=kind,
-            name=name,
-            platform=this_platform(),
-            python=self._installation.version,
-            packages=dict(sorted(found.packages.items())),
-            hash=found.digest.hexdigest(),
-            unpacked=found.unpacked,
-            files=found.files,
-            glibc=self._linking.glibc,
-        )
-
-    def _head(self, manifest: Manifest, found: _Found) -> Iterator[tuple[Member, bytes]]:
-        relocations = {
-            **found.relocations,
-            "modules": self._linking.modules,
-            "libraries": [member.name for member in self._linking.added],
-        }
-        program = files("fasthep_parsl.packing").joinpath("relocate.py").read_bytes()
-        yield Member(MANIFEST), manifest.model_dump_json(indent=2).encode()
-        yield Member(RELOCATE), program
-        yield Member(RELOCATIONS), json.dumps(relocations, indent=1).encode()
-
-
-def _replaced(installation: Installation) -> list[str]:
-    """Return the folders that the archive replaces, as its files may write them."""
-    found = [installation.prefix, installation.base]
-    every = [path for folder in found for path in (str(folder), os.path.realpath(folder))]
-    return [path for path in every if path not in {"/", "/usr", "/usr/local"}] or [str(installation.prefix)]
-
-
-def _declared(installation: Installation) -> dict[str, str]:
-    """Return the binary files that conda's packages declare as relocatable → their placeholder."""
-    found = {}
-    for record in sorted((installation.prefix / "conda-meta").glob("*.json")):
-        for entry in (json.loads(record.read_bytes()).get("paths_data") or {}).get("paths", ()):
-            if entry.get("file_mode") == "binary" and entry.get("prefix_placeholder"):
-                found[entry["_path"]] = entry["prefix_placeholder"]
-    return found
-
-
-def _read(member: Member) -> bytes:
-    """Read a file, and check that it is the same as when it was found.
+    Parameters
+    ----------
+    prefix, form, report
+        See `pack_prefix`.
+    target : Path
+        Where the archive is needed.
+    cache : Path, optional
+        Folder of the cache; that of the user if absent.
 
     Raises
     ------
     SiteError
-        It cannot be read, or has changed.
+        Something cannot be packed, or changed while it was packed.
     """
-    if not member.source:
-        return member.content
-    try:
-        with open(member.source, "rb") as file:  # noqa: PTH123 - names that are no text
-            data = file.read()
-            now = identity_of(os.fstat(file.fileno()))
-    except OSError as error:
-        raise SiteError(f"packing: `{member.source}` cannot be read: {error.strerror}") from None
-    if now != member.identity or len(data) != member.size:
-        raise SiteError(f"packing: `{member.source}` changes while it is packed; try again when nothing writes to it")
-    return data
-
-
-def _account(found: _Found, member: Member, content: Content, digest: str) -> None:
-    if not is_derived(member.name):
-        found.digest.update(_line(member, digest))
-    if member.kind != "file":
-        return
-    found.files += 1
-    found.unpacked += len(content.data)
-    if content.mode:
-        found.relocations[content.mode].setdefault(content.placeholder, []).append(member.name)
-    if content.note:
-        found.notes.append(content.note)
-    if member.name.endswith((".dist-info/METADATA", ".egg-info/PKG-INFO")):
-        found.packages.update(_distribution(content.data))
-
-
-def _line(member: Member, digest: str) -> bytes:
-    """Return what counts of a member for the environment hash."""
-    what = member.target if member.kind == "link" else digest
-    mode = "x" if member.executable else "-"
-    return f"{member.kind}\0{mode}\0{member.name}\0{what}\n".encode("utf-8", "surrogateescape")
-
-
-def _distribution(metadata: bytes) -> dict[str, str]:
-    from email.parser import BytesHeaderParser
-
-    from fasthep_parsl.packing.manifest import normalised
-
-    parsed = BytesHeaderParser().parsebytes(metadata)
-    name, version = parsed.get("Name"), parsed.get("Version")
-    return {normalised(name): str(version)} if name and version else {}
-
-
-def _tar_member(member: Member, data: bytes, mtime: int) -> bytes:
-    info = tarfile.TarInfo(member.name)
-    info.mtime = mtime
-    info.mode = 0o755 if member.executable or member.kind != "file" else 0o644
-    if member.kind == "link":
-        info.type, info.linkname = tarfile.SYMTYPE, member.target
-    elif member.kind == "folder":
-        info.type = tarfile.DIRTYPE
-    else:
-        info.size = len(data)
-    return header(info) + data + padding(len(data))
+    report("looking at the environment", 0, 0)
+    installation = describe(prefix)
+    key = installation_key(installation, collect(installation), source_packages(installation), form)
+    return provide(
+        key, target, lambda path: pack_installation(installation, path, form=form, report=report), report, cache
+    )
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -356,7 +162,7 @@ def verify_archive(path: Path) -> Manifest:
                     continue
                 count += info.isreg()
                 if not is_derived(info.name):
-                    digest.update(_line(*_member_of(archive, info)))
+                    digest.update(hash_line(*_member_of(archive, info)))
         except (OSError, EOFError, tarfile.TarError, UnicodeError) as error:
             raise _no_archive(path, error) from None
     if (digest.hexdigest(), count) != (manifest.hash, manifest.files):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from fasthep_parsl.packing.elf import is_elf, read_elf, with_search
+from fasthep_parsl.packing.elf import ProgramSegment, read_elf, with_search
 from fasthep_parsl.packing.manifest import PLACEHOLDER
 
 _NAME_GOES_ON = rb"(?![\w.+~-])"
@@ -21,6 +21,9 @@ _LONG_TEXT = frozenset(b"aAu")
 _REFERENCE = 0x80
 _PYC_HEADER = struct.Struct("<4sIII")
 _UNCHECKED = 1
+_FINDS_ITSELF = re.compile(r"^bin/python3\.\d+t?$|^lib/libpython3[^/]*$")
+"""Python finds its prefix by the place of its program."""
+PYTHON_PROGRAM = re.compile(r"bin/python3\.\d+t?")
 _CONDA_PATHS = ("link", "extracted_package_dir", "package_tarball_full_path", "requested_spec", "requested_specs")
 """Entries of conda's records with paths and commands of the user."""
 
@@ -69,9 +72,19 @@ class Prefixes:
         """Return a text with another prefix."""
         return self._pattern.sub(lambda _: new, data)
 
-    def blanked(self, data: bytes) -> bytes:
-        """Return binary data with the folders overwritten by a path of the same length that does not exist."""
-        return self._pattern.sub(lambda match: b"/" + b"_" * (len(match[0]) - 1), data)
+    def blanked(self, data: bytes, loaded: Iterable[ProgramSegment]) -> bytes:
+        """Return a program with the folders overwritten where only debuggers read them.
+
+        In what is loaded, they stay: linkers let texts share their ends, such as a path and a version.
+        """
+        kept = [(segment.offset, segment.offset + segment.size) for segment in loaded]
+
+        def blank(match: re.Match[bytes]) -> bytes:
+            if any(start < match.end() and match.start() < end for start, end in kept):
+                return match[0]
+            return b"/" + b"_" * (len(match[0]) - 1)
+
+        return self._pattern.sub(blank, data)
 
     def restored(self, data: bytes, placeholder: bytes) -> bytes | None:
         """Return a binary file with the placeholder that conda has replaced; None if it has no room for it."""
@@ -111,31 +124,43 @@ def packed_content(
         data = _record(data)
     if place.parent.name == "conda-meta":
         data = _conda_record(place.name, data)
+    note = ""
     if search is not None:
-        data = _linked(name, data, search)
+        data, note = _linked(name, data, search)
     if not prefixes.within(data):
-        return Content(data)
+        return Content(data, note=note)
     if name in declared:
         restored = prefixes.restored(data, declared[name].encode())
         if restored is not None:
             return Content(restored, "binary", declared[name])
     if b"\0" not in data:
         return Content(prefixes.replaced(data, PLACEHOLDER.encode()), "text", PLACEHOLDER)
-    return Content(prefixes.blanked(data), note="" if is_elf(data) else f"`{name}` contains the prefix and is no text")
+    elf = read_elf(data)
+    if elf is not None:
+        data = prefixes.blanked(data, elf.loaded)
+    if not note and not _FINDS_ITSELF.search(name) and prefixes.within(data):
+        note = f"`{name}` contains the path of the environment and is no text: it may not find its files on nodes"
+    return Content(data, note=note)
 
 
-def _linked(name: str, data: bytes, search: str) -> bytes:
+def _linked(name: str, data: bytes, search: str) -> tuple[bytes, str]:
+    """Return an ELF file with another search path, and a note if it has no room for it.
+
+    Without a path of its own, a library is searched where the program of Python says, which has room or is refused.
+    """
     elf = read_elf(data)
     if elf is None:
-        return data
+        return data, ""
     changed = with_search(data, elf, search)
-    if changed is None:
+    if changed is not None:
+        return changed, ""
+    if PYTHON_PROGRAM.fullmatch(name):
         raise NoRoomError(name)
-    return changed
+    return with_search(data, elf, "") or data, f"`{name}` has no room for `{search}`: it uses libraries of the node"
 
 
 class NoRoomError(Exception):
-    """An ELF file has no room for another search path."""
+    """The program of Python has no room for a search path."""
 
 
 def _record(data: bytes) -> bytes:
@@ -157,6 +182,16 @@ def _conda_record(name: str, data: bytes) -> bytes:
         return data
     record = json.loads(data)
     return json.dumps({key: value for key, value in record.items() if key not in _CONDA_PATHS}, indent=2).encode()
+
+
+def is_local_origin(name: str, data: bytes) -> bool:
+    """Return whether a file says from which local folder a distribution was installed (PEP 610): no node has it."""
+    if not name.endswith(".dist-info/direct_url.json"):
+        return False
+    try:
+        return str(json.loads(data).get("url", "")).startswith("file:")
+    except (ValueError, AttributeError):
+        return True
 
 
 def compiled_content(data: bytes, source: bytes, source_mtime: int, prefixes: Prefixes) -> bytes | None:

@@ -60,6 +60,11 @@ class Elf:
     entries: tuple[tuple[int, int, int], ...] = field(default=(), repr=False)
     strings: int = 0
 
+    @property
+    def loaded(self) -> list[ProgramSegment]:
+        """The segments that are in memory when it runs."""
+        return [segment for segment in self.segments if segment.kind == _LOAD]
+
 
 def is_elf(content: bytes | mmap.mmap) -> bool:
     """Return whether a file is an ELF file for 64 bits, little-endian."""
@@ -213,7 +218,7 @@ def _overlaps(name: int, value: int, room: int) -> bool:
 def _in_gap(changed: bytearray, elf: Elf, encoded: bytes) -> int | None:
     """Write into the gap behind the segment of the string table: it is mapped up to the end of its page."""
     page = 0x1000
-    loads = [segment for segment in elf.segments if segment.kind == _LOAD]
+    loads = elf.loaded
     for segment in loads:
         if not segment.offset <= elf.strings < segment.offset + segment.size:
             continue

@@ -105,16 +105,18 @@ class _Linker:
         folders = [folder for part in elf.search if (folder := self._inside(name, part)) is not None]
         if any(f"{folder}/{needed}" in self._members for folder in (*folders, LIBRARIES)):
             return None
-        path = self._find(elf, needed)
+        path = self._find(name, elf, needed)
         if path is None:
             return None
         self._added[place] = file_member(place, os.path.realpath(path))
         self._uses_added.add(name)
         return self._added[place]
 
-    def _find(self, elf: Elf, needed: str) -> str | None:
+    def _find(self, name: str, elf: Elf, needed: str) -> str | None:
+        member = self._members.get(name) or self._added[name]
+        origin = os.path.dirname(os.path.realpath(member.source))  # noqa: PTH120 - names that are no text
         given = [folder for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if folder]
-        own = [folder for folder in elf.search if folder.startswith("/")]
+        own = [folder.replace("$ORIGIN", origin).replace("${ORIGIN}", origin) for folder in elf.search]
         based = [f"{prefix}/lib" for prefix in self._prefixes]
         for folder in (*own, *given, *based):
             if Path(folder, needed).is_file():

@@ -54,20 +54,26 @@ def _base(installation: Installation) -> Iterator[Member]:
 
 
 def _own(installation: Installation) -> Iterator[Member]:
-    """Yield what the installation has beside its base."""
-    packages = str(installation.site_packages)
-    base = [Path(folder) for folder in installation.search if folder.endswith(("site-packages", "dist-packages"))]
-    base = [folder for folder in base if not folder.is_relative_to(installation.prefix) or installation.is_system]
+    """Yield what the installation has beside its base.
+
+    Folders with packages stay apart: files of two versions of a package are never mixed.
+    """
+    packages = installation.site_packages
+    folders = [Path(folder) for folder in installation.search if folder.endswith(("site-packages", "dist-packages"))]
     if installation.is_system:
-        for folder in reversed(base):
-            yield from _below(folder, packages, _left_out)
-        return
-    for number, folder in enumerate(base):
-        place = installation.site_packages.parent / f"{_BASE_PACKAGES}-{number}"
+        folders = [folder for folder in folders if folder.is_dir()]
+        for folder in folders[:1]:
+            yield from _below(folder, str(packages), _left_out)
+        others = folders[1:]
+    else:
+        others = [folder for folder in folders if not folder.is_relative_to(installation.prefix)]
+    for number, folder in enumerate(others):
+        place = packages.parent / f"{_BASE_PACKAGES}-{number}"
         yield from _below(folder, str(place), _left_out)
-        line = f"import os, site; site.addsitedir(os.path.join(sitedir, '..', '{place.name}'))\n"
-        yield Member(f"{packages}/{place.name}.pth", content=line.encode())
-    yield from walk(installation.prefix, _not_of_venv)
+        line = f"import os, site; site.addsitedir(os.path.join(os.path.dirname(sitedir), '{place.name}'))\n"
+        yield Member(str(packages / f"{place.name}.pth"), content=line.encode())
+    if not installation.is_system:
+        yield from walk(installation.prefix, _not_of_venv)
 
 
 def _below(folder: Path, place: str, skip: Skip) -> Iterator[Member]:

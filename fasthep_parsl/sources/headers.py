@@ -57,14 +57,6 @@ class Header:
     key: str = ""
 
 
-def cache_folder() -> Path:
-    """Return the folder of the header cache: ``$FASTHEP_PARSL_CACHE``, else a folder in ``$XDG_CACHE_HOME``."""
-    explicit = os.environ.get("FASTHEP_PARSL_CACHE")
-    if explicit:
-        return Path(explicit)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fasthep-parsl"
-
-
 def read_headers(
     paths: Iterable[str],
     source: PlanSource,

@@ -29,6 +29,7 @@ SHARED_MODULE_NAMES = {
     "report": "the report of each modifier",
     "sites": "the package, and the command `sites`",
     "sources": "the kinds, their contract, and the section of the workflow",
+    "store": "what keeps large values under a name: products on workers, archives in the cache",
     "stages": "the stages: checked by the compiler, recorded in the plan",
     "worker_setups": "worker setups: combined by the compiler, prepared by the driver",
     "write": "what writes files: `hep.write`, results, demo data",

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from fasthep_parsl.cache_folder import cache_folder
 from fasthep_parsl.interfaces import Branch
 from fasthep_parsl.plan import PlanSource
-from fasthep_parsl.sources.headers import cache_folder, read_headers
+from fasthep_parsl.sources.headers import read_headers
 
 SOURCE = PlanSource(params={"tree": "Events"})
 
