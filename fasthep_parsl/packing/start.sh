@@ -155,6 +155,7 @@ fasthep_env_discard() {
 }
 
 fasthep_env_cleanup() {
+    trap '' TERM INT HUP # signals come to all processes, some twice; what cleans up goes on
     [ -z "$fasthep_env_half" ] || fasthep_env_discard "$fasthep_env_half"
     [ -z "$fasthep_env_work" ] || fasthep_env_remove "$fasthep_env_work"
     fasthep_env_release
@@ -200,9 +201,15 @@ fasthep_env_too_long() {
 
 # a lock without flock: a folder, which exactly one process can make
 fasthep_env_acquire_folder() {
-    local lock=$fasthep_env_all/.lock said=
+    local lock=$fasthep_env_all/.lock said='' failed=0
     until mkdir -- "$lock" 2>/dev/null; do
-        [ -d "$lock" ] || fasthep_env_no_folder "the lock \`$lock\` cannot be made"
+        if [ ! -d "$lock" ]; then # it has been released since, or there is a reason
+            failed=$((failed + 1))
+            [ "$failed" -lt 100 ] || fasthep_env_no_folder "the lock \`$lock\` cannot be made"
+            sleep 0.01
+            continue
+        fi
+        failed=0
         if fasthep_env_is_dead "$lock"; then
             fasthep_env_discard "$lock" 2>/dev/null
             continue
@@ -361,7 +368,7 @@ fasthep_env_extract() {
     case $report in
     *"No space left on device"* | *"Disk quota exceeded"*)
         fasthep_env_remove "$1"
-        fasthep_env_no_folder "it became full: $fasthep_env_need bytes are needed, $(($(fasthep_env_free -k) * 1024)) are free (${first##*: })"
+        fasthep_env_no_folder "it became full: $fasthep_env_need bytes are needed, $(($(fasthep_env_free -k) * 1024)) are free"
         ;;
     *) fasthep_env_no_folder "the archive cannot be unpacked there: $first (codes $codes)" ;;
     esac
@@ -406,6 +413,7 @@ fasthep_env_prepare() {
         fasthep_env_no_folder "the environment does not work there: $said"
     fasthep_env_half=$fasthep_env_dir
     mv -T -- "$fasthep_env_work/prefix" "$fasthep_env_dir" || fasthep_env_no_folder "\`$fasthep_env_dir\` cannot be made"
+    fasthep_env_remove "$fasthep_env_work" && fasthep_env_work=
     said=$(fasthep_env_python "$fasthep_env_dir" -I -c "$fasthep_env_verify" "$fasthep_env_dir") ||
         fasthep_env_give_up "it does not work on this node: $said"
     fasthep_env_finish || fasthep_env_no_folder "it cannot be written to, or it is full"
