@@ -133,6 +133,43 @@ class StageStats:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """A node of a block, as its node checks have found it.
+
+    Attributes
+    ----------
+    node : str
+        Its name in the batch system.
+    block : int
+        Number of the block.
+    python : str
+        Version of Python.
+    platform : str
+        Kernel and architecture, ``linux-x86_64``.
+    system : str
+        Name of the operating system or of the image.
+    cpu : str
+        Name of the processor.
+    software : mapping
+        Package → version, and hash if the driver has sent one; empty if it is not installed.
+    environment : str
+        Hash of the packed environment, empty for other environments.
+    gpus : tuple of mappings
+        The GPUs of its workers.
+    """
+
+    node: str
+    block: int = -1
+    python: str = ""
+    platform: str = ""
+    system: str = ""
+    cpu: str = ""
+    software: Mapping[str, str] = field(default_factory=dict)
+    environment: str = ""
+    gpus: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TaskResult:
     """Result of a task: counts and references, never arrays.
 
@@ -168,6 +205,8 @@ class TaskResult:
         The worker process.
     notes : mapping
         Modifier → stage → note.
+    node : NodeFacts or None
+        The node of the worker; only with the first result of a process.
     """
 
     id: int
@@ -188,3 +227,4 @@ class TaskResult:
     host: str = ""
     pid: int = 0
     notes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    node: NodeFacts | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fasthep_parsl.events import BlockChanged, PartitionFailed, RunStarted, TaskFinished, TaskSubmitted
+from fasthep_parsl.events import BlockChanged, NodeSeen, PartitionFailed, RunStarted, TaskFinished, TaskSubmitted
 
 
 def run_started(**facts):
@@ -51,3 +51,8 @@ def partition_failed(**facts):
 
 def block(state, job="", **facts):
     return BlockChanged(**{"pool": "default", "block": 0, "state": state, "job": job, **facts})
+
+
+def node(name, **facts):
+    base = {"pool": "default", "block": 0, "python": "3.11.9", "platform": "linux-x86_64", "system": "", "cpu": ""}
+    return NodeSeen(**{**base, "node": name, "software": {}, **facts})

@@ -6,11 +6,10 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Sequence
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
-from importlib.util import find_spec
 from pathlib import Path
 
 from fasthep_parsl.analysis_code.closure import digest, imports, sha256
+from fasthep_parsl.analysis_code.metadata import module_places, normalised_name, owners_of, version_of
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.plan import Plan, PlanCode, PlanModule
 from fasthep_parsl.version import __version__
@@ -18,6 +17,8 @@ from fasthep_parsl.version import __version__
 ALWAYS = ("fasthep-parsl", "numpy", "awkward", "numba", "uproot", "pyarrow")
 """Packages whose versions always count, if they are installed."""
 OURS = "fasthep_parsl"
+HASH_LENGTH = 16
+"""Hexadecimal digits of a hash in an identity."""
 DATA_FOLDERS = {"configs", "site_profiles"}
 """Folders without code that only an installed package of ours contains."""
 
@@ -35,10 +36,9 @@ def software(modules: Sequence[PlanModule], packages: Iterable[str]) -> dict[str
     """
     found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for name in ALWAYS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
+        top = name.replace("-", "_")
+        if module_places(top):
+            found[name] = (top != OURS and version_of(name, top)) or identity(top, own=top == OURS)
     waiting = {*packages}
     for module in modules:
         folder = Path(module.path).parent
@@ -50,14 +50,14 @@ def software(modules: Sequence[PlanModule], packages: Iterable[str]) -> dict[str
     while waiting - seen:
         name = min(waiting - seen)
         seen.add(name)
-        if name.replace("_", "-") not in found and _places(name):
+        if name.replace("_", "-") not in found and module_places(name):
             found[name] = identity(name, own=name in packages)
             waiting |= set() if _is_identified(name) else {top for file in _sources(name) for top in _imported(file)}
     return found
 
 
 @cache
-def identity(name: str, *, own: bool = True) -> str:
+def identity(name: str, *, own: bool = True, owners: tuple[str, ...] = ()) -> str:
     """Return a text that identifies the software of a top-level module.
 
     Parameters
@@ -66,14 +66,22 @@ def identity(name: str, *, own: bool = True) -> str:
         Name of the module.
     own : bool
         Whether to include a hash of its content even if its version identifies it.
+    owners : tuple of str
+        Packages that contain the module, if they are known and none has its name.
+
+    Returns
+    -------
+    str
+        Version, and hash unless the version identifies the content. If the package has another name than the module:
+        names and versions of the packages instead of the version.
     """
-    stated = _version(name)
+    stated = _version(name, owners)
     if not own and _is_identified(name):
         return stated
     places = _sources(name)
     base = places[0].parent if places else Path()
     files = [PlanCode(name=_relative(file, base), sha256=sha256(file.read_bytes())) for file in places]
-    return f"{stated} {digest(files)[:16]}".strip()
+    return f"{stated} {digest(files)[:HASH_LENGTH]}".strip()
 
 
 def check_software(plan: Plan) -> None:
@@ -84,12 +92,13 @@ def check_software(plan: Plan) -> None:
     ConfigError
         Contains the package and both versions.
     """
-    here, there = __version__, plan.software.get("fasthep-parsl", __version__)
+    here, there = __version__, plan.software.get("fasthep-parsl", __version__).split()[0]
     if here != there:
         raise _differs("fasthep-parsl", there, here)
+    allowed = allowed_packages(plan)
     for code in dict.fromkeys(stage.op_hash for stage in plan.stages if not stage.module):
         name, _, planned = code.partition(" ")
-        if planned and name != OURS and identity(name) != planned:
+        if planned and name != OURS and normalised_name(name) not in allowed and identity(name) != planned:
             raise _differs(name, planned, identity(name) or "none")
 
 
@@ -98,44 +107,33 @@ def _differs(name: str, planned: str, found: str) -> ConfigError:
     return ConfigError(Problem("E112", message, hint="if it was edited, run again; else install the same version"))
 
 
-def _version(name: str) -> str:
-    """Return name and version of the distribution of a module, empty if there is none."""
-    try:
-        return distribution(name).version
-    except PackageNotFoundError:
-        owners = _distributions().get(name, [])
-    return " ".join(f"{owner} {version(owner)}" for owner in sorted(set(owners)))
+def allowed_packages(plan: Plan) -> tuple[str, ...]:
+    """Return the packages that may differ between driver and workers, `allow` of the environment."""
+    allow = plan.environment.params.get("allow", ()) if plan.environment else ()
+    return tuple(normalised_name(name) for name in ([allow] if isinstance(allow, str) else allow))
 
 
-@cache
-def _distributions() -> dict[str, list[str]]:
-    return dict(packages_distributions())
+def _version(name: str, owners: tuple[str, ...] = ()) -> str:
+    """Return the version of the package of a module, or names and versions of packages; empty if there is none."""
+    if name == OURS:  # also if it is not installed
+        return __version__
+    stated = "" if owners else version_of(name, name)
+    if stated:
+        return stated
+    found = ((owner, version_of(owner, name)) for owner in owners or owners_of(name))
+    return " ".join(f"{owner} {version}" for owner, version in found if version)
 
 
 def _is_identified(name: str) -> bool:
     """Return whether the version identifies the content of a module: it is installed, not edited in place."""
     installed = [Path(sysconfig.get_path(key)).resolve() for key in ("purelib", "platlib")]
-    places = _places(name)
+    places = module_places(name)
     return bool(_version(name)) and all(any(p.resolve().is_relative_to(i) for i in installed) for p in places)
-
-
-@cache
-def _places(name: str) -> tuple[Path, ...]:
-    """Return the folders of a package, or the file of a module; empty if there are none."""
-    try:
-        spec = find_spec(name)
-    except (ImportError, ValueError, AttributeError):
-        return ()
-    if spec is None:
-        return ()
-    if spec.submodule_search_locations:
-        return tuple(Path(place) for place in spec.submodule_search_locations)
-    return (Path(spec.origin),) if spec.has_location and spec.origin else ()
 
 
 def _sources(name: str) -> list[Path]:
     found: list[Path] = []
-    for place in _places(name):
+    for place in module_places(name):
         files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
         found += [file for file in files if name != OURS or file.relative_to(place).parts[0] not in DATA_FOLDERS]
     return found

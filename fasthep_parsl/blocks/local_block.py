@@ -19,7 +19,6 @@ from fasthep_parsl.blocks.python_command import module_command, python_path
 from fasthep_parsl.plan import Plan, PlanPool
 from fasthep_parsl.resources.hidden import NO_GPUS
 from fasthep_parsl.setup_folder import setup_variables
-from fasthep_parsl.worker.gpus import BLOCK_FOLDER
 
 POOL_MODULE = "fasthep_parsl.backends.parsl.worker_pool"
 LIFELINE = "FASTHEP_PARSL_LIFELINE"
@@ -150,13 +149,16 @@ def start_warm(plan: Plan, pool: PlanPool, run_dir: Path, log_dir: Path) -> Loca
 
     If this process has already imported the array libraries (to read file headers), the block is a fork of it.
     """
-    if pool.worker_init or pool.block is not None or pool.container or pool.python not in ("", sys.executable):
+    if pool.worker_init or pool.block is not None or not _is_ours(pool):
         return None
     fork = "uproot" in sys.modules and can_fork() and _is_plain(plan, pool)
     command = [*module_command(sys.executable, POOL_MODULE), "--warm"]
-    return LocalBlock(
-        command, log_dir, "warm", worker_environment(pool, run_dir, log_dir), _become_pool if fork else None
-    )
+    return LocalBlock(command, log_dir, "warm", worker_environment(pool, run_dir), _become_pool if fork else None)
+
+
+def _is_ours(pool: PlanPool) -> bool:
+    """Return whether workers use the driver's Python. Another one must not find the driver's packages."""
+    return not pool.container and pool.python in ("", sys.executable)
 
 
 def _is_plain(plan: Plan, pool: PlanPool) -> bool:
@@ -173,15 +175,15 @@ def _become_pool() -> None:
     runpy.run_module(POOL_MODULE, {"WARM": True}, run_name="__main__", alter_sys=True)
 
 
-def worker_environment(pool: PlanPool, run_dir: Path, log_dir: Path) -> dict[str, str]:
-    """Return what workers of `pool` need in their environment; their block writes into `log_dir`."""
+def worker_environment(pool: PlanPool, run_dir: Path) -> dict[str, str]:
+    """Return what workers of `pool` need in their environment."""
     threads = str(pool.cpus)
     return {
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         "NUMEXPR_MAX_THREADS": threads,
         "PARSL_CORES": str(pool.workers_per_block * pool.cpus),  # the plan has decided, Parsl need not count again
-        "PYTHONPATH": python_path(),
+        **({"PYTHONPATH": python_path()} if _is_ours(pool) else {}),
         **(setup_variables(str(run_dir.resolve())) if pool.files or pool.secrets else {}),
-        **({BLOCK_FOLDER: str(log_dir.resolve())} if pool.gpus else NO_GPUS),  # they say there what their GPUs are
+        **({} if pool.gpus else NO_GPUS),
     }

@@ -1,7 +1,8 @@
-"""Node checks: before its workers connect, a block checks versions, network and GPUs of its node. Runs on workers.
+"""Node checks: before its workers connect, a block checks software, network and GPUs of its node. Runs on workers.
 
-Without them, a wrong version of Python or Parsl makes the whole pool fail, an address that cannot be reached is waited for
-without a message, and Parsl pins workers to GPUs 0..n-1 whichever the batch system has assigned.
+Without them, a wrong version of Python or Parsl makes the whole pool fail, another version of a library changes results
+without a message, an address that cannot be reached is waited for, and Parsl pins workers to GPUs 0..n-1 whichever the
+batch system has assigned.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from fasthep_parsl.analysis_code.handshake import ExpectedSoftware, differences, installed_software, refusal
 from fasthep_parsl.plan import PlanPool
-from fasthep_parsl.worker.gpus import BLOCK_FOLDER, NoGpuError, query_gpus, record_gpus
+from fasthep_parsl.tasks import NodeFacts
+from fasthep_parsl.worker.gpus import Gpu, NoGpuError, query_gpus
+from fasthep_parsl.worker.node_facts import NODE_VARIABLE, describe_node, node_name, record_facts
 
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 """Variables in which batch systems name the GPUs of a job. Parsl sets the first, second and last for each worker."""
@@ -36,8 +40,7 @@ def node_check_options(pool: PlanPool) -> list[str]:
     sharing = ["--sharing", str(pool.workers_per_gpu)] if pool.workers_per_gpu > 1 else []
     if pool.block is None:
         return ["--gpus", str(pool.gpus), "--of", str(pool.workers), *sharing, "--here"] if pool.gpus else []
-    python = "{}.{}".format(*sys.version_info)
-    options = ["--python", python, "--parsl", version("parsl")]
+    options = ["--reach"]
     options += [] if pool.shared else ["--brought"]
     if pool.gpus:
         options += ["--gpus", str(pool.gpus), "--of", str(pool.block.workers_per_node), *sharing]
@@ -45,66 +48,101 @@ def node_check_options(pool: PlanPool) -> list[str]:
     return options
 
 
-def check_node(arguments: Sequence[str]) -> list[str]:
-    """Check this node; return the command line for Parsl's worker pool.
+def check_software(arguments: Sequence[str], *, compare: bool = True) -> NodeFacts:
+    """Check the software of this node; return what is known about the node. Imports no package.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        The command line of the node's workers.
+    compare : bool
+        Whether to compare the software. A fork of the driver has the driver's in memory.
+
+    Raises
+    ------
+    NodeCheckError
+        The software differs from that of the driver in a way that can change results.
+    """
+    options, given = _given(arguments)
+    expected = ExpectedSoftware.from_text(options.software) if options.software else ExpectedSoftware()
+    found = installed_software(expected.software) if compare else expected.software
+    reason = refusal(differences(expected, found), expected, sys.executable)
+    if reason:
+        raise NodeCheckError(reason)
+    return describe_node(found, given.get("--block_id", ""))
+
+
+def check_node(arguments: Sequence[str], facts: NodeFacts | None = None) -> list[str]:
+    """Check this node, and record the facts about it; return the command line for Parsl's worker pool.
 
     Parameters
     ----------
     arguments : sequence of str
         The options of `node_check_options`, then those of Parsl.
+    facts : NodeFacts, optional
+        The result of `check_software`, if that was called before.
 
     Raises
     ------
     NodeCheckError
         Workers cannot run on this node; the message is the reason.
     """
-    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
-    parser.add_argument("--python", default="")
-    parser.add_argument("--parsl", default="")
-    parser.add_argument("--gpus", type=int, default=0)
-    parser.add_argument("--of", type=int, default=1)
-    parser.add_argument("--sharing", type=int, default=1)
-    parser.add_argument("--here", action="store_true")
-    parser.add_argument("--brought", action="store_true")
-    known, rest = parser.parse_known_args(list(arguments))
-    given = dict(word.split("=", 1) for word in rest if word.startswith("--") and "=" in word)
-    if known.python:
-        _check_versions(known.python, known.parsl)
+    facts = facts or check_software(arguments)
+    known, given = _given(arguments)
+    rest: list[str] = known.rest
+    if known.reach:
         _check_reach(given.get("--addresses", "").split(","), int(given.get("--port", "0")))
     if known.brought:
         install_certificates(Path(given["--cert_dir"]))
-    if not known.gpus:
-        return rest
-    devices = assigned_gpus(os.environ, known.gpus, known.of, ours=known.here, sharing=known.sharing)
-    return [*rest, "--available-accelerators", *_record_and_pin(devices, given.get("--block_id", ""))]
+    if known.gpus:
+        devices = assigned_gpus(os.environ, known.gpus, known.of, ours=known.here, sharing=known.sharing)
+        gpus = _query(devices)
+        facts = replace(facts, gpus=tuple(asdict(gpu) for gpu in gpus))
+        rest = [*rest, "--available-accelerators", *_pins(devices, gpus)]
+    record_facts(facts)
+    return rest
 
 
-def _record_and_pin(devices: Sequence[str], block: str) -> list[str]:
-    """Record the GPUs of workers; return them by their UUIDs where these are known.
+def refuse_node(arguments: Sequence[str], error: NodeCheckError) -> None:
+    """Write to standard error why no workers start on this node."""
+    _, given = _given(arguments)
+    node = os.environ.get(NODE_VARIABLE, "")
+    where = f"block {given.get('--block_id', '')} on node {node}: " if node else ""
+    sys.stderr.write(f"fasthep-parsl: {where}{error}\n")
+    sys.stderr.flush()
+
+
+def _given(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:
+    """Return our options, with those of Parsl as `rest`, and the values of the latter by name."""
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
+    parser.add_argument("--software", default="")
+    parser.add_argument("--gpus", type=int, default=0)
+    parser.add_argument("--of", type=int, default=1)
+    parser.add_argument("--sharing", type=int, default=1)
+    parser.add_argument("--reach", action="store_true")
+    parser.add_argument("--here", action="store_true")
+    parser.add_argument("--brought", action="store_true")
+    known, rest = parser.parse_known_args(list(arguments))
+    known.rest = rest
+    return known, dict(word.split("=", 1) for word in rest if word.startswith("--") and "=" in word)
+
+
+def _query(devices: Sequence[str]) -> list[Gpu]:
+    names = list(dict.fromkeys(name for group in devices for name in group.split(",")))
+    try:
+        return query_gpus(names, node_name())
+    except NoGpuError as error:
+        raise NodeCheckError(str(error)) from None
+
+
+def _pins(devices: Sequence[str], gpus: Sequence[Gpu]) -> list[str]:
+    """Return the GPUs of workers by their UUIDs where these are known.
 
     Parsl uses a UUID as it is, but divides a number by its own count of workers per GPU. It would put all workers that
     share GPUs 0 and 1 on GPU 0.
     """
-    names = list(dict.fromkeys(name for group in devices for name in group.split(",")))
-    try:
-        gpus = query_gpus(names, os.environ.get("FASTHEP_PARSL_NODE") or socket.gethostname())
-    except NoGpuError as error:
-        raise NodeCheckError(str(error)) from None
-    if folder := os.environ.get(BLOCK_FOLDER):
-        record_gpus(gpus, Path(folder), block)
     pins = {gpu.device: gpu.pin for gpu in gpus}
     return [",".join(pins[name] for name in group.split(",")) for group in devices]
-
-
-def _check_versions(python: str, parsl_version: str) -> None:
-    here = "{}.{}".format(*sys.version_info)
-    if here != python:
-        raise NodeCheckError(
-            f"Python of the workers is {here} ({sys.executable}), the driver's is {python}: they must be equal"
-        )
-    found = version("parsl")  # without importing it
-    if found != parsl_version:
-        raise NodeCheckError(f"Parsl of the workers is {found}, the driver's is {parsl_version}: they must be equal")
 
 
 def _check_reach(addresses: Sequence[str], port: int) -> None:

@@ -36,6 +36,8 @@ class Link:
         Folder of the certificates that encrypt the connection.
     logs, log_config : str or None
         Folder for the logs of managers, and the configuration of logging.
+    software : str
+        The software that workers must have, as one line; empty if nothing is checked.
     """
 
     addresses: str
@@ -43,9 +45,10 @@ class Link:
     certificates: str | None
     logs: str | None
     log_config: str | None
+    software: str = ""
 
 
-PLACEHOLDERS = Link("<addresses>", "<port>", "<certificates>", "<logs>", "<log config>")
+PLACEHOLDERS = Link("<addresses>", "<port>", "<certificates>", "<logs>", "<log config>", "<software>")
 """Placeholders for values that are not known before a run."""
 
 
@@ -86,5 +89,6 @@ def worker_command(pool: PlanPool, link: Link) -> list[str]:
     return [
         *module_command(pool.python or sys.executable, POOL_MODULE),
         *node_check_options(pool),
+        *([f"--software={link.software}"] if link.software else []),
         *(f"{k}={v}" for k, v in options.items()),
     ]

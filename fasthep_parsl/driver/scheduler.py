@@ -18,7 +18,7 @@ from fasthep_parsl.events import Record
 from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.room import DiskFullError
-from fasthep_parsl.tasks import FailureCause, Task, TaskResult
+from fasthep_parsl.tasks import FailureCause, NodeFacts, Task, TaskResult
 from fasthep_parsl.worker.trail import NOTHING, LastStep, last_step
 
 WINDOW = 2
@@ -66,6 +66,7 @@ class Scheduler:
         self._to_isolate: deque[Task] = deque()
         self._isolated = -1  # number of the task that runs alone
         self._broken_pools: dict[str, str] = {}
+        self._seen: set[tuple[str, int, str]] = set()
         self._modules = [Path(module.path).name for module in plan.modules]
 
     def run(self, session: Session) -> None:
@@ -195,6 +196,8 @@ class Scheduler:
         return self.plan.pool(state.segment.pool).shared or Path(error.folder).is_relative_to(self.run_dir)
 
     def _succeeded(self, state: SegmentState, task: Task, result: TaskResult) -> None:
+        if result.node is not None:
+            self._record_node(state.segment.pool, result.node)
         if task.kind == "merge":
             old = state.merged(task.id, result)
             self._policy.succeeded(task)
@@ -210,6 +213,13 @@ class Scheduler:
         self.record(task_events.finished(task, result, old))
         for path in old:
             Path(path).unlink(missing_ok=True)
+
+    def _record_node(self, pool: str, node: NodeFacts) -> None:
+        """Record a node once for each block, though each of its workers reports it."""
+        key = (pool, node.block, node.node)
+        if key not in self._seen:
+            self._seen.add(key)
+            self.record(task_events.seen(pool, node))
 
     # --- lost tasks ---------------------------------------------------------------------------------------
 

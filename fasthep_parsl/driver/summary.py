@@ -12,6 +12,7 @@ from typing import Any
 
 from fasthep_parsl import registry
 from fasthep_parsl.driver.job_tally import JobTally
+from fasthep_parsl.driver.node_tally import NodeTally
 from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.events import Event, TaskFinished
 from fasthep_parsl.interfaces import Note
@@ -45,6 +46,7 @@ class Tally:
         self.events = 0
         self.bytes = 0
         self.blocks = JobTally()
+        self.nodes = NodeTally(plan)
         self._notes: dict[str, dict[str, Note]] = {}
         self._call_notes: dict[tuple[int, int], Mapping[str, Mapping[str, Note]]] = {}
 
@@ -52,6 +54,7 @@ class Tally:
         """Add an event."""
         self.counts[event.kind] += 1
         self.blocks(event)
+        self.nodes(event)
         if not isinstance(event, TaskFinished):
             return
         self.tasks[event.segment] += 1
@@ -142,11 +145,13 @@ def run_summary(plan: Plan, states: list[SegmentState], tally: Tally, **facts: A
             }
             for pool in plan.pools
         },
+        "nodes": tally.nodes.groups(),
+        "failed_nodes": tally.nodes.failed(),
         "left": [{"pool": job.pool, "job": job.job} for job in tally.blocks.left()],
         "blocked": {"/".join(s.segment.stages): s.blocked for s in states if s.blocked},
         "failures": [_failure(plan, failure) for failure in failures[:MAX_FAILURES]],
         "parameter_files": [_parameter_file(file) for file in plan.parameter_files],
-        "warnings": list(plan.warnings),
+        "warnings": [*plan.warnings, *tally.nodes.warnings()],
         "versions": versions(),
     }
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from fasthep_parsl.events import PartitionFailed, TaskFinished, TaskLost, TaskRetried, TaskSubmitted
+from dataclasses import fields
+
+from fasthep_parsl.events import NodeSeen, PartitionFailed, TaskFinished, TaskLost, TaskRetried, TaskSubmitted
 from fasthep_parsl.plan import PlanSegment
-from fasthep_parsl.tasks import Failure, FailureCause, Task, TaskResult
+from fasthep_parsl.tasks import Failure, FailureCause, NodeFacts, Task, TaskResult
 from fasthep_parsl.worker.trail import LastStep
 
 MAX_DETAIL = 8000
@@ -39,6 +41,11 @@ def failed(segment: int, failure: Failure) -> PartitionFailed:
         where=failure.where,
         detail=failure.detail,
     )
+
+
+def seen(pool: str, node: NodeFacts) -> NodeSeen:
+    """Return the event of a node whose first result has arrived."""
+    return NodeSeen(pool=pool, **{item.name: getattr(node, item.name) for item in fields(node)})
 
 
 def finished(task: Task, result: TaskResult, merged: tuple[str, ...]) -> TaskFinished:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from fasthep_parsl import registry
+from fasthep_parsl.analysis_code.handshake import expected_software, known_differences, on_python_path, refusal
 from fasthep_parsl.driver.lock import LockLostError
+from fasthep_parsl.errors import SiteError
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.setup_folder import SetupFolder, SetupProgress
 from fasthep_parsl.signals import undisturbed
@@ -23,7 +25,7 @@ def prepared_setups(plan: Plan, run_dir: Path, progress: SetupProgress | None = 
     Raises
     ------
     SiteError
-        The site cannot provide an environment or a credential.
+        The site cannot provide an environment or a credential, or the environment has other software.
     """
     try:
         if plan.backend != "local":
@@ -43,10 +45,30 @@ def remove_secrets(run_dir: Path) -> None:
         SetupFolder(run_dir).remove_secrets()
 
 
+def _compare(plan: Plan, versions: Mapping[str, str] | None) -> None:
+    """Compare the software that workers will have with the driver's, if it is known before any block starts.
+
+    Packages from folders on PYTHONPATH are not part of an environment. The nodes look for them.
+
+    Raises
+    ------
+    SiteError
+        It differs in a way that can change results. The message has all differences.
+    """
+    if not versions:
+        return
+    expected = expected_software(plan)
+    found = (item for item in known_differences(expected, versions) if item.found or not on_python_path(item.package))
+    reason = refusal(found, expected)
+    if reason:
+        raise SiteError(f"`execution.environment` has {reason}")
+
+
 def _prepare(plan: Plan, folder: SetupFolder) -> None:
     """Let the environment and the credentials write their files and secrets, and check that they did."""
     if plan.environment is not None:
-        registry.load("environments", plan.environment.kind)(**plan.environment.params).prepare(folder)
+        environment = registry.load("environments", plan.environment.kind)(**plan.environment.params)
+        _compare(plan, environment.prepare(folder))
     for credential in plan.credentials:
         registry.load("credentials", credential.kind)(**credential.params).prepare(folder)
     folder.report("")

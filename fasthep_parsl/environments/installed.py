@@ -28,6 +28,8 @@ def installed_versions(prefix: Path) -> Mapping[str, str] | None:
     folders = [path for path in prefix.glob("lib/python3.*/site-packages") if path.is_dir()]
     if len(folders) != 1 or settings.get("include-system-site-packages", "false").lower() == "true":
         return None
+    if any(_adds_packages(path) for path in folders[0].glob("*.pth")):
+        return None
     found = {}
     for path in folders[0].iterdir():
         match = _INFO.fullmatch(path.name)
@@ -35,6 +37,18 @@ def installed_versions(prefix: Path) -> Mapping[str, str] | None:
             found[re.sub(r"[-_.]+", "-", match["name"]).lower()] = match["version"]
     python = folders[0].parent.name.removeprefix("python").rstrip("t")  # t: without the global lock
     return {**found, "python": _full_version(prefix, settings, python)}
+
+
+def _adds_packages(pth: Path) -> bool:
+    """Return whether a ``.pth`` file makes another folder with installed packages visible."""
+    try:
+        lines = [line.strip() for line in pth.read_text().splitlines()]
+    except (OSError, UnicodeDecodeError):
+        return True
+    if any(line.startswith("import") and "addsitedir" in line for line in lines):
+        return True
+    added = (pth.parent / line for line in lines if line and not line.startswith(("#", "import ", "import\t")))
+    return any(_INFO.fullmatch(path.name) for folder in added if folder.is_dir() for path in folder.iterdir())
 
 
 def _venv_settings(prefix: Path) -> dict[str, str]:

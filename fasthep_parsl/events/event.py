@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar
 
-VERSION = 1
+VERSION = 2
 """Version of the event log. Files without a version (0) have the same lines and are read too."""
 
 

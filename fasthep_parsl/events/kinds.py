@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from fasthep_parsl.events.event import Event, EventLogHeader
-from fasthep_parsl.events.run_kinds import BlockChanged, PoolChanged, RunEnded, RunStarted
+from fasthep_parsl.events.run_kinds import BlockChanged, NodeSeen, PoolChanged, RunEnded, RunStarted
 from fasthep_parsl.events.task_kinds import PartitionFailed, TaskFinished, TaskLost, TaskRetried, TaskSubmitted
 
 KINDS: Mapping[str, type[Event]] = {
@@ -18,6 +18,7 @@ KINDS: Mapping[str, type[Event]] = {
         RunStarted,
         PoolChanged,
         BlockChanged,
+        NodeSeen,
         TaskSubmitted,
         TaskFinished,
         TaskLost,

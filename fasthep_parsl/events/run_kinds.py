@@ -115,8 +115,6 @@ class BlockChanged(Event):
         On this machine: process number of the block's first process.
     node : str, optional
         Node that the block runs on.
-    gpus : list of mappings, optional
-        For ``up``: the GPUs of its nodes; memory in bytes.
     message : str, optional
         Why.
     """
@@ -128,7 +126,6 @@ class BlockChanged(Event):
     job: str = ""
     pid: int | None = None
     node: str = ""
-    gpus: tuple[Mapping[str, Any], ...] = ()
     message: str = ""
 
     @property
@@ -140,3 +137,44 @@ class BlockChanged(Event):
     def gone(self) -> bool:
         """Return whether its job no longer exists in the batch system."""
         return BLOCK_STATES[self.state].gone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSeen(Event):
+    """A worker of a node has returned its first result.
+
+    Attributes
+    ----------
+    pool : str
+        The pool.
+    block : int
+        Number of the block in its pool.
+    node : str
+        The node.
+    python : str
+        Version of Python.
+    platform : str
+        Kernel and architecture.
+    system : str
+        Name of the operating system.
+    cpu : str
+        Name of the processor.
+    software : mapping
+        Package to version, and hash if the driver compares one; empty if it is not installed.
+    environment : str, optional
+        Hash of the packed environment.
+    gpus : list of mappings, optional
+        The GPUs of its workers; memory in bytes.
+    """
+
+    kind: ClassVar[str] = "node"
+    pool: str
+    block: int
+    node: str
+    python: str
+    platform: str
+    system: str
+    cpu: str
+    software: Mapping[str, str]
+    environment: str = ""
+    gpus: tuple[Mapping[str, Any], ...] = ()

@@ -20,7 +20,7 @@ from fasthep_parsl.errors import FastHepError
 from fasthep_parsl.tasks import Task, TaskResult
 from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.entry import run_task
-from fasthep_parsl.worker.gpus import BLOCK_FOLDER
+from fasthep_parsl.worker.node_facts import BLOCK_FOLDER
 
 TRANSFERRED = ("plan.json", "code")
 """Parts of the run directory that a block transfers."""

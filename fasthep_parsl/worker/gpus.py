@@ -1,22 +1,19 @@
-"""GPUs of a node: queried once, before its workers start, and recorded in the folder of the block."""
+"""GPUs of a node: queried once, before its workers start."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from fasthep_parsl.resources.units import format_memory
+from fasthep_parsl.worker.node_facts import own_facts
 
-BLOCK_FOLDER = "FASTHEP_PARSL_FOLDER"
-"""Environment variable with the folder of a block."""
 TIMEOUT = 20.0
 """Seconds. `nvidia-smi` first wakes a sleeping driver, and hangs if a device does not respond."""
 CUPY = ("cupy-cuda13x", "cupy-cuda12x", "cupy")
@@ -153,34 +150,9 @@ def _cupy() -> str:
     return "none"
 
 
-# --- the record in the folder of a block -----------------------------------------------------------------------
-
-
-def record_gpus(gpus: Iterable[Gpu], folder: Path, block: str) -> None:
-    """Append GPUs to the file of a block, if it is writable. All nodes of a block write to this file."""
-    lines = "".join(json.dumps(asdict(gpu)) + "\n" for gpu in gpus)
-    with suppress(OSError), _file(folder, block).open("a", encoding="utf-8") as file:
-        file.write(lines)
-
-
-def recorded_gpus(folder: Path, block: str) -> list[Gpu]:
-    """Return the GPUs that the nodes of a block have recorded."""
-    try:
-        lines = _file(folder, block).read_text(encoding="utf-8").splitlines()
-        return [Gpu(**json.loads(line)) for line in lines]
-    except (OSError, ValueError, TypeError):
-        return []
-
-
 def own_gpus() -> list[Gpu]:
     """Return the recorded GPUs of this worker."""
-    folder, block = os.environ.get(BLOCK_FOLDER), os.environ.get("PARSL_WORKER_BLOCK_ID", "")
+    facts = own_facts()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    node = os.environ.get("FASTHEP_PARSL_NODE", os.uname().nodename)
-    if not folder:
-        return []
-    return [gpu for gpu in recorded_gpus(Path(folder), block) if gpu.node == node and gpu.pin in visible]
-
-
-def _file(folder: Path, block: str) -> Path:
-    return folder / f"block.{block}.gpus"
+    found = (Gpu(**gpu) for gpu in (facts.gpus if facts else ()))
+    return [gpu for gpu in found if gpu.pin in visible]

@@ -13,8 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fasthep_parsl.resources.hidden import NO_GPUS
+from fasthep_parsl.tasks import NodeFacts
 from fasthep_parsl.version import __version__
 from fasthep_parsl.worker.gpus import own_gpus
+from fasthep_parsl.worker.node_facts import node_name, own_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class WorkerFacts:
         Cores that it may use.
     gpus : tuple of str
         Recorded GPUs, a line each.
+    facts : NodeFacts or None
+        What the checks of its node have found.
     """
 
     host: str
@@ -55,6 +59,7 @@ class WorkerFacts:
     writable: bool
     cpus: int
     gpus: tuple[str, ...] = ()
+    facts: NodeFacts | None = None
 
 
 def describe_worker(gpu_variables: Sequence[str]) -> WorkerFacts:
@@ -69,7 +74,7 @@ def describe_worker(gpu_variables: Sequence[str]) -> WorkerFacts:
     host = socket.gethostname()
     return WorkerFacts(
         host=host,
-        node=os.environ.get("FASTHEP_PARSL_NODE", host),
+        node=node_name(),
         python=platform.python_version(),
         executable=sys.executable,
         parsl=version("parsl"),
@@ -80,6 +85,7 @@ def describe_worker(gpu_variables: Sequence[str]) -> WorkerFacts:
         writable=os.access(folder, os.W_OK),
         cpus=len(os.sched_getaffinity(0)),
         gpus=tuple(str(gpu) for gpu in own_gpus()),
+        facts=own_facts(),
     )
 
 

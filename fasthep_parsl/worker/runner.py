@@ -23,6 +23,7 @@ from fasthep_parsl.resources import memory
 from fasthep_parsl.tasks import Failure, Ref, Span, Task, TaskResult
 from fasthep_parsl.worker import store, trail
 from fasthep_parsl.worker.failures import failure_of
+from fasthep_parsl.worker.node_facts import first_facts
 from fasthep_parsl.worker.outbox import Outbox
 from fasthep_parsl.worker.partials import StoreError, load_parts
 from fasthep_parsl.worker.products import Products, unique_name
@@ -74,6 +75,7 @@ def run_task(task: Task) -> TaskResult:
         host=socket.gethostname(),
         pid=os.getpid(),
         notes=work.program.notes.take(),
+        node=first_facts(),
     )
 
 

@@ -56,12 +56,12 @@ def started(slurm, write_flow, tmp_path):
 
 
 def assigned(slurm, run):
-    """Return the numbers of the GPUs of the run's only job, from Slurm's records, and the event of its workers."""
-    up = run.wait_for_block("up", seconds=60)
+    """Return the numbers of the GPUs of the run's only job, from Slurm's records."""
+    run.wait_for_block("up", seconds=60)
     (job,) = run.jobs()
     found = re.search(r"GRES=gpu:\d+\(IDX:([\d,-]+)\)", slurm.run("scontrol", "--details", "show", "job", job))[1]
     spans = [part.split("-") for part in found.split(",")]
-    return [str(n) for first, *last in spans for n in range(int(first), int(last[0] if last else first) + 1)], up
+    return [str(n) for first, *last in spans for n in range(int(first), int(last[0] if last else first) + 1)]
 
 
 def seats(run):
@@ -72,17 +72,20 @@ def seats(run):
 
 def test_two_workers_see_the_two_gpus_that_slurm_gave(slurm, started):
     run = started(2, 1)
-    numbers, up = assigned(slurm, run)
+    numbers = assigned(slurm, run)
     assert numbers == ["0", "1"]
     assert sorted(seats(run).values()) == numbers
-    assert [(gpu["device"], gpu["name"], gpu["node"]) for gpu in up["gpus"]] == [(n, "unknown", "g1") for n in numbers]
+    (node,) = run.events("node")
+    assert [(gpu["device"], gpu["name"], gpu["node"]) for gpu in node["gpus"]] == [
+        (n, "unknown", "g1") for n in numbers
+    ]
 
 
 def test_workers_that_share_see_the_one_gpu_that_is_left(slurm, started):
     other = slurm.submit("sleep 300", "--partition=gpu", "--gres=gpu:1", "--mem=1G")
     slurm.wait_for(other, "RUNNING")
     run = started(2, 2)
-    numbers, _ = assigned(slurm, run)
+    numbers = assigned(slurm, run)
     found = seats(run)
     slurm.run("scancel", str(other))
     assert numbers == ["1"]
@@ -92,11 +95,12 @@ def test_workers_that_share_see_the_one_gpu_that_is_left(slurm, started):
 def test_four_workers_on_two_gpus_are_two_on_each(slurm, started):
     """Parsl alone would put all of them on the first, once it finds an ``nvidia-smi``."""
     run = started(4, 2, smi=SMI)
-    numbers, up = assigned(slurm, run)
+    numbers = assigned(slurm, run)
     assert numbers == ["0", "1"]
     assert Counter(seats(run).values()) == dict.fromkeys(UUIDS, 2)
-    assert [(gpu["device"], gpu["uuid"]) for gpu in up["gpus"]] == list(zip(numbers, UUIDS, strict=True))
-    assert {(gpu["name"], gpu["memory"], gpu["driver"], gpu["cuda"]) for gpu in up["gpus"]} == {
+    (node,) = run.events("node")
+    assert [(gpu["device"], gpu["uuid"]) for gpu in node["gpus"]] == list(zip(numbers, UUIDS, strict=True))
+    assert {(gpu["name"], gpu["memory"], gpu["driver"], gpu["cuda"]) for gpu in node["gpus"]} == {
         ("Test", 1000 << 20, "580.1", "13.0")
     }
 

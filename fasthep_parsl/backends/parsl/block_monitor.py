@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, TypedDict
 
 from parsl.executors import HighThroughputExecutor
@@ -192,14 +192,12 @@ class BlockMonitor:
         for event in self._policy.events:
             block = self._policy.blocks.get(event.block)
             node = (block.node or self._blocks.node_of(block.number)) if block else ""
-            gpus = self._blocks.gpus_of(event.block) if event.state == "up" else ()
             stderr = self._blocks.errors_of(event.block, 3) if event.state == "failed" else ""
             self._record_block(
                 event.state,
                 event.block,
                 block.job if block else "",
                 node=node,
-                gpus=tuple(asdict(gpu) for gpu in gpus),
                 message="\n".join(text for text in (event.message, _OWN.sub("", stderr)) if text),
             )
         self._policy.events.clear()

@@ -56,6 +56,7 @@ def provider(
     log_dir: Path,
     closing: threading.Event,
     warm: LocalBlock | None = None,
+    software: str = "",
 ) -> BlockProvider:
     """Return the provider of a pool.
 
@@ -71,12 +72,18 @@ def provider(
         Set when the run ends. Commands are not waited for after that.
     warm : LocalBlock, optional
         A block on this machine that was started early.
+    software : str
+        The software that workers must have, as one line.
     """
     if pool.block is not None:
         from fasthep_parsl.backends.parsl.batch_provider import BatchProvider  # not needed for local pools
 
-        return BatchProvider(pool, run_dir, log_dir, job_name(pool), closing)
-    return LocalProvider(pool, log_dir, worker_environment(pool, run_dir, log_dir), warm, run_dir)
+        batch = BatchProvider(pool, run_dir, log_dir, job_name(pool), closing)
+        batch.software = software
+        return batch
+    local = LocalProvider(pool, log_dir, worker_environment(pool, run_dir), warm, run_dir)
+    local.software = software
+    return local
 
 
 def executor(pool: PlanPool, blocks: BlockProvider) -> HighThroughputExecutor:
@@ -124,14 +131,15 @@ def prepare(pool: PlanPool, started: HighThroughputExecutor, blocks: BlockProvid
     started.poll_period = RESULTS_POLL  # the interchange has its own by now
     started.outgoing_q.zmq_socket.sndtimeo = SEND_TIMEOUT
     started.outgoing_q.zmq_socket.linger = 0
-    blocks.prepare(_link(pool, started))
+    blocks.prepare(_link(pool, started, blocks.software))
 
 
-def _link(pool: PlanPool, started: HighThroughputExecutor) -> Link:
+def _link(pool: PlanPool, started: HighThroughputExecutor, software: str) -> Link:
     return Link(
         ",".join(meeting_point(pool, started.worker_port).addresses),
         str(started.worker_port),
         started.cert_dir,
         started.worker_logdir,
         started.logconf_path,
+        software,
     )

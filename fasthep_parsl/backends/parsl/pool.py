@@ -53,6 +53,8 @@ class RunningPool:
         Writes to the run's event log.
     warm : LocalBlock, optional
         A block that was started early.
+    software : str
+        The software that workers must have, as one line.
     """
 
     def __init__(
@@ -63,12 +65,14 @@ class RunningPool:
         log_dir: Path,
         record: Record,
         warm: LocalBlock | None = None,
+        software: str = "",
     ) -> None:
         self.pool = pool
         self._kernel = kernel
         self._run_dir = run_dir
         self._log_dir = log_dir
         self._record = record
+        self._software = software
         self._lock = threading.Lock()
         self._backlog: list[_PendingTask] = []
         self._open: set[Future[Any]] = set()
@@ -141,7 +145,7 @@ class RunningPool:
             else self._log_dir.with_name(f"{self._log_dir.name}.{self._lifecycles}")
         )
         self._lifecycles += 1
-        blocks = executors.provider(self.pool, self._run_dir, folder, self._closing, warm)
+        blocks = executors.provider(self.pool, self._run_dir, folder, self._closing, warm, self._software)
         self._began = time.monotonic()
         return ExecutorLifecycle(self.pool, self._kernel, blocks, self._record, self._started, proven=self._known_good)
 

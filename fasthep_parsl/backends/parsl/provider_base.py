@@ -13,7 +13,6 @@ from parsl.providers.base import ExecutionProvider
 from fasthep_parsl.blocks.worker_command import Link
 from fasthep_parsl.interfaces import CommandResult, Job
 from fasthep_parsl.plan import PlanPool
-from fasthep_parsl.worker.gpus import Gpu, recorded_gpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,8 @@ class BlockProvider(ExecutionProvider):  # type: ignore[misc]  # Parsl is not ty
         Block number → job id of every block that was submitted.
     avoid : tuple of str
         Nodes on which new blocks must not run.
+    software : str
+        The software that workers must have, as one line.
     """
 
     ends_are_certain = False
@@ -63,6 +64,7 @@ class BlockProvider(ExecutionProvider):  # type: ignore[misc]  # Parsl is not ty
         self.log_dir = log_dir
         self.jobs_by_block: dict[int, str] = {}
         self.avoid: tuple[str, ...] = ()
+        self.software = ""
         self.nodes_per_block = pool.block.nodes if pool.block else 1
         self.init_blocks = self.min_blocks = 0
         self.max_blocks = pool.blocks
@@ -114,10 +116,6 @@ class BlockProvider(ExecutionProvider):  # type: ignore[misc]  # Parsl is not ty
         """Return the node on which a block has started, empty if it is not known."""
         del block
         return ""
-
-    def gpus_of(self, block: int) -> list[Gpu]:
-        """Return the GPUs that the nodes of a block have reported; empty where the report is not visible."""
-        return recorded_gpus(self.log_dir, str(block)) if self.pool.gpus else []
 
     def close(self) -> None:
         """Let no block start any more."""

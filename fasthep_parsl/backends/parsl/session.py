@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from fasthep_parsl.analysis_code.handshake import expected_software
 from fasthep_parsl.backends.parsl.transfer_limit import TransferLimiter
 from fasthep_parsl.blocks import local_block
 from fasthep_parsl.blocks.acceptance import missing_programs
@@ -68,6 +69,7 @@ class ParslSession:
         self._warm: dict[str, local_block.LocalBlock] = {}
         self._pools: dict[str, RunningPool] = {}
         self._limiters: dict[str, TransferLimiter] = {}
+        self._software = expected_software(plan).text()
         self._kernel: Any = None
         self._log_files: list[logging.FileHandler] = []
 
@@ -121,6 +123,7 @@ class ParslSession:
                 self._blocks_dir(pool),
                 self._record,
                 self._warm.pop(pool, None),
+                self._software,
             )
             running.start()
             self._pools[pool] = running

@@ -28,7 +28,8 @@ from fasthep_parsl.backends.parsl.interchange import die_with_parent
 from fasthep_parsl.backends.parsl.process_queues import PoolContext
 from fasthep_parsl.blocks.block_folder import BlockFolder
 from fasthep_parsl.blocks.local_block import LIFELINE
-from fasthep_parsl.blocks.node_checks import NodeCheckError, check_node
+from fasthep_parsl.blocks.node_checks import NodeCheckError, check_node, check_software, refuse_node
+from fasthep_parsl.worker.node_facts import FACTS_VARIABLE
 
 PRELOAD = "fasthep_parsl.worker.preload"
 POOL = "parsl.executors.high_throughput.process_worker_pool"
@@ -36,6 +37,14 @@ POOL = "parsl.executors.high_throughput.process_worker_pool"
 
 def main(arguments: list[str]) -> None:
     """Start the fork server, then become Parsl's worker pool with `arguments`."""
+    early = arguments[:1] in (["--warm"], ["--fork"])
+    facts = None
+    if not early:  # before Parsl is imported, which may be another version or missing
+        try:
+            facts = check_software(arguments)
+        except NodeCheckError as error:
+            refuse_node(arguments, error)
+            sys.exit(3)
     import parsl.executors.high_throughput.process_worker_pool
     import parsl.multiprocessing
 
@@ -45,15 +54,15 @@ def main(arguments: list[str]) -> None:
     _start_helpers(folder, lifeline)
     parsl.multiprocessing.SpawnContext = PoolContext()
     del sys.modules[POOL]  # it runs as the main module below
-    if arguments[:1] == ["--warm"]:
+    fork = arguments[:1] == ["--fork"]
+    if early:
         arguments = shlex.split(_first_line(lifeline))
         if not arguments:
             _end()
     try:
-        arguments = check_node(arguments)
+        arguments = check_node(arguments, facts or check_software(arguments, compare=not fork))
     except NodeCheckError as error:
-        sys.stderr.write(f"fasthep-parsl: {error}\n")
-        sys.stderr.flush()
+        refuse_node(arguments, error)
         folder.remove()
         os._exit(3)  # the fork server ends with this process
     if lifeline >= 0:
@@ -75,6 +84,7 @@ def _start_helpers(folder: BlockFolder, lifeline: int) -> None:
     try:
         resource_tracker.ensure_running()
         folder.make()
+        os.environ[FACTS_VARIABLE] = str(folder.path / "node.json")
         with folder.for_sockets():
             forkserver.ensure_running()
     finally:
@@ -151,4 +161,4 @@ def _end() -> None:
 
 
 if __name__ == "__main__":
-    main(["--warm"] if "WARM" in globals() else sys.argv[1:])
+    main(["--fork"] if "WARM" in globals() else sys.argv[1:])

@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from fasthep_parsl import registry
+from fasthep_parsl.analysis_code.handshake import differences, expected_software
+from fasthep_parsl.analysis_code.software import software
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.blocks.node_checks import GPU_VARIABLES
 from fasthep_parsl.driver.run_directory import MARKER
@@ -22,6 +24,8 @@ from fasthep_parsl.signals import terminable
 from fasthep_parsl.version import __version__
 from fasthep_parsl.worker.probe import WorkerFacts, describe_worker
 
+SHOWN = ("numpy", "awkward", "uproot", "numba")
+"""Packages whose versions are shown."""
 PERIOD = 0.2
 """Seconds between two checks of the tasks."""
 BAD = ("refused", "failed")
@@ -104,6 +108,7 @@ def probe(
         pools=tuple(pools),
         environment=site.environment,
         credentials=site.credentials,
+        software=software((), ()),
     )
     times = _BlockTimes(pools)
     for name in ("log", "code"):  # blocks transfer them to nodes that do not see this folder, as in a run
@@ -117,7 +122,7 @@ def probe(
             registry.load("backends", "parsl")().open(plan, folder, record) as session,
         ):
             tasks = {pool.name: session.call(pool.name, describe_worker, GPU_VARIABLES) for pool in pools}
-            _await({pool.name: pool for pool in pools}, tasks, times, folder, wait, report, progress)
+            _await(plan, tasks, times, folder, wait, report, progress)
     except FastHepError as error:
         report(Check(False, "probe", str(error)))
 
@@ -136,7 +141,7 @@ class _Changes:
 
 
 def _await(
-    pools: dict[str, PlanPool],
+    plan: Plan,
     tasks: dict[str, Future[WorkerFacts]],
     times: _BlockTimes,
     folder: Path,
@@ -148,7 +153,7 @@ def _await(
     while tasks and time.monotonic() < until:
         for name in list(tasks):
             if tasks[name].done() or name in times.bad:
-                report(_outcome(pools[name], tasks.pop(name), times, folder))
+                report(_outcome(plan, plan.pool(name), tasks.pop(name), times, folder))
         shown = ", ".join(times.waits(name) for name in tasks)
         if shown != before:
             progress(shown)
@@ -159,7 +164,7 @@ def _await(
         report(Check(False, f"probe {name}", f"no answer after {format_duration(wait)}; {times.waits(name)}", hint))
 
 
-def _outcome(pool: PlanPool, task: Future[WorkerFacts], times: _BlockTimes, folder: Path) -> Check:
+def _outcome(plan: Plan, pool: PlanPool, task: Future[WorkerFacts], times: _BlockTimes, folder: Path) -> Check:
     what = f"probe {pool.name}"
     if not task.done():
         blocks = folder / "log" / "blocks" / pool.name
@@ -169,7 +174,9 @@ def _outcome(pool: PlanPool, task: Future[WorkerFacts], times: _BlockTimes, fold
         return Check(False, what, str(error) or type(error).__name__)
     facts = task.result()
     wrong, hint = _unfit(pool, facts, folder / "log" / "blocks" / pool.name)
-    return Check(not wrong, what, wrong or _described(pool, facts, times.durations(pool.name)), hint)
+    if wrong:
+        return Check(False, what, wrong, hint)
+    return Check(True, what, f"{_described(pool, facts, times.durations(pool.name))}{_permitted(plan, facts)}")
 
 
 def _trouble(event: BlockChanged, blocks: Path) -> str:
@@ -202,8 +209,16 @@ def _described(pool: PlanPool, facts: WorkerFacts, times: str) -> str:
     node = facts.node if facts.node == facts.host else f"{facts.node} ({facts.host})"
     parts = [
         f"{node}: Python {facts.python}, Parsl {facts.parsl}, fasthep-parsl {facts.package}",
+        *(f"{name} {facts.facts.software.get(name) or 'none'}" for name in SHOWN if facts.facts),
+        facts.facts.platform if facts.facts else "",
         ", ".join(facts.gpus) or (f"GPU {facts.devices}" if facts.devices else "no GPU"),
         f"{format_memory(facts.free)} free in {facts.folder}" if pool.scratch else "",
         times,
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _permitted(plan: Plan, facts: WorkerFacts) -> str:
+    """Return the differences from the driver's software that the environment permits."""
+    found = differences(expected_software(plan), facts.facts.software) if facts.facts else ()
+    return f"; {', '.join(map(str, found))}; permitted by `allow`" if found else ""

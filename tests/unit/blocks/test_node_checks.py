@@ -9,12 +9,20 @@ from importlib.metadata import version
 
 import pytest
 
+from fasthep_parsl.analysis_code.handshake import ExpectedSoftware
 from fasthep_parsl.blocks import node_checks
-from fasthep_parsl.blocks.node_checks import NodeCheckError, assigned_gpus, check_node, node_check_options
+from fasthep_parsl.blocks.node_checks import (
+    NodeCheckError,
+    assigned_gpus,
+    check_node,
+    check_software,
+    node_check_options,
+    refuse_node,
+)
 from fasthep_parsl.plan import PlanBlock, PlanPool
+from fasthep_parsl.worker.node_facts import FACTS_VARIABLE, own_facts
 
 PARSL = version("parsl")
-"""As packages are compared; Parsl itself writes 2026.05.18 for 2026.5.18."""
 PYTHON = "{}.{}".format(*sys.version_info)
 FULL = "GPU-4a1b2c3d-0000-1111-2222-333344445555"
 SLICE = "MIG-9c0d1e2f-0000-1111-2222-333344445555"
@@ -33,8 +41,9 @@ def no_gpus(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def options(port, addresses="127.0.0.1", python=PYTHON, version=PARSL):
-    return ["--python", python, "--parsl", version, f"--addresses={addresses}", f"--port={port}", "--poll=50"]
+def options(port, addresses="127.0.0.1", **software):
+    expected = ExpectedSoftware({"python": PYTHON, "parsl": PARSL, **software}, environment="image")
+    return [f"--software={expected.text()}", "--reach", f"--addresses={addresses}", f"--port={port}", "--poll=50"]
 
 
 def test_who_can_work_becomes_the_worker_pool(driver):
@@ -49,8 +58,8 @@ def test_options_of_the_worker_pool_pass_whatever_they_are(driver):
 @pytest.mark.parametrize(
     ("wrong", "assigned"),
     [
-        ({"python": "3.2"}, rf"Python of the workers is {PYTHON} \(.*python.*\), the driver's is 3\.2"),
-        ({"version": "1999.1.1"}, rf"Parsl of the workers is {PARSL}, the driver's is 1999\.1\.1"),
+        ({"python": "3.2"}, rf"`python` is {PYTHON} \(driver: 3\.2\) \(\S+python\S*, environment `image`\)"),
+        ({"parsl": "1999.1.1"}, rf"`parsl` is {PARSL} \(driver: 1999\.1\.1\)"),
     ],
 )
 def test_other_versions_are_refused_with_both(driver, wrong, assigned):
@@ -105,6 +114,28 @@ def test_addresses_that_are_silent_share_the_time(monkeypatch):
         assert 0.8 < time.monotonic() - began < 20
         for handle in queued:
             handle.close()
+
+
+def test_the_facts_are_recorded_for_workers(driver, monkeypatch, tmp_path):
+    monkeypatch.setenv(FACTS_VARIABLE, str(tmp_path / "node.json"))
+    monkeypatch.setenv("FASTHEP_PARSL_NODE", "n042")
+    monkeypatch.setenv("FASTHEP_PARSL_ENVIRONMENT", "5b1c")
+    check_node([*options(driver, numpy=version("numpy")), "--block_id=7"])
+    facts = own_facts()
+    assert (facts.node, facts.block, facts.environment) == ("n042", 7, "5b1c")
+    assert facts.software == {"python": PYTHON, "parsl": PARSL, "numpy": version("numpy")}
+    assert facts.python.startswith(f"{PYTHON}.")
+    assert facts.platform.startswith("linux-")
+
+
+def test_a_fork_of_the_driver_is_not_compared(driver):
+    assert check_software(options(driver, numpy="0.1"), compare=False).software["numpy"] == "0.1"
+
+
+def test_a_refused_node_is_named(driver, monkeypatch, capsys):
+    monkeypatch.setenv("FASTHEP_PARSL_NODE", "n042")
+    refuse_node([*options(driver), "--block_id=7"], NodeCheckError("no"))
+    assert capsys.readouterr().err == "fasthep-parsl: block 7 on node n042: no\n"
 
 
 # --- GPUs ------------------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ import pytest
 
 from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.events import EventLog, RunEnded, TaskRetried, read_events
+from fasthep_parsl.events.event import VERSION
 from fasthep_parsl.tasks import Ref
-from sample_events import block, finished, run_started
+from sample_events import block, finished, node, run_started
 
 ENDED = RunEnded(status="failed", exit_code=1)
 REF = Ref("/run/work/s.npz", "sha256:00", 17, 70, 0, ((0, 3), (5, 6)), (10, 20, 30, 10), skip=5)
@@ -30,7 +31,7 @@ def test_events_are_written_read_and_observed(path):
     seen = []
     notes = {"profile": {"A": {"calls": 3}}}
     events = [run_started(boot="b"), finished(task=3, done=((0, 2), (4, 6)), refs={"A": (REF,)}, notes=notes)]
-    events += [block("up", "7", node="c1", gpus=({"device": "0", "memory": 10**10},)), ENDED]
+    events += [node("c1", gpus=({"device": "0", "memory": 10**10},)), ENDED]
     with EventLog(path, seen.append) as record:
         record(events[0])
         assert kinds(path) == ["run"]  # on disk at once
@@ -48,7 +49,7 @@ def test_the_first_line_is_the_version(path):
             record(ENDED)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["kind"] for line in lines] == ["log", "ended"] * 2
-    assert lines[0]["version"] == 1
+    assert lines[0]["version"] == VERSION
 
 
 def test_a_log_without_events_is_empty(path):
@@ -59,7 +60,7 @@ def test_a_log_without_events_is_empty(path):
 
 def newer(path, **more):
     path.write_text(
-        json.dumps({"time": "", "kind": "log", "version": 2, "software": "fasthep-parsl 9.1", **more}) + "\n"
+        json.dumps({"time": "", "kind": "log", "version": VERSION + 1, "software": "fasthep-parsl 9.1", **more}) + "\n"
     )
 
 
@@ -67,7 +68,7 @@ def newer(path, **more):
 def test_a_file_of_a_newer_version_is_refused(path, more):
     newer(path, **more)
     with pytest.raises(
-        ConfigError, match=r"events\.jsonl is an event log of version 2, .*fasthep-parsl 9\.1"
+        ConfigError, match=rf"events\.jsonl is an event log of version {VERSION + 1}, .*fasthep-parsl 9\.1"
     ) as caught:
         list(read_events(path))
     assert "use fasthep-parsl 9.1 or later" in str(caught.value.problems[0].hint)

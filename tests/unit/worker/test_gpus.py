@@ -6,7 +6,8 @@ import pytest
 
 from fasthep_parsl.blocks.node_checks import NodeCheckError, check_node
 from fasthep_parsl.worker import gpus
-from fasthep_parsl.worker.gpus import Gpu, NoGpuError, own_gpus, query_gpus, recorded_gpus
+from fasthep_parsl.worker.gpus import NoGpuError, own_gpus, query_gpus
+from fasthep_parsl.worker.node_facts import FACTS_VARIABLE, own_facts
 
 ONE, TWO = (f"GPU-{letter * 8}-0000-1111-2222-333344445555" for letter in "ab")
 LOG = """<?xml version="1.0" ?>
@@ -57,8 +58,8 @@ def two_gpus(nvidia_smi, tmp_path):
 
 @pytest.fixture
 def block(tmp_path, monkeypatch):
-    """The folder of block 7, as its node script sets it."""
-    monkeypatch.setenv("FASTHEP_PARSL_FOLDER", str(tmp_path))
+    """The folder of a block on node g1."""
+    monkeypatch.setenv(FACTS_VARIABLE, str(tmp_path / "node.json"))
     monkeypatch.setenv("FASTHEP_PARSL_NODE", "g1")
     for name in ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"):
         monkeypatch.delenv(name, raising=False)
@@ -112,12 +113,11 @@ def test_workers_are_pinned_by_uuid_and_find_what_was_told(two_gpus, block, monk
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     words = check_node(["--gpus", "1", "--of", "4", "--sharing", "2", "--block_id=7"])
     assert words[words.index("--available-accelerators") + 1 :] == [ONE, TWO, ONE, TWO]
-    assert [gpu.device for gpu in recorded_gpus(block, "7")] == ["0", "1"]
+    facts = own_facts()
+    assert [gpu["device"] for gpu in facts.gpus] == ["0", "1"]
+    assert (facts.block, facts.node) == (7, "g1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", TWO)
-    monkeypatch.setenv("PARSL_WORKER_BLOCK_ID", "7")
     assert [gpu.name for gpu in own_gpus()] == ["NVIDIA Two"]
-    monkeypatch.setenv("FASTHEP_PARSL_NODE", "g2")  # another node of the same block
-    assert own_gpus() == []
 
 
 def test_workers_without_a_usable_gpu_do_not_start(nvidia_smi, block, monkeypatch):
@@ -125,11 +125,4 @@ def test_workers_without_a_usable_gpu_do_not_start(nvidia_smi, block, monkeypatc
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with pytest.raises(NodeCheckError, match="g1: no GPU can be used, `nvidia-smi`: No devices were found"):
         check_node(["--gpus", "1", "--of", "1", "--block_id=0"])
-    assert recorded_gpus(block, "0") == []
-
-
-def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path):
-    gpus.record_gpus([Gpu("0")], tmp_path / "missing", "0")
-    assert recorded_gpus(tmp_path / "missing", "0") == []
-    (tmp_path / "block.1.gpus").write_text("half a li")
-    assert recorded_gpus(tmp_path, "1") == []
+    assert own_gpus() == []
