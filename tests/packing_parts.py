@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -48,6 +49,24 @@ def installation(folder: Path) -> Installation:
         cache_tag=str(sys.implementation.cache_tag),
         debian=False,
     )
+
+
+def answering_prefix(folder: Path) -> Path:
+    """Make a small installation whose `bin/python` answers the questions of `describe`, and nothing else."""
+    small_prefix(folder)
+    answer = {
+        "version": f"{SHORT}.9",
+        "short": SHORT,
+        "base": str(folder),
+        "program": str(folder / f"bin/python{SHORT}"),
+        "stdlib": str(folder / f"lib/python{SHORT}"),
+        "search": [str(folder / PACKAGES)],
+        "cache_tag": str(sys.implementation.cache_tag),
+        "debian": False,
+        "include": str(folder / "include"),
+    }
+    write(folder / f"bin/python{SHORT}", f"#!/bin/sh\necho '{json.dumps(answer)}'\n", 0o755)
+    return folder
 
 
 def unpack(archive: Path, folder: Path) -> Path:

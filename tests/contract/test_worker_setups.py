@@ -14,6 +14,7 @@ import kind_examples
 from fasthep_parsl import registry
 from fasthep_parsl.environments.base import EnvironmentModel
 from fasthep_parsl.setup_folder import SECRETS, SetupFolder, is_allowed
+from packing_parts import answering_prefix
 
 CANARY = b"a-secret-that-nobody-may-see"
 EXAMPLES = {
@@ -38,6 +39,8 @@ def made(request, monkeypatch, tmp_path):
         monkeypatch.setitem(registry._table(group), name, point)
         (tmp_path / "source").write_bytes(CANARY)
         params = {"source": tmp_path / "source"} if group == "credentials" else {}
+    elif name == "packed-prefix":
+        params = {"prefix": str(answering_prefix(tmp_path / "installation"))}
     elif name in EXAMPLES:
         params = EXAMPLES[name]
     else:
