@@ -95,11 +95,11 @@ fasthep_env_check_folder() {
 
 # --- an environment that is there -----------------------------------------------------------------------------------
 
-# print the number of files of an environment plus their sizes, without those that changed after file $2
-# files in __pycache__ do not count: Python writes them
+# print the number of files of environment $1 plus their sizes, without those that were written or changed after file $2
+# compiled code is in the archive, in a form that Python never writes again
 fasthep_env_fingerprint() {
     local terms
-    terms=$(find "$1" -mindepth 2 -name __pycache__ -prune -o ! -type d ! -cnewer "$2" -printf '%s+1+' 2>/dev/null) || terms=
+    terms=$(find "$1" -mindepth 2 ! -type d ! -cnewer "$2" -printf '%s+1+' 2>/dev/null) || terms=
     echo "$((${terms}0))"
 }
 
@@ -461,7 +461,7 @@ fasthep_env_start() {
                 code=0
                 fasthep_env_reason=$(fasthep_env_unpack) || code=$?
                 [ "$code" -eq 0 ] || break
-                fasthep_env_reason="the environment was removed $attempt times"
+                fasthep_env_reason="others removed or locked the environment $attempt times"
             done
             case $code in
             0 | 3) ;;

@@ -376,6 +376,7 @@ CHANGES = {
     "a file has other content of the same size and time": lambda prefix: (
         (prefix / FILE).write_bytes(bytes(100)), os.utime(prefix / FILE, (OLD, OLD)),
     ),
+    "compiled code was replaced": lambda prefix: (prefix / "lib" / "__pycache__" / "x.pyc").write_bytes(b"compileD"),
     "a file was replaced": lambda prefix: ((prefix / FILE).unlink(), (prefix / FILE).write_bytes(bytes(100))),
     "a folder is gone": lambda prefix: shutil.rmtree(prefix / "lib"),
     "Python is gone": lambda prefix: (prefix / "bin" / "python").unlink(),
@@ -399,7 +400,7 @@ def test_a_damaged_environment_is_unpacked_again(node, change):
 
 def test_what_python_writes_is_no_damage(node):
     node.run()
-    (node.prefix / "lib" / "__pycache__" / "x.pyc").write_text("newer")
+    (node.prefix / "lib" / "__pycache__" / "y.pyc").write_text("new")
     (node.prefix / "lib" / "package 3" / "__pycache__").mkdir()
     (node.prefix / "lib" / "package 3" / "__pycache__" / "y.pyc").write_text("new")
     (node.prefix / "lib" / "cache").write_text("new")
