@@ -427,3 +427,24 @@ def test_room_is_made_on_a_disk_that_is_full_of_environments(tmp_path):
     assert [line for line in left if line.endswith("/bin/python")] == [
         f"{OWN}/environments/{nodes[1].prefix.name}/bin/python"
     ]
+
+
+@pytest.mark.skipif(shutil.which("systemd-tmpfiles") is None, reason="no systemd-tmpfiles here")
+def test_the_system_does_not_remove_an_environment_that_is_in_use_from_a_temporary_folder(tmp_path):
+    node, other = (StartNode(tmp_path / name, SmallEnvironment(name=name)) for name in ("one", "two"))
+    other.run()
+    block = node.start("echo up; sleep 100")
+    assert block.stdout.readline() == "up\n"
+    rule = tmp_path / "rule.conf"
+    rule.write_text(f"d {node.scratch} - - - 1s\n")
+    before = content(node.prefix)
+
+    def cleaned():  # once the files are older than a second
+        subprocess.run(["systemd-tmpfiles", "--clean", str(rule)], capture_output=True, check=False)
+        return not (other.prefix / "bin").exists()
+
+    wait_until(cleaned)
+    assert content(node.prefix) == before
+    kill(block)
+    wait_until(lambda: cleaned() and not (node.prefix / "bin").exists())
+    assert unpackings(node.run().stderr) == 1
