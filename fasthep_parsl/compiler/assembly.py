@@ -17,6 +17,7 @@ from fasthep_parsl.compiler.parameter_files import undeclared_files
 from fasthep_parsl.compiler.routes import Routing
 from fasthep_parsl.compiler.segments import cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, package_of
+from fasthep_parsl.compiler.visibility import large_transfers
 from fasthep_parsl.compiler.worker_setups import planned_kinds
 from fasthep_parsl.plan import (
     Binding,
@@ -118,6 +119,7 @@ def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple
         *unused_modifiers(loaded, checked.stages, routing.pool_of),
         *checked.warnings,
         *undeclared_files(checked.stages, loaded.document, _known_files(checked.code)),
+        *large_transfers(checked.stages, loaded.workflow.execution),
         *hidden_data(inputs.datasets),
         *_empty_datasets(inputs),
         *_constant_fields(inputs),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -13,7 +14,7 @@ from fasthep_parsl.analysis_code.modules import OpTable, import_module, ops_of
 from fasthep_parsl.analysis_code.software import identity
 from fasthep_parsl.compiler.parameter_files import FileFinder, StageFiles
 from fasthep_parsl.errors import Checked, ConfigError, Problem, suggest
-from fasthep_parsl.interfaces import FileLookup, Op
+from fasthep_parsl.interfaces import FileLookup, Op, ParamPath
 from fasthep_parsl.ops.parameters import validate_params
 from fasthep_parsl.plan import PlanModule, PlanParameterFile
 from fasthep_parsl.workflow.graph import order_stages
@@ -164,7 +165,23 @@ def _check_params(
         return Checked(validate_params(op, stage.params, bound, files=files), tuple(problems))
     except ValidationError as error:
         wrong = problems_of(error, op.params, document, (*path, "params"))
-        return Checked(None, (*problems, *wrong))
+        return Checked(_with_any_files(op, stage.params, bound), (*problems, *wrong))
+
+
+def _any_file(path: ParamPath, text: str, *, folder: bool) -> Path:
+    """Return `text` as a path, also if there is no such file: a `FileLookup`."""
+    del path, folder
+    return Path(text)
+
+
+def _with_any_files(op: Op, params: dict[str, Any], bound: set[str]) -> BaseModel | None:
+    """Return parameters whose only mistakes are files, so that the fields of the stage are known; else None."""
+    try:
+        found = validate_params(op, params, bound, files=_any_file)
+        op.analyse(found, {})
+    except Exception:  # noqa: BLE001 - code of users, which may read the files
+        return None
+    return found
 
 
 def _check_bindings(stage: Stage, op: Op, document: Document, path: KeyPath) -> list[Problem]:

@@ -10,6 +10,8 @@ from fasthep_parsl.compiler.outputs import planned_params
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.errors import Problem
 from fasthep_parsl.ops.targets import OP
+from fasthep_parsl.plan.parameter_files import merged_files
+from fasthep_parsl.resources.units import format_memory
 from fasthep_parsl.sites import is_batch
 from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset
 from fasthep_parsl.workflow.loader import LoadedWorkflow
@@ -17,6 +19,10 @@ from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.yamldoc import problem
 
 NAME_FOLDER = "if workers see its folder, add it to `execution.shared_folders`"
+
+
+LARGE = 1_000_000_000
+"""Bytes of files for each block above which the plan warns."""
 
 
 def sees_run_directory(execution: Execution) -> bool:
@@ -51,6 +57,15 @@ def check_visibility(
             )
             problems.append(problem(loaded.document, (*item.path, "params", "path"), "E149", message, hint))
     return problems
+
+
+def large_transfers(stages: Sequence[CheckedStage], execution: Execution) -> list[str]:
+    """Warn if every block transfers very large files of parameters."""
+    total = sum(file.size for file in merged_files(file for item in stages for file in item.files))
+    if sees_run_directory(execution) or total < LARGE:
+        return []
+    hint = "check what the site allows, and `disk` of the pools"
+    return [f"every block transfers {format_memory(total)} of files that parameters name ({hint})"]
 
 
 def _is_seen(path: str, execution: Execution) -> bool:

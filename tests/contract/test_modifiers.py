@@ -80,7 +80,7 @@ assert not heavy, heavy
 def run(op_name, modifier, name, events, examples, folder):
     """Call an op, inside of a modifier if there is one; return stream, product and notes."""
     op = registry.load("ops", op_name).op
-    params = op.params.model_validate(examples[op_name])
+    params = kind_examples.parameters(op, examples[op_name])
     keywords = op.keywords(params)
     if op.takes_context:
         dy = DatasetInfo("dy")

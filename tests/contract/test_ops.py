@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+import kind_examples
 from fasthep_parsl import registry
 from fasthep_parsl.interfaces import Context, DatasetInfo, Op
+from fasthep_parsl.interfaces.file_parameters import wrong_with_files
 from fasthep_parsl.ops.stream import Events
 
 OPS = registry.names("ops")
@@ -34,7 +36,7 @@ def op(request):
 def model(op, examples):
     if op.name not in examples:
         pytest.fail(f"op `{op.name}` has no example: add parameters for it to EXAMPLES in tests/contract/conftest.py")
-    return op.params.model_validate(examples[op.name])
+    return kind_examples.parameters(op, examples[op.name])
 
 
 @pytest.fixture
@@ -114,6 +116,20 @@ def test_parameters_it_does_not_have_are_refused(op, model, examples):
     assert op.params.model_config.get("extra") == "forbid"
     with pytest.raises(ValidationError, match="surprise"):
         op.params.model_validate({**examples[op.name], "surprise": 1})
+
+
+def test_its_files_are_declared(op):
+    """A plain path would be read from wherever a worker is, and its content would not be in the plan."""
+    formats = {str(part.get("format")) for part in _mappings(op.params.model_json_schema())}
+    assert not {"path", "uri"} & formats, f"{op.name}: declare files as InputFile, folders as InputFolder"
+    assert wrong_with_files(op.params) == ""
+
+
+def _mappings(value):
+    if isinstance(value, dict):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _mappings(part)
 
 
 def test_what_it_says_of_its_example_is_no_problem(op, model, demo_events):
@@ -212,12 +228,14 @@ def test_it_leaves_the_events_alone(op, call, demo_events):
 def test_planning_needs_no_array_library(examples, demo_events):
     code = """
 import importlib, json, sys
+from pathlib import Path
 from fasthep_parsl import registry
+from fasthep_parsl.ops.parameters import validate_params
 examples, schema = json.load(sys.stdin)
 schema = {name: tuple(shape) for name, shape in schema.items()}
 for name in registry.names("ops"):
     op = registry.load("ops", name).op
-    op.analyse(op.params.model_validate(examples[name]), schema)
+    op.analyse(validate_params(op, examples[name], files=lambda path, text, folder: Path(text)), schema)
     heavy = {"awkward", "numba", "uproot", "hist", "parsl", "matplotlib", "cupy", "pyarrow"} & set(sys.modules)
     assert not heavy, f"{name} imports {heavy}"
 """

@@ -125,3 +125,41 @@ def test_a_lost_block_costs_only_time(blind, home, write_flow, site):
     found.assert_complete(200 * 199 // 2)
     assert found.events("retried")
     assert len(found.jobs()) > 1
+
+
+READS = """
+import json
+from pathlib import Path
+from fasthep_parsl import InputFile, InputFolder, op
+
+@op("far.scaled", reads=["x"], product="sums", merge=lambda a, b: {"n": a["n"] + b["n"], "places": a["places"] | b["places"]})
+def scaled(events, *, tables: list[InputFile], model: InputFolder, home: str):
+    paths = [*tables, model / "in" / "model.json"]
+    assert not Path(home).joinpath("flow.yaml").exists(), "this node sees the driver's folder"
+    assert all(str(path).startswith(str(Path(__file__).resolve().parent)) for path in map(Path.resolve, paths))
+    factors = [json.loads(path.read_text()) for path in paths]
+    return {"n": len(events) * sum(factors), "places": {path.name: 1 for path in paths}}
+"""
+
+
+def test_files_that_parameters_name_are_brought(blind, home, counted, site):
+    """Two files of one name and a folder, which nobody listed, on nodes that see none of them."""
+    folder = home / "files"
+    for name, factor in (("a/sf.json", 2), ("b/sf.json", 3), ("model/in/model.json", 5)):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(str(factor))
+    (folder / "far_ops.py").write_text(READS)
+    params = {"tables": ["a/sf.json", str(folder / "b" / "sf.json")], "model": "model", "home": str(folder)}
+    content = {
+        "version": "1.0",
+        "use": {"modules": ["far_ops.py"]},
+        "data": {"datasets": [{"name": "d", "files": [str(counted)]}]},
+        "sources": {"events": {"kind": "root_tree", "tree": "Events"}},
+        "analysis": {"stages": [{"id": "S", "op": "far.scaled", "params": params}]},
+    }
+    (folder / "flow.yaml").write_text(json.dumps(content))
+    found = ClusterRun(folder / "flow.yaml", site, "--chunk-size", "50", env=blind.env)
+    code, output, _ = found.end(120)
+    assert code == 0, output
+    assert found.product("S", "sums") == {"n": 200 * (2 + 3 + 5), "places": {"sf.json": 1, "model.json": 1}}
+    assert {file["name"] for file in found.summary()["parameter_files"]} == {"sf.json", "model"}

@@ -3,7 +3,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel
 
-from fasthep_parsl import registry
+from fasthep_parsl import InputFile, InputFolder, op, registry
 from fasthep_parsl.analysis_code.modules import OpTable
 from fasthep_parsl.cli.ops import description, parameters, yaml_type
 
@@ -25,6 +25,8 @@ class Axis(BaseModel):
         (dict[str, float], "mapping text → number"),
         (list, "list"),
         (Any, "anything"),
+        (InputFile, "path of a file"),
+        (list[InputFolder | None], "list of path of a folder"),
     ],
 )
 def test_types_in_words(annotation, words):
@@ -38,3 +40,23 @@ def test_every_op_can_be_shown_in_plain_words(name):
     for item in parameters(op):
         shown = f"{item.type} {item.default} {item.meaning}"
         assert not any(word in shown for word in ("Optional", "Union", "typing", "NoneType", "Annotated", "``"))
+
+
+def test_a_file_is_shown_as_one_whatever_its_docstring_says():
+    @op("mine.reads")
+    def reads(events, *, table: InputFile, more: dict[str, InputFile] | None = None):
+        """Read tables.
+
+        Parameters
+        ----------
+        table : InputFile
+            The table.
+        more : dict of InputFile, optional
+            Others.
+        """
+
+    shown = [(item.name, item.type, item.required, item.meaning) for item in parameters(reads.op)]
+    assert shown == [
+        ("table", "path of a file", True, "The table."),
+        ("more", "mapping text → path of a file", False, "Others."),
+    ]

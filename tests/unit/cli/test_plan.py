@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+from pathlib import Path
 
 from rich.console import Console
 
@@ -27,3 +29,23 @@ def test_modifiers_are_shown_where_there_are_some(flow, small_files):
     assert lines[lines.index("diagnostics (fields=false), profile (what=flame)  Cut") - 1].startswith("modifiers ")
     lines = [line.rstrip() for line in printed(flow, overrides=["pools.default.modifiers=[profile]"])]
     assert "profile    all" in lines
+
+
+def test_files_are_shown_with_their_hashes(flow, small_files):
+    (flow.folder / "a.root").symlink_to(small_files / "a.root")
+    assert not any("sha256" in line for line in printed(flow))
+    shutil.copyfile(Path(__file__).parents[2] / "file_ops.py", flow.folder / "file_ops.py")
+    (flow.folder / "t.json").write_text('{"scale": 1}')
+    (flow.folder / "model").mkdir()
+    (flow.folder / "model" / "m.json").write_text('{"scale": 22}')
+    stage = flow.stage("S", "file.scale", table="t.json", more=["t.json"], folder="model")
+    flow.write([stage], [flow.folder / "a.root"], use={"modules": ["file_ops.py"]})
+    out, plan = io.StringIO(), flow.compile()
+    _tables(plan, Console(file=out, width=160), [])
+    lines = [line.split() for line in out.getvalue().splitlines()]
+    start = lines.index(["file", "size", "sha256", "parameters"])
+    hashes = [file.sha256[:12] for file in plan.parameter_files]
+    assert lines[start + 1 : start + 3] == [
+        ["t.json", "12", "B", hashes[0], "S.table", "S.more[0]"],
+        ["model/", "13", "B", hashes[1], "S.folder"],
+    ]

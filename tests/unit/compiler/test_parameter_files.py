@@ -17,6 +17,16 @@ from fasthep_parsl.plan import Plan
 OPS = Path(__file__).parents[2] / "file_ops.py"
 
 
+EARLY = """
+import json
+from fasthep_parsl import InputFile, op
+
+@op("early.fields", reads=lambda table: json.loads(table.read_text()), writes=["y"])
+def fields(events, *, table: InputFile):
+    return {"y": events.x}
+"""
+
+
 @pytest.fixture
 def analysis(flow, small_files):
     """A workflow with `file_ops.py` and a table beside it; call it with stages."""
@@ -24,7 +34,8 @@ def analysis(flow, small_files):
     write(flow.folder / "table.json", 2)
 
     def analysis(*stages, **sections):
-        return flow.write(list(stages), [small_files / "a.root"], use={"modules": ["file_ops.py"]}, **sections)
+        sections = {"use": {"modules": ["file_ops.py"]}, **sections}
+        return flow.write(list(stages), [small_files / "a.root"], **sections)
 
     analysis.folder, analysis.stage, analysis.compile, analysis.flow = flow.folder, flow.stage, flow.compile, flow
     return analysis
@@ -243,6 +254,33 @@ def test_the_name_of_a_folder(analysis, text, message):
 def test_all_mistakes_are_reported_at_once(analysis):
     found = problems(analysis, table="a", more=["b", "table.json", "c"], folder="d", tabel="e")
     assert [problem.code for problem in found] == ["E113"] * 4 + ["E102"]
+
+
+def test_a_missing_file_hides_no_field_and_no_other_mistake(analysis):
+    analysis(
+        analysis.stage("N", "file.nested", [], by_name={"a": {"file": "tabel.json"}}),
+        analysis.stage("T", "probe.sum", field="scaled"),
+        analysis.stage("U", "probe.sum", field="skaled"),
+        use={"modules": ["file_ops.py", "probe_ops.py"]},
+    )
+    with pytest.raises(ConfigError) as caught:
+        analysis.compile()
+    assert [(problem.code, problem.name) for problem in caught.value.problems] == [
+        ("E113", "tabel.json"),
+        ("E150", "skaled"),
+    ]
+
+
+def test_an_op_may_read_its_files_to_find_its_fields(analysis):
+    (analysis.folder / "early_ops.py").write_text(EARLY)
+    (analysis.folder / "fields.json").write_text('["x"]')
+    use = {"modules": ["early_ops.py"]}
+    plan = analysis(analysis.stage("E", "early.fields", table="fields.json"), use=use).compile()
+    assert plan.stage("E").reads == ("x",)
+    analysis(analysis.stage("E", "early.fields", table="field.json"), use=use)
+    with pytest.raises(ConfigError) as caught:
+        analysis.compile()
+    assert [problem.code for problem in caught.value.problems] == ["E113"]
 
 
 def test_a_file_is_read_once_per_plan(analysis, monkeypatch):

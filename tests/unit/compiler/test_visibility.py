@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 import yaml
 
+from fasthep_parsl.compiler import visibility
 from fasthep_parsl.driver.api import compile_plan
 from fasthep_parsl.errors import ConfigError
 
@@ -74,3 +78,15 @@ def test_files_that_would_stay_with_workers_are_refused(far, flow, small_files):
     (problem,) = refusal(far, write(path="/home/me/skims"), shared_folders=seen)
     assert (problem.code, problem.key) == ("E149", "analysis.stages[0].params.path")
     assert "`results/Skim`" in str(problem.hint)
+
+
+def test_large_files_of_parameters_are_warned_of_where_they_are_transferred(far, flow, small_files, monkeypatch):
+    shutil.copyfile(Path(__file__).parents[2] / "file_ops.py", flow.folder / "probe_ops.py")
+    (flow.folder / "t.json").write_text('{"scale": 1}')
+    stages = [flow.stage(name, "file.scale", [], table="t.json") for name in "AB"]
+    seen = [str(small_files)]
+    monkeypatch.setattr(visibility, "LARGE", 13)
+    assert not far(*stages, shared_folders=seen).warnings  # it is transferred once
+    monkeypatch.setattr(visibility, "LARGE", 12)
+    assert ["12 B" in warning for warning in far(*stages, shared_folders=seen).warnings] == [True]
+    assert not far(*stages, overrides=["execution.shared_filesystem=true"]).warnings
