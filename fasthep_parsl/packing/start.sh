@@ -173,13 +173,13 @@ fasthep_env_process() {
 
 # one process of this user unpacks in a folder at a time
 fasthep_env_acquire() {
-    local code=0 wait=$fasthep_env_timeout
+    local code=0 silent=$((fasthep_env_timeout < 5 ? fasthep_env_timeout : 5))
     { exec {fasthep_env_lock}<"$fasthep_env_all"; } 2>/dev/null || fasthep_env_no_folder "it cannot be read"
-    flock -x -w 5 -E 75 "$fasthep_env_lock" 2>/dev/null || code=$?
+    flock -x -w "$silent" -E 75 "$fasthep_env_lock" 2>/dev/null || code=$?
     if [ "$code" -eq 75 ]; then
         fasthep_env_say "waits until the environment is unpacked by $(fasthep_env_holder "$fasthep_env_all/.holder")"
         code=0
-        flock -x -w "$((wait > 5 ? wait - 5 : 0))" -E 75 "$fasthep_env_lock" 2>/dev/null || code=$?
+        flock -x -w "$((fasthep_env_timeout - silent))" -E 75 "$fasthep_env_lock" 2>/dev/null || code=$?
     fi
     case $code in
     0) ;;
@@ -353,12 +353,12 @@ fasthep_env_extract() {
                     cat >/dev/null
                     exit $code
                 }
-                echo "codes ${PIPESTATUS[*]}" >&4
-            } 3>&1 >/dev/null | sha256sum | { read -r line _ && echo "sum $line" >&4; }
+                echo "fasthep_env_codes=${PIPESTATUS[*]}" >&4
+            } 3>&1 >/dev/null | sha256sum | { read -r line _ && echo "fasthep_env_sum=$line" >&4; }
         } 4>&1 2>&1
     )
-    codes=${report##*codes } codes=${codes%%$'\n'*}
-    sum=${report##*sum } sum=${sum%%$'\n'*}
+    codes=${report##*fasthep_env_codes=} codes=${codes%%$'\n'*}
+    sum=${report##*fasthep_env_sum=} sum=${sum%%$'\n'*}
     case $codes in *124* | *137*) fasthep_env_give_up "it could not be unpacked within $fasthep_env_timeout s" ;; esac
     if [ "$sum" != "$fasthep_env_sha256" ]; then
         fasthep_env_give_up "the archive \`$fasthep_env_archive\` is damaged: its sha256 is $sum, $fasthep_env_sha256 was packed"
@@ -438,7 +438,7 @@ fasthep_env_unpack() (
     trap 'fasthep_env_cleanup >&2' EXIT
     set +efuC +o posix
     shopt -u nullglob failglob dotglob nocasematch
-    unset CDPATH GLOBIGNORE
+    unset CDPATH GLOBIGNORE TAR_OPTIONS GZIP POSIXLY_CORRECT
     IFS=$' \t\n'
     export LC_ALL=C
     umask 077
@@ -457,7 +457,10 @@ fasthep_env_start() {
     for folder in "${fasthep_env_folders[@]}"; do
         if fasthep_env_check_folder "$folder"; then
             for attempt in 1 2 3; do
-                fasthep_env_open && return 0
+                if fasthep_env_open; then
+                    [ -z "$reasons" ] || fasthep_env_say "warning: folders that cannot be used for the environment: ${reasons#; }"
+                    return 0
+                fi
                 code=0
                 fasthep_env_reason=$(fasthep_env_unpack) || code=$?
                 [ "$code" -eq 0 ] || break
@@ -470,7 +473,6 @@ fasthep_env_start() {
             esac
         fi
         reasons="$reasons; $folder: $fasthep_env_reason"
-        fasthep_env_say "warning: folder $folder cannot be used for the environment: $fasthep_env_reason"
     done
     fasthep_env_say "environment \`$fasthep_env_name\`: no folder of this node can be used: ${reasons#; }"
     return 1

@@ -412,7 +412,7 @@ def test_a_disk_on_which_nothing_can_be(tmp_path, options, said):
     (tmp_path / "next").mkdir()
     done, left = run_on(node, options, SLURM_TMPDIR=str(node.scratch), TMPDIR=str(tmp_path / "next"))
     assert (done.returncode, done.stdout) == (0, "started\n"), done.stderr
-    assert f"warning: folder {node.scratch} cannot be used for the environment: {said}" in done.stderr
+    assert f"warning: folders that cannot be used for the environment: {node.scratch}: {said}" in done.stderr
     assert left in ([], EMPTY)
 
 

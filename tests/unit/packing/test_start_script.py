@@ -100,6 +100,7 @@ CALLERS = [
     "umask 777; IFS=/.",
     "shopt -s nullglob failglob extglob nocasematch; CDPATH=/usr; GLOBIGNORE='*'",
     "cd() { echo mine; }; rm() { echo mine; }; unset -f cd rm; exec 10</dev/null 11</dev/null 3>&2",
+    "export TAR_OPTIONS=--exclude=file3 POSIXLY_CORRECT=1 GZIP=-k BLOCKSIZE=1",
     "LC_ALL=C; LANG=de_DE.UTF-8; SECONDS=5; unset HOSTNAME",
 ]
 
@@ -336,7 +337,7 @@ def test_a_folder_that_is_not_ours_is_refused_and_the_next_one_is_used(tmp_path,
     make(node.own)
     done = node.run(env={"SLURM_TMPDIR": str(node.scratch), "TMPDIR": str(tmp_path / "next")})
     assert Path(node.used(done)["FASTHEP_PARSL_PREFIX"]).is_relative_to(tmp_path / "next")
-    assert f"warning: folder {node.scratch} cannot be used for the environment: " in done.stderr
+    assert f"warning: folders that cannot be used for the environment: {node.scratch}: " in done.stderr
     assert said in done.stderr
     node.write(cache="$SCRATCH")
     done = node.run()
