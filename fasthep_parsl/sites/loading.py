@@ -14,6 +14,7 @@ from fasthep_parsl import registry
 from fasthep_parsl.errors import ConfigError, Problem, suggest
 from fasthep_parsl.sites.model import Requirement, Site, SiteFile, SiteMeta
 from fasthep_parsl.sites.search import BASE, find_files, list_sites
+from fasthep_parsl.workflow.execution_spellings import respell_execution
 from fasthep_parsl.workflow.includes import load_document
 from fasthep_parsl.workflow.layers import expand, spell_out
 from fasthep_parsl.workflow.model import Execution
@@ -71,7 +72,10 @@ class _File:
 
 def _chain(name: str, path: Path, kind: str, above: tuple[Path, ...]) -> tuple[_File, ...]:
     """Return the profile and the profiles that it extends, lowest first."""
-    document = spell_out(load_document(path, kind if kind.startswith("user") else f"{kind} {name}"))
+    respelled = respell_execution(load_document(path, kind if kind.startswith("user") else f"{kind} {name}"))
+    if respelled.problems:
+        raise refuse(*respelled.problems)
+    document = spell_out(respelled.document)
     extended = document.get(("extends",))
     below: tuple[_File, ...] = ()
     if extended is not None and isinstance(extended.value, str) and extended.value.strip():

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fasthep_parsl.errors import ConfigError, Problem
+from fasthep_parsl.workflow.execution_spellings import respell_execution
 from fasthep_parsl.workflow.includes import load_document
 from fasthep_parsl.workflow.layers import expand, lay_over, spell_out
 from fasthep_parsl.workflow.model import Workflow
@@ -80,8 +81,11 @@ def load_workflow(
         With every mistake in the file, each located.
     """
     document = load_document(Path(path), "workflow")
-    document, problems = refuse_foreign(document)
+    respelled = respell_execution(document, ("execution",))
+    document, problems = refuse_foreign(respelled.document)
+    problems += respelled.problems
     document, warnings = normalise(document)
+    warnings += respelled.warnings
     below = package_defaults().under("execution")
     document = replace(merge(below, spell_out(document, ("execution",))), path=str(path), files=document.files)
     document = replace(lay_over(document, layers), path=str(path))

@@ -200,8 +200,18 @@ class PoolSpec(Model):
     queue: Reference | None = Field(None, description="queue of the site; default: the first whose nodes fit")
 
 
+def _with_staging(schema: dict[str, Any]) -> None:
+    mode = {"enum": ["shared", "transfer"]}
+    schema["properties"]["staging"] = {
+        "description": "of fasthep-flow: `shared` is `shared_filesystem: true`, `transfer` is false",
+        "anyOf": [{"type": "object", "properties": {"mode": mode}, "additionalProperties": False}, {"type": "null"}],
+    }
+
+
 class Execution(Model):
     """How and where the workflow runs."""
+
+    model_config = ConfigDict(json_schema_extra=_with_staging)  # the loader converts it
 
     backend: KindOf = Field(Kind(kind="parsl"), description="system that runs tasks")
     strategy: KindOf = Field(Kind(kind="local"), description="system that creates workers")

@@ -41,7 +41,6 @@ FOREIGN_STAGE = {
 FOREIGN_EXECUTION = {
     "profiles": "remove it; site profiles describe machines (`--site`)",
     "config": "move the options to their kind: `strategy: {kind: name, …}`",
-    "staging": "remove it; files are read in place",
 }
 
 TREE_NAMES = {"treename", "ttree", "objectpath", "treepath"}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install the batch systems that the tests run on: Slurm with accounting, and HTCondor. Debian and its relatives.
+# Install the batch systems that the tests run on: Slurm with accounting, HTCondor, and apptainer. Debian and its relatives.
 # What is there already is left alone; no daemon is started and nothing is removed.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -48,5 +48,6 @@ install_slurm || status=1
 if [ -f install_condor.sh ]; then
     bash install_condor.sh || status=1
 fi
-[ $status -ne 0 ] || echo "services: Slurm and HTCondor are installed"
+bash install_apptainer.sh || status=1
+[ $status -ne 0 ] || echo "services: Slurm, HTCondor and apptainer are installed"
 exit $status

@@ -1,0 +1,145 @@
+"""Workers in containers that a real apptainer starts: on this machine, and on two nodes of one Slurm job."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from integration.cluster_runs import ClusterRun, differences, results, write_site
+from services.apptainer import MARK, FolderImage
+from services.fixtures_slurm import used
+
+HERE = Path(__file__).parent
+NAMES = [
+    "PYTHONPATH",
+    "PYTHONNOUSERSITE",
+    "FROM_THE_NODE",
+    "FASTHEP_PARSL_FILES",
+    "APPTAINER_CONTAINER",
+    "OMP_NUM_THREADS",
+]
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """An image that this machine can start."""
+    made = FolderImage(tmp_path_factory.mktemp("images") / "my image")
+    made.check()
+    return made
+
+
+def write_workflow(folder, data, **params):
+    """Write a workflow that looks around in the container."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("container_ops.py", "fault_ops.py"):
+        shutil.copyfile(HERE / name, folder / name)
+    content = {
+        "version": "1.0",
+        "use": {"modules": ["container_ops.py", "fault_ops.py"]},
+        "data": {"datasets": [{"name": "small", "files": [str(data)]}]},
+        "sources": {"events": {"kind": "root_tree", "tree": "Events"}},
+        "analysis": {"stages": [
+            {"id": "Seen", "op": "software.seen", "needs": [], "params": {"names": NAMES, "file": f"/{MARK}"}},
+            {"id": "Sleep", "op": "fault.sleep", "needs": [], "params": {"seconds": params.pop("seconds", 0)}},
+        ]},
+        "execution": {"pools": {"default": {"workers": 2}}},
+    }  # fmt: skip
+    (folder / "flow.yaml").write_text(json.dumps(content))  # JSON is YAML
+    return folder / "flow.yaml"
+
+
+def check(rows):
+    """Check what tasks have seen: the image, what the node exported, and nothing of the submit side."""
+    for row in rows:
+        found = row["variables"]
+        assert row["file"], "the task did not run in the container"
+        assert found["PYTHONPATH"] is None
+        assert found["PYTHONNOUSERSITE"] == "1"
+        assert found["FROM_THE_NODE"] == "a b"
+        assert found["APPTAINER_CONTAINER"]
+        assert row["python"] == sys.executable
+
+
+def lines(image):
+    return [*image.environment()["setup"], "export FROM_THE_NODE='a b'"]
+
+
+def test_on_this_machine(image, counted, tmp_path):
+    site = write_site(tmp_path, "local", environment=image.environment(setup=lines(image)))
+    run = ClusterRun(write_workflow(tmp_path / "flow", counted), site, env={"PYTHONPATH": str(tmp_path)})
+    code, output, _ = run.end(120)
+    assert code == 0, output
+    check(run.product("Seen", "seen"))
+    run.assert_nothing_left()
+
+
+def test_nothing_is_left_of_a_container_whose_driver_is_killed(image, counted, tmp_path):
+    site = write_site(tmp_path, "local", environment=image.environment())
+    run = ClusterRun(write_workflow(tmp_path / "flow", counted, seconds=60), site, env={})
+    run.wait_until(lambda: "up" in run.states())
+    run.signal(signal.SIGKILL)
+    run.end(60)
+    run.assert_nothing_left(60)
+
+
+def test_the_analysis_gives_the_same_numbers_in_a_container(image, checkout, tmp_path, expected):
+    folder = tmp_path / "checkout"
+    shutil.copytree(checkout, folder, ignore=shutil.ignore_patterns("here"))
+    site = write_site(folder, "local", environment=image.environment())
+    run = ClusterRun(
+        folder / "configs" / "heterogeneous.yaml", site, "--set", "execution.pools.gpu.resources.gpus=0", env={}
+    )
+    code, output, _ = run.end(200)
+    assert code == 0, output
+    found = results(run.run_dir)
+    assert found.keys() == expected.keys()
+    assert differences(expected, found) == []
+
+
+@pytest.mark.slurm
+def test_on_two_nodes_of_a_slurm_job(image, make_slurm, checkout, tmp_path, expected):
+    folder = tmp_path / "checkout"
+    shutil.copytree(checkout, folder, ignore=shutil.ignore_patterns("here"))
+    queues = {"cpu": {"node": {"cpus": 8, "memory": "64GB"}, "walltime": "1d", "min_nodes": 2, "max_nodes": 2},
+              "gpu": {"node": {"cpus": 8, "memory": "64GB", "gpus": 2}, "walltime": "1d"}}  # fmt: skip
+    site = write_site(folder, "generic_slurm", queues=queues, environment=image.environment(setup=lines(image)))
+    cluster = make_slurm()
+    with used(cluster):
+        run = ClusterRun(
+            folder / "configs" / "heterogeneous.yaml", site, env={**cluster.env, "PYTHONPATH": str(tmp_path)}
+        )
+        code, output, _ = run.end(200)
+    assert code == 0, output
+    assert differences(expected, results(run.run_dir)) == []
+    blocks = run.run_dir / "log" / "blocks"
+    assert set((blocks / "default" / "block.0.node").read_text().split()) == {"c1", "c2"}
+    assert " exec --pwd " in (blocks / "default" / "node.sh").read_text()
+
+
+@pytest.mark.slurm
+def test_tasks_of_a_slurm_job_run_in_the_image(image, make_slurm, counted, tmp_path):
+    queues = {"cpu": {"node": {"cpus": 8, "memory": "6GB"}, "walltime": "1d"}}
+    environment = image.environment(setup=lines(image))
+    site = write_site(tmp_path, "generic_slurm", queues=queues, environment=environment, scratch="$BASE/scratch dir")
+    cluster = make_slurm()
+    with used(cluster):
+        flow = write_workflow(tmp_path / "flow", counted)
+        run = ClusterRun(flow, site, env={**cluster.env, "PYTHONPATH": str(tmp_path), "BASE": str(tmp_path)})
+        code, output, _ = run.end(150)
+    assert code == 0, output
+    check(run.product("Seen", "seen"))
+
+
+def test_an_image_that_is_not_there_ends_the_run_with_the_reason(image, counted, tmp_path):
+    environment = image.environment(image=str(tmp_path / "none.sif"))
+    site = write_site(tmp_path, "local", environment=environment)
+    run = ClusterRun(write_workflow(tmp_path / "flow", counted), site, env={})
+    code, output, _ = run.end(120)
+    assert code not in (0, 3), output
+    assert "none.sif" in output
+    assert "no such file or directory" in output.lower()
