@@ -21,11 +21,11 @@ export LCG_VERSION="LCG 107"
 export LD_LIBRARY_PATH=@/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export PYTHONPATH=@/python${PYTHONPATH:+:$PYTHONPATH}
 echo "$SLURMD_NODENAME" >>@/starts
-alias cmsenv='export CMSSW_VERSION=CMSSW_14_1_0'
 false
+alias cmsenv='export CMSSW_VERSION=CMSSW_14_1_0'
 """
 NAMES = ["LCG_VERSION", "CMSSW_VERSION", "LD_LIBRARY_PATH", "VIEW_STARTS", "ORDER"]
-QUEUES = {"cpu": {"node": {"cpus": 8, "memory": "6GB"}, "walltime": "1d", "min_nodes": 2, "max_nodes": 2}}
+QUEUES = {"cpu": {"node": {"cpus": 8, "memory": "64GB"}, "walltime": "1d", "min_nodes": 2, "max_nodes": 2}}
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def write_workflow(folder, data, module):
         "data": {"datasets": [{"name": "small", "files": [str(data)]}]},
         "sources": {"events": {"kind": "root_tree", "tree": "Events"}},
         "analysis": {"stages": [{"id": "Seen", "op": "software.seen", "needs": [], "params": params}]},
-        "execution": {"pools": {"default": {"workers": 16}}},
+        "execution": {"pools": {"default": {"workers": 8}}},
     }
     (folder / "flow.yaml").write_text(json.dumps(content))  # JSON is YAML
     return folder / "flow.yaml"
@@ -94,7 +94,7 @@ def test_once_per_node_of_a_slurm_job(counted, tmp_path, view, make_slurm):
         code, output, _ = run.end(150)
     assert code == 0, output
     check(run, view)
-    # one start per node and block, however many workers it has
+    # once per node, which has four workers
     assert sorted((view / "starts").read_text().split()) == ["c1", "c2"]
 
 
