@@ -66,7 +66,11 @@ class Prefixes:
 
     def within(self, data: bytes) -> bool:
         """Return whether a file contains one of them."""
-        return any(path in data for path in self._bytes) and self._pattern.search(data) is not None
+        return self.first(data) is not None
+
+    def first(self, data: bytes) -> re.Match[bytes] | None:
+        """Return where a file contains one of them first."""
+        return self._pattern.search(data) if any(path in data for path in self._bytes) else None
 
     def replaced(self, data: bytes, new: bytes) -> bytes:
         """Return a text with another prefix."""
@@ -225,9 +229,8 @@ def compiled_content(data: bytes, source: bytes, source_mtime: int, prefixes: Pr
 
 def _without_paths(code: bytes, prefixes: Prefixes) -> bytes | None:
     """Return marshalled code whose file names are relative to the prefix. Python completes them when it imports it."""
-    while prefixes.within(code):
-        start, length = next((code.find(path.encode()), len(path)) for path in prefixes.paths if path.encode() in code)
-        shorter = _shorter_text(code, start, length + 1)
+    while (found := prefixes.first(code)) is not None:
+        shorter = _shorter_text(code, found.start(), found.end() - found.start() + 1)
         if shorter is None:
             return None
         code = shorter
