@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from fasthep_parsl.analysis_code.closure import digest
+from fasthep_parsl.analysis_code.checksums import digest
 from fasthep_parsl.names import harmful
 from fasthep_parsl.plan import PlanCode, PlanParameterFile
 

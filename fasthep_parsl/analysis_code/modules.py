@@ -1,125 +1,115 @@
-"""Modules of analysis code (``use.modules``): import them by path and verify their content. Table of all ops."""
+"""Modules of analysis code (``use``): import them and verify their content. Table of all ops."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
-from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 from fasthep_parsl import registry
-from fasthep_parsl.analysis_code.closure import closure, digest, is_installed
-from fasthep_parsl.analysis_code.finder import FINDER, MARK, VerifiedLoader
+from fasthep_parsl.analysis_code.finder import FINDER, VerifiedFile
+from fasthep_parsl.analysis_code.missing_modules import missing_module
 from fasthep_parsl.errors import ConfigError, Location, Problem, suggest
 from fasthep_parsl.interfaces import Op
-from fasthep_parsl.plan import PlanModule
-
-ALL = "__fasthep_files__"
-"""Attribute of an imported module: the hash of all its files."""
+from fasthep_parsl.plan import PlanCode, PlanModule
 
 
-def describe(path: Path, data: Iterable[Path] = ()) -> PlanModule:
-    """Return the plan's description of a module file. The files `data` are in its folder or below."""
-    files = closure(path, data)
-    return PlanModule(name=path.stem, path=str(path), sha256=digest(files), files=files)
-
-
-def import_module(module: PlanModule, folder: Path | None = None) -> ModuleType:
-    """Import analysis code under the name of its file, so that its objects can be pickled.
+def activate(code: Sequence[PlanCode], folder: Path | None = None) -> None:
+    """Let imports find the modules of a plan, and no other analysis code.
 
     Parameters
     ----------
-    module : PlanModule
-        The module.
+    code : sequence of PlanCode
+        The files of the plan.
     folder : Path, optional
-        Folder with its copy. Default: its original folder.
+        Folder with their copies. Default: the originals.
+    """
+    FINDER.activate({file.module: VerifiedFile(_place(file, folder), file.sha256) for file in code if file.module})
+    for root in {str(_root(file, folder)) for file in code if file.module and folder is not None} - {*sys.path}:
+        sys.path.append(root)  # after all libraries; for processes that ops start
+        FINDER.appended.add(root)
+
+
+@contextmanager
+def session_kept() -> Iterator[None]:
+    """Let the modules of this session be as before at the end of the block, whatever analysis code was imported."""
+    try:
+        yield
+    finally:
+        FINDER.release()
+        sys.path[:] = [entry for entry in sys.path if entry not in FINDER.appended]
+
+
+def import_analysis_module(
+    name: str, code: Sequence[PlanCode], folder: Path | None = None, environment: str = ""
+) -> ModuleType:
+    """Import a module of active analysis code.
 
     Raises
     ------
     ConfigError
-        The module cannot be imported, or was edited after the plan was made. Contains the line that failed.
+        It cannot be imported, or was edited after the plan was made. Contains the line that failed.
+    MissingModuleError
+        It imports a module that this environment does not have; only for copies.
     """
-    root = Path(module.path).parent if folder is None else folder / module.folder
-    path = root / Path(module.path).name
-    FINDER.register(modules_next_to(module, root))
-    own = next(file.sha256 for file in module.files if file.name == path.name)
-    loaded = sys.modules.get(module.name)
-    if loaded is not None and _is_right(loaded, module, path, own):
-        return loaded
-    if _is_taken(module):
-        raise ConfigError(
-            Problem(
-                "E112", f"analysis module `{path.name}` has the name of an installed module", hint="rename the file"
-            )
-        )
-    for place in (str(Path(module.path).parent), str(root)):  # for imports whose names are computed
-        if place not in sys.path:
-            sys.path.append(place)  # after all libraries: users may have a `hist.py` or `random.py`
-    loader = VerifiedLoader(module.name, str(path), own)
-    spec = importlib.util.spec_from_file_location(module.name, path, loader=loader)
-    if spec is None or spec.loader is None:
-        raise ConfigError(Problem("E112", f"`{path}` is not a Python file", hint="`use.modules` accepts .py files"))
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[module.name] = loaded
     try:
-        spec.loader.exec_module(loaded)
+        return importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        del sys.modules[module.name]
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(_import_problem(path, error)) from error
-    setattr(loaded, ALL, module.sha256)
-    return loaded
+        path = next(Path(file.path) for file in code if file.module == name)
+        where = line_of(error, code, folder) or Location(str(path), 1, 1)
+        if isinstance(error, ModuleNotFoundError) and folder is not None:
+            raise missing_module(error, f"`{Path(where.file).name}:{where.line}`", environment) from error
+        message = f"analysis module `{path.name}` cannot be imported: {type(error).__name__}: {error}"
+        raise ConfigError(Problem("E112", message, where=where, hint=_hint(error))) from error
 
 
-def modules_next_to(module: PlanModule, root: Path) -> dict[str, tuple[Path, str]]:
-    """Return the imported modules in the same folder: dotted name → file and hash."""
-    found = {}
-    for file in module.files:
-        place = PurePosixPath(file.name)
-        if place.suffix == ".py" and file.name != Path(module.path).name:
-            parts = place.parent.parts if place.name == "__init__.py" else place.with_suffix("").parts
-            found[".".join(parts)] = (root / place, file.sha256)
+def line_of(error: BaseException, code: Sequence[PlanCode], folder: Path | None = None) -> Location | None:
+    """Return the line of analysis code that failed: the last one that ran, in the original file; None if there is none.
+
+    Parameters
+    ----------
+    error : BaseException
+        The error.
+    code : sequence of PlanCode
+        The analysis code.
+    folder : Path, optional
+        Folder with the copies that were imported.
+    """
+    originals = {str(_place(file, folder)): file.path for file in code if file.module}
+    if isinstance(error, SyntaxError) and error.lineno and error.filename in originals:
+        return Location(originals[error.filename], error.lineno, error.offset or 1)
+    found = None
+    trace = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file in originals:
+            found = Location(originals[file], trace.tb_lineno, 1)
+        trace = trace.tb_next
     return found
 
 
-def _is_right(loaded: ModuleType, module: PlanModule, path: Path, own: str) -> bool:
-    """Return whether an imported module can be used.
-
-    It may have been imported by another module. Its data files must be those of the copy.
-    """
-    if getattr(loaded, MARK, "") != own or getattr(loaded, ALL, module.sha256) != module.sha256:
-        return False
-    return getattr(loaded, "__file__", "") == str(path) or all(file.name.endswith(".py") for file in module.files)
+def _place(file: PlanCode, folder: Path | None) -> Path:
+    return Path(file.path) if folder is None else folder / file.name
 
 
-def _is_taken(module: PlanModule) -> bool:
-    """Return whether another module has this name: one of Python, of a package, or one that is already imported."""
-    loaded = sys.modules.get(module.name)
-    if getattr(loaded, MARK, ""):
-        return False
-    if is_installed(module.name):
-        return True
-    if loaded is None:  # a file in the current folder does not count
-        return False
-    file = getattr(loaded, "__file__", None)
-    return file is None or Path(file).name != Path(module.path).name
+def _root(file: PlanCode, folder: Path | None) -> Path:
+    """Return the folder in which the search for a module begins."""
+    place = _place(file, folder)
+    depth = len(file.module.split(".")) - (place.name != "__init__.py")
+    return place.parents[depth] if depth else place.parent
 
 
-def _import_problem(path: Path, error: BaseException) -> Problem:
-    line, column = 1, 1
-    if isinstance(error, SyntaxError) and error.lineno:
-        line, column = error.lineno, error.offset or 1
-    else:
-        trace = error.__traceback__
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == str(path):
-                line = trace.tb_lineno
-            trace = trace.tb_next
-    message = f"analysis module `{path.name}` cannot be imported: {type(error).__name__}: {error}"
-    return Problem("E112", message, where=Location(str(path), line, column))
+def _hint(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return "install it; if it is yours, list its folder in `use.packages`"
+    if isinstance(error, FileNotFoundError):
+        return "list files that analysis code reads in `use.files`"
+    return ""
 
 
 def ops_of(module: ModuleType) -> dict[str, Op]:
@@ -137,17 +127,35 @@ class OpTable:
 
     Parameters
     ----------
-    modules : tuple of PlanModule
-        Modules of the workflow.
+    modules : sequence of PlanModule
+        Modules of the workflow that may define ops.
+    code : sequence of PlanCode
+        All analysis code of the workflow.
     folder : Path, optional
-        Folder with copies of the modules, on workers.
+        Folder with copies of the code, on workers.
+    environment : str
+        Kind of the environment of the workers, for messages.
     """
 
-    def __init__(self, modules: tuple[PlanModule, ...] = (), folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        modules: Sequence[PlanModule] = (),
+        code: Sequence[PlanCode] = (),
+        folder: Path | None = None,
+        environment: str = "",
+    ) -> None:
         self._user: dict[str, tuple[Op, PlanModule]] = {}
+        if modules or code:
+            activate(code, folder)
         for module in modules:
-            for name, op in ops_of(import_module(module, folder)).items():
+            for name, op in ops_of(import_analysis_module(module.name, code, folder, environment)).items():
                 self._user[name] = (op, module)
+        self.code = FINDER.active
+
+    @property
+    def is_current(self) -> bool:
+        """Whether lazy imports of the ops still find the analysis code of this table."""
+        return FINDER.active == self.code
 
     def names(self) -> list[str]:
         """Return all names, sorted."""

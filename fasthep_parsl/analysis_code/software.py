@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 import sysconfig
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 
-from fasthep_parsl.analysis_code.closure import digest, imports, sha256
+from fasthep_parsl.analysis_code.checksums import digest, sha256
+from fasthep_parsl.analysis_code.imports import parse_imports
 from fasthep_parsl.analysis_code.metadata import module_places, normalised_name, owners_of, version_of
 from fasthep_parsl.errors import ConfigError, Problem
-from fasthep_parsl.plan import Plan, PlanCode, PlanModule
+from fasthep_parsl.plan import Plan, PlanCode
 from fasthep_parsl.version import __version__
 
 ALWAYS = ("fasthep-parsl", "numpy", "awkward", "numba", "uproot", "pyarrow")
@@ -23,13 +24,13 @@ DATA_FOLDERS = {"configs", "site_profiles"}
 """Folders without code that only an installed package of ours contains."""
 
 
-def software(modules: Sequence[PlanModule], packages: Iterable[str]) -> dict[str, str]:
+def software(imported: Collection[str], packages: Iterable[str]) -> dict[str, str]:
     """Return package → version of everything that a plan's results depend on, including Python (minor version).
 
     Parameters
     ----------
-    modules : sequence of PlanModule
-        Analysis code. Its imports count.
+    imported : collection of str
+        Top-level modules that analysis code imports.
     packages : iterable of str
         Top-level modules of installed ops, modifiers and the source. Their imports count, unless they are packages
         whose version identifies their content.
@@ -39,14 +40,8 @@ def software(modules: Sequence[PlanModule], packages: Iterable[str]) -> dict[str
         top = name.replace("-", "_")
         if module_places(top):
             found[name] = (top != OURS and version_of(name, top)) or identity(top, own=top == OURS)
-    waiting = {*packages}
-    for module in modules:
-        folder = Path(module.path).parent
-        for file in module.files:
-            if file.name.endswith(".py"):
-                waiting |= _imported(folder / file.name)
-    local = {Path(file.name).parts[0].removesuffix(".py") for module in modules for file in module.files}
-    seen = {OURS, *sys.stdlib_module_names, *local}
+    waiting = {*imported, *packages}
+    seen = {OURS, *sys.stdlib_module_names}
     while waiting - seen:
         name = min(waiting - seen)
         seen.add(name)
@@ -143,7 +138,7 @@ def _imported(file: Path) -> set[str]:
     """Return the top-level modules that a file imports."""
     if file.suffix != ".py":
         return set()
-    return {names[0] for names in imports(file.read_bytes()) if names and names[0]}
+    return {item.names[0] for item in parse_imports(file.read_bytes()).imports}
 
 
 def _relative(file: Path, base: Path) -> str:

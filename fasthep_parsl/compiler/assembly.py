@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from fasthep_parsl import registry
 from fasthep_parsl.analysis_code.software import software
@@ -104,9 +103,10 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         environment=environment,
         credentials=credentials,
         modules=checked.code.modules,
-        files=checked.code.files,
+        code=checked.code.files,
+        files=checked.code.elsewhere,
         parameter_files=merged_files(file for item in checked.stages for file in item.files),
-        software=software(checked.code.modules, _packages(checked)),
+        software=software(checked.code.foreign, _packages(checked)),
         warnings=_warnings(checked, pool_warnings),
     )
 
@@ -115,6 +115,7 @@ def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple
     loaded, inputs, routing = checked.loaded, checked.inputs, checked.routing
     return (
         *(str(warning) for warning in loaded.warnings),
+        *checked.code.warnings,
         *pool_warnings,
         *unused_modifiers(loaded, checked.stages, routing.pool_of),
         *checked.warnings,
@@ -128,8 +129,7 @@ def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple
 
 def _known_files(code: Code) -> set[str]:
     """Return the paths of the files whose content is in the plan because of ``use``."""
-    beside = {str(Path(module.path).parent / file.name) for module in code.modules for file in module.files}
-    return beside | {file.name for file in code.files}
+    return {file.path or file.name for file in (*code.files, *code.elsewhere)}
 
 
 def _packages(checked: CheckedWorkflow) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fasthep_parsl import registry
+from fasthep_parsl.analysis_code.modules import session_kept
 from fasthep_parsl.compiler.assembly import CheckedWorkflow, make_plan
 from fasthep_parsl.compiler.code import Code, find_code
 from fasthep_parsl.compiler.facts import check_facts
@@ -59,11 +60,12 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     ConfigError
         With every mistake, each with its place.
     """
-    checked = check_workflow(loaded, options)
-    _refuse(checked.problems)
-    _refuse(_try_reading(checked.value))
-    plan = make_plan(checked.value, site=options.site, chunk_size=options.chunk_size)
-    _refuse(check_outputs(plan, checked.value.stages, loaded.document))
+    with session_kept():
+        checked = check_workflow(loaded, options)
+        _refuse(checked.problems)
+        _refuse(_try_reading(checked.value))
+        plan = make_plan(checked.value, site=options.site, chunk_size=options.chunk_size)
+        _refuse(check_outputs(plan, checked.value.stages, loaded.document))
     return plan
 
 
@@ -107,7 +109,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
 
 def _stages(loaded: LoadedWorkflow, code: Checked[Code]) -> Checked[Stages]:
     """Return the stages. If analysis code cannot be imported, do not report its ops as unknown too."""
-    ops = load_ops(loaded, code.value.modules)
+    ops = load_ops(loaded, code.value)
     stages = check_stages(loaded, ops.value, complete=not (code.problems or ops.problems))
     return Checked(stages.value, (*ops.problems, *stages.problems))
 

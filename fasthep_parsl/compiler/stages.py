@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from fasthep_parsl.analysis_code.modules import OpTable, import_module, ops_of
+from fasthep_parsl.analysis_code.modules import OpTable, activate, import_analysis_module, ops_of
 from fasthep_parsl.analysis_code.software import identity
+from fasthep_parsl.compiler.code import Code
 from fasthep_parsl.compiler.parameter_files import FileFinder, StageFiles
 from fasthep_parsl.errors import Checked, ConfigError, Problem, suggest
 from fasthep_parsl.interfaces import FileLookup, Op, ParamPath
@@ -77,25 +79,31 @@ class Stages:
     ordered: bool
 
 
-def load_ops(loaded: LoadedWorkflow, modules: tuple[PlanModule, ...]) -> Checked[OpTable]:
+def load_ops(loaded: LoadedWorkflow, code: Code) -> Checked[OpTable]:
     """Import analysis code. Return all ops, and what is wrong with the modules."""
     problems: list[Problem] = []
     good: list[PlanModule] = []
     owners: dict[str, str] = {}
-    for index, module in enumerate(modules):
-        place: KeyPath = ("use", "modules", index)
+    if code.files:
+        activate(code.files)
+    for module, place in zip(code.modules, code.keys, strict=True):
         try:
-            names = ops_of(import_module(module))
+            names = ops_of(import_analysis_module(module.name, code.files))
         except ConfigError as error:
             problems += [item if item.where else placed(item, loaded.document, place) for item in error.problems]
             continue
         for name in names:
-            if name in owners:
+            if name in owners and not _is_same(name, owners[name], module.name):
                 message = f"modules `{owners[name]}` and `{module.name}` both define the op `{name}`"
                 problems.append(problem(loaded.document, place, "E112", message, "rename one of them"))
             owners.setdefault(name, module.name)
         good.append(module)
-    return Checked(OpTable(tuple(good)), tuple(problems))
+    return Checked(OpTable(good, code.files), tuple(problems))
+
+
+def _is_same(op: str, *modules: str) -> bool:
+    """Return whether modules have the same op because one imports it from the other."""
+    return len({id(ops_of(sys.modules[name])[op]) for name in modules}) == 1
 
 
 def check_stages(loaded: LoadedWorkflow, table: OpTable, *, complete: bool = True) -> Checked[Stages]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from fasthep_parsl.analysis_code.modules import activate, session_kept
 from fasthep_parsl.compiler import CompileOptions, compile_workflow
 from fasthep_parsl.driver import run_directory
 from fasthep_parsl.driver.execution import PlanRun
@@ -151,7 +152,9 @@ def run(
     check_targets(plan, Path(outdir), mode)
     with run_directory.taken(Path(outdir), plan, mode) as directory:
         take_targets(plan, directory.path, mode)
-        outcome = PlanRun(plan, directory, plots=plots, observer=observer, preparing=preparing).execute()
+        with session_kept():
+            activate(plan.code, directory.path / "code")  # products may be objects of its classes
+            outcome = PlanRun(plan, directory, plots=plots, observer=observer, preparing=preparing).execute()
     if check:
         raise_unless_complete(outcome)
     return outcome

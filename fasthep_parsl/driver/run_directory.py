@@ -12,9 +12,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from fasthep_parsl import registry
-from fasthep_parsl.analysis_code.closure import sha256
-from fasthep_parsl.analysis_code.finder import edited
-from fasthep_parsl.atomic import atomic, open_drafts, write_text
+from fasthep_parsl.atomic import open_drafts, write_text
+from fasthep_parsl.driver.code_copies import copy_code
 from fasthep_parsl.driver.lock import DriverLock
 from fasthep_parsl.driver.lock_files import is_lock
 from fasthep_parsl.driver.parameter_files import copy_parameter_files
@@ -133,7 +132,7 @@ def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:
         open_drafts(path)
         (path / "log").mkdir(parents=True, exist_ok=True)
         (path / "code").mkdir(exist_ok=True)
-        _copy_code(plan, path / "code")
+        copy_code(plan, path / "code")
         copy_parameter_files(plan, path / "code")
         write_text(path / MARKER, plan.model_dump_json(indent=1) + "\n")
         reserve = Reserve(path / "log" / "reserve", RESERVE)
@@ -150,22 +149,6 @@ def _check_apart(path: Path, plan: Plan) -> None:
         if place.is_relative_to(real) or (file.folder and real.is_relative_to(place)):
             message = f"`{file.uses[0]}` names {file.path}, and the run would write to {real}"
             raise _refuse("E160", message, "give another --outdir, or copy the file to another folder")
-
-
-def _copy_code(plan: Plan, code: Path) -> None:
-    """Copy the analysis code and data files for workers. Their content must be that of the plan."""
-    for module in plan.modules:
-        for file in module.files:
-            source = Path(module.path).parent / file.name
-            content = source.read_bytes()
-            if sha256(content) != file.sha256:
-                raise edited(source)
-            target = code / module.folder / file.name
-            with atomic(target) as draft:
-                draft.write_bytes(content)
-    for file in plan.files:
-        if sha256(Path(file.name).read_bytes()) != file.sha256:
-            raise edited(file.name)
 
 
 def _existing(path: Path, plan: Plan, mode: Mode) -> bool:
@@ -228,9 +211,9 @@ def _edited(before: Plan, now: Plan) -> list[str]:
     """Return the files of analysis code and data that have changed."""
 
     def files(plan: Plan) -> dict[str, str]:
-        imported = {str(Path(m.path).parent / file.name): file.sha256 for m in plan.modules for file in m.files}
+        used = {file.path or file.name: file.sha256 for file in (*plan.code, *plan.files)}
         named = {f"{use}/{file.name}": file.sha256 for file in plan.parameter_files for use in file.uses}
-        return imported | {file.name: file.sha256 for file in plan.files} | named
+        return used | named
 
     old, new = files(before), files(now)
     changed = [Path(name).name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]

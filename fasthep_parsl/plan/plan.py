@@ -38,6 +38,7 @@ class Plan(Frozen):
     environment: PlanEnvironment | None = None
     credentials: tuple[PlanCredential, ...] = ()
     modules: tuple[PlanModule, ...] = ()
+    code: tuple[PlanCode, ...] = Field((), description="analysis code and its data; workers have a copy")
     files: tuple[PlanCode, ...] = Field((), description="files of `use.files` in other folders")
     parameter_files: tuple[PlanParameterFile, ...] = Field((), description="files that parameters name, each once")
     software: dict[str, str] = Field(

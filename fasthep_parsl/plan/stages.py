@@ -68,17 +68,16 @@ class PlanSegment(Frozen):
 class PlanCode(Frozen):
     """A file with an effect on the results."""
 
-    name: str = Field(description="path, relative to the folder of the module, or absolute")
+    name: str = Field(description="path of its copy, relative to `code`; absolute if it is not copied")
     sha256: str
+    path: str = Field("", description="the original; empty if it is `name`")
+    module: str = Field("", description="dotted name for imports; empty for data")
+    why: str = Field("", description="why it belongs to the plan")
 
 
 class PlanModule(Frozen):
-    """Analysis code that workers import."""
+    """Analysis code that may define ops."""
 
-    name: str
+    name: str = Field(description="dotted name for imports")
     path: str
-    sha256: str = Field(description="content hash of all its files")
-    folder: str = Field("", description="folder of its copy in `code`")
-    files: tuple[PlanCode, ...] = Field(
-        (), description="the module, and the files next to it that it imports and reads"
-    )
+    sha256: str = Field(description="content hash of the files that it imports and reads, transitively")

@@ -16,9 +16,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from fasthep_parsl.analysis_code.closure import sha256
+from fasthep_parsl.analysis_code.data_files import hash_file
 from fasthep_parsl.analysis_code.finder import edited
-from fasthep_parsl.analysis_code.modules import OpTable
+from fasthep_parsl.analysis_code.missing_modules import missing_module
+from fasthep_parsl.analysis_code.modules import OpTable, line_of
 from fasthep_parsl.analysis_code.software import check_software
 from fasthep_parsl.errors import FastHepError, OpError
 from fasthep_parsl.interfaces import Call, Context, DatasetInfo, Op
@@ -119,15 +120,22 @@ class Program:
         self.plan = plan
         self.run_dir = run_dir
         self.datasets = tuple(DatasetInfo(d.name, d.eventtype, d.group, unchanging(d.meta)) for d in plan.datasets)
-        _check_files(plan)
+        self._code = run_dir / "code"
+        self._environment = plan.environment.kind if plan.environment is not None else ""
+        _check_files(plan, self._code)
         check_software(plan)
-        self._ops = OpTable(plan.modules, run_dir / "code")
-        self._files = ParameterFiles(plan, run_dir / "code")
+        self._ops = OpTable(plan.modules, plan.code, self._code, self._environment)
+        self._files = ParameterFiles(plan, self._code)
         self.notes = Notes()
         self.modifiers = Modifiers(plan, self.notes)
         self._steps: dict[int, list[StageCall]] = {}
         self._passes: dict[int, Passes] = {}
         self._products: dict[tuple[str, str], Any] = {}
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this process still imports the analysis code of this plan."""
+        return self._ops.is_current
 
     def steps(self, segment: PlanSegment) -> list[StageCall]:
         """Return the steps of a segment in their order."""
@@ -200,6 +208,8 @@ class Program:
         ------
         StageError
             The op raised an error. The cause is chained.
+        MissingModuleError
+            The op imports a module that the environment does not have.
         """
         params = step.params if step.op.built_in else copy.deepcopy(step.params)
         wall, cpu = time.perf_counter(), time.process_time()
@@ -215,6 +225,10 @@ class Program:
                 result = step.call(events, **keywords) if step.op.takes_events else step.call(**keywords)
             stream, product = split(step.op, step.stage, events, result)
             product = product_to_host(product)
+        except ModuleNotFoundError as error:
+            where = line_of(error, self.plan.code, self._code)
+            place = f"`{Path(where.file).name}:{where.line}`" if where else f"op `{step.op.name}`"
+            raise missing_module(error, f"stage `{step.stage.id}`: {place}", self._environment) from error
         except (Exception, SystemExit) as error:  # sys.exit() in an op must not end the worker
             raise StageError(step.stage.id, step.module, place_of(step.op)) from error
         finally:
@@ -224,11 +238,15 @@ class Program:
         return stream, product
 
 
-def _check_files(plan: Plan) -> None:
-    """Refuse edited data files. A worker that cannot access them cannot use them, so they are not checked there."""
-    for file in plan.files:
-        path = Path(file.name)
-        if path.is_file() and sha256(path.read_bytes()) != file.sha256:
+def _check_files(plan: Plan, code: Path) -> None:
+    """Refuse edited data files. A worker that cannot access the originals cannot use them, so they are not checked there."""
+    copies = [(code / file.name, file.sha256) for file in plan.code if not file.module]
+    for path, _ in copies:
+        if not path.is_file():
+            raise edited(path, "was removed")
+    originals = [(Path(file.name), file.sha256) for file in plan.files]
+    for path, planned in (*copies, *originals):
+        if path.is_file() and hash_file(path) != planned:
             raise edited(path)
 
 
@@ -251,7 +269,6 @@ def _deadline(seconds: float | None) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-@lru_cache(maxsize=4)
 def program(path: str, plan_hash: str, run_dir: str) -> Program:
     """Return the plan in the file `path`. It is read once per worker.
 
@@ -260,6 +277,15 @@ def program(path: str, plan_hash: str, run_dir: str) -> Program:
     FastHepError
         The file contains a plan with another hash.
     """
+    found = _program(path, plan_hash, run_dir)
+    if not found.is_current:  # this process has run another plan since
+        _program.cache_clear()
+        found = _program(path, plan_hash, run_dir)
+    return found
+
+
+@lru_cache(maxsize=4)
+def _program(path: str, plan_hash: str, run_dir: str) -> Program:
     plan = Plan.model_validate_json(Path(path).read_bytes())
     if plan.hash != plan_hash:
         raise FastHepError(f"{path} contains plan {plan.hash[:12]}, but this task belongs to plan {plan_hash[:12]}")

@@ -32,6 +32,10 @@ class Use(Model):
     """Analysis code and its data."""
 
     modules: Texts = Field((), description="Python files with analysis code, relative to the workflow file")
+    packages: Texts = Field(
+        (),
+        description="folders of packages with analysis code, or of projects with ``pyproject.toml``, relative to this file",
+    )
     files: Texts = Field((), description="files and folders that the analysis code reads, relative to this file")
     profiles: Texts = Field((), description="profiles of fasthep-flow; ignored")
 

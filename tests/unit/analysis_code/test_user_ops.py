@@ -2,38 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
-
-from fasthep_parsl.analysis_code.modules import describe, import_module
-
-
-@pytest.fixture
-def forget():
-    names: list[str] = []
-    path = list(sys.path)
-    yield names.append
-    for name in names:
-        sys.modules.pop(name, None)
-    sys.path[:] = path
-
-
-def test_a_copy_finds_the_copies_of_its_helpers(tmp_path, forget):
-    forget("beside_main_ops")
-    forget("beside_helper_of_ops")
-    home, copies = tmp_path / "analysis", tmp_path / "run" / "code"
-    home.mkdir()
-    copies.mkdir(parents=True)
-    (home / "beside_helper_of_ops.py").write_text("FACTOR = 3\n")
-    (home / "beside_main_ops.py").write_text("from beside_helper_of_ops import FACTOR\n")
-    module = describe(home / "beside_main_ops.py")
-    for name in ("beside_main_ops.py", "beside_helper_of_ops.py"):
-        (copies / name).write_text((home / name).read_text())
-    (home / "beside_helper_of_ops.py").write_text("FACTOR = 4  # edited since\n")
-    loaded = import_module(module, copies)
-    assert loaded.FACTOR == 3
-    assert loaded.__file__ == str(copies / "beside_main_ops.py")
 
 
 def test_an_op_that_does_not_add_what_it_declares_is_blamed_itself(flow, small_files, tmp_path):
