@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fasthep_parsl.interfaces import Context, Effects, OpProblem, Schema, Shape
+    from fasthep_parsl.interfaces import Context, Effects, InputFile, InputFolder, OpProblem, Schema, Shape
     from fasthep_parsl.ops.declare import op
     from fasthep_parsl.ops.expressions.expression import ExpressionError, analyse_expression, expression
     from fasthep_parsl.ops.steps import analyse_selection, selection_mask
@@ -28,6 +28,8 @@ __all__ = [
     "Effects",
     "Events",
     "ExpressionError",
+    "InputFile",
+    "InputFolder",
     "OpProblem",
     "Schema",
     "Shape",
@@ -39,7 +41,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    **dict.fromkeys(("Context", "Effects", "OpProblem", "Schema", "Shape"), "interfaces"),
+    **dict.fromkeys(("Context", "Effects", "InputFile", "InputFolder", "OpProblem", "Schema", "Shape"), "interfaces"),
     **dict.fromkeys(("ExpressionError", "analyse_expression", "expression"), "ops.expressions"),
     **dict.fromkeys(("analyse_selection", "selection_mask"), "ops.steps"),
     "Events": "ops.stream",
