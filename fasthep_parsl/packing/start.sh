@@ -317,6 +317,13 @@ fasthep_env_make_room() {
     [ -z "$missing" ] || fasthep_env_no_folder "$missing"
 }
 
+# set fasthep_env_checksum to the faster of two commands; some systems have a sha256sum that does not use the CPU's instructions
+fasthep_env_find_checksum() {
+    local empty=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+    fasthep_env_checksum=(openssl dgst -sha256 -r)
+    case $("${fasthep_env_checksum[@]}" </dev/null 2>/dev/null) in "$empty "*) ;; *) fasthep_env_checksum=(sha256sum) ;; esac
+}
+
 # set fasthep_env_decompress to a command that decompresses
 fasthep_env_find_program() {
     local python
@@ -354,7 +361,7 @@ fasthep_env_extract() {
                     exit $code
                 }
                 echo "fasthep_env_codes=${PIPESTATUS[*]}" >&4
-            } 3>&1 >/dev/null | sha256sum | { read -r line _ && echo "fasthep_env_sum=$line" >&4; }
+            } 3>&1 >/dev/null | "${fasthep_env_checksum[@]}" | { read -r line _ && echo "fasthep_env_sum=$line" >&4; }
         } 4>&1 2>&1
     )
     codes=${report##*fasthep_env_codes=} codes=${codes%%$'\n'*}
@@ -402,6 +409,7 @@ fasthep_env_prepare() {
     fasthep_env_sweep
     [ -r "$fasthep_env_archive" ] || fasthep_env_give_up "the archive \`$fasthep_env_archive\` cannot be read"
     fasthep_env_find_program
+    fasthep_env_find_checksum
     fasthep_env_make_room
     fasthep_env_work=$(mktemp -d "$fasthep_env_all/.unpack.XXXXXX" 2>/dev/null) || fasthep_env_no_folder "it cannot be written to, or it is full"
     if ! { printf '#!/bin/sh\n' >"$fasthep_env_work/try" && chmod 700 "$fasthep_env_work/try" && "$fasthep_env_work/try"; } 2>/dev/null; then

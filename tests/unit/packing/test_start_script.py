@@ -281,6 +281,15 @@ def test_gz_needs_no_zstd(tmp_path):
     assert unpackings(done.stderr) == 1, done.stderr
 
 
+@pytest.mark.parametrize("fake", ["echo 'Error setting digest' >&2; exit 1", "exit 0", 'exec sha256sum "$@"'])
+def test_a_node_with_an_openssl_of_its_own(tmp_path, node, fake):
+    done = node.run(**only(programs(tmp_path, openssl=fake)))
+    assert unpackings(done.stderr) == 1, done.stderr
+    node.archive.write_bytes(node.archive.read_bytes()[:-1])
+    shutil.rmtree(node.prefix)
+    assert "is damaged: its sha256 is " in node.run(**only(programs(tmp_path))).stderr
+
+
 @pytest.mark.parametrize("without", ["find", "flock"])
 def test_a_node_without_some_programs(tmp_path, node, without):
     for expected in (1, 0):
