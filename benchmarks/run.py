@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bench_batch import batch
 from bench_dimuon import chunks, dimuon
+from bench_environment import environment
 from bench_idle import idle
 from bench_kernels import kernels
 from bench_modifiers import modifiers
@@ -31,7 +32,7 @@ from setting import EXTRA, BenchmarkError, Options, Row
 
 BENCHMARKS = {
     "dimuon": dimuon, "ntuple": ntuple, "chunks": chunks, "noop": noop, "start": start, "memory": memory, "light": light,
-    "idle": idle,
+    "idle": idle, "environment": environment,
     "batch": batch, "modifiers": modifiers, "kernels": kernels,
 }  # fmt: skip
 

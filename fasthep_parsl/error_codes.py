@@ -57,6 +57,7 @@ CODES: dict[str, str] = {
     "E173": "demo data: the directory cannot be written",
     "E180": "a modifier needs a GPU, but the pool of its stage has none",
     "E181": "a modifier does not support this op",
+    "E190": "a packed environment does not exist, is not one, or cannot be written",
     "W107": "a part of fasthep-flow that has no effect here",
 }
 """Code of a `Problem` → what it means."""

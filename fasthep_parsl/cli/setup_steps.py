@@ -1,4 +1,4 @@
-"""Progress of a preparation: a bar for each step on a terminal; elsewhere one line at its start and one at its end.
+"""Progress of a preparation: a bar for each step on a terminal, a line at its start elsewhere; its duration if it was long.
 
 It uses no thread, because the backend may fork this process afterwards.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 REFRESH_PERIOD = 0.1
 """Seconds between two refreshes of a bar."""
 SLOW = 1.0
-"""Seconds from which the end of a step has a line on a terminal: the bar has disappeared."""
+"""Seconds from which the end of a step has a line."""
 
 
 class SetupSteps:
@@ -50,7 +50,9 @@ class SetupSteps:
             return
         if text != self._text:
             self._end()
-            if text and (not total or done < total):
+            if total and done >= total:
+                self._line(text)  # a note, or a step too short to measure
+            elif text:
                 self._begin(text)
         if not self._text:
             return
@@ -81,7 +83,7 @@ class SetupSteps:
         if self._bar is not None:
             self._bar.stop()
         seconds = time.monotonic() - self._began
-        if self._text and finished and (self._bar is None or seconds >= SLOW):
+        if self._text and finished and seconds >= SLOW:
             self._line(f"{self._text}: {seconds:.1f} s")
         self._text, self._bar = "", None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,9 @@ from fasthep_parsl.packing.prefix import collect
 from fasthep_parsl.packing.store import StoredArchive, provide
 from fasthep_parsl.packing.wheels import replace_editable, source_packages
 from fasthep_parsl.packing.writer import ArchiveWriter, Kind, Report, hash_line
+
+DAMAGED = (OSError, EOFError, zlib.error, tarfile.TarError)
+"""What reading a damaged archive raises."""
 
 
 def _silent(text: str, done: int, total: int) -> None:
@@ -124,7 +128,7 @@ def read_manifest(path: Path) -> Manifest:
 def _opened(path: Path) -> tarfile.TarFile:
     try:
         return tarfile.open(fileobj=open_stream(path), mode="r|", format=tarfile.GNU_FORMAT)
-    except (OSError, tarfile.TarError) as error:
+    except DAMAGED as error:
         raise _no_archive(path, error) from None
 
 
@@ -135,7 +139,7 @@ def _manifest_of(archive: tarfile.TarFile, path: Path) -> Manifest:
         if content is None:
             raise SiteError(f"`{path}` is no packed environment: its first file is not `{MANIFEST}`")
         return Manifest.model_validate_json(content.read())
-    except (OSError, EOFError, tarfile.TarError, ValidationError) as error:
+    except (*DAMAGED, ValidationError) as error:
         raise _no_archive(path, error) from None
 
 
@@ -163,7 +167,7 @@ def verify_archive(path: Path) -> Manifest:
                 count += info.isreg()
                 if not is_derived(info.name):
                     digest.update(hash_line(*_member_of(archive, info)))
-        except (OSError, EOFError, tarfile.TarError, UnicodeError) as error:
+        except (*DAMAGED, UnicodeError) as error:
             raise _no_archive(path, error) from None
     if (digest.hexdigest(), count) != (manifest.hash, manifest.files):
         raise SiteError(

@@ -30,7 +30,10 @@ from fasthep_parsl.packing.writer import Report
 
 KEPT = 10
 KEPT_BYTES = 20_000_000_000
-_ARCHIVE, _ENTRY = "environment.tar", "manifest.json"
+STORE, ARCHIVE_NAME, ENTRY_NAME = "environments", "environment.tar", "manifest.json"
+"""Names of the store in the cache, and of the files of an archive."""
+PACKING = "packing the environment"
+"""What is reported before an environment is packed that is not in the store."""
 
 
 class StoredArchive(BaseModel):
@@ -69,16 +72,16 @@ def provide(
     SiteError
         It cannot be packed, or the disk is full.
     """
-    folder = (cache or cache_folder()) / "environments"
+    folder = (cache or cache_folder()) / STORE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / f"{key}.lock", report):
             found = _found(folder / key)
             if found is None:
-                report("packing the environment", 0, 0)
+                report(PACKING, 0, 0)
                 found = _packed(folder / key, pack)
-            _place(folder / key / _ARCHIVE, target)
-            os.utime(folder / key / _ENTRY)
+            _place(folder / key / ARCHIVE_NAME, target)
+            os.utime(folder / key / ENTRY_NAME)
         _remove_old(folder, key)
     except OSError as error:
         raise SiteError(f"packing: `{error.filename or folder}`: {error.strerror or error}") from None
@@ -88,8 +91,8 @@ def provide(
 def _found(place: Path) -> StoredArchive | None:
     """Return the archive if it is complete."""
     try:
-        entry = StoredArchive.model_validate_json((place / _ENTRY).read_bytes())
-        info = (place / _ARCHIVE).stat()
+        entry = StoredArchive.model_validate_json((place / ENTRY_NAME).read_bytes())
+        info = (place / ARCHIVE_NAME).stat()
     except (OSError, ValidationError):
         return None
     return entry if (info.st_size, info.st_mtime_ns) == (entry.size, entry.mtime_ns) else None
@@ -99,12 +102,12 @@ def _packed(place: Path, pack: Callable[[Path], Manifest]) -> StoredArchive:
     shutil.rmtree(place, ignore_errors=True)  # what a killed process has left
     place.mkdir()
     try:
-        manifest = pack(place / _ARCHIVE)
-        with (place / _ARCHIVE).open("rb") as file:
+        manifest = pack(place / ARCHIVE_NAME)
+        with (place / ARCHIVE_NAME).open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             info = os.fstat(file.fileno())
         entry = StoredArchive(manifest=manifest, sha256=sha256, size=info.st_size, mtime_ns=info.st_mtime_ns)
-        write_text(place / _ENTRY, entry.model_dump_json(indent=2))
+        write_text(place / ENTRY_NAME, entry.model_dump_json(indent=2))
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
@@ -140,9 +143,9 @@ def _locked(path: Path, report: Report) -> Iterator[None]:
 def _remove_old(folder: Path, key: str) -> None:
     """Remove the least recently used archives beyond the limits, but none that is in use."""
     entries = []
-    for entry in folder.glob(f"*/{_ENTRY}"):
+    for entry in folder.glob(f"*/{ENTRY_NAME}"):
         with suppress(OSError):
-            size = (entry.parent / _ARCHIVE).stat().st_size
+            size = (entry.parent / ARCHIVE_NAME).stat().st_size
             entries.append((entry.stat().st_mtime_ns, entry.parent, size))
     count, size = 0, 0
     for _, place, own in sorted(entries, reverse=True):
@@ -155,5 +158,5 @@ def _remove(place: Path) -> None:
     lock = place.with_name(f"{place.name}.lock")
     with suppress(OSError), lock.open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        (place / _ENTRY).unlink(missing_ok=True)  # first: what remains does not count
+        (place / ENTRY_NAME).unlink(missing_ok=True)  # first: what remains does not count
         shutil.rmtree(place, ignore_errors=True)

@@ -19,15 +19,15 @@ def terminal(monkeypatch):
     return Console(file=io.StringIO(), force_terminal=True, width=80, height=24, color_system=None)
 
 
-def test_one_line_at_the_start_and_one_at_the_end_without_a_terminal():
+def test_one_line_at_the_start_and_one_at_the_end_without_a_terminal(monkeypatch):
+    monkeypatch.setattr(setup_steps, "SLOW", 0.0)
     out = io.StringIO()
     with SetupSteps(Console(file=out)) as steps:
         for done in range(0, 101, 10):
             steps("packing the environment", done, 100)
         steps("writing", 0, 0)
         steps("", 0, 0)
-    lines = [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in out.getvalue().splitlines()]
-    assert [re.sub(r"[\d.]+ s$", "N s", line) for line in lines] == [
+    assert [re.sub(r"[\d.]+ s$", "N s", line) for line in lines_of(out)] == [
         "packing the environment",
         "packing the environment: N s",
         "writing",
@@ -36,12 +36,18 @@ def test_one_line_at_the_start_and_one_at_the_end_without_a_terminal():
     assert "\x1b" not in out.getvalue()
 
 
-def test_a_step_that_was_done_before_has_no_line():
+def test_a_short_step_and_a_note_have_one_line():
     out = io.StringIO()
     with SetupSteps(Console(file=out)) as steps:
+        steps("packing the environment", 0, 100)
         steps("packing the environment", 100, 100)
+        steps("`ruff` uses libraries of the node", 1, 1)
         steps("", 0, 0)
-    assert out.getvalue() == ""
+    assert lines_of(out) == ["packing the environment", "`ruff` uses libraries of the node"]
+
+
+def lines_of(out):
+    return [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in out.getvalue().splitlines()]
 
 
 def test_a_bar_on_a_terminal_without_a_thread_that_a_fork_would_lose(terminal):
