@@ -11,7 +11,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Protocol, Self, TypeGuard
+from typing import Annotated, Any, Literal, Protocol, Self, TypeGuard
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic.fields import FieldInfo
@@ -173,7 +173,10 @@ def _has_path(value: Any, annotation: Any) -> bool:
         return any(_has_path(item, annotation) for item in value.values())
     if isinstance(value, list | tuple | set | frozenset):
         return any(_has_path(item, annotation) for item in value)
-    return isinstance(value, str | PurePath) and has_files(annotation)
+    words = [
+        word for part in _parts(annotation) if typing.get_origin(part) is Literal for word in typing.get_args(part)
+    ]
+    return isinstance(value, str | PurePath) and has_files(annotation) and value not in words
 
 
 def _is_union(annotation: Any) -> bool:

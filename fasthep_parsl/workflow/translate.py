@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -14,6 +15,9 @@ from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.resources.units import describe
 from fasthep_parsl.resources.validation import WRONG_VALUE
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem, show_path
+
+_ALTERNATIVE = re.compile(r"<|function-|tagged-union|(list|tuple|dict|set|frozenset|literal)\[.*\]$")
+"""Steps that pydantic adds to a path for the alternatives of a type."""
 
 _EXPECTED = {
     "list_type": "a list", "tuple_type": "a list", "set_type": "a list", "iterable_type": "a list",
@@ -56,6 +60,7 @@ def problems_of(
         loc = location_of(detail["loc"])
         at = base(loc) if callable(base) else base
         placed.append((loc, _problem(dict(detail), loc, model, document, at)))
+    placed = _without_alternatives(placed)
     meant = {(*loc[:-1], name) for loc, item in placed if item.code == "E102" for name in item.suggestions[:1]}
     # a misspelt key is also missing under its right name: one mistake
     found = [item for loc, item in placed if not (item.code == "E104" and loc in meant)]
@@ -64,7 +69,16 @@ def problems_of(
 
 def location_of(loc: KeyPath) -> KeyPath:
     """Return the key path in pydantic's `loc`, without its names of alternatives and validators."""
-    return tuple(step for step in loc if not str(step).startswith(("<", "function-", "tagged-union")))
+    return tuple(step for step in loc if not _ALTERNATIVE.match(str(step)))
+
+
+def _without_alternatives(placed: list[tuple[KeyPath, Problem]]) -> list[tuple[KeyPath, Problem]]:
+    """Return problems without those that say that a file could also be something else."""
+    files = [loc for loc, item in placed if item.code == "E113"]
+    other = {"E105", "E106"}
+    return [
+        pair for pair in placed if pair[1].code not in other or not any(f[: len(pair[0])] == pair[0] for f in files)
+    ]
 
 
 def _problem(

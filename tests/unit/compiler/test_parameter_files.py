@@ -27,6 +27,18 @@ def fields(events, *, table: InputFile):
 """
 
 
+ALTERNATIVES = """
+from typing import Literal
+from fasthep_parsl import InputFile, op
+
+@op("early.many", reads=["x"], writes=["y"])
+def many(
+    events, *, one: InputFile | list[InputFile] | dict[str, InputFile] | None = None, word: Literal["none"] | InputFile = "none"
+):
+    return {"y": events.x}
+"""
+
+
 @pytest.fixture
 def analysis(flow, small_files):
     """A workflow with `file_ops.py` and a table beside it; call it with stages."""
@@ -254,6 +266,25 @@ def test_the_name_of_a_folder(analysis, text, message):
 def test_all_mistakes_are_reported_at_once(analysis):
     found = problems(analysis, table="a", more=["b", "table.json", "c"], folder="d", tabel="e")
     assert [problem.code for problem in found] == ["E113"] * 4 + ["E102"]
+
+
+@pytest.mark.parametrize(("params", "keys"), [
+    ({"one": "a.json"}, ["one"]),
+    ({"one": ["table.json", "a.json"]}, ["one[1]"]),
+    ({"one": {"x": "a.json", "y": "b.json"}}, ["one.x", "one.y"]),
+    ({"word": "nome"}, ["word"]),
+    ({"one": 3}, ["one"]),
+])  # fmt: skip
+def test_alternatives_are_not_mistakes_of_their_own(analysis, params, keys):
+    (analysis.folder / "early_ops.py").write_text(ALTERNATIVES)
+    analysis(analysis.stage("E", "early.many", **params), use={"modules": ["early_ops.py"]})
+    with pytest.raises(ConfigError) as caught:
+        analysis.compile()
+    assert list(dict.fromkeys(problem.key for problem in caught.value.problems)) == [
+        f"analysis.stages[0].params.{key}" for key in keys
+    ]
+    files = {problem.code == "E113" for problem in caught.value.problems}
+    assert files == {params.get("one") != 3}
 
 
 def test_a_missing_file_hides_no_field_and_no_other_mistake(analysis):

@@ -144,6 +144,7 @@ class Inside(BaseModel):
     ("annotation", "default"),
     [
         (InputFile, "table.json"),
+        (Literal["none"] | InputFile, "table.json"),
         (InputFile, Path("table.json")),
         (list[InputFile], ["table.json"]),
         (Defaults, ...),
@@ -160,7 +161,14 @@ def test_a_default_names_no_file(annotation, default):
 
 
 @pytest.mark.parametrize(
-    ("annotation", "default"), [(InputFile | None, None), (list[InputFile], []), (Tables, Tables()), (Table, ...)]
+    ("annotation", "default"),
+    [
+        (InputFile | None, None),
+        (list[InputFile], []),
+        (Tables, Tables()),
+        (Table, ...),
+        (Literal["none"] | InputFile, "none"),
+    ],
 )
 def test_defaults_without_files_are_fine(annotation, default):
     assert declared(annotation, default)
