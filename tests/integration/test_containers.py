@@ -12,6 +12,7 @@ import pytest
 
 from integration.cluster_runs import ClusterRun, differences, results, write_site
 from services.apptainer import MARK, FolderImage
+from services.fixtures_condor import used as condor_used
 from services.fixtures_slurm import used
 
 HERE = Path(__file__).parent
@@ -143,3 +144,21 @@ def test_an_image_that_is_not_there_ends_the_run_with_the_reason(image, counted,
     assert code not in (0, 3), output
     assert "none.sif" in output
     assert "no such file or directory" in output.lower()
+
+
+@pytest.mark.condor
+def test_on_nodes_that_see_nothing_of_the_submit_side(image, make_condor_pool, counted, tmp_path):
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    environment = image.environment(setup=lines(image), runtime="apptainer")
+    environment["bind"] = [*image.bind, f"{counted.parent}:{counted.parent}:ro"]
+    with condor_used(make_condor_pool(hide=[hidden])) as pool:
+        site = write_site(
+            tmp_path, "generic_htcondor", environment=environment, shared_filesystem=False, scaling={"poll": "1s"},
+            queues={"cpu": {"node": {"cpus": 8, "memory": "6GB"}, "walltime": "1d"}},
+            shared_folders=[str(counted.parent), str(image.folder)],
+        )  # fmt: skip
+        run = ClusterRun(write_workflow(hidden / "flow", counted), site, env=pool.env)
+        code, output, _ = run.end(150)
+    assert code == 0, output
+    check(run.product("Seen", "seen"))
