@@ -6,16 +6,18 @@ import json
 import shutil
 import signal
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from integration.cluster_runs import ClusterRun, differences, results, write_site
-from services.apptainer import MARK, FolderImage
+from services.apptainer import MARK, FolderImage, apptainer_programs
 from services.fixtures_condor import used as condor_used
 from services.fixtures_slurm import used
 
 HERE = Path(__file__).parent
+QUEUES = {"cpu": {"node": {"cpus": 8, "memory": "6GB"}, "walltime": "1d"}}
 NAMES = [
     "PYTHONPATH",
     "PYTHONNOUSERSITE",
@@ -124,9 +126,8 @@ def test_on_two_nodes_of_a_slurm_job(image, make_slurm, checkout, tmp_path, expe
 
 @pytest.mark.slurm
 def test_tasks_of_a_slurm_job_run_in_the_image(image, make_slurm, counted, tmp_path):
-    queues = {"cpu": {"node": {"cpus": 8, "memory": "6GB"}, "walltime": "1d"}}
     environment = image.environment(setup=lines(image))
-    site = write_site(tmp_path, "generic_slurm", queues=queues, environment=environment, scratch="$BASE/scratch dir")
+    site = write_site(tmp_path, "generic_slurm", queues=QUEUES, environment=environment, scratch="$BASE/scratch dir")
     cluster = make_slurm()
     with used(cluster):
         flow = write_workflow(tmp_path / "flow", counted)
@@ -155,10 +156,33 @@ def test_on_nodes_that_see_nothing_of_the_submit_side(image, make_condor_pool, c
     with condor_used(make_condor_pool(hide=[hidden])) as pool:
         site = write_site(
             tmp_path, "generic_htcondor", environment=environment, shared_filesystem=False, scaling={"poll": "1s"},
-            queues={"cpu": {"node": {"cpus": 8, "memory": "6GB"}, "walltime": "1d"}},
-            shared_folders=[str(counted.parent), str(image.folder)],
+            queues=QUEUES, shared_folders=[str(counted.parent), str(image.folder)],
         )  # fmt: skip
         run = ClusterRun(write_workflow(hidden / "flow", counted), site, env=pool.env)
+        code, output, _ = run.end(150)
+    assert code == 0, output
+    check(run.product("Seen", "seen"))
+
+
+@pytest.mark.condor
+def test_htcondor_itself_starts_the_container(image, make_condor_pool, counted, tmp_path):
+    folders = ",".join([*image.bind, f"{counted.parent}:{counted.parent}:ro", str(tmp_path)])
+    config = f"""
+        SINGULARITY = {apptainer_programs()}/apptainer
+        SINGULARITY_EXTRA_ARGUMENTS = "--userns"
+        SINGULARITY_BIND_EXPR = "{folders}"
+        SINGULARITY_RUN_TEST_BEFORE_JOB = False
+        HasContainer = True
+        HasSandboxImage = True
+        STARTD_ATTRS = $(STARTD_ATTRS) HasContainer HasSandboxImage
+    """
+    environment = image.environment(setup="export FROM_THE_NODE='a b'", bind=None)  # the pool says what is mounted
+    with condor_used(make_condor_pool(config=textwrap.dedent(config))) as pool:
+        keys = {"queues": QUEUES, "scaling": {"poll": "1s"}, "environment": environment}
+        site = write_site(tmp_path, "generic_htcondor", **keys)
+        run = ClusterRun(write_workflow(tmp_path / "flow", counted), site, env=pool.env)
+        ad = pool.job(run.wait_for_block("running")["job"]).ad
+        assert ad["ContainerImage"] == str(image.folder)
         code, output, _ = run.end(150)
     assert code == 0, output
     check(run.product("Seen", "seen"))

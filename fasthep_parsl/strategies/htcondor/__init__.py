@@ -102,7 +102,7 @@ class HTCondor(BatchModel):
             *_resources(block),
             *self._limits(block),
             *self._choice(block, location),
-            *self._image(pool.container),
+            *self._image(pool.container, pool.shared),
             *self.directives,
             "queue",
         ]
@@ -158,16 +158,16 @@ class HTCondor(BatchModel):
             return ContainerRefusal(("environment", "bind"), "HTCondor cannot mount folders of your choice", hint)
         return None
 
-    def _image(self, container: PlanContainer | None) -> list[str]:
+    def _image(self, container: PlanContainer | None, shared: bool) -> list[str]:
         """Return the lines that name the image of the container universe.
 
-        Images on CVMFS are on the nodes. All other files and folders are transferred.
+        Nodes see images on CVMFS, and those on a shared file system. All other files and folders are transferred.
         """
         if container is None or not _is_own(container):
             return []
         if self.image_attribute == "+SingularityImage":
             return [f"+SingularityImage = {_string(container.image)}"]
-        there = container.image.startswith("/cvmfs/")
+        there = container.image.startswith("/" if shared else "/cvmfs/")
         return [f"container_image = {_plain(container.image)}", *(["transfer_container = False"] if there else [])]
 
     def _limits(self, block: PlanBlock) -> list[str]:

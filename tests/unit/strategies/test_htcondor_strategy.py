@@ -147,7 +147,6 @@ def test_a_job_runs_its_node_script(condor, tmp_path, shared):
 
 OPTIONS_OF_IMAGES = [
     ("docker://ghcr.io/me/a:1", {}, {"WantContainer": "true", "ContainerImage": '"docker://ghcr.io/me/a:1"'}),
-    ("/shared/my image.sif", {}, {"WantContainer": "true", "ContainerImage": '"my image.sif"'}),
     ("osdf:///ospool/me/a.sif", {}, {"WantContainer": "true"}),
     ("/cvmfs/unpacked/a", {}, {"ContainerImage": '"/cvmfs/unpacked/a"', "TransferContainer": "false"}),
     ("/cvmfs/unpacked/a", {"image_attribute": "+SingularityImage"}, {"SingularityImage": '"/cvmfs/unpacked/a"'}),
@@ -160,6 +159,14 @@ def test_htcondor_starts_the_container_of_a_pool(read, tmp_path, image, options,
     p = in_container("site", image, shared=shared)
     found = read(HTCondor(**options).script(p, BlockLocation(str(tmp_path), "name", 2)).text)
     assert {name: found.value(name) for name in attributes} == attributes
+
+
+@pytest.mark.parametrize(("shared", "name"), [(True, '"/shared/my image.sif"'), (False, '"my image.sif"')])
+def test_an_image_that_nodes_do_not_see_is_transferred(read, tmp_path, shared, name):
+    p = in_container("site", "/shared/my image.sif", shared=shared)
+    found = read(HTCondor().script(p, BlockLocation(str(tmp_path), "name", 2)).text)
+    assert (found.value("WantContainer"), found.value("ContainerImage")) == ("true", name)
+    assert (found.value("TransferContainer") == "false") == shared
 
 
 def test_a_container_that_the_node_starts_is_not_htcondor_s(read, tmp_path):
