@@ -15,6 +15,7 @@ from fasthep_parsl.events import (
     BlockChanged,
     Event,
     EventLogHeader,
+    NodeRefused,
     NodeSeen,
     PartitionFailed,
     PoolChanged,
@@ -60,6 +61,7 @@ EXAMPLES: tuple[Event, ...] = (
         environment="5b1c0f6e",
         gpus=({"device": "0", "name": "NVIDIA H200", "memory": 150754820096},),
     ),
+    NodeRefused(time=TIME, pool="default", block=3, node="n043", message="other software than that of the driver: …"),
     TaskSubmitted(time=TIME, task=0, what="map", segment=0, pool="default", partitions=((0, 12),)),
     TaskFinished(
         time=TIME,

@@ -8,10 +8,12 @@ batch system has assigned.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from fasthep_parsl.analysis_code.handshake import ExpectedSoftware, differences,
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.tasks import NodeFacts
 from fasthep_parsl.worker.gpus import Gpu, NoGpuError, query_gpus
-from fasthep_parsl.worker.node_facts import NODE_VARIABLE, describe_node, node_name, record_facts
+from fasthep_parsl.worker.node_facts import BLOCK_FOLDER, NODE_VARIABLE, describe_node, node_name, record_facts
 
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 """Variables in which batch systems name the GPUs of a job. Parsl sets the first, second and last for each worker."""
@@ -104,12 +106,33 @@ def check_node(arguments: Sequence[str], facts: NodeFacts | None = None) -> list
 
 
 def refuse_node(arguments: Sequence[str], error: NodeCheckError) -> None:
-    """Write to standard error why no workers start on this node."""
+    """Write to standard error, and next to the script of the block, why no workers start on this node.
+
+    Other nodes of the block can work, so the driver cannot see from the block that this one does not.
+    """
     _, given = _given(arguments)
-    node = os.environ.get(NODE_VARIABLE, "")
-    where = f"block {given.get('--block_id', '')} on node {node}: " if node else ""
+    node, block = os.environ.get(NODE_VARIABLE, ""), given.get("--block_id", "")
+    where = f"block {block} on node {node}: " if node else ""
     sys.stderr.write(f"fasthep-parsl: {where}{error}\n")
     sys.stderr.flush()
+    folder = os.environ.get(BLOCK_FOLDER)
+    if folder and node:
+        with suppress(OSError), refusals_file(Path(folder), block).open("a", encoding="utf-8") as file:
+            file.write(json.dumps([node, str(error)]) + "\n")
+
+
+def refusals_file(folder: Path, block: str) -> Path:
+    """Return the file to which the nodes of a block that are refused write why, one line for each."""
+    return folder / f"block.{block}.refused"
+
+
+def refused_nodes(folder: Path, block: int) -> dict[str, str]:
+    """Return node → reason of the nodes of a block that were refused, where their file is visible."""
+    try:
+        lines = refusals_file(folder, str(block)).read_text(encoding="utf-8").splitlines()
+        return dict(json.loads(line) for line in lines)
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _given(arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, str]]:

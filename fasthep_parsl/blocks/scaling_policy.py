@@ -174,11 +174,15 @@ class ScalingPolicy:
         else:
             self._failed(block, now)
 
+    def node_refused(self, node: str, now: float) -> None:
+        """Count a node on which no workers start, whatever becomes of the block."""
+        self.failed_nodes[node] += 1
+        self._failed_at[node] = now
+
     def _failed(self, block: BlockState, now: float, *, missed_deadline: bool = False) -> None:
         """Count a block that ended, or was stuck, before any of its workers connected."""
         block.phase = "over"
-        self.failed_nodes[block.node] += 1
-        self._failed_at[block.node] = now
+        self.node_refused(block.node, now)
         self.backoff.failed(block.submitted, now, missed_deadline=missed_deadline)
         self._record(block.number, "failed", block.reason)
 

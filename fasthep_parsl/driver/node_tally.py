@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 from fasthep_parsl.analysis_code.handshake import differences, expected_software
-from fasthep_parsl.events import BlockChanged, Event, NodeSeen
+from fasthep_parsl.events import BlockChanged, Event, NodeRefused, NodeSeen
 from fasthep_parsl.plan import Plan
 
 MAX_NODES = 5
@@ -31,7 +31,9 @@ class NodeTally:
         """Add an event."""
         if isinstance(event, NodeSeen):
             self._seen[event.pool, event.node] = event
-        elif isinstance(event, BlockChanged) and event.state == "failed" and event.node:
+        elif (isinstance(event, BlockChanged) and event.state == "failed" and event.node) or isinstance(
+            event, NodeRefused
+        ):
             self._failed[event.pool, event.node].append(event.message)
 
     def groups(self) -> list[dict[str, Any]]:
@@ -57,7 +59,7 @@ class NodeTally:
         return [{"nodes": sorted(names[key]), **content} for key, content in facts.items()]
 
     def failed(self) -> list[dict[str, Any]]:
-        """Return the entry `failed_nodes` of ``run.json``: nodes on which blocks ended before a worker connected."""
+        """Return the entry `failed_nodes` of ``run.json``: nodes on which no worker of a block has connected."""
         return [
             {"node": node, "pool": pool, "blocks": len(messages), "message": messages[-1]}
             for (pool, node), messages in sorted(self._failed.items())

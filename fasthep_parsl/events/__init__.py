@@ -6,7 +6,7 @@ from fasthep_parsl.events.event import Event, EventLogHeader
 from fasthep_parsl.events.kinds import KINDS, Observer, Record
 from fasthep_parsl.events.log import EventLog
 from fasthep_parsl.events.read import read_events
-from fasthep_parsl.events.run_kinds import BlockChanged, NodeSeen, PoolChanged, RunEnded, RunStarted
+from fasthep_parsl.events.run_kinds import BlockChanged, NodeRefused, NodeSeen, PoolChanged, RunEnded, RunStarted
 from fasthep_parsl.events.states import (
     BLOCK_STATES,
     POOL_STATES,
@@ -28,6 +28,7 @@ __all__ = [
     "Event",
     "EventLog",
     "EventLogHeader",
+    "NodeRefused",
     "NodeSeen",
     "Observer",
     "PartitionFailed",

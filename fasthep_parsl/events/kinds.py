@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from fasthep_parsl.events.event import Event, EventLogHeader
-from fasthep_parsl.events.run_kinds import BlockChanged, NodeSeen, PoolChanged, RunEnded, RunStarted
+from fasthep_parsl.events.run_kinds import BlockChanged, NodeRefused, NodeSeen, PoolChanged, RunEnded, RunStarted
 from fasthep_parsl.events.task_kinds import PartitionFailed, TaskFinished, TaskLost, TaskRetried, TaskSubmitted
 
 KINDS: Mapping[str, type[Event]] = {
@@ -19,6 +19,7 @@ KINDS: Mapping[str, type[Event]] = {
         PoolChanged,
         BlockChanged,
         NodeSeen,
+        NodeRefused,
         TaskSubmitted,
         TaskFinished,
         TaskLost,

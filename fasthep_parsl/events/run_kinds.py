@@ -178,3 +178,26 @@ class NodeSeen(Event):
     software: Mapping[str, str]
     environment: str = ""
     gpus: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRefused(Event):
+    """A node of a block with several nodes is refused by its checks. The other nodes of the block can work.
+
+    Attributes
+    ----------
+    pool : str
+        The pool.
+    block : int
+        Number of the block in its pool.
+    node : str
+        The node.
+    message : str
+        Why.
+    """
+
+    kind: ClassVar[str] = "node_refused"
+    pool: str
+    block: int
+    node: str
+    message: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypedDict
 
@@ -13,12 +14,14 @@ from parsl.executors.high_throughput.errors import CommandClientBadError, Comman
 
 from fasthep_parsl.backends.parsl.interchange import FORGET_BLOCK
 from fasthep_parsl.backends.parsl.provider_base import BlockProvider
-from fasthep_parsl.blocks.block_state import BlockManagers
+from fasthep_parsl.blocks.block_state import BlockManagers, BlockState
 from fasthep_parsl.blocks.local_scaling import policy_of
 from fasthep_parsl.errors import PoolError
-from fasthep_parsl.events import BlockChanged, BlockStateName, Record
+from fasthep_parsl.events import BlockChanged, BlockStateName, NodeRefused, Record
 from fasthep_parsl.interfaces import Job
 
+LOOK_PERIOD = 5.0
+"""Seconds between two searches for refused nodes of blocks with several nodes."""
 AGAIN = 10.0
 """Seconds until jobs that could not be removed are tried again."""
 LAST_CHANCE = 90.0
@@ -64,7 +67,8 @@ class BlockMonitor:
         self._block_managers: dict[int, BlockManagers] = {}
         self._doomed: dict[str, int] = {}
         self._closed: set[str] = set()
-        self._again = 0.0
+        self._refused: set[tuple[int, str]] = set()
+        self._look = self._again = 0.0
         self._next = 0
 
     @property
@@ -111,6 +115,9 @@ class BlockMonitor:
         """
         now = time.monotonic()
         self._ask(now)
+        if now >= self._look:
+            self._look = now + LOOK_PERIOD
+            self._see_refused([block for block in self._policy.alive() if block.was_up], now)
         decision = self._policy.decide(open_tasks, now, finished)
         for number in decision.hold:
             self._hold(number)
@@ -142,10 +149,22 @@ class BlockMonitor:
                 if job or not self._policy.is_new(block.number, now) or (written and written.state == "ended"):
                     found[block.job] = self._end_of(block.number, block.job, job, written)
         self._policy.see_jobs(found, now, [block.number for block in asked])
+        self._see_refused([block for block in asked if block.phase == "over"], now)
         if self._blocks.ends_are_certain:
             for block in asked:
                 if block.phase == "over":
                     self._command([FORGET_BLOCK, str(block.number)])
+
+    def _see_refused(self, blocks: Iterable[BlockState], now: float) -> None:
+        """Record the nodes of blocks that were refused. The policy counts the node of a failed block itself."""
+        for block in blocks:
+            for node, reason in self._blocks.refused_nodes(block.number).items():
+                if (block.number, node) in self._refused:
+                    continue
+                self._refused.add((block.number, node))
+                self._record(NodeRefused(pool=self._blocks.pool.name, block=block.number, node=node, message=reason))
+                if block.phase != "over" or node != block.node:
+                    self._policy.node_refused(node, now)
 
     def _end_of(self, block: int, job: str, reported: Job | None, written: Job | None) -> Job:
         """Return what is known about the end of a block, from the query and from what the batch system has written."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from parsl.jobs.states import JobState, JobStatus
 from parsl.providers.base import ExecutionProvider
 
+from fasthep_parsl.blocks.node_checks import refused_nodes
 from fasthep_parsl.blocks.worker_command import Link
 from fasthep_parsl.interfaces import CommandResult, Job
 from fasthep_parsl.plan import PlanPool
@@ -116,6 +117,10 @@ class BlockProvider(ExecutionProvider):  # type: ignore[misc]  # Parsl is not ty
         """Return the node on which a block has started, empty if it is not known."""
         del block
         return ""
+
+    def refused_nodes(self, block: int) -> dict[str, str]:
+        """Return node → reason of the nodes of a block with several nodes on which no workers start."""
+        return refused_nodes(self.log_dir, block) if self.nodes_per_block > 1 else {}
 
     def close(self) -> None:
         """Let no block start any more."""

@@ -11,7 +11,9 @@ from parsl.executors.high_throughput.errors import CommandClientTimeoutError
 from fasthep_parsl.backends.parsl import block_monitor as watching
 from fasthep_parsl.backends.parsl.batch_provider import BatchProvider
 from fasthep_parsl.backends.parsl.block_monitor import BlockMonitor
+from fasthep_parsl.blocks.node_checks import NodeCheckError, refuse_node
 from fasthep_parsl.errors import PoolError
+from fasthep_parsl.events import NodeRefused
 from fasthep_parsl.plan import PlanBlock, PlanPool, PlanScaling
 
 PROGRAMS = {
@@ -80,7 +82,7 @@ class Place:
         )
 
     def events_of(self, state):
-        return [event for event in self.events if event.state == state]
+        return [event for event in self.events if getattr(event, "state", "") == state]
 
 
 @pytest.fixture
@@ -252,3 +254,34 @@ def test_managers_of_a_block_are_summed_up():
     assert set(managers) == {3, 4}
     assert (managers[3].names, managers[3].tasks, managers[3].idle, managers[3].draining) == (("a", "b"), 2, 0.0, False)
     assert (managers[4].idle, managers[4].draining) == (9.0, True)
+
+
+def test_a_refused_node_of_a_block_whose_other_node_works_is_seen_and_avoided(place, monkeypatch):
+    monkeypatch.setattr(watching, "LOOK_PERIOD", 0.0)
+    here = place(failures_per_node=2)
+    here.blocks.nodes_per_block = 2
+    here.watch.act(2, 0)
+    here.managers(0, 1)
+    for block in (0, 1):
+        monkeypatch.setenv("FASTHEP_PARSL_FOLDER", str(here.blocks.log_dir))
+        monkeypatch.setenv("FASTHEP_PARSL_NODE", "c2")
+        refuse_node([f"--block_id={block}"], NodeCheckError("`numpy` is 1.0"))
+        for _ in range(3):
+            here.watch.act(2, 0)
+    found = [event for event in here.events if isinstance(event, NodeRefused)]
+    assert [(event.block, event.node, event.message) for event in found] == [
+        (0, "c2", "`numpy` is 1.0"),
+        (1, "c2", "`numpy` is 1.0"),
+    ]
+    assert here.watch._policy.avoid == ("c2",)
+
+
+def test_a_damaged_list_of_refused_nodes_stops_nobody(place, monkeypatch):
+    monkeypatch.setattr(watching, "LOOK_PERIOD", 0.0)
+    here = place()
+    here.blocks.nodes_per_block = 2
+    here.watch.act(2, 0)
+    here.managers(0)
+    (here.blocks.log_dir / "block.0.refused").write_text("half a li")
+    here.watch.act(2, 0)
+    assert [event for event in here.events if isinstance(event, NodeRefused)] == []
