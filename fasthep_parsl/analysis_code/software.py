@@ -39,7 +39,7 @@ def software(imported: Collection[str], packages: Iterable[str]) -> dict[str, st
     for name in ALWAYS:
         top = name.replace("-", "_")
         if module_places(top):
-            found[name] = (top != OURS and version_of(name, top)) or identity(top, own=top == OURS)
+            found[name] = identity(OURS) if top == OURS else version_of(name, top) or identity(top, own=False)
     waiting = {*imported, *packages}
     seen = {OURS, *sys.stdlib_module_names}
     while waiting - seen:

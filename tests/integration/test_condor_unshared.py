@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,10 @@ def test_all_files_travel_and_results_are_the_same(blind, flow, site):
     summary = found.summary()
     assert summary["status"] == "complete"
     assert {event["pool"] for event in found.events("block")} == {"default", "high_memory", "gpu"}
+    facts = {group["pool"]: group for group in summary["nodes"]}  # they come with results
+    assert facts.keys() == {"default", "high_memory", "gpu"}
+    assert all(group["software"]["numpy"] == version("numpy") and not group["differences"] for group in facts.values())
+    assert facts["gpu"]["gpus"]
     kinds = [event["what"] for event in found.events("finished")]
     assert kinds.count("merge") >= 2
     for event in found.events("finished"):  # what was read and written elsewhere is known by its place here
