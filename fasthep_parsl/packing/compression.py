@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import tarfile
 import zlib
 from collections import deque
@@ -18,24 +19,30 @@ from typing import IO, TYPE_CHECKING, Literal, Self
 from fasthep_parsl.errors import SiteError
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer as Buffer
+    from _typeshed import ReadableBuffer as Buffer
+    from _typeshed import WriteableBuffer
 
 Format = Literal["zst", "gz"]
 BLOCK = 8 << 20
 """Size of a block before compression [bytes]."""
 _ZSTD_LEVEL, _GZIP_LEVEL = 3, 5
 _ZSTD_START, _GZIP_START = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
-_TAR_END = bytes(1024)
+_RECORD = struct.Struct("100s8s8s8s12s12s8sc100s8s247x")
+"""A header: name, mode, owner, group, size, time, checksum, type, target, format."""
+_ROOT = b"%07o" % 0
+_CHECKSUM = slice(148, 156)
+_LONGEST, _OCTAL = 100, 8**11
 
 
-def compressed(block: bytes, form: Format) -> bytes:
+def compressed(block: bytes | bytearray | memoryview, form: Format) -> Buffer:
     """Return a block as one zstd frame or gzip member."""
     if form == "gz":
         packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 31)
         return packer.compress(block) + packer.flush()
     import cramjam
 
-    return bytes(cramjam.zstd.compress(block, level=_ZSTD_LEVEL))
+    packed: Buffer = cramjam.zstd.compress(block, level=_ZSTD_LEVEL)
+    return packed
 
 
 class BlockWriter:
@@ -55,7 +62,7 @@ class BlockWriter:
         self._buffer = bytearray()
         self._threads = os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._threads)
-        self._running: deque[Future[bytes]] = deque()
+        self._running: deque[Future[Buffer]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -67,21 +74,21 @@ class BlockWriter:
 
     def write(self, data: bytes) -> None:
         """Append to the stream."""
-        if len(data) < BLOCK:
+        if len(data) < BLOCK // 2:
             self._buffer += data
             if len(self._buffer) >= BLOCK:
-                self._compress(bytes(self._buffer))
-                self._buffer.clear()
+                self.flush()
             return
-        self.flush()
+        self.flush()  # large data are not copied
+        view = memoryview(data)
         for start in range(0, len(data), BLOCK):
-            self._compress(data[start : start + BLOCK])
+            self._compress(view[start : start + BLOCK])
 
     def flush(self) -> None:
         """End the current block."""
         if self._buffer:
-            self._compress(bytes(self._buffer))
-            self._buffer.clear()
+            self._compress(self._buffer)
+            self._buffer = bytearray()
 
     def finish(self) -> None:
         """Write everything that is still being compressed."""
@@ -89,7 +96,7 @@ class BlockWriter:
         while self._running:
             self._file.write(self._running.popleft().result())
 
-    def _compress(self, block: bytes) -> None:
+    def _compress(self, block: bytes | bytearray | memoryview) -> None:
         self._running.append(self._pool.submit(compressed, block, self._form))
         while len(self._running) > self._threads + 1:
             self._file.write(self._running.popleft().result())
@@ -126,7 +133,7 @@ class _ZstdStream(io.RawIOBase):
         """Return whether it can be read."""
         return True
 
-    def readinto(self, target: Buffer) -> int:
+    def readinto(self, target: WriteableBuffer) -> int:
         """Read the rest of a frame, or what fits."""
         import cramjam
 
@@ -183,8 +190,27 @@ def _exactly(file: IO[bytes], size: int) -> bytes:
     return data
 
 
-def header(info: tarfile.TarInfo) -> bytes:
-    """Return the header of a member."""
+def header(
+    name: str, mode: int, mtime: int, *, size: int = 0, kind: bytes = tarfile.REGTYPE, target: str = ""
+) -> bytes:
+    """Return the header of a member of a tar archive.
+
+    Parameters
+    ----------
+    name, target : str
+        Its path, and the target of a link.
+    mode, mtime, size : int
+        Permissions, modification time [s], and size [bytes].
+    kind : bytes
+        Its type, one of the constants of `tarfile`.
+    """
+    if len(name) < _LONGEST and not target and name.isascii() and 0 <= mtime < _OCTAL and size < _OCTAL:
+        fields = (name.encode(), b"%07o" % mode, _ROOT, _ROOT, b"%011o" % size, b"%011o" % mtime, b" " * 8, kind, b"")
+        record = bytearray(_RECORD.pack(*fields, b"ustar  \0"))
+        record[_CHECKSUM] = b"%06o\0 " % sum(record)
+        return bytes(record)
+    info = tarfile.TarInfo(name)  # slower, and knows everything
+    info.mode, info.mtime, info.size, info.type, info.linkname = mode, mtime, size, kind, target
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 

@@ -46,6 +46,9 @@ Report = Callable[[str, int, int], None]
 Kind = Literal["packed-prefix", "packed-pixi"]
 _END = bytes(2 * tarfile.BLOCKSIZE)
 _REPORT_EVERY = 16 << 20
+_BATCH_BYTES, _BATCH_FILES = 4 << 20, 200
+_Packed = tuple[Member, Content | None, str]
+"""A member, its content (None: it is left out), and the checksum of the content."""
 _METADATA = re.compile(
     r"lib(?:64)?/python3[^/]*/(site-packages|base-packages-\d+)/[^/]+(?:\.dist-info/METADATA|\.egg-info(?:/PKG-INFO)?)"
 )
@@ -110,7 +113,7 @@ class ArchiveWriter:
                 with draft.open("wb") as file:
                     with BlockWriter(file, form) as writer:
                         for member, data in self._head(manifest, found):
-                            writer.write(_tar_member(member, data, 0))
+                            _write(writer, member, data, 0)
                         writer.finish()
                     with body.open("rb") as source:
                         shutil.copyfileobj(source, file, 16 << 20)
@@ -127,7 +130,7 @@ class ArchiveWriter:
             if content is None:
                 continue
             _account(found, member, content, digest)
-            writer.write(_tar_member(member, content.data, member.identity[1] // 1_000_000_000))
+            _write(writer, member, content.data, member.identity[1] // 1_000_000_000)
             if done - reported > _REPORT_EVERY:
                 self._report("packing", done, total)
                 reported = done
@@ -136,22 +139,23 @@ class ArchiveWriter:
             self._report(note, 0, 0)
         return found
 
-    def _contents(self) -> Iterator[tuple[Member, Content | None, str]]:
-        """Yield the members with their contents in order. Some are read ahead."""
-        ahead = 2 * (os.cpu_count() or 1)
-        running: deque[tuple[Member, Future[tuple[Content | None, str]]]] = deque()
-        pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    def _contents(self) -> Iterator[_Packed]:
+        """Yield the members with their contents in order. Some batches are read ahead."""
+        ahead = os.cpu_count() or 1
+        running: deque[Future[list[_Packed]]] = deque()
+        pool = ThreadPoolExecutor(ahead)
         try:
-            for name in sorted(self._members):
-                member = self._members[name]
-                running.append((member, pool.submit(self._content, member)))
+            for batch in _batches(self._members[name] for name in sorted(self._members)):
+                running.append(pool.submit(self._batch, batch))
                 if len(running) > ahead:
-                    first, future = running.popleft()
-                    yield first, *future.result()
-            for first, future in running:
-                yield first, *future.result()
+                    yield from running.popleft().result()
+            for future in running:
+                yield from future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def _batch(self, members: list[Member]) -> list[_Packed]:
+        return [(member, *self._content(member)) for member in members]
 
     def _content(self, member: Member) -> tuple[Content | None, str]:
         if member.kind != "file":
@@ -209,6 +213,19 @@ class ArchiveWriter:
         yield Member(MANIFEST), manifest.model_dump_json(indent=2).encode()
         yield Member(RELOCATE), program
         yield Member(RELOCATIONS), json.dumps(relocations, indent=1).encode()
+
+
+def _batches(members: Iterable[Member]) -> Iterator[list[Member]]:
+    """Yield the members in batches that are worth the change of a thread."""
+    batch: list[Member] = []
+    size = 0
+    for member in members:
+        batch.append(member)
+        size += member.size
+        if size > _BATCH_BYTES or len(batch) >= _BATCH_FILES:
+            yield batch
+            batch, size = [], 0
+    yield batch
 
 
 def _replaced(installation: Installation) -> list[str]:
@@ -287,14 +304,10 @@ def _distribution(metadata: bytes) -> dict[str, str]:
     return {normalised(name): str(version)} if name and version else {}
 
 
-def _tar_member(member: Member, data: bytes, mtime: int) -> bytes:
-    info = tarfile.TarInfo(member.name)
-    info.mtime = mtime
-    info.mode = 0o755 if member.executable or member.kind != "file" else 0o644
-    if member.kind == "link":
-        info.type, info.linkname = tarfile.SYMTYPE, member.target
-    elif member.kind == "folder":
-        info.type = tarfile.DIRTYPE
-    else:
-        info.size = len(data)
-    return header(info) + data + padding(len(data))
+def _write(writer: BlockWriter, member: Member, data: bytes, mtime: int) -> None:
+    mode = 0o755 if member.executable or member.kind != "file" else 0o644
+    kind = {"link": tarfile.SYMTYPE, "folder": tarfile.DIRTYPE, "file": tarfile.REGTYPE}[member.kind]
+    writer.write(header(member.name, mode, mtime, size=len(data), kind=kind, target=member.target))
+    if data:
+        writer.write(data)
+        writer.write(padding(len(data)))

@@ -97,6 +97,20 @@ def test_names_that_are_no_text_and_hard_links_are_packed(tmp_path):
     assert (node / "same.txt").read_bytes() == content
 
 
+@pytest.mark.parametrize("length", [99, 100, 101, 250])
+def test_long_names_and_targets_are_packed(tmp_path, length):
+    made = small_prefix(tmp_path / "env")
+    name = "d/" + "x" * (length - 2)
+    write(made.prefix / name, "content", 0o755)
+    os.utime(made.prefix / name, (1_600_000_000, 1_600_000_000))
+    (made.prefix / "link").symlink_to(name)
+    pack_installation(made, tmp_path / "environment.tar")
+    node = unpack(tmp_path / "environment.tar", tmp_path / "node")
+    assert (node / "link").read_text() == "content"
+    assert os.access(node / name, os.X_OK)
+    assert (node / name).stat().st_mtime == 1_600_000_000
+
+
 def test_empty_folders_are_kept_and_caches_are_not(tmp_path):
     made = small_prefix(tmp_path / "env")
     (made.prefix / "var/empty").mkdir(parents=True)
