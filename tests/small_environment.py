@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import os
+import shutil
 import subprocess
 import tarfile
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ class SmallEnvironment:
         yield ".fasthep-parsl/relocate.py", b"", 0o644
         yield "bin/python", python.encode(), 0o755
         yield "lib/__pycache__/x.pyc", b"compiled", 0o644
+        yield "lib/closed/file", b"closed", 0o444
         for number in range(self.files):
             yield (
                 f"lib/package {number % 7}/file{number}",
@@ -59,6 +61,9 @@ class SmallEnvironment:
     def tar(self):
         stream = io.BytesIO()
         with tarfile.open(fileobj=stream, mode="w") as tar:
+            closed = tarfile.TarInfo("lib/closed")  # nobody may write to it
+            closed.type, closed.mode, closed.mtime = tarfile.DIRTYPE, 0o555, OLD
+            tar.addfile(closed)
             for name, content, mode in self.members():
                 info = tarfile.TarInfo(name)
                 info.size, info.mode, info.mtime, info.uid = len(content), mode, OLD, 4321
@@ -74,7 +79,7 @@ class SmallEnvironment:
         return Manifest(
             kind="packed-prefix", name=self.name, platform=self.platform, python="3.11.7", packages={}, glibc=self.glibc,
             hash=self.hash or hashlib.sha256(self.name.encode()).hexdigest(), unpacked=self.files * self.size + 1000,
-            files=self.files + 3,
+            files=self.files + 4,
         )  # fmt: skip
 
 
@@ -159,6 +164,12 @@ class StartNode:
         """Return the environment variables of workers that print theirs."""
         assert done.returncode == 0, done.stderr
         return dict(entry.split("=", 1) for entry in done.stdout.split("\0") if "=" in entry)
+
+
+def remove_tree(folder):
+    """Remove a folder, also folders in it that nobody may write to."""
+    subprocess.run(["chmod", "-R", "u+rwx", folder], check=False, capture_output=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def unpackings(text):

@@ -344,7 +344,9 @@ fasthep_env_find_program() {
 # read the archive once: checksum, decompress, unpack into folder $1
 fasthep_env_extract() {
     local report codes sum line first
-    local -a limit=(timeout --foreground "$fasthep_env_timeout")
+    local -a limit=(timeout --foreground "$fasthep_env_timeout") options=(-x -p -o -f - -C "$1")
+    # else a folder to which nobody may write is closed before its files are there
+    case $(tar --version 2>/dev/null) in *"GNU tar"*) options+=(--delay-directory-restore) ;; esac
     # each reader reads to the end, so that the checksum is that of the whole file whatever fails
     report=$(
         {
@@ -355,7 +357,7 @@ fasthep_env_extract() {
                     cat >/dev/null
                     exit $code
                 } | {
-                    "${limit[@]}" tar -x -p -o -f - -C "$1" 3>&-
+                    "${limit[@]}" tar "${options[@]}" 3>&-
                     code=$?
                     cat >/dev/null
                     exit $code
