@@ -1,0 +1,5 @@
+"""A package of the user."""
+
+from muonkit.scale import corrected
+
+__all__ = ["corrected"]
