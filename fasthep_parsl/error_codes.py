@@ -15,7 +15,7 @@ CODES: dict[str, str] = {
     "E109": "`--set` or `--explain` is not valid",
     "E110": "an op, modifier, strategy, backend, environment, credential or source that is unknown or cannot be imported",
     "E111": "unknown or wrong parameter of an op or another kind",
-    "E112": "analysis code (`use.modules`) cannot be imported",
+    "E112": "analysis code (`use`) cannot be found or imported, or has changed",
     "E113": "a file that an op reads does not exist, cannot be used, or was edited",
     "E120": "two stages have the same id",
     "E121": "`needs` or `from` names a stage that does not exist",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,10 @@ IMPORTERS = frozenset(
     ]
 )
 """Functions that import the module or package that their first argument names: of `importlib`, `runpy` and `pkgutil`."""
+
+_CALLS = re.compile(rb"\b(?:" + "|".join(sorted(IMPORTERS)).encode() + rb")\s*\(")
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Attributes of statements that contain statements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +72,27 @@ def parse_imports(content: bytes, package: tuple[str, ...] = ()) -> ParsedSource
         return ParsedSource()
     found: list[FoundImport] = []
     public: list[str] = []
-    for node in _nodes(tree):
+    for node in _nodes(tree, calls=_CALLS.search(content) is not None):
         found += _imports_of(node, package)
         if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "__all__" for target in node.targets):
             public += [part.value for part in ast.walk(node.value) if _is_text(part)]  # type: ignore[attr-defined]
     return ParsedSource(tuple(dict.fromkeys(found)), tuple(public))
 
 
-def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield all nodes, except those that only type checkers evaluate."""
+def _nodes(tree: ast.AST, *, calls: bool) -> Iterator[ast.AST]:
+    """Yield the statements, and expressions too if `calls`, except those that only type checkers evaluate."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
         yield node
         if isinstance(node, ast.If) and _is_type_checking(node.test):
             waiting += node.orelse
-        elif not isinstance(node, ast.Import | ast.ImportFrom | ast.Name | ast.Constant):
+        elif calls and not isinstance(node, ast.Import | ast.ImportFrom | ast.Name | ast.Constant):
             waiting += ast.iter_child_nodes(node)
+        elif not isinstance(node, ast.expr):
+            for name in _BLOCKS:
+                inner = getattr(node, name, ())
+                waiting += inner if isinstance(inner, list) else ()
 
 
 def _is_type_checking(test: ast.expr) -> bool:

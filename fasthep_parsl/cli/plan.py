@@ -18,6 +18,9 @@ from fasthep_parsl.driver.job_scripts import write_scripts
 from fasthep_parsl.plan import Plan, PlanModifier, PlanPool
 from fasthep_parsl.resources.units import format_duration, format_memory
 
+MOST_CODE = 40
+"""Most rows of the table of analysis code."""
+
 
 def show_plan(
     workflow: Path,
@@ -66,6 +69,7 @@ def _tables(plan: Plan, console: Console, written: Sequence[Path]) -> None:
     _reasons(plan, console)
     console.print()
     console.print(_segments(plan))
+    _code(plan, console)
     _files(plan, console)
     for warning in plan.warnings:
         print_line(console, f"warning: {warning}", "yellow")
@@ -179,6 +183,20 @@ def _segments(plan: Plan) -> Table:
             tasks,
         )
     return table
+
+
+def _code(plan: Plan, console: Console) -> None:
+    """Print the analysis code and its data, if there are any, with the beginning of their hashes."""
+    if not plan.code:
+        return
+    table = _table("analysis code", "!sha256", "why")
+    shown = plan.code if len(plan.code) <= MOST_CODE else plan.code[: MOST_CODE - 1]
+    for file in shown:
+        table.add_row(Text(file.name), file.sha256[:12], Text(file.why))
+    if len(plan.code) > len(shown):
+        table.add_row(f"… and {len(plan.code) - len(shown)} more (`--json` shows all)", "", "")
+    console.print()
+    console.print(table)
 
 
 def _files(plan: Plan, console: Console) -> None:

@@ -70,6 +70,64 @@ def site(tmp_path, demo_data, counted):
     return write_site(tmp_path, "generic_htcondor", **keys)
 
 
+PACKAGE = {
+    "my_ops.py": """
+import json
+from importlib import resources
+from fasthep_parsl import op
+from myanalysis.scale import scaled
+
+@op("my.scaled", reads=["x"], product="sums", merge=lambda a, b: {"n": a["n"] + b["n"]}, per_partition=True)
+def scaled_sum(events):
+    table = json.loads((resources.files("myanalysis") / "tables" / "sf.json").read_text())
+    return {"n": table["sf"] * scaled(len(events))}
+""",
+    "myanalysis/__init__.py": "",
+    "myanalysis/scale.py": "from .constants import FACTOR\ndef scaled(n):\n    from myanalysis.late import OFFSET\n    return FACTOR * n + OFFSET\n",
+    "myanalysis/constants.py": "FACTOR = 2\n",
+    "myanalysis/late.py": "OFFSET = 0\n",
+    "myanalysis/tables/sf.json": '{"sf": 3}',
+}
+"""A package with a data file that nobody lists."""
+
+
+def write_package_flow(folder, counted, **files):
+    for name, text in {**PACKAGE, **files}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    content = {
+        "version": "1.0",
+        "use": {"modules": ["my_ops.py"]},
+        "data": {"datasets": [{"name": "d", "files": [str(counted)]}]},
+        "sources": {"events": {"kind": "root_tree", "tree": "Events"}},
+        "analysis": {"stages": [{"id": "Scaled", "op": "my.scaled"}]},
+        "execution": {"backend": "parsl", "pools": {"default": {"workers": 1}}},
+    }
+    (folder / "flow.yaml").write_text(json.dumps(content))
+    return folder / "flow.yaml"
+
+
+def test_a_package_that_nobody_listed_travels_with_its_data(blind, home, counted, site):
+    flow = write_package_flow(home / "package", counted)
+    found = ClusterRun(flow, site, "--chunk-size", "100", env=blind.env)
+    code, output, _ = found.end(120)
+    assert code == 0, output
+    assert json.loads((found.run_dir / "results" / "Scaled" / "sums.json").read_text()) == {"n": 200 * 2 * 3}
+
+
+def test_a_module_that_nodes_do_not_have_is_named(blind, home, counted, site):
+    text = PACKAGE["my_ops.py"].replace("from myanalysis.scale import scaled", "from hidden_here import scaled")
+    library = home / "library" / "site-packages"
+    library.mkdir(parents=True)
+    (library / "hidden_here.py").write_text("def scaled(n):\n    return n\n")
+    flow = write_package_flow(home / "missing", counted, **{"my_ops.py": text})
+    found = ClusterRun(flow, site, "--chunk-size", "20", env={**blind.env, "PYTHONPATH": str(library)})
+    code, output, _ = found.end(120)
+    assert code in {1, 4}, output
+    assert "hidden_here" in output  # the node is refused before it computes
+    assert not found.events("finished")
+
+
 def files_of(run_dir):
     return {str(path.relative_to(run_dir)) for path in (run_dir / "results").rglob("*") if path.is_file()}
 
