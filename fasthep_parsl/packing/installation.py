@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fasthep_parsl.errors import SiteError
+from fasthep_parsl.packing.manifest import this_platform
 
 _QUESTION = """
 import json, os, platform, site, sys, sysconfig
@@ -50,6 +51,8 @@ class Installation:
         Part of the names of compiled files, ``cpython-311``.
     debian : bool
         Whether packages of the system are in ``dist-packages``.
+    platform : str
+        Platform of its programs, ``linux-64``. Of another platform than this machine's, nothing is run.
     """
 
     prefix: Path
@@ -62,6 +65,7 @@ class Installation:
     search: tuple[str, ...]
     cache_tag: str
     debian: bool
+    platform: str = field(default_factory=this_platform)
 
     @property
     def is_venv(self) -> bool:

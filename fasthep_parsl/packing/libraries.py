@@ -52,7 +52,7 @@ class Linking:
     glibc: str = ""
 
 
-def link(members: Iterable[Member], prefixes: Iterable[str]) -> Linking:
+def link(members: Iterable[Member], prefixes: Iterable[str], *, from_system: bool = True) -> Linking:
     """Find the libraries from outside that members need, also indirectly, and how the members find them.
 
     Parameters
@@ -61,15 +61,18 @@ def link(members: Iterable[Member], prefixes: Iterable[str]) -> Linking:
         All members.
     prefixes : iterable of str
         Folders that the archive replaces: an absolute path below them is a path in the archive.
+    from_system : bool
+        Whether libraries of this machine fit, which is so if the archive is for its platform.
     """
-    return _Linker({member.name: member for member in members}, tuple(prefixes)).run()
+    return _Linker({member.name: member for member in members}, tuple(prefixes), from_system).run()
 
 
 class _Linker:
-    def __init__(self, members: dict[str, Member], prefixes: tuple[str, ...]) -> None:
+    def __init__(self, members: dict[str, Member], prefixes: tuple[str, ...], from_system: bool) -> None:
         self._members = members
         self._prefixes = prefixes
-        self._outside = _system_libraries()
+        self._from_system = from_system
+        self._outside = _system_libraries() if from_system else {}
         self._added: dict[str, Member] = {}
         self._uses_added: set[str] = set()
 
@@ -113,6 +116,8 @@ class _Linker:
         return self._added[place]
 
     def _find(self, name: str, elf: Elf, needed: str) -> str | None:
+        if not self._from_system:
+            return None
         member = self._members.get(name) or self._added[name]
         origin = os.path.dirname(os.path.realpath(member.source))  # noqa: PTH120 - names that are no text
         given = [folder for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if folder]

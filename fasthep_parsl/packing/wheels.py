@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ _TIMEOUT = 1800
 _OFFLINE = ("--retries", "1", "--timeout", "10", "--disable-pip-version-check", "--no-input")
 _LOCAL = re.compile(r"^local/")
 """Debian's Python installs into a folder `local` of a prefix."""
+_TELLING = re.compile(r"error:|[\w.]*(Error|Exception|Exit)\b", re.IGNORECASE)
 _FROM_VERSION_CONTROL = "SETUPTOOLS_SCM_PRETEND_VERSION"
 
 
@@ -37,7 +39,7 @@ class SourcePackage:
     Attributes
     ----------
     name, version : str
-        Its normalised name, and the installed version.
+        Its normalised name, and the installed version; that is empty if its source is not installed.
     source : Path or None
         Folder of an editable distribution; None for others, whose files are installed.
     files : tuple of str
@@ -109,7 +111,8 @@ def build_wheel(package: SourcePackage, python: Path, folder: Path) -> Path:
     """
     assert package.source is not None
     pip = find_pip(python)
-    environment = {**_without_python(os.environ), _FROM_VERSION_CONTROL: package.version}
+    version = {_FROM_VERSION_CONTROL: package.version} if package.version else {}
+    environment = {**_without_python(os.environ), **version}
     with tempfile.TemporaryDirectory(prefix="fasthep-parsl-") as work:
         copy = Path(work, package.source.name or "source")
         copy_source(package.source, copy)
@@ -139,7 +142,7 @@ def build_wheel(package: SourcePackage, python: Path, folder: Path) -> Path:
 
 def _check_version(package: SourcePackage, wheel: Path) -> None:
     version = wheel.name.split("-")[1]
-    if version.replace("_", "-") != package.version.replace("_", "-"):
+    if package.version and version.replace("_", "-") != package.version.replace("_", "-"):
         raise SiteError(
             f"packing: `{package.name}` is installed with version {package.version}, and its source "
             f"`{package.source}` has version {version}; run `pip install -e {package.source}` again"
@@ -234,7 +237,7 @@ def check_path_files(members: Iterable[Member], prefix: Path) -> None:
 
 
 def find_pip(python: Path) -> list[str]:
-    """Return the command of a pip that acts on an installation: its own, or the one that comes with Python.
+    """Return the command of a pip that acts on an installation: its own, the one that comes with Python, or this one's.
 
     Raises
     ------
@@ -247,6 +250,8 @@ def find_pip(python: Path) -> list[str]:
     for folder in _bundled(python):
         for wheel in sorted(folder.glob("pip-*.whl")):
             return [str(python), "-I", f"{wheel}/pip"]
+    if python != Path(sys.executable):
+        return [*find_pip(Path(sys.executable)), "--python", str(python)]
     raise SiteError(f"packing: `{python}` has no pip to build editable packages with; install `pip` there")
 
 
@@ -273,5 +278,5 @@ def _run(command: list[str], environment: dict[str, str], folder: str) -> str:
     if done.returncode == 0:
         return ""
     lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    telling = [line for line in lines if line.lower().startswith(("error:", "modulenotfounderror", "importerror"))]
+    telling = [line for line in lines if _TELLING.match(line) and not line.endswith("subprocess-exited-with-error")]
     return (telling or lines or [f"exit code {done.returncode}"])[-1]

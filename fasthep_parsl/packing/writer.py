@@ -88,7 +88,9 @@ class ArchiveWriter:
         self._built = tuple(sorted(built))
         self._installation = installation
         self._prefixes = Prefixes(_replaced(installation))
-        self._linking: Linking = link(members, self._prefixes.paths)
+        self._linking: Linking = link(
+            members, self._prefixes.paths, from_system=installation.platform == this_platform()
+        )
         self._members = {member.name: member for member in (*members, *self._linking.added)}
         self._declared = _declared(installation)
         self._report = report
@@ -193,7 +195,7 @@ class ArchiveWriter:
         return Manifest(
             kind=kind,
             name=name,
-            platform=this_platform(),
+            platform=self._installation.platform,
             python=self._installation.version,
             packages=dict(sorted(found.packages.items())),
             built=self._built,
