@@ -6,8 +6,10 @@ import asyncio
 import base64
 import hashlib
 import json
+import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
@@ -15,8 +17,9 @@ import rattler
 import yaml
 from packaging.requirements import Requirement
 
-from services.conda_channel import PLATFORM, PYTHON, kept_channel, python_package, small_channel
-from services.conda_packages import CondaPackage, PackageFile
+from packing_parts import answering_prefix
+from services.conda_channel import PLATFORM, PYTHON, SMALL_PACKAGES, kept_channel, python_package, small_channel
+from services.conda_packages import PLACEHOLDER, CondaPackage, PackageFile
 
 CHECKOUT = Path(__file__).parents[2]
 AS_WHEELS = {"hist", "uhi", "rich", "typer"}
@@ -92,14 +95,32 @@ def _write_lock(path: Path, channel: Path, records: list, pypi: Sequence[Mapping
     path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-def small_project(folder: Path, **options: object) -> Path:
+def small_project(folder: Path, *, channel: Path | None = None, **options: object) -> Path:
     """Write a project with Python, a noarch package, one with an activation script, and a wheel; return its manifest."""
     wheel = write_wheel(
         folder / "wheels", "tiny-tool", "0.3", {"tiny_tool.py": "def main():\n    print('tiny')\n"}, "tiny"
     )
     entry = {**wheel_entry(wheel, f"./wheels/{wheel.name}"), "spec": '{ path = "./wheels/' + wheel.name + '" }'}
     dependencies = {"python": f"{PYTHON}.*", "greeting": ">=1.1", "flavour": "*"}
-    return write_project(folder, small_channel(), dependencies, [entry], **options)
+    return write_project(folder, channel or small_channel(), dependencies, [entry], **options)
+
+
+def quick_project(folder: Path) -> Path:
+    """Write the project of `small_project` with a program that stands in for Python: it is packed in no time."""
+    return small_project(folder, channel=kept_channel("stand-in", [_stand_in, *SMALL_PACKAGES]))
+
+
+def _stand_in() -> CondaPackage:
+    """Return a package `python` whose program says what a Python says of itself, and does nothing else."""
+    with tempfile.TemporaryDirectory() as folder:
+        prefix = answering_prefix(Path(folder).resolve() / "prefix")
+        files = {}
+        for path in sorted(prefix.rglob("*")):
+            if path.is_file() and "site-packages" not in path.parts:
+                file = PackageFile.of(path)
+                content = file.content.replace(str(prefix).encode(), PLACEHOLDER.encode())
+                files[str(path.relative_to(prefix))] = replace(file, content=content)
+    return CondaPackage("python", f"{PYTHON}.9", "0_stand_in", PLATFORM, files=files)
 
 
 def complete_project(folder: Path) -> Path:
@@ -181,7 +202,7 @@ def write_wheel(folder: Path, name: str, version: str, modules: Mapping[str, str
     content[f"{stem}.dist-info/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode()
     content[f"{stem}.dist-info/WHEEL"] = b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     if script:
-        module = next(iter(modules)).removesuffix(".py")
+        module = next(iter(modules)).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         content[f"{stem}.dist-info/entry_points.txt"] = f"[console_scripts]\n{script} = {module}:main\n".encode()
     return _zip_wheel(folder / f"{stem}-py3-none-any.whl", content)
 

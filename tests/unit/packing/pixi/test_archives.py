@@ -1,0 +1,110 @@
+"""Where the packages of `packed-pixi` come from, and what the kind accepts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from fasthep_parsl.environments.packed_pixi import PackedPixi
+from fasthep_parsl.errors import ConfigError, SiteError
+from fasthep_parsl.packing.manifest import this_platform
+from fasthep_parsl.packing.pixi.archives import archive_pack
+from fasthep_parsl.packing.pixi.building import git_source
+from fasthep_parsl.packing.pixi.programs import find_program
+from fasthep_parsl.packing.pixi.provision import open_environment
+from fasthep_parsl.setup_folder import SetupFolder
+
+
+@pytest.fixture(autouse=True)
+def _no_programs(monkeypatch):
+    """Tests that need `pixi` or `pixi-pack` say so."""
+    monkeypatch.setattr("fasthep_parsl.packing.pixi.provision.find_program", lambda name: "")
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """A folder that is in `PATH`, for programs that stand in."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr("fasthep_parsl.packing.pixi.provision.find_program", find_program)
+
+    def add(name, text):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+        return folder
+
+    return add
+
+
+def test_a_pack_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(SiteError, match=r"cannot read the pack `.*nothing\.tar`: No such file"):
+        archive_pack(tmp_path / "nothing.tar", tmp_path / "environment.tar")
+
+
+def test_a_program_that_is_required_must_be_there(newest):
+    with pytest.raises(SiteError, match="`pixi-pack` is not in `PATH`"):
+        open_environment(newest, "default", tool="pixi-pack")
+
+
+def test_pixi_checks_the_lock_file_where_the_user_has_it(newest, programs):
+    folder = programs("pixi", '#!/bin/sh\necho "$@" > "$(dirname "$0")/called"\n')
+    open_environment(newest, "default")
+    called = (folder / "called").read_text().split()
+    assert called == [
+        "list", "--locked", "--no-install", "--environment", "default", "--platform", this_platform(),
+        "--manifest-path", str(newest),
+    ]  # fmt: skip
+    programs("pixi", "#!/bin/sh\necho 'Error:   × lock file not up-to-date with the workspace' >&2; exit 1\n")
+    with pytest.raises(ConfigError, match=r"lock file not up-to-date with the workspace.*run `pixi lock`"):
+        open_environment(newest, "default")
+
+
+def test_a_conda_package_from_a_source_needs_pixi_pack(newest, monkeypatch):
+    package = open_environment(newest, "default")
+    locked = replace(package.locked, sources=("compiled-thing",))
+    monkeypatch.setattr("fasthep_parsl.packing.pixi.provision.read_lock", lambda *_: locked)
+    with pytest.raises(ConfigError, match="`compiled-thing` is a conda package that pixi builds"):
+        open_environment(newest, "default")
+
+
+def test_paths_begin_in_the_folder_of_the_workflow(newest, tmp_path):
+    deep = newest.parent / "analysis"
+    deep.mkdir()
+    assert PackedPixi.located({}, deep) == {"manifest": str(newest)}
+    assert PackedPixi.located({"manifest": "../pixi.toml"}, deep) == {"manifest": str(deep / "../pixi.toml")}
+    assert PackedPixi.located({"pixi_pack": "env.tar"}, deep) == {"pixi_pack": str(deep / "env.tar")}
+    assert PackedPixi.located({}, tmp_path / "elsewhere") == {}
+
+
+def test_without_a_project_the_message_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"there is no `pixi\.toml` beside the workflow file or above it"):
+        PackedPixi().prepare(SetupFolder(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("platform", [["linux"], "linux 64", 3])
+def test_what_is_no_platform_is_refused(platform):
+    with pytest.raises(ValueError, match="expected a platform"):
+        PackedPixi(platform=platform)
+
+
+def test_a_project_and_a_pack_exclude_each_other():
+    with pytest.raises(ValueError, match="`manifest` and `pixi_pack` are both set"):
+        PackedPixi(manifest="pixi.toml", pixi_pack="environment.tar")
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("git+https://host/a/b.git@0123", ("https://host/a/b.git", "0123", "")),
+        ("git+ssh://git@host/a/b@0123", ("ssh://git@host/a/b", "0123", "")),
+        ("git+ssh://git@host/a/b?rev=main#0123", ("ssh://git@host/a/b", "0123", "")),
+        ("git+https://host/b?subdirectory=c/d&tag=v1#0123", ("https://host/b", "0123", "c/d")),
+        ("git+file:///a/b?branch=next", ("file:///a/b", "next", "")),
+    ],
+)
+def test_locked_commits_are_read(location, expected):
+    assert git_source(location) == expected
