@@ -86,7 +86,7 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
     chunk = chunk_size or execution.chunk_size or default
     datasets = plan_datasets(checked.inputs, chunk)
     pools, pool_warnings = checked.routing.planned(_most_tasks(segments, datasets))
-    environment, credentials = planned_kinds(execution)
+    environment, credentials = planned_kinds(execution, loaded.path.absolute().parent)
     return Plan(
         name=loaded.path.stem,
         workflow=str(loaded.path),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -41,10 +42,23 @@ def combined_setup(loaded: LoadedWorkflow) -> tuple[WorkerSetup, list[Problem]]:
     return found, problems
 
 
-def planned_kinds(execution: Execution) -> tuple[PlanEnvironment | None, tuple[PlanCredential, ...]]:
-    """Return the environment and the credentials of a run as plain data, for the plan."""
-    environment = execution.environment
-    planned = None if environment is None else PlanEnvironment(kind=environment.kind, params=environment.params)
+def planned_kinds(execution: Execution, folder: Path) -> tuple[PlanEnvironment | None, tuple[PlanCredential, ...]]:
+    """Return the environment and the credentials of a run as plain data, for the plan.
+
+    Parameters
+    ----------
+    execution : Execution
+        The section of the workflow.
+    folder : Path
+        Folder of the workflow file. Relative paths of the environment begin there.
+    """
+    environment, planned = execution.environment, None
+    if environment is not None:
+        params = environment.params
+        if environment.kind in registry.names("environments"):
+            located = getattr(registry.load("environments", environment.kind), "located", None)
+            params = located(params, folder) if located else params
+        planned = PlanEnvironment(kind=environment.kind, params=params)
     return planned, tuple(PlanCredential(kind=item.kind, params=item.params) for item in execution.credentials)
 
 

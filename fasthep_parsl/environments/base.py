@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from fasthep_parsl.workflow.values import References, Texts
@@ -22,6 +26,19 @@ class EnvironmentModel(BaseModel):
     allow: References = Field(
         (), description="packages whose versions may differ between workers and driver, `[numpy]`"
     )
+
+    @classmethod
+    def located(cls, params: Mapping[str, Any], folder: Path) -> dict[str, Any]:  # noqa: ARG003 - for subclasses
+        """Return the parameters for the plan. Override it to complete relative paths.
+
+        Parameters
+        ----------
+        params : mapping
+            The parameters as the user wrote them.
+        folder : Path
+            Folder of the workflow file.
+        """
+        return dict(params)
 
     @property
     def setup_lines(self) -> tuple[str, ...]:

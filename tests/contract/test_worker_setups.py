@@ -41,6 +41,11 @@ def made(request, monkeypatch, tmp_path):
         params = {"source": tmp_path / "source"} if group == "credentials" else {}
     elif name == "packed-prefix":
         params = {"prefix": str(answering_prefix(tmp_path / "installation"))}
+    elif name == "packed-pixi":
+        pytest.importorskip("rattler")
+        from services.pixi_projects import quick_project
+
+        params = {"manifest": str(quick_project(tmp_path / "project")), "tool": "py-rattler"}
     elif name in EXAMPLES:
         params = EXAMPLES[name]
     else:

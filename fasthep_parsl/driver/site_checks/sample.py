@@ -132,7 +132,7 @@ def sample_site(name: str, overrides: Sequence[str] = ()) -> SampledSite:
     pools += [pool for pool, _ in found if pool is not None]
     checks += [check for _, check in found]
     scripts, written = _scripts([pool for pool in pools if _is_valid(pool, opened)])
-    kinds = planned_kinds(loaded.workflow.execution)
+    kinds = planned_kinds(loaded.workflow.execution, Path.cwd())
     return SampledSite(site, tuple(pools), tuple(largest), (*checks, *written), scripts, *kinds)
 
 
