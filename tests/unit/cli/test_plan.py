@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import shutil
 from pathlib import Path
@@ -33,7 +34,7 @@ def test_modifiers_are_shown_where_there_are_some(flow, small_files):
 
 def test_files_are_shown_with_their_hashes(flow, small_files):
     (flow.folder / "a.root").symlink_to(small_files / "a.root")
-    assert not any("sha256" in line for line in printed(flow))
+    assert not any("parameters" in line for line in printed(flow))
     shutil.copyfile(Path(__file__).parents[2] / "file_ops.py", flow.folder / "file_ops.py")
     (flow.folder / "t.json").write_text('{"scale": 1}')
     (flow.folder / "model").mkdir()
@@ -49,3 +50,15 @@ def test_files_are_shown_with_their_hashes(flow, small_files):
         ["t.json", "12", "B", hashes[0], "S.table", "S.more[0]"],
         ["model/", "13", "B", hashes[1], "S.folder"],
     ]
+
+
+def test_analysis_code_is_shown_with_its_hashes_and_why(flow, small_files):
+    (flow.folder / "a.root").symlink_to(small_files / "a.root")
+    helper = flow.folder / "plan_helper.py"
+    helper.write_text("X = 1\n")
+    module = flow.folder / "probe_ops.py"
+    text = module.read_text()
+    module.write_text(text + "import plan_helper\n")
+    rows = [line.split() for line in printed(flow)]
+    expected = hashlib.sha256(helper.read_bytes()).hexdigest()[:12]
+    assert ["plan_helper.py", expected, "imported", "by", f"`probe_ops.py:{text.count(chr(10)) + 1}`"] in rows
