@@ -96,7 +96,9 @@ def workflow_environment(workflow: Path, site: str, overrides: Sequence[str] = (
     if chosen.kind not in registry.names("environments"):
         names = registry.names("environments")
         raise ConfigError(Problem("E110", f"unknown environment `{chosen.kind}`", hint=suggest(chosen.kind, names)))
-    made = registry.load("environments", chosen.kind)(**chosen.params)
+    model = registry.load("environments", chosen.kind)
+    located = getattr(model, "located", None)  # paths begin in the folder of the workflow
+    made = model(**(located(chosen.params, loaded.path.absolute().parent) if located else chosen.params))
     if not isinstance(made, PackedEnvironment):
         message = f"environment `{chosen.kind}` has nothing to pack: its software is already on the nodes"
         raise ConfigError(Problem("E190", message, hint=hint))

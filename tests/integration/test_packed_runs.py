@@ -149,6 +149,25 @@ def test_a_packed_prefix_where_nothing_is_shared(blind, flow, oracle, lean, stor
     check_nodes(found, blind)
 
 
+@pytest.mark.condor
+def test_a_pixi_project_where_nothing_is_shared(blind, flow, oracle, store, demo_data, tmp_path, home):
+    """Its packages come from a channel in a folder, installed by py-rattler."""
+    for package in ("rattler", "installer"):
+        pytest.importorskip(package)
+    from services.pixi_projects import complete_project
+
+    manifest = complete_project(home / "pixi-project")
+    environment = {"kind": "packed-pixi", "manifest": str(manifest), "tool": "py-rattler"}
+    site = write_site(
+        tmp_path, "generic_htcondor", shared_filesystem=False, shared_folders=[str(demo_data)], queues=CONDOR_QUEUES,
+        scaling={"poll": "1s"}, environment=environment,
+    )  # fmt: skip
+    packages = {"RATTLER_CACHE_DIR": str(cache() / "rattler")}
+    found = ClusterRun(copied(flow, "condor-pixi"), site, "--chunk-size", "100", env={**blind.env, **store, **packages})
+    complete(found, oracle, 280)
+    check_nodes(found, blind)
+
+
 def check_nodes(found, pool):
     """Every worker had the environment of the archive, the user's package, and nothing of the driver's folders."""
     assert {event["pool"] for event in found.events("block")} == {"default", "high_memory", "gpu"}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fasthep_parsl import registry
 from fasthep_parsl.driver import packed_environments
 from fasthep_parsl.driver.packed_environments import (
     describe_archive,
@@ -145,6 +146,19 @@ def write_workflow(folder, environment):
 def test_the_environment_of_a_workflow_is_found_without_its_input_files(tmp_path):
     made = workflow_environment(write_workflow(tmp_path, {"kind": "packed-prefix", "prefix": "/opt/mine"}), "local")
     assert (type(made).__name__, made.prefix) == ("PackedPrefix", "/opt/mine")
+
+
+def test_paths_of_an_environment_begin_in_the_folder_of_the_workflow(tmp_path, monkeypatch):
+    class Located(SmallPack):
+        @classmethod
+        def located(cls, params, folder):
+            return {**params, "place": str(folder / params["place"])}
+
+    load = registry.load
+    monkeypatch.setattr(registry, "load", lambda group, name: Located if group == "environments" else load(group, name))
+    (tmp_path / "flow").mkdir()
+    flow = write_workflow(tmp_path / "flow", {"kind": "packed-prefix", "place": "project"})
+    assert workflow_environment(flow, "local").place == tmp_path / "flow" / "project"
 
 
 @pytest.mark.parametrize(("environment", "message"), [
