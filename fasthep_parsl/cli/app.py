@@ -256,6 +256,10 @@ def env_pack(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also write it to FILE.")
     ] = None,
+    layout: Annotated[
+        str,
+        typer.Option(metavar="LAYOUT", help="prefix, for runs; or pixi-pack, a file for pixi-unpack (needs --output)."),
+    ] = "prefix",
     force: Annotated[bool, typer.Option("--force", help="Pack it again, and replace --output.")] = False,
 ) -> None:
     """Pack the environment of a workflow ahead of time. Runs use the archive until the environment changes.
@@ -264,7 +268,9 @@ def env_pack(
     """
     from fasthep_parsl.cli.env import pack
 
-    pack(workflow, site, settings or [], output, force=force)
+    if layout not in {"prefix", "pixi-pack"}:
+        raise typer.BadParameter("--layout is `prefix` or `pixi-pack`")
+    pack(workflow, site, settings or [], output, layout=layout, force=force)
 
 
 @env_app.command("show")

@@ -20,7 +20,9 @@ from fasthep_parsl.driver.packed_environments import (
     pack_environment,
     packed_before,
     workflow_environment,
+    write_pixi_layout,
 )
+from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.packing.inventory import SHORT, kept_archives
 from fasthep_parsl.packing.manifest import Manifest
 from fasthep_parsl.packing.package_sizes import PackageSize
@@ -31,8 +33,8 @@ LARGEST = 12
 WORKFLOW_SUFFIXES = {".yaml", ".yml"}
 
 
-def pack(workflow: Path, site: str, overrides: Sequence[str], output: Path | None, *, force: bool) -> None:
-    """Pack the environment of a workflow, and print what is in it.
+def pack(workflow: Path, site: str, overrides: Sequence[str], output: Path | None, *, layout: str, force: bool) -> None:
+    """Pack the environment of a workflow, and print what is in it; or write it in the layout of pixi-pack.
 
     Raises
     ------
@@ -42,6 +44,15 @@ def pack(workflow: Path, site: str, overrides: Sequence[str], output: Path | Non
         It cannot be packed.
     """
     environment = workflow_environment(workflow, site, overrides)
+    if layout == "pixi-pack":
+        if output is None:
+            raise ConfigError(
+                Problem("E190", "`--layout pixi-pack` needs `--output`", hint="add `--output environment.tar`")
+            )
+        with SetupSteps(Screen(stderr=True)) as steps:
+            size = write_pixi_layout(environment, output, force=force, progress=steps)
+        print_line(Screen(), f"{output}: {format_memory(size)}, for `pixi-unpack`", "bold green")
+        return
     with SetupSteps(Screen(stderr=True)) as steps:
         packed = pack_environment(environment, output=output, force=force, progress=steps)
     screen = Screen()

@@ -150,6 +150,38 @@ def pack_environment(
     return PackedArchive(kept.archive, output or kept.path, reused, seconds, sizes)
 
 
+def write_pixi_layout(
+    environment: PackedEnvironment, output: Path, *, force: bool = False, progress: SetupProgress = no_progress
+) -> int:
+    """Write an environment of a pixi project in the layout of pixi-pack; return the size of the file [bytes].
+
+    Raises
+    ------
+    ConfigError
+        It is no environment of a project, or `output` exists or cannot be written.
+    SiteError
+        A package cannot be fetched or built.
+    """
+    from fasthep_parsl.environments.packed_pixi import PackedPixi
+    from fasthep_parsl.packing.pixi.provision import write_pixi_pack
+
+    if not isinstance(environment, PackedPixi) or not environment.manifest:
+        message = "layout `pixi-pack` needs a pixi project"
+        raise ConfigError(Problem("E190", message, hint="set `environment: {kind: packed-pixi, manifest: pixi.toml}`"))
+    _check_output(output, force=force)
+    with atomic(output) as draft:
+        write_pixi_pack(
+            Path(environment.manifest),
+            environment.environment,
+            draft,
+            platform=environment.platform,
+            tool=environment.tool,
+            report=progress,
+        )
+    progress("", 0, 0)
+    return output.stat().st_size
+
+
 def _check_output(output: Path, *, force: bool) -> None:
     if output.is_dir():
         raise ConfigError(Problem("E190", f"`{output}` is a folder", hint="name a file, such as `environment.tar.zst`"))

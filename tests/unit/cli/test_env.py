@@ -89,11 +89,18 @@ def test_verify_prints_each_check_and_returns_the_exit_code(screen, monkeypatch,
 
 
 @pytest.mark.parametrize(
-    "arguments", [["show", "abcd1234"], ["verify", "abcd1234"], ["verify", "no/such/file.tar"], ["pack", "none.yaml"]]
+    "arguments",
+    [
+        ["show", "abcd1234"],
+        ["verify", "abcd1234"],
+        ["verify", "no/such/file.tar"],
+        ["pack", "x.yaml", "--layout", "zip"],
+        ["pack", "none.yaml"],
+    ],
 )
 def test_bad_input_ends_with_2_and_no_traceback(arguments, capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("FASTHEP_PARSL_CACHE", str(tmp_path))
     assert invoke(["env", *arguments]) == 2
     error = capsys.readouterr().err
-    assert "error[E1" in error
+    assert "error[E1" in error or "--layout is `prefix` or `pixi-pack`" in error
     assert "Traceback" not in error

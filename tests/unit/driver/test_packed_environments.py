@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from fasthep_parsl.driver.packed_environments import (
     pack_environment,
     packed_before,
     workflow_environment,
+    write_pixi_layout,
 )
 from fasthep_parsl.environments.packed import PackedEnvironment
 from fasthep_parsl.errors import ConfigError
@@ -170,6 +172,25 @@ def test_paths_of_an_environment_begin_in_the_folder_of_the_workflow(tmp_path, m
 def test_what_cannot_be_packed_is_refused(tmp_path, environment, message):
     with pytest.raises(ConfigError, match=message):
         workflow_environment(write_workflow(tmp_path, environment), "local")
+
+
+def test_the_layout_of_pixi_pack_needs_a_project(environment, tmp_path):
+    with pytest.raises(ConfigError, match="needs a pixi project"):
+        write_pixi_layout(environment, tmp_path / "environment.tar")
+
+
+def test_the_layout_of_pixi_pack_is_written(tmp_path):
+    pytest.importorskip("rattler")
+    from fasthep_parsl.environments.packed_pixi import PackedPixi
+    from services.pixi_projects import small_project
+
+    made = PackedPixi(manifest=str(small_project(tmp_path / "project")), tool="py-rattler")
+    output = tmp_path / "environment.tar"
+    assert write_pixi_layout(made, output) == output.stat().st_size
+    with tarfile.open(output) as archive:
+        assert {"pixi-pack.json", "environment.yml"} <= {name.removeprefix("./") for name in archive.getnames()}
+    with pytest.raises(ConfigError, match="exists"):
+        write_pixi_layout(made, output)
 
 
 def test_the_store_that_another_process_has_emptied_is_no_bug(environment, monkeypatch):
