@@ -73,15 +73,20 @@ class ModuleSearch:
         self.shadowing: dict[str, Path] = {}
         self.zipped: dict[str, str] = {}
         self._checked: set[str] = set()
+        self._installed: dict[str, bool] = {}
+        self._libraries_of: dict[str, list[Path]] = {}
 
     def add_root(self, folder: Path) -> None:
         """Search one more folder, after the others."""
         if folder not in self._roots:
             self._roots.append(folder)
+            self._installed.clear()
 
     def is_installed(self, name: str) -> bool:
         """Return whether a top-level module is not the user's: it belongs to Python or to an installed package."""
-        return is_installed(name, self._roots)
+        if name not in self._installed:
+            self._installed[name] = is_installed(name, self._roots)
+        return self._installed[name]
 
     def find(self, names: Sequence[str], near: Path) -> list[ModuleFile]:
         """Return the files that an import runs: the packages and the module; none for installed modules.
@@ -136,10 +141,12 @@ class ModuleSearch:
             self.zipped[top] = archive
 
     def _libraries(self, top: str) -> list[Path]:
-        if top in plugin_packages():
-            return []
-        place = editable(top)
-        return [*user_folders(), *([place.parent] if place else [])]
+        """Return the folders of `sys.path` and of editable installs in which Python searches for a top-level module."""
+        if top not in self._libraries_of:
+            place = None if top in plugin_packages() else editable(top)
+            folders = [] if top in plugin_packages() else [*user_folders()]
+            self._libraries_of[top] = [*folders, *([place.parent] if place else [])]
+        return self._libraries_of[top]
 
     def _in(self, places: list[tuple[Path, Path]], names: Sequence[str], *, library: bool) -> list[ModuleFile]:
         """Return the files of a dotted name. `places` are folders to search, each with its root."""

@@ -152,3 +152,19 @@ def test_code_that_is_edited_while_the_run_goes_on(tmp_path, counted, backend):
     assert product(tmp_path) == {"n": 200}
     assert (tmp_path / "zz_help.py").read_text() == "SF = 7"
     shutil.rmtree(tmp_path / "run")
+
+
+def test_a_module_that_workers_do_not_have_ends_the_pool_once(tmp_path, counted):
+    """The message comes from a worker of Parsl, and no task is repeated."""
+    late = PLUGIN.replace("    return {", "    import zz_nowhere\n    return {")
+    (tmp_path / "zz_ops.py").write_text(late)
+    write_flow(tmp_path, counted, {"modules": ["zz_ops.py"]}, backend="parsl")
+    code, said = run(tmp_path)
+    assert code == 1, said
+    line = late.splitlines().index("    import zz_nowhere") + 1
+    assert f"stage `C`: `zz_ops.py:{line}` imports `zz_nowhere`, which the environment" in said
+    assert sys.executable in said
+    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    kinds = [event["kind"] for event in events]
+    assert kinds.count("submitted") <= 4
+    assert not {"retried", "lost", "failed"} & set(kinds)
