@@ -19,9 +19,9 @@ from fasthep_parsl.environments.packed_pixi import PackedPixi
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.packing.archive import read_manifest, verify_archive
 from fasthep_parsl.packing.manifest import this_platform
-from fasthep_parsl.packing.pixi.archives import archive_pack, archive_project, pack_installed
+from fasthep_parsl.packing.pixi.archives import archive_pack, archive_project
 from fasthep_parsl.packing.pixi.programs import find_program
-from fasthep_parsl.packing.pixi.provision import install_package, open_environment, write_pixi_pack
+from fasthep_parsl.packing.pixi.provision import write_pixi_pack
 from fasthep_parsl.setup_folder import SetupFolder
 from services.conda_channel import PYTHON
 from services.pixi_projects import small_project
@@ -82,12 +82,17 @@ def programs(tmp_path, monkeypatch):
 
 def with_source(manifest, name="mine", version="1.0"):
     write_project(manifest.parent / name, name, version)
-    entry = f'[pypi-dependencies]\n{name} = {{path = "./{name}", editable = true}}'
+    return lock_source(manifest, name, version, f"./{name}", f'{{path = "./{name}", editable = true}}')
+
+
+def lock_source(manifest, name, version, location, spec):
+    """Let a project have a package that is no wheel."""
+    entry = f"[pypi-dependencies]\n{name} = {spec}"
     manifest.write_text(manifest.read_text().replace("[pypi-dependencies]", entry))
     lock = manifest.with_name("pixi.lock")
     content = yaml.safe_load(lock.read_text())
-    content["environments"]["default"]["packages"][this_platform()].append({"pypi": f"./{name}"})
-    content["packages"].append({"pypi": f"./{name}", "name": name, "version": version})
+    content["environments"]["default"]["packages"][this_platform()].append({"pypi": location})
+    content["packages"].append({"pypi": location, "name": name, "version": version})
     lock.write_text(yaml.safe_dump(content, sort_keys=False))
     return manifest
 
@@ -128,17 +133,27 @@ def test_an_archive_works_in_any_folder(newest, tmp_path):
     assert (prefix / f"lib/python{PYTHON}/site-packages/greeting/__pycache__/__init__.{tag}.pyc").is_file()
 
 
-def test_the_same_lock_file_gives_the_same_environment_hash(newest, tmp_path):
-    package = open_environment(newest, "default")
-    manifests = []
-    for name in ("a", "a-longer-name"):
-        (tmp_path / name).mkdir()
-        installed = install_package(package, tmp_path / name)
-        manifests.append(pack_installed(installed, tmp_path / f"{name}.tar", name="x"))
-    assert manifests[0] == manifests[1]
-    write_pixi_pack(newest, "default", tmp_path / "pack.tar")
-    other = archive_pack(tmp_path / "pack.tar", tmp_path / "environment.tar").manifest
-    assert other.packages == manifests[0].packages
+def test_sources_from_repositories_and_archives_are_built(tmp_path):
+    repository = write_project(tmp_path / "repository", "fromgit", "1.0")
+    sdist = write_project(tmp_path / "fromsdist-2.0", "fromsdist", "2.0")
+    git = ["git", "-C", repository, "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *command], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    write_project(tmp_path / "later", "fromgit", "1.0", says="later")
+    shutil.copytree(tmp_path / "later", repository, dirs_exist_ok=True)
+    subprocess.run([*git, "commit", "-q", "-a", "-m", "second"], check=True)
+    with tarfile.open(tmp_path / "fromsdist-2.0.tar.gz", "w:gz") as tar:
+        tar.add(sdist, "fromsdist-2.0")
+    sources = {"fromgit": ("1.0", f"git+file://{repository}#{commit}"), "fromsdist": ("2.0", "../fromsdist-2.0.tar.gz")}
+    manifest = small_project(tmp_path / "project")
+    for name, (version, location) in sources.items():
+        lock_source(manifest, name, version, location, f'{{git = "file://{repository}"}}' if "git" in name else '"*"')
+    stored = archive_project(manifest, "default", tmp_path / "environment.tar")
+    assert stored.manifest.built == ("fromgit", "fromsdist")
+    prefix = moved(tmp_path / "environment.tar", tmp_path / "node")
+    assert run(prefix, "fromgit-say") == "hello\n"  # the locked commit, not the newest
+    assert run(prefix, "fromsdist-say") == "hello\n"
 
 
 def test_an_environment_that_has_not_changed_is_not_packed_again(newest, tmp_path):

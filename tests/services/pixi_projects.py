@@ -18,8 +18,16 @@ import yaml
 from packaging.requirements import Requirement
 
 from packing_parts import answering_prefix
-from services.conda_channel import PLATFORM, PYTHON, SMALL_PACKAGES, kept_channel, python_package, small_channel
-from services.conda_packages import PLACEHOLDER, CondaPackage, PackageFile
+from services.conda_channel import (
+    PLATFORM,
+    PYTHON,
+    SMALL_PACKAGES,
+    greeting,
+    kept_channel,
+    python_package,
+    small_channel,
+)
+from services.conda_packages import PLACEHOLDER, CondaPackage, PackageFile, write_package, write_repodata
 
 CHECKOUT = Path(__file__).parents[2]
 AS_WHEELS = {"hist", "uhi", "rich", "typer"}
@@ -34,7 +42,7 @@ def write_project(
     pypi: Sequence[Mapping[str, object]] = (),
     *,
     lock_version: int = 7,
-    platforms: Sequence[str] = (PLATFORM,),
+    platform: str = PLATFORM,
 ) -> Path:
     """Write `pixi.toml` and `pixi.lock` into a folder and return the path of the manifest.
 
@@ -51,12 +59,12 @@ def write_project(
         says.
     lock_version : int
         Version of the lock file, 6 or 7.
-    platforms : sequence of str
-        Platforms of the manifest. Only this machine's is locked.
+    platform : str
+        Platform of the project; this machine's by default.
     """
     folder.mkdir(parents=True, exist_ok=True)
     manifest = folder / "pixi.toml"
-    lines = ["[workspace]", f'channels = ["{channel.as_uri()}"]', f"platforms = {json.dumps(list(platforms))}"]
+    lines = ["[workspace]", f'channels = ["{channel.as_uri()}"]', f"platforms = {json.dumps([platform])}"]
     lines += ["", "[dependencies]", *(f'{name} = "{version}"' for name, version in dependencies.items())]
     if pypi:
         lines += [
@@ -65,19 +73,21 @@ def write_project(
             *(f"{entry['name']} = {entry['spec']}" for entry in pypi if "spec" in entry),
         ]
     manifest.write_text("\n".join(lines) + "\n")
-    records = solved(channel, [f"{name} {version}" for name, version in dependencies.items()])
-    _write_lock(folder / "pixi.lock", channel, records, pypi, lock_version)
+    records = solved(channel, [f"{name} {version}" for name, version in dependencies.items()], platform)
+    _write_lock(folder / "pixi.lock", channel, records, pypi, lock_version, platform)
     return manifest
 
 
-def solved(channel: Path, specs: Iterable[str]) -> list[rattler.RepoDataRecord]:
+def solved(channel: Path, specs: Iterable[str], platform: str = PLATFORM) -> list[rattler.RepoDataRecord]:
     """Return the packages that meet `specs`."""
-    channels, platforms = [rattler.Channel(channel.as_uri())], [PLATFORM, "noarch"]
+    channels, platforms = [rattler.Channel(channel.as_uri())], [platform, "noarch"]
     return asyncio.run(rattler.solve(channels, list(specs), platforms=platforms))
 
 
-def _write_lock(path: Path, channel: Path, records: list, pypi: Sequence[Mapping[str, object]], version: int) -> None:
-    platform = rattler.LockPlatform(PLATFORM)
+def _write_lock(
+    path: Path, channel: Path, records: list, pypi: Sequence[Mapping[str, object]], version: int, subdir: str
+) -> None:
+    platform = rattler.LockPlatform(subdir)
     lock = rattler.LockFile([platform])
     lock.set_channels("default", [rattler.LockChannel(channel.as_uri())])
     for record in records:
@@ -85,7 +95,7 @@ def _write_lock(path: Path, channel: Path, records: list, pypi: Sequence[Mapping
     lock.to_path(path)
     content = yaml.safe_load(path.read_text())
     entries = [{key: value for key, value in entry.items() if key != "spec"} for entry in pypi]
-    content["environments"]["default"]["packages"][PLATFORM] += [{"pypi": entry["pypi"]} for entry in entries]
+    content["environments"]["default"]["packages"][subdir] += [{"pypi": entry["pypi"]} for entry in entries]
     content["packages"] += entries
     if version == 6:
         content["version"] = 6
@@ -107,7 +117,21 @@ def small_project(folder: Path, *, channel: Path | None = None, **options: objec
 
 def quick_project(folder: Path) -> Path:
     """Write the project of `small_project` with a program that stands in for Python: it is packed in no time."""
-    return small_project(folder, channel=kept_channel("stand-in", [_stand_in, *SMALL_PACKAGES]))
+    return small_project(folder, channel=quick_channel())
+
+
+def foreign_project(folder: Path) -> Path:
+    """Write a project for `linux-aarch64`, in a channel of its own; return its manifest."""
+    channel, platform = folder / "channel", "linux-aarch64"
+    for package in (replace(_stand_in(), subdir=platform), greeting()):
+        write_package(package, channel)
+    write_repodata(channel, ("noarch", platform))
+    return write_project(folder, channel, {"python": f"{PYTHON}.*", "greeting": "*"}, platform=platform)
+
+
+def quick_channel() -> Path:
+    """Return the channel of `quick_project`."""
+    return kept_channel("stand-in", [_stand_in, *SMALL_PACKAGES])
 
 
 def _stand_in() -> CondaPackage:

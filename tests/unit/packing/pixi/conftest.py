@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("rattler")
 
-from services.pixi_projects import small_project
+from services.pixi_projects import quick_project, small_project
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,8 +34,21 @@ def manifest(request, _small, tmp_path):
 
 
 @pytest.fixture
-def newest(_small, tmp_path):
+def working(_small, tmp_path):
     """The same, with a lock file of the newest version."""
     folder = tmp_path / "project"
     shutil.copytree(_small[7].parent, folder)
+    return folder / "pixi.toml"
+
+
+@pytest.fixture(scope="session")
+def _quick(tmp_path_factory):
+    return quick_project(tmp_path_factory.mktemp("quick"))
+
+
+@pytest.fixture
+def newest(_quick, tmp_path):
+    """The same, with a program that stands in for Python."""
+    folder = tmp_path / "project"
+    shutil.copytree(_quick.parent, folder)
     return folder / "pixi.toml"

@@ -9,12 +9,15 @@ import pytest
 
 from fasthep_parsl.environments.packed_pixi import PackedPixi
 from fasthep_parsl.errors import ConfigError, SiteError
+from fasthep_parsl.packing.archive import verify_archive
 from fasthep_parsl.packing.manifest import this_platform
-from fasthep_parsl.packing.pixi.archives import archive_pack
+from fasthep_parsl.packing.pixi.archives import archive_pack, archive_project, pack_installed
 from fasthep_parsl.packing.pixi.building import git_source
 from fasthep_parsl.packing.pixi.programs import find_program
-from fasthep_parsl.packing.pixi.provision import open_environment
+from fasthep_parsl.packing.pixi.provision import install_package, open_environment
 from fasthep_parsl.setup_folder import SetupFolder
+from services.conda_channel import PYTHON
+from services.pixi_projects import foreign_project
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +80,28 @@ def test_paths_begin_in_the_folder_of_the_workflow(newest, tmp_path):
     assert PackedPixi.located({"manifest": "../pixi.toml"}, deep) == {"manifest": str(deep / "../pixi.toml")}
     assert PackedPixi.located({"pixi_pack": "env.tar"}, deep) == {"pixi_pack": str(deep / "env.tar")}
     assert PackedPixi.located({}, tmp_path / "elsewhere") == {}
+
+
+def test_an_environment_for_another_platform_is_packed_here(tmp_path):
+    manifest = foreign_project(tmp_path / "project")
+    with pytest.raises(ConfigError, match=f"for the platform `{this_platform()}`; it has `linux-aarch64`"):
+        archive_project(manifest, "default", tmp_path / "a.tar", cache=tmp_path / "cache")
+    stored = archive_project(
+        manifest, "default", tmp_path / "b.tar", platform="linux-aarch64", cache=tmp_path / "cache"
+    )
+    assert (stored.manifest.platform, stored.manifest.packages) == ("linux-aarch64", {"greeting": "1.1"})
+    assert verify_archive(tmp_path / "b.tar").python == f"{PYTHON}.9"
+
+
+def test_the_same_lock_file_gives_the_same_environment_hash(newest, tmp_path):
+    package = open_environment(newest, "default")
+    manifests = []
+    for name in ("a", "a-longer-name"):
+        (tmp_path / name).mkdir()
+        installed = install_package(package, tmp_path / name)
+        manifests.append(pack_installed(installed, tmp_path / f"{name}.tar", name="x"))
+    assert manifests[0] == manifests[1]
+    assert manifests[0].packages == {"greeting": "1.1", "tiny-tool": "0.3"}
 
 
 def test_without_a_project_the_message_says_what_to_do(tmp_path, monkeypatch):

@@ -20,8 +20,8 @@ from fasthep_parsl.packing.pixi.install import check_installed, install_conda, i
 from fasthep_parsl.packing.pixi.lock_file import read_lock
 from fasthep_parsl.packing.pixi.project import load_project
 from fasthep_parsl.packing.pixi.wheel_install import wrong_tags
-from services.conda_channel import PYTHON, small_channel
-from services.pixi_projects import write_wheel
+from services.conda_channel import PYTHON
+from services.pixi_projects import quick_channel, write_wheel
 
 
 def locked_of(manifest):
@@ -38,7 +38,7 @@ def installed(manifest, work):
 @pytest.fixture
 def channel(tmp_path):
     """A copy of the channel, which may be changed."""
-    shutil.copytree(small_channel(), tmp_path / "channel")
+    shutil.copytree(quick_channel(), tmp_path / "channel")
     return tmp_path / "channel"
 
 
@@ -60,8 +60,8 @@ def moved(manifest, channel, url=""):
     """Let a project use another copy of its channel: in a folder, or at a URL."""
     for name in ("pixi.toml", "pixi.lock"):
         path = manifest.with_name(name)
-        text = path.read_text().replace(small_channel().as_uri(), url or channel.as_uri())
-        path.write_text(text.replace(f"conda: {small_channel()}", f"conda: {url or channel}"))
+        text = path.read_text().replace(quick_channel().as_uri(), url or channel.as_uri())
+        path.write_text(text.replace(f"conda: {quick_channel()}", f"conda: {url or channel}"))
     return manifest
 
 
@@ -101,8 +101,8 @@ def test_a_missing_or_other_package_is_noticed(newest, tmp_path):
         check_installed(locked, prefix)
 
 
-def test_installing_never_changes_the_cache(newest, tmp_path):
-    locked = locked_of(newest)
+def test_installing_never_changes_the_cache(working, tmp_path):
+    locked = locked_of(working)
     cache = tmp_path / "cache"
     install_conda(locked, tmp_path / "first", cache=cache)
     modules = {"greeting/__init__.py": "def main():\n    print('other')\n"}
