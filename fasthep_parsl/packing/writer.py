@@ -8,9 +8,7 @@ import os
 import re
 import shutil
 import tarfile
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from importlib.resources import files
@@ -46,9 +44,6 @@ Report = Callable[[str, int, int], None]
 Kind = Literal["packed-prefix", "packed-pixi"]
 _END = bytes(2 * tarfile.BLOCKSIZE)
 _REPORT_EVERY = 16 << 20
-_BATCH_BYTES, _BATCH_FILES = 4 << 20, 200
-_Packed = tuple[Member, Content | None, str]
-"""A member, its content (None: it is left out), and the checksum of the content."""
 _METADATA = re.compile(
     r"lib(?:64)?/python3[^/]*/(site-packages|base-packages-\d+)/[^/]+(?:\.dist-info/METADATA|\.egg-info(?:/PKG-INFO)?)"
 )
@@ -127,7 +122,9 @@ class ArchiveWriter:
         found = _Found()
         total = sum(member.size for member in self._members.values())
         done, reported = 0, 0
-        for member, content, digest in self._contents():
+        # one thread reads and the others compress: more readers wait for each other at every small file
+        for member in (self._members[name] for name in sorted(self._members)):
+            content, digest = self._content(member)
             done += member.size
             if content is None:
                 continue
@@ -140,24 +137,6 @@ class ArchiveWriter:
         for note in found.notes:
             self._report(note, 0, 0)
         return found
-
-    def _contents(self) -> Iterator[_Packed]:
-        """Yield the members with their contents in order. Some batches are read ahead."""
-        ahead = os.cpu_count() or 1
-        running: deque[Future[list[_Packed]]] = deque()
-        pool = ThreadPoolExecutor(ahead)
-        try:
-            for batch in _batches(self._members[name] for name in sorted(self._members)):
-                running.append(pool.submit(self._batch, batch))
-                if len(running) > ahead:
-                    yield from running.popleft().result()
-            for future in running:
-                yield from future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _batch(self, members: list[Member]) -> list[_Packed]:
-        return [(member, *self._content(member)) for member in members]
 
     def _content(self, member: Member) -> tuple[Content | None, str]:
         if member.kind != "file":
@@ -215,19 +194,6 @@ class ArchiveWriter:
         yield Member(MANIFEST), manifest.model_dump_json(indent=2).encode()
         yield Member(RELOCATE), program
         yield Member(RELOCATIONS), json.dumps(relocations, indent=1).encode()
-
-
-def _batches(members: Iterable[Member]) -> Iterator[list[Member]]:
-    """Yield the members in batches that are worth the change of a thread."""
-    batch: list[Member] = []
-    size = 0
-    for member in members:
-        batch.append(member)
-        size += member.size
-        if size > _BATCH_BYTES or len(batch) >= _BATCH_FILES:
-            yield batch
-            batch, size = [], 0
-    yield batch
 
 
 def _replaced(installation: Installation) -> list[str]:
