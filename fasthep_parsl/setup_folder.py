@@ -1,7 +1,7 @@
 """Files and secrets of the worker setups of a run: their folders in the run directory, and how to write them.
 
 Environments and credentials write them when a run starts. Workers that see the run directory use them in place. Other
-blocks transfer them to their nodes. Secrets are removed when the run ends.
+blocks transfer them to their nodes. Secrets and large files are removed when the run ends.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ FILES, SECRETS = "setup", "secrets"
 """Names of the two folders in the run directory."""
 FILES_VARIABLE, SECRETS_VARIABLE = "FASTHEP_PARSL_FILES", "FASTHEP_PARSL_SECRETS"
 """Environment variables of workers: the same two folders, as their node sees them."""
+LARGE = 1_000_000
+"""Size of a file that is removed when its run ends, bytes. Archives of environments are larger; scripts are kept."""
 RESERVED = re.compile(
     r"(node\.sh|plan\.json|code|certificates|log|workers|secrets|(block|client|server|log_config)\..*)"
 )
@@ -106,7 +108,10 @@ class SetupFolder:
             if path.parent == self._secrets and stat.S_IMODE(path.stat().st_mode) != _PRIVATE:
                 raise SiteError(f"worker setup: `{path}` does not have mode 0600: use `write_secret`")
 
-    def remove_secrets(self) -> None:
-        """Remove all secrets of the run."""
+    def clear(self) -> None:
+        """Remove all secrets, and files of more than 1 MB. If the run is resumed, they are prepared again."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self._secrets)
+        for path in self._files.glob("*"):
+            if path.is_file() and path.lstat().st_size > LARGE:
+                path.unlink()

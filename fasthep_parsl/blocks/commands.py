@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from fasthep_parsl.interfaces import CommandResult
-from fasthep_parsl.interfaces.batch import TIMED_OUT
+from fasthep_parsl.interfaces.scheduler_commands import TIMED_OUT
 
 NOT_FOUND = 127
 STEP = 0.05

@@ -15,7 +15,7 @@ from fasthep_parsl.cli.explain import explain_key
 from fasthep_parsl.cli.progress import HeaderLines
 from fasthep_parsl.driver.api import compile_plan, load
 from fasthep_parsl.driver.job_scripts import write_scripts
-from fasthep_parsl.plan import Plan, PlanModifier, PlanPool
+from fasthep_parsl.plan import Plan, PlanEnvironment, PlanModifier, PlanPool
 from fasthep_parsl.resources.units import format_duration, format_memory
 
 MOST_CODE = 40
@@ -67,6 +67,7 @@ def _tables(plan: Plan, console: Console, written: Sequence[Path]) -> None:
     console.print()
     console.print(_pools(plan))
     _reasons(plan, console)
+    _environment(plan, console)
     console.print()
     console.print(_segments(plan))
     _code(plan, console)
@@ -100,7 +101,7 @@ def _modifiers(plan: Plan, console: Console) -> None:
     groups: dict[str, list[str]] = {}
     for stage in plan.stages:
         if stage.modifiers:
-            groups.setdefault(", ".join(map(_modifier, stage.modifiers)), []).append(stage.id)
+            groups.setdefault(", ".join(map(_kind, stage.modifiers)), []).append(stage.id)
     if not groups:
         return
     table = _table("modifiers", "of stages")
@@ -110,9 +111,16 @@ def _modifiers(plan: Plan, console: Console) -> None:
     console.print(table)
 
 
-def _modifier(modifier: PlanModifier) -> str:
-    params = " ".join(f"{name}={_shown(value)}" for name, value in modifier.params.items())
-    return f"{modifier.kind} ({params})" if params else modifier.kind
+def _environment(plan: Plan, console: Console) -> None:
+    """Print where the software of workers comes from, if the site or the workflow says so."""
+    if plan.environment is not None:
+        console.print()
+        print_line(console, f"environment of workers: {_kind(plan.environment)}")
+
+
+def _kind(item: PlanModifier | PlanEnvironment) -> str:
+    params = " ".join(f"{name}={_shown(value)}" for name, value in item.params.items())
+    return f"{item.kind} ({params})" if params else item.kind
 
 
 def _shown(value: object) -> str:

@@ -12,10 +12,10 @@ from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets
 from fasthep_parsl.compiler.kinds_of_data import hidden_data
 from fasthep_parsl.compiler.modifiers import Placed, unused_modifiers
 from fasthep_parsl.compiler.outputs import planned_params
-from fasthep_parsl.compiler.parameter_files import undeclared_files
 from fasthep_parsl.compiler.routes import Routing
 from fasthep_parsl.compiler.segments import cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, package_of
+from fasthep_parsl.compiler.undeclared_files import undeclared_files
 from fasthep_parsl.compiler.visibility import large_transfers
 from fasthep_parsl.compiler.worker_setups import planned_kinds
 from fasthep_parsl.plan import (

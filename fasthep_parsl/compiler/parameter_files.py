@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import glob
-import os
-from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from fasthep_parsl.analysis_code.data_files import UnusableFileError, describe_file, describe_folder
 from fasthep_parsl.interfaces import ParamPath
@@ -17,10 +14,7 @@ from fasthep_parsl.resources.validation import wrong_value
 from fasthep_parsl.workflow.datasets import near_names
 from fasthep_parsl.workflow.layers import expand_text
 from fasthep_parsl.workflow.locations import local_path
-from fasthep_parsl.workflow.yamldoc import Document, KeyPath, show_path
-
-if TYPE_CHECKING:
-    from fasthep_parsl.compiler.stages import CheckedStage
+from fasthep_parsl.workflow.yamldoc import Document, KeyPath
 
 
 class FileFinder:
@@ -86,7 +80,7 @@ class StageFiles:
         if local is None:
             hint = f"download it and give the path of the {noun}, so that its content is in the plan"
             raise _wrong(f"`{text}` is a URL: its content can change without notice", hint)
-        file = Path() if harmful(local) else _absolute(local, self._finder.document.folder_of(key))
+        file = Path() if harmful(local) else absolute_path(local, self._finder.document.folder_of(key))
         if not file.name or harmful(str(file)):
             raise _wrong(f"`{ascii(text)[1:-1]}` cannot name a {noun} for workers", "copy or rename it")
         if file.exists():
@@ -100,47 +94,6 @@ class StageFiles:
         raise wrong_value(f"no such {noun}: `{text}`", near, code="E113", name=file.name)
 
 
-def undeclared_files(stages: Sequence[CheckedStage], document: Document, known: Collection[str]) -> list[str]:
-    """Warn of parameters of users' ops that name a file which is not declared as one.
-
-    Such a file is not sent to workers, and `--resume` does not notice its changes. Files in `known` are in the plan for
-    other reasons.
-    """
-    warnings = []
-    for item in stages:
-        if item.op.built_in:
-            continue
-        declared = {use.key for file in item.files for use in file.uses}
-        for path, text in _texts(item.stage.params):
-            file = None if path in declared else _existing(text, document.folder_of((*item.path, "params", *path)))
-            if file is not None and str(file) not in known and os.path.realpath(file) not in known:
-                what = f"stage `{item.stage.id}`: `{show_path(path)}` names the file `{text}`"
-                how = f"declare it in op `{item.op.name}` as `InputFile`"
-                warnings.append(f"{what}, which is not sent to workers and can change unnoticed ({how})")
-    return warnings
-
-
-def _texts(value: Any, path: ParamPath = ()) -> Iterator[tuple[ParamPath, str]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _texts(item, (*path, key))
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _texts(item, (*path, number))
-    elif isinstance(value, str):
-        yield path, value
-
-
-def _existing(text: str, folder: Path) -> Path | None:
-    """Return the file that a text names, None if it does not look like the name of a file that exists."""
-    if harmful(text) or not (Path(text).suffix or "/" in text):
-        return None
-    with suppress(OSError, ValueError):
-        file = _absolute(text, folder)
-        return file if file.is_file() else None
-    return None
-
-
 def _expanded(text: str, key: KeyPath) -> str:
     """Return `text` with environment variables."""
     found = expand_text(text, key)
@@ -149,7 +102,7 @@ def _expanded(text: str, key: KeyPath) -> str:
     raise wrong_value(found.message, found.hint, code=found.code, name=found.name)
 
 
-def _absolute(text: str, folder: Path) -> Path:
+def absolute_path(text: str, folder: Path) -> Path:
     """Return an absolute path. Links are followed in its folder, but its own name is kept."""
     wanted = Path(text)
     with suppress(RuntimeError):  # no such user: `~name` is the name of a folder

@@ -18,7 +18,7 @@ from fasthep_parsl.driver.job_tally import JobTally, OpenJob
 from fasthep_parsl.driver.lock import DriverLock
 from fasthep_parsl.driver.lock_files import holders
 from fasthep_parsl.driver.run_directory import MARKER
-from fasthep_parsl.driver.worker_setups import remove_secrets
+from fasthep_parsl.driver.worker_setups import clear_setups
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.events import BlockChanged, EventLog, RunEnded, RunStarted, read_events
 from fasthep_parsl.plan import Plan, PlanPool
@@ -87,7 +87,7 @@ def _clean_up(run_dir: Path, plan: Plan, events: Path, *, known_dead: bool, forc
     for job in tally.open_jobs():
         jobs[job.pool].append(job)
     results = [result for name, own in jobs.items() for result in _remove(plan.pool(name), own)]
-    remove_secrets(run_dir)
+    clear_setups(run_dir)
     with EventLog(events) as record:
         for result in results:
             job = result.job

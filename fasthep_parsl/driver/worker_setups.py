@@ -17,9 +17,9 @@ from fasthep_parsl.signals import undisturbed
 
 @contextmanager
 def prepared_setups(plan: Plan, run_dir: Path, progress: SetupProgress | None = None) -> Iterator[None]:
-    """Prepare the worker setups of a plan for the block, and remove the secrets at its end.
+    """Prepare the worker setups of a plan for the block, and remove secrets and large files at its end.
 
-    Secrets stay if another driver has taken over the run. Backend ``local`` runs tasks in this process, which has the
+    They stay if another driver has taken over the run. Backend ``local`` runs tasks in this process, which has the
     user's software and credentials: nothing is prepared.
 
     Raises
@@ -34,15 +34,15 @@ def prepared_setups(plan: Plan, run_dir: Path, progress: SetupProgress | None = 
     except LockLostError:
         raise
     except BaseException:
-        remove_secrets(run_dir)
+        clear_setups(run_dir)
         raise
-    remove_secrets(run_dir)
+    clear_setups(run_dir)
 
 
-def remove_secrets(run_dir: Path) -> None:
-    """Remove the secrets of a run whose blocks have ended."""
+def clear_setups(run_dir: Path) -> None:
+    """Remove the secrets and the large files of a run whose blocks have ended."""
     with undisturbed():
-        SetupFolder(run_dir).remove_secrets()
+        SetupFolder(run_dir).clear()
 
 
 def _compare(plan: Plan, versions: Mapping[str, str] | None) -> None:

@@ -7,7 +7,8 @@ lifetime are context managers.
 - `modifiers`: how an op is called
 - `sources`: input formats
 - `workers`: strategies, environments and credentials
-- `batch`: strategies for batch systems, and their commands
+- `batch`: strategies for batch systems
+- `scheduler_commands`: the commands of a batch system
 - `discovery`: how `sites init` finds batch systems
 - `backends`: backends and their sessions
 """
@@ -16,14 +17,10 @@ from fasthep_parsl.interfaces.backends import Backend, Session
 from fasthep_parsl.interfaces.batch import (
     BatchStrategy,
     BlockLocation,
-    CommandResult,
     ContainerRefusal,
-    Job,
-    JobState,
-    SchedulerCommands,
     Script,
 )
-from fasthep_parsl.interfaces.discovery import Discovery, NodeGroup
+from fasthep_parsl.interfaces.discovery import Discovery
 from fasthep_parsl.interfaces.file_parameters import FileLookup, InputFile, InputFolder
 from fasthep_parsl.interfaces.modifiers import READ, Call, Modifier, Note, Reading
 from fasthep_parsl.interfaces.ops import (
@@ -38,6 +35,7 @@ from fasthep_parsl.interfaces.ops import (
     Scope,
     Shape,
 )
+from fasthep_parsl.interfaces.scheduler_commands import CommandResult, Job, JobState, NodeGroup, SchedulerCommands
 from fasthep_parsl.interfaces.sources import TEXT, Branch, Branches, InputFileError, OpenInput, Source
 from fasthep_parsl.interfaces.workers import FILES, PREFIX, SECRETS, Credential, Environment, Strategy, WorkerSetup
 

@@ -2,46 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from fasthep_parsl.interfaces.batch import SchedulerCommands
-
-
-@dataclass(frozen=True, slots=True)
-class NodeGroup:
-    """Equal nodes of a batch system.
-
-    Attributes
-    ----------
-    queue : str
-        Their queue; empty where the batch system has no queues.
-    nodes : int
-        Number of nodes.
-    cpus, memory, gpus : int
-        Resources of one node; memory in MiB.
-    walltime : float or None
-        Longest time of a job, seconds.
-    whole_nodes : bool
-        Whether a job always gets whole nodes.
-    default : bool
-        Whether this is the queue of jobs that name none.
-    options : mapping
-        Options of the strategy for this queue.
-    """
-
-    queue: str
-    nodes: int
-    cpus: int
-    memory: int
-    gpus: int = 0
-    walltime: float | None = None
-    whole_nodes: bool = False
-    default: bool = False
-    options: Mapping[str, str] = field(default_factory=dict)
-
+from fasthep_parsl.interfaces.scheduler_commands import SchedulerCommands
 
 SHARED_FILES = (
     "# Jobs use the environment from which the run is started, and see its run directory:",

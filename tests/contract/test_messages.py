@@ -24,7 +24,7 @@ HARMLESS = {"append", "extend", "get", "items", "join", "keys", "splitlines", "v
 """Methods that do not look into a text (or are those of the containers that hold texts)."""
 OUTPUT_OF_COMMANDS = {
     "blocks/scaling_policy.py",
-    "interfaces/batch.py",
+    "interfaces/scheduler_commands.py",
     "strategies/lsf.py",
     "strategies/pbs.py",
     "strategies/slurm.py",

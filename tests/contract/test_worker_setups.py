@@ -93,7 +93,7 @@ def test_what_it_promises_exists_once_it_is_prepared_again_and_again(made, tmp_p
         assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
         assert {stat.S_IMODE(path.stat().st_mode) for path in secrets.iterdir()} == {0o600}
         assert {path.name for path in secrets.iterdir()} == set(made.worker_setup().secrets)
-    folder.remove_secrets()
+    folder.clear()
     assert not secrets.exists()
 
 

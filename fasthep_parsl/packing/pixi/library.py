@@ -1,4 +1,4 @@
-"""The library py-rattler, which pixi itself is built on. It is imported when it is needed: it is an optional dependency."""
+"""The library py-rattler, which pixi itself is built on. It and its helpers are the extra ``pixi``, imported when needed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ T = TypeVar("T")
 
 
 def load_rattler() -> ModuleType:
-    """Import and return py-rattler.
+    """Import and return py-rattler. Check that the other packages of the extra ``pixi`` are there, before long work.
 
     Raises
     ------
     SiteError
-        It is not installed.
+        One is not installed.
     """
     try:
+        import installer  # noqa: F401
+        import packaging  # noqa: F401
         import rattler
     except ImportError as error:
         raise SiteError(
-            f"environment `packed-pixi` needs py-rattler, which cannot be imported ({error}): "
+            f"environment `packed-pixi` needs packages that cannot be imported ({error}): "
             "`pip install 'fasthep-parsl[pixi]'`"
         ) from None
     found: ModuleType = rattler

@@ -33,17 +33,12 @@ def install_wheels(wheels: Iterable[Path], prefix: Path, python: str, *, site_pa
     SiteError
         A wheel is damaged, or cannot be installed.
     """
-    try:
-        from installer import install
-        from installer.destinations import SchemeDictionaryDestination
-        from installer.exceptions import InstallerError
-        from installer.sources import WheelFile
-    except ImportError as error:
-        raise SiteError(
-            f"environment `packed-pixi` needs the package `installer`, which cannot be imported ({error}): "
-            "`pip install 'fasthep-parsl[pixi]'`"
-        ) from None
     from zipfile import BadZipFile
+
+    from installer import install
+    from installer.destinations import SchemeDictionaryDestination
+    from installer.exceptions import InstallerError
+    from installer.sources import WheelFile
 
     short = ".".join(python.split(".")[:2])
     packages = prefix / (site_packages or f"lib/python{short}/site-packages")

@@ -12,7 +12,7 @@ import pytest
 
 from fasthep_parsl.blocks.commands import NOT_FOUND, run
 from fasthep_parsl.interfaces import CommandResult
-from fasthep_parsl.interfaces.batch import TIMED_OUT
+from fasthep_parsl.interfaces.scheduler_commands import TIMED_OUT
 
 
 def sh(text, timeout=10.0, closing=None):

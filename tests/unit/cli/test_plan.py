@@ -32,6 +32,13 @@ def test_modifiers_are_shown_where_there_are_some(flow, small_files):
     assert "profile    all" in lines
 
 
+def test_the_environment_is_shown_where_there_is_one(flow, small_files):
+    (flow.folder / "a.root").symlink_to(small_files / "a.root")
+    assert not any("environment" in line for line in printed(flow))
+    lines = printed(flow, overrides=["execution.environment={kind: image, python: /opt/bin/python3}"])
+    assert "environment of workers: image (python=/opt/bin/python3)" in [line.rstrip() for line in lines]
+
+
 def test_files_are_shown_with_their_hashes(flow, small_files):
     (flow.folder / "a.root").symlink_to(small_files / "a.root")
     assert not any("parameters" in line for line in printed(flow))

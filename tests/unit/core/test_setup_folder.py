@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from fasthep_parsl.errors import SiteError
-from fasthep_parsl.setup_folder import SECRETS, SetupFolder, is_allowed
+from fasthep_parsl.setup_folder import LARGE, SECRETS, SetupFolder, is_allowed
 
 
 @pytest.fixture
@@ -56,10 +56,18 @@ def test_what_was_not_prepared_is_refused(folder):
         folder.check([], ["token"])
 
 
+def test_an_archive_is_removed_when_the_run_ends_and_its_script_is_kept(folder):
+    folder.file("environment.sh").write_text("echo")
+    folder.file("environment.tar").write_bytes(bytes(LARGE + 1))
+    folder.clear()
+    assert folder.file("environment.sh").is_file()
+    assert not folder.file("environment.tar").exists()
+
+
 def test_removing_secrets_twice_is_fine(folder, tmp_path):
     folder.write_secret("token", b"x")
-    folder.remove_secrets()
-    folder.remove_secrets()
+    folder.clear()
+    folder.clear()
     assert not list(tmp_path.iterdir())
 
 
