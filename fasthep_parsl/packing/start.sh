@@ -105,11 +105,27 @@ fasthep_env_fingerprint() {
 
 # whether the environment in folder $1 can be used: complete, and as it was when it was unpacked
 fasthep_env_intact() {
-    local format fingerprint prefix
+    local format fingerprint prefix fd='' code=0
     [ -f "$1/.ready" ] && [ -x "$1/bin/python" ] && [ -f "$1/.fasthep-parsl/activate.sh" ] || return 1
     { read -r format fingerprint _ && read -r prefix; } <"$1/.ready" || return 1
     [ "$format" = 1 ] && [ "$prefix" = "$1" ] || return 1
-    [ "$fingerprint" = 0 ] || [ "$fingerprint" = "$(fasthep_env_fingerprint "$1" "$1/.ready")" ]
+    [ "$fingerprint" != 0 ] || return 0
+    # of many starts at the same time one looks at all files, and the others wait for it
+    { exec {fd}<"$1/.checked"; } 2>/dev/null && flock -x -w 60 "$fd" 2>/dev/null
+    if ! fasthep_env_checked "$1"; then
+        [ "$fingerprint" = "$(fasthep_env_fingerprint "$1" "$1/.ready")" ] || code=1
+        [ "$code" -ne 0 ] || { : >|"$1/.checked"; } 2>/dev/null
+    fi
+    [ -z "$fd" ] || exec {fd}<&-
+    return "$code"
+}
+
+# whether a start has looked at the files of environment $1 within the last minute
+fasthep_env_checked() {
+    local now age
+    printf -v now '%(%s)T' -1
+    age=$((now - $(stat -c %Y -- "$1/.checked" 2>/dev/null || echo 0)))
+    [ "$age" -ge 0 ] && [ "$age" -lt 60 ]
 }
 
 # lock the environment and check it; the lock lasts as long as a process has the file descriptor
@@ -435,7 +451,7 @@ fasthep_env_prepare() {
 fasthep_env_finish() {
     local draft=$fasthep_env_dir/.ready.draft
     {
-        : >"$draft" && : >"$fasthep_env_dir/.used" &&
+        : >"$draft" && : >"$fasthep_env_dir/.used" && : >"$fasthep_env_dir/.checked" &&
             printf '1 %s %s\n%s\n%s\n' "$(fasthep_env_fingerprint "$fasthep_env_dir" "$draft")" "$fasthep_env_bytes" \
                 "$fasthep_env_dir" "sha256 $fasthep_env_sha256, on $HOSTNAME, $(date '+%F %T')" >"$draft" &&
             mv -T -- "$draft" "$fasthep_env_dir/.ready"

@@ -189,6 +189,7 @@ def test_starts_whose_first_one_is_killed_unpack_once_more(many, pristine):
 def test_starts_repair_a_damaged_environment_once(many, pristine):
     many.run()
     remove_tree(many.prefix / "lib" / "package 3")
+    many.wait_a_minute()
     processes = [many.start("echo started", block=number) for number in range(8)]
     ended = [process.communicate(timeout=120) for process in processes]
     assert [out for out, _ in ended] == ["started\n"] * 8, ended

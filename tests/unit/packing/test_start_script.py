@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -400,6 +401,7 @@ CHANGES = {
 def test_a_damaged_environment_is_unpacked_again(node, change):
     node.run()
     CHANGES[change](node.prefix)
+    node.wait_a_minute()
     done = node.run()
     assert unpackings(done.stderr) == 1
     assert ("were removed or changed" in done.stderr) == ("record is gone" not in change)
@@ -414,7 +416,35 @@ def test_what_python_writes_is_no_damage(node):
     (node.prefix / "lib" / "package 3" / "__pycache__").mkdir()
     (node.prefix / "lib" / "package 3" / "__pycache__" / "y.pyc").write_text("new")
     (node.prefix / "lib" / "cache").write_text("new")
+    node.wait_a_minute()
     assert node.run().stderr == ""
+
+
+def test_starts_within_a_minute_look_at_all_files_once(node, tmp_path):
+    """Sixteen starts at once would else each walk through the files of an environment."""
+    node.run()
+    node.wait_a_minute()
+    calls = tmp_path / "calls"
+    counted = tmp_path / "counted"
+    counted.mkdir()
+    find = counted / "find"
+    find.write_text(f'#!/bin/bash\necho "$$" >>{calls}\nsleep 0.2\nexec {shutil.which("find")} "$@"\n')
+    find.chmod(0o755)
+    environment = {**node.env(), "PATH": f"{counted}:{os.environ['PATH']}"}
+    starts = [subprocess.Popen(node.command(block=number), env=environment) for number in range(8)]
+    assert [start.wait(60) for start in starts] == [0] * 8
+    assert len(calls.read_text().splitlines()) == 1
+    node.wait_a_minute()
+    subprocess.run(node.command(), env=environment, check=True)
+    assert len(calls.read_text().splitlines()) == 2
+
+
+def test_a_check_in_the_future_does_not_count(node):
+    node.run()
+    later = time.time() + 3600
+    os.utime(node.prefix / ".checked", (later, later))
+    (node.prefix / FILE).unlink()
+    assert unpackings(node.run().stderr) == 1
 
 
 # --- room ---------------------------------------------------------------------------------------------------------
