@@ -6,11 +6,11 @@ import _imp
 import csv
 import io
 import json
+import os
 import re
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from fasthep_parsl.packing.elf import ProgramSegment, read_elf, with_search
 from fasthep_parsl.packing.manifest import PLACEHOLDER
@@ -62,6 +62,7 @@ class Prefixes:
     def __init__(self, paths: Iterable[str]) -> None:
         self.paths = tuple(sorted(dict.fromkeys(paths), key=len, reverse=True))
         self._bytes = tuple(path.encode("utf-8", "surrogateescape") for path in self.paths)
+        self._common = os.path.commonpath(self._bytes)
         self._pattern = re.compile(b"(?:" + b"|".join(map(re.escape, self._bytes)) + b")" + _NAME_GOES_ON)
 
     def within(self, data: bytes) -> bool:
@@ -70,7 +71,11 @@ class Prefixes:
 
     def first(self, data: bytes) -> re.Match[bytes] | None:
         """Return where a file contains one of them first."""
-        return self._pattern.search(data) if any(path in data for path in self._bytes) else None
+        if self._common not in data or not any(
+            path in data for path in self._bytes
+        ):  # both are faster than the pattern
+            return None
+        return self._pattern.search(data)
 
     def replaced(self, data: bytes, new: bytes) -> bytes:
         """Return a text with another prefix."""
@@ -123,11 +128,11 @@ def packed_content(
     declared : mapping
         Binary files that can be relocated → the placeholder that was in them when they were built.
     """
-    place = PurePosixPath(name)
-    if place.parent.name.endswith(".dist-info") and place.name == "RECORD":
+    folder, _, file = name.rpartition("/")
+    if file == "RECORD" and folder.endswith(".dist-info"):
         data = _record(data)
-    if place.parent.name == "conda-meta":
-        data = _conda_record(place.name, data)
+    if folder.rpartition("/")[2] == "conda-meta":
+        data = _conda_record(file, data)
     note = ""
     if search is not None:
         data, note = _linked(name, data, search)

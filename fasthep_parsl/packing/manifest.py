@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from pathlib import PurePosixPath
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,8 +30,7 @@ def normalised(distribution: str) -> str:
 
 def is_derived(name: str) -> bool:
     """Return whether a member follows from others: compiled Python code. It does not count for the environment hash."""
-    path = PurePosixPath(name)
-    return path.suffix == ".pyc" and path.parent.name == "__pycache__"
+    return name.endswith(".pyc") and f"/{name}".rpartition("/")[0].endswith("/__pycache__")
 
 
 class Manifest(BaseModel):

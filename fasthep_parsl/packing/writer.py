@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from importlib.resources import files
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 from fasthep_parsl.atomic import atomic
@@ -164,8 +164,9 @@ class ArchiveWriter:
 
     def _compiled(self, member: Member, data: bytes) -> bytes | None:
         """Return compiled code that is valid at any place; None if its source is not packed, or is newer."""
-        stem, tag, *_ = PurePosixPath(member.name).name.split(".")
-        source = self._members.get(f"{PurePosixPath(member.name).parent.parent}/{stem}.py")
+        folder, _, file = member.name.rpartition("/__pycache__/")
+        stem, tag, *_ = file.split(".")
+        source = self._members.get(f"{folder}/{stem}.py")
         if source is None or tag != self._installation.cache_tag or source.kind != "file":
             return None
         return compiled_content(data, _read(source), source.identity[1] // 1_000_000_000, self._prefixes)
@@ -225,7 +226,7 @@ def _read(member: Member) -> bytes:
     if not member.source:
         return member.content
     try:
-        with open(member.source, "rb") as file:  # noqa: PTH123 - names that are no text
+        with open(member.source, "rb", buffering=0) as file:  # noqa: PTH123 - names that are no text
             data = file.read()
             now = identity_of(os.fstat(file.fileno()))
     except OSError as error:
