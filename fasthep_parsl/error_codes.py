@@ -17,7 +17,7 @@ CODES: dict[str, str] = {
     "E111": "unknown or wrong parameter of an op or another kind",
     "E112": "analysis code (`use`) cannot be found or imported, or has changed",
     "E113": "a file that an op reads does not exist, cannot be used, or was edited",
-    "E114": "a pixi project cannot be packed: its lock file is missing, or does not fit its manifest",
+    "E114": "an environment cannot be packed: there is no installation, or the lock file of a pixi project is missing or does not fit",
     "E120": "two stages have the same id",
     "E121": "`needs` or `from` names a stage that does not exist",
     "E122": "stages need each other in a cycle",

@@ -20,6 +20,7 @@ from fasthep_parsl.compiler.routes import route_stages
 from fasthep_parsl.compiler.stages import Stages, check_stages, load_ops
 from fasthep_parsl.compiler.trial import try_reading
 from fasthep_parsl.compiler.visibility import check_visibility
+from fasthep_parsl.compiler.worker_setups import environment_problems
 from fasthep_parsl.errors import Checked, ConfigError, Problem, suggest
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.resources.machine import Machine
@@ -95,6 +96,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *stages.problems,
         *facility.problems,
         *_unknown_kinds(loaded),
+        *environment_problems(loaded),
         *(() if loaded.problems else routing.problems),  # a pool may be missing because of them
         *modifiers.problems,
         *inputs.problems,

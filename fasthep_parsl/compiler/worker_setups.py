@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fasthep_parsl import registry
-from fasthep_parsl.errors import Problem
+from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.interfaces import WorkerSetup
 from fasthep_parsl.plan import PlanCredential, PlanEnvironment
 from fasthep_parsl.setup_folder import is_allowed
@@ -60,6 +60,24 @@ def planned_kinds(execution: Execution, folder: Path) -> tuple[PlanEnvironment |
             params = located(params, folder) if located else params
         planned = PlanEnvironment(kind=environment.kind, params=params)
     return planned, tuple(PlanCredential(kind=item.kind, params=item.params) for item in execution.credentials)
+
+
+def environment_problems(loaded: LoadedWorkflow) -> list[Problem]:
+    """Return the mistakes that the environment finds, such as files that are missing. Backend ``local`` does not use it."""
+    execution, key = loaded.workflow.execution, ("execution", "environment")
+    planned, _ = planned_kinds(execution, loaded.path.absolute().parent)
+    if planned is None or execution.backend.kind == "local" or planned.kind not in registry.names("environments"):
+        return []
+    model = registry.load("environments", planned.kind)
+    try:
+        check = getattr(model.model_validate(planned.params), "check", None)
+        if check is not None:
+            check()
+    except ValidationError:
+        return []  # `combined_setup` reports it
+    except ConfigError as error:
+        return [problem(loaded.document, key, p.code, p.message, p.hint, name=p.name) for p in error.problems]
+    return []
 
 
 def _kinds(loaded: LoadedWorkflow) -> Iterator[tuple[KeyPath, str, Any]]:

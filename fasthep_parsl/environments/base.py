@@ -40,6 +40,15 @@ class EnvironmentModel(BaseModel):
         """
         return dict(params)
 
+    def check(self) -> None:
+        """Look for mistakes that can be seen when a plan is made. Override it if there can be any.
+
+        Raises
+        ------
+        ConfigError
+            The environment cannot be provided as it is described.
+        """
+
     @property
     def setup_lines(self) -> tuple[str, ...]:
         """`setup`, for the beginning of the shell lines of `worker_setup`.

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from fasthep_parsl.environments.packed import PackedEnvironment
+from fasthep_parsl.errors import ConfigError, Problem, SiteError
 from fasthep_parsl.packing.pixi.archives import archive_pack, archive_project
-from fasthep_parsl.packing.pixi.mistakes import project_error
+from fasthep_parsl.packing.pixi.mistakes import KEY, project_error
 from fasthep_parsl.packing.pixi.project import find_manifest
-from fasthep_parsl.packing.pixi.provision import PixiTool
+from fasthep_parsl.packing.pixi.provision import PixiTool, open_environment
 from fasthep_parsl.packing.store import StoredArchive
 from fasthep_parsl.packing.writer import Report
 from fasthep_parsl.resources.units import describe
@@ -74,6 +75,22 @@ class PackedPixi(PackedEnvironment):
             found["manifest"] = str(manifest)
         return found
 
+    def check(self) -> None:
+        """Read the project and its lock file, and compare them. Nothing is fetched.
+
+        Raises
+        ------
+        ConfigError
+            There is no project or pack, its lock file is missing or does not fit, or a program is missing.
+        """
+        try:
+            if not self.pixi_pack:
+                open_environment(self._found_manifest(), self.environment, self.platform, self.tool)
+            elif not Path(self.pixi_pack).exists():
+                raise project_error(f"there is no pack `{self.pixi_pack}`", "pixi-pack, or `env pack`, writes it")
+        except SiteError as error:
+            raise ConfigError(Problem("E114", str(error), KEY)) from None
+
     def pack(self, target: Path, report: Report) -> StoredArchive:
         """Put the archive at `target`: from the store if nothing has changed, else it is packed.
 
@@ -86,12 +103,8 @@ class PackedPixi(PackedEnvironment):
         """
         if self.pixi_pack:
             return archive_pack(Path(self.pixi_pack), target, platform=self.platform, form=self.format, report=report)
-        manifest = Path(self.manifest) if self.manifest else find_manifest(Path.cwd())
-        if manifest is None:
-            hint = "set `manifest` to the `pixi.toml` of your project, or make one with `pixi init`"
-            raise project_error("there is no `pixi.toml` beside the workflow file or above it", hint)
         return archive_project(
-            manifest,
+            self._found_manifest(),
             self.environment,
             target,
             platform=self.platform,
@@ -99,3 +112,10 @@ class PackedPixi(PackedEnvironment):
             form=self.format,
             report=report,
         )
+
+    def _found_manifest(self) -> Path:
+        manifest = Path(self.manifest) if self.manifest else find_manifest(Path.cwd())
+        if manifest is None:
+            hint = "set `manifest` to the `pixi.toml` of your project, or make one with `pixi init`"
+            raise project_error("there is no `pixi.toml` beside the workflow file or above it", hint)
+        return manifest

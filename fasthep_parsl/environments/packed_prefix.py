@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from fasthep_parsl.environments.packed import PackedEnvironment
+from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.packing.archive import pack_stored
 from fasthep_parsl.packing.store import StoredArchive
 from fasthep_parsl.packing.writer import Report
@@ -16,6 +17,7 @@ from fasthep_parsl.resources.units import describe
 from fasthep_parsl.resources.validation import wrong_value
 
 CURRENT_INSTALLATION = "current"
+KEY = "execution.environment.prefix"
 
 
 def _prefix(value: object) -> str:
@@ -39,7 +41,24 @@ class PackedPrefix(PackedEnvironment):
         description="folder with `bin/python`, or `current` for the installation that starts the run",
     )
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the installation."""
+        return Path(sys.prefix if self.prefix == CURRENT_INSTALLATION else self.prefix)
+
+    def check(self) -> None:
+        """Look for the Python of the installation.
+
+        Raises
+        ------
+        ConfigError
+            There is none.
+        """
+        names = ("python", "python3")  # Debian's own has no `python`
+        if self.prefix != CURRENT_INSTALLATION and not any((self.folder / "bin" / name).exists() for name in names):
+            hint = "set `prefix` to the folder of a virtual environment, or of one of conda or pixi"
+            raise ConfigError(Problem("E114", f"there is no Python in `{self.folder}/bin`", KEY, hint=hint))
+
     def pack(self, target: Path, report: Report) -> StoredArchive:
         """Put the archive at `target`: from the store if nothing has changed, else it is packed."""
-        prefix = Path(sys.prefix if self.prefix == CURRENT_INSTALLATION else self.prefix)
-        return pack_stored(prefix, target, form=self.format, report=report)
+        return pack_stored(self.folder, target, form=self.format, report=report)

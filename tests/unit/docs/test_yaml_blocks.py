@@ -23,8 +23,8 @@ BASE = {
     "sources": {"events": {"kind": "root_tree", "tree": "Events"}},
     "analysis": {"stages": [{"id": "Selection", "op": "hep.select", "params": {"selection": ["nMuon >= 2"]}}]},
 }
-UNKNOWN = {"E110", "E121", "E131", "E132", "E136", "E141"}
-"""Codes of what a part of a workflow cannot contain: the ops, stages, files and GPUs that it names."""
+UNKNOWN = {"E110", "E114", "E121", "E131", "E132", "E136", "E141"}
+"""Codes of what a part of a workflow cannot contain: the ops, stages, files, environments and GPUs that it names."""
 
 
 def blocks() -> list[Any]:
