@@ -135,7 +135,7 @@ class ArchiveWriter:
                 reported = done
         self._report("packing", total, total)
         for note in found.notes:
-            self._report(note, 0, 0)
+            self._report(note, 1, 1)
         return found
 
     def _content(self, member: Member) -> tuple[Content | None, str]:
