@@ -131,9 +131,9 @@ class ArchiveWriter:
             _account(found, member, content, digest)
             _write(writer, member, content.data, member.identity[1] // 1_000_000_000)
             if done - reported > _REPORT_EVERY:
-                self._report("packing", done, total)
+                self._report("packing the environment", done, total)
                 reported = done
-        self._report("packing", total, total)
+        self._report("packing the environment", total, total)
         for note in found.notes:
             self._report(note, 1, 1)
         return found
