@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from fasthep_parsl import registry
@@ -32,12 +33,13 @@ def block_script(pool: PlanPool, location: BlockLocation) -> Script:
     return strategy_of(pool).script(pool, location)
 
 
-def first_scripts(pool: PlanPool, folder: Path) -> tuple[Script, Script]:
-    """Return the script of block 0 of `pool` and the script of its nodes, for blocks in `folder`.
+def first_scripts(pool: PlanPool, folder: Path, software: str = PLACEHOLDERS.software) -> tuple[Script, Script]:
+    """Return the script of block 0 of `pool` and the script of its nodes, for blocks in `folder` with this `software`.
 
     Address, port and certificates are placeholders between ``<`` and ``>``: they are known when a run starts.
     """
-    staged = staged_files(pool, Path(RUN_DIRECTORY), PLACEHOLDERS)
+    link = replace(PLACEHOLDERS, software=software)
+    staged = staged_files(pool, Path(RUN_DIRECTORY), link)
     script = block_script(pool, BlockLocation(str(folder), job_name(pool), 0, (), staged.files, staged.secrets))
-    command = worker_command(pool, on_node(pool, PLACEHOLDERS))
+    command = worker_command(pool, on_node(pool, link))
     return script, Script(NODE_SCRIPT, node_script(pool, command, RUN_DIRECTORY))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fasthep_parsl.analysis_code.handshake import expected_software
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.blocks.scripts import first_scripts
 from fasthep_parsl.errors import ConfigError, Problem
@@ -38,12 +39,12 @@ def write_scripts(plan: Plan, folder: Path) -> list[Path]:
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         what = "is a file" if folder.is_file() else "is not empty"
         raise ConfigError(Problem("E163", f"{folder} {what}", "--scripts", hint="give a new folder"))
-    written = []
+    written, software = [], expected_software(plan).text()
     try:
         for pool in pools:
             own = folder / pool.name
             own.mkdir(parents=True)
-            written += [write_text(own / script.name, script.text) for script in first_scripts(pool, own)]
+            written += [write_text(own / script.name, script.text) for script in first_scripts(pool, own, software)]
     except OSError as error:
         message = f"{folder} cannot be written: {error.strerror}"
         raise ConfigError(Problem("E163", message, "--scripts", hint="give another folder")) from None

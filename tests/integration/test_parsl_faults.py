@@ -188,7 +188,7 @@ def _session(pid):
     ],
 )
 def test_a_broken_environment_is_reported_at_once(write_flow, tmp_path, monkeypatch, records, init, expected):
-    poison = tmp_path / "poison" / "psutil"
+    poison = tmp_path / "poison" / "zmq"
     poison.mkdir(parents=True)
     (poison / "__init__.py").write_text("raise ImportError('poisoned')\n")
     monkeypatch.chdir(tmp_path)
