@@ -72,6 +72,7 @@ class ExecutorLifecycle:
         self._kernel = kernel
         self._started = started
         self._proven = proven
+        self._results: threading.Thread | None = None
         self._ready = threading.Event()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"pool-{pool.name}", daemon=True)
@@ -92,6 +93,8 @@ class ExecutorLifecycle:
             message = full_message(error, self.blocks.log_dir) if is_full(error) else str(error)
             self.error = message or type(error).__name__
             self.silent = isinstance(error.__context__, CommandClientTimeoutError)
+            if self.executor not in self._kernel.executors.values():
+                self._close_pipes()
         self._ready.set()
         if not self.error and not self._end.is_set():
             self._started(self)
@@ -179,7 +182,26 @@ class ExecutorLifecycle:
         self._end.set()
         self.monitor.close()
         self.executor._result_queue_thread_exit.set()
+        self._results = self.executor._result_queue_thread or self._results
         self.executor._result_queue_thread = None  # it ends within RESULTS_POLL; Parsl would wait for it
+
+    def _close_pipes(self) -> None:
+        """Close the connections of an executor that has not started: Parsl does not know it and would leave them open."""
+        self.executor._result_queue_thread_exit.set()
+        results = self.executor._result_queue_thread or self._results
+        if results is not None:
+            results.join(SHUTDOWN_TIMEOUT)
+            if results.is_alive():  # it uses one of them
+                return
+        for name, socket in (
+            ("command_client", "zmq_socket"),
+            ("outgoing_q", "zmq_socket"),
+            ("incoming_q", "results_receiver"),
+        ):
+            pipe = getattr(self.executor, name, None)
+            if pipe is not None:
+                getattr(pipe, socket).close(linger=0)
+                pipe.close()
 
     def give_up(self) -> None:
         """End it while the run continues. Its tasks fail with `BadStateException`. Does not hang."""

@@ -183,7 +183,8 @@ def test_memory_says_how_much_and_where():
 
     kept, note = profiled(hold, what="memory", rate=200)
     found = note["memory"]
-    assert 25e6 < found["kept"] <= found["added"] < 60e6
+    # memory that earlier tests have freed can serve for a part of the 32 MB
+    assert 10e6 < found["kept"] <= found["added"] < 60e6
     assert found["peak"] > found["added"]
     assert max(found["where"], key=found["where"].get).endswith(
         f"lazy (test_profile.py:{lazy.__code__.co_firstlineno})"
