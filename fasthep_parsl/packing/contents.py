@@ -17,7 +17,7 @@ from fasthep_parsl.packing.manifest import PLACEHOLDER
 
 _NAME_GOES_ON = rb"(?![\w.+~-])"
 _SHORT_TEXT = frozenset(b"zZ")
-_LONG_TEXT = frozenset(b"aAu")
+_LONG_TEXT = frozenset(b"aAut")
 _REFERENCE = 0x80
 _PYC_HEADER = struct.Struct("<4sIII")
 _UNCHECKED = 1
