@@ -9,10 +9,12 @@ from dataclasses import fields
 
 from fasthep_parsl.events import (
     BLOCK_STATES,
+    CREDENTIAL_STATES,
     KINDS,
     POOL_STATES,
     RUN_STATUSES,
     BlockChanged,
+    CredentialChanged,
     Event,
     EventLogHeader,
     NodeRefused,
@@ -62,6 +64,14 @@ EXAMPLES: tuple[Event, ...] = (
         gpus=({"device": "0", "name": "NVIDIA H200", "memory": 150754820096},),
     ),
     NodeRefused(time=TIME, pool="default", block=3, node="n043", message="other software than that of the driver: …"),
+    CredentialChanged(
+        time=TIME,
+        credential="scitoken",
+        state="expired",
+        expires=1795953600.0,
+        message="token of https://issuer.example.org (scope storage.read:/), expired 5 s ago",
+        command="htgettoken -a vault.example.org -i myvo",
+    ),
     TaskSubmitted(time=TIME, task=0, what="map", segment=0, pool="default", partitions=((0, 12),)),
     TaskFinished(
         time=TIME,
@@ -111,7 +121,11 @@ def events() -> str:
     for kind, cls in KINDS.items():
         text = (inspect.getdoc(cls) or "").partition("\n\nAttributes")[0]
         parts += [f"## {kind}", "", text, "", *_table(cls), "", "```json", examples[cls].rstrip(), "```", ""]
-    for title, states in (("Ends of a run", RUN_STATUSES), ("States of a pool", POOL_STATES)):
+    for title, states in (
+        ("Ends of a run", RUN_STATUSES),
+        ("States of a credential", CREDENTIAL_STATES),
+        ("States of a pool", POOL_STATES),
+    ):
         parts += [f"## {title}", "", *_states(states), ""]
     parts += ["## States of a block", "", *_states(BLOCK_STATES, gone=True), ""]
     return "\n".join(parts)

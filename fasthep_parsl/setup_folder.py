@@ -83,16 +83,29 @@ class SetupFolder:
         self._secrets.chmod(0o700)
         path = self._secrets / name
         draft = self._secrets / f".{secrets.token_hex(6)}"
+        before = self.secret_versions().get(name, 0)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+            if draft.stat().st_mtime_ns <= before:  # a coarse clock, or one that was set back
+                os.utime(draft, ns=(before + 1000, before + 1000))
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
         return path
+
+    def secret_versions(self) -> dict[str, int]:
+        """Return the version of each secret: a number that grows whenever the secret is written, 0 to 2⁶³."""
+        found = {}
+        with suppress(FileNotFoundError):
+            for item in os.scandir(self._secrets):
+                with suppress(FileNotFoundError):  # replaced at this moment: the next call sees it
+                    if not item.name.startswith("."):
+                        found[item.name] = item.stat().st_mtime_ns
+        return found
 
     def check(self, files: Iterable[str], secret_names: Iterable[str]) -> None:
         """Check that all files and secrets exist, and that no other user can read the secrets.

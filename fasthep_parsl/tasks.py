@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 TaskKind = Literal["map", "merge", "call"]
-FailureCause = Literal["infrastructure", "data", "user", "configuration"]
+FailureCause = Literal["infrastructure", "data", "user", "configuration", "credential"]
 Span = tuple[int, int]
 """A range of partitions: the first, and the one after the last, as plan-wide numbers."""
 
@@ -54,8 +54,8 @@ class Failure:
     ----------
     partition : int
         Plan-wide number.
-    kind : "infrastructure", "data", "user" or "configuration"
-        Cause of the failure.
+    kind : "infrastructure", "data", "user", "configuration" or "credential"
+        Cause of the failure. ``credential``: the server of an input file has refused the credential of the worker.
     stage : str
         The stage, empty if none had started.
     message : str

@@ -6,12 +6,22 @@ from fasthep_parsl.events.event import Event, EventLogHeader
 from fasthep_parsl.events.kinds import KINDS, Observer, Record
 from fasthep_parsl.events.log import EventLog
 from fasthep_parsl.events.read import read_events
-from fasthep_parsl.events.run_kinds import BlockChanged, NodeRefused, NodeSeen, PoolChanged, RunEnded, RunStarted
+from fasthep_parsl.events.run_kinds import (
+    BlockChanged,
+    CredentialChanged,
+    NodeRefused,
+    NodeSeen,
+    PoolChanged,
+    RunEnded,
+    RunStarted,
+)
 from fasthep_parsl.events.states import (
     BLOCK_STATES,
+    CREDENTIAL_STATES,
     POOL_STATES,
     RUN_STATUSES,
     BlockStateName,
+    CredentialStateName,
     PoolStateName,
     RunStatus,
     StateInfo,
@@ -20,11 +30,14 @@ from fasthep_parsl.events.task_kinds import PartitionFailed, TaskFinished, TaskL
 
 __all__ = [
     "BLOCK_STATES",
+    "CREDENTIAL_STATES",
     "KINDS",
     "POOL_STATES",
     "RUN_STATUSES",
     "BlockChanged",
     "BlockStateName",
+    "CredentialChanged",
+    "CredentialStateName",
     "Event",
     "EventLog",
     "EventLogHeader",

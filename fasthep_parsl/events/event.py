@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar
 
-VERSION = 2
-"""Version of the event log. Files without a version (0) have the same lines and are read too."""
+VERSION = 3
+"""Version of the event log. Older files, and files without a version (0), have no other lines and are read too."""
 
 
 def _now() -> str:

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from fasthep_parsl.events.event import Event, EventLogHeader
-from fasthep_parsl.events.run_kinds import BlockChanged, NodeRefused, NodeSeen, PoolChanged, RunEnded, RunStarted
+from fasthep_parsl.events.run_kinds import (
+    BlockChanged,
+    CredentialChanged,
+    NodeRefused,
+    NodeSeen,
+    PoolChanged,
+    RunEnded,
+    RunStarted,
+)
 from fasthep_parsl.events.task_kinds import PartitionFailed, TaskFinished, TaskLost, TaskRetried, TaskSubmitted
 
 KINDS: Mapping[str, type[Event]] = {
@@ -20,6 +28,7 @@ KINDS: Mapping[str, type[Event]] = {
         BlockChanged,
         NodeSeen,
         NodeRefused,
+        CredentialChanged,
         TaskSubmitted,
         TaskFinished,
         TaskLost,

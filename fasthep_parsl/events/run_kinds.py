@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from fasthep_parsl.events.event import Event
-from fasthep_parsl.events.states import BLOCK_STATES, BlockStateName, PoolStateName, RunStatus
+from fasthep_parsl.events.states import BLOCK_STATES, BlockStateName, CredentialStateName, PoolStateName, RunStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,3 +201,29 @@ class NodeRefused(Event):
     block: int
     node: str
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialChanged(Event):
+    """A credential was replaced, could not be renewed, has expired or is there again. No key contains a secret.
+
+    Attributes
+    ----------
+    credential : str
+        Its kind, as ``execution.credentials`` names it.
+    state : str
+        Its new state.
+    expires : float
+        When it expires, seconds since 1970; 0 if there is none.
+    message : str, optional
+        For people: what it is, why it was not renewed, or what to do.
+    command : str, optional
+        For ``expiring``, ``not_renewed``, ``expired`` and ``refused``: a command that makes a fresh one.
+    """
+
+    kind: ClassVar[str] = "credential"
+    credential: str
+    state: CredentialStateName
+    expires: float
+    message: str = ""
+    command: str = ""

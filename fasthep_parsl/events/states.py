@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 RunStatus = Literal["complete", "partial", "failed", "interrupted"]
+CredentialStateName = Literal["renewed", "expiring", "not_renewed", "expired", "refused", "restored"]
 PoolStateName = Literal["warming", "starting", "up", "lost", "failed", "ended"]
 BlockStateName = Literal[
     "submitted",
@@ -48,6 +49,15 @@ RUN_STATUSES: Mapping[RunStatus, StateInfo] = {
     "partial": StateInfo("Some events are missing. The results of the others are written.", final=True),
     "failed": StateInfo("There are no results.", final=True),
     "interrupted": StateInfo("Ctrl-C, SIGTERM or SIGHUP ended the run.", final=True),
+}
+
+CREDENTIAL_STATES: Mapping[CredentialStateName, StateInfo] = {
+    "renewed": StateInfo("The run, or the user, has replaced the credential. Workers use the new one."),
+    "expiring": StateInfo("Less than half of its lifetime is left, and nothing can renew it."),
+    "not_renewed": StateInfo("Renewing it has failed; `message` says why. It is tried again."),
+    "expired": StateInfo("It has expired. New tasks that read files by URL wait for a fresh one."),
+    "refused": StateInfo("A server refuses it although it has not expired. New tasks that read files by URL wait."),
+    "restored": StateInfo("A fresh credential is there after `expired` or `refused`. The run continues."),
 }
 
 POOL_STATES: Mapping[PoolStateName, StateInfo] = {

@@ -161,7 +161,7 @@ class PartitionFailed(Event):
     ----------
     segment : int
         Index of the segment in the plan.
-    cause : "infrastructure", "data", "user" or "configuration"
+    cause : "infrastructure", "data", "user", "configuration" or "credential"
         What kind of failure it is.
     partition : int
         Plan-wide number of the partition, -1 for all.

@@ -15,10 +15,12 @@ from pydantic import TypeAdapter
 from fasthep_parsl.driver import api
 from fasthep_parsl.events import (
     BLOCK_STATES,
+    CREDENTIAL_STATES,
     KINDS,
     POOL_STATES,
     RUN_STATUSES,
     BlockStateName,
+    CredentialStateName,
     PoolStateName,
     RunStatus,
 )
@@ -74,7 +76,13 @@ def test_every_kind_is_documented(page, cls):
 
 
 @pytest.mark.parametrize(
-    ("states", "names"), [(RUN_STATUSES, RunStatus), (POOL_STATES, PoolStateName), (BLOCK_STATES, BlockStateName)]
+    ("states", "names"),
+    [
+        (RUN_STATUSES, RunStatus),
+        (CREDENTIAL_STATES, CredentialStateName),
+        (POOL_STATES, PoolStateName),
+        (BLOCK_STATES, BlockStateName),
+    ],
 )
 def test_every_state_has_a_meaning(states, names, page):
     assert list(states) == list(get_args(names))

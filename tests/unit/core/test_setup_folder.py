@@ -82,3 +82,18 @@ def test_progress_goes_to_who_asked_for_it(tmp_path):
     SetupFolder(tmp_path, lambda *report: seen.append(report)).report("packing", 1, 2)
     SetupFolder(tmp_path).report("packing", 1, 2)
     assert seen == [("packing", 1, 2)]
+
+
+def test_each_writing_of_a_secret_is_a_new_version_also_if_the_clock_goes_back(folder, tmp_path):
+    assert folder.secret_versions() == {}
+    path = folder.write_secret("token", b"one")
+    folder.write_secret("x509", b"other")
+    ahead = path.stat().st_mtime_ns + 10**12
+    os.utime(path, ns=(ahead, ahead))
+    first = SetupFolder(tmp_path).secret_versions()
+    folder.write_secret("token", b"two")
+    second = folder.secret_versions()
+    assert second["token"] > first["token"] == ahead
+    assert second["x509"] == first["x509"]
+    (path.parent / ".draft").write_bytes(b"")
+    assert folder.secret_versions() == second
