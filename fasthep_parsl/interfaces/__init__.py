@@ -36,7 +36,7 @@ from fasthep_parsl.interfaces.ops import (
     Shape,
 )
 from fasthep_parsl.interfaces.scheduler_commands import CommandResult, Job, JobState, NodeGroup, SchedulerCommands
-from fasthep_parsl.interfaces.sources import TEXT, Branch, Branches, InputFileError, OpenInput, Source
+from fasthep_parsl.interfaces.sources import TEXT, Branch, Branches, InputFault, InputFileError, OpenInput, Source
 from fasthep_parsl.interfaces.workers import FILES, PREFIX, SECRETS, Credential, Environment, Strategy, WorkerSetup
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "Effects",
     "Environment",
     "FileLookup",
+    "InputFault",
     "InputFile",
     "InputFileError",
     "InputFolder",

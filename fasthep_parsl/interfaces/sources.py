@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from fasthep_parsl.errors import FastHepError, Hint
 from fasthep_parsl.interfaces.ops import Shape
 
 TEXT = "text"
 """`Branch.dtype` of text; numbers have the name of their numpy type."""
+
+
+InputFault = Literal["", "not_authenticated", "not_permitted", "not_found", "unreachable", "stalled", "corrupt"]
+"""Why a file cannot be used, by the server's code; empty if none of these, such as a missing branch.
+
+``not_authenticated``: the server knows no credential of ours. ``not_permitted``: it knows us, and refuses this path.
+``unreachable``: no answer, or one that says "later". ``stalled``: the server stopped answering in the middle of a read.
+``corrupt``: the content is damaged.
+"""
 
 
 class InputFileError(FastHepError):
@@ -26,11 +35,14 @@ class InputFileError(FastHepError):
         What to do.
     key : str
         Field of the source that is wrong if all files fail in this way (``tree``, or ``kind``), empty if none is.
+    cause : str
+        What went wrong, as programs read it; see `InputFault`.
     """
 
-    def __init__(self, path: str, message: str, hint: Hint = "", key: str = "") -> None:
-        super().__init__(path, message, hint, key)
+    def __init__(self, path: str, message: str, hint: Hint = "", key: str = "", cause: InputFault = "") -> None:
+        super().__init__(path, message, hint, key, cause)
         self.path, self.message, self.hint, self.key = path, message, hint, key
+        self.cause: InputFault = cause
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" + (f" ({self.hint})" if self.hint else "")
