@@ -4,7 +4,7 @@ Nothing starts before the plan exists, and nothing is decided after it. Workers,
 read it.
 """
 
-from fasthep_parsl.plan.inputs import EventType, PlanDataset, PlanDefault, PlanFile, PlanSource
+from fasthep_parsl.plan.inputs import EventType, PlanDataset, PlanDefault, PlanFile, PlanSource, PlanStorage
 from fasthep_parsl.plan.parameter_files import FileUse, PlanParameterFile
 from fasthep_parsl.plan.plan import SCHEMA_VERSION, Plan
 from fasthep_parsl.plan.pools import (
@@ -43,4 +43,5 @@ __all__ = [
     "PlanSegment",
     "PlanSource",
     "PlanStage",
+    "PlanStorage",
 ]

@@ -22,6 +22,19 @@ class PlanFile(Frozen):
     mtime_ns: int = Field(-1, description="modification time, ns; -1 if unknown")
     uuid: str = Field("", description="identity stored in the file; empty if unknown")
     edges: tuple[int, ...] = Field(description="event numbers at which partitions begin, then the end")
+    replicas: tuple[str, ...] = Field(
+        (), description="all places of the same content, in the order in which they are tried; empty if there is one"
+    )
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """All places, in the order in which they are tried. The first one is `path`, its name in reports."""
+        return self.replicas or (self.path,)
+
+    @property
+    def remote(self) -> bool:
+        """Whether one of its places is a URL."""
+        return any("://" in place for place in self.places)
 
     @property
     def partitions(self) -> int:
@@ -52,6 +65,18 @@ class PlanDefault(Frozen):
     dtype: str = Field(description="type of the branch in other files: numpy's name, or `text`")
 
 
+class PlanStorage(Frozen):
+    """How servers of input files are used."""
+
+    open_timeout: float = Field(30.0, gt=0, description="longest time to open a file, seconds")
+    read_timeout: float = Field(60.0, gt=0, description="longest time to wait for data of an open file, seconds")
+    retries: int = Field(3, ge=0, description="repeated attempts after a passing fault, before the next place is tried")
+    avoid: dict[str, str] = Field(
+        default_factory=dict,
+        description="server (`root://host:1094`) → why its places are tried last: found when headers were read",
+    )
+
+
 class PlanSource(Frozen):
     """How events are read."""
 
@@ -62,6 +87,7 @@ class PlanSource(Frozen):
     defaults: dict[str, PlanDefault] = Field(
         default_factory=dict, description="field → value per event in files that lack its branch"
     )
+    storage: PlanStorage = Field(PlanStorage(), description="time limits for servers of input files")
 
     def with_tree(self, tree: str) -> Self:
         """Return the source with the tree of a dataset, if the dataset has its own."""
@@ -76,3 +102,21 @@ class PlanSource(Frozen):
     def identity(self) -> str:
         """Kind and parameters as text: equal sources read equal events from a file."""
         return f"{self.kind} {json.dumps(self.params, sort_keys=True, default=str)}"
+
+
+def without_places(datasets: tuple[PlanDataset, ...]) -> tuple[PlanDataset, ...]:
+    """Return datasets without where their files are, if the files state what they are: equal content, equal results.
+
+    A file with replicas may lose one, or be read from another site, and the run can still be resumed.
+    """
+    if not any(file.remote for dataset in datasets for file in dataset.files):
+        return datasets
+    return tuple(
+        dataset.model_copy(update={"files": tuple(map(_without_places, dataset.files))}) for dataset in datasets
+    )
+
+
+def _without_places(file: PlanFile) -> PlanFile:
+    if file.uuid and file.remote:
+        return file.model_copy(update={"path": "", "replicas": (), "size": -1, "mtime_ns": -1})
+    return file.model_copy(update={"replicas": ()}) if file.replicas else file

@@ -6,12 +6,12 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field
 
 from fasthep_parsl.plan.base import Frozen
-from fasthep_parsl.plan.inputs import PlanDataset, PlanFile, PlanSource
+from fasthep_parsl.plan.inputs import PlanDataset, PlanFile, PlanSource, without_places
 from fasthep_parsl.plan.parameter_files import PlanParameterFile, without_paths
 from fasthep_parsl.plan.pools import PlanCredential, PlanEnvironment, PlanPool
 from fasthep_parsl.plan.stages import PlanCode, PlanModule, PlanSegment, PlanStage
@@ -59,9 +59,15 @@ class Plan(Frozen):
         excluded = dict.fromkeys(
             ("pools", "environment", "credentials", "warnings", "backend", "strategy", "site", "workflow"), True
         )
-        inner = {"stages": {"__all__": {"why", "lacking", "timeout"}}, "parameter_files": {"__all__": {"path"}}}
+        inner: dict[str, Any] = {
+            "stages": {"__all__": {"why", "lacking", "timeout"}},
+            "parameter_files": {"__all__": {"path"}},
+            "source": {"storage"},
+        }
         stages = without_paths(self.stages, self.parameter_files)
-        content = self.model_copy(update={"stages": stages}).model_dump_json(exclude={**excluded, **inner})
+        datasets = without_places(self.datasets)
+        update = {"stages": stages, "datasets": datasets}
+        content = self.model_copy(update=update).model_dump_json(exclude={**excluded, **inner})
         return hashlib.sha256(content.encode()).hexdigest()
 
     @cached_property

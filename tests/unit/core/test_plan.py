@@ -119,3 +119,42 @@ def test_a_million_partitions_are_found_quickly():
         assert plan.locate(n) == (0, n // 100, 0)
         assert plan.events_before(n) == n
     assert time.process_time() - began < 2  # 10,000 look-ups; linear ones would take minutes
+
+
+def with_file(**facts):
+    file = PlanFile(**{"entries": 10, "edges": (0, 10), **facts})
+    return make_plan().model_copy(update={"datasets": (PlanDataset(name="d", files=(file,)),)})
+
+
+A, B, C = (f"root://{host}//store/1.root" for host in "abc")
+
+
+def test_hash_does_not_depend_on_the_places_of_a_file_that_states_its_content():
+    plan = with_file(path=A, uuid="1")
+    for same in (
+        {"path": B},
+        {"path": A, "replicas": (A, B)},
+        {"path": "/data/1.root", "replicas": ("/data/1.root", C)},
+    ):
+        assert with_file(uuid="1", **same).hash == plan.hash, same
+    for other in ({"uuid": "2"}, {"uuid": "1", "entries": 11}, {"uuid": "1", "edges": (0, 5, 10)}):
+        assert with_file(path=A, **other).hash != plan.hash, other
+
+
+def test_hash_depends_on_the_path_of_a_file_that_does_not_state_its_content():
+    assert with_file(path=A).hash != with_file(path=B).hash
+    assert with_file(path=A).hash == with_file(path=A, replicas=(A, B)).hash
+    assert with_file(path="/data/1.root", uuid="1").hash != with_file(path="/data/2.root", uuid="1").hash
+
+
+def test_places_of_a_file():
+    assert PlanFile(path=A, entries=0, edges=(0,)).places == (A,)
+    assert PlanFile(path="/1.root", entries=0, edges=(0,), replicas=("/1.root", A)).places == ("/1.root", A)
+    assert PlanFile(path="/1.root", entries=0, edges=(0,), replicas=("/1.root", A)).remote
+    assert not PlanFile(path="/1.root", entries=0, edges=(0,)).remote
+
+
+def test_hash_does_not_depend_on_time_limits():
+    plan = make_plan()
+    storage = plan.source.storage.model_copy(update={"open_timeout": 1.0, "avoid": {"root://a:1094": "refused"}})
+    assert plan.model_copy(update={"source": plan.source.model_copy(update={"storage": storage})}).hash == plan.hash
