@@ -18,6 +18,7 @@ CODES: dict[str, str] = {
     "E112": "analysis code (`use`) cannot be found or imported, or has changed",
     "E113": "a file that an op reads does not exist, cannot be used, or was edited",
     "E114": "an environment cannot be packed: there is no installation, or the lock file of a pixi project is missing or does not fit",
+    "E115": "a credential is missing, or does not suffice",
     "E120": "two stages have the same id",
     "E121": "`needs` or `from` names a stage that does not exist",
     "E122": "stages need each other in a cycle",

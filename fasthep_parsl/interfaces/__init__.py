@@ -37,7 +37,17 @@ from fasthep_parsl.interfaces.ops import (
 )
 from fasthep_parsl.interfaces.scheduler_commands import CommandResult, Job, JobState, NodeGroup, SchedulerCommands
 from fasthep_parsl.interfaces.sources import TEXT, Branch, Branches, InputFault, InputFileError, OpenInput, Source
-from fasthep_parsl.interfaces.workers import FILES, PREFIX, SECRETS, Credential, Environment, Strategy, WorkerSetup
+from fasthep_parsl.interfaces.workers import (
+    FILES,
+    PREFIX,
+    SECRETS,
+    Credential,
+    Environment,
+    Inspection,
+    Renewal,
+    Strategy,
+    WorkerSetup,
+)
 
 __all__ = [
     "FILES",
@@ -65,6 +75,7 @@ __all__ = [
     "InputFile",
     "InputFileError",
     "InputFolder",
+    "Inspection",
     "Job",
     "JobState",
     "Modifier",
@@ -75,6 +86,7 @@ __all__ = [
     "OpenInput",
     "ParamPath",
     "Reading",
+    "Renewal",
     "SchedulerCommands",
     "Schema",
     "Scope",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from fasthep_parsl.credential_files import CredentialFacts, CredentialProblem
 from fasthep_parsl.setup_folder import FILES_VARIABLE, SECRETS_VARIABLE
 
 if TYPE_CHECKING:
@@ -91,21 +93,99 @@ class Environment(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What is known about a credential of this user, without its secret.
+
+    Attributes
+    ----------
+    facts : CredentialFacts or None
+        What it states; None if it is missing or cannot be read.
+    problems : tuple of CredentialProblem
+        Why it does not suffice; empty if it does.
+    warnings : tuple of str
+        What may go wrong although it suffices.
+    """
+
+    facts: CredentialFacts | None = None
+    problems: tuple[CredentialProblem, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """How a credential is renewed without its user.
+
+    Attributes
+    ----------
+    command : tuple of str
+        Command and arguments. It ends by itself and asks nothing. It replaces the file of the credential.
+    prints : bool
+        Whether it may print the new credential instead. Its output is the credential if it is one.
+    """
+
+    command: tuple[str, ...]
+    prints: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The command as a user types it."""
+        from shlex import join
+
+        return self.command[2] if self.command[:2] == ("/bin/sh", "-c") else join(self.command)
+
+
 class Credential(Protocol):
     """A proxy or token for workers: a frozen model with paths and requirements, never with a secret.
 
-    The secret is read by `prepare` and written by `SetupFolder.write_secret` alone. It appears in no plan, script,
-    environment variable, event, log or repr. The run removes its copy when it ends. Backend ``local`` does not use it.
+    Derive it from `fasthep_parsl.credentials.base.CredentialModel`.
+
+    The secret is read when a run starts and written by `SetupFolder.write_secret` alone. It appears in no plan, script,
+    environment variable, event, log, exception or repr. The run removes its copy when it ends. Driver, backend ``local``
+    and workers use the same credential.
     """
+
+    @property
+    def required(self) -> bool:
+        """Whether a run needs it. If not, it is used if the workflow reads URLs and it suffices."""
 
     def worker_setup(self) -> WorkerSetup:
         """Return what workers need: names of secrets, and lines that export their paths. Pure: reads no secret."""
 
+    def inspect(self, now: float) -> Inspection:
+        """Find the credential of this user and check it. No network; called when a plan is made, and while a run waits.
+
+        Parameters
+        ----------
+        now : float
+            Unix time, s.
+        """
+
+    def examine(self, content: bytes, now: float) -> Inspection:
+        """Check a credential that was just obtained: everything but its file."""
+
     def prepare(self, folder: SetupFolder) -> None:
-        """Check the credential and write its secrets. Idempotent; called when a run starts.
+        """Check the credential and write its secrets. Idempotent; called when a run starts, and when it is renewed.
 
         Raises
         ------
         SiteError
             The credential is missing, expired or not sufficient. The message contains no secret.
         """
+
+    def variables(self, folder: Path) -> Mapping[str, str]:
+        """Return the environment variables with which this process uses the credential. Paths, never the secret.
+
+        Parameters
+        ----------
+        folder : Path
+            Private folder for a secret that has no file yet. It lives as long as the variables are used.
+
+        Returns
+        -------
+        mapping
+            Variable → value; an empty value means that the variable must not be set.
+        """
+
+    def renewal(self) -> Renewal | None:
+        """Return how it is renewed without its user, None if only the user can do it."""

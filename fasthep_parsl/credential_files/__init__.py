@@ -1,0 +1,12 @@
+"""Proxies and tokens of the user: find them, read what they state, check them. No network; secrets are never kept."""
+
+from fasthep_parsl.credential_files.current import current
+from fasthep_parsl.credential_files.facts import (
+    CredentialFacts,
+    CredentialFileError,
+    CredentialProblem,
+    Reason,
+    time_text,
+)
+
+__all__ = ["CredentialFacts", "CredentialFileError", "CredentialProblem", "Reason", "current", "time_text"]
