@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fasthep_parsl.environments.base import EnvironmentModel
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.interfaces import FILES, SECRETS, WorkerSetup
+from fasthep_parsl.plan import PlanBatchCredential
 from fasthep_parsl.setup_folder import SetupFolder
 
 GREETING = "good morning"
@@ -39,9 +40,12 @@ class ProbeCredential(BaseModel):
     source: Path = Field(description="file with the token")
     name: str = Field("probe.token", description="name of the secret on workers")
 
+    batch: str = Field("", description="kind of credential that the batch system brings; empty: none")
+
     def worker_setup(self) -> WorkerSetup:
+        asked = (PlanBatchCredential(kind=self.batch),) if self.batch else ()
         lines = (f'export PROBE_TOKEN_FILE="{SECRETS}/{self.name}"', 'PROBE_ORDER="$PROBE_ORDER, credential"')
-        return WorkerSetup(lines, secrets=(self.name,))
+        return WorkerSetup(lines, secrets=(self.name,), batch_credentials=asked)
 
     def prepare(self, folder: SetupFolder) -> None:
         if not self.source.is_file():

@@ -136,6 +136,7 @@ class Facility:
                 "container": container_of(self.setup.container, execution, options),
                 "files": self.setup.files,
                 "secrets": self.setup.secrets,
+                "batch_credentials": self.setup.batch_credentials,
                 "scratch": execution.scratch or "",
                 "shared": sees_run_directory(execution),
             }

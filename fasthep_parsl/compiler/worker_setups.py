@@ -37,6 +37,7 @@ def combined_setup(loaded: LoadedWorkflow) -> tuple[WorkerSetup, list[Problem]]:
             problems += problems_of(error, model, loaded.document, path)
             continue
         problems += _conflicts(loaded, setup, found, path, owners)
+        problems += _undelivered(loaded, setup, path)
         owners |= dict.fromkeys((*setup.files, *setup.secrets), path)
         found = found.then(setup)
     return found, problems
@@ -86,6 +87,19 @@ def _kinds(loaded: LoadedWorkflow) -> Iterator[tuple[KeyPath, str, Any]]:
         yield ("execution", "environment"), "environments", execution.environment
     for number, credential in enumerate(execution.credentials):
         yield ("execution", "credentials", number), "credentials", credential
+
+
+def _undelivered(loaded: LoadedWorkflow, setup: WorkerSetup, path: KeyPath) -> list[Problem]:
+    """Return a problem if the batch system cannot bring a credential to jobs."""
+    execution = loaded.workflow.execution
+    strategy = execution.strategy.kind
+    if execution.backend.kind == "local" or strategy not in registry.names("strategies"):
+        return []
+    delivers = getattr(registry.load("strategies", strategy), "delivers", ())
+    if all(item.kind in delivers for item in setup.batch_credentials):
+        return []
+    message = f"strategy `{strategy}` cannot bring this credential to its workers"
+    return [problem(loaded.document, (*path, "carry"), "E106", message, "write `carry: files`, or remove `carry`")]
 
 
 def _conflicts(

@@ -76,6 +76,8 @@ class BatchStrategy(Strategy, Protocol):
     """Whether one job can have several nodes."""
     brings_files: ClassVar[bool]
     """Whether jobs transfer the files of their `BlockLocation`. If not, nodes must see the run directory."""
+    delivers: ClassVar[tuple[str, ...]]
+    """Kinds of `PlanBatchCredential` that the batch system brings to jobs: `script` asks for those of the pool."""
     discovery: ClassVar[Discovery | None]
     """How `sites init` finds the batch system; None if it does not look for it."""
 

@@ -11,7 +11,7 @@ from fasthep_parsl.credential_files import CredentialFacts, CredentialProblem
 from fasthep_parsl.setup_folder import FILES_VARIABLE, SECRETS_VARIABLE
 
 if TYPE_CHECKING:
-    from fasthep_parsl.plan import PlanContainer
+    from fasthep_parsl.plan import PlanBatchCredential, PlanContainer
     from fasthep_parsl.setup_folder import SetupFolder
 
 
@@ -41,6 +41,8 @@ class WorkerSetup:
         Names of secrets that `prepare` writes. Workers find them in `SECRETS`, with mode 0600.
     container : PlanContainer or None
         The container in which workers run; None if the setup does not choose one.
+    batch_credentials : tuple of PlanBatchCredential
+        Credentials that the batch system itself brings to jobs and renews there. The compiler refuses strategies that cannot.
     """
 
     worker_init: tuple[str, ...] = ()
@@ -48,6 +50,7 @@ class WorkerSetup:
     files: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     container: PlanContainer | None = None
+    batch_credentials: tuple[PlanBatchCredential, ...] = ()
 
     def then(self, other: WorkerSetup) -> WorkerSetup:
         """Return this setup followed by `other`."""
@@ -57,6 +60,7 @@ class WorkerSetup:
             (*self.files, *other.files),
             (*self.secrets, *other.secrets),
             self.container or other.container,
+            (*self.batch_credentials, *other.batch_credentials),
         )
 
 

@@ -8,7 +8,9 @@ from fasthep_parsl.plan.inputs import EventType, PlanDataset, PlanDefault, PlanF
 from fasthep_parsl.plan.parameter_files import FileUse, PlanParameterFile
 from fasthep_parsl.plan.plan import SCHEMA_VERSION, Plan
 from fasthep_parsl.plan.pools import (
+    BatchCredentialKind,
     ContainerRuntime,
+    PlanBatchCredential,
     PlanBlock,
     PlanContainer,
     PlanCredential,
@@ -21,11 +23,13 @@ from fasthep_parsl.plan.stages import Binding, PlanCode, PlanModifier, PlanModul
 
 __all__ = [
     "SCHEMA_VERSION",
+    "BatchCredentialKind",
     "Binding",
     "ContainerRuntime",
     "EventType",
     "FileUse",
     "Plan",
+    "PlanBatchCredential",
     "PlanBlock",
     "PlanCode",
     "PlanContainer",

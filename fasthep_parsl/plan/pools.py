@@ -56,6 +56,19 @@ class PlanContainer(Frozen):
     bind: tuple[str, ...] = Field((), description="folders of the node, `source[:target[:ro]]`")
 
 
+BatchCredentialKind = Literal["x509", "oauth"]
+"""A proxy that jobs get, or a token service of the batch system."""
+
+
+class PlanBatchCredential(Frozen):
+    """A credential that the batch system itself brings to jobs, and renews there. Never a secret."""
+
+    kind: BatchCredentialKind
+    name: str = Field(
+        "", description="path of the proxy (empty: where the batch system looks for it), or the token service"
+    )
+
+
 class PlanPool(Frozen):
     """A pool as the site grants it. Its name is the label of the Parsl executor."""
 
@@ -82,6 +95,9 @@ class PlanPool(Frozen):
     container: PlanContainer | None = Field(None, description="None: workers run on the node itself")
     files: tuple[str, ...] = Field((), description="names of files that blocks bring, in `setup` of the run directory")
     secrets: tuple[str, ...] = Field((), description="names of secrets that blocks bring; never their content")
+    batch_credentials: tuple[PlanBatchCredential, ...] = Field(
+        (), description="credentials that its jobs get themselves"
+    )
     scratch: str = Field("", description="folder on the disk of a node, expanded there")
     shared: bool = Field(True, description="whether workers see the run directory")
 

@@ -21,6 +21,8 @@ class BatchModel(Model):
     """Whether one job can have several nodes. If not, the compiler plans blocks of one node."""
     brings_files: ClassVar[bool] = False
     """Whether jobs transfer files to nodes that do not see the run directory."""
+    delivers: ClassVar[tuple[str, ...]] = ()
+    """Kinds of `PlanBatchCredential` that the batch system brings to jobs."""
     discovery: ClassVar[Discovery | None] = None
     """How `sites init` finds the batch system; None if it does not look for it."""
 

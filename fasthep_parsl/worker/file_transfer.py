@@ -19,6 +19,7 @@ from fasthep_parsl.atomic import atomic
 from fasthep_parsl.errors import FastHepError
 from fasthep_parsl.tasks import Task, TaskResult
 from fasthep_parsl.worker import trail
+from fasthep_parsl.worker.credential_refresh import NO_SECRETS, TaskSecrets, install_secrets, read_secrets
 from fasthep_parsl.worker.entry import run_task
 from fasthep_parsl.worker.node_facts import BLOCK_FOLDER
 
@@ -43,10 +44,13 @@ class TaskWithFiles:
         Its paths are relative to the run directory.
     files : mapping
         Relative path → content, compressed.
+    secrets : TaskSecrets
+        Credentials of the run, as they are when the task is sent.
     """
 
     task: Task
     files: Mapping[str, bytes] = field(repr=False)
+    secrets: TaskSecrets = NO_SECRETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,8 @@ def size_of(task: Task) -> int:
     return _checked(sum(Path(path).stat().st_size for path in _inputs(task)), f"task {task.id} reads")
 
 
-def pack(task: Task) -> TaskWithFiles:
-    """Read the files that `task` reads.
+def pack(task: Task, secrets: Iterable[str] = ()) -> TaskWithFiles:
+    """Read the files that `task` reads, and the secrets with the names `secrets`.
 
     Raises
     ------
@@ -85,7 +89,8 @@ def pack(task: Task) -> TaskWithFiles:
     def relative(path: str) -> str:
         return str(Path(path).relative_to(task.run_dir))
 
-    return TaskWithFiles(_task_moved(task, relative), {relative(path): _read(Path(path)) for path in _inputs(task)})
+    files = {relative(path): _read(Path(path)) for path in _inputs(task)}
+    return TaskWithFiles(_task_moved(task, relative), files, read_secrets(Path(task.run_dir), secrets))
 
 
 def unpack(delivery: ResultWithFiles, run_dir: str) -> TaskResult:
@@ -114,6 +119,7 @@ def run_with_files(packed: TaskWithFiles) -> ResultWithFiles:
         The output of the task is too large.
     """
     root = _own_folder(os.getpid())
+    install_secrets(packed.secrets)
     try:
         for name, content in packed.files.items():
             path = root / name

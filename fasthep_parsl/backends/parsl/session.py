@@ -106,7 +106,8 @@ class ParslSession:
         running = self._pool(pool)
         if self._plan.pool(pool).shared:
             return running.submit(run_task, task, priority=priority)
-        return self._limiters.setdefault(pool, TransferLimiter()).send(partial(running.submit, priority=priority), task)
+        limiter = self._limiters.setdefault(pool, TransferLimiter(secrets=running.pool.secrets))
+        return limiter.send(partial(running.submit, priority=priority), task)
 
     def call(self, pool: str, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Run an importable function on a worker of `pool`."""

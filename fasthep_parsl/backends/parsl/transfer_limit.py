@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -25,10 +25,13 @@ class TransferLimiter:
     ----------
     budget : int
         Bytes in transit at a time. A single task may exceed it.
+    secrets : iterable of str
+        Names of the secrets that each task carries, see `TaskSecrets`.
     """
 
-    def __init__(self, budget: int = MOST_BYTES) -> None:
+    def __init__(self, budget: int = MOST_BYTES, secrets: Iterable[str] = ()) -> None:
         self._budget = budget
+        self._secrets = tuple(secrets)
         self._lock = threading.Lock()
         self._load = 0
         self._sending = False
@@ -63,7 +66,7 @@ class TransferLimiter:
 
     def _send(self, submit: Submit, task: Task, size: int, future: Future[TaskResult]) -> None:
         try:
-            sent = submit(run_with_files, pack(task))
+            sent = submit(run_with_files, pack(task, self._secrets))
         except (OSError, MemoryError) as error:
             sent = Future()
             sent.set_exception(error)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from fasthep_parsl.interfaces import BlockLocation, ContainerRefusal, Discovery, Script
 from fasthep_parsl.interfaces.discovery import SHARED_FILES
-from fasthep_parsl.plan import PlanBlock, PlanContainer, PlanPool
+from fasthep_parsl.plan import PlanBatchCredential, PlanBlock, PlanContainer, PlanPool
 from fasthep_parsl.resources.validation import Duration, wrong_value
 from fasthep_parsl.strategies.base import NODE_SCRIPT, BatchModel, block_of, node_command, output_path
 from fasthep_parsl.strategies.formats import Lines, kibibytes, mebibytes
@@ -53,6 +54,7 @@ class HTCondor(BatchModel):
 
     several_nodes: ClassVar[bool] = False
     brings_files: ClassVar[bool] = True
+    delivers: ClassVar[tuple[str, ...]] = ("x509", "oauth")
 
     discovery: ClassVar[Discovery | None] = Discovery(
         programs=(*HTCondorCommands.programs, "condor_status"),
@@ -103,6 +105,7 @@ class HTCondor(BatchModel):
             *self._limits(block),
             *self._choice(block, location),
             *self._image(pool.container, pool.shared),
+            *_credentials(pool.batch_credentials),
             *self.directives,
             "queue",
         ]
@@ -200,6 +203,16 @@ class HTCondor(BatchModel):
             self.queue_attribute: block.queue and _string(block.queue),
         }
         return [f"{key} = {value}" for key, value in wanted.items() if key and value]
+
+
+def _credentials(credentials: Sequence[PlanBatchCredential]) -> list[str]:
+    """Return the lines that ask HTCondor for credentials. It renews them in running jobs."""
+    proxies = [item.name for item in credentials if item.kind == "x509"]
+    services = [item.name for item in credentials if item.kind == "oauth"]
+    lines = ["use_x509userproxy = True"] if proxies else []
+    lines += [f"x509userproxy = {_plain(path)}" for path in proxies if path]
+    lines += [f"use_oauth_services = {', '.join(map(_plain, services))}"] if services else []
+    return lines
 
 
 def _is_own(container: PlanContainer | None) -> bool:

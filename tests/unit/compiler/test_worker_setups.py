@@ -68,6 +68,17 @@ def test_conflicts_are_refused(planned, credentials, environment, key, message):
     assert problem.message.startswith(message)
 
 
+@pytest.mark.parametrize(("strategy", "refused"), [("htcondor", False), ("slurm", True), ("local", True)])
+def test_a_strategy_that_brings_no_credentials_is_refused(planned, strategy, refused):
+    if not refused:
+        assert [item.kind for item in planned({"batch": "x509"}, strategy=strategy).pools[0].batch_credentials] == [
+            "x509"
+        ]
+        return
+    with pytest.raises(ConfigError, match=f"strategy `{strategy}` cannot bring this credential"):
+        planned({"batch": "x509"}, strategy=strategy)
+
+
 def test_a_strategy_that_brings_no_files_is_refused_where_nodes_do_not_see_the_run_directory(flow, small_files):
     def compile_on(strategy):
         site = {"meta": {"description": "far"}, "strategy": {"kind": strategy}, "shared_filesystem": False,

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from fasthep_parsl.interfaces import BlockLocation
+from fasthep_parsl.plan import PlanBatchCredential
 from fasthep_parsl.strategies.htcondor import HTCondor
 from fasthep_parsl.strategies.node import node_script
 from services.condor_records import CondorUnavailableError, dry_run
@@ -84,6 +85,21 @@ def test_files_are_brought_where_nothing_is_shared():
     found = lines(transfer=True)
     assert "should_transfer_files = YES" in found
     assert 'arguments = "/run/node.sh 2"' in found
+
+
+def test_htcondor_brings_credentials_that_it_renews():
+    asked = [
+        PlanBatchCredential(kind="x509"),
+        PlanBatchCredential(kind="oauth", name="cms"),
+        PlanBatchCredential(kind="oauth", name="osdf"),
+    ]
+    found = lines(pool().model_copy(update={"batch_credentials": tuple(asked)}))
+    assert "use_x509userproxy = True" in found
+    assert "use_oauth_services = cms, osdf" in found
+    assert not any(line.startswith("x509userproxy") for line in found)
+    at = (PlanBatchCredential(kind="x509", name="/home/me/$x/proxy"),)
+    assert "x509userproxy = /home/me/$(DOLLAR)x/proxy" in lines(pool().model_copy(update={"batch_credentials": at}))
+    assert not any("x509" in line or "oauth" in line for line in lines())
 
 
 @pytest.mark.parametrize("line", ["queue 100", "+A", "just words", "if true"])
