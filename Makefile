@@ -24,7 +24,7 @@ demo: $(STAMP) ## write demo data, analyse them and print the path of the plots
 	$(BIN)/fasthep-parsl run configs/dimuon.yaml --site local --outdir demo/run --force
 	@echo "plots: $(CURDIR)/demo/run/plots"
 
-services: ## install Slurm, HTCondor and apptainer for the tests; needs Debian and root or sudo
+services: ## install Slurm, HTCondor, apptainer and XRootD for the tests; needs Debian and root or sudo
 	sh tests/services/install.sh
 
 test: lint docs ## run the linters, build the documentation, run all tests

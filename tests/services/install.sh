@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install the batch systems that the tests run on: Slurm with accounting, HTCondor, and apptainer. Debian and its relatives.
+# Install what the tests run on: Slurm with accounting, HTCondor, apptainer and XRootD. Debian and its relatives.
 # What is there already is left alone; no daemon is started and nothing is removed.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -49,5 +49,6 @@ if [ -f install_condor.sh ]; then
     bash install_condor.sh || status=1
 fi
 bash install_apptainer.sh || status=1
-[ $status -ne 0 ] || echo "services: Slurm, HTCondor and apptainer are installed"
+bash install_xrootd.sh || status=1
+[ $status -ne 0 ] || echo "services: Slurm, HTCondor, apptainer and XRootD are installed"
 exit $status
