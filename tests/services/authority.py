@@ -1,31 +1,29 @@
 """A certification authority, a VOMS server and a token issuer of our own: credentials for tests, good ones and bad ones.
 
 Nobody else trusts them. Secret files have mode 0600. `voms-proxy-fake` writes VOMS attributes, cryptography all other
-certificates, PyJWT the tokens.
+certificates.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import itertools
 import os
 import subprocess
-import time
-import uuid
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
-import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+
+from services.tokens import TokenIssuer, write
 
 ORGANIZATION = "FAST-HEP tests"
 VO = "fasthep"
-AUDIENCE = "https://localhost"
 PROXY_CERT_INFO = ObjectIdentifier("1.3.6.1.5.5.7.1.14")  # RFC 3820, 3.8
 INHERIT_ALL = bytes.fromhex("300c 300a 0608 2b06010505071501")
 """ProxyCertInfo whose policy language is id-ppl-inheritAll: the proxy may do what its owner may."""
@@ -35,15 +33,6 @@ DAY = timedelta(days=1)
 def distinguished_name(common_name: str) -> str:
     """Return a subject as grid-mapfiles and .lsc files spell it."""
     return f"/O={ORGANIZATION}/CN={common_name}"
-
-
-def write(path: Path, content: bytes, mode: int = 0o644) -> Path:
-    """Write a file that never has more permission bits than `mode`; return its path."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-    path.chmod(mode)
-    return path
 
 
 class Authority:
@@ -64,8 +53,12 @@ class Authority:
         What servers trust for VOMS attributes.
     ca : Path
         The CA's certificate.
+    private : Path
+        The only folder with secrets.
     user : str
         The subject of `proxy`.
+    tokens : TokenIssuer
+        Issues the tokens.
     """
 
     def __init__(self, folder: Path, *, issuer: str = "https://localhost/issuer-of-tests") -> None:
@@ -74,9 +67,9 @@ class Authority:
         self.user = distinguished_name("Ada Tester")
         self.certificates = self.folder / "certificates"
         self.voms_dir = self.folder / "vomsdir"
-        self._private = self.folder / "private"
+        self.private = self.folder / "private"
         self._numbers = itertools.count(1)
-        for made, mode in ((self.certificates, 0o755), (self.voms_dir / VO, 0o755), (self._private, 0o700)):
+        for made, mode in ((self.certificates, 0o755), (self.voms_dir / VO, 0o755), (self.private, 0o700)):
             made.mkdir(parents=True)
             made.chmod(mode)
         self._write_ca()
@@ -85,7 +78,7 @@ class Authority:
         self._voms = self._certificate("voms", "voms.test", ExtendedKeyUsageOID.SERVER_AUTH, "voms.test")
         trusted = f"{distinguished_name('voms.test')}\n{distinguished_name('CA')}\n"
         write(self.voms_dir / VO / "voms.test.lsc", trusted.encode())
-        self._signing_key = ec.generate_private_key(ec.SECP256R1())
+        self.tokens = TokenIssuer(self.private, issuer)
 
     # --------------------------------------------------------------------------------------- certificates
 
@@ -125,7 +118,7 @@ class Authority:
             names = [x509.IPAddress(ip_address(h)) if h[0].isdigit() else x509.DNSName(h) for h in hosts]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         certificate = builder.sign(self._ca_key, hashes.SHA256())
-        pair = self._private / f"{file}.pem", self._private / f"{file}.key"
+        pair = self.private / f"{file}.pem", self.private / f"{file}.key"
         write(pair[0], _pem(certificate))
         write(pair[1], _key_pem(key), 0o600)
         return pair
@@ -149,7 +142,7 @@ class Authority:
         path : Path, optional
             Where it goes; a new file by default.
         """
-        path = path or self._private / f"proxy-{next(self._numbers)}"
+        path = path or self.private / f"proxy-{next(self._numbers)}"
         if voms_hours is not None:
             return self._voms_proxy(path, hours, voms_hours)
         owner = x509.load_pem_x509_certificate(self._user[0].read_bytes())
@@ -179,7 +172,7 @@ class Authority:
         times = ["-hours", max(1, round(hours)), "-vomslife", life, "-pastac", f"{int(age)}:{int(age % 1 * 60):02}"]
         command = [prefix() / "usr/bin/voms-proxy-fake", "-q", "-rfc", "-bits", 2048, *files, *content, *times]
         command += ["-certdir", self.certificates, "-out", path]
-        env = {"HOME": str(self._private), "X509_CERT_DIR": str(self.certificates)}
+        env = {"HOME": str(self.private), "X509_CERT_DIR": str(self.certificates)}
         done = subprocess.run(
             list(map(str, command)), env=env, capture_output=True, text=True, check=False, umask=0o077
         )
@@ -190,62 +183,14 @@ class Authority:
 
     # ---------------------------------------------------------------------------------------------- tokens
 
-    def token(
-        self,
-        scope: str | None = None,
-        *,
-        audience: str | list[str] = AUDIENCE,
-        lifetime: float = 3600,
-        begins: float = 0,
-        profile: str = "wlcg",
-        **claims: object,
-    ) -> str:
-        """Return a signed token.
+    def token(self, scope: str | None = None, **options: Any) -> str:
+        """Return a signed token; see `services.tokens.TokenIssuer.token` for the options."""
+        return self.tokens.token(scope, **options)
 
-        Parameters
-        ----------
-        scope : str, optional
-            What it allows; by default to read everything, as the profile spells it.
-        audience : str or list of str
-            For whom it is.
-        lifetime : float
-            Seconds from now until it expires; negative for one that has expired.
-        begins : float
-            Seconds from now until it is valid.
-        profile : {"wlcg", "scitokens"}
-            Which claims it has.
-        **claims
-            More claims, or others.
-        """
-        now = time.time()
-        version = {"wlcg.ver": "1.0"} if profile == "wlcg" else {"ver": "scitoken:2.0"}
-        usual = "storage.read:/" if profile == "wlcg" else "read:/"
-        begin = int(min(now + begins, now + lifetime - 1))
-        content = {
-            "iss": self.issuer,
-            "sub": "ada-of-tests",
-            "aud": audience,
-            "scope": usual if scope is None else scope,
-            "iat": begin,
-            "nbf": begin,
-            "exp": int(now + lifetime),
-            "jti": str(uuid.uuid4()),
-        }
-        return jwt.encode(
-            content | version | claims, self._signing_key, "ES256", headers={"kid": self.keys()["keys"][0]["kid"]}
-        )
-
-    def token_file(self, scope: str | None = None, *, path: Path | None = None, **options: object) -> Path:
-        """Write a token and a line break, as htgettoken does; return the path. See `token` for the options."""
-        path = path or self._private / f"token-{next(self._numbers)}"
+    def token_file(self, scope: str | None = None, *, path: Path | None = None, **options: Any) -> Path:
+        """Write a token and a line break, as htgettoken does; return the path."""
+        path = path or self.private / f"token-{next(self._numbers)}"
         return write(path, f"{self.token(scope, **options)}\n".encode(), 0o600)
-
-    def keys(self) -> dict[str, list[dict[str, str]]]:
-        """Return the public keys of the issuer, a JSON Web Key Set."""
-        numbers = self._signing_key.public_key().public_numbers()
-        x, y = (base64.urlsafe_b64encode(n.to_bytes(32)).rstrip(b"=").decode() for n in (numbers.x, numbers.y))
-        key = {"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "x": x, "y": y}
-        return {"keys": [key | {"kid": hashlib.sha256(x.encode()).hexdigest()[:8]}]}
 
 
 # ----------------------------------------------------------------------------------------------------- parts

@@ -22,8 +22,9 @@ from collections import deque
 from pathlib import Path
 from typing import Self
 
-from services.authority import AUDIENCE, VO, Authority, write
+from services.authority import VO, Authority
 from services.condor_machine import entering, free_port
+from services.tokens import AUDIENCE, write
 
 START = 30.0  # s; 1 s on a machine with nothing else to do
 
@@ -219,7 +220,7 @@ class XRootDServer:
         get the keys from a test."""
         file.parent.mkdir(parents=True)
         later = int(time.time()) + 30 * 86400
-        content = json.dumps({"jwks": self.authority.keys(), "expires": later, "next_update": later})
+        content = json.dumps({"jwks": self.authority.tokens.keys(), "expires": later, "next_update": later})
         database = sqlite3.connect(file)
         with database:
             database.execute("CREATE TABLE keycache (issuer text UNIQUE PRIMARY KEY NOT NULL, keys text NOT NULL)")
