@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from fasthep_parsl.credential_files import CredentialFacts
+from fasthep_parsl.credential_files.files import read_file
+from fasthep_parsl.credentials.base import CredentialModel, Found
 from fasthep_parsl.environments.base import EnvironmentModel
-from fasthep_parsl.errors import SiteError
-from fasthep_parsl.interfaces import FILES, SECRETS, WorkerSetup
+from fasthep_parsl.interfaces import FILES, WorkerSetup
 from fasthep_parsl.plan import PlanBatchCredential
 from fasthep_parsl.setup_folder import SetupFolder
 
@@ -32,25 +36,33 @@ class ProbeEnvironment(EnvironmentModel):
         folder.report("writing the greeting", len(GREETING), len(GREETING))
 
 
-class ProbeCredential(BaseModel):
+class ProbeCredential(CredentialModel):
     """A token from a file of the user."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    noun: ClassVar[str] = "probe token"
 
-    source: Path = Field(description="file with the token")
     name: str = Field("probe.token", description="name of the secret on workers")
 
     batch: str = Field("", description="kind of credential that the batch system brings; empty: none")
 
-    def worker_setup(self) -> WorkerSetup:
-        asked = (PlanBatchCredential(kind=self.batch),) if self.batch else ()
-        lines = (f'export PROBE_TOKEN_FILE="{SECRETS}/{self.name}"', 'PROBE_ORDER="$PROBE_ORDER, credential"')
-        return WorkerSetup(lines, secrets=(self.name,), batch_credentials=asked)
+    @property
+    def stored_as(self) -> str:
+        return self.name
 
-    def prepare(self, folder: SetupFolder) -> None:
-        if not self.source.is_file():
-            raise SiteError(f"probe token: there is no `{self.source}`")
-        folder.write_secret(self.name, self.source.read_bytes())
+    def find(self, environ: Mapping[str, str]) -> Found:
+        path = Path(environ.get("PROBE_TOKEN_FILE", "/nowhere/probe"))
+        return Found(read_file(path, self.noun), path, "PROBE_TOKEN_FILE")
+
+    def read(self, content: bytes) -> CredentialFacts:
+        return CredentialFacts("token", subject="probe")
+
+    def worker_setup(self) -> WorkerSetup:
+        lines = (f'export PROBE_TOKEN_FILE="{self.secret_path}"', 'PROBE_ORDER="$PROBE_ORDER, credential"')
+        asked = (PlanBatchCredential(kind=self.batch),) if self.batch else ()
+        return WorkerSetup(lines, secrets=(self.stored_as,), batch_credentials=asked)
+
+    def variables(self, path: Path) -> Mapping[str, str]:
+        return {"PROBE_TOKEN_FILE": str(path)}
 
 
 ENTRY_POINTS = """\

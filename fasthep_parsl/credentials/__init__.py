@@ -1,1 +1,1 @@
-"""Credentials: proxies and tokens for workers. No kind is built in yet."""
+"""Credentials: proxies and tokens for workers."""

@@ -149,6 +149,9 @@ class Credential(Protocol):
     and workers use the same credential.
     """
 
+    stored_as: ClassVar[str]
+    """Name of its secret in `worker_setup`."""
+
     @property
     def required(self) -> bool:
         """Whether a run needs it. If not, it is used if the workflow reads URLs and it suffices."""
@@ -156,13 +159,15 @@ class Credential(Protocol):
     def worker_setup(self) -> WorkerSetup:
         """Return what workers need: names of secrets, and lines that export their paths. Pure: reads no secret."""
 
-    def inspect(self, now: float) -> Inspection:
-        """Find the credential of this user and check it. No network; called when a plan is made, and while a run waits.
+    def inspect(self, now: float, *, network: bool = False) -> Inspection:
+        """Find the credential of this user and check it. Called when a plan is made, and while a run waits.
 
         Parameters
         ----------
         now : float
             Unix time, s.
+        network : bool
+            Whether servers may be asked, too, for some seconds.
         """
 
     def examine(self, content: bytes, now: float) -> Inspection:
@@ -177,13 +182,13 @@ class Credential(Protocol):
             The credential is missing, expired or not sufficient. The message contains no secret.
         """
 
-    def variables(self, folder: Path) -> Mapping[str, str]:
-        """Return the environment variables with which this process uses the credential. Paths, never the secret.
+    def variables(self, path: Path) -> Mapping[str, str]:
+        """Return the environment variables with which this process uses a secret. Paths, never the secret.
 
         Parameters
         ----------
-        folder : Path
-            Private folder for a secret that has no file yet. It lives as long as the variables are used.
+        path : Path
+            File with the secret.
 
         Returns
         -------

@@ -5,18 +5,26 @@ from __future__ import annotations
 import pickle
 import stat
 import subprocess
+import time
 from importlib.metadata import EntryPoint
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
 import kind_examples
+from credential_samples import key, pem, proxy, token, write
 from fasthep_parsl import registry
+from fasthep_parsl.credentials.base import CredentialModel
 from fasthep_parsl.environments.base import EnvironmentModel
+from fasthep_parsl.errors import SiteError
 from fasthep_parsl.setup_folder import SECRETS, SetupFolder, is_allowed
 from packing_parts import answering_prefix
 
 CANARY = b"a-secret-that-nobody-may-see"
+SECRETS_IN_SAMPLES = [CANARY.decode(), pem(key("proxy")).split(b"\n")[1].decode(), token().split(b".")[0].decode()]
+"""Parts of secrets that would show that one has leaked."""
+CREDENTIALS = {"x509": proxy, "scitoken": token}
+"""Credential → what makes one."""
 EXAMPLES = {
     "container": {"image": "docker://ghcr.io/fast-hep/fasthep-parsl:1.0"},
     "image": {"python": "/usr/bin/python3"},
@@ -37,8 +45,10 @@ def made(request, monkeypatch, tmp_path):
         place = {"environments": "ProbeEnvironment", "credentials": "ProbeCredential"}[group]
         point = EntryPoint(name, f"probe_setups:{place}", f"fasthep_parsl.{group}")
         monkeypatch.setitem(registry._table(group), name, point)
-        (tmp_path / "source").write_bytes(CANARY)
-        params = {"source": tmp_path / "source"} if group == "credentials" else {}
+        write(tmp_path / "source", CANARY)
+        params = {"path": str(tmp_path / "source")} if group == "credentials" else {}
+    elif name in CREDENTIALS:
+        params = {"path": str(write(tmp_path / name, CREDENTIALS[name]()))}
     elif name == "packed-prefix":
         params = {"prefix": str(answering_prefix(tmp_path / "installation"))}
     elif name == "packed-pixi":
@@ -100,4 +110,29 @@ def test_what_it_promises_exists_once_it_is_prepared_again_and_again(made, tmp_p
 def test_it_shows_no_secret(made, tmp_path):
     made.prepare(SetupFolder(tmp_path / "run"))
     shown = [repr(made), str(made), made.model_dump_json(), repr(made.worker_setup()), repr(pickle.dumps(made))]
-    assert not [text for text in shown if CANARY.decode() in text]
+    if isinstance(made, CredentialModel):
+        shown += [repr(made.inspect(time.time())), repr(made.renewal()), repr(made.variables(tmp_path / "x"))]
+        shown += [repr(made.inspect(0)), *made.worker_setup().worker_init]
+    assert not [text for text in shown for part in SECRETS_IN_SAMPLES if part in text]
+
+
+def test_a_credential_is_inspected_and_used_here(made, tmp_path):
+    if not isinstance(made, CredentialModel):
+        return
+    seen = made.inspect(time.time())
+    assert not seen.problems
+    assert seen.facts.describe(time.time())
+    assert made.stored_as in made.worker_setup().secrets
+    path = tmp_path / "copy"
+    assert str(path) in made.variables(path).values()
+    assert made.advice
+    missing = made.model_copy(update={"path": str(tmp_path / "missing")})
+    assert [problem.reason for problem in missing.inspect(time.time()).problems] == ["missing"]
+    with pytest.raises(SiteError, match="does not exist"):
+        missing.prepare(SetupFolder(tmp_path / "run"))
+
+
+def test_a_credential_that_others_can_read_is_refused(made):
+    if isinstance(made, CredentialModel):
+        made.inspect(time.time()).facts.path.chmod(0o644)
+        assert [problem.reason for problem in made.inspect(time.time()).problems] == ["mode"]

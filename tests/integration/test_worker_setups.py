@@ -56,7 +56,7 @@ def write_workflow(folder, data, token, **execution):
         "execution": {
             "pools": {"default": {"workers": 2}},
             "environment": "probe",
-            "credentials": [{"kind": "probe", "source": str(token)}],
+            "credentials": [{"kind": "probe", "path": str(token)}],
             **execution,
         },
     }  # fmt: skip
@@ -154,12 +154,12 @@ def test_a_credential_that_is_missing_ends_the_run_before_any_worker(counted, tm
     run = ClusterRun(flow, Path("local"), env=env)
     code, output, _ = run.end(60)
     assert code == 4, output
-    assert f"there is no `{token.parent}/none`" in output
+    assert f"`{token.parent}/none` does not exist" in output.replace("\n", " ")
     assert not run.events("pool")
 
 
 def test_a_live_check_of_a_site_uses_them(tmp_path, token, env):
-    keys = {"environment": {"kind": "probe"}, "credentials": [{"kind": "probe", "source": str(token)}]}
+    keys = {"environment": {"kind": "probe"}, "credentials": [{"kind": "probe", "path": str(token)}]}
     lines = ['test -s "$PROBE_TOKEN_FILE"', 'test -s "$PROBE_GREETING"']
     site = write_site(tmp_path, "local", worker_init=lines, **keys)
     command = [sys.executable, "-m", "fasthep_parsl", "sites", "check", str(site), "--live"]
@@ -174,4 +174,4 @@ def test_a_live_check_of_a_site_uses_them(tmp_path, token, env):
     token.unlink()
     done = check_site()
     assert done.returncode == 4
-    assert "probe token: there is no" in done.stdout.replace("\n", " ")
+    assert "does not exist" in done.stdout.replace("\n", " ")

@@ -24,7 +24,7 @@ def probes(monkeypatch):
 @pytest.fixture
 def planned(flow, small_files):
     def planned(*credentials, environment="probe", **execution):
-        listed = [{"kind": "probe", "source": "/home/me/token", **more} for more in credentials]
+        listed = [{"kind": "probe", "path": "/home/me/token", **more} for more in credentials]
         execution = {"pools": flow.pools, "environment": environment, "credentials": listed, **execution}
         return flow.write([flow.stage("Sum", "probe.sum", [])], [small_files / "b.root"], execution=execution).compile()
 
@@ -82,7 +82,7 @@ def test_a_strategy_that_brings_no_credentials_is_refused(planned, strategy, ref
 def test_a_strategy_that_brings_no_files_is_refused_where_nodes_do_not_see_the_run_directory(flow, small_files):
     def compile_on(strategy):
         site = {"meta": {"description": "far"}, "strategy": {"kind": strategy}, "shared_filesystem": False,
-                "shared_folders": [str(small_files)], "credentials": [{"kind": "probe", "source": "/home/me/token"}]}  # fmt: skip
+                "shared_folders": [str(small_files)], "credentials": [{"kind": "probe", "path": "/home/me/token"}]}  # fmt: skip
         path = flow.folder / "far.yaml"
         path.write_text(json.dumps(site))  # JSON is YAML
         stages, pools = [flow.stage("Sum", "probe.sum", [])], {"default": {"workers": 2}}

@@ -1,0 +1,142 @@
+"""Credential ``scitoken``: a bearer token, a SciToken or one of the WLCG profile."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from fasthep_parsl.credential_files import CredentialFacts, CredentialFileError, CredentialProblem
+from fasthep_parsl.credential_files.files import read_file
+from fasthep_parsl.credential_files.scopes import covers
+from fasthep_parsl.credential_files.signatures import check_signature
+from fasthep_parsl.credential_files.tokens import (
+    ENVIRONMENT,
+    FILE_VARIABLE,
+    default_places,
+    find_token,
+    read_token,
+    token_text,
+)
+from fasthep_parsl.credentials.base import CredentialModel, Found, authorities, authorities_here
+from fasthep_parsl.interfaces import Renewal, WorkerSetup
+from fasthep_parsl.workflow.values import Line, Texts
+
+ANY_AUDIENCE = ("https://wlcg.cern.ch/jwt/v1/any", "ANY")
+"""Audiences of tokens that all servers accept: of WLCG, and of SciTokens."""
+_WITHOUT_BAD_PROXY = (
+    'fasthep_proxy="${X509_USER_PROXY:-}"',
+    'if [ ! -s "$fasthep_proxy" ] || [ -n "$(find -L "$fasthep_proxy" -prune -perm /077 2>/dev/null)" ]; then',
+    "  unset X509_USER_PROXY XrdSecGSICREATEPROXY",
+    "fi",
+)
+"""Shell lines: a proxy that clients refuse breaks the authentication with tokens, too."""
+
+
+class SciToken(CredentialModel):
+    """A bearer token, found as WLCG's discovery says: BEARER_TOKEN, the file in BEARER_TOKEN_FILE, ``bt_u<uid>``.
+
+    Workers get its path in BEARER_TOKEN_FILE, never the token in a variable. Only you may be able to read the file.
+    """
+
+    stored_as: ClassVar[str] = "token"
+    noun: ClassVar[str] = "token"
+
+    scope: Texts = Field((), description="scopes that the token must permit, `storage.read:/store`")
+    audience: Line | None = Field(None, description="server for which the token must be meant")
+    issuer: Line | None = Field(None, description="URL of the issuer that it must be of")
+    oauth_service: Line | None = Field(
+        None, description="name of the service in HTCondor's `use_oauth_services`, for `carry: htcondor`"
+    )
+    verify: bool = Field(
+        False, description="whether to check the signature when a run starts; it needs the network and `scitokens`"
+    )
+
+    def find(self, environ: Mapping[str, str]) -> Found:
+        """Return the token that clients use."""
+        path, place = find_token(environ)
+        if path is None and place:
+            return Found(environ[ENVIRONMENT].encode("utf-8", "surrogateescape"), None, place)
+        if path is None:
+            looked = ", ".join(f"`{item}`" for item, _ in default_places(environ))
+            message = f"there is no token: {ENVIRONMENT} is not set, and there is no token in {looked}"
+            raise CredentialFileError(CredentialProblem("missing", message, self.advice))
+        try:
+            return Found(read_file(path, self.noun), path, place)
+        except CredentialFileError as error:
+            if place != FILE_VARIABLE or error.problem.reason != "missing":
+                raise
+            message = f"{FILE_VARIABLE} is `{path}`, which does not exist"
+            raise CredentialFileError(CredentialProblem("missing", message, f"{self.advice}, or unset it")) from None
+
+    def read(self, content: bytes) -> CredentialFacts:
+        """Return what a token states."""
+        return read_token(content)
+
+    def worker_setup(self) -> WorkerSetup:
+        """Return the name of the token, and the lines that export its path.
+
+        BEARER_TOKEN would win over the file, and cannot be renewed. A proxy that clients refuse would break the
+        authentication with tokens, too.
+        """
+        lines = (
+            f'export {FILE_VARIABLE}="{self.secret_path}"',
+            f"unset {ENVIRONMENT}",
+            *_WITHOUT_BAD_PROXY,
+            *authorities(self.cert_dir),
+        )
+        return WorkerSetup(lines, secrets=(self.stored_as,))
+
+    def variables(self, path: Path) -> Mapping[str, str]:
+        """Return the variables with which this process uses the token."""
+        return {FILE_VARIABLE: str(path), ENVIRONMENT: "", **authorities_here(self.cert_dir)}
+
+    def insufficient(self, facts: CredentialFacts) -> tuple[CredentialProblem, ...]:
+        """Return whether the token lacks a scope, or is meant for another server or of another issuer."""
+        problems = []
+        wanted = [scope for text in self.scope for scope in text.split()]
+        lacking = [scope for scope in wanted if not covers(facts.scopes, scope)]
+        if lacking:
+            message = f"{facts.owner} does not permit {' '.join(lacking)}"
+            problems.append(CredentialProblem("scope", message, self.advice))
+        if self.audience and self.audience not in facts.audience and not set(ANY_AUDIENCE) & set(facts.audience):
+            meant = f"is for {', '.join(facts.audience)}" if facts.audience else "names no audience"
+            message = f"{facts.owner} {meant}, `audience` is `{self.audience}`"
+            problems.append(CredentialProblem("audience", message, self.advice))
+        if self.issuer and facts.issuer.rstrip("/") != self.issuer.rstrip("/"):
+            message = f"{facts.owner} is of another issuer than `issuer`, which is `{self.issuer}`"
+            problems.append(CredentialProblem("issuer", message, self.advice))
+        return tuple(problems)
+
+    def ask(self, content: bytes) -> tuple[tuple[CredentialProblem, ...], tuple[str, ...]]:
+        """Return whether the signature is wrong, if `verify` is set."""
+        return check_signature(token_text(content)) if self.verify else ((), ())
+
+    def renewal(self) -> Renewal | None:
+        """Return the command in `renew`, else that of htgettoken or oidc-agent, if one is set up."""
+        explicit = super().renewal()
+        if explicit:
+            return explicit
+        scopes = " ".join(self.scope)
+        if os.environ.get("HTGETTOKENOPTS") and shutil.which("htgettoken"):
+            options = (
+                *(("--scopes", scopes) if scopes else ()),
+                *(("--audience", self.audience) if self.audience else ()),
+            )
+            return Renewal(("htgettoken", "--quiet", "--nooidc", *options, "--outfile", "/dev/stdout"), prints=True)
+        if os.environ.get("OIDC_SOCK") and shutil.which("oidc-token"):
+            account = os.environ.get("OIDC_AGENT_ACCOUNT") or self.issuer
+            options = (*(("--scope", scopes) if scopes else ()), *(("--aud", self.audience) if self.audience else ()))
+            return Renewal(("oidc-token", *options, account), prints=True) if account else None
+        return None
+
+    @property
+    def advice(self) -> str:
+        """The command that gets a new token."""
+        if self.renew:
+            return super().advice
+        return "get a new token, for instance with `htgettoken` or `oidc-token`"
