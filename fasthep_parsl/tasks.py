@@ -101,6 +101,8 @@ class Task:
         For ``merge``: files with partial products, in the order of their events.
     final : bool
         For ``merge``: whether these are all files, so that all parts are merged.
+    gaps : tuple of (first, last)
+        For ``merge``: partitions between those of the files that have failed, sorted; empty if there are few parts.
     products : mapping
         Stage id → file of the merged product, for stages that bind products.
     dataset : int
@@ -117,6 +119,7 @@ class Task:
     refs: tuple[Ref, ...] = ()
     partials: tuple[str, ...] = ()
     final: bool = False
+    gaps: tuple[tuple[int, int], ...] = ()
     products: Mapping[str, str] = field(default_factory=dict)
     dataset: int = -1
 

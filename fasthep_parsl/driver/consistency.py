@@ -12,7 +12,12 @@ from fasthep_parsl.worker.spans import count, covers, meets, union
 
 
 def check_result(
-    plan: Plan, task: Task, result: TaskResult, done_before: list[Span], products: AbstractSet[str]
+    plan: Plan,
+    task: Task,
+    result: TaskResult,
+    done_before: list[Span],
+    products: AbstractSet[str],
+    returned: Iterable[Span] = (),
 ) -> None:
     """Check the result of a map task against the task and against what is done.
 
@@ -26,6 +31,8 @@ def check_result(
         Partitions of the segment that are done already: sorted, disjoint ranges.
     products : set of str
         Stages whose products the result must contain, unless it reports them as broken.
+    returned : iterable of Span
+        Partitions that are neither done nor failed, because they are processed again.
 
     Raises
     ------
@@ -37,7 +44,7 @@ def check_result(
     asked = [*task.partitions, *(span for ref in task.refs for span in ref.partitions)]
     done = union(result.done)
     failed = union((failure.partition, failure.partition + 1) for failure in result.failures if failure.partition >= 0)
-    if not _same(asked, [*done, *failed]) or count(result.done) != count(done):
+    if not _same(asked, [*done, *failed, *returned]) or count(result.done) != count(done):
         raise ConsistencyError(f"task {task.id} had partitions {_short(asked)} and has done {_short(done)}")
     if any(meets(done_before, span) for span in done):
         raise ConsistencyError(f"task {task.id} has done partitions {_short(done)}; some of these were done before")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.driver import task_events
+from fasthep_parsl.driver.credential_gate import CredentialGate
 from fasthep_parsl.driver.retry_policy import MAX_BLOCKS_LOST, MAX_LOST, RetryDecision, RetryPolicy, is_indivisible
 from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.driver.task_factory import TaskFactory
@@ -44,6 +45,8 @@ class Scheduler:
         Number of the first task. A resumed run continues the numbers.
     session : str
         Identifies this execution of the plan.
+    gate : CredentialGate, optional
+        Holds work back while a credential has expired.
     """
 
     def __init__(
@@ -54,13 +57,16 @@ class Scheduler:
         states: list[SegmentState],
         first_task: int = 0,
         session: str = "",
+        gate: CredentialGate | None = None,
     ) -> None:
         self.plan = plan
         self.run_dir = run_dir
         self.record = record
         self.states = states
         self._factory = TaskFactory(plan, run_dir, states, first_task, session)
-        self._finished: queue.SimpleQueue[tuple[Task, Future[TaskResult]]] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[tuple[Task, Future[TaskResult]] | None] = queue.SimpleQueue()
+        self._gate = CredentialGate(plan) if gate is None else gate
+        self._gate.watch.listen(lambda: self._finished.put(None))  # the main loop may wait for a credential
         self._open: Counter[str] = Counter()
         self._policy = RetryPolicy()
         self._to_isolate: deque[Task] = deque()
@@ -80,9 +86,10 @@ class Scheduler:
         """
         while True:
             self._update_states()
+            self._gate.begin()
             for state in self.states if self._isolated < 0 else ():
                 self._submit_ready(session, state)
-            if not sum(self._open.values()):
+            if not sum(self._open.values()) and not self._waits():
                 if self._to_isolate:
                     self._submit_isolated(session)
                     continue
@@ -93,10 +100,21 @@ class Scheduler:
                     blocked = [state for state in stuck if state.blocked] or stuck
                     raise RunError("; ".join(_why_stuck(state) for state in blocked))
                 continue
-            self._process(*self._finished.get())
+            self._take(self._finished.get())
             with contextlib.suppress(queue.Empty):
                 while True:
-                    self._process(*self._finished.get_nowait())
+                    self._take(self._finished.get_nowait())
+
+    def _waits(self) -> bool:
+        """Return whether only a fresh credential lets the run continue."""
+        if self._to_isolate:
+            task = self._to_isolate[0]
+            return task.kind != "merge" and self._gate.holds(self.states[task.segment].segment)
+        return self._gate.waiting
+
+    def _take(self, finished: tuple[Task, Future[TaskResult]] | None) -> None:
+        if finished is not None:
+            self._process(*finished)
 
     # --- ready segments -----------------------------------------------------------------------------------
 
@@ -133,7 +151,7 @@ class Scheduler:
     def _submit_ready(self, session: Session, state: SegmentState) -> None:
         while not state.blocked and (merge := self._factory.merge(state)) is not None:
             self._submit(session, state, merge)
-        if not self._ready(state):
+        if not self._ready(state) or not (state.calls or state.has_bundles) or self._gate.holds(state.segment):
             return
         while state.calls:
             self._submit(session, state, self._factory.call(state, state.calls.popleft()))
@@ -162,6 +180,7 @@ class Scheduler:
         if task.kind != "merge":
             state.running[task.id] = task
         self._open[pool] += 1
+        self._gate.submitted(task)
         self.record(task_events.submitted(task, pool))
         future = session.submit(pool, task, MERGE_FIRST if task.kind == "merge" else MAP)
         future.add_done_callback(lambda done: self._finished.put((task, done)))
@@ -198,19 +217,20 @@ class Scheduler:
     def _succeeded(self, state: SegmentState, task: Task, result: TaskResult) -> None:
         if result.node is not None:
             self._record_node(state.segment.pool, result.node)
+        result, again = self._gate.judge(state, task, result)
         if task.kind == "merge":
             old = state.merged(task.id, result)
             self._policy.succeeded(task)
         else:
             old = ()
-            state.add(task, result)
+            state.add(task, result, again)
             for stage, refs in result.refs.items():
                 for other in self.states:
                     if other.segment.input == stage:
                         other.receive(refs)
         for failure in (*result.failures, *result.broken):
             self.record(task_events.failed(task.segment, failure))
-        self.record(task_events.finished(task, result, old))
+        self.record(task_events.finished(task, result, old, again))
         for path in old:
             Path(path).unlink(missing_ok=True)
 

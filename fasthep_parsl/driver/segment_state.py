@@ -14,6 +14,7 @@ from fasthep_parsl.plan import Plan, PlanSegment
 from fasthep_parsl.tasks import Failure, Ref, Span, Task, TaskResult
 from fasthep_parsl.worker.passes import Passes
 from fasthep_parsl.worker.spans import add, count, halves, subtract, union
+from fasthep_parsl.worker.sums import MOST_PARTS
 
 
 class SegmentState:
@@ -171,25 +172,41 @@ class SegmentState:
 
     # --- results ------------------------------------------------------------------------------------------
 
-    def add(self, task: Task, result: TaskResult) -> None:
+    def add(self, task: Task, result: TaskResult, again: Iterable[int] = ()) -> None:
         """Add the result of a map or call task.
+
+        Parameters
+        ----------
+        task, result : Task, TaskResult
+            The task and its result.
+        again : iterable of int
+            Partitions of the source that are to be processed again; -1 for a call.
 
         Raises
         ------
         ConsistencyError
             It contains partitions that the task did not have, or that are done already.
         """
-        check_result(self.plan, task, result, self.done, set(self.segment.products) - self.broken.keys())
+        returned = union((number, number + 1) for number in again)
+        wanted = set(self.segment.products) - self.broken.keys()
+        check_result(self.plan, task, result, self.done, wanted, returned)
         self.running.pop(task.id, None)
+        if returned and task.kind == "call":
+            self.calls.append(task.dataset)
+            return
         for span in result.done:
             add(self.done, span)
-        self.partials.settle((*task.partitions, *(span for ref in task.refs for span in ref.partitions)))
+        asked = (*task.partitions, *(span for ref in task.refs for span in ref.partitions))
+        self.partials.settle(subtract(asked, returned) if returned else asked)
+        if returned:
+            self.again.append((tuple(returned), ()))
         self.failures += result.failures
         self.mark_broken(result.broken)
         if result.partial:
             self.partials.add(PartialFile(result.partial, result.parts, result.whole))
-        if task.kind == "map":
-            self.bundles.learn(result.events, count(task.partitions) + len(task.refs), result.wall)
+        tried = count(task.partitions) - count(returned) + len(task.refs)
+        if task.kind == "map" and tried:
+            self.bundles.learn(result.events, tried, result.wall)
 
     def mark_broken(self, broken: Iterable[Failure]) -> None:
         """Note stages whose products cannot be merged. Block the segment if it has nothing else to do."""
@@ -200,10 +217,18 @@ class SegmentState:
         if self.broken and not self.segment.stores and set(self.segment.products) <= set(self.broken):
             self.blocked = self.blocked or "its products cannot be merged"
 
-    def start_merge(self, task_id: int) -> tuple[tuple[str, ...], bool]:
-        """Return the files that a task should merge, none if it is too early, and whether these are all."""
+    def start_merge(self, task_id: int) -> tuple[tuple[str, ...], bool, tuple[Span, ...]]:
+        """Return the files that a task should merge, none if it is too early, whether these are all, and `Task.gaps`."""
         chosen, final = self.partials.start_merge(task_id, last=self.mapped)
-        return tuple(file.path for file in chosen), final
+        return tuple(file.path for file in chosen), final, self._failed_between(chosen)
+
+    def _failed_between(self, files: list[PartialFile]) -> tuple[Span, ...]:
+        """Return the failed partitions between those of files. What is done or not yet processed is in other files."""
+        if sum(len(file.parts) for file in files) <= MOST_PARTS or self.segment.scope != "partition":
+            return ()
+        whole = (files[0].first, max(file.last for file in files))
+        missing = subtract(subtract([whole], (span for file in files for span in file.spans())), self.done)
+        return tuple(subtract(missing, subtract(missing, self.partials.settled)))
 
     def merged(self, task_id: int, result: TaskResult) -> tuple[str, ...]:
         """Add the result of a merge task, and return the files that it replaces.

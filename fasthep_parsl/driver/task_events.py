@@ -7,6 +7,7 @@ from dataclasses import fields
 from fasthep_parsl.events import NodeSeen, PartitionFailed, TaskFinished, TaskLost, TaskRetried, TaskSubmitted
 from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.tasks import Failure, FailureCause, NodeFacts, Task, TaskResult
+from fasthep_parsl.worker.spans import union
 from fasthep_parsl.worker.trail import LastStep
 
 MAX_DETAIL = 8000
@@ -48,8 +49,18 @@ def seen(pool: str, node: NodeFacts) -> NodeSeen:
     return NodeSeen(pool=pool, **{item.name: getattr(node, item.name) for item in fields(node)})
 
 
-def finished(task: Task, result: TaskResult, merged: tuple[str, ...]) -> TaskFinished:
-    """Return the event of a task that has returned a result; `merged` are the files that it replaces."""
+def finished(task: Task, result: TaskResult, merged: tuple[str, ...], again: tuple[int, ...] = ()) -> TaskFinished:
+    """Return the event of a task that has returned a result.
+
+    Parameters
+    ----------
+    task, result : Task, TaskResult
+        The task and its result.
+    merged : tuple of str
+        The files that it replaces.
+    again : tuple of int
+        Partitions that a server has refused and that are processed again.
+    """
     return TaskFinished(
         task=task.id,
         what=task.kind,
@@ -77,6 +88,7 @@ def finished(task: Task, result: TaskResult, merged: tuple[str, ...]) -> TaskFin
             for name, s in result.stages.items()
         },
         notes=result.notes,
+        returned=tuple(union((number, number + 1) for number in again)),
     )
 
 

@@ -47,8 +47,8 @@ class TaskFactory:
 
     def merge(self, state: SegmentState) -> Task | None:
         """Return a task that merges partial products, None if it is too early."""
-        partials, final = state.start_merge(self._next)
-        return Task(**self._common("merge", state), partials=partials, final=final) if partials else None
+        partials, final, gaps = state.start_merge(self._next)
+        return Task(**self._common("merge", state), partials=partials, final=final, gaps=gaps) if partials else None
 
     def map(self, state: SegmentState, slots: int) -> Task:
         """Return a task for the next bundle of a segment whose pool has `slots` workers."""

@@ -88,6 +88,8 @@ class TaskFinished(Event):
         Stage (or ``read``, ``store``, ``merge``) → calls, wall seconds, CPU seconds, events in, events out.
     notes : mapping, optional
         Modifier → stage → note.
+    returned : list of [first, last], optional
+        Partitions that a server has refused and that are processed again; -1 for a call.
     """
 
     kind: ClassVar[str] = "finished"
@@ -114,6 +116,7 @@ class TaskFinished(Event):
     pid: int
     stages: Mapping[str, tuple[int, float, float, int, int]]
     notes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    returned: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,18 @@ from typing import Any
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import InputFileError
 from fasthep_parsl.room import full_message, is_full
-from fasthep_parsl.tasks import Failure
+from fasthep_parsl.tasks import Failure, FailureCause
 from fasthep_parsl.worker.partials import StoreError
 from fasthep_parsl.worker.program import StageError
+
+REFUSED = ("not_authenticated", "not_permitted")
+"""Causes of errors of input files that a fresh credential can heal."""
+
+
+def is_refused(error: BaseException | None) -> bool:
+    """Return whether the server of an input file has refused the credential of this worker."""
+    cause = error.__cause__ if isinstance(error, StageError) else error
+    return isinstance(cause, InputFileError) and cause.cause in REFUSED
 
 
 def failure_of(partition: int, error: Exception) -> Failure:
@@ -31,8 +40,13 @@ def failure_of(partition: int, error: Exception) -> Failure:
     if is_full(cause):
         message = full_message(cause)
     detail = "".join(traceback.format_exception(cause))
-    kind = "data" if data else "infrastructure" if is_full(cause) or isinstance(cause, MemoryError) else "user"
-    return Failure(partition, kind, stage, message.splitlines()[0][:500], where, detail[-8000:])  # type: ignore[arg-type]
+    return Failure(partition, _kind(cause), stage, message.splitlines()[0][:500], where, detail[-8000:])
+
+
+def _kind(cause: BaseException) -> FailureCause:
+    if isinstance(cause, InputFileError | StoreError):
+        return "credential" if is_refused(cause) else "data"
+    return "infrastructure" if is_full(cause) or isinstance(cause, MemoryError) else "user"
 
 
 def merge_failure(stage: str, op: str, merge: Callable[..., Any], module: str, error: Exception) -> Failure:

@@ -22,7 +22,7 @@ from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.resources import memory
 from fasthep_parsl.tasks import Failure, Ref, Span, Task, TaskResult
 from fasthep_parsl.worker import store, trail
-from fasthep_parsl.worker.failures import failure_of
+from fasthep_parsl.worker.failures import failure_of, is_refused
 from fasthep_parsl.worker.node_facts import first_facts
 from fasthep_parsl.worker.outbox import Outbox
 from fasthep_parsl.worker.partials import StoreError, load_parts
@@ -131,8 +131,8 @@ class _TaskRun:
             found = self._run(events, dataset, self._name(dataset, first))
         except (StageError, InputFileError) as error:
             self.program.notes.forget(before)
-            if last - first == 1:
-                self.failures.append(failure_of(first, error))
+            if last - first == 1 or is_refused(error):  # the server answers the same for each part of the file
+                self._fail(list(range(first, last)), error)
                 return
             events = found = None  # release the memory for the halves; the error has held it, too
         if events is None or found is None:
@@ -228,7 +228,7 @@ class _TaskRun:
         for path in self.task.partials:
             for part in load_parts(path):
                 self.products.sums.add(part.spans, part.products)
-        self.products.sums.limit()
+        self.products.sums.limit(list(self.task.gaps))
         self.products.save()
 
     def call(self) -> None:

@@ -15,14 +15,15 @@ from typing import Any
 
 from fasthep_parsl.errors import RunError
 from fasthep_parsl.tasks import Failure, Span
+from fasthep_parsl.worker.spans import covers
 
 Join = Callable[[str, Any, Any], Any]
 """(stage id, product, product of later events) → product of both."""
 Blame = Callable[[str, Exception], Failure]
 """(stage id, error of its merge) → failure."""
 MOST_PARTS = 64
-"""Most parts. More parts are joined across gaps. Their order is kept, but to fill a gap later, all of them are computed
-again."""
+"""Most parts. More parts are joined across gaps of failed partitions. Their order is kept, but to fill such a gap in a
+resumed run, all of them are computed again."""
 
 
 class CountedTwiceError(RunError):
@@ -108,11 +109,23 @@ class Sums:
         self.broken[stage] = why
         self.parts = [Part(part.spans, {s: p for s, p in part.products.items() if s != stage}) for part in self.parts]
 
-    def limit(self, most: int = MOST_PARTS) -> None:
-        """Join parts across gaps if there are very many. Call it only if the gaps are final."""
-        while len(self.parts) > most:
-            for place in range(len(self.parts) // 2):
-                self._unite(place)
+    def limit(self, gaps: list[Span], most: int = MOST_PARTS) -> None:
+        """Join parts across gaps if there are very many.
+
+        Parameters
+        ----------
+        gaps : list of Span
+            Sorted, disjoint ranges of partitions that nothing adds in this run. Other gaps stay open.
+        most : int
+            Number of parts up to which none are joined.
+        """
+        before = 0
+        while len(self.parts) > most and len(self.parts) != before:
+            before, place = len(self.parts), 0
+            while place + 1 < len(self.parts):
+                if covers(gaps, (self.parts[place].last, self.parts[place + 1].first)):
+                    self._unite(place)
+                place += 1
 
     def whole(self) -> dict[str, Any]:
         """Return the merged products of all parts."""

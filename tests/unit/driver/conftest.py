@@ -13,7 +13,7 @@ from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.errors import PoolError, WorkerLostError
 from fasthep_parsl.plan import Plan, PlanDataset, PlanFile, PlanPool, PlanSegment, PlanSource, PlanStage
 from fasthep_parsl.tasks import Failure, Ref, TaskResult
-from fasthep_parsl.worker.sums import Sums
+from fasthep_parsl.worker.sums import MOST_PARTS, Sums
 
 
 class ScriptedSession:
@@ -47,6 +47,7 @@ class ScriptedSession:
         self.parts = {}
         self.tasks = []
         self.priorities = Counter()
+        self.most_parts = MOST_PARTS
 
     def slots(self, pool):
         return self._slots
@@ -79,6 +80,7 @@ class ScriptedSession:
             for partial in task.partials:
                 for part in self.parts.pop(partial):
                     sums.add(part.spans, part.products)
+            sums.limit(list(task.gaps), self.most_parts)
             self.files[path] = sum((self.files.pop(partial) for partial in task.partials), Counter())
             return TaskResult(id=task.id, partial=path, parts=self._keep(path, sums), whole=task.final)
         good = [p for p in wanted if p not in self.fails]

@@ -77,7 +77,7 @@ def test_repaired_partitions_are_merged_in_order(flow, both):
 
 
 def test_parts_are_merged_across_many_failures(flow, both, monkeypatch):
-    monkeypatch.setattr("fasthep_parsl.worker.sums.MOST_PARTS", 4)
+    monkeypatch.setattr("fasthep_parsl.driver.segment_state.MOST_PARTS", 4)
     monkeypatch.setattr("fasthep_parsl.worker.sums.Sums.limit.__defaults__", (4,))
     s = flow.stage
     flag = flow.folder / "repaired"

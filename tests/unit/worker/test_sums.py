@@ -122,7 +122,9 @@ def test_very_many_parts_are_joined_in_order():
     for number in numbers:
         found.add([(number, number + 1)], {"A": f"{number} "})
     assert len(found.parts) == 5_000
-    found.limit(64)
+    found.limit([(5_001, 5_002)], 64)
+    assert len(found.parts) == 4_999
+    found.limit([(n, n + 1) for n in range(1, 10_000, 2)], 64)
     assert len(found.parts) <= 64
     assert [span for part in found.parts for span in part.spans] == [(n, n + 1) for n in sorted(numbers)]
     said = "".join(part.products["A"] for part in found.parts).replace("(", "").replace(")", "")

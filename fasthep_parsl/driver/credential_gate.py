@@ -1,0 +1,150 @@
+"""Gate of a run for credentials: new tasks that read URLs wait while one has expired, and refused work is repeated.
+
+A server refuses a credential because it has expired, because it was replaced a moment ago, or because it does not permit
+the path. The first two pass: the partitions go back to their segment and are counted nowhere. The third does not: after a
+few attempts the partition fails. A run in which servers refuse everything stops.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from fasthep_parsl.driver.segment_state import SegmentState
+from fasthep_parsl.plan import Plan, PlanSegment
+from fasthep_parsl.tasks import Failure, Task, TaskResult
+
+MAX_REFUSED = 3
+"""Refusals of a partition with a good credential before it fails."""
+MAX_RETURNED = 10
+"""The same, counting those with a credential that was replaced in the meantime."""
+MAX_FAILED = 20
+"""Partitions of a segment that fail in this way, and no other succeeds, before the segment stops."""
+
+
+class Watch(Protocol):
+    """What the gate asks about the credentials of a run; `CredentialKeeper` answers."""
+
+    @property
+    def version(self) -> int:
+        """A number that grows whenever a credential is replaced."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether no credential has expired."""
+
+    def suspect(self) -> bool:
+        """Note that a server has refused a credential; return whether one is so near its end that it counts as expired."""
+
+    def hold(self) -> None:
+        """Note that work waits for a fresh credential. May be called repeatedly."""
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever a credential is replaced, from any thread."""
+
+
+class NoCredentials:
+    """The answers for a run without credentials."""
+
+    version = 0
+    usable = True
+
+    def suspect(self) -> bool:
+        """Return False: nothing expires."""
+        return False
+
+    def hold(self) -> None:
+        """Do nothing."""
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Do nothing: nothing changes."""
+
+
+class CredentialGate:
+    """Decides which work waits for a credential, and what becomes of work that servers have refused.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan.
+    watch : Watch, optional
+        The credentials of the run.
+
+    Attributes
+    ----------
+    waiting : bool
+        Whether work waits, since the last `begin`.
+    """
+
+    def __init__(self, plan: Plan, watch: Watch | None = None) -> None:
+        self.watch: Watch = NoCredentials() if watch is None else watch
+        self.waiting = False
+        self._reading = {segment.id for segment in plan.segments if _reads_urls(plan, segment)}
+        self._versions: dict[int, int] = {}
+        self._refused: Counter[tuple[int, int]] = Counter()
+        self._returned: Counter[tuple[int, int]] = Counter()
+        self._failed: Counter[int] = Counter()
+
+    def begin(self) -> None:
+        """Begin a round of submissions."""
+        self.waiting = False
+
+    def holds(self, segment: PlanSegment) -> bool:
+        """Return whether new map and call tasks of a segment wait. Call it only if there is such work."""
+        if segment.id not in self._reading or self.watch.usable:
+            return False
+        self.waiting = True
+        self.watch.hold()
+        return True
+
+    def submitted(self, task: Task) -> None:
+        """Note with which credentials a task starts."""
+        if task.kind != "merge" and task.segment in self._reading:
+            self._versions[task.id] = self.watch.version
+
+    def judge(self, state: SegmentState, task: Task, result: TaskResult) -> tuple[TaskResult, tuple[int, ...]]:
+        """Decide about the refused partitions of a result.
+
+        Returns
+        -------
+        TaskResult
+            The result. What is refused for good has failed. What is to be repeated is in neither `done` nor `failures`.
+        tuple of int
+            The partitions to repeat; -1 for a call.
+        """
+        version = self._versions.pop(task.id, self.watch.version)
+        refused = [failure for failure in result.failures if failure.kind == "credential"]
+        if not refused:
+            self._failed.pop(task.segment, None)
+            return result, ()
+        if result.done:
+            self._failed.pop(task.segment, None)
+        passing = self.watch.suspect() or not self.watch.usable
+        again = {failure.partition for failure in refused if self._is_repeated(task, failure, version, passing=passing)}
+        kept = (
+            failure for failure in result.failures if failure.kind != "credential" or failure.partition not in again
+        )
+        failures = tuple(replace(item, kind="data") if item.kind == "credential" else item for item in kept)
+        self._failed[task.segment] += len(refused) - len(again)
+        if self._failed[task.segment] >= MAX_FAILED:
+            state.blocked = state.blocked or f"servers refuse the credentials of this run: {refused[0].message}"
+        return replace(result, failures=failures), tuple(sorted(again))
+
+    def _is_repeated(self, task: Task, failure: Failure, version: int, *, passing: bool) -> bool:
+        """Count a refusal; return whether the partition is read again."""
+        if passing:
+            return True
+        key = (task.segment, failure.partition if task.kind == "map" else -1 - task.dataset)
+        self._returned[key] += 1
+        self._refused[key] += version == self.watch.version
+        return self._refused[key] < MAX_REFUSED and self._returned[key] < MAX_RETURNED
+
+
+def _reads_urls(plan: Plan, segment: PlanSegment) -> bool:
+    """Return whether tasks of a segment read input files from servers."""
+    if segment.input:
+        return False
+    places = (place for dataset in plan.datasets for file in dataset.files for place in file.places)
+    return any("://" in place and not place.startswith("file:") for place in places)
