@@ -9,7 +9,9 @@ import pytest
 from fasthep_parsl.driver import api
 from fasthep_parsl.driver.resume import restore
 from fasthep_parsl.events import read_events
+from fasthep_parsl.interfaces import InputFileError
 from fasthep_parsl.worker.partials import load_parts
+from fasthep_parsl.worker.reading import Reader
 from fasthep_parsl.worker.runner import run_task
 from fasthep_parsl.worker.spans import union
 
@@ -73,6 +75,33 @@ def check(outcome):
     assert outcome.products == EXPECTED
     assert outcome.summary["partitions"] == {"total": 72, "done": 72, "failed": 0, "missing": 0}
     assert outcome.summary["events"]["done"] == 140
+
+
+@pytest.mark.parametrize("stop", [2, 5, 9, 1000])
+def test_what_a_server_refused_is_neither_lost_nor_counted_twice(flow, small, monkeypatch, stop):
+    """The server refuses a file twice, and the run is interrupted some tasks later, or not at all."""
+    read, refusals, reads = Reader.read, [], []
+
+    def refuses(self, span, place):
+        reads.append(span)
+        path = self._plan.datasets[place[0]].files[place[1]].path
+        if path.endswith("b.root") and len(refusals) < 2:
+            refusals.append(span)
+            raise InputFileError(path, "permission denied", cause="not_permitted")
+        return read(self, span, place)
+
+    monkeypatch.setattr(Reader, "read", refuses)
+    with monkeypatch.context() as patch:
+        stop_after(patch, stop)
+        first = run(flow, small)
+    assert (first.status == "complete") is (stop == 1000)
+    assert first.summary["failures"] == []
+    outcome = first if stop == 1000 else run(flow, small, "resume")
+    check(outcome)
+    returned = [span for event in finished(flow, "map") for span in event.returned]
+    if stop == 1000:  # else it may be interrupted before it looks at the result
+        assert union(returned) == union(refusals)
+    assert len(refusals) == 2
 
 
 def test_a_clean_run(flow, small):

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from fasthep_parsl.errors import FastHepError
+from fasthep_parsl.interfaces import InputFileError
 from fasthep_parsl.tasks import Task
 from fasthep_parsl.worker.program import program
+from fasthep_parsl.worker.reading import Reader
 from fasthep_parsl.worker.runner import run_task
 
 SUM = 140 * 139 // 2
@@ -98,6 +100,27 @@ def test_a_partition_that_fails_is_found_and_named(flow, both):
         assert failure["kind"] == "user"
         assert failure["dataset"] == "small"
     assert outcome.summary["events"] == {"total": 140, "done": 130, "read": 130}
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [("not_permitted", "credential"), ("not_authenticated", "credential"), ("not_found", "data"), ("", "data")],
+)
+def test_a_server_that_refuses_a_credential_is_asked_once_for_a_pass(flow, both, long_passes, monkeypatch, cause, kind):
+    asked = []
+
+    def refuses(self, span, place):
+        asked.append(span)
+        raise InputFileError("root://host//a.root", "no", cause=cause)
+
+    plan = flow.write([flow.stage("Sum", "probe.sum", [])], [both[0]]).compile(chunk_size=5)
+    run_dir = flow.run(plan).run_dir
+    monkeypatch.setattr(Reader, "read", refuses)
+    task = Task("map", 0, 0, (str(run_dir / "plan.json"), plan.hash), str(run_dir), partitions=((0, 20),))
+    result = run_task(task)
+    assert [(f.partition, f.kind) for f in result.failures] == [(p, kind) for p in range(20)]
+    assert {f.message for f in result.failures} == {"root://host//a.root: no"}
+    assert (len(asked) == 1) is (kind == "credential")
 
 
 def test_everything_fails(flow, both):
