@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("FASTHEP_TEST_DATA", ROOT.parent / "shared" / "data"))
 MACHINE = Machine(cpus=4, memory=16_000_000_000, gpus=0)
 
-pytest_plugins = ["services.fixtures_condor", "services.fixtures_slurm"]
+pytest_plugins = ["services.fixtures_condor", "services.fixtures_pixi", "services.fixtures_slurm"]
 
 
 def pytest_addoption(parser):
