@@ -8,6 +8,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -27,7 +28,13 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Let programs that tests start be interrupted, also if these tests run in the background of a shell."""
+    """Let programs that tests start be interrupted, also if these tests run in the background of a shell.
+
+    No test fails because the machine is slow.
+    """
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=slow)
+    hypothesis.settings.load_profile("any machine")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
