@@ -8,6 +8,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -19,7 +20,12 @@ ROOT = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("FASTHEP_TEST_DATA", ROOT.parent / "shared" / "data"))
 MACHINE = Machine(cpus=4, memory=16_000_000_000, gpus=0)
 
-pytest_plugins = ["services.fixtures_condor", "services.fixtures_slurm", "services.fixtures_xrootd"]
+pytest_plugins = [
+    "services.fixtures_condor",
+    "services.fixtures_pixi",
+    "services.fixtures_slurm",
+    "services.fixtures_xrootd",
+]
 
 
 def pytest_addoption(parser):
@@ -27,7 +33,13 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Let programs that tests start be interrupted, also if these tests run in the background of a shell."""
+    """Let programs that tests start be interrupted, also if these tests run in the background of a shell.
+
+    No test fails because the machine is slow.
+    """
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=slow)
+    hypothesis.settings.load_profile("any machine")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

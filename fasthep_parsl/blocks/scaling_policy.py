@@ -29,6 +29,8 @@ PARDON = 1800.0
 """Seconds after the last failure on a node until it is used again: nodes are repaired, and there may be no other."""
 LAG = 20.0
 """Seconds in which a batch system may not list a job that it has just accepted."""
+QUESTIONS = 6
+"""Most questions in a minute, unless `scaling.poll` asks for more."""
 UNKNOWN_TASKS = -1
 """Number of tasks of a block that starts to retire: it may have got one since the interchange was last asked."""
 
@@ -195,18 +197,21 @@ class ScalingPolicy:
         """Return the blocks that the provider should be asked about now.
 
         Blocks whose workers send heartbeats are left out. There is one question per `scaling.poll` seconds in the long
-        run, and at most six in any minute. If `scaling.poll` is 0, questions cost nothing, and all blocks are returned.
+        run, and at most six in any minute, or one per `scaling.poll` if the user asks for more than that. If
+        `scaling.poll` is 0, questions cost nothing, and all blocks are returned.
         """
-        if not self.pool.scaling.poll:
+        poll = self.pool.scaling.poll
+        if not poll:
             return self.alive()
         while self._questions and self._questions[0] < now - 60:
             self._questions.popleft()
         unclear = [b for b in self.alive() if b.phase in {"waiting", "starting"} or b.lost]
-        if not unclear or len(self._questions) >= 6:
+        often = poll < 60 / QUESTIONS
+        if not unclear or (len(self._questions) >= QUESTIONS and not often):
             return []
-        fresh = any(now - b.submitted < 60 for b in unclear)
+        fresh = any(now - b.submitted < 60 for b in unclear) and not often
         # five in the first minute; one is left for lost managers
-        wait = 5.0 if self._suspicion else self.pool.scaling.poll / (2.5 if fresh else 1)
+        wait = min(5.0, poll) if self._suspicion else poll / (2.5 if fresh else 1)
         if self._questions and now - self._questions[-1] < wait:
             return []
         self._questions.append(now)

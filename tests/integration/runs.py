@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from fasthep_parsl.events.codec import decode
 
@@ -96,7 +98,7 @@ class Driver(Records):
         until = time.monotonic() + seconds
         while not condition():
             assert self.process.poll() is None, self.process.communicate()[0]
-            assert time.monotonic() < until, "it did not happen"
+            assert time.monotonic() < until, f"it did not happen within {seconds} s:\n{self.stop()}"
             time.sleep(0.02)
 
     def children(self):
@@ -118,7 +120,25 @@ class Driver(Records):
         (os.killpg if group else os.kill)(self.process.pid, sign)
 
     def end(self, seconds=120.0):
-        """Wait for its end; return exit code, output, and seconds that it took."""
+        """Wait for its end; return exit code, output, and seconds that it took. It is stopped if that takes longer."""
         began = time.monotonic()
-        output, _ = self.process.communicate(timeout=seconds)
+        try:
+            output, _ = self.process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"it still runs after {seconds} s:\n{self.stop()}")
         return self.process.returncode, output, time.monotonic() - began
+
+    def stop(self, seconds=30.0):
+        """Let it clean up for `seconds`, kill what is left of its process group, and return its output."""
+        self.signal(signal.SIGTERM)
+        try:
+            return self.process.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                self.signal(signal.SIGKILL, group=True)
+        try:
+            return self.process.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired as error:  # another process has its output open
+            self.process.stdout.close()
+            self.process.wait()
+            return (error.output or b"").decode(errors="replace")

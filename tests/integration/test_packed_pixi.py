@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -20,14 +19,13 @@ from fasthep_parsl.errors import SiteError
 from fasthep_parsl.packing.archive import read_manifest, verify_archive
 from fasthep_parsl.packing.manifest import this_platform
 from fasthep_parsl.packing.pixi.archives import archive_pack, archive_project
-from fasthep_parsl.packing.pixi.programs import find_program
 from fasthep_parsl.packing.pixi.provision import write_pixi_pack
 from fasthep_parsl.setup_folder import SetupFolder
 from services.conda_channel import PYTHON
 from services.pixi_projects import small_project
 from tiny_project import write_project
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("no_pixi_programs")]
 
 FAKE_PIXI_PACK = f"""\
 #!{sys.executable}
@@ -56,28 +54,6 @@ def _unpacked(tmp_path_factory):
 def newest(tmp_path):
     """The manifest of a locked project with a package from a folder, `mine`."""
     return with_source(small_project(tmp_path / "project"))
-
-
-@pytest.fixture(autouse=True)
-def _no_programs(monkeypatch):
-    """Tests that need `pixi` or `pixi-pack` say so."""
-    monkeypatch.setattr("fasthep_parsl.packing.pixi.provision.find_program", lambda name: "")
-
-
-@pytest.fixture
-def programs(tmp_path, monkeypatch):
-    """A folder that is in `PATH`, for programs that stand in."""
-    folder = tmp_path / "programs"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    monkeypatch.setattr("fasthep_parsl.packing.pixi.provision.find_program", find_program)
-
-    def add(name, text):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-        return folder
-
-    return add
 
 
 def with_source(manifest, name="mine", version="1.0"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from fasthep_parsl.blocks.block_state import BlockManagers
@@ -134,6 +136,15 @@ def test_a_long_wait_in_the_queue_costs_two_questions_a_minute():
     assert first <= 12
     story.go(600, 8)
     assert 18 <= len(story.questions) - first <= 21
+
+
+@pytest.mark.parametrize("poll", [1, 5, 9.5])
+def test_a_short_time_between_questions_holds_all_the_time(poll):
+    """Not six at once and then none for a minute, in which a job fails and another one would."""
+    story = Story(poll=poll)
+    story.go(120, 8)
+    gaps = {after - before for before, after in pairwise(story.questions)}
+    assert gaps == {poll}
 
 
 # --- blocks that were up and go --------------------------------------------------------------------------

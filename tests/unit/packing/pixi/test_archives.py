@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import pytest
@@ -13,33 +12,12 @@ from fasthep_parsl.packing.archive import verify_archive
 from fasthep_parsl.packing.manifest import this_platform
 from fasthep_parsl.packing.pixi.archives import archive_pack, archive_project, pack_installed
 from fasthep_parsl.packing.pixi.building import git_source
-from fasthep_parsl.packing.pixi.programs import find_program
 from fasthep_parsl.packing.pixi.provision import install_package, open_environment
 from fasthep_parsl.setup_folder import SetupFolder
 from services.conda_channel import PYTHON
 from services.pixi_projects import foreign_project
 
-
-@pytest.fixture(autouse=True)
-def _no_programs(monkeypatch):
-    """Tests that need `pixi` or `pixi-pack` say so."""
-    monkeypatch.setattr("fasthep_parsl.packing.pixi.provision.find_program", lambda name: "")
-
-
-@pytest.fixture
-def programs(tmp_path, monkeypatch):
-    """A folder that is in `PATH`, for programs that stand in."""
-    folder = tmp_path / "programs"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    monkeypatch.setattr("fasthep_parsl.packing.pixi.provision.find_program", find_program)
-
-    def add(name, text):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-        return folder
-
-    return add
+pytestmark = pytest.mark.usefixtures("no_pixi_programs")
 
 
 def test_a_pack_that_does_not_exist_is_named(tmp_path):
