@@ -166,7 +166,7 @@ class CredentialModel(BaseModel):
         return Inspection(facts, (*problems, *self.insufficient(facts)), warnings)
 
     def prepare(self, folder: SetupFolder) -> None:
-        """Check the credential and write its secret. Idempotent.
+        """Check the credential and write its secret, if the run brings it to workers. Idempotent.
 
         Raises
         ------
@@ -176,7 +176,8 @@ class CredentialModel(BaseModel):
         seen, found = self._inspect(time.time(), network=True)
         if seen.problems or found is None:
             raise SiteError("\n".join(f"credential: {problem}" for problem in seen.problems))
-        folder.write_secret(self.stored_as, found.content.strip() + b"\n" * (self.noun != "token"))
+        if self.carry == "files":
+            folder.write_secret(self.stored_as, found.content.strip() + b"\n" * (self.noun != "token"))
 
     @property
     def secret_path(self) -> str:

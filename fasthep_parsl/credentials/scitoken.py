@@ -6,9 +6,9 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fasthep_parsl.credential_files import CredentialFacts, CredentialFileError, CredentialProblem
 from fasthep_parsl.credential_files.files import read_file
@@ -24,6 +24,8 @@ from fasthep_parsl.credential_files.tokens import (
 )
 from fasthep_parsl.credentials.base import CredentialModel, Found, authorities, authorities_here
 from fasthep_parsl.interfaces import Renewal, WorkerSetup
+from fasthep_parsl.plan import PlanBatchCredential
+from fasthep_parsl.resources.validation import wrong_value
 from fasthep_parsl.workflow.values import Line, Texts
 
 ANY_AUDIENCE = ("https://wlcg.cern.ch/jwt/v1/any", "ANY")
@@ -56,6 +58,13 @@ class SciToken(CredentialModel):
         False, description="whether to check the signature when a run starts; it needs the network and `scitokens`"
     )
 
+    @model_validator(mode="after")
+    def _service_is_named(self) -> Self:
+        if self.carry == "htcondor" and not self.oauth_service:
+            hint = "add `oauth_service:`, the name that your pool gives it"
+            raise wrong_value("`carry: htcondor` needs the service that HTCondor gets tokens from", hint)
+        return self
+
     def find(self, environ: Mapping[str, str]) -> Found:
         """Return the token that clients use."""
         path, place = find_token(environ)
@@ -81,14 +90,20 @@ class SciToken(CredentialModel):
         """Return the name of the token, and the lines that export its path.
 
         BEARER_TOKEN would win over the file, and cannot be renewed. A proxy that clients refuse would break the
-        authentication with tokens, too.
+        authentication with tokens, too. HTCondor puts the tokens of ``use_oauth_services`` into a folder of the job
+        (its manual, section "Jobs that require credentials").
         """
+        brought = self.carry == "htcondor"
+        place = f"$_CONDOR_CREDS/{self.oauth_service}.use" if brought else self.secret_path
         lines = (
-            f'export {FILE_VARIABLE}="{self.secret_path}"',
+            f'export {FILE_VARIABLE}="{place}"',
             f"unset {ENVIRONMENT}",
             *_WITHOUT_BAD_PROXY,
             *authorities(self.cert_dir),
         )
+        if brought:
+            asked = PlanBatchCredential(kind="oauth", name=self.oauth_service or "")
+            return WorkerSetup(lines, batch_credentials=(asked,))
         return WorkerSetup(lines, secrets=(self.stored_as,))
 
     def variables(self, path: Path) -> Mapping[str, str]:

@@ -16,6 +16,7 @@ from fasthep_parsl.credential_files.proxies import VARIABLE, default_proxy, find
 from fasthep_parsl.credential_files.voms import short_group
 from fasthep_parsl.credentials.base import CredentialModel, Found, authorities, authorities_here
 from fasthep_parsl.interfaces import Renewal, WorkerSetup
+from fasthep_parsl.plan import PlanBatchCredential
 from fasthep_parsl.workflow.values import Line
 
 
@@ -57,14 +58,15 @@ class X509(CredentialModel):
         """Return the name of the proxy, and the lines that export its path.
 
         ``XrdSecGSICREATEPROXY=0`` keeps the client from asking for a password. Without a proxy it would crash the
-        client, so it is exported only if the file is there.
+        client, so it is exported only if the file is there. If HTCondor brings the proxy, it sets the path in the job.
         """
         lines = (
-            f'export {VARIABLE}="{self.secret_path}"',
-            f'if [ -s "${VARIABLE}" ]; then export XrdSecGSICREATEPROXY=0; else unset XrdSecGSICREATEPROXY; fi',
+            f'if [ -s "${{{VARIABLE}:-}}" ]; then export XrdSecGSICREATEPROXY=0; else unset XrdSecGSICREATEPROXY; fi',
             *authorities(self.cert_dir),
         )
-        return WorkerSetup(lines, secrets=(self.stored_as,))
+        if self.carry == "htcondor":
+            return WorkerSetup(lines, batch_credentials=(PlanBatchCredential(kind="x509", name=self.path or ""),))
+        return WorkerSetup((f'export {VARIABLE}="{self.secret_path}"', *lines), secrets=(self.stored_as,))
 
     def variables(self, path: Path) -> Mapping[str, str]:
         """Return the variables with which this process uses the proxy."""
