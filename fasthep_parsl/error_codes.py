@@ -32,6 +32,7 @@ CODES: dict[str, str] = {
     "E135": "an input file is damaged, or does not match `sources`",
     "E136": "a branch is missing in an input file, or cannot be used",
     "E137": "`nevents` differs from the number of events in the files",
+    "E138": "a logical name without a prefix, a pattern where one file is named, or a fileset that cannot be read",
     "E140": "a label matches no pool and no resource class",
     "E141": "no pool meets the requirements of a stage",
     "E142": "the resource class of a pool does not exist",

@@ -145,11 +145,14 @@ class Workflow:
         self.pools = {"default": {"workers": 2}, "other": {"workers": 1}}
 
     def write(self, stages, files=(), *, datasets=None, **sections):
-        listed = [{"name": name, "files": [str(f) for f in found]} for name, found in (datasets or {}).items()]
+        def shown(found):  # a mapping is a file with replicas
+            return [file if isinstance(file, dict) else str(file) for file in found]
+
+        listed = [{"name": name, "files": shown(found)} for name, found in (datasets or {}).items()]
         content = {
             "version": "1.0",
             "use": {"modules": ["probe_ops.py"]},
-            "data": {"datasets": listed or [{"name": "small", "files": [str(file) for file in files]}]},
+            "data": {"datasets": listed or [{"name": "small", "files": shown(files)}]},
             "sources": {"events": {"kind": "root_tree", "tree": "Events"}},
             "analysis": {"stages": stages},
             "execution": {"backend": "local", "pools": self.pools},

@@ -28,6 +28,7 @@ from fasthep_parsl.plan import (
     PlanStage,
 )
 from fasthep_parsl.plan.parameter_files import merged_files
+from fasthep_parsl.sources.servers import LOCAL, Fault
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 
 PASS_FACTOR = 2
@@ -122,6 +123,7 @@ def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple
         *undeclared_files(checked.stages, loaded.document, _known_files(checked.code)),
         *large_transfers(checked.stages, loaded.workflow.execution),
         *hidden_data(inputs.datasets),
+        *_unread_places(inputs),
         *_empty_datasets(inputs),
         *_constant_fields(inputs),
     )
@@ -156,6 +158,21 @@ def _constant_fields(inputs: Inputs) -> list[str]:
         " all events"
         for field in inputs.aliases.constant
     ]
+
+
+def _unread_places(inputs: Inputs) -> list[str]:
+    """Warn of places that could not be read, of files that were read elsewhere: one warning for each server."""
+    dead = inputs.source.storage.avoid
+    found = [f"{name} does not answer ({why}): it is tried last" for name, why in dead.items()]
+    faults: dict[str, list[Fault]] = {}
+    for fault in inputs.faults:
+        if fault.server not in dead:
+            faults.setdefault(fault.server, []).append(fault)
+    for server, items in faults.items():
+        places = list(dict.fromkeys(item.place for item in items))
+        what = f"`{places[0]}`" + (f" and {len(places) - 1} more" if len(places) > 1 else "")
+        found.append(f"{what} cannot be read from {server or LOCAL} ({items[0].message}): other places are used")
+    return found
 
 
 def _empty_datasets(inputs: Inputs) -> list[str]:

@@ -11,8 +11,9 @@ from fasthep_parsl.compiler.aliases import Aliases, resolve_aliases
 from fasthep_parsl.compiler.schema import Common, common, distinct, short
 from fasthep_parsl.errors import Checked, Problem
 from fasthep_parsl.interfaces import Shape
-from fasthep_parsl.plan import PlanDataset, PlanFile, PlanSource
+from fasthep_parsl.plan import PlanDataset, PlanFile, PlanSource, PlanStorage
 from fasthep_parsl.sources.headers import Header, read_headers
+from fasthep_parsl.sources.servers import Fault, Servers
 from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset, cut, resolve_datasets
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.locations import identity
@@ -43,6 +44,8 @@ class Inputs:
         Fields of all files (aliases included), and why other names are not fields.
     aliases : Aliases
         Defaults of fields.
+    faults : tuple of Fault
+        Places that could not be read, of files that have others.
     """
 
     source: PlanSource
@@ -51,6 +54,7 @@ class Inputs:
     headers: dict[DatasetFile, Header]
     common: Common = field(default_factory=Common)
     aliases: Aliases = field(default_factory=Aliases)
+    faults: tuple[Fault, ...] = ()
 
     @property
     def schema(self) -> dict[str, Shape]:
@@ -66,7 +70,9 @@ def _source(loaded: LoadedWorkflow) -> PlanSource | None:
     if params is None:
         return None
     aliases = {field: spec.branch for field, spec in workflow.fields.items()}
-    return PlanSource(name=name, kind=workflow.sources[name].kind, params=params, aliases=aliases)
+    storage = PlanStorage(**workflow.execution.storage.model_dump(exclude={"prefixes"}))
+    kind = workflow.sources[name].kind
+    return PlanSource(name=name, kind=kind, params=params, aliases=aliases, storage=storage)
 
 
 def read_inputs(
@@ -88,7 +94,8 @@ def read_inputs(
     if source is None:
         return Checked(Inputs(PlanSource(), datasets.value, {}), datasets.problems)
     files = [file for dataset in datasets.value for file in dataset.files]
-    headers = _headers(files, source, cache_folder() if cache else None, progress)
+    servers = Servers()
+    headers = _headers(files, source, servers, cache_folder() if cache else None, progress)
     kinds = distinct(headers.values())
     known = common(kinds)
     aliases = resolve_aliases(loaded.workflow.fields, kinds, known, document)
@@ -99,12 +106,17 @@ def read_inputs(
         *_same_sections(datasets.value, headers, document),
         *aliases.problems,
     )
-    complete = source.model_copy(update={"defaults": aliases.defaults})
-    return Checked(Inputs(complete, datasets.value, headers, known, aliases), problems)
+    storage = source.storage.model_copy(update={"avoid": servers.dead})
+    complete = source.model_copy(update={"defaults": aliases.defaults, "storage": storage})
+    return Checked(Inputs(complete, datasets.value, headers, known, aliases, servers.faults), problems)
 
 
 def _headers(
-    files: list[DatasetFile], source: PlanSource, cache: Path | None, progress: Callable[[int, int], None] | None
+    files: list[DatasetFile],
+    source: PlanSource,
+    servers: Servers,
+    cache: Path | None,
+    progress: Callable[[int, int], None] | None,
 ) -> dict[DatasetFile, Header]:
     """Read the headers of all files, those of one tree at a time."""
     found: dict[DatasetFile, Header] = {}
@@ -115,8 +127,9 @@ def _headers(
 
     for tree in dict.fromkeys(file.tree for file in files):
         mine = [file for file in files if file.tree == tree]
-        paths = [file.path for file in mine]
-        found |= zip(mine, read_headers(paths, source.with_tree(tree), cache=cache, progress=report), strict=True)
+        places = [file.places for file in mine]
+        read = read_headers(places, source.with_tree(tree), cache=cache, servers=servers, progress=report)
+        found |= zip(mine, read, strict=True)
     return {file: found[file] for file in files}
 
 
@@ -151,8 +164,9 @@ def _same_sections(
     for dataset in datasets:
         for file in dataset.files:
             section = headers[file].section
-            other = owners.setdefault((section, *identity(file.path)), dataset.name)
-            if other != dataset.name:
+            others = [owners.setdefault((section, *identity(place)), dataset.name) for place in file.places]
+            other = next((name for name in others if name != dataset.name), "")
+            if other:
                 name = section.partition(";")[0]
                 message = f"tree `{name}` of `{short(file.path)}` is also in dataset `{other}`"
                 hint = "its events would count twice; remove one of them"
@@ -210,15 +224,16 @@ def plan_datasets(inputs: Inputs, chunk_size: int) -> tuple[PlanDataset, ...]:
             group=dataset.group,
             meta=dataset.meta,
             tree=dataset.tree,
-            files=tuple(_plan_file(inputs.headers[f], chunk_size, keep=f == first) for f in dataset.files),
+            files=tuple(_plan_file(f, inputs.headers[f], chunk_size, keep=f == first) for f in dataset.files),
         )
         for dataset in inputs.datasets
     )
 
 
-def _plan_file(header: Header, chunk_size: int, *, keep: bool) -> PlanFile:
+def _plan_file(file: DatasetFile, header: Header, chunk_size: int, *, keep: bool) -> PlanFile:
     return PlanFile(
         path=header.path,
+        replicas=file.replicas,
         entries=header.entries,
         size=header.size,
         mtime_ns=header.mtime_ns,

@@ -46,7 +46,7 @@ def check_visibility(
         hint = f"set `shared_filesystem: true` and --outdir on a file system that nodes see; {', '.join(able)} can send files"
         problems.append(problem(loaded.document, ("execution", "shared_filesystem"), "E149", message, hint))
     for dataset in datasets:
-        unseen = [file for file in dataset.files if not (file.remote or _is_seen(file.path, execution))]
+        unseen = [file for file in dataset.files if not (file.remote or _any_seen(file, execution))]
         problems += [_unseen_input(loaded, dataset, unseen)] if unseen else []
     for item in stages:
         target = str(planned_params(item, loaded.document).get("path") or "") if item.stage.op == OP else ""
@@ -66,6 +66,10 @@ def large_transfers(stages: Sequence[CheckedStage], execution: Execution) -> lis
         return []
     hint = "check what the site allows, and `disk` of the pools"
     return [f"every block transfers {format_memory(total)} of files that parameters name ({hint})"]
+
+
+def _any_seen(file: DatasetFile, execution: Execution) -> bool:
+    return any(_is_seen(place, execution) for place in file.places)
 
 
 def _is_seen(path: str, execution: Execution) -> bool:

@@ -201,15 +201,14 @@ def missing_fileset(plan: Plan, spans: Iterable[Span]) -> dict[str, Any]:
             entry = found.setdefault(
                 dataset.name, {"files": {}, "metadata": {"eventtype": dataset.eventtype, **dataset.meta}}
             )
-            listed = entry["files"].setdefault(
-                file.path,
-                {
-                    "object_path": plan.source.with_tree(dataset.tree).tree,
-                    "steps": [],
-                    "num_entries": file.entries,
-                    "uuid": None,
-                },
-            )
+            facts: dict[str, Any] = {
+                "object_path": plan.source.with_tree(dataset.tree).tree,
+                "steps": [],
+                "num_entries": file.entries,
+                "uuid": None,
+                **({"replicas": file.replicas} if file.replicas else {}),
+            }
+            listed = entry["files"].setdefault(file.path, facts)
             listed["steps"] += map(list, pairwise(edges))
             start += len(edges) - 1
     return found

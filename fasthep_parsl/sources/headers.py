@@ -6,15 +6,16 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.errors import Hint, summary_of
-from fasthep_parsl.interfaces import Branch, Branches
+from fasthep_parsl.interfaces import Branch, Branches, InputFault
 from fasthep_parsl.plan import PlanSource
+from fasthep_parsl.sources.servers import DEAD, Servers, all_failed
 
 CACHE_VERSION = 5
 THREADS = 8
@@ -40,8 +41,10 @@ class Header:
         Part of the file that is read, if a file has several; see `OpenInput`.
     branches : Branches
         Its branches; None if the header cannot be read.
-    problem, hint, key : str
+    problem, hint, key, cause : str
         Why it cannot be used, what to do, and the field of the source to blame; empty if it can. See `InputFileError`.
+    place : str
+        Where it was read, if the file has several places and this is not the first; else empty.
     """
 
     path: str
@@ -55,34 +58,40 @@ class Header:
     problem: str = ""
     hint: Hint = ""
     key: str = ""
+    cause: InputFault = ""
+    place: str = ""
 
 
 def read_headers(
-    paths: Iterable[str],
+    paths: Iterable[str | Sequence[str]],
     source: PlanSource,
     *,
     cache: Path | None = None,
+    servers: Servers | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Header]:
     """Return the headers of files in the same order. If a file cannot be used, its `problem` is set.
 
     Parameters
     ----------
-    paths : iterable of str
-        Files and URLs.
+    paths : iterable of str, or of sequences of str
+        Files and URLs. Of several places of a file, the first one that can be read is used.
     source : PlanSource
         How they are read.
     cache : Path, optional
         Folder of the cache. Its keys are path, size, times and inode of local files.
+    servers : Servers, optional
+        What is known about servers, added to.
     progress : callable, optional
         Called with the number of headers read so far, and of all.
     """
-    wanted = list(paths)
+    wanted = [(path,) if isinstance(path, str) else tuple(path) for path in paths]
+    servers = servers or Servers()
     seen: dict[tuple[tuple[str, Branch], ...], Branches] = {}
     found: list[Header] = []
     pool = ThreadPoolExecutor(THREADS)
     try:
-        for header in pool.map(lambda path: _header(path, source, cache), wanted):
+        for header in pool.map(lambda places: _first_header(places, source, cache, servers), wanted):
             if header.branches is None:
                 found.append(header)
             else:  # the files of a dataset have the same 1500 branches: keep one copy
@@ -93,6 +102,36 @@ def read_headers(
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for thousands of files
     return found
+
+
+def _first_header(places: Sequence[str], source: PlanSource, cache: Path | None, servers: Servers) -> Header:
+    """Return the header of a file from the first of its places that can be read. Passing faults are waited for last."""
+    if len(places) == 1:
+        return _header(places[0], source, cache)
+    impatient = source.model_copy(update={"storage": source.storage.model_copy(update={"retries": 0})})
+    failed: dict[str, Header] = {}
+    for place in servers.order(places):
+        header = _header(place, impatient, cache)
+        if not header.problem:
+            servers.answered(place)
+            return _named(header, places[0], place)
+        failed[place] = header
+        servers.failed(place, header.cause, header.problem)
+    for place in [place for place in places if failed[place].cause in DEAD] if source.storage.retries else ():
+        header = _header(place, source, cache)
+        if not header.problem:
+            servers.answered(place)
+            return _named(header, places[0], place)
+        failed[place] = header
+    first = failed[places[0]]
+    message = all_failed(places, [failed[place].problem for place in places])
+    same = len({failed[place].key for place in places}) == 1
+    return replace(first, problem=message, key=first.key if same else "")
+
+
+def _named(header: Header, path: str, place: str) -> Header:
+    """Return a header under the name of its file. Size and time are only known for the place that was read."""
+    return header if place == path else replace(header, path=path, place=place, size=-1, mtime_ns=-1)
 
 
 def _header(path: str, source: PlanSource, cache: Path | None) -> Header:
@@ -124,7 +163,7 @@ def _read(path: str, source: PlanSource, size: int, mtime_ns: int) -> Header:
     try:
         file = open_file(path, source)
     except InputFileError as error:
-        return Header(path, size, mtime_ns, problem=error.message, hint=error.hint, key=error.key)
+        return Header(path, size, mtime_ns, problem=error.message, hint=error.hint, key=error.key, cause=error.cause)
     except Exception as error:  # noqa: BLE001  (libraries raise any error on damaged files)
         return Header(path, size, mtime_ns, problem=f"the file cannot be read: {summary_of(error)}")
     try:

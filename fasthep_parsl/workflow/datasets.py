@@ -14,6 +14,8 @@ from fasthep_parsl.errors import Checked, Hint, Problem, suggest
 from fasthep_parsl.names import collision_key, file_name, harmful
 from fasthep_parsl.workflow.locations import identity, is_url, local_path
 from fasthep_parsl.workflow.model import Dataset, Workflow
+from fasthep_parsl.workflow.places import CMS, PlaceFinder
+from fasthep_parsl.workflow.storage import Replicas
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 DEFAULT_EVENTTYPE = "mc"
@@ -26,21 +28,29 @@ class DatasetFile:
     Attributes
     ----------
     path : str
-        Absolute path, or URL.
+        Absolute path, or URL. If it is in several places, the first of them.
     key : tuple of str and int
         Key path in the workflow (``("data", "datasets", 0, "files", 1)``).
     tree : str
         Tree to read; empty for that of the source.
+    replicas : tuple of str
+        All places, in the order in which they are tried; empty if there is one.
     """
 
     path: str
     key: KeyPath
     tree: str = ""
+    replicas: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """All places, in the order in which they are tried."""
+        return self.replicas or (self.path,)
 
     @property
     def remote(self) -> bool:
-        """Whether it is a URL."""
-        return is_url(self.path)
+        """Whether one of its places is a URL."""
+        return any(map(is_url, self.places))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +90,8 @@ def resolve_datasets(workflow: Workflow, document: Document) -> Checked[tuple[Re
     files, files listed twice, and datasets without files or with the same name.
     """
     found: list[ResolvedDataset] = []
-    problems: list[Problem] = []
+    finder = PlaceFinder(document, workflow.execution.storage.prefixes)
+    problems = finder.problems
     names: set[str] = set()
     keys: dict[str, str] = {}
     owners: dict[tuple[object, ...], tuple[str, int, str]] = {}
@@ -92,20 +103,22 @@ def resolve_datasets(workflow: Workflow, document: Document) -> Checked[tuple[Re
             problems.append(problem(document, (*base, "name"), "E130", *wrong))
         tree = workflow.tree_of(dataset) or ""
         read = (tree or workflow.sources[workflow.source_name].tree).strip("/")
-        files = [replace(file, tree=tree) for file in _files_of(dataset, base, document, problems)]
+        files = [replace(file, tree=tree) for file in _files_of(dataset, base, finder)]
         own: list[DatasetFile] = []
         for file in files:
-            same = (read, *identity(file.path))
-            if same in owners:
-                other, where, path = owners[same]
+            same = {(read, *identity(place)): (dataset.name, index, place) for place in file.places}
+            known = next((key for key in same if key in owners), None)
+            if known is not None:
+                other, where, path = owners[known]
+                mine = same[known][2]
                 twice = "listed twice" if where == index else f"also in dataset `{other}`"
-                message = f"`{_short(file.path)}` is {twice}"
-                if path != file.path:
-                    message += f", as `{_short(path) if _short(path) != _short(file.path) else path}`"
+                message = f"`{_short(mine)}` is {twice}"
+                if path != mine:
+                    message += f", as `{_short(path) if _short(path) != _short(mine) else path}`"
                 hint = "its events would count twice; remove one of them"
                 problems.append(problem(document, file.key, "E133", message, hint))
                 continue
-            owners[same] = (dataset.name, index, file.path)
+            owners |= same
             own.append(file)
         found.append(
             ResolvedDataset(
@@ -137,32 +150,46 @@ def _name_taken(name: str, names: set[str], keys: dict[str, str]) -> tuple[str, 
     return None
 
 
-def _files_of(dataset: Dataset, base: KeyPath, document: Document, problems: list[Problem]) -> list[DatasetFile]:
+def _files_of(dataset: Dataset, base: KeyPath, finder: PlaceFinder) -> list[DatasetFile]:
     files: list[DatasetFile] = []
+    document, problems = finder.document, finder.problems
     if not dataset.files:
         hint = "write `files: [dy_*.root]`"
         message = f"dataset `{dataset.name}` has no files"
         problems.append(problem(document, (*base, "files"), "E134", message, hint))
     listed = document.get((*base, "files"))
-    for position, text in enumerate(dataset.files):
+    for position, entry in enumerate(dataset.files):
         single = listed is not None and not isinstance(listed.value, list)
         key: KeyPath = (*base, "files") if single else (*base, "files", position)
-        local = local_path(text)
-        if local is None:
-            files.append(DatasetFile(text, key))
-            continue
-        wanted = Path(local).expanduser()
-        full = wanted if wanted.is_absolute() else document.folder_of(key) / wanted
-        found, complaint = _expand(full, local)
-        if complaint:
-            code, message, advice = complaint
-            problems.append(problem(document, key, code, message, advice))
-        odd = [path for path in found if harmful(str(path))]
-        if odd:
-            message = f"the path of `{ascii(odd[0].name)[1:-1]}` has a control character or is not UTF-8"
-            problems.append(problem(document, key, "E132", message, "rename it, or link to it under another name"))
-        files += [DatasetFile(str(path), key) for path in found if path not in odd]
+        if isinstance(entry, Replicas):
+            files += _placed(finder.replicas(entry, key), key)
+        elif finder.is_logical(entry):
+            files += _placed(finder.logical(entry, key), key)
+        else:
+            files += _single(entry, key, document, problems)
     return files
+
+
+def _placed(places: tuple[str, ...], key: KeyPath) -> list[DatasetFile]:
+    return [DatasetFile(places[0], key, replicas=places if len(places) > 1 else ())] if places else []
+
+
+def _single(text: str, key: KeyPath, document: Document, problems: list[Problem]) -> list[DatasetFile]:
+    """Return the files of a path, pattern or URL."""
+    local = local_path(text)
+    if local is None:
+        return [DatasetFile(text, key)]
+    wanted = Path(local).expanduser()
+    full = wanted if wanted.is_absolute() else document.folder_of(key) / wanted
+    found, complaint = _expand(full, local)
+    if complaint:
+        code, message, advice = complaint
+        problems.append(problem(document, key, code, message, advice))
+    odd = [path for path in found if harmful(str(path))]
+    if odd:
+        message = f"the path of `{ascii(odd[0].name)[1:-1]}` has a control character or is not UTF-8"
+        problems.append(problem(document, key, "E132", message, "rename it, or link to it under another name"))
+    return [DatasetFile(str(path), key) for path in found if path not in odd]
 
 
 def _expand(full: Path, text: str) -> tuple[list[Path], tuple[str, str, Hint] | None]:
@@ -178,7 +205,10 @@ def _expand(full: Path, text: str) -> tuple[list[Path], tuple[str, str, Hint] | 
         return [], ("E131", f"no file matches `{text}`", near_names(normal.parent, None))
     if normal.is_dir():
         return [], ("E132", f"`{text}` is a folder", f"write `{text.rstrip('/')}/*.root`")
-    return [], ("E132", f"no such file: `{text}`", near_names(normal.parent, normal.name))
+    hint = near_names(normal.parent, normal.name)
+    if text.startswith(CMS):
+        hint = "if it is a logical name, set `execution.storage.prefixes: [root://host/]`"
+    return [], ("E132", f"no such file: `{text}`", hint)
 
 
 def near_names(folder: Path, name: str | None, *, folders: bool = False) -> Hint:

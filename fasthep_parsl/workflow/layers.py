@@ -21,6 +21,8 @@ _CONTENT = re.compile(r"([A-Za-z_]\w*)(?::-(.*))?", re.DOTALL)
 def spell_out(document: Document, at: KeyPath = ()) -> Document:
     """Return `document` with ``strategy: slurm`` written as ``strategy: {kind: slurm}``, so that fields can be merged.
 
+    A list of prefixes as ``storage`` becomes a mapping, too.
+
     Parameters
     ----------
     document : Document
@@ -32,6 +34,9 @@ def spell_out(document: Document, at: KeyPath = ()) -> Document:
     if execution is None or not isinstance(execution.value, dict):
         return document
     content = {key: spelled(node) if key in KINDS else node for key, node in execution.value.items()}
+    storage = content.get("storage")
+    if storage is not None and isinstance(storage.value, str | list):
+        content["storage"] = replace(storage, value={"prefixes": replace(storage, key=None)})
     return replace(document, root=_replaced(document.root, at, replace(execution, value=content)))
 
 

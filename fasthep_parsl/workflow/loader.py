@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.workflow.execution_spellings import respell_execution
+from fasthep_parsl.workflow.filesets import respell_filesets
 from fasthep_parsl.workflow.includes import load_document
 from fasthep_parsl.workflow.layers import expand, lay_over, spell_out
 from fasthep_parsl.workflow.model import Workflow
@@ -85,6 +86,8 @@ def load_workflow(
     document, problems = refuse_foreign(respelled.document)
     problems += respelled.problems
     document, warnings = normalise(document)
+    document, wrong = respell_filesets(document)
+    problems += wrong
     warnings += respelled.warnings
     below = package_defaults().under("execution")
     document = replace(merge(below, spell_out(document, ("execution",))), path=str(path), files=document.files)

@@ -7,7 +7,13 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
-_PORTS = {"root": ":1094", "xroot": ":1094", "roots": ":1094", "http": ":80", "https": ":443", "davs": ":443"}
+_PORTS = {
+    **dict.fromkeys(("root", "xroot", "roots", "xroots"), ":1094"),
+    **dict.fromkeys(("http", "dav"), ":80"),
+    **dict.fromkeys(("https", "davs"), ":443"),
+}
+SCHEMES = (*_PORTS, "osdf", "pelican", "file")
+"""Schemes of URLs that are read."""
 
 
 def is_url(path: str) -> bool:
@@ -40,3 +46,12 @@ def identity(path: str) -> tuple[object, ...]:
     except OSError:
         return (path,)
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if found.st_ino else (path,)
+
+
+def server_of(place: str) -> str:
+    """Return the server of a URL, such as ``root://host:1095``, without its default port; empty for local paths."""
+    if local_path(place) is not None:
+        return ""
+    parts = urlsplit(place)
+    scheme = parts.scheme.lower()
+    return f"{scheme}://{parts.netloc.rpartition('@')[2].lower().removesuffix(_PORTS.get(scheme, chr(0)))}"

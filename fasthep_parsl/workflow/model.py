@@ -13,6 +13,7 @@ from fasthep_parsl.resources.validation import Count, Duration, wrong_value
 from fasthep_parsl.workflow.facility import Network, Queue, Scaling
 from fasthep_parsl.workflow.json_schema import SOURCE_KEYS, of_sources
 from fasthep_parsl.workflow.kind_reference import Kind, KindOf, ModifierOf
+from fasthep_parsl.workflow.storage import InputFiles, Storage, StorageOf
 from fasthep_parsl.workflow.values import Line, Model, Name, Reference, References, Texts, empty_list, empty_mapping
 
 
@@ -47,7 +48,10 @@ class Dataset(Model):
     model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
 
     name: Line = Field(description="unique name; names of catalogues are valid: `/SingleMuon/Run2018A-UL/NANOAOD`")
-    files: Texts = Field(description="paths, globs (relative to this file) or URLs (`root://…`)")
+    files: InputFiles = Field(
+        description="paths, globs (relative to this file), URLs (`root://…`), logical names (`lfn:/store/…`); `{any: […]}`"
+        " is one file in several places"
+    )
     nevents: Count | None = Field(None, ge=0, description="number of events in all files; checked")
     eventtype: EventType | None = Field(None, description="`data` or `mc`")
     group: Line | None = Field(None, description="label for plots")
@@ -230,6 +234,7 @@ class Execution(Model):
     network: Annotated[Network, BeforeValidator(empty_mapping)] = Field(
         Network(), description="how workers connect to the driver"
     )
+    storage: StorageOf = Field(Storage(), description="where input files are, and how long to wait for their servers")
     scaling: Annotated[Scaling, BeforeValidator(empty_mapping)] = Field(Scaling(), description="number of blocks")
     worker_init: Texts = Field((), description="shell lines that run on each node before its workers start")
     scratch: Line | None = Field(None, description="folder on the disk of a node, `$TMPDIR`; expanded there")
