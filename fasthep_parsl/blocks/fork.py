@@ -31,9 +31,13 @@ class ChildProcess(Protocol):
 
 
 def can_fork() -> bool:
-    """Return whether a fork of this process is safe: on Linux, from the main thread, which is the only one."""
+    """Return whether a fork of this process is safe: on Linux, from the main thread, which is the only one.
+
+    The XRootD client has threads that Python does not know: after a fork, its locks may stay closed for ever.
+    """
     return (
         sys.platform == "linux"
+        and "XRootD" not in sys.modules
         and threading.active_count() == 1
         and threading.current_thread() is threading.main_thread()
     )

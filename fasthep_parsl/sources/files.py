@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,10 @@ from fasthep_parsl.interfaces import InputFileError, OpenInput, Source
 from fasthep_parsl.ops.stream import Column
 from fasthep_parsl.plan import PlanDefault, PlanFile, PlanSource
 from fasthep_parsl.sources.columns import constant
+from fasthep_parsl.storage import Limits, limited
 
 MAX_OPEN = 16
 """Number of files that a worker keeps open."""
-
-
-_SOFTWARE = {"root": ("fsspec_xrootd", "XRootD"), "roots": ("fsspec_xrootd", "XRootD")}
-"""Scheme of a URL → modules that are needed to read it."""
 
 
 def open_file(path: str, source: PlanSource) -> OpenInput:
@@ -35,13 +31,9 @@ def open_file(path: str, source: PlanSource) -> OpenInput:
     InputFileError
         The file is missing, damaged or of another kind, or software to read it is not installed.
     """
-    scheme = path.partition("://")[0]
-    missing = [module for module in _SOFTWARE.get(scheme, ()) if find_spec(module) is None]
-    if missing:
-        extra = "pip install 'fasthep-parsl[xrootd]'"
-        raise InputFileError(path, f"`{scheme}://` needs {' and '.join(missing)}, which is not installed", extra)
     kind: type[Source] = registry.load("sources", source.kind)
-    return kind(**source.params).open(path)
+    with limited(Limits(source.storage.open_timeout, source.storage.read_timeout, source.storage.retries)):
+        return kind(**source.params).open(path)
 
 
 def read_fields(file: OpenInput, source: PlanSource, fields: Iterable[str], start: int, stop: int) -> dict[str, Column]:

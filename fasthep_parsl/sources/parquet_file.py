@@ -18,6 +18,7 @@ from fasthep_parsl.interfaces import Branch, Branches, InputFileError
 from fasthep_parsl.ops.stream import Column
 from fasthep_parsl.sources.columns import tidy
 from fasthep_parsl.sources.forms import Members, fields_of, take
+from fasthep_parsl.storage import FileObject, current_limits, is_remote, local_path, open_remote
 
 
 class ParquetFile:
@@ -33,11 +34,18 @@ class ParquetFile:
                 path, "Parquet needs pyarrow", "pip install 'fasthep-parsl[parquet]'", key="kind"
             ) from None
         try:
-            self._file = pyarrow.parquet.ParquetFile(path, memory_map=True)
+            if is_remote(path):
+                remote = FileObject(open_remote(path, current_limits()))
+                self._file = pyarrow.parquet.ParquetFile(remote, pre_buffer=False)
+            else:
+                self._file = pyarrow.parquet.ParquetFile(local_path(path), memory_map=True)
+        except InputFileError:  # of the server
+            raise
         except FileNotFoundError:
-            raise InputFileError(path, "no such file") from None
+            raise InputFileError(path, "no such file", cause="not_found") from None
         except Exception as error:
-            raise InputFileError(path, f"not a readable Parquet file: {summary_of(error)}") from error
+            message = f"not a readable Parquet file: {summary_of(error)}"
+            raise InputFileError(path, message, cause="corrupt") from error
         self.path = path
         self.entries = int(self._file.metadata.num_rows)
         self.uuid = _identity(self._file.metadata)
@@ -91,9 +99,11 @@ class ParquetFile:
             if start == stop:  # by its type, a table without rows could have missing values
                 arrays = {name: ak.Array(_present(a.layout.form).length_zero_array()) for name, a in arrays.items()}
             found = tidy({name: take(arrays[column], members) for name, (column, members) in wanted.items()})
+        except InputFileError:  # of the server
+            raise
         except Exception as error:
             where = f"events {start}–{stop} cannot be read: {summary_of(error)}"
-            raise InputFileError(self.path, where, "is the file damaged?") from error
+            raise InputFileError(self.path, where, "is the file damaged?", cause="corrupt") from error
         self._bytes += sum(self._column_bytes(names, start, stop).values())
         return found
 

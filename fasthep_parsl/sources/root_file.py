@@ -10,6 +10,7 @@ from fasthep_parsl.interfaces import InputFileError, OpenInput
 from fasthep_parsl.sources.branches import listed
 from fasthep_parsl.sources.root_ntuple import NTUPLES, NTupleFile
 from fasthep_parsl.sources.root_tree import TREES, TreeFile
+from fasthep_parsl.storage import SCHEMES, is_remote, local_path
 
 CLASSES = (*TREES, *NTUPLES)
 """Classes of ROOT objects that contain events and can be read."""
@@ -45,24 +46,46 @@ def open_tree(path: str, tree: str) -> OpenInput:
 def _opened(path: str) -> Any:
     import uproot
 
-    local = "://" not in path
-    options: dict[str, Any] = {"handler": uproot.MemmapSource} if local else {}
-    size = Path(path).stat().st_size if local and Path(path).is_file() else -1
+    place = local_path(path)
+    local = "://" not in place
+    size = Path(place).stat().st_size if local and Path(place).is_file() else -1
     if size == 0:
-        raise InputFileError(path, "the file is empty (0 bytes)", "was it written to the end?")
+        raise InputFileError(path, "the file is empty (0 bytes)", "was it written to the end?", cause="corrupt")
     try:
-        file = uproot.open({path: None}, array_cache=None, **options)  # a colon may be in its name
+        file = uproot.open({place: None}, array_cache=None, **_handler(place))  # a colon may be in its name
+    except InputFileError:
+        raise
     except FileNotFoundError:
-        raise InputFileError(path, "no such file") from None
+        raise InputFileError(path, "no such file", cause="not_found") from None
     except PermissionError:
-        raise InputFileError(path, "you may not read it", "check its permissions with `ls -l`") from None
+        hint = "check its permissions with `ls -l`"
+        raise InputFileError(path, "you may not read it", hint, cause="not_permitted") from None
     except Exception as error:
-        raise InputFileError(path, f"not a readable ROOT file: {summary_of(error)}", "is it truncated?") from error
+        message = f"not a readable ROOT file: {summary_of(error)}"
+        raise InputFileError(path, message, "is it truncated?", cause="corrupt") from error
+    size = file.file.source.num_bytes if is_remote(place) else size
     if 0 <= size < file.file.fEND:
         file.close()
         message = f"the file is truncated: it has {size:,} of {file.file.fEND:,} bytes"
-        raise InputFileError(path, message, "copy it again")
+        raise InputFileError(path, message, "copy it again", cause="corrupt")
     return file
+
+
+def _handler(path: str) -> dict[str, Any]:
+    """Return the options of uproot for a local or a remote file; it knows some more kinds of places itself."""
+    import fsspec
+    import uproot
+
+    if "://" not in path:
+        return {"handler": uproot.MemmapSource}
+    if is_remote(path):
+        from fasthep_parsl.sources.root_remote import RemoteSource
+
+        return {"handler": RemoteSource}
+    scheme = path.partition("://")[0]
+    if scheme not in fsspec.available_protocols():
+        raise InputFileError(path, f"`{scheme}://` is not supported", suggest(scheme, SCHEMES, what="supported"))
+    return {}
 
 
 def _key(file: Any, path: str, tree: str) -> Any:
@@ -74,6 +97,8 @@ def _key(file: Any, path: str, tree: str) -> Any:
     except uproot.exceptions.KeyInFileError:
         trees = suggest(tree, _trees(file), what="trees")
         raise InputFileError(path, f"no tree `{tree}`", trees, key="tree") from None
+    except InputFileError:
+        raise
     except Exception as error:
         raise _unreadable(path, tree, error) from error
     kind = str(key.fClassName)
@@ -91,13 +116,15 @@ def _key(file: Any, path: str, tree: str) -> Any:
 def _read(key: Any, path: str, tree: str) -> Any:
     try:
         return key.get()
+    except InputFileError:
+        raise
     except Exception as error:
         raise _unreadable(path, tree, error) from error
 
 
 def _unreadable(path: str, tree: str, error: Exception) -> InputFileError:
     message = f"tree `{tree}` cannot be read: {summary_of(error)}"
-    return InputFileError(path, message, "is the file truncated, or written by a very old ROOT?", key="tree")
+    return InputFileError(path, message, "is the file truncated, or written by a very old ROOT?", "tree", "corrupt")
 
 
 def _trees(file: Any) -> list[str]:

@@ -46,8 +46,11 @@ class NTupleFile:
         try:
             self.entries = int(ntuple.num_entries)
             self._edges = _edges(ntuple)
+        except InputFileError:  # of the server
+            raise
         except Exception as error:
-            raise InputFileError(path, f"its header cannot be read: {summary_of(error)}", "is it damaged?") from error
+            message = f"its header cannot be read: {summary_of(error)}"
+            raise InputFileError(path, message, "is it damaged?", cause="corrupt") from error
         self.uuid = file.file.uuid.hex
         self._pages = Pages(ntuple)
         self._forms: dict[str, tuple[Any, Members]] = {}
@@ -135,10 +138,12 @@ class NTupleFile:
             for name, (form, members) in wanted.items():
                 found[name] = take(ak.Array(arrays.of(form, ranges)), members)
             return tidy(found)
+        except InputFileError:  # of the server
+            raise
         except Exception as error:
             what = f"field `{name}` of events" if name else "events"
             message = f"{what} {start}–{stop} cannot be read: {summary_of(error)}"
-            raise InputFileError(self.path, message, "is the file damaged?") from error
+            raise InputFileError(self.path, message, "is the file damaged?", cause="corrupt") from error
         finally:
             self._pages.forget()
 

@@ -111,7 +111,7 @@ class TreeFile:
         for key, array in read.items():
             if len(array) != stop - start:
                 message = f"branch `{branches[key].name}` has {len(array)} of events {start}–{stop}"
-                raise InputFileError(self.path, message, "is the file damaged?")
+                raise InputFileError(self.path, message, "is the file damaged?", cause="corrupt")
         return tidy({name: take(read[id(branch)], members) for name, (branch, members) in wanted.items()})
 
     def _read(self, branches: list[Any], start: int, stop: int) -> Iterator[tuple[int, Any]]:
@@ -143,10 +143,12 @@ class TreeFile:
             raise InputFileError(
                 self.path, message, "uproot may not understand its class: use other branches"
             ) from None
+        except InputFileError:  # of the server
+            raise
         except Exception as error:
             message = f"{what} {start}–{stop} cannot be read: {summary_of(error)}"
             hint = "is the file damaged, or written by a very old or unusual program?"
-            raise InputFileError(self.path, message, hint) from error
+            raise InputFileError(self.path, message, hint, cause="corrupt") from error
 
     def _in_time(self, branch: Any, start: int, stop: int) -> AbstractContextManager[None]:
         """Limit the time for reading objects. Numbers and text need no limit."""

@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
+from fasthep_parsl.storage.address import SCHEMES, is_remote, local_path, shown
+from fasthep_parsl.storage.ahead import AheadFile
 from fasthep_parsl.storage.base import Limits, Range, RemoteFile
+from fasthep_parsl.storage.file_object import FileObject
+from fasthep_parsl.storage.opening import current_limits, limited, open_remote
 
-__all__ = ["Limits", "Range", "RemoteFile"]
+__all__ = [
+    "SCHEMES",
+    "AheadFile",
+    "FileObject",
+    "Limits",
+    "Range",
+    "RemoteFile",
+    "current_limits",
+    "is_remote",
+    "limited",
+    "local_path",
+    "open_remote",
+    "shown",
+]

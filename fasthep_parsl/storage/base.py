@@ -46,9 +46,12 @@ class RemoteFile(Protocol):
         Bytes that were requested so far.
     """
 
-    url: str
-    size: int
-    bytes_read: int
+    @property
+    def url(self) -> str: ...  # noqa: D102
+    @property
+    def size(self) -> int: ...  # noqa: D102
+    @property
+    def bytes_read(self) -> int: ...  # noqa: D102
 
     def read(self, offset: int, size: int) -> memoryview:
         """Return `size` bytes from `offset`, fewer only at the end of the file.

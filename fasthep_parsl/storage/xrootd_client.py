@@ -1,0 +1,97 @@
+"""The XRootD client of this process: load it with settings that end, and keep track of its connections."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fasthep_parsl.storage.base import Limits
+from fasthep_parsl.storage.login import current_login
+
+_FORK_HANDLER = "XRD_RUNFORKHANDLER"
+PROTOCOL = "XrdSecPROTOCOL"
+"""The protocol of authentication that the client uses, in place of the first one that works."""
+_LOCK = threading.Lock()
+
+
+class _Loaded:
+    client: Any = None
+
+
+def load(limits: Limits) -> Any:
+    """Return the module of the client.
+
+    Raises
+    ------
+    ImportError
+        It is not installed.
+    """
+    if _Loaded.client is None:
+        with _LOCK:
+            if _Loaded.client is None:
+                _Loaded.client = _load(limits)
+    return _Loaded.client
+
+
+def _load(limits: Limits) -> Any:
+    current_login()  # the client keeps what the variables of TLS and GSI are at its first connection
+    before = os.environ.get(_FORK_HANDLER)
+    os.environ.setdefault(_FORK_HANDLER, "0")  # its handler can wait for ever in fork(); nothing here forks with it
+    try:
+        from XRootD import client
+    finally:
+        if before is None:
+            del os.environ[_FORK_HANDLER]
+    longest = math.ceil(max(limits.open_timeout, limits.read_timeout))
+    settings = {
+        "TimeoutResolution": 1,  # s; 15 by default, which is added to every time-out
+        "ConnectionWindow": math.ceil(limits.open_timeout),
+        "ConnectionRetry": 1,  # `retries.repeated` repeats
+        "StreamErrorWindow": 1,  # 1800 by default: so long, a server that was down is not tried again
+        "RequestTimeout": longest,
+        "StreamTimeout": longest,
+    }
+    for name, value in settings.items():
+        if f"XRD_{name.upper()}" not in os.environ:  # the user's word is final
+            client.EnvPutInt(name, value)
+    return client
+
+
+class _Opening:
+    """Opens of this process, which may run side by side, unless one needs another protocol of authentication."""
+
+    changed = threading.Condition()
+    running = 0
+    alone = False
+
+
+@contextmanager
+def opening(protocol: str = "") -> Iterator[None]:
+    """Open in this block. With `protocol`, such as ``gsi``, new connections use only this one.
+
+    The client reads it from a variable of the process, so that no other open may run meanwhile.
+    """
+    with _Opening.changed:
+        while _Opening.alone or (protocol and _Opening.running):
+            _Opening.changed.wait()
+        _Opening.running += 1
+        _Opening.alone = bool(protocol)
+    before = os.environ.get(PROTOCOL)
+    if protocol:
+        os.environ[PROTOCOL] = protocol
+    try:
+        yield
+    finally:
+        if protocol:
+            if before is None:
+                del os.environ[PROTOCOL]
+            else:
+                os.environ[PROTOCOL] = before
+        with _Opening.changed:
+            _Opening.running -= 1
+            _Opening.alone = False
+            _Opening.changed.notify_all()
