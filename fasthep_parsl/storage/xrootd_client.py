@@ -20,6 +20,7 @@ _LOCK = threading.Lock()
 
 class _Loaded:
     client: Any = None
+    limits: Limits | None = None
 
 
 def load(limits: Limits) -> Any:
@@ -30,14 +31,15 @@ def load(limits: Limits) -> Any:
     ImportError
         It is not installed.
     """
-    if _Loaded.client is None:
+    if _Loaded.limits != limits:
         with _LOCK:
-            if _Loaded.client is None:
-                _Loaded.client = _load(limits)
+            _Loaded.client = _Loaded.client or _load()
+            _limit(_Loaded.client, limits)
+            _Loaded.limits = limits
     return _Loaded.client
 
 
-def _load(limits: Limits) -> Any:
+def _load() -> Any:
     current_login()  # the client keeps what the variables of TLS and GSI are at its first connection
     before = os.environ.get(_FORK_HANDLER)
     os.environ.setdefault(_FORK_HANDLER, "0")  # its handler can wait for ever in fork(); nothing here forks with it
@@ -46,6 +48,11 @@ def _load(limits: Limits) -> Any:
     finally:
         if before is None:
             del os.environ[_FORK_HANDLER]
+    return client
+
+
+def _limit(client: Any, limits: Limits) -> None:
+    """Let the client give up in time. A server that stops in the middle of an answer ends only by `StreamTimeout`."""
     longest = math.ceil(max(limits.open_timeout, limits.read_timeout))
     settings = {
         "TimeoutResolution": 1,  # s; 15 by default, which is added to every time-out
@@ -58,7 +65,6 @@ def _load(limits: Limits) -> Any:
     for name, value in settings.items():
         if f"XRD_{name.upper()}" not in os.environ:  # the user's word is final
             client.EnvPutInt(name, value)
-    return client
 
 
 class _Opening:

@@ -126,8 +126,9 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path):
 
 def test_a_url_without_its_software_says_what_to_install(monkeypatch):
     from fasthep_parsl.sources import files
+    from fasthep_parsl.storage import opening
 
-    monkeypatch.setattr(files, "find_spec", lambda name: None if name == "XRootD" else object())
+    monkeypatch.setattr(opening, "find_spec", lambda name: None if name == "XRootD" else object())
     with pytest.raises(
         InputFileError, match=r"`root://` needs XRootD, which is not installed.*fasthep-parsl\[xrootd\]"
     ):
