@@ -5,6 +5,7 @@
     FastHepError                 exit code 1
     ├── ConfigError              2   the user's input has mistakes (`Problem`); nothing was started
     ├── SiteError                4   the site refused: scheduler, credential, live check
+    │   └── CredentialError      4   a credential that the run needs does not suffice (`Problem`); nothing was started
     ├── RunError                 1   the run failed
     │   ├── PoolError            1   a pool cannot run tasks
     │   └── IncompleteRunError   1   `run` in Python: some events were not processed; has the partial results
@@ -184,6 +185,23 @@ class SiteError(FastHepError):
     """The site refused: scheduler, credential or live check."""
 
     exit_code: ClassVar[int] = 4
+
+
+class CredentialError(SiteError):
+    """A credential that the run needs is missing, or does not suffice; nothing was started.
+
+    Parameters
+    ----------
+    *problems : Problem
+        Why, each with its place.
+    """
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
 
 
 class RunError(FastHepError):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from fasthep_parsl.cli.app import app
-from fasthep_parsl.errors import ConfigError, FastHepError
+from fasthep_parsl.errors import ConfigError, CredentialError, FastHepError
 from fasthep_parsl.version import __version__
 
 
@@ -34,7 +34,7 @@ def _print_error(error: Exception) -> int:
     from fasthep_parsl.cli.console import Screen
 
     screen = Screen(stderr=True)
-    if isinstance(error, ConfigError):
+    if isinstance(error, ConfigError | CredentialError):
         from fasthep_parsl.cli.problems import render
 
         render(error.problems, screen)

@@ -1,5 +1,6 @@
-"""Compile a workflow and a site into a `Plan`. Pure, except for reading the headers of input files."""
+"""Compile a workflow and a site into a `Plan`. Pure, except for reading the headers of input files and credentials."""
 
 from fasthep_parsl.compiler.compile import CompileOptions, compile_workflow
+from fasthep_parsl.compiler.credentials import Credentials, inspect_credentials
 
-__all__ = ["CompileOptions", "compile_workflow"]
+__all__ = ["CompileOptions", "Credentials", "compile_workflow", "inspect_credentials"]

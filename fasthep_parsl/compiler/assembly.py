@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fasthep_parsl import registry
 from fasthep_parsl.analysis_code.software import software
 from fasthep_parsl.compiler.code import Code
+from fasthep_parsl.compiler.credentials import Credentials, lifetime_warnings
 from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets
 from fasthep_parsl.compiler.kinds_of_data import hidden_data
@@ -55,6 +56,8 @@ class CheckedWorkflow:
         Its input files.
     flow : Flow
         The fields that each stage reads and adds.
+    credentials : Credentials
+        What this user has of the credentials of the run.
     warnings : tuple of str
         Comparisons that are never true.
     """
@@ -66,6 +69,7 @@ class CheckedWorkflow:
     modifiers: dict[str, tuple[Placed, ...]]
     inputs: Inputs
     flow: Flow
+    credentials: Credentials
     warnings: tuple[str, ...] = ()
 
 
@@ -87,7 +91,7 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
     chunk = chunk_size or execution.chunk_size or default
     datasets = plan_datasets(checked.inputs, chunk)
     pools, pool_warnings = checked.routing.planned(_most_tasks(segments, datasets))
-    environment, credentials = planned_kinds(execution, loaded.path.absolute().parent)
+    environment, credentials = planned_kinds(execution, loaded.path.absolute().parent, checked.credentials.unused)
     return Plan(
         name=loaded.path.stem,
         workflow=str(loaded.path),
@@ -108,7 +112,7 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         files=checked.code.elsewhere,
         parameter_files=merged_files(file for item in checked.stages for file in item.files),
         software=software(checked.code.foreign, _packages(checked)),
-        warnings=_warnings(checked, pool_warnings),
+        warnings=(*_warnings(checked, pool_warnings), *lifetime_warnings(checked.credentials, pools)),
     )
 
 
@@ -120,6 +124,7 @@ def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple
         *pool_warnings,
         *unused_modifiers(loaded, checked.stages, routing.pool_of),
         *checked.warnings,
+        *checked.credentials.warnings,
         *undeclared_files(checked.stages, loaded.document, _known_files(checked.code)),
         *large_transfers(checked.stages, loaded.workflow.execution),
         *hidden_data(inputs.datasets),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fasthep_parsl import registry
 from fasthep_parsl.analysis_code.modules import session_kept
 from fasthep_parsl.compiler.assembly import CheckedWorkflow, make_plan
 from fasthep_parsl.compiler.code import Code, find_code
+from fasthep_parsl.compiler.credentials import Credentials, inspect_credentials
 from fasthep_parsl.compiler.facts import check_facts
 from fasthep_parsl.compiler.grants import open_facility
 from fasthep_parsl.compiler.inputs import read_inputs
@@ -21,7 +22,7 @@ from fasthep_parsl.compiler.stages import Stages, check_stages, load_ops
 from fasthep_parsl.compiler.trial import try_reading
 from fasthep_parsl.compiler.visibility import check_visibility
 from fasthep_parsl.compiler.worker_setups import environment_problems
-from fasthep_parsl.errors import Checked, ConfigError, Problem, suggest
+from fasthep_parsl.errors import Checked, ConfigError, CredentialError, Problem, suggest
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.resources.machine import Machine
 from fasthep_parsl.workflow.loader import LoadedWorkflow
@@ -44,6 +45,8 @@ class CompileOptions:
         Whether to use the cache of file headers.
     progress : callable or None
         Called with the number of headers read and the number of all headers.
+    credentials : Credentials or None
+        Credentials that were inspected already; None: inspect them.
     """
 
     site: str = "local"
@@ -51,6 +54,7 @@ class CompileOptions:
     machine: Machine | None = None
     cache: bool = True
     progress: Callable[[int, int], None] | None = None
+    credentials: Credentials | None = None
 
 
 def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
@@ -60,7 +64,12 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     ------
     ConfigError
         With every mistake, each with its place.
+    CredentialError
+        A credential that the run needs is missing, or does not suffice. No file has been opened.
     """
+    if options.credentials is None:
+        options = replace(options, credentials=inspect_credentials(loaded))
+    refuse_credentials(loaded, options.credentials)
     with session_kept():
         checked = check_workflow(loaded, options)
         _refuse(checked.problems)
@@ -74,7 +83,8 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
     """Return a workflow with everything that a plan needs, and every mistake in it."""
     code = find_code(loaded)
     stages = _stages(loaded, code)
-    facility = open_facility(loaded, options.machine, known=loaded.problems)
+    credentials = options.credentials or inspect_credentials(loaded)
+    facility = open_facility(loaded, options.machine, loaded.problems, credentials.unused)
     routing = route_stages(facility.value, stages.value.items)
     modifiers = check_modifiers(loaded, stages.value.items, routing.value)
     inputs = read_inputs(loaded, cache=options.cache, progress=options.progress)
@@ -88,6 +98,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         modifiers.value,
         inputs.value,
         flow.value,
+        credentials,
         comparisons.value,
     )
     problems = (
@@ -107,6 +118,23 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *check_visibility(loaded, workflow.stages, workflow.inputs.datasets),
     )
     return Checked(workflow, problems)
+
+
+def refuse_credentials(loaded: LoadedWorkflow, credentials: Credentials | None) -> None:
+    """Refuse a workflow without the credentials that it needs, together with the mistakes in its file.
+
+    Raises
+    ------
+    ConfigError
+        There are mistakes in the file, too.
+    CredentialError
+        A credential is missing, or does not suffice.
+    """
+    if credentials is None or not credentials.problems:
+        return
+    if loaded.problems:
+        _refuse((*loaded.problems, *credentials.problems))
+    raise CredentialError(*credentials.problems)
 
 
 def _stages(loaded: LoadedWorkflow, code: Checked[Code]) -> Checked[Stages]:

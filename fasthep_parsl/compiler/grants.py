@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -150,7 +150,12 @@ class Facility:
         return problem(self.loaded.document, at, refusal.code, message, refusal.hint, name=refusal.name)
 
 
-def open_facility(loaded: LoadedWorkflow, machine: Machine | None, known: Iterable[Problem] = ()) -> Checked[Facility]:
+def open_facility(
+    loaded: LoadedWorkflow,
+    machine: Machine | None,
+    known: Iterable[Problem] = (),
+    unused_credentials: Collection[int] = frozenset(),
+) -> Checked[Facility]:
     """Return the site of a workflow, and the mistakes in its strategy, environment and credentials. Start nothing.
 
     Parameters
@@ -161,10 +166,12 @@ def open_facility(loaded: LoadedWorkflow, machine: Machine | None, known: Iterab
         The machine that pools must fit into if workers are its processes; None: pools are granted as they are.
     known : iterable of Problem
         Problems reported already. A setting that the site asks its users for (E146) is not reported again.
+    unused_credentials : collection of int
+        Positions of credentials that the run does not use.
     """
     execution = loaded.workflow.execution
     options, problems = strategy_options(execution, loaded.document)
-    setup, found = combined_setup(loaded)
+    setup, found = combined_setup(loaded, unused_credentials)
     found += check_container(loaded, setup.container, options)
     facility = Facility(loaded, machine or UNKNOWN_MACHINE, options, setup, is_batch(execution.strategy.kind))
     required = {item.key for item in known if item.code == "E146"}

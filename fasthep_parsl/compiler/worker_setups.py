@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,29 @@ from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.interfaces import WorkerSetup
 from fasthep_parsl.plan import PlanCredential, PlanEnvironment
 from fasthep_parsl.setup_folder import is_allowed
+from fasthep_parsl.workflow.kind_reference import Kind
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.translate import problems_of
 from fasthep_parsl.workflow.yamldoc import KeyPath, problem, show_path
 
 
-def combined_setup(loaded: LoadedWorkflow) -> tuple[WorkerSetup, list[Problem]]:
+def combined_setup(loaded: LoadedWorkflow, unused: Collection[int] = frozenset()) -> tuple[WorkerSetup, list[Problem]]:
     """Return what workers need: the environment's part first, then those of the credentials in their order.
 
     Also return the mistakes in them. Unknown kinds are reported elsewhere.
+
+    Parameters
+    ----------
+    loaded : LoadedWorkflow
+        The workflow with the site's layers.
+    unused : collection of int
+        Positions of credentials that the run does not use.
     """
     found = WorkerSetup()
     problems: list[Problem] = []
     owners: dict[str, KeyPath] = {}
-    for path, group, kind in _kinds(loaded):
+    for path, group, kind in _kinds(loaded, unused):
         if kind.kind not in registry.names(group):
             continue
         model = registry.load(group, kind.kind)
@@ -43,7 +51,9 @@ def combined_setup(loaded: LoadedWorkflow) -> tuple[WorkerSetup, list[Problem]]:
     return found, problems
 
 
-def planned_kinds(execution: Execution, folder: Path) -> tuple[PlanEnvironment | None, tuple[PlanCredential, ...]]:
+def planned_kinds(
+    execution: Execution, folder: Path, unused: Collection[int] = frozenset()
+) -> tuple[PlanEnvironment | None, tuple[PlanCredential, ...]]:
     """Return the environment and the credentials of a run as plain data, for the plan.
 
     Parameters
@@ -51,16 +61,24 @@ def planned_kinds(execution: Execution, folder: Path) -> tuple[PlanEnvironment |
     execution : Execution
         The section of the workflow.
     folder : Path
-        Folder of the workflow file. Relative paths of the environment begin there.
+        Folder of the workflow file. Relative paths begin there.
+    unused : collection of int
+        Positions of credentials that the run does not use.
     """
     environment, planned = execution.environment, None
     if environment is not None:
-        params = environment.params
-        if environment.kind in registry.names("environments"):
-            located = getattr(registry.load("environments", environment.kind), "located", None)
-            params = located(params, folder) if located else params
-        planned = PlanEnvironment(kind=environment.kind, params=params)
-    return planned, tuple(PlanCredential(kind=item.kind, params=item.params) for item in execution.credentials)
+        planned = PlanEnvironment(kind=environment.kind, params=located(environment, "environments", folder))
+    used = [item for number, item in enumerate(execution.credentials) if number not in unused]
+    params = [located(item, "credentials", folder) for item in used]
+    return planned, tuple(PlanCredential(kind=item.kind, params=p) for item, p in zip(used, params, strict=True))
+
+
+def located(item: Kind, group: str, folder: Path) -> dict[str, Any]:
+    """Return the parameters of an environment or a credential with complete paths, which begin at `folder`."""
+    if item.kind not in registry.names(group):
+        return item.params
+    complete = getattr(registry.load(group, item.kind), "located", None)
+    return complete(item.params, folder) if complete else item.params
 
 
 def environment_problems(loaded: LoadedWorkflow) -> list[Problem]:
@@ -81,12 +99,13 @@ def environment_problems(loaded: LoadedWorkflow) -> list[Problem]:
     return []
 
 
-def _kinds(loaded: LoadedWorkflow) -> Iterator[tuple[KeyPath, str, Any]]:
+def _kinds(loaded: LoadedWorkflow, unused: Collection[int]) -> Iterator[tuple[KeyPath, str, Any]]:
     execution = loaded.workflow.execution
     if execution.environment is not None:
         yield ("execution", "environment"), "environments", execution.environment
     for number, credential in enumerate(execution.credentials):
-        yield ("execution", "credentials", number), "credentials", credential
+        if number not in unused:
+            yield ("execution", "credentials", number), "credentials", credential
 
 
 def _undelivered(loaded: LoadedWorkflow, setup: WorkerSetup, path: KeyPath) -> list[Problem]:

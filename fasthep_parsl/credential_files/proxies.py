@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fasthep_parsl.credential_files.facts import CredentialFacts, CredentialFileError, CredentialProblem
+from fasthep_parsl.credential_files.files import file_problems
 from fasthep_parsl.credential_files.voms import EXTENSION, VomsAttributes, read_attributes
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, Name
 
 VARIABLE = "X509_USER_PROXY"
+_CREATE = "XrdSecGSICREATEPROXY"
 _PROXY_INFO = "1.3.6.1.5.5.7.1.14"
 """Extension of an RFC 3820 proxy certificate."""
 _SHORT = {"0.9.2342.19200300.100.1.25": "DC", "2.5.4.3": "CN", "2.5.4.10": "O", "2.5.4.11": "OU", "2.5.4.6": "C",
@@ -36,6 +38,20 @@ def find_proxy(environ: Mapping[str, str]) -> Path | None:
     if named:
         return Path(named)
     return default_proxy() if os.path.lexists(default_proxy()) else None
+
+
+def harmful_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that must not be set, with empty values.
+
+    If X509_USER_PROXY names a file that clients refuse, authentication with tokens fails, too. If there is no proxy at
+    all, XrdSecGSICREATEPROXY crashes the client of XRootD.
+    """
+    named, path = environ.get(VARIABLE, "").strip(), find_proxy(environ)
+    good = (
+        path is not None and os.access(path, os.R_OK) and not file_problems(path, "proxy") and path.stat().st_size > 0
+    )
+    names = ([VARIABLE] if named and not good else []) + ([] if good else [_CREATE])
+    return {name: "" for name in names if name in environ}
 
 
 def read_proxy(content: bytes) -> CredentialFacts:

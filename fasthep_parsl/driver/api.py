@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from fasthep_parsl.analysis_code.modules import activate, session_kept
-from fasthep_parsl.compiler import CompileOptions, compile_workflow
+from fasthep_parsl.compiler import CompileOptions, compile_workflow, inspect_credentials
 from fasthep_parsl.driver import run_directory
+from fasthep_parsl.driver.credential_variables import credential_variables
 from fasthep_parsl.driver.execution import PlanRun
 from fasthep_parsl.driver.outcome import RunOutcome, raise_unless_complete
 from fasthep_parsl.driver.outputs import check_targets, take_targets
@@ -85,11 +86,15 @@ def compile_plan(
     ------
     ConfigError
         With all mistakes in the files, including missing or damaged input files.
+    CredentialError
+        A credential that the run needs is missing, or does not suffice. No input file was opened.
     """
     loaded = load(workflow, site, overrides, tolerant=True)  # the compiler adds its own problems, and raises
     machine = None if is_batch(loaded.workflow.execution.strategy.kind) else this_machine()
-    options = CompileOptions(str(site), chunk_size, machine, cache, progress)
-    return compile_workflow(loaded, options)
+    credentials = inspect_credentials(loaded)
+    options = CompileOptions(str(site), chunk_size, machine, cache, progress, credentials)
+    with credential_variables(credentials.used):
+        return compile_workflow(loaded, options)
 
 
 def run(

@@ -169,7 +169,7 @@ class PlanRun:
             if not all(state.complete for state in states):
                 backend = registry.load("backends", self.plan.backend)()
                 path = self.directory.path
-                if (self.plan.environment or self.plan.credentials) and self.plan.backend != "local":
+                if self.plan.credentials or (self.plan.environment and self.plan.backend != "local"):
                     self._keep_lock()  # preparing them can take long
                 with (
                     prepared_setups(self.plan, path, self.preparing),

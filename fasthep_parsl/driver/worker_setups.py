@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from fasthep_parsl import registry
 from fasthep_parsl.analysis_code.handshake import expected_software, known_differences, on_python_path, refusal
+from fasthep_parsl.driver.credential_variables import credential_variables
 from fasthep_parsl.driver.lock import LockLostError
 from fasthep_parsl.errors import SiteError
+from fasthep_parsl.interfaces import Credential
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.setup_folder import SetupFolder, SetupProgress
 from fasthep_parsl.signals import undisturbed
@@ -19,8 +21,8 @@ from fasthep_parsl.signals import undisturbed
 def prepared_setups(plan: Plan, run_dir: Path, progress: SetupProgress | None = None) -> Iterator[None]:
     """Prepare the worker setups of a plan for the block, and remove secrets and large files at its end.
 
-    They stay if another driver has taken over the run. Backend ``local`` runs tasks in this process, which has the
-    user's software and credentials: nothing is prepared.
+    They stay if another driver has taken over the run. This process uses the prepared credentials, too. Backend
+    ``local`` runs tasks in this process, which has the user's software: only credentials are prepared.
 
     Raises
     ------
@@ -28,9 +30,10 @@ def prepared_setups(plan: Plan, run_dir: Path, progress: SetupProgress | None = 
         The site cannot provide an environment or a credential, or the environment has other software.
     """
     try:
-        if plan.backend != "local":
-            _prepare(plan, SetupFolder(run_dir, progress))
-        yield
+        credentials = [registry.load("credentials", item.kind)(**item.params) for item in plan.credentials]
+        _prepare(plan, credentials, SetupFolder(run_dir, progress))
+        with credential_variables(credentials, run_dir):
+            yield
     except LockLostError:
         raise
     except BaseException:
@@ -64,13 +67,13 @@ def _compare(plan: Plan, versions: Mapping[str, str] | None) -> None:
         raise SiteError(f"`execution.environment` has {reason}")
 
 
-def _prepare(plan: Plan, folder: SetupFolder) -> None:
+def _prepare(plan: Plan, credentials: Iterable[Credential], folder: SetupFolder) -> None:
     """Let the environment and the credentials write their files and secrets, and check that they did."""
-    if plan.environment is not None:
+    if plan.environment is not None and plan.backend != "local":
         environment = registry.load("environments", plan.environment.kind)(**plan.environment.params)
         _compare(plan, environment.prepare(folder))
-    for credential in plan.credentials:
-        registry.load("credentials", credential.kind)(**credential.params).prepare(folder)
+    for credential in credentials:
+        credential.prepare(folder)
     folder.report("")
-    for pool in plan.pools:
+    for pool in plan.pools if plan.backend != "local" else ():
         folder.check(pool.files, pool.secrets)

@@ -1,4 +1,4 @@
-"""The `execution` section as fasthep-flow writes it: `environment: {type: …}` and `staging: {mode: …}`.
+"""The `execution` section as fasthep-flow writes it: `environment: {type: …}`, `staging: {mode: …}`.
 
 What is converted follows ``hepflow.model.worker_environment`` and ``hepflow.compiler.execution`` of fasthep-flow 2026.10.1:
 an empty `environment`, `config` or `profiles` is its own default and means nothing.
@@ -59,6 +59,8 @@ def respell_execution(document: Document, at: KeyPath = ()) -> Respelled:
     reader = _Reader(document, at)
     if "environment" in content:
         content["environment"] = reader.environment(content["environment"])
+    if "credentials" in content:
+        content["credentials"] = reader.credentials(content["credentials"])
     if "staging" in content:
         content = reader.staging(content)
     root = _at(document.root, at, replace(execution, value=content))
@@ -88,16 +90,36 @@ class _Reader:
         """Return an environment with `kind` instead of `type`, and with our fields."""
         if not isinstance(node.value, dict):
             return node
-        fields = dict(node.value)
-        named = fields.pop("type", None)
-        if named is not None and "kind" in fields and fields["kind"].value != named.value:
-            self._refuse(
-                "type", f"`type` and `kind` differ: `{named.value}`, `{fields['kind'].value}`", "remove one of them"
-            )
-        if named is not None and "kind" not in fields:
-            fields = {"kind": named, **fields}
+        fields = self._with_kind(node.value, ("environment",))
         convert = self._conversions.get(str(fields["kind"].value)) if "kind" in fields else None
         return replace(node, value=convert(fields) if convert else fields)
+
+    def credentials(self, node: Node) -> Node:
+        """Return a list of credentials with `kind` instead of `type`. A single one becomes a list."""
+        items = node.value if isinstance(node.value, list) else [node] if isinstance(node.value, dict | str) else None
+        if items is None:
+            return node
+        found = [
+            replace(item, value=self._with_kind(item.value, ("credentials", number)))
+            if isinstance(item.value, dict)
+            else item
+            for number, item in enumerate(items)
+        ]
+        return replace(node, value=found)
+
+    def _with_kind(self, fields: dict[str, Node], at: KeyPath) -> dict[str, Node]:
+        """Return the fields of a kind with `kind` instead of `type`."""
+        fields = dict(fields)
+        named = fields.pop("type", None)
+        if named is None:
+            return fields
+        if "kind" not in fields:
+            return {"kind": named, **fields}
+        if fields["kind"].value != named.value:
+            message = f"`type` and `kind` differ: `{named.value}`, `{fields['kind'].value}`"
+            path = (*self._at, *at, "type")
+            self.problems.append(problem(self._document, path, "E106", message, "remove one of them"))
+        return fields
 
     @property
     def _conversions(self) -> dict[str, Callable[[dict[str, Node]], dict[str, Node]]]:

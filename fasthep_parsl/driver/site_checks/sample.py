@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fasthep_parsl.blocks.scripts import first_scripts
+from fasthep_parsl.compiler.credentials import InspectedCredential, inspect_credentials
 from fasthep_parsl.compiler.grants import Facility, open_facility
 from fasthep_parsl.compiler.modifiers import pool_modifiers
 from fasthep_parsl.compiler.worker_setups import planned_kinds
@@ -116,7 +118,8 @@ def sample_site(name: str, overrides: Sequence[str] = ()) -> SampledSite:
     loaded = _loaded(site, overrides)
     missing = missing_requirements(site, loaded.document)
     machine = None if is_batch(site.strategy.kind) else this_machine()
-    opened = open_facility(loaded, machine, known=missing)
+    credentials = inspect_credentials(loaded, remote=True)
+    opened = open_facility(loaded, machine, missing, credentials.unused)
     facility = opened.value
     checks = [*_profile(site, loaded, opened.problems), *_filled_in(site, loaded, missing)]
     pools: list[PlanPool] = []
@@ -132,8 +135,18 @@ def sample_site(name: str, overrides: Sequence[str] = ()) -> SampledSite:
     pools += [pool for pool, _ in found if pool is not None]
     checks += [check for _, check in found]
     scripts, written = _scripts([pool for pool in pools if _is_valid(pool, opened)])
-    kinds = planned_kinds(loaded.workflow.execution, Path.cwd())
+    kinds = planned_kinds(loaded.workflow.execution, Path.cwd(), credentials.unused)
+    checks += [_credential(item) for item in credentials.items]
     return SampledSite(site, tuple(pools), tuple(largest), (*checks, *written), scripts, *kinds)
+
+
+def _credential(item: InspectedCredential) -> Check:
+    """Return what a run would use. A profile is right although its user has no credential now."""
+    what = f"credential {item.kind}"
+    if item.found.facts is not None and not item.found.problems:
+        return Check(True, what, item.found.facts.describe(time.time()))
+    why = "; ".join(map(str, item.found.problems))
+    return Check(True, what, f"{'a run needs it' if item.model.required else 'not used'}: {why}")
 
 
 def _is_valid(pool: PlanPool, opened: Checked[Facility]) -> bool:

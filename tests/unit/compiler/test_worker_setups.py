@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from credential_samples import write
 from fasthep_parsl import registry
 from fasthep_parsl.driver.api import compile_plan
 from fasthep_parsl.errors import ConfigError
@@ -24,7 +25,8 @@ def probes(monkeypatch):
 @pytest.fixture
 def planned(flow, small_files):
     def planned(*credentials, environment="probe", **execution):
-        listed = [{"kind": "probe", "path": "/home/me/token", **more} for more in credentials]
+        token = write(flow.folder / "token", b"secret")
+        listed = [{"kind": "probe", "path": str(token), **more} for more in credentials]
         execution = {"pools": flow.pools, "environment": environment, "credentials": listed, **execution}
         return flow.write([flow.stage("Sum", "probe.sum", [])], [small_files / "b.root"], execution=execution).compile()
 
@@ -82,7 +84,7 @@ def test_a_strategy_that_brings_no_credentials_is_refused(planned, strategy, ref
 def test_a_strategy_that_brings_no_files_is_refused_where_nodes_do_not_see_the_run_directory(flow, small_files):
     def compile_on(strategy):
         site = {"meta": {"description": "far"}, "strategy": {"kind": strategy}, "shared_filesystem": False,
-                "shared_folders": [str(small_files)], "credentials": [{"kind": "probe", "path": "/home/me/token"}]}  # fmt: skip
+                "shared_folders": [str(small_files)], "credentials": [{"kind": "probe", "path": str(write(flow.folder / "token", b"secret"))}]}  # fmt: skip
         path = flow.folder / "far.yaml"
         path.write_text(json.dumps(site))  # JSON is YAML
         stages, pools = [flow.stage("Sum", "probe.sum", [])], {"default": {"workers": 2}}
