@@ -59,7 +59,8 @@ def _file_of(credential: Credential, run_dir: Path | None, private: list[Path]) 
         return found.facts.path
     private.append(Path(tempfile.mkdtemp(prefix="fasthep-parsl-")))
     credential.prepare(SetupFolder(private[-1]))
-    return private[-1] / SECRETS / credential.stored_as
+    written = private[-1] / SECRETS / credential.stored_as
+    return written if written.exists() else None  # the batch system brings it: nothing is written
 
 
 def _set(variables: Mapping[str, str | None]) -> None:

@@ -24,11 +24,12 @@ def probes(monkeypatch):
 
 @pytest.fixture
 def planned(flow, small_files):
-    def planned(*credentials, environment="probe", **execution):
+    def planned(*credentials, environment="probe", strategy="local", **execution):
         token = write(flow.folder / "token", b"secret")
         listed = [{"kind": "probe", "path": str(token), **more} for more in credentials]
         execution = {"pools": flow.pools, "environment": environment, "credentials": listed, **execution}
-        return flow.write([flow.stage("Sum", "probe.sum", [])], [small_files / "b.root"], execution=execution).compile()
+        written = flow.write([flow.stage("Sum", "probe.sum", [])], [small_files / "b.root"], execution=execution)
+        return written.compile(overrides=[f"execution.strategy={strategy}"])
 
     return planned
 
