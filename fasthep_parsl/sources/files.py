@@ -57,6 +57,13 @@ def read_fields(file: OpenInput, source: PlanSource, fields: Iterable[str], star
     }
 
 
+def prefetch_fields(file: OpenInput, source: PlanSource, fields: Iterable[str], start: int, stop: int) -> None:
+    """Begin to fetch what `read_fields` will read from a server, if the format can. Local files need none of it."""
+    begin = getattr(file, "prefetch", None)
+    if begin is not None:
+        begin([branch for field in fields if file.has(branch := source.aliases.get(field, field))], start, stop)
+
+
 def _default(default: PlanDefault, length: int) -> Column:
     return constant(default.value, default.dtype, length)
 

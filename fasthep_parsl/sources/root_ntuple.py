@@ -147,6 +147,11 @@ class NTupleFile:
         finally:
             self._pages.forget()
 
+    def prefetch(self, columns: Iterable[str], start: int, stop: int) -> None:
+        """Begin to fetch the pages that `read` will need for events [start, stop) from a server."""
+        every = {column for name in columns for column in columns_of(self._form(name)[0])}
+        self._pages.prefetch(every, [part.cluster for part in self._ranges(start, stop)])
+
     def _ranges(self, start: int, stop: int) -> Iterator[ElementRange]:
         """Yield the events of each cluster that overlaps [start, stop)."""
         cluster = bisect_right(self._edges, start) - 1

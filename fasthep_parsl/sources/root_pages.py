@@ -67,10 +67,20 @@ class Pages:
 
     def fetch(self, columns: Iterable[int], clusters: Sequence[int]) -> None:
         """Request all pages of `columns` in `clusters` from a server at once. `forget` releases them."""
-        locators = [p.locator for column in columns for cluster in clusters for p in self._pages(column, cluster)[1]]
-        ranges = list(dict.fromkeys((at.offset, at.offset + at.num_bytes) for at in locators))
+        ranges = self._places(columns, clusters)
         chunks = self._source.chunks(ranges, notifications=Queue())
         self._chunks = {first: chunk for (first, _), chunk in zip(ranges, chunks, strict=True)}
+
+    def prefetch(self, columns: Iterable[int], clusters: Sequence[int]) -> None:
+        """Begin to read all pages of `columns` in `clusters`, if the file is remote: `fetch` will ask for them."""
+        begin = getattr(self._source, "prefetch", None)
+        if begin is not None:
+            begin(self._places(columns, clusters))
+
+    def _places(self, columns: Iterable[int], clusters: Sequence[int]) -> list[tuple[int, int]]:
+        """Return where the pages are, as ranges of bytes."""
+        locators = [p.locator for column in columns for cluster in clusters for p in self._pages(column, cluster)[1]]
+        return list(dict.fromkeys((int(at.offset), int(at.offset + at.num_bytes)) for at in locators))
 
     def forget(self) -> None:
         """Release what `fetch` has requested."""

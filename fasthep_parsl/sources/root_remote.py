@@ -33,12 +33,12 @@ class RemoteSource(Source):  # type: ignore[misc] # uproot has no types
     def chunk(self, start: int, stop: int) -> Chunk:
         """Return bytes [start, stop), fewer at the end of the file."""
         self._count(1, stop - start)
-        return self._chunk(start, stop, self._file.read(start, stop - start))
+        return self._chunk(start, stop, self._file.read(int(start), int(stop - start)))
 
     def chunks(self, ranges: Sequence[tuple[int, int]], notifications: Queue[Chunk]) -> list[Chunk]:
         """Return the bytes of each range, read at once."""
         self._count(len(ranges), sum(stop - start for start, stop in ranges))
-        inside = [Range(start, min(stop, self._file.size)) for start, stop in ranges]
+        inside = [Range(int(start), min(int(stop), self._file.size)) for start, stop in ranges]
         contents = self._file.read_many(inside)
         found = [self._chunk(*span, content) for span, content in zip(ranges, contents, strict=True)]
         for chunk in found:

@@ -177,6 +177,20 @@ class TreeFile:
             self._fields[name] = place.branch, members
         return self._fields[name]
 
+    def prefetch(self, columns: Iterable[str], start: int, stop: int) -> None:
+        """Begin to fetch the baskets that `read` will need for events [start, stop) from a server."""
+        fetch = getattr(self._file.file.source, "prefetch", None)
+        if fetch is None:
+            return
+        ranges: list[tuple[int, int]] = []
+        for name in columns:
+            branch, _ = self._field(name)
+            first, last = bisect_right(branch.entry_offsets, start) - 1, bisect_left(branch.entry_offsets, stop)
+            seeks, sizes = branch.member("fBasketSeek"), branch.member("fBasketBytes")
+            places = range(max(first, 0), min(last, len(branch.entry_offsets) - 1))
+            ranges += [(int(seeks[at]), int(seeks[at]) + int(sizes[at])) for at in places if seeks[at]]
+        fetch(ranges)
+
     def branch_bytes(self, columns: Iterable[str], start: int, stop: int) -> dict[str, int]:
         """Return the compressed bytes of the baskets that contain events [start, stop), by column."""
         found = {}

@@ -113,14 +113,17 @@ class _TaskRun:
         """Run the segment over partitions of the source or over stored chunks of a stream."""
         for ref in self.task.refs:
             self._map_ref(ref)
-        for span in self.passes.cut(self.task.partitions):
-            self._map_span(span, self.plan.locate(span[0]))
+        for span, following in _followed(self.passes.cut(self.task.partitions)):
+            self._map_span(span, self.plan.locate(span[0]), following)
         for outbox in self.outboxes.values():
             outbox.flush()
         self.products.save()
 
-    def _map_span(self, span: Span, place: tuple[int, int, int]) -> None:
-        """Run the segment on partitions of one file; `place` is where the first one is (`Plan.locate`)."""
+    def _map_span(self, span: Span, place: tuple[int, int, int], following: Span | None = None) -> None:
+        """Run the segment on partitions of one file; `place` is where the first one is (`Plan.locate`).
+
+        What is `following` is read ahead meanwhile.
+        """
         first, last = span
         dataset, file, number = place
         before = len(self.program.notes)
@@ -128,6 +131,8 @@ class _TaskRun:
         found: _Pass | None = None
         try:
             events = self.reader.read(span, place)
+            if following is not None:
+                self.reader.ahead(following)
             found = self._run(events, dataset, self._name(dataset, first))
         except (StageError, InputFileError) as error:
             self.program.notes.forget(before)
@@ -255,13 +260,26 @@ class _TaskRun:
         for ref in self.task.refs:
             self.events += ref.events
             yield store.load_events(ref, self.segment.columns)
-        for span in self.passes.cut(self.task.partitions):
+        for span, following in _followed(self.passes.cut(self.task.partitions)):
             events = self.reader.read(span, self.plan.locate(span[0]))
+            if following is not None:
+                self.reader.ahead(following)
             self.events += len(events)
             yield events
 
     def _name(self, dataset: int, partition: int) -> str:
         return partition_name(self.plan.datasets[dataset].name, partition)
+
+
+def _followed(spans: Iterable[Span]) -> Iterator[tuple[Span, Span | None]]:
+    """Yield each range with the one that comes next."""
+    before: Span | None = None
+    for span in spans:
+        if before is not None:
+            yield before, span
+        before = span
+    if before is not None:
+        yield before, None
 
 
 class _Chunks:
