@@ -243,7 +243,8 @@ def header(
     if len(name) < _LONGEST and not target and name.isascii() and 0 <= mtime < _OCTAL and size < _OCTAL:
         fields = (name.encode(), b"%07o" % mode, _ROOT, _ROOT, b"%011o" % size, b"%011o" % mtime, b" " * 8, kind, b"")
         record = bytearray(_RECORD.pack(*fields, b"ustar  \0"))
-        record[_CHECKSUM] = b"%06o\0 " % sum(record)
+        total = (zlib.adler32(record) & 0xFFFF) - 1  # the sum of its bytes: they are ASCII, so less than 65521
+        record[_CHECKSUM] = b"%06o\0 " % total
         return bytes(record)
     info = tarfile.TarInfo(name)  # slower, and knows everything
     info.mode, info.mtime, info.size, info.type, info.linkname = mode, mtime, size, kind, target
