@@ -20,7 +20,7 @@ from fasthep_parsl.packing.members import Member
 from fasthep_parsl.packing.prefix import collect
 from fasthep_parsl.packing.store import StoredArchive, provide
 from fasthep_parsl.packing.wheels import replace_editable, source_packages
-from fasthep_parsl.packing.writer import ArchiveWriter, Kind, Report, hash_line
+from fasthep_parsl.packing.writer import ArchiveWriter, Report, hash_line
 
 DAMAGED = (OSError, EOFError, zlib.error, tarfile.TarError)
 """What reading a damaged archive raises."""
@@ -34,7 +34,6 @@ def pack_prefix(
     prefix: Path,
     target: Path,
     *,
-    kind: Kind = "packed-prefix",
     name: str = "",
     form: Format = "zst",
     report: Report = _silent,
@@ -47,8 +46,6 @@ def pack_prefix(
         Folder of a venv, of an environment of conda or pixi, or of another Python.
     target : Path
         The archive; it is complete or absent.
-    kind : {"packed-prefix", "packed-pixi"}
-        Kind of environment, for the manifest.
     name : str
         Name of the environment, for people; the name of the folder if empty.
     form : {"zst", "gz"}
@@ -66,14 +63,13 @@ def pack_prefix(
     SiteError
         Something cannot be packed, or changed while it was packed.
     """
-    return pack_installation(describe(prefix), target, kind=kind, name=name or prefix.name, form=form, report=report)
+    return pack_installation(describe(prefix), target, name=name or prefix.name, form=form, report=report)
 
 
 def pack_installation(
     installation: Installation,
     target: Path,
     *,
-    kind: Kind = "packed-prefix",
     name: str = "",
     form: Format = "zst",
     report: Report = _silent,
@@ -83,7 +79,7 @@ def pack_installation(
     with tempfile.TemporaryDirectory(prefix="fasthep-parsl-") as work:
         members = replace_editable(installation, collect(installation), packages, Path(work), report)
         writer = ArchiveWriter(installation, members, (package.name for package in packages), report)
-        return writer.write(target, kind, name or installation.prefix.name, form)
+        return writer.write(target, "packed-prefix", name or installation.prefix.name, form)
 
 
 def pack_stored(
@@ -91,19 +87,12 @@ def pack_stored(
 ) -> StoredArchive:
     """Put an archive of an installation at `target`; if nothing has changed since it was packed, from the store.
 
+    Parameters and errors are those of `pack_prefix`, and:
+
     Parameters
     ----------
-    prefix, form, report
-        See `pack_prefix`.
-    target : Path
-        Where the archive is needed.
     cache : Path, optional
         Folder of the cache; that of the user if absent.
-
-    Raises
-    ------
-    SiteError
-        Something cannot be packed, or changed while it was packed.
     """
     report("looking at the environment", 0, 0)
     installation = describe(prefix)

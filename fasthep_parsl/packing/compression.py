@@ -11,6 +11,7 @@ import struct
 import tarfile
 import zlib
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -32,9 +33,11 @@ _RECORD = struct.Struct("100s8s8s8s12s12s8sc100s8s247x")
 _ROOT = b"%07o" % 0
 _CHECKSUM = slice(148, 156)
 _LONGEST, _OCTAL = 100, 8**11
+_LONGEST_RAW, _LONGEST_STORED = 128 << 10, (1 << 16) - 1
+"""Longest blocks without compression: of zstd (RFC 8878, 3.1.1.2) and of gzip (RFC 1951, 3.2.4)."""
 
 
-def compressed(block: bytes | bytearray | memoryview, form: Format) -> Buffer:
+def compressed(block: Buffer, form: Format) -> Buffer:
     """Return a block as one zstd frame or gzip member."""
     if form == "gz":
         packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 31)
@@ -45,8 +48,27 @@ def compressed(block: bytes | bytearray | memoryview, form: Format) -> Buffer:
     return packed
 
 
+def stored(data: bytes, form: Format) -> bytes:
+    """Return data as one zstd frame or gzip member without compression: its size depends on the size of the data alone."""
+    if form == "gz":
+        parts = [_GZIP_START + b"\x08" + bytes(6) + b"\xff"]
+        for start in range(0, len(data), _LONGEST_STORED):
+            block = data[start : start + _LONGEST_STORED]
+            last = start + _LONGEST_STORED >= len(data)
+            parts += [struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF), block]
+        return b"".join([*parts, struct.pack("<II", zlib.crc32(data), len(data))])
+    parts = [_ZSTD_START + b"\xa0" + struct.pack("<I", len(data))]  # one segment; its size has 4 bytes
+    for start in range(0, len(data), _LONGEST_RAW):
+        block = data[start : start + _LONGEST_RAW]
+        last = start + _LONGEST_RAW >= len(data)
+        parts += [(len(block) << 3 | last).to_bytes(3, "little"), block]
+    return b"".join(parts)
+
+
 class BlockWriter:
     """Compress a stream in blocks, in the order in which it is written.
+
+    All CPUs compress, and one more thread writes: the caller waits for neither, as long as they keep up.
 
     Parameters
     ----------
@@ -59,10 +81,12 @@ class BlockWriter:
     def __init__(self, file: IO[bytes], form: Format) -> None:
         self._file = file
         self._form = form
-        self._buffer = bytearray()
+        self._pieces: list[bytes] = []
+        self._size = 0
         self._threads = os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._threads)
-        self._running: deque[Future[Buffer]] = deque()
+        self._output = ThreadPoolExecutor(1)
+        self._running: deque[Future[None]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -70,36 +94,48 @@ class BlockWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(cancel_futures=True)  # first: the other thread waits for these
+        self._output.shutdown(cancel_futures=True)
 
     def write(self, data: bytes) -> None:
         """Append to the stream."""
         if len(data) < BLOCK // 2:
-            self._buffer += data
-            if len(self._buffer) >= BLOCK:
+            self._pieces.append(data)
+            self._size += len(data)
+            if self._size >= BLOCK:
                 self.flush()
             return
         self.flush()  # large data are not copied
         view = memoryview(data)
         for start in range(0, len(data), BLOCK):
-            self._compress(view[start : start + BLOCK])
+            self._compress([view[start : start + BLOCK]])
 
     def flush(self) -> None:
         """End the current block."""
-        if self._buffer:
-            self._compress(self._buffer)
-            self._buffer = bytearray()
+        if self._pieces:
+            self._compress(self._pieces)
+            self._pieces, self._size = [], 0
 
     def finish(self) -> None:
         """Write everything that is still being compressed."""
         self.flush()
         while self._running:
-            self._file.write(self._running.popleft().result())
+            self._running.popleft().result()
 
-    def _compress(self, block: bytes | bytearray | memoryview) -> None:
-        self._running.append(self._pool.submit(compressed, block, self._form))
+    def _compress(self, pieces: Sequence[Buffer]) -> None:
+        block = self._pool.submit(_joined, pieces, self._form)
+        self._running.append(self._output.submit(self._write, block))
         while len(self._running) > self._threads + 1:
-            self._file.write(self._running.popleft().result())
+            self._running.popleft().result()
+
+    def _write(self, block: Future[Buffer]) -> None:
+        self._file.write(block.result())
+
+
+def _joined(pieces: Sequence[Buffer], form: Format) -> Buffer:
+    """Return pieces as one compressed block."""
+    block = pieces[0] if len(pieces) == 1 else b"".join(pieces)  # other threads run while `join` copies
+    return compressed(block, form)
 
 
 def open_stream(path: Path) -> io.BufferedIOBase:
@@ -207,7 +243,8 @@ def header(
     if len(name) < _LONGEST and not target and name.isascii() and 0 <= mtime < _OCTAL and size < _OCTAL:
         fields = (name.encode(), b"%07o" % mode, _ROOT, _ROOT, b"%011o" % size, b"%011o" % mtime, b" " * 8, kind, b"")
         record = bytearray(_RECORD.pack(*fields, b"ustar  \0"))
-        record[_CHECKSUM] = b"%06o\0 " % sum(record)
+        total = (zlib.adler32(record) & 0xFFFF) - 1  # the sum of its bytes: they are ASCII, so less than 65521
+        record[_CHECKSUM] = b"%06o\0 " % total
         return bytes(record)
     info = tarfile.TarInfo(name)  # slower, and knows everything
     info.mode, info.mtime, info.size, info.type, info.linkname = mode, mtime, size, kind, target

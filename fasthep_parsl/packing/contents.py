@@ -69,13 +69,10 @@ class Prefixes:
         """Return whether a file contains one of them."""
         return self.first(data) is not None
 
-    def first(self, data: bytes) -> re.Match[bytes] | None:
-        """Return where a file contains one of them first."""
-        if self._common not in data or not any(
-            path in data for path in self._bytes
-        ):  # both are faster than the pattern
-            return None
-        return self._pattern.search(data)
+    def first(self, data: bytes, start: int = 0) -> re.Match[bytes] | None:
+        """Return where a file contains one of them first, from a position on."""
+        found = data.find(self._common, start)  # faster than the pattern
+        return None if found < 0 else self._pattern.search(data, found)
 
     def replaced(self, data: bytes, new: bytes) -> bytes:
         """Return a text with another prefix."""
@@ -234,8 +231,10 @@ def compiled_content(data: bytes, source: bytes, source_mtime: int, prefixes: Pr
 
 def _without_paths(code: bytes, prefixes: Prefixes) -> bytes | None:
     """Return marshalled code whose file names are relative to the prefix. Python completes them when it imports it."""
-    while (found := prefixes.first(code)) is not None:
-        shorter = _shorter_text(code, found.start(), found.end() - found.start() + 1)
+    start = 0
+    while (found := prefixes.first(code, start)) is not None:
+        start = found.start()
+        shorter = _shorter_text(code, start, found.end() - start + 1)
         if shorter is None:
             return None
         code = shorter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -15,7 +15,9 @@ from fasthep_parsl.packing.members import Member, Skip, file_member, walk
 _NO_ENVIRONMENT = {FOLDER, "pkgs", "envs", "conda-bld", "pyvenv.cfg", ".condarc"}
 """At the top of an installation: what is not part of it."""
 _STDLIB_LEFT_OUT = ("test", "idlelib", "turtledemo", "tkinter", "lib2to3/tests", "site-packages", "dist-packages")
-_STDLIB_FILES_LEFT_OUT = ("lib-dynload/_tkinter.*", "config-*/*.a", "config-*/python.o", "EXTERNALLY-MANAGED")
+_STDLIB_FILES_LEFT_OUT = re.compile(
+    r"lib-dynload/_tkinter\..*|config-.*/(.*\.a|python\.o)|EXTERNALLY-MANAGED", re.DOTALL
+)
 _BASE_PACKAGES = "base-packages"
 """Folder beside `site-packages` with the packages of the base, if the venv uses them."""
 
@@ -92,7 +94,7 @@ def _left_out(name: str) -> bool:
 
 def _not_of_venv(name: str) -> bool:
     """Leave out the Python of a venv too: the base has it."""
-    if name == "lib64" or (fnmatch.fnmatch(name, "bin/python*") and "-" not in name and not _is_script(name)):
+    if name == "lib64" or (name.startswith("bin/python") and "-" not in name and not _is_script(name)):
         return True
     return _left_out(name)
 
@@ -102,8 +104,4 @@ def _is_script(name: str) -> bool:
 
 
 def _no_stdlib(name: str) -> bool:
-    return (
-        name in _STDLIB_LEFT_OUT
-        or any(fnmatch.fnmatch(name, pattern) for pattern in _STDLIB_FILES_LEFT_OUT)
-        or _left_out(name)
-    )
+    return name in _STDLIB_LEFT_OUT or bool(_STDLIB_FILES_LEFT_OUT.fullmatch(name)) or _left_out(name)
