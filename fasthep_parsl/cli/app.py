@@ -130,6 +130,25 @@ def cleanup(
     raise typer.Exit(clean(run_dir, force=force))
 
 
+@app.command()
+def credentials(
+    workflow: Annotated[
+        Path | None,
+        typer.Argument(metavar="[WORKFLOW]", help="A workflow, for its own credentials and pools.", show_default=False),
+    ] = None,
+    site: SiteOption = "local",
+    settings: Settings = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
+) -> None:
+    """Show your proxy and your token: whose they are, how long they live, whether they suffice for a site.
+
+    Exit codes: 0 all that the site needs suffice, 2 bad input, 4 one is missing, expired or not sufficient.
+    """
+    from fasthep_parsl.cli.credentials import show_credentials
+
+    raise typer.Exit(show_credentials(workflow, site, settings or [], as_json=as_json))
+
+
 @app.command("demo-data")
 def demo_data(
     directory: Annotated[Path, typer.Argument(metavar="FOLDER", help="Output folder.", show_default=False)],

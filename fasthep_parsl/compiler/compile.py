@@ -106,7 +106,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *code.problems,
         *stages.problems,
         *facility.problems,
-        *_unknown_kinds(loaded),
+        *unknown_kinds(loaded),
         *environment_problems(loaded),
         *(() if loaded.problems else routing.problems),  # a pool may be missing because of them
         *modifiers.problems,
@@ -155,7 +155,7 @@ def _try_reading(checked: CheckedWorkflow) -> list[Problem]:
     return try_reading(inputs, fields, checked.loaded.document)
 
 
-def _unknown_kinds(loaded: LoadedWorkflow) -> list[Problem]:
+def unknown_kinds(loaded: LoadedWorkflow) -> list[Problem]:
     """Return a problem for each backend, environment and credential that is not installed."""
     execution = loaded.workflow.execution
     wanted: list[tuple[str, str, KeyPath]] = [("backends", execution.backend.kind, ("execution", "backend"))]

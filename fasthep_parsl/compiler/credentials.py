@@ -85,7 +85,8 @@ class Credentials:
 def inspect_credentials(loaded: LoadedWorkflow, *, remote: bool | None = None, network: bool = False) -> Credentials:
     """Find and check the credentials of a workflow with its site.
 
-    One that is required is used always. Another one is used if the workflow reads URLs and it suffices.
+    One that is required is used always. Another one is used if the workflow reads URLs and it suffices. If it does not
+    suffice, the plan has a warning. If the user has none, it has not: many servers need none, and others will say so.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ def inspect_credentials(loaded: LoadedWorkflow, *, remote: bool | None = None, n
         items.append(InspectedCredential(number, kind, model, found, used))
         if model.required:
             problems += _problems(loaded, number, kind, found)
-        elif reads and found.problems:
+        elif reads and found.problems and not found.absent:
             why = "; ".join(map(str, found.problems))
             warnings.append(f"credential `{kind}` is not used: {why}")
         if used:
@@ -149,9 +150,9 @@ def too_short(item: InspectedCredential, walltime: float, now: float) -> str:
         Unix time, s.
     """
     facts = item.found.facts
-    if not item.used or facts is None or math.isinf(facts.expires) or facts.expires - now >= walltime:
+    if facts is None or math.isinf(facts.expires) or not now < facts.expires < now + walltime:
         return ""
-    if item.model.renewal() is not None:
+    if not item.used or item.model.renewal() is not None:
         return ""
     until = datetime.fromtimestamp(facts.expires).astimezone()
     return (

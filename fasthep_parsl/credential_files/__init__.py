@@ -5,8 +5,17 @@ from fasthep_parsl.credential_files.facts import (
     CredentialFacts,
     CredentialFileError,
     CredentialProblem,
+    NoCredentialError,
     Reason,
     time_text,
 )
 
-__all__ = ["CredentialFacts", "CredentialFileError", "CredentialProblem", "Reason", "current", "time_text"]
+__all__ = [
+    "CredentialFacts",
+    "CredentialFileError",
+    "CredentialProblem",
+    "NoCredentialError",
+    "Reason",
+    "current",
+    "time_text",
+]

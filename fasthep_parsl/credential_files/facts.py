@@ -65,6 +65,16 @@ class CredentialFileError(FastHepError):
         return str(self.problem)
 
 
+class NoCredentialError(CredentialFileError):
+    """No variable and no file says that there is a credential.
+
+    Parameters
+    ----------
+    problem : CredentialProblem
+        Where it was looked for.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class CredentialFacts:
     """What a proxy or token states. It contains no secret, so it may be shown, logged and pickled.

@@ -13,7 +13,13 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fasthep_parsl.credential_files import CredentialFacts, CredentialFileError, CredentialProblem, time_text
+from fasthep_parsl.credential_files import (
+    CredentialFacts,
+    CredentialFileError,
+    CredentialProblem,
+    NoCredentialError,
+    time_text,
+)
 from fasthep_parsl.credential_files.files import file_problems, read_file
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.interfaces import SECRETS, Inspection, Renewal, WorkerSetup
@@ -104,7 +110,7 @@ class CredentialModel(BaseModel):
         Raises
         ------
         CredentialFileError
-            There is none, or its file cannot be read.
+            There is none (`NoCredentialError`), or its file cannot be read.
         """
 
     @abstractmethod
@@ -189,7 +195,8 @@ class CredentialModel(BaseModel):
         try:
             found = self._find()
         except CredentialFileError as error:
-            return Inspection(None, (self._advised(error.problem),)), None
+            absent = isinstance(error, NoCredentialError)
+            return Inspection(None, (self._advised(error.problem),), absent=absent), None
         seen = self.examine(found.content, now)
         facts = replace(seen.facts, path=found.path) if seen.facts else None
         where = f"{self.noun} `{found.path}`" if found.path else f"{self.noun} in {found.place}"
@@ -198,7 +205,8 @@ class CredentialModel(BaseModel):
         )
         files = file_problems(found.path, self.noun) if found.path else ()
         refused, warnings = self.ask(found.content) if network and seen.facts and not named else ((), ())
-        return Inspection(facts, (*files, *named, *refused), (*seen.warnings, *warnings)), found
+        problems = (*files, *named, *refused)
+        return Inspection(facts, problems, (*seen.warnings, *warnings), place=found.place), found
 
     def _find(self) -> Found:
         if self.path is None:

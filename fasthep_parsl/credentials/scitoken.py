@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from fasthep_parsl.credential_files import CredentialFacts, CredentialFileError, CredentialProblem
+from fasthep_parsl.credential_files import CredentialFacts, CredentialFileError, CredentialProblem, NoCredentialError
 from fasthep_parsl.credential_files.files import read_file
 from fasthep_parsl.credential_files.scopes import covers
 from fasthep_parsl.credential_files.signatures import check_signature
@@ -73,7 +73,7 @@ class SciToken(CredentialModel):
         if path is None:
             looked = ", ".join(f"`{item}`" for item, _ in default_places(environ))
             message = f"there is no token: {ENVIRONMENT} is not set, and there is no token in {looked}"
-            raise CredentialFileError(CredentialProblem("missing", message, self.advice))
+            raise NoCredentialError(CredentialProblem("missing", message, self.advice))
         try:
             return Found(read_file(path, self.noun), path, place)
         except CredentialFileError as error:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from fasthep_parsl.credential_files import CredentialFacts, CredentialFileError, CredentialProblem
+from fasthep_parsl.credential_files import CredentialFacts, CredentialFileError, CredentialProblem, NoCredentialError
 from fasthep_parsl.credential_files.files import read_file
 from fasthep_parsl.credential_files.proxies import VARIABLE, default_proxy, find_proxy, read_proxy
 from fasthep_parsl.credential_files.voms import short_group
@@ -40,7 +40,7 @@ class X509(CredentialModel):
         path = find_proxy(environ)
         if path is None:
             message = f"there is no proxy: {VARIABLE} is not set and `{default_proxy()}` does not exist"
-            raise CredentialFileError(CredentialProblem("missing", message, self.advice))
+            raise NoCredentialError(CredentialProblem("missing", message, self.advice))
         place = VARIABLE if environ.get(VARIABLE, "").strip() else ""
         try:
             return Found(read_file(path, f"{VARIABLE}: proxy" if place else self.noun), path, place)

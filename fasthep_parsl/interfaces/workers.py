@@ -109,11 +109,17 @@ class Inspection:
         Why it does not suffice; empty if it does.
     warnings : tuple of str
         What may go wrong although it suffices.
+    place : str
+        What names its file: a variable, or a key; empty if it is where clients look without being told.
+    absent : bool
+        Whether nothing says that there is a credential.
     """
 
     facts: CredentialFacts | None = None
     problems: tuple[CredentialProblem, ...] = ()
     warnings: tuple[str, ...] = ()
+    place: str = ""
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +201,10 @@ class Credential(Protocol):
         mapping
             Variable → value; an empty value means that the variable must not be set.
         """
+
+    @property
+    def advice(self) -> str:
+        """What the user does to get a new one, for hints: ``run `voms-proxy-init```."""
 
     def renewal(self) -> Renewal | None:
         """Return how it is renewed without its user, None if only the user can do it."""

@@ -115,7 +115,7 @@ def sample_site(name: str, overrides: Sequence[str] = ()) -> SampledSite:
         No such site, or its profile is wrong.
     """
     site = load_site(name)
-    loaded = _loaded(site, overrides)
+    loaded = loaded_alone(site, overrides)
     missing = missing_requirements(site, loaded.document)
     machine = None if is_batch(site.strategy.kind) else this_machine()
     credentials = inspect_credentials(loaded, remote=True)
@@ -136,7 +136,7 @@ def sample_site(name: str, overrides: Sequence[str] = ()) -> SampledSite:
     checks += [check for _, check in found]
     scripts, written = _scripts([pool for pool in pools if _is_valid(pool, opened)])
     kinds = planned_kinds(loaded.workflow.execution, Path.cwd(), credentials.unused)
-    checks += [_credential(item) for item in credentials.items]
+    checks += [_credential(item) for item in credentials.items if item.model.required or not item.found.absent]
     return SampledSite(site, tuple(pools), tuple(largest), (*checks, *written), scripts, *kinds)
 
 
@@ -154,7 +154,8 @@ def _is_valid(pool: PlanPool, opened: Checked[Facility]) -> bool:
     return not opened.problems and pool.block is not None and pool.block.queue in opened.value.options
 
 
-def _loaded(site: Site, overrides: Sequence[str]) -> LoadedWorkflow:
+def loaded_alone(site: Site, overrides: Sequence[str]) -> LoadedWorkflow:
+    """Return a site merged with a workflow that does nothing, and the mistakes in it."""
     with tempfile.TemporaryDirectory(prefix="fasthep-parsl-") as folder:
         path = Path(folder) / "sample.yaml"
         path.write_text(_WORKFLOW)
