@@ -18,7 +18,7 @@ from fasthep_parsl.interfaces import Branch, Branches, InputFileError
 from fasthep_parsl.ops.stream import Column
 from fasthep_parsl.sources.columns import tidy
 from fasthep_parsl.sources.forms import Members, fields_of, take
-from fasthep_parsl.storage import FileObject, current_limits, is_remote, local_path, open_remote
+from fasthep_parsl.storage import FileObject, Range, current_limits, is_remote, local_path, open_remote
 
 
 class ParquetFile:
@@ -34,9 +34,9 @@ class ParquetFile:
                 path, "Parquet needs pyarrow", "pip install 'fasthep-parsl[parquet]'", key="kind"
             ) from None
         try:
-            if is_remote(path):
-                remote = FileObject(open_remote(path, current_limits()))
-                self._file = pyarrow.parquet.ParquetFile(remote, pre_buffer=False)
+            self._remote = open_remote(path, current_limits()) if is_remote(path) else None
+            if self._remote is not None:
+                self._file = pyarrow.parquet.ParquetFile(FileObject(self._remote), pre_buffer=False)
             else:
                 self._file = pyarrow.parquet.ParquetFile(local_path(path), memory_map=True)
         except InputFileError:  # of the server
@@ -92,6 +92,8 @@ class ParquetFile:
         names = list(dict.fromkeys(column for column, _ in wanted.values()))
         groups, offset = self._groups(start, stop)
         try:
+            if self._remote is not None:  # pyarrow reads each column by itself
+                self._remote.prefetch(self._places(names, groups), wait=True)
             table = self._table(groups, names)
             # awkward reads wrong bits for missing values from a slice of an Arrow table: slice its arrays instead.
             rows = slice(start - offset, stop - offset)
@@ -106,6 +108,19 @@ class ParquetFile:
             raise InputFileError(self.path, where, "is the file damaged?", cause="corrupt") from error
         self._bytes += sum(self._column_bytes(names, start, stop).values())
         return found
+
+    def prefetch(self, columns: Iterable[str], start: int, stop: int) -> None:
+        """Begin to fetch what `read` will need for events [start, stop) from a server."""
+        if self._remote is not None:
+            names = dict.fromkeys(self._field(name)[0] for name in columns)
+            self._remote.prefetch(self._places(names, self._groups(start, stop)[0]))
+
+    def _places(self, columns: Iterable[str], groups: Iterable[int]) -> list[Range]:
+        """Return where the values of columns are."""
+        metadata = self._file.metadata
+        self._leaves = self._leaves or _leaves(metadata, self._file.schema_arrow.names)
+        leaves = [leaf for name in columns for leaf in self._leaves[name]]
+        return [_place(metadata.row_group(group).column(leaf)) for group in groups for leaf in leaves]
 
     def _table(self, groups: list[int], columns: list[str]) -> Any:
         import pyarrow as pa
@@ -155,6 +170,14 @@ class ParquetFile:
     def close(self) -> None:
         """Release the file."""
         self._file.close()
+
+
+def _place(chunk: Any) -> Range:
+    """Return where the values of a column in a row group are. Its dictionary, if it has one, comes first."""
+    start = chunk.data_page_offset
+    if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
+        start = min(start, chunk.dictionary_page_offset)
+    return Range(start, start + chunk.total_compressed_size)
 
 
 def _leaves(metadata: Any, columns: Iterable[str]) -> dict[str, list[int]]:

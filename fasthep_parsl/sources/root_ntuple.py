@@ -44,6 +44,7 @@ class NTupleFile:
         self._ntuple = ntuple
         self._local = "://" not in path
         try:
+            _fetch_page_lists(ntuple)
             self.entries = int(ntuple.num_entries)
             self._edges = _edges(ntuple)
         except InputFileError:  # of the server
@@ -183,6 +184,14 @@ class NTupleFile:
     def close(self) -> None:
         """Release the file."""
         self._file.close()
+
+
+def _fetch_page_lists(ntuple: Any) -> None:
+    """Read the lists of pages of a remote file at once: uproot reads one for each group of clusters."""
+    read = getattr(ntuple.file.source, "read_now", None)
+    if read is not None:
+        locators = [record.page_list_link.locator for record in ntuple.footer.cluster_group_records]
+        read([(at.offset, at.offset + at.num_bytes) for at in locators])
 
 
 def _edges(ntuple: Any) -> list[int]:

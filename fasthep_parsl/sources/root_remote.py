@@ -38,8 +38,7 @@ class RemoteSource(Source):  # type: ignore[misc] # uproot has no types
     def chunks(self, ranges: Sequence[tuple[int, int]], notifications: Queue[Chunk]) -> list[Chunk]:
         """Return the bytes of each range, read at once."""
         self._count(len(ranges), sum(stop - start for start, stop in ranges))
-        inside = [Range(int(start), min(int(stop), self._file.size)) for start, stop in ranges]
-        contents = self._file.read_many(inside)
+        contents = self._file.read_many(self._inside(ranges))
         found = [self._chunk(*span, content) for span, content in zip(ranges, contents, strict=True)]
         for chunk in found:
             notifications.put(chunk)
@@ -47,7 +46,14 @@ class RemoteSource(Source):  # type: ignore[misc] # uproot has no types
 
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Begin to read ranges that will be asked for next."""
-        self._file.prefetch([Range(start, min(stop, self._file.size)) for start, stop in ranges])
+        self._file.prefetch(self._inside(ranges))
+
+    def read_now(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Read ranges at once that will be asked for one by one next."""
+        self._file.prefetch(self._inside(ranges), wait=True)
+
+    def _inside(self, ranges: Sequence[tuple[int, int]]) -> list[Range]:
+        return [Range(int(start), min(int(stop), self._file.size)) for start, stop in ranges]
 
     def _count(self, chunks: int, size: int) -> None:
         self._num_requests += 1

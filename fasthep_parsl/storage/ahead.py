@@ -7,12 +7,12 @@ small reads at both ends of the file. They need no request of their own.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from fasthep_parsl.interfaces import InputFileError
 from fasthep_parsl.storage.base import Range, RemoteFile
-from fasthep_parsl.storage.ranges import Pieces
+from fasthep_parsl.storage.ranges import Pieces, joined
 
 HEAD = 16_384
 """Bytes of the start of a file that are kept: its header and first folder."""
@@ -67,11 +67,21 @@ class AheadFile:
         read = iter(self._file.read_many(missing) if missing else [])
         return [known if known is not None else next(read) for known in found]
 
-    def prefetch(self, ranges: Sequence[Range]) -> None:
-        """Begin to read ranges, which replace those that were read ahead before. Errors are those of a later read."""
+    def prefetch(self, ranges: Sequence[Range], *, wait: bool = False) -> None:
+        """Begin to read ranges, which replace others that were read ahead before. Errors are those of a later read.
+
+        Parameters
+        ----------
+        ranges : sequence of Range
+            Inside the file.
+        wait : bool
+            Whether to return when they are read.
+        """
         wanted = [item for item in ranges if self._ends.find(*item) is None]
+        if self._ahead is not None and all(self._ahead.has(*item) for item in wanted):
+            return
         size = sum(stop - start for start, stop in wanted)
-        self._ahead = _Ahead(self._file, wanted) if 0 < size <= MOST_AHEAD else None
+        self._ahead = _Ahead(self._file, wanted, wait) if 0 < size <= MOST_AHEAD else None
 
     def close(self) -> None:
         """Release the file and what is kept of it. Never waits for the server."""
@@ -81,13 +91,15 @@ class AheadFile:
 
 
 class _Ahead:
-    """Ranges that a thread reads."""
+    """Ranges that are read before they are needed, by a thread unless `wait`."""
 
-    def __init__(self, file: RemoteFile, ranges: list[Range]) -> None:
-        self._ranges = sorted(set(ranges))
-        self._starts = {start for start, _ in self._ranges}
+    def __init__(self, file: RemoteFile, ranges: list[Range], wait: bool) -> None:
+        self._ranges = joined(ranges, 0)
         self._found: Future[list[memoryview]] = Future()
-        threading.Thread(target=self._read, args=(file,), name="read-ahead", daemon=True).start()
+        if wait:
+            self._read(file)
+        else:
+            threading.Thread(target=self._read, args=(file,), name="read-ahead", daemon=True).start()
 
     def _read(self, file: RemoteFile) -> None:
         try:
@@ -97,9 +109,11 @@ class _Ahead:
 
     def pieces(self, ranges: Sequence[Range]) -> Pieces:
         """Return what was read, if it has any of `ranges`. Waits until it has arrived."""
-        if not any(start in self._starts for start, _ in ranges):
-            return Pieces([], [])
-        try:
+        if any(self.has(*item) for item in ranges) and self._found.exception() is None:
             return Pieces(self._ranges, self._found.result())
-        except InputFileError:
-            return Pieces([], [])
+        return Pieces([], [])
+
+    def has(self, start: int, stop: int) -> bool:
+        """Return whether bytes [start, stop) are among the ranges."""
+        place = bisect_right(self._ranges, start, key=lambda known: known.start) - 1
+        return place >= 0 and stop <= self._ranges[place].stop
