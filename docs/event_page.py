@@ -70,7 +70,7 @@ EXAMPLES: tuple[Event, ...] = (
         state="expired",
         expires=1795953600.0,
         message="token of https://issuer.example.org (scope storage.read:/), expired 5 s ago",
-        command="htgettoken -a vault.example.org -i myvo",
+        advice="run `htgettoken -a vault.example.org -i myvo`",
     ),
     TaskSubmitted(time=TIME, task=0, what="map", segment=0, pool="default", partitions=((0, 12),)),
     TaskFinished(

@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from fasthep_parsl.cli.blocks import BlockBoard
+from fasthep_parsl.cli.credential_lines import CredentialBoard
 from fasthep_parsl.events import (
     Event,
     Observer,
@@ -111,14 +112,14 @@ def _columns() -> tuple[ProgressColumn, ...]:
 def _bar(plan: Plan, console: Console) -> Iterator[Observer]:
     from rich.progress import Progress
 
-    count, board = _Count(plan), BlockBoard(plan)
+    count, board, credentials = _Count(plan), BlockBoard(plan), CredentialBoard()
 
     class WithPools(Progress):
-        """The bar, with a line below it for each pool whose jobs are not all up."""
+        """The bar, with a line below it for each pool whose jobs are not all up, and for what the user has to do."""
 
         def get_renderables(self) -> Iterable[RenderableType]:
             yield from super().get_renderables()
-            for line in board.pools().values():
+            for line in (*board.pools().values(), *credentials.waiting()):
                 yield Text(line, style="yellow", overflow="ellipsis", no_wrap=True)
 
     progress = WithPools(*_columns(), console=console, transient=True, refresh_per_second=4, expand=True)
@@ -128,12 +129,13 @@ def _bar(plan: Plan, console: Console) -> Iterator[Observer]:
     def observe(event: Event) -> None:
         nonlocal began
         count.add(event)
-        problem = board.add(event)
+        problem, news = board.add(event), credentials.add(event)
         if not isinstance(event, RunStarted):
             progress.start()
-        for line in (problem, *board.repeated()) if isinstance(event, RunEnded) else (problem,):
+        lines = [(line, "red") for line in (problem, *(board.repeated() if isinstance(event, RunEnded) else ()))]
+        for line, style in (*lines, (news, "yellow")):
             if line:
-                progress.console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+                progress.console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
         if isinstance(event, TaskSubmitted) and not began:
             began = time.monotonic()
         if isinstance(event, TaskFinished):
@@ -170,6 +172,7 @@ class _Plain:
     def __init__(self, plan: Plan, console: Console, period: float) -> None:
         self._count = _Count(plan)
         self._board = BlockBoard(plan)
+        self._credentials = CredentialBoard()
         self._printed: dict[str, str] = {}
         self._changed: dict[str, tuple[str, float]] = {}
         self._console = console
@@ -192,7 +195,7 @@ class _Plain:
         if not isinstance(event, RunStarted) and self._thread.ident is None:
             self._thread.start()
         with self._lock:
-            problem = self._board.add(event)
+            problem = self._board.add(event) or self._credentials.add(event)
         if problem:
             self._print(problem)
         if isinstance(event, PoolChanged) and event.state != "ended":
@@ -212,7 +215,7 @@ class _Plain:
             parts = [f"{count.done:,} of {count.total:,} events", _rate(count.done, seconds), left, count.problems()]
             self._print(" · ".join(part for part in parts if part))
             with self._lock:
-                repeated = self._board.repeated()
+                repeated = [*self._board.repeated(), *self._credentials.waiting()]
             for line in repeated:
                 self._print(line)
 

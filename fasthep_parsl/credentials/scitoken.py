@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Self
@@ -23,6 +24,7 @@ from fasthep_parsl.credential_files.tokens import (
     token_text,
 )
 from fasthep_parsl.credentials.base import CredentialModel, Found, authorities, authorities_here
+from fasthep_parsl.credentials.renewal import token_renewal
 from fasthep_parsl.interfaces import Renewal, WorkerSetup
 from fasthep_parsl.plan import PlanBatchCredential
 from fasthep_parsl.resources.validation import wrong_value
@@ -136,18 +138,8 @@ class SciToken(CredentialModel):
         explicit = super().renewal()
         if explicit:
             return explicit
-        scopes = " ".join(self.scope)
-        if os.environ.get("HTGETTOKENOPTS") and shutil.which("htgettoken"):
-            options = (
-                *(("--scopes", scopes) if scopes else ()),
-                *(("--audience", self.audience) if self.audience else ()),
-            )
-            return Renewal(("htgettoken", "--quiet", "--nooidc", *options, "--outfile", "/dev/stdout"), prints=True)
-        if os.environ.get("OIDC_SOCK") and shutil.which("oidc-token"):
-            account = os.environ.get("OIDC_AGENT_ACCOUNT") or self.issuer
-            options = (*(("--scope", scopes) if scopes else ()), *(("--aud", self.audience) if self.audience else ()))
-            return Renewal(("oidc-token", *options, account), prints=True) if account else None
-        return None
+        now = time.time()
+        return token_renewal(self.inspect(now).facts, os.environ, shutil.which, now, issuer=self.issuer or "")
 
     @property
     def advice(self) -> str:

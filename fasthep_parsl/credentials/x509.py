@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +16,7 @@ from fasthep_parsl.credential_files.files import read_file
 from fasthep_parsl.credential_files.proxies import VARIABLE, default_proxy, find_proxy, read_proxy
 from fasthep_parsl.credential_files.voms import short_group
 from fasthep_parsl.credentials.base import CredentialModel, Found, authorities, authorities_here
+from fasthep_parsl.credentials.renewal import proxy_renewal
 from fasthep_parsl.interfaces import Renewal, WorkerSetup
 from fasthep_parsl.plan import PlanBatchCredential
 from fasthep_parsl.workflow.values import Line
@@ -87,10 +89,12 @@ class X509(CredentialModel):
     def renewal(self) -> Renewal | None:
         """Return the command in `renew`, else ``voms-proxy-init`` if the user's key has no password."""
         explicit = super().renewal()
-        if explicit or shutil.which("voms-proxy-init") is None or not _key_is_open(os.environ):
+        if explicit:
             return explicit
-        target = self.path or find_proxy(os.environ) or default_proxy()
-        return Renewal(("voms-proxy-init", "-quiet", *self._vo_option, "-out", str(Path(target).expanduser())))
+        target = Path(self.path or find_proxy(os.environ) or default_proxy()).expanduser()
+        now = time.time()
+        asked = " ".join(self._vo_option[1:])
+        return proxy_renewal(self.inspect(now).facts, target, asked, os.environ, shutil.which, now)
 
     @property
     def _vo_option(self) -> tuple[str, ...]:
@@ -103,13 +107,3 @@ class X509(CredentialModel):
     def advice(self) -> str:
         """The command that makes a new proxy."""
         return super().advice if self.renew else f"run `{' '.join(('voms-proxy-init', *self._vo_option))}`"
-
-
-def _key_is_open(environ: Mapping[str, str]) -> bool:
-    """Return whether the key of the user's certificate can be used without a password."""
-    path = Path(environ.get("X509_USER_KEY") or Path.home() / ".globus" / "userkey.pem")
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return False
-    return b"PRIVATE KEY-----" in content and b"ENCRYPTED" not in content

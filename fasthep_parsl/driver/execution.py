@@ -17,6 +17,8 @@ from fasthep_parsl.atomic import close_drafts
 from fasthep_parsl.blocks.block_folder import sweep
 from fasthep_parsl.driver import resume, summary
 from fasthep_parsl.driver.consistency import check_products
+from fasthep_parsl.driver.credential_gate import CredentialGate
+from fasthep_parsl.driver.credential_keeper import CredentialKeeper, keeper
 from fasthep_parsl.driver.driver_process import this_driver
 from fasthep_parsl.driver.lock import LockLostError
 from fasthep_parsl.driver.op_output import join_output
@@ -87,6 +89,7 @@ class PlanRun:
         self.preloading = False
         self.refused = False
         self.lock = directory.lock
+        self.keeper: CredentialKeeper | None = None
         self.session = os.urandom(4).hex()
         self.damaged = 0
 
@@ -122,8 +125,13 @@ class PlanRun:
         if self.lock is not None:
             self.lock.check()
 
+    def _start_threads(self) -> None:
+        """Start the threads that keep the lock and the credentials. Until then the backend may fork this process."""
+        self._keep_lock()
+        if self.keeper is not None:
+            self.keeper.start()
+
     def _keep_lock(self) -> None:
-        """Start the thread that keeps the lock. Until then the backend may fork this process."""
 
         def stop() -> None:
             if main:
@@ -153,7 +161,7 @@ class PlanRun:
     def _observe(self, event: Event) -> None:
         self.tally(event)
         if isinstance(event, PoolChanged | TaskSubmitted):
-            self._keep_lock()
+            self._start_threads()
         if isinstance(event, TaskSubmitted) and self.plots and not self.preloading and self.plan.backend != "local":
             self.preloading = True  # imports take seconds, and the workers are not up yet
             threading.Thread(target=_preload, name="preload-results", daemon=True).start()
@@ -173,9 +181,11 @@ class PlanRun:
                     self._keep_lock()  # preparing them can take long
                 with (
                     prepared_setups(self.plan, path, self.preparing),
+                    keeper(self.plan, path, record) as self.keeper,
                     backend.open(self.plan, path, record) as session,
                 ):
-                    Scheduler(self.plan, path, checked, states, first, self.session).run(session)
+                    gate = CredentialGate(self.plan, self.keeper)
+                    Scheduler(self.plan, path, checked, states, first, self.session, gate).run(session)
                     self._check_lock()
                     self._finish_with(session, states)
         except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from fasthep_parsl import registry
+from fasthep_parsl.driver.credential_tally import CredentialTally
 from fasthep_parsl.driver.job_tally import JobTally
 from fasthep_parsl.driver.node_tally import NodeTally
 from fasthep_parsl.driver.segment_state import SegmentState
@@ -47,6 +48,7 @@ class Tally:
         self.bytes = 0
         self.blocks = JobTally()
         self.nodes = NodeTally(plan)
+        self.credentials = CredentialTally()
         self._notes: dict[str, dict[str, Note]] = {}
         self._call_notes: dict[tuple[int, int], Mapping[str, Mapping[str, Note]]] = {}
 
@@ -55,6 +57,7 @@ class Tally:
         self.counts[event.kind] += 1
         self.blocks(event)
         self.nodes(event)
+        self.credentials(event)
         if not isinstance(event, TaskFinished):
             return
         self.tasks[event.segment] += 1
@@ -147,6 +150,7 @@ def run_summary(plan: Plan, states: list[SegmentState], tally: Tally, **facts: A
         },
         "nodes": tally.nodes.groups(),
         "failed_nodes": tally.nodes.failed(),
+        "credentials": tally.credentials.summary(),
         "left": [{"pool": job.pool, "job": job.job} for job in tally.blocks.left()],
         "blocked": {"/".join(s.segment.stages): s.blocked for s in states if s.blocked},
         "failures": [_failure(plan, failure) for failure in failures[:MAX_FAILURES]],

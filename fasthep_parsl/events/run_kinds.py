@@ -205,7 +205,7 @@ class NodeRefused(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialChanged(Event):
-    """A credential was replaced, could not be renewed, has expired or is there again. No key contains a secret.
+    """A credential of the run has a new state. No key contains a secret.
 
     Attributes
     ----------
@@ -216,9 +216,9 @@ class CredentialChanged(Event):
     expires : float
         When it expires, seconds since 1970; 0 if there is none.
     message : str, optional
-        For people: what it is, why it was not renewed, or what to do.
-    command : str, optional
-        For ``expiring``, ``not_renewed``, ``expired`` and ``refused``: a command that makes a fresh one.
+        For people: what it is, or why it was not renewed.
+    advice : str, optional
+        For ``expiring``, ``not_renewed`` and ``expired``: what the user does to get a fresh one.
     """
 
     kind: ClassVar[str] = "credential"
@@ -226,4 +226,4 @@ class CredentialChanged(Event):
     state: CredentialStateName
     expires: float
     message: str = ""
-    command: str = ""
+    advice: str = ""

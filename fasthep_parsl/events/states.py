@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 RunStatus = Literal["complete", "partial", "failed", "interrupted"]
-CredentialStateName = Literal["renewed", "expiring", "not_renewed", "expired", "refused", "restored"]
+CredentialStateName = Literal["valid", "renewed", "expiring", "not_renewed", "expired", "restored"]
 PoolStateName = Literal["warming", "starting", "up", "lost", "failed", "ended"]
 BlockStateName = Literal[
     "submitted",
@@ -52,12 +52,12 @@ RUN_STATUSES: Mapping[RunStatus, StateInfo] = {
 }
 
 CREDENTIAL_STATES: Mapping[CredentialStateName, StateInfo] = {
-    "renewed": StateInfo("The run, or the user, has replaced the credential. Workers use the new one."),
-    "expiring": StateInfo("Less than half of its lifetime is left, and nothing can renew it."),
-    "not_renewed": StateInfo("Renewing it has failed; `message` says why. It is tried again."),
-    "expired": StateInfo("It has expired. New tasks that read files by URL wait for a fresh one."),
-    "refused": StateInfo("A server refuses it although it has not expired. New tasks that read files by URL wait."),
-    "restored": StateInfo("A fresh credential is there after `expired` or `refused`. The run continues."),
+    "valid": StateInfo("The run begins with it."),
+    "renewed": StateInfo("The run, or the user, has replaced it. Workers use the new one."),
+    "expiring": StateInfo("Half of the lifetime that was left is over, and only the user can renew it."),
+    "not_renewed": StateInfo("Renewing it has failed; `message` says why. The run tries again."),
+    "expired": StateInfo("It has expired, and tasks that read files from servers wait for a fresh one."),
+    "restored": StateInfo("A fresh one has replaced it, and the tasks that waited continue."),
 }
 
 POOL_STATES: Mapping[PoolStateName, StateInfo] = {

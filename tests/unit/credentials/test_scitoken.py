@@ -171,9 +171,9 @@ def test_it_is_renewed_by_what_is_set_up(tmp_path, monkeypatch):
     assert SciToken().renewal() is None
     monkeypatch.setenv("OIDC_SOCK", "/run/agent")
     assert SciToken().renewal() is None
-    assert SciToken(issuer=ISSUER, scope="a b").renewal().shown == f"oidc-token --scope 'a b' {ISSUER}"
+    assert SciToken(issuer=ISSUER).renewal().shown == f"oidc-token --time=60 {ISSUER}"
     monkeypatch.setenv("HTGETTOKENOPTS", "-a vault")
-    assert SciToken(audience="x").renewal().command[:3] == ("htgettoken", "--quiet", "--nooidc")
+    assert SciToken().renewal().command[:2] == ("htgettoken", "--nooidc")
 
 
 @pytest.fixture

@@ -174,7 +174,16 @@ def test_it_is_renewed_by_the_given_command_or_without_a_password(tmp_path, monk
     assert X509().renewal() is None
     own = write(tmp_path / "key.pem", pem(key("user")))
     monkeypatch.setenv("X509_USER_KEY", str(own))
-    expected = ("voms-proxy-init", "-quiet", "-voms", "cms:/cms/Role=x", "-out", str(tmp_path / "default"))
+    expected = (
+        "voms-proxy-init",
+        "-rfc",
+        "-voms",
+        "cms:/cms/Role=x",
+        "-valid",
+        "12:00",
+        "-out",
+        str(tmp_path / "default"),
+    )
     assert X509(vo="/cms/Role=x").renewal().command == expected
     write(own, pem(key("user"), b"password"))
     assert X509().renewal() is None
