@@ -183,7 +183,7 @@ class CredentialModel(BaseModel):
         if seen.problems or found is None:
             raise SiteError("\n".join(f"credential: {problem}" for problem in seen.problems))
         if self.carry == "files":
-            folder.write_secret(self.stored_as, found.content.strip() + b"\n" * (self.noun != "token"))
+            folder.write_secret(self.stored_as, found.content.strip() if self.noun == "token" else found.content)
 
     @property
     def secret_path(self) -> str:

@@ -22,7 +22,7 @@ from fasthep_parsl.driver.kept_credential import NO_FILE, KeptCredential
 from fasthep_parsl.errors import SiteError, summary_of
 from fasthep_parsl.events import CredentialChanged, CredentialStateName, Record
 from fasthep_parsl.interfaces import Credential, Renewal
-from fasthep_parsl.plan import Plan
+from fasthep_parsl.plan import Plan, PlanCredential
 from fasthep_parsl.setup_folder import SetupFolder
 
 POLL = 15.0
@@ -31,20 +31,24 @@ POLL_WAITING = 1.0
 """The same while work waits for a fresh credential."""
 
 
-def kept_credentials(plan: Plan) -> dict[str, Credential]:
-    """Return kind → credential of a plan. `min_lifetime` is left out: it is for the start of a run."""
-    return {
-        item.kind: registry.load("credentials", item.kind)(
-            **{name: value for name, value in item.params.items() if name != "min_lifetime"}
-        )
-        for item in plan.credentials
-    }
-
-
 def keeper(plan: Plan, run_dir: Path, record: Record) -> CredentialKeeper:
-    """Return the keeper for a run. Workers of backend ``local`` read the user's files, others the copies of the run."""
-    folder = None if plan.backend == "local" else SetupFolder(run_dir)
-    return CredentialKeeper(kept_credentials(plan), folder, record)
+    """Return the keeper for a run. Call it before variables of this process name the copies of the run.
+
+    The run works on copies in its directory. What is renewed is the user's own file, as found now.
+    """
+    credentials = {item.kind: _of_the_user(item) for item in plan.credentials}
+    return CredentialKeeper(credentials, SetupFolder(run_dir), record)
+
+
+def _of_the_user(item: PlanCredential) -> Credential:
+    """Return a credential with the path of its file. `min_lifetime` is left out: it is for the start of a run."""
+    kind = registry.load("credentials", item.kind)
+    params = {name: value for name, value in item.params.items() if name != "min_lifetime"}
+    credential: Credential = kind(**params)
+    facts = credential.inspect(time.time()).facts
+    if facts is not None and facts.path is not None and "path" in getattr(kind, "model_fields", ()):
+        credential = kind(**{**params, "path": str(facts.path)})
+    return credential
 
 
 class CredentialKeeper:
@@ -54,8 +58,8 @@ class CredentialKeeper:
     ----------
     credentials : mapping of str to Credential
         Kind → credential.
-    folder : SetupFolder or None
-        Where workers find their copies; None if they read the user's files.
+    folder : SetupFolder
+        Where workers and this process find their copies.
     record : callable
         Writes an event to the run's event log.
     clock : callable
@@ -65,7 +69,7 @@ class CredentialKeeper:
     def __init__(
         self,
         credentials: Mapping[str, Credential],
-        folder: SetupFolder | None,
+        folder: SetupFolder,
         record: Record,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -80,12 +84,14 @@ class CredentialKeeper:
         self._lock = threading.Lock()  # of `_waiting`, and of what decides it
         self._thread: threading.Thread | None = None
         self.version = 0
+        now = clock()
+        for kept in self._kept:
+            kept.adopt(kept.credential.inspect(now), now)
+            kept.stamp = kept.look(now)
 
     def __enter__(self) -> Self:
         now = self._clock()
         for kept in self._kept:
-            kept.adopt(kept.credential.inspect(now), now)
-            kept.stamp = kept.look(now)
             self._tell(kept, "valid", now)
         return self
 
@@ -204,7 +210,7 @@ class CredentialKeeper:
 
     def _run(self, kept: KeptCredential, renewal: Renewal) -> str:
         """Run a command, and take what it has made; return why that failed, else empty text."""
-        done = attempt(renewal, os.environ, lambda: self._stopped)
+        done = attempt(renewal, _environ(kept), lambda: self._stopped)
         if done.error:
             return done.error
         now = self._clock()
@@ -232,11 +238,10 @@ class CredentialKeeper:
         why = schedule.objection(seen, kept.facts)
         if why:
             return why
-        if self._folder is not None:
-            try:
-                kept.credential.prepare(self._folder)
-            except SiteError as error:
-                return str(error)
+        try:
+            kept.credential.prepare(self._folder)
+        except SiteError as error:
+            return str(error)
         with self._lock:
             kept.adopt(seen, now)
             self.version += 1
@@ -259,3 +264,10 @@ class CredentialKeeper:
         advice = kept.credential.advice if state in ("expiring", "not_renewed", "expired") else ""
         text = message or kept.describe(now)
         self._record(CredentialChanged(credential=kept.kind, state=state, expires=expires, message=text, advice=advice))
+
+
+def _environ(kept: KeptCredential) -> dict[str, str]:
+    """Return the variables for a command: those of this process name the copies of the run, not the user's file."""
+    path = kept.facts.path if kept.facts is not None else None
+    own = kept.credential.variables(path) if path is not None else {}
+    return {name: value for name, value in {**os.environ, **own}.items() if value}

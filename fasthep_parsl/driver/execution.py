@@ -179,9 +179,10 @@ class PlanRun:
                 path = self.directory.path
                 if self.plan.credentials or (self.plan.environment and self.plan.backend != "local"):
                     self._keep_lock()  # preparing them can take long
+                credentials = keeper(self.plan, path, record)
                 with (
                     prepared_setups(self.plan, path, self.preparing),
-                    keeper(self.plan, path, record) as self.keeper,
+                    credentials as self.keeper,
                     backend.open(self.plan, path, record) as session,
                 ):
                     gate = CredentialGate(self.plan, self.keeper)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,8 +13,9 @@ from credential_samples import token, write
 from fasthep_parsl.credential_files import CredentialFacts, CredentialProblem
 from fasthep_parsl.credentials.scitoken import SciToken
 from fasthep_parsl.driver import credential_schedule as schedule
-from fasthep_parsl.driver.credential_keeper import POLL, POLL_WAITING, CredentialKeeper
+from fasthep_parsl.driver.credential_keeper import POLL, POLL_WAITING, CredentialKeeper, keeper
 from fasthep_parsl.interfaces import Inspection
+from fasthep_parsl.plan import PlanCredential
 from fasthep_parsl.setup_folder import SECRETS, SetupFolder
 
 
@@ -40,7 +41,7 @@ class Bench:
         self.start, self.keeper.start = self.keeper.start, lambda: None  # `hold` starts the thread, too
         self.keeper.listen(lambda: self.woken.append(self.secret()))
         self.keeper.__enter__()
-        self.events.clear()
+        self.events.clear()  # of the kind `valid`
 
     def user(self, lifetime, mode=0o600, **claims):
         """Replace the token, as a user does in another terminal."""
@@ -97,14 +98,12 @@ def test_it_is_renewed_at_half_of_its_life_and_again(bench):
     assert b.states() == ["renewed"]
 
 
-def test_a_command_that_replaces_the_file_is_fine_too(bench):
-    b = bench("cp {next} {next}.draft && mv {next}.draft " + "$TARGET")
-    os.environ["TARGET"] = str(b.file)
-    try:
-        b.offer(2 * 3600)
-        b.after(1805)
-    finally:
-        del os.environ["TARGET"]
+def test_a_command_that_replaces_the_file_is_fine_too(bench, monkeypatch):
+    b = bench('cp {next} {next}.draft && mv {next}.draft "$BEARER_TOKEN_FILE"; test -z "$BEARER_TOKEN"')
+    monkeypatch.setenv("BEARER_TOKEN_FILE", "/nowhere/else")  # as `prepared_setups` sets it to the copy of the run
+    monkeypatch.setenv("BEARER_TOKEN", "no")
+    b.offer(2 * 3600)
+    b.after(1805)
     assert b.states() == ["renewed"]
     assert b.secret().strip() == b.next.read_bytes()
 
@@ -325,3 +324,17 @@ def test_a_credential_without_an_end_is_never_due():
     assert schedule.due(0.0, float("inf")) == float("inf")
     assert not schedule.is_over(0.0, float("inf"))
     assert not schedule.is_near_end(0.0, 0.0, float("inf"))
+
+
+def test_the_file_of_the_user_is_watched_not_the_copy_of_the_run(tmp_path, monkeypatch):
+    """While a run is open, the variables of this process name its copies."""
+    own = write(tmp_path / "bt", token())
+    monkeypatch.delenv("BEARER_TOKEN", raising=False)
+    monkeypatch.setenv("BEARER_TOKEN_FILE", str(own))
+    plan = SimpleNamespace(credentials=(PlanCredential(kind="scitoken", params={"min_lifetime": "10h"}),))
+    kept = keeper(plan, tmp_path, [].append)
+    monkeypatch.setenv("BEARER_TOKEN_FILE", str(tmp_path / SECRETS / "token"))
+    write(own, token(7200))
+    kept.step()
+    assert (tmp_path / SECRETS / "token").read_bytes() == own.read_bytes()
+    assert kept.version == 1
