@@ -87,9 +87,9 @@ def proxy(hours=12.0, user_hours=1000.0, vo=None, groups=("/cms",), vo_hours=Non
     return first + pem(key("proxy")) + certificate(USER, "/DC=test/CN=Authority", "user", "authority", user_hours)
 
 
-def token(lifetime=3600.0, signer="issuer", **claims):
-    """A token of the WLCG profile; a claim that is None is left out."""
-    now = time.time()
+def token(lifetime=3600.0, signer="issuer", now=None, **claims):
+    """A token of the WLCG profile, issued `now`; a claim that is None is left out."""
+    now = time.time() if now is None else now
     content = {
         "iss": ISSUER,
         "sub": "ada",

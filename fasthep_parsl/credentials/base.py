@@ -180,10 +180,15 @@ class CredentialModel(BaseModel):
             It is missing, expired or not sufficient. The message contains no secret.
         """
         seen, found = self._inspect(time.time(), network=True)
-        if seen.problems or found is None:
+        if seen.problems:
             raise SiteError("\n".join(f"credential: {problem}" for problem in seen.problems))
-        if self.carry == "files":
+        if found is not None and self.carry == "files":
             folder.write_secret(self.stored_as, found.content.strip() if self.noun == "token" else found.content)
+
+    @property
+    def comes_later(self) -> bool:
+        """Whether jobs get it from the batch system even if this user has none now. Override it if so."""
+        return False
 
     @property
     def secret_path(self) -> str:
@@ -195,6 +200,9 @@ class CredentialModel(BaseModel):
         try:
             found = self._find()
         except CredentialFileError as error:
+            if self.comes_later and error.problem.reason == "missing":
+                warning = f"the batch system gets the {self.noun} for the jobs; there is none for reading files here"
+                return Inspection(None, (), (warning,), absent=True), None
             absent = isinstance(error, NoCredentialError)
             return Inspection(None, (self._advised(error.problem),), absent=absent), None
         seen = self.examine(found.content, now)

@@ -112,6 +112,11 @@ class SciToken(CredentialModel):
         """Return the variables with which this process uses the token."""
         return {FILE_VARIABLE: str(path), ENVIRONMENT: "", **authorities_here(self.cert_dir)}
 
+    @property
+    def comes_later(self) -> bool:
+        """HTCondor gets the token from the service when a job is submitted."""
+        return self.carry == "htcondor"
+
     def insufficient(self, facts: CredentialFacts) -> tuple[CredentialProblem, ...]:
         """Return whether the token lacks a scope, or is meant for another server or of another issuer."""
         problems = []

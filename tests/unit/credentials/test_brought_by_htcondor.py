@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from pydantic import ValidationError
 
@@ -51,3 +53,16 @@ def test_condor_submit_accepts_the_proxy(tmp_path):
         raise
     assert not found.problems
     assert found.value("x509userproxy") == f'"{path}"'
+
+
+def test_a_token_that_htcondor_gets_later_is_no_reason_to_refuse_a_run(tmp_path, monkeypatch):
+    for name in ("BEARER_TOKEN", "BEARER_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    absent = {"path": str(tmp_path / "absent")}
+    seen = SciToken(carry="htcondor", oauth_service="cms", **absent).inspect(time.time())
+    assert (seen.facts, seen.problems) == (None, ())
+    assert "the batch system gets the token for the jobs" in seen.warnings[0]
+    SciToken(carry="htcondor", oauth_service="cms", **absent).prepare(SetupFolder(tmp_path / "run"))
+    assert not (tmp_path / "run" / SECRETS).exists()
+    assert SciToken(**absent).inspect(time.time()).problems
+    assert X509(carry="htcondor", **absent).inspect(time.time()).problems

@@ -21,6 +21,7 @@ from fasthep_parsl.interfaces import Renewal
 from fasthep_parsl.setup_folder import SECRETS, SetupFolder
 
 NAME = f"bt_u{os.geteuid()}"
+NOW = 2_000_000_000
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +55,8 @@ def test_a_good_token_has_no_problems(tmp_path):
     ("claims", "fields", "reason", "words"),
     [
         ({"lifetime": -60}, {}, "expired", "expired 1 min ago"),
-        ({"lifetime": 5}, {}, "expired", "expires in 4 s"),
-        ({"nbf": time.time() + 2 * CLOCK_SKEW}, {}, "not_yet_valid", "is not valid for another 9 min"),
+        ({"lifetime": 5}, {}, "expired", "expires in 5 s"),
+        ({"nbf": NOW + 2 * CLOCK_SKEW}, {}, "not_yet_valid", "is not valid for another 10 min"),
         ({"lifetime": 600}, {"min_lifetime": "8h"}, "short", "`min_lifetime` is 8 h"),
         ({"scope": "storage.read:/a"}, {"scope": ["storage.read:/b"]}, "scope", "does not permit storage.read:/b"),
         ({"scope": None}, {"scope": "storage.read:/b"}, "scope", "(no scope) does not permit"),
@@ -65,8 +66,8 @@ def test_a_good_token_has_no_problems(tmp_path):
     ],
 )
 def test_a_token_that_does_not_suffice_is_refused(tmp_path, claims, fields, reason, words):
-    content = token(**claims)
-    seen = inspected(tmp_path, content, **fields)
+    content = token(now=NOW, **claims)
+    seen = inspected(tmp_path, content, now=NOW, **fields)
     assert reasons(seen) == [reason]
     assert words in seen.problems[0].message
     assert seen.problems[0].hint
