@@ -162,10 +162,6 @@ class Credential(Protocol):
     def required(self) -> bool:
         """Whether a run needs it. If not, it is used if the workflow reads URLs and it suffices."""
 
-    @property
-    def advice(self) -> str:
-        """What the user does to get a new one: ``run `voms-proxy-init```."""
-
     def worker_setup(self) -> WorkerSetup:
         """Return what workers need: names of secrets, and lines that export their paths. Pure: reads no secret."""
 
