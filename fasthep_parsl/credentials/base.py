@@ -22,7 +22,7 @@ from fasthep_parsl.credential_files import (
 )
 from fasthep_parsl.credential_files.files import file_problems, read_file
 from fasthep_parsl.errors import SiteError
-from fasthep_parsl.interfaces import SECRETS, Inspection, Renewal, WorkerSetup
+from fasthep_parsl.interfaces import OTHER_PROTOCOLS, SECRETS, Inspection, Renewal, WorkerSetup
 from fasthep_parsl.resources.validation import Duration
 from fasthep_parsl.setup_folder import SetupFolder
 from fasthep_parsl.workflow.values import Line
@@ -31,6 +31,8 @@ EXPIRY_MARGIN = 10
 """Seconds of life that a credential needs to be used at all: work begins a moment later."""
 CLOCK_SKEW = 300
 """Seconds by which the clock of an issuer may be ahead of ours."""
+NOTICED = 5
+"""Seconds by which it may be ahead without a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class CredentialModel(BaseModel):
     """Name of its secret on workers."""
     noun: ClassVar[str]
     """How messages call it: ``proxy``."""
+    xrootd_protocol: ClassVar[str] = ""
+    """Name of the protocol of XRootD that uses it, ``gsi``; empty if there is none."""
 
     required: bool = Field(
         True,
@@ -233,7 +237,7 @@ class CredentialModel(BaseModel):
             message = f"{facts.owner} is not valid for another {time_text(early)}"
             return (CredentialProblem("not_yet_valid", message, "check the clock of this machine"),), ()
         warnings: tuple[str, ...] = ()
-        if early > 0:
+        if early > NOTICED:
             warnings = (
                 f"{facts.owner} is valid in {time_text(early)}: the clocks of its issuer and this machine differ",
             )
@@ -246,6 +250,20 @@ class CredentialModel(BaseModel):
     def _advised(self, problem: CredentialProblem) -> CredentialProblem:
         """Return a problem with the hint how to get a new credential, if it has none."""
         return problem if problem.hint else replace(problem, hint=self.advice)
+
+
+def protocol_lines(protocol: str) -> tuple[str, ...]:
+    """Return shell lines that let the client of XRootD use a protocol, and none of a credential that is not listed.
+
+    Without them a token that a server does not accept would hide a good proxy, because the client tries one of both.
+    A choice of the user stays.
+    """
+    return (
+        'if [ -z "${XrdSecPROTOCOL:-}" ] || [ -n "${fasthep_protocols:-}" ]; then',
+        f'  fasthep_protocols="${{fasthep_protocols:+$fasthep_protocols,}}{protocol}"',
+        f'  export XrdSecPROTOCOL="$fasthep_protocols,{",".join(OTHER_PROTOCOLS)}"',
+        "fi",
+    )
 
 
 def authorities(cert_dir: str | None) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from fasthep_parsl.credential_files.tokens import (
     read_token,
     token_text,
 )
-from fasthep_parsl.credentials.base import CredentialModel, Found, authorities, authorities_here
+from fasthep_parsl.credentials.base import CredentialModel, Found, authorities, authorities_here, protocol_lines
 from fasthep_parsl.credentials.renewal import token_renewal
 from fasthep_parsl.interfaces import Renewal, WorkerSetup
 from fasthep_parsl.plan import PlanBatchCredential
@@ -49,6 +49,7 @@ class SciToken(CredentialModel):
 
     stored_as: ClassVar[str] = "token"
     noun: ClassVar[str] = "token"
+    xrootd_protocol: ClassVar[str] = "ztn"
 
     scope: Texts = Field((), description="scopes that the token must permit, `storage.read:/store`")
     audience: Line | None = Field(None, description="server for which the token must be meant")
@@ -102,6 +103,7 @@ class SciToken(CredentialModel):
             f"unset {ENVIRONMENT}",
             *_WITHOUT_BAD_PROXY,
             *authorities(self.cert_dir),
+            *protocol_lines(self.xrootd_protocol),
         )
         if brought:
             asked = PlanBatchCredential(kind="oauth", name=self.oauth_service or "")

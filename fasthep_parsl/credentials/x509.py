@@ -15,7 +15,7 @@ from fasthep_parsl.credential_files import CredentialFacts, CredentialFileError,
 from fasthep_parsl.credential_files.files import read_file
 from fasthep_parsl.credential_files.proxies import VARIABLE, default_proxy, find_proxy, read_proxy
 from fasthep_parsl.credential_files.voms import short_group
-from fasthep_parsl.credentials.base import CredentialModel, Found, authorities, authorities_here
+from fasthep_parsl.credentials.base import CredentialModel, Found, authorities, authorities_here, protocol_lines
 from fasthep_parsl.credentials.renewal import proxy_renewal
 from fasthep_parsl.interfaces import Renewal, WorkerSetup
 from fasthep_parsl.plan import PlanBatchCredential
@@ -30,6 +30,7 @@ class X509(CredentialModel):
 
     stored_as: ClassVar[str] = "x509"
     noun: ClassVar[str] = "proxy"
+    xrootd_protocol: ClassVar[str] = "gsi"
 
     vo: Line | None = Field(
         None,
@@ -65,6 +66,7 @@ class X509(CredentialModel):
         lines = (
             f'if [ -s "${{{VARIABLE}:-}}" ]; then export XrdSecGSICREATEPROXY=0; else unset XrdSecGSICREATEPROXY; fi',
             *authorities(self.cert_dir),
+            *protocol_lines(self.xrootd_protocol),
         )
         if self.carry == "htcondor":
             return WorkerSetup(lines, batch_credentials=(PlanBatchCredential(kind="x509", name=self.path or ""),))

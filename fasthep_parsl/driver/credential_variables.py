@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fasthep_parsl.credential_files.proxies import harmful_variables
-from fasthep_parsl.interfaces import Credential
+from fasthep_parsl.interfaces import OTHER_PROTOCOLS, Credential
 from fasthep_parsl.setup_folder import SECRETS, SetupFolder
+
+PROTOCOL = "XrdSecPROTOCOL"
+"""Protocols that the client of XRootD may use. Those of credentials that are not listed are left out."""
 
 
 @contextmanager
@@ -32,10 +35,14 @@ def credential_variables(credentials: Iterable[Credential], run_dir: Path | None
     private: list[Path] = []
     wanted = dict(harmful_variables(os.environ))
     try:
+        protocols = []
         for credential in credentials:
             path = _file_of(credential, run_dir, private)
             if path is not None:
                 wanted |= credential.variables(path)
+                protocols += [credential.xrootd_protocol] if credential.xrootd_protocol else []
+        if protocols and not os.environ.get(PROTOCOL):
+            wanted[PROTOCOL] = ",".join((*protocols, *OTHER_PROTOCOLS))
         before = {name: os.environ.get(name) for name in wanted}
         _set(wanted)
         try:

@@ -39,6 +39,7 @@ from fasthep_parsl.interfaces.scheduler_commands import CommandResult, Job, JobS
 from fasthep_parsl.interfaces.sources import TEXT, Branch, Branches, InputFault, InputFileError, OpenInput, Source
 from fasthep_parsl.interfaces.workers import (
     FILES,
+    OTHER_PROTOCOLS,
     PREFIX,
     SECRETS,
     Credential,
@@ -51,6 +52,7 @@ from fasthep_parsl.interfaces.workers import (
 
 __all__ = [
     "FILES",
+    "OTHER_PROTOCOLS",
     "PREFIX",
     "READ",
     "SECRETS",

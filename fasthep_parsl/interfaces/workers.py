@@ -97,6 +97,10 @@ class Environment(Protocol):
         """
 
 
+OTHER_PROTOCOLS = ("krb5", "sss", "unix", "host")
+"""Protocols of XRootD that need neither a proxy nor a token: `XrdSecPROTOCOL` always has them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """What is known about a credential of this user, without its secret.
@@ -157,6 +161,8 @@ class Credential(Protocol):
 
     stored_as: ClassVar[str]
     """Name of its secret in `worker_setup`."""
+    xrootd_protocol: ClassVar[str]
+    """Name of the protocol of XRootD that uses it, ``gsi``; empty if there is none."""
 
     @property
     def required(self) -> bool:

@@ -10,10 +10,17 @@ import pytest
 from credential_samples import proxy, token, write
 from fasthep_parsl.credentials.scitoken import SciToken
 from fasthep_parsl.credentials.x509 import X509
-from fasthep_parsl.driver.credential_variables import credential_variables
+from fasthep_parsl.driver.credential_variables import PROTOCOL, credential_variables
 from fasthep_parsl.setup_folder import SetupFolder
 
-NAMES = ("X509_USER_PROXY", "X509_CERT_DIR", "XrdSecGSICREATEPROXY", "BEARER_TOKEN", "BEARER_TOKEN_FILE")
+NAMES = (
+    "XrdSecPROTOCOL",
+    "X509_USER_PROXY",
+    "X509_CERT_DIR",
+    "XrdSecGSICREATEPROXY",
+    "BEARER_TOKEN",
+    "BEARER_TOKEN_FILE",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +33,11 @@ def nobody(monkeypatch, tmp_path):
 
 
 def now():
-    return {name: os.environ[name] for name in NAMES if name in os.environ and name != "X509_CERT_DIR"}
+    return {
+        name: os.environ[name]
+        for name in NAMES
+        if name in os.environ and name not in {"X509_CERT_DIR", "XrdSecPROTOCOL"}
+    }
 
 
 def test_paths_of_the_user_are_set_for_the_block(tmp_path, monkeypatch):
@@ -88,3 +99,15 @@ def test_without_a_proxy_nothing_asks_the_client_to_make_one(monkeypatch, tmp_pa
 def test_what_does_not_suffice_is_not_used(tmp_path):
     with credential_variables([X509(path=str(write(tmp_path / "p", proxy(-1)))), SciToken()]):
         assert now() == {}
+
+
+def test_the_client_uses_only_what_is_listed_unless_the_user_chooses(tmp_path, monkeypatch):
+    one = X509(path=str(write(tmp_path / "p", proxy(12))))
+    other = SciToken(path=str(write(tmp_path / "t", token())))
+    with credential_variables([one]):
+        assert os.environ[PROTOCOL] == "gsi,krb5,sss,unix,host"
+    with credential_variables([one, other]):
+        assert os.environ[PROTOCOL] == "gsi,ztn,krb5,sss,unix,host"
+    monkeypatch.setenv("XrdSecPROTOCOL", "ztn")
+    with credential_variables([one]):
+        assert os.environ[PROTOCOL] == "ztn"
