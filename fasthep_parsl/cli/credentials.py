@@ -66,6 +66,8 @@ def _renewals(screen: Screen, report: CredentialReport) -> None:
 def _cells(row: CredentialRow, now: float) -> tuple[Text | str, ...]:
     item, facts = row.item, row.item.found.facts
     need = "required" if item.model.required else "optional"
+    if facts is None and row.suffices:
+        return Text(GOOD, "green"), item.kind, need, "from the batch system", "", "", ""
     if facts is None:
         mark = Text(BAD, "red") if item.model.required or not item.found.absent else Text(NONE, "dim")
         return mark, item.kind, need, "none" if item.found.absent else item.found.problems[0].reason, "", "", ""

@@ -136,7 +136,9 @@ def sample_site(name: str, overrides: Sequence[str] = ()) -> SampledSite:
     checks += [check for _, check in found]
     scripts, written = _scripts([pool for pool in pools if _is_valid(pool, opened)])
     kinds = planned_kinds(loaded.workflow.execution, Path.cwd(), credentials.unused)
-    checks += [_credential(item) for item in credentials.items if item.model.required or not item.found.absent]
+    checks += [
+        _credential(item) for item in credentials.items if item.model.required or item.used or not item.found.absent
+    ]
     return SampledSite(site, tuple(pools), tuple(largest), (*checks, *written), scripts, *kinds)
 
 
@@ -145,6 +147,8 @@ def _credential(item: InspectedCredential) -> Check:
     what = f"credential {item.kind}"
     if item.found.facts is not None and not item.found.problems:
         return Check(True, what, item.found.facts.describe(time.time()))
+    if not item.found.problems:
+        return Check(True, what, "; ".join(item.found.warnings))
     why = "; ".join(map(str, item.found.problems))
     return Check(True, what, f"{'a run needs it' if item.model.required else 'not used'}: {why}")
 

@@ -82,6 +82,13 @@ def test_json_says_the_same(capsys, tmp_path, site):
     assert (second["kind"], second["required"], second["problems"][0]["reason"]) == ("x509", False, "missing")
 
 
+def test_what_the_batch_system_brings_need_not_be_here(capsys, tmp_path, site):
+    path = site({"kind": "scitoken", "carry": "htcondor", "oauth_service": "scitokens"})
+    (tmp_path / "far.yaml").write_text((tmp_path / "far.yaml").read_text().replace("slurm", "htcondor"))
+    assert invoke(["credentials", "--site", path]) == 0
+    assert "✓  scitoken    required  from the batch system" in capsys.readouterr().out
+
+
 def test_mistakes_are_problems_with_a_place(capsys, site):
     assert invoke(["credentials", "--site", site({"kind": "x509", "voo": "cms"})]) == 2
     assert "unknown key `voo`" in capsys.readouterr().err
