@@ -107,6 +107,8 @@ class Task:
         Stage id → file of the merged product, for stages that bind products.
     dataset : int
         For ``call`` with scope ``dataset``: index of the dataset; else -1.
+    avoid : tuple of str
+        Servers whose places are tried last, of files that have several.
     """
 
     kind: TaskKind
@@ -122,6 +124,41 @@ class Task:
     gaps: tuple[tuple[int, int], ...] = ()
     products: Mapping[str, str] = field(default_factory=dict)
     dataset: int = -1
+    avoid: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUse:
+    """What a task had to do with a server of input files.
+
+    Attributes
+    ----------
+    files : int
+        Files opened.
+    bytes : int
+        Compressed bytes that were used.
+    seconds : float
+        Time of waiting for them.
+    failures : mapping
+        Cause → number of failed attempts.
+    bad : tuple of str
+        Places that are wrong there.
+    avoid : str
+        Cause for which this process avoids the server from now on, empty if it does not.
+    message : str
+        The last failure, in one line.
+    works : bool
+        Whether it was avoided and works again.
+    """
+
+    files: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    bad: tuple[str, ...] = ()
+    avoid: str = ""
+    message: str = ""
+    works: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +247,8 @@ class TaskResult:
         Modifier → stage → note.
     node : NodeFacts or None
         The node of the worker; only with the first result of a process.
+    storage : mapping
+        Server → what the task had to do with it; an empty name is for local places of files with several.
     """
 
     id: int
@@ -231,3 +270,4 @@ class TaskResult:
     pid: int = 0
     notes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     node: NodeFacts | None = None
+    storage: Mapping[str, ServerUse] = field(default_factory=dict)

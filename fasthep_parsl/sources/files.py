@@ -121,6 +121,10 @@ class OpenFiles:
             self._open.popitem(last=False)[1].close()
         return file
 
+    def has(self, path: str) -> bool:
+        """Return whether a file is open."""
+        return any(key[0] == path for key in self._open)
+
     def drop(self, path: str) -> None:
         """Close a file after an error, so that a retry opens it again."""
         for key in [key for key in self._open if key[0] == path]:
@@ -148,4 +152,4 @@ def _check_same(file: OpenInput, path: str, planned: PlanFile) -> None:
     else:
         return
     file.close()
-    raise InputFileError(path, message, "run again")
+    raise InputFileError(path, message, "run again", cause="corrupt")

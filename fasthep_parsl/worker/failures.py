@@ -8,14 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.errors import OpError
-from fasthep_parsl.interfaces import InputFileError
+from fasthep_parsl.interfaces import InputFault, InputFileError
 from fasthep_parsl.room import full_message, is_full
 from fasthep_parsl.tasks import Failure, FailureCause
 from fasthep_parsl.worker.partials import StoreError
 from fasthep_parsl.worker.program import StageError
 
-REFUSED = ("not_authenticated", "not_permitted")
+REFUSED: tuple[InputFault, ...] = ("not_authenticated", "not_permitted")
 """Causes of errors of input files that a fresh credential can heal."""
+
+
+OF_FILE: tuple[InputFault, ...] = (*REFUSED, "not_found", "unreachable", "stalled")
+"""Causes that are the same for all parts of a file."""
+
+
+def concerns_file(error: BaseException) -> bool:
+    """Return whether an error is the same for each part of an input file, so that dividing the work is of no use."""
+    return isinstance(error, InputFileError) and error.cause in OF_FILE
 
 
 def is_refused(error: BaseException | None) -> bool:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from functools import partial
 
 import numpy as np
 
-from fasthep_parsl.interfaces import InputFileError, Reading
-from fasthep_parsl.ops.stream import Events
-from fasthep_parsl.plan import PlanSegment
+from fasthep_parsl.interfaces import InputFileError, OpenInput, Reading
+from fasthep_parsl.ops.stream import Column, Events
+from fasthep_parsl.plan import PlanFile, PlanSegment, PlanSource
 from fasthep_parsl.sources.files import OpenFiles, bytes_by_branch, prefetch_fields, read_fields
 from fasthep_parsl.tasks import Span
 from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.program import Meter, Program
+from fasthep_parsl.worker.replicas import Replicas
 
 _FILES = OpenFiles()
 
@@ -31,6 +31,8 @@ class Reader:
         The segment.
     meter : Meter
         Measures the time.
+    replicas : Replicas
+        The servers, as this process knows them.
 
     Attributes
     ----------
@@ -38,13 +40,15 @@ class Reader:
         Compressed bytes read so far.
     """
 
-    def __init__(self, program: Program, segment: PlanSegment, meter: Meter) -> None:
+    def __init__(self, program: Program, segment: PlanSegment, meter: Meter, replicas: Replicas) -> None:
         self._program = program
         self._plan = program.plan
         self._segment = segment
         self._meter = meter
+        self._replicas = replicas
         self.bytes_read = 0
         self._opening: threading.Thread | None = None
+        self._missed: tuple[PlanFile, str, InputFileError] | None = None
 
     def read(self, span: Span, place: tuple[int, int, int]) -> Events:
         """Return the events of the partitions [first, last) of one file.
@@ -59,7 +63,7 @@ class Reader:
         Raises
         ------
             InputFileError
-        The file cannot be read, or changed after the plan was made. Remote files are opened a second time first.
+        The file cannot be read at any of its places, or changed after the plan was made.
         """
         self._settle()
         trail.at("")
@@ -73,17 +77,7 @@ class Reader:
         columns = self._segment.columns
         wall, cpu = time.perf_counter(), time.process_time()
         with self._meter.measure("read"):
-            for attempt in (1, 2):
-                try:
-                    opened = _FILES.get(file.path, source, file)
-                    before = opened.bytes_read
-                    found = read_fields(opened, source, columns, start, stop)
-                    break
-                except InputFileError:
-                    _FILES.drop(file.path)
-                    if attempt == 2 or "://" not in file.path:
-                        raise
-            self.bytes_read += opened.bytes_read - before
+            opened, found = self._replicas.read(file, partial(self._attempt, file, source, start, stop))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         branches = partial(bytes_by_branch, opened, source, columns, start, stop)
         self._program.modifiers.after_reading(self._segment, Reading(stop - start, wall, cpu, branches))
@@ -103,11 +97,16 @@ class Reader:
         source = self._plan.source.with_tree(dataset.tree)
 
         def work() -> None:
-            with contextlib.suppress(Exception):  # the read that needs it reports its own
-                opened = _FILES.get(file.path, source, file)
+            try:
+                opened = self._open(file, source, where, patient=len(file.places) == 1)
                 prefetch_fields(opened, source, self._segment.columns, edges[0], edges[-1])
+            except InputFileError as error:
+                self._missed = file, where, error
+            except Exception:  # noqa: BLE001, S110  (the read that needs it reports its own)
+                pass
 
         self._settle()
+        where = self._replicas.first(file)
         self._opening = threading.Thread(target=work, name="read-ahead", daemon=True)
         self._opening.start()
 
@@ -116,3 +115,39 @@ class Reader:
         if self._opening is not None:
             self._opening.join()
             self._opening = None
+        if self._missed is not None:
+            self._replicas.missed(*self._missed)
+            self._missed = None
+
+    def _attempt(
+        self, file: PlanFile, source: PlanSource, start: int, stop: int, place: str, patient: bool
+    ) -> tuple[OpenInput, dict[str, Column]]:
+        """Read events of a file at one of its places; close it after an error, so that the next attempt opens it again."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            opened = self._open(file, source, place, patient=patient)
+            before = opened.bytes_read
+            found = read_fields(opened, source, self._segment.columns, start, stop)
+        except Exception:
+            _FILES.drop(place)
+            raise
+        size = opened.bytes_read - before
+        self.bytes_read += size
+        if file.remote:
+            waited = time.perf_counter() - wall - (time.process_time() - cpu)
+            self._replicas.received(place, size, max(waited, 0.0))
+        return opened, found
+
+    def _open(self, file: PlanFile, source: PlanSource, place: str, *, patient: bool) -> OpenInput:
+        """Return a file at one of its places, open."""
+        known = file if place == file.path else file.model_copy(update={"size": -1})  # another place has its own time
+        fresh = file.remote and not _FILES.has(place)
+        opened = _FILES.get(place, source if patient else _impatient(source), known)
+        if fresh:
+            self._replicas.opened(place)
+        return opened
+
+
+def _impatient(source: PlanSource) -> PlanSource:
+    """Return a source that does not wait for passing faults: the next place is read meanwhile."""
+    return source.model_copy(update={"storage": source.storage.model_copy(update={"retries": 0})})

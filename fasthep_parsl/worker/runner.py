@@ -22,13 +22,14 @@ from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.resources import memory
 from fasthep_parsl.tasks import Failure, Ref, Span, Task, TaskResult
 from fasthep_parsl.worker import store, trail
-from fasthep_parsl.worker.failures import failure_of, is_refused
+from fasthep_parsl.worker.failures import concerns_file, failure_of
 from fasthep_parsl.worker.node_facts import first_facts
 from fasthep_parsl.worker.outbox import Outbox
 from fasthep_parsl.worker.partials import StoreError, load_parts
 from fasthep_parsl.worker.products import Products, unique_name
 from fasthep_parsl.worker.program import Meter, Program, StageError, program
 from fasthep_parsl.worker.reading import Reader
+from fasthep_parsl.worker.replicas import replicas_of
 from fasthep_parsl.worker.spans import union
 
 
@@ -76,6 +77,7 @@ def run_task(task: Task) -> TaskResult:
         pid=os.getpid(),
         notes=work.program.notes.take(),
         node=first_facts(),
+        storage=work.replicas.take(),
     )
 
 
@@ -96,7 +98,9 @@ class _TaskRun:
         self.steps = program.steps(self.segment)
         self.meter = Meter()
         self.passes = program.passes(self.segment)
-        self.reader = Reader(program, self.segment, self.meter)
+        self.replicas = replicas_of(task.session)
+        self.replicas.begin(task.avoid)
+        self.reader = Reader(program, self.segment, self.meter, self.replicas)
         self.products = Products(task, program, self.segment, self.meter)
         folder = Path(task.run_dir) / "work" / "streams"
         self.outboxes = {
@@ -136,7 +140,7 @@ class _TaskRun:
             found = self._run(events, dataset, self._name(dataset, first))
         except (StageError, InputFileError) as error:
             self.program.notes.forget(before)
-            if last - first == 1 or is_refused(error):  # the server answers the same for each part of the file
+            if last - first == 1 or concerns_file(error):
                 self._fail(list(range(first, last)), error)
                 return
             events = found = None  # release the memory for the halves; the error has held it, too

@@ -1,0 +1,263 @@
+"""Replicas on a worker: which place of a file is read, and which servers are tried last.
+
+A server that does not answer, or answers far slower than another one, is avoided for the rest of the run: by this process
+at once, by all workers with their next task. What is wrong with a file on one server concerns only this file, until there
+are several such files. An avoided server is still asked if no other place of a file can be read.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeVar
+
+from fasthep_parsl.errors import summary_of
+from fasthep_parsl.interfaces import InputFault, InputFileError
+from fasthep_parsl.plan import PlanFile
+from fasthep_parsl.sources.servers import DEAD, all_failed
+from fasthep_parsl.tasks import ServerUse
+from fasthep_parsl.worker.failures import REFUSED
+from fasthep_parsl.workflow.locations import server_of
+
+T = TypeVar("T")
+PASSING = (*DEAD, *REFUSED)
+"""Causes that do not hold for ever: a server that works again is used again."""
+BAD_FILES, BAD_SHARE = 3, 0.2
+"""A server is avoided if so many files are wrong there, and such a share of those that were tried."""
+SLOW_SECONDS, SLOW_RATE, SLOW_FACTOR = 10.0, 1e6, 5.0
+"""A server is compared with another one if it has sent fewer bytes per second than this for so many seconds; and avoided
+if the other one is so many times as fast."""
+LONGEST = 150
+"""Characters of a reason in the error of a file with several places."""
+
+
+def too_many_bad(bad: int, tried: int) -> bool:
+    """Return whether a server is avoided because of wrong files."""
+    return bad >= BAD_FILES and bad >= BAD_SHARE * tried
+
+
+@dataclass
+class _Use:
+    """What was done with a server since the last report."""
+
+    files: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    failures: Counter[str] = field(default_factory=Counter)
+    bad: set[str] = field(default_factory=set)
+    avoid: str = ""
+    message: str = ""
+    works: bool = False
+
+
+class Replicas:
+    """The servers of one execution of a plan, as a worker process knows them.
+
+    Parameters
+    ----------
+    session : str
+        The execution.
+    """
+
+    def __init__(self, session: str = "") -> None:
+        self.session = session
+        self._uses: dict[str, _Use] = {}
+        self._own: dict[str, str] = {}
+        self._told: set[str] = set()
+        self._bad: dict[str, set[str]] = {}
+        self._files: dict[str, set[str]] = {}
+        self._rates: dict[str, tuple[float, float]] = {}
+
+    def begin(self, avoid: Iterable[str]) -> None:
+        """Begin a task; the driver says which servers other workers avoid."""
+        self._told = set(avoid)
+
+    def read(self, file: PlanFile, attempt: Callable[[str, bool], T]) -> T:
+        """Read from the first place of a file that works.
+
+        Parameters
+        ----------
+        file : PlanFile
+            The file.
+        attempt : callable
+            Reads a place; the second argument says whether passing faults are waited for, because there is no other
+            place.
+
+        Raises
+        ------
+        InputFileError
+            No place can be read; the message has the reason of each.
+        """
+        places = file.places
+        if len(places) == 1:
+            return self._only(places[0], attempt)
+        errors: dict[str, InputFileError] = {}
+        for place, patient in self._order(places, errors):
+            try:
+                found = self._attempt(place, attempt, patient)
+            except InputFileError as error:
+                errors[place] = error
+                self._failed(place, error)
+            else:
+                self._works(place)
+                return found
+        raise _none(places, [errors[place] for place in places])
+
+    def _only(self, place: str, attempt: Callable[[str, bool], T]) -> T:
+        """Read a file with one place. Remote files are opened a second time."""
+        if "://" not in place:
+            return attempt(place, True)
+        try:
+            return attempt(place, True)
+        except InputFileError as error:
+            self._use(place).failures[error.cause or "corrupt"] += 1
+        try:
+            return attempt(place, True)
+        except InputFileError as error:
+            self._use(place).failures[error.cause or "corrupt"] += 1
+            self._use(place).message = error.message
+            raise
+
+    @staticmethod
+    def _attempt(place: str, attempt: Callable[[str, bool], T], patient: bool) -> T:
+        try:
+            return attempt(place, patient)
+        except (InputFileError, MemoryError):
+            raise
+        except Exception as error:  # damaged content can cause any error
+            raise InputFileError(place, f"cannot be read: {summary_of(error)}", cause="corrupt") from error
+
+    def _order(self, places: tuple[str, ...], errors: dict[str, InputFileError]) -> Iterator[tuple[str, bool]]:
+        """Yield places: first those that may work, then, with patience, the others and those that may work by now."""
+        first = [place for place in places if not self.avoids(place)]
+        if first and self._is_suspect(first[0]):  # measure another server
+            first.sort(key=self._is_measured)
+        for place in first:
+            yield place, False
+        for place in places:
+            if place not in errors or errors[place].cause in DEAD:
+                yield place, True
+
+    def first(self, file: PlanFile) -> str:
+        """Return the place that `read` would try first."""
+        return next(iter(self._order(file.places, {})))[0]
+
+    def missed(self, file: PlanFile, place: str, error: InputFileError) -> None:
+        """Note that a place could not be read ahead. A file without other places is read nevertheless."""
+        if len(file.places) > 1:
+            self._failed(place, error)
+
+    def avoids(self, place: str) -> bool:
+        """Return whether a place is tried last."""
+        server = server_of(place)
+        return server in self._own or server in self._told or place in self._bad.get(server, ())
+
+    # --- what happened -----------------------------------------------------------------------------------------
+
+    def opened(self, place: str) -> None:
+        """Count a file that was opened."""
+        self._use(place).files += 1
+
+    def received(self, place: str, size: int, seconds: float) -> None:
+        """Count bytes, and the seconds of waiting for them."""
+        server, use = server_of(place), self._use(place)
+        use.bytes += size
+        use.seconds += seconds
+        known = self._rates.get(server, (0.0, 0.0))
+        self._rates[server] = known[0] + size, known[1] + seconds
+
+    def _use(self, place: str) -> _Use:
+        return self._uses.setdefault(server_of(place), _Use())
+
+    def _failed(self, place: str, error: InputFileError) -> None:
+        server, use, cause = server_of(place), self._use(place), error.cause or "corrupt"
+        use.failures[cause] += 1
+        use.message = textwrap.shorten(error.message, LONGEST, placeholder=" …")
+        if cause in DEAD:
+            self._avoid(server, cause)
+            return
+        use.bad.add(place)
+        self._bad.setdefault(server, set()).add(place)
+        tried = self._files.setdefault(server, set())
+        tried.add(place)
+        if too_many_bad(len(self._bad[server]), len(tried)):
+            self._avoid(server, cause)
+
+    def _works(self, place: str) -> None:
+        server = server_of(place)
+        self._files.setdefault(server, set()).add(place)
+        if server in self._told or self._own.get(server) in PASSING:
+            self._own.pop(server, None)
+            self._told.discard(server)
+            self._bad.get(server, set()).discard(place)
+            use = self._use(place)
+            use.works, use.avoid = True, ""
+        for other in self._rates:
+            if self._is_far_slower(other, server):
+                self._avoid(other, "slow")
+            elif self._is_far_slower(server, other):
+                self._avoid(server, "slow")
+
+    def _avoid(self, server: str, cause: str) -> None:
+        if server and server not in self._own:
+            self._own[server] = cause
+            use = self._uses.setdefault(server, _Use())
+            use.avoid, use.works = cause, False
+
+    # --- speed -------------------------------------------------------------------------------------------------
+
+    def _is_suspect(self, place: str) -> bool:
+        size, seconds = self._rates.get(server_of(place), (0.0, 0.0))
+        return seconds >= SLOW_SECONDS and size < SLOW_RATE * seconds
+
+    def _is_measured(self, place: str) -> bool:
+        size, seconds = self._rates.get(server_of(place), (0.0, 0.0))
+        return size >= SLOW_RATE or seconds >= SLOW_SECONDS
+
+    def _is_far_slower(self, server: str, other: str) -> bool:
+        size, seconds = self._rates.get(server, (0.0, 0.0))
+        other_size, other_seconds = self._rates.get(other, (0.0, 0.0))
+        if not server or seconds < SLOW_SECONDS or size >= SLOW_RATE * seconds or other_size < SLOW_RATE:
+            return False
+        return other_size * seconds > SLOW_FACTOR * size * max(other_seconds, 1e-3)
+
+    # --- report ------------------------------------------------------------------------------------------------
+
+    def take(self) -> dict[str, ServerUse]:
+        """Return what was done with each server since the last call."""
+        uses, self._uses = self._uses, {}
+        return {
+            server: ServerUse(
+                files=use.files,
+                bytes=use.bytes,
+                seconds=round(use.seconds, 3),
+                failures=dict(use.failures),
+                bad=tuple(sorted(use.bad)),
+                avoid=use.avoid,
+                message=use.message,
+                works=use.works,
+            )
+            for server, use in uses.items()
+        }
+
+
+def _none(places: tuple[str, ...], errors: list[InputFileError]) -> InputFileError:
+    """Return the error of a file of which no place can be read."""
+    reasons = [textwrap.shorten(error.message, LONGEST, placeholder=" …") for error in errors]
+    causes: list[InputFault] = [error.cause for error in errors]
+    refused = [cause for cause in causes if cause in REFUSED]  # then a fresh credential may heal all of it
+    known = [cause for cause in causes if cause]
+    damaged: list[InputFault] = ["corrupt"]
+    cause = (refused or known or damaged)[0]
+    found = InputFileError(places[0], all_failed(places, reasons), errors[0].hint, cause=cause)
+    found.__cause__ = errors[-1]
+    return found
+
+
+@lru_cache(maxsize=1)
+def replicas_of(session: str) -> Replicas:
+    """Return what this process knows about the servers of an execution of a plan."""
+    return Replicas(session)
