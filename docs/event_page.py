@@ -23,6 +23,7 @@ from fasthep_parsl.events import (
     PoolChanged,
     RunEnded,
     RunStarted,
+    ServerChanged,
     StateInfo,
     TaskFinished,
     TaskLost,
@@ -71,6 +72,13 @@ EXAMPLES: tuple[Event, ...] = (
         expires=1795953600.0,
         message="token of https://issuer.example.org (scope storage.read:/), expired 5 s ago",
         advice="run `htgettoken -a vault.example.org -i myvo`",
+    ),
+    ServerChanged(
+        time=TIME,
+        server="root://eos.example.org",
+        state="avoided",
+        cause="stalled",
+        message="the server stopped answering (60 s)",
     ),
     TaskSubmitted(time=TIME, task=0, what="map", segment=0, pool="default", partitions=((0, 12),)),
     TaskFinished(

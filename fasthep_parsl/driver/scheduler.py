@@ -13,9 +13,10 @@ from fasthep_parsl.driver import task_events
 from fasthep_parsl.driver.credential_gate import CredentialGate
 from fasthep_parsl.driver.retry_policy import MAX_BLOCKS_LOST, MAX_LOST, RetryDecision, RetryPolicy, is_indivisible
 from fasthep_parsl.driver.segment_state import SegmentState
+from fasthep_parsl.driver.servers import Avoidance
 from fasthep_parsl.driver.task_factory import TaskFactory
 from fasthep_parsl.errors import BlockLostError, PoolError, RunError, WorkerLostError
-from fasthep_parsl.events import Record
+from fasthep_parsl.events import Record, ServerChanged
 from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.room import DiskFullError
@@ -67,6 +68,7 @@ class Scheduler:
         self._finished: queue.SimpleQueue[tuple[Task, Future[TaskResult]] | None] = queue.SimpleQueue()
         self._gate = CredentialGate(plan) if gate is None else gate
         self._gate.watch.listen(lambda: self._finished.put(None))  # the main loop may wait for a credential
+        self._avoidance = Avoidance(plan)
         self._open: Counter[str] = Counter()
         self._policy = RetryPolicy()
         self._to_isolate: deque[Task] = deque()
@@ -84,6 +86,7 @@ class Scheduler:
             Some stages cannot be completed: their pool is broken, or their products cannot be merged. Everything that
             does not depend on them is done.
         """
+        self._change_servers(self._avoidance.begin())
         while True:
             self._update_states()
             self._gate.begin()
@@ -217,6 +220,7 @@ class Scheduler:
     def _succeeded(self, state: SegmentState, task: Task, result: TaskResult) -> None:
         if result.node is not None:
             self._record_node(state.segment.pool, result.node)
+        self._change_servers(self._avoidance.add(result.storage))
         result, again = self._gate.judge(state, task, result)
         if task.kind == "merge":
             old = state.merged(task.id, result)
@@ -240,6 +244,12 @@ class Scheduler:
         if key not in self._seen:
             self._seen.add(key)
             self.record(task_events.seen(pool, node))
+
+    def _change_servers(self, changes: list[ServerChanged]) -> None:
+        """Record which servers are avoided, and let the next tasks know."""
+        for change in changes:
+            self.record(change)
+        self._factory.avoid = self._avoidance.servers
 
     # --- lost tasks ---------------------------------------------------------------------------------------
 

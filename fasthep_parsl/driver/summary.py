@@ -15,6 +15,7 @@ from fasthep_parsl.driver.credential_tally import CredentialTally
 from fasthep_parsl.driver.job_tally import JobTally
 from fasthep_parsl.driver.node_tally import NodeTally
 from fasthep_parsl.driver.segment_state import SegmentState
+from fasthep_parsl.driver.servers import ServerTally
 from fasthep_parsl.events import Event, TaskFinished
 from fasthep_parsl.interfaces import Note
 from fasthep_parsl.names import file_name
@@ -49,6 +50,7 @@ class Tally:
         self.blocks = JobTally()
         self.nodes = NodeTally(plan)
         self.credentials = CredentialTally()
+        self.servers = ServerTally()
         self._notes: dict[str, dict[str, Note]] = {}
         self._call_notes: dict[tuple[int, int], Mapping[str, Mapping[str, Note]]] = {}
 
@@ -58,6 +60,7 @@ class Tally:
         self.blocks(event)
         self.nodes(event)
         self.credentials(event)
+        self.servers(event)
         if not isinstance(event, TaskFinished):
             return
         self.tasks[event.segment] += 1
@@ -148,6 +151,7 @@ def run_summary(plan: Plan, states: list[SegmentState], tally: Tally, **facts: A
             }
             for pool in plan.pools
         },
+        "storage": tally.servers.summary(),
         "nodes": tally.nodes.groups(),
         "failed_nodes": tally.nodes.failed(),
         "credentials": tally.credentials.summary(),
@@ -155,7 +159,7 @@ def run_summary(plan: Plan, states: list[SegmentState], tally: Tally, **facts: A
         "blocked": {"/".join(s.segment.stages): s.blocked for s in states if s.blocked},
         "failures": [_failure(plan, failure) for failure in failures[:MAX_FAILURES]],
         "parameter_files": [_parameter_file(file) for file in plan.parameter_files],
-        "warnings": [*plan.warnings, *tally.nodes.warnings()],
+        "warnings": [*plan.warnings, *tally.nodes.warnings(), *tally.servers.warnings()],
         "versions": versions(),
     }
 

@@ -89,6 +89,7 @@ def finished(task: Task, result: TaskResult, merged: tuple[str, ...], again: tup
         },
         notes=result.notes,
         returned=tuple(union((number, number + 1) for number in again)),
+        storage=result.storage,
     )
 
 

@@ -26,6 +26,11 @@ class TaskFactory:
         Number of the first task. A resumed run continues the numbers.
     session : str
         The execution of the plan that the tasks belong to.
+
+    Attributes
+    ----------
+    avoid : tuple of str
+        Servers that the next tasks avoid.
     """
 
     def __init__(self, plan: Plan, run_dir: Path, states: list[SegmentState], first_task: int, session: str) -> None:
@@ -33,6 +38,7 @@ class TaskFactory:
         self._run_dir = run_dir
         self._session = session
         self._next = first_task
+        self.avoid: tuple[str, ...] = ()
         self.producers = {stage: state for state in states for stage in state.segment.stages}
         stages = {stage.id: stage for stage in plan.stages}
         self._bound = [{b.node for name in state.segment.stages for b in stages[name].bind} for state in states]
@@ -69,7 +75,7 @@ class TaskFactory:
 
     def repeat(self, state: SegmentState, task: Task) -> Task:
         """Return the same task with a new number."""
-        again = replace(task, id=self._number())
+        again = replace(task, id=self._number(), avoid=self.avoid)
         if task.kind == "merge":
             state.renumber_merge(task.id, again.id)
         return again
@@ -82,6 +88,7 @@ class TaskFactory:
             "plan": (str(self._run_dir / "plan.json"), self._plan.hash),
             "run_dir": str(self._run_dir),
             "session": self._session,
+            "avoid": () if kind == "merge" else self.avoid,
         }
 
     def _number(self) -> int:

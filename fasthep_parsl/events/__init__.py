@@ -14,6 +14,7 @@ from fasthep_parsl.events.run_kinds import (
     PoolChanged,
     RunEnded,
     RunStarted,
+    ServerChanged,
 )
 from fasthep_parsl.events.states import (
     BLOCK_STATES,
@@ -51,6 +52,7 @@ __all__ = [
     "RunEnded",
     "RunStarted",
     "RunStatus",
+    "ServerChanged",
     "StateInfo",
     "TaskFinished",
     "TaskLost",

@@ -16,6 +16,7 @@ from fasthep_parsl.events.run_kinds import (
     PoolChanged,
     RunEnded,
     RunStarted,
+    ServerChanged,
 )
 from fasthep_parsl.events.task_kinds import PartitionFailed, TaskFinished, TaskLost, TaskRetried, TaskSubmitted
 
@@ -29,6 +30,7 @@ KINDS: Mapping[str, type[Event]] = {
         NodeSeen,
         NodeRefused,
         CredentialChanged,
+        ServerChanged,
         TaskSubmitted,
         TaskFinished,
         TaskLost,

@@ -227,3 +227,26 @@ class CredentialChanged(Event):
     expires: float
     message: str = ""
     advice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerChanged(Event):
+    """A server of input files is avoided from now on, or used again. It matters for files in several places.
+
+    Attributes
+    ----------
+    server : str
+        The server.
+    state : "avoided" or "used"
+        Whether its places are tried last.
+    cause : str
+        Why it is or was avoided: a cause of errors of input files, or ``slow``.
+    message : str, optional
+        The last failure, in one line.
+    """
+
+    kind: ClassVar[str] = "server"
+    server: str
+    state: Literal["avoided", "used"]
+    cause: str
+    message: str = ""

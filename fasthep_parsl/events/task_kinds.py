@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from fasthep_parsl.events.event import Event
-from fasthep_parsl.tasks import FailureCause, Ref, Span, TaskKind
+from fasthep_parsl.tasks import FailureCause, Ref, ServerUse, Span, TaskKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +90,10 @@ class TaskFinished(Event):
         Modifier → stage → note.
     returned : list of [first, last], optional
         Partitions that a server has refused and that are processed again; -1 for a call.
+    storage : mapping of text to server use, optional
+        Server of input files → files opened, compressed bytes used, seconds of waiting for them, failures by cause,
+        bad places, avoid (why the worker avoids it from now on), message (of the last failure), works (whether it was
+        avoided and works again).
     """
 
     kind: ClassVar[str] = "finished"
@@ -117,6 +121,7 @@ class TaskFinished(Event):
     stages: Mapping[str, tuple[int, float, float, int, int]]
     notes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     returned: tuple[Span, ...] = ()
+    storage: Mapping[str, ServerUse] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

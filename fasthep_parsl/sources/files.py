@@ -83,10 +83,16 @@ class OpenFiles:
     ----------
     limit : int
         Number of files.
+
+    Attributes
+    ----------
+    opened : int
+        How often a file was opened.
     """
 
     def __init__(self, limit: int = MAX_OPEN) -> None:
         self._limit = limit
+        self.opened = 0
         self._open: OrderedDict[tuple[Any, ...], OpenInput] = OrderedDict()
 
     def get(self, path: str, source: PlanSource, planned: PlanFile | None = None) -> OpenInput:
@@ -113,6 +119,7 @@ class OpenFiles:
             _check_unchanged(path, planned.size, planned.mtime_ns)
         if file is None:
             file = open_file(path, source)
+            self.opened += 1
             if planned is not None:
                 _check_same(file, path, planned)
         self._open[key] = file
@@ -120,10 +127,6 @@ class OpenFiles:
         if len(self._open) > self._limit:
             self._open.popitem(last=False)[1].close()
         return file
-
-    def has(self, path: str) -> bool:
-        """Return whether a file is open."""
-        return any(key[0] == path for key in self._open)
 
     def drop(self, path: str) -> None:
         """Close a file after an error, so that a retry opens it again."""

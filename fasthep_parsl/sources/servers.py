@@ -11,6 +11,8 @@ from fasthep_parsl.workflow.locations import server_of
 
 DEAD: frozenset[InputFault] = frozenset({"unreachable", "stalled"})
 """Causes that concern a server, not a file."""
+BAD_FILES, BAD_SHARE = 3, 0.2
+"""A server is avoided if so many files are wrong there, and such a share of those that were tried."""
 LOCAL = "this machine"
 """How local places are called in messages."""
 
@@ -74,6 +76,11 @@ class Servers:
         """Note a place that was read: its server is not dead."""
         with self._lock:
             self._dead.pop(server_of(place), None)
+
+
+def too_many_bad(bad: int, tried: int) -> bool:
+    """Return whether a server is avoided because of wrong files."""
+    return bad >= BAD_FILES and bad >= BAD_SHARE * tried
 
 
 def all_failed(places: Sequence[str], reasons: Sequence[str]) -> str:

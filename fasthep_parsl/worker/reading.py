@@ -141,9 +141,9 @@ class Reader:
     def _open(self, file: PlanFile, source: PlanSource, place: str, *, patient: bool) -> OpenInput:
         """Return a file at one of its places, open."""
         known = file if place == file.path else file.model_copy(update={"size": -1})  # another place has its own time
-        fresh = file.remote and not _FILES.has(place)
+        before = _FILES.opened
         opened = _FILES.get(place, source if patient else _impatient(source), known)
-        if fresh:
+        if file.remote and _FILES.opened > before:
             self._replicas.opened(place)
         return opened
 

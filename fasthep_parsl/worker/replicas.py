@@ -17,7 +17,7 @@ from typing import TypeVar
 from fasthep_parsl.errors import summary_of
 from fasthep_parsl.interfaces import InputFault, InputFileError
 from fasthep_parsl.plan import PlanFile
-from fasthep_parsl.sources.servers import DEAD, all_failed
+from fasthep_parsl.sources.servers import DEAD, all_failed, too_many_bad
 from fasthep_parsl.tasks import ServerUse
 from fasthep_parsl.worker.failures import REFUSED
 from fasthep_parsl.workflow.locations import server_of
@@ -25,18 +25,11 @@ from fasthep_parsl.workflow.locations import server_of
 T = TypeVar("T")
 PASSING = (*DEAD, *REFUSED)
 """Causes that do not hold for ever: a server that works again is used again."""
-BAD_FILES, BAD_SHARE = 3, 0.2
-"""A server is avoided if so many files are wrong there, and such a share of those that were tried."""
 SLOW_SECONDS, SLOW_RATE, SLOW_FACTOR = 10.0, 1e6, 5.0
 """A server is compared with another one if it has sent fewer bytes per second than this for so many seconds; and avoided
 if the other one is so many times as fast."""
 LONGEST = 150
 """Characters of a reason in the error of a file with several places."""
-
-
-def too_many_bad(bad: int, tried: int) -> bool:
-    """Return whether a server is avoided because of wrong files."""
-    return bad >= BAD_FILES and bad >= BAD_SHARE * tried
 
 
 @dataclass
