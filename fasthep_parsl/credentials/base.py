@@ -277,8 +277,8 @@ def authorities(cert_dir: str | None) -> tuple[str, ...]:
     first = f'"{cert_dir}" ' if cert_dir else ""
     rest = " ".join(f'"{folder}"' for folder in ("${X509_CERT_DIR:-}", *AUTHORITIES))
     return (
-        f"for fasthep_folder in {first}{rest}; do",
-        '  if [ -d "$fasthep_folder" ]; then export X509_CERT_DIR="$fasthep_folder"; break; fi',
+        f"for fasthep_authorities in {first}{rest}; do",
+        '  if [ -d "$fasthep_authorities" ]; then export X509_CERT_DIR="$fasthep_authorities"; break; fi',
         "done",
     )
 
