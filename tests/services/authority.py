@@ -80,6 +80,11 @@ class Authority:
         write(self.voms_dir / VO / "voms.test.lsc", trusted.encode())
         self.tokens = TokenIssuer(self.private, issuer)
 
+    @property
+    def env(self) -> dict[str, str]:
+        """Environment variables of programs that are to trust its servers."""
+        return {"X509_CERT_DIR": str(self.certificates)}
+
     # --------------------------------------------------------------------------------------- certificates
 
     def _write_ca(self) -> None:

@@ -34,6 +34,8 @@ class Link:
     stall_after : int, optional
         Bytes from the server after which the link is silent for ever, connections made later included; they stay open.
         None: never.
+    each : bool
+        Count `stall_after` for each connection; later connections then work until they have had so many bytes.
 
     Attributes
     ----------
@@ -41,9 +43,9 @@ class Link:
         Where it listens.
     """
 
-    def __init__(self, target: int, *, delay: float = 0.0, stall_after: int | None = None) -> None:
+    def __init__(self, target: int, *, delay: float = 0.0, stall_after: int | None = None, each: bool = False) -> None:
         self.port = 0
-        self._arguments = [str(target), str(delay), str(-1 if stall_after is None else stall_after)]
+        self._arguments = [str(target), str(delay), str(-1 if stall_after is None else stall_after), str(int(each))]
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -104,8 +106,8 @@ def dead_port() -> int:
 class _Passing:
     """What the process does; the parameters are those of `Link`."""
 
-    def __init__(self, target: int, delay: float, stall_after: int) -> None:
-        self.target, self.delay, self.stall_after = target, delay, stall_after
+    def __init__(self, target: int, delay: float, stall_after: int, each: bool) -> None:
+        self.target, self.delay, self.stall_after, self.each = target, delay, stall_after, each
         self.received = self.connections = 0
         self.open = asyncio.Event()
         self.open.set()
@@ -151,11 +153,15 @@ class _Passing:
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(AHEAD)
         delivery = asyncio.create_task(self._deliver(under_way, writer))
         loop = asyncio.get_running_loop()
+        had = 0
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
                 if counted:
+                    had += len(data)
                     self.received += len(data)
-                    if 0 <= self.stall_after < self.received:
+                    if 0 <= self.stall_after < (had if self.each else self.received):
+                        if self.each:
+                            await asyncio.Event().wait()
                         self.open.clear()
                 await under_way.put((loop.time() + self.delay, data))
         await under_way.put((loop.time() + self.delay, b""))
@@ -177,4 +183,4 @@ class _Passing:
 
 
 if __name__ == "__main__":
-    asyncio.run(_Passing(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])).serve())
+    asyncio.run(_Passing(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1").serve())

@@ -185,6 +185,19 @@ def test_a_link_that_stalls_keeps_its_connections(xrootd_server, authority):
         assert len(text) == 3_000_000
 
 
+def test_each_connection_of_a_link_can_stall(xrootd_server, authority):
+    proxy = authority.proxy()
+    (xrootd_server.data / "protected" / "medium.bin").write_bytes(b"a" * 300_000)
+    (xrootd_server.data / "protected" / "large.bin").write_bytes(b"a" * 3_000_000)
+    short = {"XRD_STREAMTIMEOUT": 2, "XRD_TIMEOUTRESOLUTION": 1}  # s
+    with Link(xrootd_server.port, stall_after=1_000_000, each=True) as link:
+        for _ in range(4):  # more than 1 MB together
+            text = read(xrootd_server, "protected/medium.bin", port=link.port, X509_USER_PROXY=proxy)
+            assert len(text) == 300_000
+        error = read(xrootd_server, "protected/large.bin", seconds=2, port=link.port, X509_USER_PROXY=proxy, **short)
+        assert "expired" in error, error[:200]
+
+
 def test_a_link_that_is_cut_refuses(xrootd_server):
     with Link(xrootd_server.port) as link, socket.create_connection(("127.0.0.1", link.port)) as probe:
         while link.connections < 1:

@@ -120,7 +120,7 @@ class XRootDServer:
     @property
     def env(self) -> dict[str, str]:
         """Environment variables of programs that are to trust it."""
-        return {"X509_CERT_DIR": str(self.authority.certificates)}
+        return self.authority.env
 
     # ---------------------------------------------------------------------------------------- start and stop
 
