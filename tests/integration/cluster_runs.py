@@ -40,11 +40,20 @@ class ClusterRun(Driver):
         More options of ``fasthep-parsl run``.
     env : mapping
         What the batch system adds to the environment of its users.
+    program : tuple of str
+        Arguments of Python that start the command line.
     """
 
-    def __init__(self, flow: Path, site: Path, *arguments: str, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        flow: Path,
+        site: Path,
+        *arguments: str,
+        env: Mapping[str, str],
+        program: tuple[str, ...] = ("-m", "fasthep_parsl"),
+    ) -> None:
         self._env = {**os.environ, **env}
-        super().__init__(flow, "--site", str(site), *arguments, env=self._env)
+        super().__init__(flow, "--site", str(site), *arguments, env=self._env, program=program)
 
     def blocks(self, *states: str, pool: str = "default") -> list[dict[str, Any]]:
         """Return what happened to blocks of a pool, oldest first."""

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from integration.cluster_runs import Campaign, Tools, results
+from integration.protected import CONFIGS, PATTERNS, write_dimuon
 from integration.runs import Driver, Records
+from services.fixtures_condor import used
 
 HERE = Path(__file__).parent
 EVENTS, CLUSTER = 200, 25
@@ -100,3 +102,43 @@ def expected(checkout):
     command = [sys.executable, "-m", "fasthep_parsl", "run", "configs/heterogeneous.yaml", "--backend", "local"]
     subprocess.run([*command, "--outdir", "here", "--no-plots"], cwd=checkout, check=True, capture_output=True)
     return results(checkout / "here")
+
+
+# --- protected data -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def protected_server(make_xrootd, demo_data):
+    """A server with the demo's data below /protected/demo and /vo/demo."""
+    found = make_xrootd()
+    for folder in ("protected", "vo"):
+        found.put(demo_data, f"{folder}/demo")
+    return found
+
+
+@pytest.fixture(scope="session")
+def dimuon_results(demo_data, tmp_path_factory):
+    """Results of the shipped analysis over the demo's data as local files, computed in one process."""
+    folder = tmp_path_factory.mktemp("dimuon-results")
+    files = {name: [str(file) for file in sorted(demo_data.glob(pattern))] for name, pattern in PATTERNS.items()}
+    command = [sys.executable, "-m", "fasthep_parsl", "run", str(write_dimuon(folder, files)), "--backend", "local"]
+    subprocess.run([*command, "--outdir", str(folder / "run"), "--no-plots"], check=True, capture_output=True)
+    return results(folder / "run")
+
+
+@pytest.fixture(scope="session")
+def hidden_submit(tmp_path_factory):
+    """A folder that only the submit side of `condor_blind` sees."""
+    return tmp_path_factory.mktemp("hidden-submit")
+
+
+@pytest.fixture(scope="session")
+def _condor_blind(make_condor_pool, hidden_submit, authority):
+    return make_condor_pool(hide=[hidden_submit, CONFIGS, authority.private])
+
+
+@pytest.fixture
+def condor_blind(_condor_blind):
+    """A pool, in use, whose jobs see neither `hidden_submit` nor the credentials of the user."""
+    with used(_condor_blind) as pool:
+        yield pool
