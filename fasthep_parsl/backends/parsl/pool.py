@@ -90,6 +90,7 @@ class RunningPool:
         self._closing = threading.Event()
         self._alarm = Alarm()
         self._period = PERIOD
+        self._longest_period = min(LONGEST_PERIOD, max(pool.scaling.poll, PERIOD)) if pool.block else LONGEST_PERIOD
         self._changes = 0
         self._app = parsl.python_app(apply, data_flow_kernel=kernel, executors=[pool.name])
         self._lifecycle = self._next_lifecycle(warm)
@@ -201,7 +202,7 @@ class RunningPool:
             self._alarm.wait(SHORTEST_PERIOD if blocks.dying else self._period, self._lifecycle.processes())
         if time.monotonic() < began + SHORTEST_PERIOD:
             self._closing.wait(SHORTEST_PERIOD)  # never in a busy loop
-        self._period = min(self._period * GROWTH, LONGEST_PERIOD)
+        self._period = min(self._period * GROWTH, self._longest_period)
         return not self._closing.is_set()
 
     def _recover(self, lifecycle: ExecutorLifecycle, why: str) -> None:
