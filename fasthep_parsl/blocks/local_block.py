@@ -85,6 +85,11 @@ class LocalBlock:
         """Id of its first process, which is also that of its group and session."""
         return self.process.pid
 
+    @property
+    def dying(self) -> bool:
+        """Whether the first process has ended, and the others are being killed."""
+        return self.process.returncode is not None and self._lifeline >= 0
+
     def send(self, line: str) -> bool:
         """Send its command line to a block that was started early; return whether that worked."""
         try:

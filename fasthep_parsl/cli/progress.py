@@ -17,6 +17,7 @@ from rich.text import Text
 from fasthep_parsl.cli.blocks import BlockBoard
 from fasthep_parsl.cli.credential_lines import CredentialBoard
 from fasthep_parsl.events import (
+    BlockChanged,
     Event,
     Observer,
     PartitionFailed,
@@ -179,14 +180,16 @@ class _Plain:
         self._period = period
         self._began = time.monotonic()
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._stopped = False
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stop.set()
+        self._stopped = True
+        self._wake.set()
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -196,6 +199,8 @@ class _Plain:
             self._thread.start()
         with self._lock:
             problem = self._board.add(event) or self._credentials.add(event)
+        if isinstance(event, BlockChanged):
+            self._wake.set()
         if problem:
             self._print(problem)
         if isinstance(event, PoolChanged) and event.state != "ended":
@@ -204,8 +209,14 @@ class _Plain:
 
     def _tick(self) -> None:
         after = time.monotonic() + self._period
-        while not self._stop.wait(min(1.0, self._period)):
-            self._queues(time.monotonic())
+        soon = False
+        while True:
+            pause = max(after - time.monotonic(), 0.0)
+            self._wake.wait(min(1.0, pause) if soon else pause)
+            self._wake.clear()
+            if self._stopped:
+                return
+            soon = self._queues(time.monotonic())
             if time.monotonic() < after:
                 continue
             after += self._period
@@ -219,8 +230,8 @@ class _Plain:
             for line in repeated:
                 self._print(line)
 
-    def _queues(self, now: float) -> None:
-        """Print why jobs wait, if that has not changed for some time."""
+    def _queues(self, now: float) -> bool:
+        """Print why jobs wait, if that has not changed for some time; return whether that may be the case soon."""
         with self._lock:
             lines = self._board.pools()
         for pool in [pool for pool in self._printed if pool not in lines]:
@@ -232,6 +243,7 @@ class _Plain:
             elif now >= since + SETTLED and self._printed.get(pool) != line:
                 self._printed[pool] = line
                 self._print(line)
+        return self._printed != lines
 
     def _print(self, text: str) -> None:
         self._console.print(f"{time.strftime('%H:%M:%S')} {text}", markup=False, highlight=False, soft_wrap=True)

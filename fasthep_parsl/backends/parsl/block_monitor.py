@@ -56,6 +56,11 @@ class BlockMonitor:
         Its provider.
     record : callable
         Writes to the run's event log.
+
+    Attributes
+    ----------
+    changes : int
+        Number of changes of blocks so far.
     """
 
     def __init__(self, executor: HighThroughputExecutor, blocks: BlockProvider, record: Record) -> None:
@@ -70,6 +75,7 @@ class BlockMonitor:
         self._refused: set[tuple[int, str]] = set()
         self._look = self._again = 0.0
         self._next = 0
+        self.changes = 0
 
     @property
     def connected(self) -> bool:
@@ -80,6 +86,12 @@ class BlockMonitor:
     def expects_workers(self) -> bool:
         """Whether workers are about to connect, so that the interchange should be asked often."""
         return not self.connected or (self._local and any(b.phase == "starting" for b in self._policy.alive()))
+
+    @property
+    def unclear(self) -> bool:
+        """Whether something is about to be noticed or repeated, so that the blocks should be looked at soon."""
+        alive = self._policy.alive()
+        return bool(self._doomed) or any(block.lost or block.held for block in alive) or self._blocks.dying
 
     def start(self, *, proven: bool) -> None:
         """Start the blocks of this machine; those of a batch system are submitted by the first `act`.
@@ -222,6 +234,7 @@ class BlockMonitor:
         self._policy.events.clear()
 
     def _record_block(self, state: BlockStateName, block: int, job: str, **facts: Any) -> None:
+        self.changes += 1
         identity: dict[str, Any] = {"pid": int(job)} if self._local and job else {"job": job}
         self._record(BlockChanged(pool=self._blocks.pool.name, state=state, block=block, **identity, **facts))
 

@@ -15,6 +15,7 @@ from parsl.executors.high_throughput.errors import CommandClientBadError, Comman
 from fasthep_parsl.backends.parsl import executors
 from fasthep_parsl.backends.parsl.block_monitor import BlockMonitor, Manager
 from fasthep_parsl.backends.parsl.provider_base import BlockProvider
+from fasthep_parsl.backends.parsl.waking import WakingResults
 from fasthep_parsl.events import Record
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.room import full_message, is_full
@@ -127,6 +128,12 @@ class ExecutorLifecycle:
             return "the thread that receives its results has failed; see log/parsl"
         return ""
 
+    def processes(self) -> list[int]:
+        """Return the children of this process whose end must be noticed at once: the interchange and local blocks."""
+        process = self.interchange
+        mine = [process.pid] if process is not None and process.returncode is None else []
+        return mine + self.blocks.processes()
+
     @property
     def faultless(self) -> bool:
         """Whether the interchange is alive and answers. If there is trouble then, it has another cause.
@@ -183,7 +190,10 @@ class ExecutorLifecycle:
         self.monitor.close()
         self.executor._result_queue_thread_exit.set()
         self._results = self.executor._result_queue_thread or self._results
-        self.executor._result_queue_thread = None  # it ends within RESULTS_POLL; Parsl would wait for it
+        self.executor._result_queue_thread = None  # Parsl would wait for it
+        results = getattr(self.executor, "incoming_q", None)
+        if isinstance(results, WakingResults):
+            results.wake()
 
     def _close_pipes(self) -> None:
         """Close the connections of an executor that has not started: Parsl does not know it and would leave them open."""

@@ -14,6 +14,7 @@ from parsl.logconfigs.file import FileLogging
 
 from fasthep_parsl.backends.parsl.local_provider import LocalProvider
 from fasthep_parsl.backends.parsl.provider_base import BlockProvider
+from fasthep_parsl.backends.parsl.waking import WakingResults
 from fasthep_parsl.blocks.local_block import LocalBlock, worker_environment
 from fasthep_parsl.blocks.network import meeting_point
 from fasthep_parsl.blocks.python_command import module_command, python_path
@@ -30,11 +31,8 @@ INTERCHANGE_MODULE = "fasthep_parsl.backends.parsl.interchange"
 SEND_TIMEOUT = 2000
 """Milliseconds for sending a task to the interchange. Without a limit this hangs when the interchange is dead."""
 
-
-INTERCHANGE_POLL = 1000
-"""Milliseconds after which an interchange without messages looks for lost managers. A message wakes it at once."""
-RESULTS_POLL = 500
-"""Milliseconds in which the thread that receives results ends with its executor. A result wakes it at once."""
+START_POLL = 100
+"""Milliseconds between two looks of the thread that receives results, until the executor has started. It has no task yet."""
 
 
 def config(run_dir: Path) -> Config:
@@ -113,7 +111,7 @@ def executor(pool: PlanPool, blocks: BlockProvider) -> HighThroughputExecutor:
         cores_per_worker=pool.cpus,
         heartbeat_period=heartbeat_period(pool),
         heartbeat_threshold=HEARTBEAT_THRESHOLD,
-        poll_period=INTERCHANGE_POLL,
+        poll_period=START_POLL,
         drain_period=drain_period(pool),
         block_error_handler=False,
         interchange_launch_cmd=_interchange_command(str(blocks.log_dir / "interchange.out")),
@@ -128,7 +126,7 @@ def _interchange_command(output: str) -> list[str]:
 
 def prepare(pool: PlanPool, started: HighThroughputExecutor, blocks: BlockProvider) -> None:
     """Set what can be set only after an executor has started, before its first block starts."""
-    started.poll_period = RESULTS_POLL  # the interchange has its own by now
+    started.incoming_q = WakingResults(started.incoming_q)  # its thread finds it within START_POLL
     started.outgoing_q.zmq_socket.sndtimeo = SEND_TIMEOUT
     started.outgoing_q.zmq_socket.linger = 0
     blocks.prepare(_link(pool, started, blocks.software))

@@ -17,6 +17,8 @@ from typing import Any
 
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h: deliver a signal to this process when its parent dies."""
+POLL = 5000
+"""Milliseconds after which an interchange without messages looks for lost managers. A message wakes it up at once."""
 FORGET_BLOCK = "FORGET_BLOCK"
 """Command ``[FORGET_BLOCK, block]``: no process of this block is left; its tasks are lost."""
 
@@ -98,4 +100,5 @@ if __name__ == "__main__":
     die_with_parent(int(sys.argv[1]))
     _write_to(sys.argv[2])
     _name_process()
-    pool_interchange()(**pickle.load(sys.stdin.buffer)).start()  # noqa: S301  (the driver writes it)
+    configuration = pickle.load(sys.stdin.buffer)  # noqa: S301  (the driver writes it)
+    pool_interchange()(**{**configuration, "poll_period": POLL}).start()

@@ -104,6 +104,15 @@ class LocalProvider(BlockProvider):
         code = block.ended()
         return Job(job, "running") if code is None else Job(job, "ended", reason=_reason(code))
 
+    def processes(self) -> list[int]:
+        """Return the first processes of blocks that have not ended."""
+        return [block.pid for block in self._blocks.copy().values() if block.process.returncode is None]
+
+    @property
+    def dying(self) -> bool:
+        """Whether the first process of a block has ended, and others have not."""
+        return any(block.dying for block in self._blocks.copy().values())
+
     def remove(self, jobs: Sequence[str], timeout: float | None = None) -> CommandResult:
         """End blocks with all their processes."""
         del timeout

@@ -18,6 +18,7 @@ from zmq import ZMQError
 from fasthep_parsl.backends.parsl import executors
 from fasthep_parsl.backends.parsl.executor_lifecycle import ExecutorLifecycle
 from fasthep_parsl.backends.parsl.restarts import Restarts
+from fasthep_parsl.backends.parsl.waking import Alarm
 from fasthep_parsl.blocks.local_block import LocalBlock
 from fasthep_parsl.errors import BlockLostError, PoolError, SiteError, WorkerLostError
 from fasthep_parsl.events import PoolChanged, PoolStateName, Record
@@ -25,7 +26,13 @@ from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.worker.entry import apply
 
 PERIOD = 0.5
-"""Seconds between two checks of a pool."""
+"""Seconds between two checks of a pool while it changes."""
+LONGEST_PERIOD = 5.0
+"""Seconds between two checks while nothing changes. The end of a process of this machine is noticed at once."""
+GROWTH = 1.25
+"""Each period without a change is longer by this factor: what the system does not report is noticed somewhat later."""
+SHORTEST_PERIOD = 0.05
+"""Seconds between two checks while the processes of a block end."""
 
 
 @dataclass
@@ -81,6 +88,10 @@ class RunningPool:
         self._lifecycles = self._finished = 0
         self._known_good = False
         self._closing = threading.Event()
+        self._alarm = Alarm()
+        self._period = PERIOD
+        self._longest_period = min(LONGEST_PERIOD, max(pool.scaling.poll, PERIOD)) if pool.block else LONGEST_PERIOD
+        self._changes = 0
         self._app = parsl.python_app(apply, data_flow_kernel=kernel, executors=[pool.name])
         self._lifecycle = self._next_lifecycle(warm)
         self._watcher = threading.Thread(target=self._watch, name=f"watch-{pool.name}", daemon=True)
@@ -100,6 +111,9 @@ class RunningPool:
                 work.future.set_exception(self._broken)
                 return work.future
             self._open.add(work.future)
+            if self._period > PERIOD:  # it may need more blocks
+                self._period = PERIOD
+                self._alarm.ring()
             if not self._lifecycle.usable:
                 self._backlog.append(work)
                 return work.future
@@ -147,6 +161,7 @@ class RunningPool:
         self._lifecycles += 1
         blocks = executors.provider(self.pool, self._run_dir, folder, self._closing, warm, self._software)
         self._began = time.monotonic()
+        self._period, self._changes = PERIOD, 0
         return ExecutorLifecycle(self.pool, self._kernel, blocks, self._record, self._started, proven=self._known_good)
 
     def _started(self, lifecycle: ExecutorLifecycle) -> None:
@@ -159,7 +174,7 @@ class RunningPool:
             self._launch(work)
 
     def _watch(self) -> None:
-        while not self._closing.wait(PERIOD) and self._broken is None:
+        while self._wait() and self._broken is None:
             lifecycle = self._lifecycle
             known = lifecycle.monitor.connected
             lifecycle.ask()
@@ -176,6 +191,19 @@ class RunningPool:
                 self.fail(error)
                 lifecycle.close()
                 return
+
+    def _wait(self) -> bool:
+        """Wait until it is time for the next check; return whether there is one."""
+        monitor, blocks = self._lifecycle.monitor, self._lifecycle.blocks
+        if monitor.changes != self._changes or monitor.unclear:
+            self._changes, self._period = monitor.changes, PERIOD
+        began = time.monotonic()
+        if not self._closing.is_set():
+            self._alarm.wait(SHORTEST_PERIOD if blocks.dying else self._period, self._lifecycle.processes())
+        if time.monotonic() < began + SHORTEST_PERIOD:
+            self._closing.wait(SHORTEST_PERIOD)  # never in a busy loop
+        self._period = min(self._period * GROWTH, self._longest_period)
+        return not self._closing.is_set()
 
     def _recover(self, lifecycle: ExecutorLifecycle, why: str) -> None:
         """Restart an executor that has failed. Give the pool up if it never worked, or keeps failing without progress."""
@@ -223,6 +251,7 @@ class RunningPool:
         """End all processes of its blocks."""
         with self._lock:
             self._closing.set()
+        self._alarm.ring()
         self._watcher.join(10)
         self.fail(PoolError(f"pool `{self.pool.name}` was closed"))
         self._lifecycle.close()

@@ -104,6 +104,15 @@ class BlockProvider(ExecutionProvider):  # type: ignore[misc]  # Parsl is not ty
         """Return the ids of all blocks that were submitted: of processes of this machine, or jobs."""
         return [job if self.pool.block else int(job) for job in self.jobs_by_block.values()]
 
+    def processes(self) -> list[int]:
+        """Return the first processes of blocks on this machine that have not ended."""
+        return []
+
+    @property
+    def dying(self) -> bool:
+        """Whether the first process of a block on this machine has ended, and others have not."""
+        return False
+
     def find_again(self) -> dict[int, str]:
         """Return block → job of submissions that were accepted though no answer came back."""
         return {}
