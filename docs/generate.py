@@ -35,6 +35,7 @@ def write_all(folder: Path) -> None:
         "strategies.md": partial(plug_ins, "strategies"),
         "sources.md": partial(plug_ins, "sources"),
         "environments.md": partial(plug_ins, "environments"),
+        "credentials.md": partial(plug_ins, "credentials"),
         "modifiers.md": modifiers,
         "python.md": python,
         "layers.md": layers,

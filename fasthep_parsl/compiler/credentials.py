@@ -38,7 +38,7 @@ class InspectedCredential:
     model : Credential
         The credential.
     found : Inspection
-        What this user has.
+        What this user has; empty if the run does not use it in any case.
     used : bool
         Whether the run uses it.
     """
@@ -103,8 +103,9 @@ def inspect_credentials(loaded: LoadedWorkflow, *, remote: bool | None = None, n
     problems: list[Problem] = []
     warnings: list[str] = []
     for number, (kind, model) in _models(loaded):
-        found = model.inspect(now, network=network)
-        used = model.required or (reads and not found.problems)
+        matters = model.required or reads
+        found = model.inspect(now, network=network) if matters else Inspection()
+        used = matters and (model.required or not found.problems)
         items.append(InspectedCredential(number, kind, model, found, used))
         if model.required:
             problems += _problems(loaded, number, kind, found)

@@ -27,6 +27,9 @@ HEAVY = {
     "matplotlib",
     "mplhep",
     "globus_compute_sdk",
+    "cryptography",
+    "jwt",
+    "scitokens",
 }
 
 

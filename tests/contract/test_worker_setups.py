@@ -7,6 +7,7 @@ import stat
 import subprocess
 import time
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -58,6 +59,8 @@ def made(request, monkeypatch, tmp_path):
         params = {"manifest": str(quick_project(tmp_path / "project")), "tool": "py-rattler"}
     elif name in EXAMPLES:
         params = EXAMPLES[name]
+        if group == "credentials":  # a copy that only this user can read
+            params = {**params, "path": str(write(tmp_path / "source", Path(params["path"]).read_bytes()))}
     else:
         pytest.fail(f"{group}: `{name}` has no example: add its parameters to EXAMPLES")
     yield registry.load(group, name)(**params)
