@@ -8,6 +8,7 @@ are several such files. An avoided server is still asked if no other place of a 
 from __future__ import annotations
 
 import textwrap
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ PASSING = (*DEAD, *REFUSED)
 SLOW_SECONDS, SLOW_RATE, SLOW_FACTOR = 10.0, 1e6, 5.0
 """A server is compared with another one if it has sent fewer bytes per second than this for so many seconds; and avoided
 if the other one is so many times as fast."""
+AGAIN = 60.0
+"""Seconds in which a server that does not answer is not asked again for the same file: a pass that fails is divided, and
+each part would wait for it."""
 LONGEST = 150
 """Characters of a reason in the error of a file with several places."""
 
@@ -63,6 +67,7 @@ class Replicas:
         self._bad: dict[str, set[str]] = {}
         self._files: dict[str, set[str]] = {}
         self._rates: dict[str, tuple[float, float]] = {}
+        self._silent: dict[str, tuple[float, InputFileError]] = {}
 
     def begin(self, avoid: Iterable[str]) -> None:
         """Begin a task; the driver says which servers other workers avoid."""
@@ -94,6 +99,8 @@ class Replicas:
             except InputFileError as error:
                 errors[place] = error
                 self._failed(place, error)
+                if patient and error.cause in DEAD:
+                    self._silent[place] = time.monotonic(), error
             else:
                 self._works(place)
                 return found
@@ -131,7 +138,10 @@ class Replicas:
         for place in first:
             yield place, False
         for place in places:
-            if place not in errors or errors[place].cause in DEAD:
+            since, error = self._silent.get(place, (-AGAIN, None))
+            if error is not None and time.monotonic() < since + AGAIN:
+                errors.setdefault(place, error)
+            elif place not in errors or errors[place].cause in DEAD:
                 yield place, True
 
     def first(self, file: PlanFile) -> str:
@@ -240,11 +250,10 @@ class Replicas:
 def _none(places: tuple[str, ...], errors: list[InputFileError]) -> InputFileError:
     """Return the error of a file of which no place can be read."""
     reasons = [textwrap.shorten(error.message, LONGEST, placeholder=" …") for error in errors]
-    causes: list[InputFault] = [error.cause for error in errors]
+    causes: list[InputFault] = [error.cause or "corrupt" for error in errors]
     refused = [cause for cause in causes if cause in REFUSED]  # then a fresh credential may heal all of it
-    known = [cause for cause in causes if cause]
-    damaged: list[InputFault] = ["corrupt"]
-    cause = (refused or known or damaged)[0]
+    damaged = [cause for cause in causes if cause == "corrupt"]  # then other parts of the file may be read
+    cause = (refused or damaged or causes)[0]
     found = InputFileError(places[0], all_failed(places, reasons), errors[0].hint, cause=cause)
     found.__cause__ = errors[-1]
     return found

@@ -116,7 +116,25 @@ def test_passing_faults_are_waited_for_only_if_no_place_works():
         "none of its 3 places can be read: root://a: is unreachable; root://b: is stalled; root://c: is corrupt"
     )
     assert caught.value.path == "root://a//1.root"
+    assert caught.value.cause == "corrupt"  # other parts of the file may be readable there
+    with pytest.raises(InputFileError) as caught:
+        Replicas("s").read(file(1, "a", "b"), servers)
     assert caught.value.cause == "unreachable"
+
+
+def test_a_silent_server_is_asked_again_only_after_a_while(monkeypatch):
+    """Each part of a pass that fails would wait for it."""
+    servers, known = Servers(a="unreachable", b="corrupt"), Replicas("s")
+    for _ in range(3):
+        with pytest.raises(InputFileError, match="root://a: is unreachable; root://b: is corrupt"):
+            known.read(file(1, "a", "b"), servers)
+    assert servers.hosts() == ["a", "b", "a", "b", "b"]
+    with pytest.raises(InputFileError):
+        known.read(file(2, "a", "b"), servers)
+    assert servers.hosts() == ["b", "a"]
+    monkeypatch.setattr(replicas, "AGAIN", -1.0)
+    servers.faults = {"b": "corrupt"}
+    assert known.read(file(1, "a", "b"), servers) == "a"
 
 
 def test_a_refused_credential_is_the_cause_if_one_of_the_places_says_so():
