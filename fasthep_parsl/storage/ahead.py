@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from concurrent.futures import Future
 
+from fasthep_parsl.interfaces import InputFileError
 from fasthep_parsl.storage.base import Range, RemoteFile
 from fasthep_parsl.storage.ranges import Pieces, joined
 
@@ -108,10 +109,19 @@ class _Ahead:
             self._found.set_exception(error)
 
     def pieces(self, ranges: Sequence[Range]) -> Pieces:
-        """Return what was read, if it has any of `ranges`. Waits until it has arrived."""
-        if any(self.has(*item) for item in ranges) and self._found.exception() is None:
-            return Pieces(self._ranges, self._found.result())
-        return Pieces([], [])
+        """Return what was read, if it has any of `ranges`. Waits until it has arrived.
+
+        Raises
+        ------
+        InputFileError
+            The server has stopped answering. Another read would wait as long again.
+        """
+        if not any(self.has(*item) for item in ranges):
+            return Pieces([], [])
+        error = self._found.exception()
+        if isinstance(error, InputFileError) and error.cause == "stalled":
+            raise error
+        return Pieces([], []) if error is not None else Pieces(self._ranges, self._found.result())
 
     def has(self, start: int, stop: int) -> bool:
         """Return whether bytes [start, stop) are among the ranges."""
