@@ -119,7 +119,7 @@ class Driver(Records):
     def signal(self, sign, *, group=False):
         (os.killpg if group else os.kill)(self.process.pid, sign)
 
-    def end(self, seconds=120.0):
+    def end(self, seconds=240.0):
         """Wait for its end; return exit code, output, and seconds that it took. It is stopped if that takes longer."""
         began = time.monotonic()
         try:

@@ -19,7 +19,7 @@ def commands_fail_at_the_end(yard: Yard) -> None:
     run.wait_for_results()
     (job,) = run.jobs()
     yard.pool.break_command("condor_rm")
-    code, output, _ = run.end(150)
+    code, output, _ = run.end()
     assert code == 4, output
     assert run.product() == TOTAL
     assert [block["job"] for block in run.blocks("left")] == [job]
@@ -57,9 +57,9 @@ def interrupted(yard: Yard) -> None:
     run = yard.run()
     run.wait_for_results()
     run.signal(signal.SIGINT, group=True)
-    code, output, seconds = run.end(20)
+    code, output, seconds = run.end()
     assert code == 130, output
-    assert seconds < 10
+    assert seconds < 40  # its commands may take 60 s
     yard.assert_nothing_left(5)
 
 

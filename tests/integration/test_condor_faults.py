@@ -27,7 +27,7 @@ def block_removed(yard: Yard) -> None:
     run.assert_complete(TOTAL)
     assert len(run.jobs()) == 2
     assert "condor_rm" in run.blocks("lost")[0]["message"]
-    yard.recovered(run, fault, within=60)
+    yard.recovered(run, fault, within=100)
 
 
 @on_condor()
@@ -40,7 +40,7 @@ def block_held(yard: Yard) -> None:
     run.assert_complete(TOTAL)
     assert len(run.jobs()) == 2
     assert run.blocks("lost")[0]["message"].startswith("held: via condor_hold (by user ")
-    yard.recovered(run, fault, within=60)
+    yard.recovered(run, fault, within=100)
 
 
 @on_condor()
@@ -60,7 +60,7 @@ def _vacate(yard: Yard, *, fast: bool) -> None:
     fault = now()
     yard.pool.vacate(job, fast=fast)
     run.assert_complete(TOTAL)
-    yard.recovered(run, fault, within=60)
+    yard.recovered(run, fault, within=100)
 
 
 @on_condor()
@@ -73,7 +73,7 @@ def node_crashed(yard: Yard) -> None:
     yard.pool.crash_node(node)
     run.assert_complete(TOTAL)
     assert yard.pool.job(run.jobs()[-1]).node not in {"", node}
-    yard.recovered(run, fault, within=60)
+    yard.recovered(run, fault, within=100)
 
 
 @on_condor()
@@ -84,7 +84,7 @@ def worker_killed(yard: Yard) -> None:
     fault = once.stat().st_mtime
     run.assert_complete(TOTAL)
     assert len(run.jobs()) == 1
-    yard.recovered(run, fault, within=30)
+    yard.recovered(run, fault, within=60)
 
 
 @on_condor()
@@ -170,7 +170,7 @@ def submission_of_one_pool_refused(yard: Yard) -> None:
     stages = (("Other", "fault.sum", {}, "other"),)
     pools = {"default": POOL, "other": POOL | {"queue": "odd"}}
     run = yard.run(*stages, site={"queues": queues}, **pools)
-    code, output, _ = run.end(60)
+    code, output, _ = run.end()
     assert code == 3, output
     assert run.product() == TOTAL
     assert list(run.summary()["blocked"]) == ["Other"]
@@ -193,9 +193,9 @@ def no_node_fits(yard: Yard) -> None:
     calls = [call for call in yard.pool.commands.calls() if call.command in COMMANDS]
     assert len(calls) <= 6 * len(pools), calls
     run.signal(signal.SIGINT, group=True)
-    code, output, seconds = run.end(20)
+    code, output, seconds = run.end()
     assert code == 130, output
-    assert seconds < 10
+    assert seconds < 40  # its commands may take 60 s
     assert (
         "pool other: 1 job waits in queue odd (no match found; for details: `condor_q -better-analyze`), 0 up" in output
     )
@@ -215,13 +215,13 @@ def environment_of_one_node_broken(yard: Yard) -> None:
     assert all("no such module" in block["message"] for block in run.blocks("failed"))
     assert len(run.jobs()) == 3
     assert yard.pool.job(run.jobs()[-1]).node == "cpu1"
-    yard.recovered(run, began, within=90)
+    yard.recovered(run, began, within=120)
 
 
 @on_condor()
 def environment_broken_everywhere(yard: Yard) -> None:
     run = yard.run(site={"worker_init": ["source /no/such/setup.sh"]})
-    code, output, _ = run.end(120)
+    code, output, _ = run.end()
     assert code == 1, output
     assert "/no/such/setup.sh: No such file or directory" in output
     assert len(run.jobs()) == 3
@@ -233,7 +233,7 @@ def every_job_held(yard: Yard) -> None:
     policy = ["periodic_hold = JobStatus == 2", 'periodic_hold_reason = "no proxy, no service"']
     site = {"strategy": {"kind": "htcondor", "directives": policy}, "worker_init": ["sleep 60"]}
     run = yard.run(site=site)
-    code, output, _ = run.end(120)
+    code, output, _ = run.end()
     assert code == 1, output
     assert "no proxy, no service" in output
     assert "no proxy, no service" in run.blocks("failed")[0]["message"]

@@ -43,7 +43,7 @@ def test_every_task_runs_on_a_node_of_its_pool(condor, checkout, tmp_path, expec
     memory = ("--set", "execution.pools.high_memory.resources.memory=64GB")  # more than the other nodes have
     with Whereabouts("_CONDOR_SCRATCH_DIR") as seen:
         run = ClusterRun(folder / "configs" / "heterogeneous.yaml", site, *memory, env=condor.env)
-        code, output, _ = run.end(120)
+        code, output, _ = run.end()
     assert code == 0, output
     assert condor.jobs() == []
     found = results(run.run_dir)
@@ -68,7 +68,7 @@ def test_workers_see_the_gpus_that_were_assigned(condor, write_flow, tmp_path, w
     run = ClusterRun(
         flow, write_site(tmp_path, "generic_htcondor", queues=QUEUES), "--chunk-size", "10", env=condor.env
     )
-    code, output, _ = run.end(60)
+    code, output, _ = run.end()
     assert code == 0, output
     (job,) = (job for job in condor.history() if job.ad["Iwd"].startswith(str(run.run_dir)))
     assigned = job.ad["AssignedGPUs"].split(",")
@@ -83,7 +83,7 @@ def test_workers_that_share_see_the_same_gpu(condor, write_flow, tmp_path):
     run = ClusterRun(
         flow, write_site(tmp_path, "generic_htcondor", queues=QUEUES), "--chunk-size", "10", env=condor.env
     )
-    code, output, _ = run.end(60)
+    code, output, _ = run.end()
     assert code == 0, output
     (job,) = (job for job in condor.history() if job.ad["Iwd"].startswith(str(run.run_dir)))
     (assigned,) = job.ad["AssignedGPUs"].split(",")
@@ -99,9 +99,8 @@ def test_no_condor_on_this_machine(write_flow, tmp_path):
     flow = write_flow(tmp_path)
     path = os.pathsep.join(f for f in os.environ["PATH"].split(os.pathsep) if not (Path(f) / "condor_submit").exists())
     run = ClusterRun(flow, write_site(tmp_path, "generic_htcondor", queues=QUEUES), env={"PATH": path})
-    code, output, seconds = run.end(30)
+    code, output, _ = run.end()
     assert code == 4, output
     assert "condor_submit" in output
-    assert seconds < 10
     assert "Traceback" not in output
     assert run.events("pool") == []

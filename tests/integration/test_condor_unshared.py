@@ -110,7 +110,7 @@ def write_package_flow(folder, counted, **files):
 def test_a_package_that_nobody_listed_travels_with_its_data(blind, home, counted, site):
     flow = write_package_flow(home / "package", counted)
     found = ClusterRun(flow, site, "--chunk-size", "100", env=blind.env)
-    code, output, _ = found.end(120)
+    code, output, _ = found.end()
     assert code == 0, output
     assert json.loads((found.run_dir / "results" / "Scaled" / "sums.json").read_text()) == {"n": 200 * 2 * 3}
 
@@ -122,7 +122,7 @@ def test_a_module_that_nodes_do_not_have_is_named(blind, home, counted, site):
     (library / "hidden_here.py").write_text("def scaled(n):\n    return n\n")
     flow = write_package_flow(home / "missing", counted, **{"my_ops.py": text})
     found = ClusterRun(flow, site, "--chunk-size", "20", env={**blind.env, "PYTHONPATH": str(library)})
-    code, output, _ = found.end(120)
+    code, output, _ = found.end()
     assert code in {1, 4}, output
     assert "hidden_here" in output  # the node is refused before it computes
     assert not found.events("finished")
@@ -144,7 +144,7 @@ def test_all_files_travel_and_results_are_the_same(blind, flow, site):
                    overrides=["backend=local", "pools.gpu.resources.gpus=0"])  # fmt: skip
     assert expected.status == "complete"
     found = ClusterRun(flow, site, "--chunk-size", "100", env=blind.env)
-    code, output, _ = found.end(120)
+    code, output, _ = found.end()
     assert code == 0, output
     summary = found.summary()
     assert summary["status"] == "complete"
@@ -175,7 +175,7 @@ def test_the_driver_s_secret_stays_and_the_workers_travels_in_private(blind, hom
         assert str(home) not in (folder / "node.sh").read_text()
     finally:
         found.signal(signal.SIGINT)
-        code, output, _ = found.end(60)
+        code, output, _ = found.end()
     assert code == 130, output
 
 
@@ -222,7 +222,7 @@ def test_files_that_parameters_name_are_brought(blind, home, counted, site):
     }
     (folder / "flow.yaml").write_text(json.dumps(content))
     found = ClusterRun(folder / "flow.yaml", site, "--chunk-size", "50", env=blind.env)
-    code, output, _ = found.end(120)
+    code, output, _ = found.end()
     assert code == 0, output
     assert found.product("S", "sums") == {"n": 200 * (2 + 3 + 5), "places": {"sf.json": 1, "model.json": 1}}
     assert {file["name"] for file in found.summary()["parameter_files"]} == {"sf.json", "model"}

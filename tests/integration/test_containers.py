@@ -75,7 +75,7 @@ def lines(image):
 def test_on_this_machine(image, counted, tmp_path):
     site = write_site(tmp_path, "local", environment=image.environment(setup=lines(image)))
     run = ClusterRun(write_workflow(tmp_path / "flow", counted), site, env={"PYTHONPATH": str(tmp_path)})
-    code, output, _ = run.end(120)
+    code, output, _ = run.end()
     assert code == 0, output
     check(run.product("Seen", "seen"))
     run.assert_nothing_left()
@@ -86,7 +86,7 @@ def test_nothing_is_left_of_a_container_whose_driver_is_killed(image, counted, t
     run = ClusterRun(write_workflow(tmp_path / "flow", counted, seconds=60), site, env={})
     run.wait_until(lambda: "up" in run.states())
     run.signal(signal.SIGKILL)
-    run.end(60)
+    run.end()
     run.assert_nothing_left(60)
 
 
@@ -97,7 +97,7 @@ def test_the_analysis_gives_the_same_numbers_in_a_container(image, checkout, tmp
     run = ClusterRun(
         folder / "configs" / "heterogeneous.yaml", site, "--set", "execution.pools.gpu.resources.gpus=0", env={}
     )
-    code, output, _ = run.end(200)
+    code, output, _ = run.end()
     assert code == 0, output
     found = results(run.run_dir)
     assert found.keys() == expected.keys()
@@ -116,7 +116,7 @@ def test_on_two_nodes_of_a_slurm_job(image, make_slurm, checkout, tmp_path, expe
         run = ClusterRun(
             folder / "configs" / "heterogeneous.yaml", site, env={**cluster.env, "PYTHONPATH": str(tmp_path)}
         )
-        code, output, _ = run.end(200)
+        code, output, _ = run.end()
     assert code == 0, output
     assert differences(expected, results(run.run_dir)) == []
     blocks = run.run_dir / "log" / "blocks"
@@ -132,7 +132,7 @@ def test_tasks_of_a_slurm_job_run_in_the_image(image, make_slurm, counted, tmp_p
     with used(cluster):
         flow = write_workflow(tmp_path / "flow", counted)
         run = ClusterRun(flow, site, env={**cluster.env, "PYTHONPATH": str(tmp_path), "BASE": str(tmp_path)})
-        code, output, _ = run.end(150)
+        code, output, _ = run.end()
     assert code == 0, output
     check(run.product("Seen", "seen"))
 
@@ -141,7 +141,7 @@ def test_an_image_that_is_not_there_ends_the_run_with_the_reason(image, counted,
     environment = image.environment(image=str(tmp_path / "none.sif"))
     site = write_site(tmp_path, "local", environment=environment)
     run = ClusterRun(write_workflow(tmp_path / "flow", counted), site, env={})
-    code, output, _ = run.end(120)
+    code, output, _ = run.end()
     assert code not in (0, 3), output
     assert "none.sif" in output
     assert "no such file or directory" in output.lower()
@@ -159,7 +159,7 @@ def test_on_nodes_that_see_nothing_of_the_submit_side(image, make_condor_pool, c
             queues=QUEUES, shared_folders=[str(counted.parent), str(image.folder)],
         )  # fmt: skip
         run = ClusterRun(write_workflow(hidden / "flow", counted), site, env=pool.env)
-        code, output, _ = run.end(150)
+        code, output, _ = run.end()
     assert code == 0, output
     check(run.product("Seen", "seen"))
 
@@ -183,6 +183,6 @@ def test_htcondor_itself_starts_the_container(image, make_condor_pool, counted, 
         run = ClusterRun(write_workflow(tmp_path / "flow", counted), site, env=pool.env)
         ad = pool.job(run.wait_for_block("running")["job"]).ad
         assert ad["ContainerImage"] == str(image.folder)
-        code, output, _ = run.end(150)
+        code, output, _ = run.end()
     assert code == 0, output
     check(run.product("Seen", "seen"))

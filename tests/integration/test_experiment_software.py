@@ -78,7 +78,7 @@ def check(run, view):
 def test_in_a_local_block(counted, tmp_path, view):
     site = write_site(tmp_path, "local", environment=environment(view), worker_init=SITE_LINES)
     run = ClusterRun(write_workflow(tmp_path / "flow", counted, "view_module"), site, env={})
-    code, output, _ = run.end(120)
+    code, output, _ = run.end()
     assert code == 0, output
     check(run, view)
     assert len((view / "starts").read_text().splitlines()) == 1
@@ -91,7 +91,7 @@ def test_once_per_node_of_a_slurm_job(counted, tmp_path, view, make_slurm):
     cluster = make_slurm()
     with used(cluster):
         run = ClusterRun(write_workflow(tmp_path / "flow", counted, "view_module"), site, env=cluster.env)
-        code, output, _ = run.end(150)
+        code, output, _ = run.end()
     assert code == 0, output
     check(run, view)
     # once per node, which has four workers
@@ -105,6 +105,6 @@ def test_a_line_that_fails_ends_the_block_with_its_text(counted, tmp_path, view,
     cluster = make_slurm()
     with used(cluster):
         run = ClusterRun(write_workflow(tmp_path / "flow", counted, "view_module"), site, env=cluster.env)
-        code, output, _ = run.end(150)
+        code, output, _ = run.end()
     assert code not in (0, 3), output
     assert "worker_init ended with code 1 at: source /cvmfs/not.there/setup.sh" in output.replace("\n", " ")

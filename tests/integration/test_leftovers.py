@@ -120,7 +120,7 @@ def test_nothing_is_left(driver, write_flow, tmp_path, traces, end):
     traces.look()
     assert len(traces.processes()) >= 5
     end(run, traces)
-    code, output, _ = run.end(60)
+    code, output, _ = run.end()
     if end in GOES_ON:
         assert code == 0, output
     if end is _driver:  # what it was writing waits to be cleaned up, in one place
@@ -128,7 +128,7 @@ def test_nothing_is_left(driver, write_flow, tmp_path, traces, end):
     traces.assert_nothing_left(run.run_dir)
     assert not traces.shared
     again = driver(flow, "--resume", env=traces.env)
-    code, output, _ = again.end(60)
+    code, output, _ = again.end()
     assert code == 0, output
     traces.assert_nothing_left(run.run_dir, 0)
 
@@ -141,7 +141,7 @@ def test_a_later_run_removes_what_nobody_could_remove(driver, write_flow, tmp_pa
     run.end()
     assert list(traces.tmp.iterdir())
     again = driver(flow, "--resume", env=traces.env)
-    code, output, _ = again.end(60)
+    code, output, _ = again.end()
     assert code == 0, output
     traces.assert_nothing_left(run.run_dir, 0)
 
@@ -168,7 +168,7 @@ def test_a_driver_that_is_killed_while_results_are_written(driver, write_flow, t
         path.relative_to(run.run_dir) for name in ("results", "plots") for path in run.run_dir.glob(f"{name}/**/*")
     }
     again = driver(run.flow, "--resume", *plots, env=traces.env)
-    code, output, _ = again.end(60)
+    code, output, _ = again.end()
     assert code == 0, output
     traces.assert_nothing_left(run.run_dir, 0)
     found = {

@@ -15,7 +15,7 @@ SLEEP = ("Sleep", "fault.sleep", {"seconds": 0.03})  # a partition is an event, 
 def assert_resumes(driver, flow, *, before):
     """Finish the run of `flow`; what was done before is not done again."""
     again = driver(flow, "--resume")
-    code, output, _ = again.end(200)
+    code, output, _ = again.end()
     assert code == 0, output
     assert again.summary()["status"] == "complete"
     assert again.summary()["partitions"]["done"] == 200
@@ -129,7 +129,7 @@ def test_stopped_and_continued(driver, write_flow, tmp_path, moment):
     run.signal(signal.SIGSTOP, group=True)
     time.sleep(10)
     run.signal(signal.SIGCONT, group=True)
-    code, output, _ = run.end(90)
+    code, output, _ = run.end()
     assert code == 0, output
     assert "Traceback" not in output
     assert run.summary()["status"] == "complete"

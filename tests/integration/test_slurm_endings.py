@@ -24,7 +24,7 @@ def jobs_cannot_be_removed_at_the_end(yard: Yard) -> None:
     run.wait_for_results()
     yard.cluster.break_command("scancel", stderr=AWAY)
     yard.cluster.break_command("squeue", stderr=AWAY)
-    code, output, _ = run.end(200)
+    code, output, _ = run.end()
     assert code == 4, output
     assert "fasthep-parsl cleanup" in output
     assert (run.summary()["status"], run.product()) == ("complete", TOTAL)
@@ -40,7 +40,7 @@ def waiting_jobs_cannot_be_removed_at_the_end(yard: Yard) -> None:
     jobs = {run.wait_for_block("submitted", pool=pool)["job"] for pool in ("default", "more")}
     yard.cluster.break_command("scancel", stderr=AWAY)
     run.signal(signal.SIGINT)
-    assert run.end(150)[0] == 4
+    assert run.end()[0] == 4
     assert {event["job"] for event in run.events("block") if event["state"] == "left"} == jobs
     assert jobs < {str(job.id) for job in yard.cluster.jobs()}
     yard.cluster.repair()
@@ -109,7 +109,7 @@ def driver_killed_while_its_job_waits(yard: Yard) -> None:
 def interrupted(yard: Yard, run) -> None:
     began = time.monotonic()
     run.signal(signal.SIGINT, group=True)
-    code, output, _ = run.end(80)
+    code, output, _ = run.end()
     assert code == 130, output
     assert time.monotonic() - began < 60
     assert {yard.cluster.wait_for(int(job)).state for job in run.jobs()} == {"CANCELLED"}

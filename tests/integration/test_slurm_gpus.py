@@ -65,7 +65,7 @@ def assigned(slurm, run):
 
 
 def seats(run):
-    code, output, _ = run.end(90)
+    code, output, _ = run.end()
     assert code == 0, output
     return run.product("Seats", "seats")
 
@@ -111,7 +111,7 @@ def test_a_pool_without_gpus_sees_none_of_its_node(slurm, write_flow, tmp_path):
     init = ["export CUDA_VISIBLE_DEVICES=0,1 ROCR_VISIBLE_DEVICES=0"]
     site = write_site(tmp_path, "generic_slurm", queues=QUEUES, worker_init=init)
     run = ClusterRun(flow, site, "--chunk-size", "10", env=slurm.env)
-    code, output, _ = run.end(90)
+    code, output, _ = run.end()
     assert code == 0, output
     assert run.product("Sight", "sight") == [NO_GPUS]
 
@@ -129,7 +129,7 @@ def test_the_check_of_a_site_shows_what_its_gpus_are(slurm, tmp_path):
 
 def test_a_node_whose_driver_does_not_answer_is_named_with_its_words(slurm, started):
     run = started(1, 1, smi="#!/bin/sh\necho NVIDIA-SMI has failed: no driver\nexit 9\n")
-    code, output, _ = run.end(150)  # three blocks, one after the other
+    code, output, _ = run.end()  # three blocks, one after the other
     assert code != 0
     words = " ".join(output.split())
     assert "pool `default`: its blocks fail before any worker connects" in words

@@ -88,7 +88,7 @@ def a_run_is_interrupted(yard: Yard) -> None:
     run = yard.run(SLEEP, site=site)
     run.wait_for_results(2)
     run.signal(signal.SIGINT)
-    assert run.end(60)[0] == 130
+    assert run.end()[0] == 130
     assert_empty(disk)
 
 

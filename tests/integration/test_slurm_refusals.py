@@ -28,7 +28,7 @@ def pools_refused(yard: Yard) -> None:
         default=POOL,
         **wrong,
     )
-    code, output, _ = run.end(120)
+    code, output, _ = run.end()
     assert code == 3, output
     assert run.product("Sum") == TOTAL
     blocked = run.summary()["blocked"]
@@ -82,7 +82,7 @@ def no_port_left(yard: Yard) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         run = yard.run(site={"network": {"address": "127.0.0.1", "ports": str(port)}})
-        code, output, _ = run.end(60)
+        code, output, _ = run.end()
     assert code == 4, output
     assert f"port {port} is in use" in output
     assert yard.cluster.command_counts().get("sbatch", 0) == 0
@@ -91,7 +91,7 @@ def no_port_left(yard: Yard) -> None:
 @on_slurm()
 def no_slurm_on_this_machine(yard: Yard) -> None:
     run = yard.run(env={"PATH": str(yard.folder)})
-    code, output, _ = run.end(60)
+    code, output, _ = run.end()
     assert code == 4, output
     assert "sbatch" in output
     assert "Traceback" not in output

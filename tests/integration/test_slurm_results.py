@@ -29,7 +29,7 @@ def test_every_task_runs_on_a_node_of_its_pool(make_slurm, checkout, tmp_path, e
     site = write_site(folder, "generic_slurm", queues=QUEUES)
     with used(cluster), Whereabouts("SLURM_JOB_ID") as seen:
         run = ClusterRun(folder / "configs" / "heterogeneous.yaml", site, env=cluster.env)
-        code, output, _ = run.end(120)
+        code, output, _ = run.end()
     assert code == 0, output
     found = results(run.run_dir)
     assert found.keys() == expected.keys()

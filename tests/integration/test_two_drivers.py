@@ -29,14 +29,14 @@ def test_the_second_is_refused_and_the_first_is_right(driver, write_flow, tmp_pa
     first = driver(flow)
     first.wait_for_finished(2)
     first.signal(signal.SIGSTOP)  # else it may have ended before the second looks
-    code, output, _ = driver(flow, *options).end(60)
+    code, output, _ = driver(flow, *options).end()
     first.signal(signal.SIGCONT)
     assert code == 2
     said = " ".join(output.split())
     assert "is in use by `fasthep-parsl run`" in said
     assert f"process {first.process.pid}" in said
     assert f"`kill -CONT {first.process.pid}` continues it" in said
-    code, output, _ = first.end(60)
+    code, output, _ = first.end()
     assert code == 0, output
     assert total(first) == TOTAL
     assert len(first.events("run")) == 1
@@ -51,7 +51,7 @@ def test_a_killed_driver_is_replaced_at_once(driver, write_flow, tmp_path):
     first.end()
     assert len(locks(first)) == 1
     again = driver(flow, "--resume")
-    code, output, _ = again.end(60)
+    code, output, _ = again.end()
     assert code == 0, output
     assert total(again) == TOTAL
     assert locks(again) == []
@@ -71,7 +71,7 @@ def test_a_driver_that_was_replaced_writes_nothing_more(driver, write_flow, tmp_
     before = (first.run_dir / "events.jsonl").read_bytes()
     time.sleep(CHECK)  # much less than it takes to be taken for dead
     first.signal(signal.SIGCONT)
-    code, output, _ = first.end(30)
+    code, output, _ = first.end()
     assert code == 1
     assert "was taken over by" in output
     assert "another.example.org" in output

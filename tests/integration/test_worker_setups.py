@@ -141,7 +141,7 @@ def test_secrets_go_with_a_run_that_does_not_end_well(counted, tmp_path, token, 
     run.wait_until(lambda: "up" in run.states())
     assert places_of(token.read_text(), run.run_dir) == [run.run_dir / "secrets" / "probe.token"]
     run.signal(signal.SIGINT if end == "interrupted" else signal.SIGKILL)
-    code, output, _ = run.end(60)
+    code, output, _ = run.end()
     if end == "interrupted":
         assert code == 130, output
     else:
@@ -152,7 +152,7 @@ def test_secrets_go_with_a_run_that_does_not_end_well(counted, tmp_path, token, 
 def test_a_credential_that_is_missing_ends_the_run_before_any_worker(counted, tmp_path, token, env):
     flow = write_workflow(tmp_path / "flow", counted, token.parent / "none", worker_init=[SITE_LINE])
     run = ClusterRun(flow, Path("local"), env=env)
-    code, output, _ = run.end(60)
+    code, output, _ = run.end()
     assert code == 4, output
     assert f"`{token.parent}/none` does not exist" in output.replace("\n", " ")
     assert not run.events("pool")

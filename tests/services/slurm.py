@@ -60,6 +60,7 @@ class SlurmCluster(SlurmClient):
         for name in ("dev", "etc", "log", "munge", "pid", "spool", "state"):
             (self.folder / name).mkdir()
         self._server: subprocess.Popen[bytes] | None = None
+        self._ports: socket.socket | None = None
         self.commands = Commands(self.folder / "commands", COMMANDS, self._path)
 
     # ---------------------------------------------------------------- start and stop
@@ -94,7 +95,8 @@ class SlurmCluster(SlurmClient):
             If one does not, with the end of its log; everything is stopped then.
         """
         try:
-            write_config(self.folder, self.options, _free_ports())
+            first, self._ports = _reserve_ports()
+            write_config(self.folder, self.options, first)
             self._start_munge()
             if self.options.accounting == "dbd":
                 self._start_database()
@@ -118,6 +120,8 @@ class SlurmCluster(SlurmClient):
             kill(left)
         if self._server is not None:
             self._server.wait()
+        if self._ports is not None:
+            self._ports.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def processes(self) -> list[Process]:
@@ -247,12 +251,19 @@ class SlurmCluster(SlurmClient):
             self.revive(node.name)
 
 
-def _free_ports() -> int:
-    """Return the first of 60 free ports, chosen at random because clusters can start at the same time."""
-    for _ in range(50):
+def _reserve_ports() -> tuple[int, socket.socket]:
+    """Return the first of 60 free ports, and what keeps other clusters, also of other processes, off them."""
+    for _ in range(200):
         first = random.randrange(20000, 32000, 100)
+        ours = socket.socket(socket.AF_UNIX)
+        try:
+            ours.bind(f"\0slurm-of-tests-{first}")  # a name that no file has, and that ends with the socket
+        except OSError:
+            ours.close()
+            continue
         if all(_is_free(port) for port in range(first, first + 20)):
-            return first
+            return first, ours
+        ours.close()
     raise SlurmError("no block of free ports between 20000 and 32000")
 
 
