@@ -15,7 +15,7 @@ from fasthep_parsl.cli.explain import explain_key
 from fasthep_parsl.cli.progress import HeaderLines
 from fasthep_parsl.driver.api import compile_plan, load
 from fasthep_parsl.driver.job_scripts import write_scripts
-from fasthep_parsl.plan import Plan, PlanEnvironment, PlanModifier, PlanPool
+from fasthep_parsl.plan import Plan, PlanCredential, PlanEnvironment, PlanModifier, PlanPool
 from fasthep_parsl.resources.units import format_duration, format_memory
 
 MOST_CODE = 40
@@ -112,13 +112,16 @@ def _modifiers(plan: Plan, console: Console) -> None:
 
 
 def _environment(plan: Plan, console: Console) -> None:
-    """Print where the software of workers comes from, if the site or the workflow says so."""
-    if plan.environment is not None:
+    """Print the software and the credentials of workers, if there are any."""
+    if plan.environment is not None or plan.credentials:
         console.print()
+    if plan.environment is not None:
         print_line(console, f"environment of workers: {_kind(plan.environment)}")
+    if plan.credentials:
+        print_line(console, f"credentials of workers: {', '.join(map(_kind, plan.credentials))}")
 
 
-def _kind(item: PlanModifier | PlanEnvironment) -> str:
+def _kind(item: PlanModifier | PlanEnvironment | PlanCredential) -> str:
     params = " ".join(f"{name}={_shown(value)}" for name, value in item.params.items())
     return f"{item.kind} ({params})" if params else item.kind
 
