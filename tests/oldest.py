@@ -7,6 +7,5 @@ import tomllib
 from pathlib import Path
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-extras = project["optional-dependencies"]
-for requirement in [*project["dependencies"], *extras["parquet"], *extras["credentials"]]:
+for requirement in [*project["dependencies"], *project["optional-dependencies"]["parquet"]]:
     print(re.sub(r">=", "==", requirement, count=1))
