@@ -74,12 +74,10 @@ class Web:
         first = urlsplit(origin)
         for _ in range(MOST_REDIRECTS):
             response = self._send(url, span, login if is_trusted(first, urlsplit(url)) else Login(), end)
-            try:
-                if response.status not in _REDIRECTS:
-                    return _answer(response, url, span, end)
-                url = urljoin(url, response.headers.get("Location", ""))
-            finally:
-                response.drain_conn() if response.status in _REDIRECTS else response.release_conn()
+            if response.status not in _REDIRECTS:
+                return _answer(response, url, span, end)
+            url = urljoin(url, response.headers.get("Location", ""))
+            response.drain_conn()
             if urlsplit(url).scheme not in ("http", "https"):
                 raise FaultError(Fault("unreachable", False, "the server redirects to another protocol"))
         raise FaultError(Fault("unreachable", False, "the servers redirect in a circle"))
@@ -161,6 +159,7 @@ def _answer(response: Any, url: str, span: Range, end: float) -> Answer:
     import urllib3
 
     if response.status not in (200, 206):
+        response.close()  # with what it says, which is not read
         raise FaultError(from_http(response.status))
     whole = response.status == 200
     size = _size(response, whole)
@@ -177,8 +176,10 @@ def _answer(response: Any, url: str, span: Range, end: float) -> Answer:
     except urllib3.exceptions.HTTPError as error:
         raise FaultError(fault_of(error)) from None
     finally:
-        if whole and len(content) < size:
-            response.close()  # the rest of the file is not read
+        if len(content) == wanted and not (whole and wanted < size):
+            response.drain_conn()  # only then can the connection be used again
+        else:
+            response.close()
     return Answer(bytes(content[span.start :] if whole else content), size, url)
 
 

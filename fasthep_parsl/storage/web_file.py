@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
 
 from fasthep_parsl.storage.address import shown
@@ -11,6 +10,7 @@ from fasthep_parsl.storage.base import Limits, Range
 from fasthep_parsl.storage.faults import Fault, FaultError
 from fasthep_parsl.storage.login import Login, current_login
 from fasthep_parsl.storage.messages import input_error
+from fasthep_parsl.storage.parallel import in_parallel
 from fasthep_parsl.storage.ranges import Pieces, cut, joined
 from fasthep_parsl.storage.retries import repeated
 from fasthep_parsl.storage.web_client import CONNECTIONS, WEB_OF_PROCESS, Answer, web_url
@@ -97,7 +97,7 @@ class WebFile:
     def read_many(self, ranges: Sequence[Range]) -> list[memoryview]:
         """Return the bytes of each range, over several connections."""
         pieces = cut(joined(ranges, GAP), MOST_BYTES)
-        contents = _parallel(self._piece, pieces)
+        contents = in_parallel(self._piece, pieces, CONNECTIONS)
         pieces_read = Pieces(pieces, contents)
         found = [pieces_read.find(*item) for item in ranges]
         whole = [content for content in found if content is not None]
@@ -119,13 +119,6 @@ class WebFile:
 
     def close(self) -> None:
         """Release the file. The connections stay open for other files."""
-
-
-def _parallel(read: Callable[[Range], bytes], pieces: list[Range]) -> list[bytes]:
-    if len(pieces) == 1:
-        return [read(pieces[0])]
-    with ThreadPoolExecutor(min(CONNECTIONS, len(pieces))) as pool:
-        return list(pool.map(read, pieces))
 
 
 def _of_opening(fault: Fault, limits: Limits) -> Fault:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fasthep_parsl.storage.address import shown, with_user
@@ -13,6 +12,7 @@ from fasthep_parsl.storage.base import Limits, Range
 from fasthep_parsl.storage.faults import AUTH_FAILED, NOT_AUTHORIZED, Fault, FaultError, from_xrootd
 from fasthep_parsl.storage.login import current_login
 from fasthep_parsl.storage.messages import input_error
+from fasthep_parsl.storage.parallel import in_parallel
 from fasthep_parsl.storage.ranges import Pieces, cut, groups, joined
 from fasthep_parsl.storage.retries import repeated
 from fasthep_parsl.storage.xrootd_client import PROTOCOL, load, opening
@@ -88,11 +88,7 @@ class XRootDFile:
         """Return the bytes of each range, with one request for up to 16 MB."""
         pieces = cut(joined(ranges, GAP), MOST_BYTES)
         requests = list(groups(pieces, MOST_RANGES, MOST_AT_ONCE))
-        if len(requests) == 1:
-            contents = self._request(requests[0])
-        else:
-            with ThreadPoolExecutor(PARALLEL) as pool:
-                contents = [content for found in pool.map(self._request, requests) for content in found]
+        contents = [content for found in in_parallel(self._request, requests, PARALLEL) for content in found]
         self.bytes_read += sum(map(len, contents))
         found = Pieces(pieces, contents)
         return [_complete(found.find(*item), self) for item in ranges]

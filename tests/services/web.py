@@ -31,6 +31,8 @@ class WebServer:
         Bytes of an answer after which it sends nothing more.
     ranges : bool
         Whether it sends ranges; else whole files.
+    connections : int
+        Number of connections so far.
     requests : list
         (path, range, authorization) of each request.
     """
@@ -42,12 +44,17 @@ class WebServer:
         self.tokens: set[str] = set()
         self.stall_after: int | None = None
         self.ranges = True
+        self.connections = 0
         self.requests: list[tuple[str, str, str]] = []
         self.ended = threading.Event()
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                owner.connections += 1
+                super().setup()
 
             def do_GET(self):
                 _answer(self, owner)

@@ -55,6 +55,15 @@ def test_ranges_are_read_and_close_ones_are_one_request(server):
     assert bytes(file.read(999_990, 100)) == CONTENT[-10:]
 
 
+def test_a_connection_is_kept(server):
+    file = WebFile(server.url("/a.root"), Limits(), 1000)
+    for start in range(0, 500_000, 100_000):
+        file.read(start, 50_000)
+    assert server.connections == 1
+    server.ranges = False
+    file.read(5, 5)
+
+
 def test_davs_is_https(server):
     assert open_remote(server.url("/a.root").replace("https", "davs"), Limits()).size == len(CONTENT)
 
