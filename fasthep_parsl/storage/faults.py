@@ -83,12 +83,16 @@ class Fault:
         What happened, with the server's code; without secrets.
     hint : str
         What to do, if the cause does not say it all.
+    hung_up : bool
+        Whether the server has closed the connection without a word. With TLS 1.3, its alert about our certificate may
+        be lost in that way.
     """
 
     cause: InputFault
     passing: bool
     text: str
     hint: str = ""
+    hung_up: bool = False
 
 
 class FaultError(Exception):
@@ -139,4 +143,5 @@ def from_tls(error: ssl.SSLError) -> Fault:
     reason = (error.reason or "").lower()
     if any(alert in reason for alert in _ALERTS) and "alert" in reason:
         return Fault("not_authenticated", False, f"the server refuses the certificate of the proxy ({reason})")
-    return Fault("unreachable", True, f"TLS failed ({reason or 'no reason'})")
+    hung_up = not reason or isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+    return Fault("unreachable", True, f"TLS failed ({reason or 'the server has hung up'})", hung_up=hung_up)

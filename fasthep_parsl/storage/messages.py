@@ -45,8 +45,9 @@ def input_error(url: str, fault: Fault, doing: str = "it cannot be opened") -> I
 
 def _cause(fault: Fault, facts: tuple[CredentialFacts, ...], problems: tuple[CredentialProblem, ...]) -> InputFault:
     """Return the cause. Servers that let anyone connect say "permission denied" to those without a credential, too."""
-    good = len(facts) > sum(problem.reason in _UNUSABLE for problem in problems)
-    return "not_authenticated" if fault.cause == "not_permitted" and not good else fault.cause
+    bad = sum(problem.reason in _UNUSABLE for problem in problems)
+    refused = fault.cause == "not_permitted" or (fault.hung_up and bad)
+    return "not_authenticated" if refused and len(facts) <= bad else fault.cause
 
 
 _UNUSABLE = ("expired", "not_yet_valid", "mode", "owner")

@@ -199,7 +199,7 @@ _FAULTS = {
     ),
     "ConnectTimeoutError": Fault("unreachable", True, "the connection timed out"),
     "LocationValueError": Fault("unreachable", False, "it is not a valid URL"),
-    "ProtocolError": Fault("unreachable", True, "the connection was lost"),
+    "ProtocolError": Fault("unreachable", True, "the connection was lost", hung_up=True),
 }
 """Exception of urllib3 → what it means; subclasses come first."""
 

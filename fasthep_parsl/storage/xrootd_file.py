@@ -62,7 +62,7 @@ class XRootDFile:
         if _refused(status) and login != (fresh := current_login()):  # renewed meanwhile
             login = fresh
             file, status = self._connect(login.tag, seconds)
-        if status.errno == NOT_AUTHORIZED and login.token and login.proxy and PROTOCOL not in os.environ:
+        if status.errno == NOT_AUTHORIZED and login.token and login.proxy and _may_choose():
             # The token has won, but does not permit it. The proxy may.
             second, other = self._connect(f"{login.tag[:7]}x", seconds, "gsi")
             file, status = (second, other) if other.ok else (file, status)
@@ -133,6 +133,12 @@ class XRootDFile:
     def close(self) -> None:
         """Release the file. The client tells the server, and does not wait for an answer."""
         self._file = None
+
+
+def _may_choose() -> bool:
+    """Return whether the client may use tokens and proxies: nobody has decided for one of both."""
+    allowed = os.environ.get(PROTOCOL, "")
+    return not allowed or {"gsi", "ztn"} <= set(allowed.split(","))
 
 
 def _refused(status: Any) -> bool:

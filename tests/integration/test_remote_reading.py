@@ -153,6 +153,16 @@ CASES = {
     "missing proxy, good token": ({"X509_USER_PROXY": "missing", "BEARER_TOKEN_FILE": "good"}, "", ""),
     "0644 proxy, good token": ({"X509_USER_PROXY": "open", "BEARER_TOKEN_FILE": "good"}, "", ""),
     "other scope, good proxy": ({"X509_USER_PROXY": "good", "BEARER_TOKEN_FILE": "scope"}, "", ""),
+    "other scope, good proxy, both protocols": (
+        {"X509_USER_PROXY": "good", "BEARER_TOKEN_FILE": "scope", "XrdSecPROTOCOL": "gsi,ztn,unix"},
+        "",
+        "",
+    ),
+    "other scope, good proxy, tokens only": (
+        {"X509_USER_PROXY": "good", "BEARER_TOKEN_FILE": "scope", "XrdSecPROTOCOL": "ztn,unix"},
+        "not_permitted",
+        "scope",
+    ),
     "no proxy to create": ({"XrdSecGSICREATEPROXY": "0", "BEARER_TOKEN_FILE": "good"}, "", ""),
 }
 
@@ -175,7 +185,7 @@ def credential(authority, folder, variable, what):
     if what == "garbage":
         path.write_text("garbage")
         path.chmod(0o600)
-    elif what == "0":
+    elif variable.startswith("Xrd"):
         return what
     elif what != "missing":
         options = {"expired": {"hours": -1} if proxy else {"lifetime": -3600}}.get(what, {})
@@ -191,6 +201,8 @@ def test_a_refusal_says_its_reason(probed, authority, name):
     for found, message in probed[name]:
         if name == "0644 proxy" and found == "":
             continue  # GSI takes it, TLS does not
+        if name.endswith("tokens only") and found == "":
+            continue  # the variable is for XRootD only
         assert found == cause, message
         assert text in message
         if cause == "not_permitted":
