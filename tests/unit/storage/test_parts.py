@@ -32,7 +32,7 @@ class FakeFile:
         self.bytes_read = 0
         self.reads = []
         self.closed = False
-        self.fails = False
+        self.fails = ""
         self.wait = threading.Event()
         self.wait.set()
 
@@ -43,7 +43,7 @@ class FakeFile:
         self.reads.append(list(ranges))
         assert self.wait.wait(20)
         if self.fails:
-            raise InputFileError(self.url, "broken", cause="stalled")
+            raise InputFileError(self.url, "broken", cause=self.fails)
         self.bytes_read += sum(stop - start for start, stop in ranges)
         return [memoryview(CONTENT[start:stop]) for start, stop in ranges]
 
@@ -122,10 +122,21 @@ def test_ranges_read_ahead_are_used_and_others_are_read():
 def test_a_read_ahead_that_fails_is_read_again():
     inner = FakeFile()
     file = AheadFile(inner)
-    inner.fails = True
+    inner.fails = "unreachable"
     file.prefetch([Range(500_000, 500_100)], wait=True)
-    inner.fails = False
+    inner.fails = ""
     assert bytes(file.read(500_000, 10)) == CONTENT[500_000:500_010]
+
+
+def test_a_read_ahead_that_stalls_is_not_waited_for_twice():
+    inner = FakeFile()
+    file = AheadFile(inner)
+    inner.fails = "stalled"
+    file.prefetch([Range(500_000, 500_100)], wait=True)
+    inner.reads.clear()
+    with pytest.raises(InputFileError, match="broken"):
+        file.read(500_000, 10)
+    assert inner.reads == []
 
 
 def test_too_much_is_not_read_ahead(monkeypatch):
