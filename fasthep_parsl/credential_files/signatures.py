@@ -29,7 +29,9 @@ def check_signature(text: str, *, limit: float = TIME_LIMIT) -> tuple[tuple[Cred
         from scitokens.utils.errors import SciTokensException
     except ImportError:
         return (), ("the signature of the token is not verified: run `pip install 'fasthep-parsl[credentials]'`",)
-    logging.getLogger("scitokens").addHandler(logging.NullHandler())  # else its messages go to the terminal
+    log = logging.getLogger("scitokens")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())  # else its messages go to the terminal
     found: list[BaseException | None] = []
 
     def ask() -> None:

@@ -22,7 +22,7 @@ from fasthep_parsl.credential_files import (
 )
 from fasthep_parsl.credential_files.files import file_problems, read_file
 from fasthep_parsl.errors import SiteError
-from fasthep_parsl.interfaces import OTHER_PROTOCOLS, SECRETS, Inspection, Renewal, WorkerSetup
+from fasthep_parsl.interfaces import SECRETS, Inspection, Renewal, WorkerSetup
 from fasthep_parsl.resources.validation import Duration
 from fasthep_parsl.setup_folder import SetupFolder
 from fasthep_parsl.workflow.values import Line
@@ -139,6 +139,10 @@ class CredentialModel(BaseModel):
         """Return why a valid credential does not permit what the fields demand. Override it."""
         return ()
 
+    def cautions(self) -> tuple[str, ...]:
+        """Return what on this machine gets in the way of a good credential. Override it."""
+        return ()
+
     def ask(self, content: bytes) -> tuple[tuple[CredentialProblem, ...], tuple[str, ...]]:  # noqa: ARG002
         """Return problems and warnings that only the network knows. Override it; end within some seconds."""
         return (), ()
@@ -218,7 +222,7 @@ class CredentialModel(BaseModel):
         files = file_problems(found.path, self.noun) if found.path else ()
         refused, warnings = self.ask(found.content) if network and seen.facts and not named else ((), ())
         problems = (*files, *named, *refused)
-        return Inspection(facts, problems, (*seen.warnings, *warnings), place=found.place), found
+        return Inspection(facts, problems, (*seen.warnings, *warnings, *self.cautions()), place=found.place), found
 
     def _find(self) -> Found:
         if self.path is None:
@@ -250,50 +254,3 @@ class CredentialModel(BaseModel):
     def _advised(self, problem: CredentialProblem) -> CredentialProblem:
         """Return a problem with the hint how to get a new credential, if it has none."""
         return problem if problem.hint else replace(problem, hint=self.advice)
-
-
-def protocol_lines(protocol: str) -> tuple[str, ...]:
-    """Return shell lines that let the client of XRootD use a protocol, and none of a credential that is not listed.
-
-    Without them a token that a server does not accept would hide a good proxy, because the client tries one of both.
-    A choice of the user stays.
-    """
-    return (
-        'if [ -z "${XrdSecPROTOCOL:-}" ] || [ -n "${fasthep_protocols:-}" ]; then',
-        f'  fasthep_protocols="${{fasthep_protocols:+$fasthep_protocols,}}{protocol}"',
-        f'  export XrdSecPROTOCOL="$fasthep_protocols,{",".join(OTHER_PROTOCOLS)}"',
-        "fi",
-    )
-
-
-def authorities(cert_dir: str | None) -> tuple[str, ...]:
-    """Return shell lines that set X509_CERT_DIR to the first folder that exists on the node.
-
-    Parameters
-    ----------
-    cert_dir : str or None
-        Folder to try first. The shell expands it.
-    """
-    first = f'"{cert_dir}" ' if cert_dir else ""
-    rest = " ".join(f'"{folder}"' for folder in ("${X509_CERT_DIR:-}", *AUTHORITIES))
-    return (
-        f"for fasthep_authorities in {first}{rest}; do",
-        '  if [ -d "$fasthep_authorities" ]; then export X509_CERT_DIR="$fasthep_authorities"; break; fi',
-        "done",
-    )
-
-
-AUTHORITIES = (
-    "/etc/grid-security/certificates",
-    "/cvmfs/grid.cern.ch/etc/grid-security/certificates",
-    "/cvmfs/oasis.opensciencegrid.org/mis/certificates",
-)
-"""Folders with the certificates of the authorities of the grid."""
-
-
-def authorities_here(cert_dir: str | None) -> dict[str, str]:
-    """Return X509_CERT_DIR for this process, empty if no folder exists."""
-    for folder in (os.path.expandvars(cert_dir or ""), os.environ.get("X509_CERT_DIR", ""), *AUTHORITIES):
-        if folder and Path(folder).is_dir():
-            return {"X509_CERT_DIR": folder}
-    return {}

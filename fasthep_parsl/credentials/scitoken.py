@@ -12,18 +12,21 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from fasthep_parsl.credential_files import CredentialFacts, CredentialFileError, CredentialProblem, NoCredentialError
-from fasthep_parsl.credential_files.files import read_file
+from fasthep_parsl.credential_files.files import file_problems, read_file
+from fasthep_parsl.credential_files.proxies import VARIABLE, default_proxy
 from fasthep_parsl.credential_files.scopes import covers
 from fasthep_parsl.credential_files.signatures import check_signature
 from fasthep_parsl.credential_files.tokens import (
     ENVIRONMENT,
     FILE_VARIABLE,
+    RUNTIME_DIR,
     default_places,
     find_token,
     read_token,
     token_text,
 )
-from fasthep_parsl.credentials.base import CredentialModel, Found, authorities, authorities_here, protocol_lines
+from fasthep_parsl.credentials.base import CredentialModel, Found
+from fasthep_parsl.credentials.clients import authorities, authorities_here, protocol_lines
 from fasthep_parsl.credentials.renewal import token_renewal
 from fasthep_parsl.interfaces import Renewal, WorkerSetup
 from fasthep_parsl.plan import PlanBatchCredential
@@ -76,7 +79,7 @@ class SciToken(CredentialModel):
         if path is None:
             looked = ", ".join(f"`{item}`" for item, _ in default_places(environ))
             message = f"there is no token: {ENVIRONMENT} is not set, and there is no token in {looked}"
-            raise NoCredentialError(CredentialProblem("missing", message, self.advice))
+            raise NoCredentialError(CredentialProblem("missing", message, _elsewhere(environ) or self.advice))
         try:
             return Found(read_file(path, self.noun), path, place)
         except CredentialFileError as error:
@@ -113,6 +116,17 @@ class SciToken(CredentialModel):
     def variables(self, path: Path) -> Mapping[str, str]:
         """Return the variables with which this process uses the token."""
         return {FILE_VARIABLE: str(path), ENVIRONMENT: "", **authorities_here(self.cert_dir)}
+
+    def cautions(self) -> tuple[str, ...]:
+        """Return why the client of XRootD fails here even with a good token: it loads a proxy for TLS if there is one.
+
+        No variable can keep it from looking for the default proxy.
+        """
+        if os.environ.get(VARIABLE, "").strip():
+            return ()  # it is not set for our processes if clients refuse it
+        proxy = default_proxy()
+        problems = file_problems(proxy, "proxy") if os.path.lexists(proxy) else ()
+        return tuple(f"{item.message}, also to connect with a token ({item.hint})" for item in problems)
 
     @property
     def comes_later(self) -> bool:
@@ -154,3 +168,11 @@ class SciToken(CredentialModel):
         if self.renew:
             return super().advice
         return "get a new token, for instance with `htgettoken` or `oidc-token`"
+
+
+def _elsewhere(environ: Mapping[str, str]) -> str:
+    """Return what to do if there is a token where clients do not look, because another session has made it."""
+    ((path, _),) = default_places({})
+    if not environ.get(RUNTIME_DIR) or not path.is_file():
+        return ""
+    return f"`{path}` exists, but clients do not look there because {RUNTIME_DIR} is set: set {FILE_VARIABLE}={path}"

@@ -15,7 +15,8 @@ from fasthep_parsl.credential_files import CredentialFacts, CredentialFileError,
 from fasthep_parsl.credential_files.files import read_file
 from fasthep_parsl.credential_files.proxies import VARIABLE, default_proxy, find_proxy, read_proxy
 from fasthep_parsl.credential_files.voms import short_group
-from fasthep_parsl.credentials.base import CredentialModel, Found, authorities, authorities_here, protocol_lines
+from fasthep_parsl.credentials.base import CredentialModel, Found
+from fasthep_parsl.credentials.clients import authorities, authorities_here, protocol_lines
 from fasthep_parsl.credentials.renewal import proxy_renewal
 from fasthep_parsl.interfaces import Renewal, WorkerSetup
 from fasthep_parsl.plan import PlanBatchCredential

@@ -14,6 +14,7 @@ from scitokens.utils.keycache import KeyCache
 
 from credential_samples import ISSUER, key, token, write
 from fasthep_parsl.credential_files.signatures import check_signature
+from fasthep_parsl.credentials import scitoken
 from fasthep_parsl.credentials.base import CLOCK_SKEW
 from fasthep_parsl.credentials.scitoken import SciToken
 from fasthep_parsl.errors import SiteError
@@ -205,3 +206,25 @@ def test_an_issuer_that_cannot_be_asked_is_a_warning(tmp_path):
     assert not seen.problems
     assert "not verified" in seen.warnings[0]
     assert not SciToken(path=path, verify=True).inspect(time.time()).warnings
+
+
+def test_a_default_proxy_that_breaks_tokens_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("fasthep_parsl.credentials.scitoken.default_proxy", lambda: tmp_path / "x509up")
+    monkeypatch.delenv("X509_USER_PROXY", raising=False)
+    assert inspected(tmp_path).warnings == ()
+    write(tmp_path / "x509up", b"proxy", 0o644)
+    (text,) = inspected(tmp_path).warnings
+    assert text.endswith(f"also to connect with a token (run `chmod 600 {tmp_path / 'x509up'}`)")
+    monkeypatch.setenv("X509_USER_PROXY", "/nowhere")
+    assert inspected(tmp_path).warnings == ()
+
+
+def test_a_token_of_another_session_is_named(tmp_path, monkeypatch):
+    other = write(tmp_path / "other", token())
+    looked = [(other, "/tmp")]
+    real = scitoken.default_places
+    monkeypatch.setattr(scitoken, "default_places", lambda environ: real(environ) if environ else looked)
+    hint = SciToken().inspect(time.time()).problems[0].hint
+    assert hint.endswith(f"because XDG_RUNTIME_DIR is set: set BEARER_TOKEN_FILE={other}")
+    other.unlink()
+    assert "htgettoken" in SciToken().inspect(time.time()).problems[0].hint
