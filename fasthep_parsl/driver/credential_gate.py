@@ -7,21 +7,22 @@ few attempts the partition fails. A run in which servers refuse everything stops
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
 from fasthep_parsl.driver.segment_state import SegmentState
-from fasthep_parsl.plan import Plan, PlanSegment
+from fasthep_parsl.plan import Plan, PlanFile, PlanSegment
 from fasthep_parsl.tasks import Failure, Task, TaskResult
 
 MAX_REFUSED = 3
 """Refusals of a partition with a good credential before it fails."""
 MAX_RETURNED = 10
 """The same, counting those with a credential that was replaced in the meantime."""
-MAX_FAILED = 20
-"""Partitions of a segment that fail in this way, and no other succeeds, before the segment stops."""
+MANY = 10
+"""Files that are refused, and none is read, after which one refusal is enough. A segment that could read none of at least
+so many files, some of each dataset, stops."""
 
 
 class Watch(Protocol):
@@ -81,11 +82,14 @@ class CredentialGate:
     def __init__(self, plan: Plan, watch: Watch | None = None) -> None:
         self.watch: Watch = NoCredentials() if watch is None else watch
         self.waiting = False
+        self._plan = plan
+        self._read: dict[int, int] = {}  # segment → version of the credentials at its last success
+        self._far = {n for n, dataset in enumerate(plan.datasets) if any(map(_is_far, dataset.files))}
         self._reading = {segment.id for segment in plan.segments if _reads_urls(plan, segment)}
         self._versions: dict[int, int] = {}
         self._refused: Counter[tuple[int, int]] = Counter()
         self._returned: Counter[tuple[int, int]] = Counter()
-        self._failed: Counter[int] = Counter()
+        self._failed: defaultdict[int, set[tuple[int, int]]] = defaultdict(set)  # segment → (dataset, file)
 
     def begin(self) -> None:
         """Begin a round of submissions."""
@@ -116,19 +120,20 @@ class CredentialGate:
         """
         version = self._versions.pop(task.id, self.watch.version)
         refused = [failure for failure in result.failures if failure.kind == "credential"]
-        if not refused:
-            self._failed.pop(task.segment, None)
-            return result, ()
         if result.done:
             self._failed.pop(task.segment, None)
+            self._read[task.segment] = version
+        if not refused:
+            return result, ()
         passing = self.watch.suspect() or not self.watch.usable
         again = {failure.partition for failure in refused if self._is_repeated(task, failure, version, passing=passing)}
         kept = (
             failure for failure in result.failures if failure.kind != "credential" or failure.partition not in again
         )
         failures = tuple(replace(item, kind="data") if item.kind == "credential" else item for item in kept)
-        self._failed[task.segment] += len(refused) - len(again)
-        if self._failed[task.segment] >= MAX_FAILED:
+        final = (item.partition for item in refused if item.partition >= 0 and item.partition not in again)
+        self._failed[task.segment].update(self._plan.locate(partition)[:2] for partition in final)
+        if self._is_hopeless(task.segment):
             state.blocked = state.blocked or f"servers refuse the credentials of this run: {refused[0].message}"
         return replace(result, failures=failures), tuple(sorted(again))
 
@@ -139,12 +144,23 @@ class CredentialGate:
         key = (task.segment, failure.partition if task.kind == "map" else -1 - task.dataset)
         self._returned[key] += 1
         self._refused[key] += version == self.watch.version
-        return self._refused[key] < MAX_REFUSED and self._returned[key] < MAX_RETURNED
+        most = 1 if self._many(task.segment) else MAX_REFUSED
+        return self._refused[key] < most and self._returned[key] < MAX_RETURNED
+
+    def _is_hopeless(self, segment: int) -> bool:
+        """Return whether servers have refused many files, some of each dataset, and nothing was read with a credential."""
+        refused = {dataset for dataset, _ in self._failed[segment]}
+        return self._many(segment) and refused >= self._far and self._read.get(segment) != self.watch.version
+
+    def _many(self, segment: int) -> bool:
+        """Return whether servers have refused many files, and let no other be read since."""
+        return len(self._failed[segment]) >= MANY
 
 
 def _reads_urls(plan: Plan, segment: PlanSegment) -> bool:
     """Return whether tasks of a segment read input files from servers."""
-    if segment.input:
-        return False
-    places = (place for dataset in plan.datasets for file in dataset.files for place in file.places)
-    return any("://" in place and not place.startswith("file:") for place in places)
+    return not segment.input and any(_is_far(file) for dataset in plan.datasets for file in dataset.files)
+
+
+def _is_far(file: PlanFile) -> bool:
+    return any("://" in place and not place.startswith("file:") for place in file.places)

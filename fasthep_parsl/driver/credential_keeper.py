@@ -114,9 +114,21 @@ class CredentialKeeper:
 
     @property
     def usable(self) -> bool:
-        """Whether no credential has expired."""
-        now = self._clock()
-        return all(kept.usable(now) for kept in self._kept)
+        """Whether no work has to wait for a fresh credential."""
+        return not self._missing(self._clock())
+
+    def _missing(self, now: float) -> list[KeptCredential]:
+        """Return the credentials that work waits for.
+
+        A required one that has expired is missing. Another one is only if the run has no good one left, or once a
+        server refuses: who has a proxy for two days need not renew a token that nobody asks for.
+        """
+        good = any(kept.usable(now) for kept in self._kept)
+        return [
+            kept
+            for kept in self._kept
+            if not kept.usable(now) and (kept.suspected or kept.credential.required or not good)
+        ]
 
     def suspect(self) -> bool:
         """Note that a server has refused a credential; return whether one is so near its end that it counts as expired."""
@@ -133,7 +145,7 @@ class CredentialKeeper:
         """Note that work waits for a fresh credential. May be called repeatedly."""
         now = self._clock()
         with self._lock:
-            expired = [] if self._waiting else [kept for kept in self._kept if not kept.usable(now)]
+            expired = [] if self._waiting else self._missing(now)
             self._waiting = self._waiting or bool(expired)
         for kept in expired:
             self._tell(kept, "expired", now)

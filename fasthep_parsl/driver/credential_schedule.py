@@ -6,6 +6,7 @@ import math
 
 from fasthep_parsl.credential_files import CredentialFacts
 from fasthep_parsl.credential_files.scopes import covers
+from fasthep_parsl.credentials.scitoken import ANY_AUDIENCE
 from fasthep_parsl.interfaces import Inspection
 
 MARGIN = 5.0
@@ -69,13 +70,24 @@ def objection(new: Inspection, old: CredentialFacts | None) -> str:
     facts = new.facts
     if facts is None or old is None:
         return ""
-    for what in ("subject", "issuer", "vo"):
-        mine, theirs = getattr(old, what), getattr(facts, what)
-        if mine and mine != theirs:
-            return f"its {what} is {theirs or 'not stated'}, and the run began with {mine}"
-    lost = [scope for scope in old.scopes if not (covers(facts.scopes, scope) or scope in facts.scopes)]
-    if lost:
-        return f"it lacks {' '.join(lost)}, which the one before had"
+    less = _less(facts, old)
+    if less:
+        return less
     if not math.isinf(facts.expires) and facts.expires <= old.expires:
         return NOT_LONGER
+    return ""
+
+
+def _less(new: CredentialFacts, old: CredentialFacts) -> str:
+    """Return in what a credential is less than the one before; empty if it is not."""
+    for what in ("subject", "issuer", "vo"):
+        mine, theirs = getattr(old, what), getattr(new, what)
+        if mine and mine != theirs:
+            return f"its {what} is {theirs or 'not stated'}, and the run began with {mine}"
+    lost = [scope for scope in old.scopes if not (covers(new.scopes, scope) or scope in new.scopes)]
+    if lost:
+        return f"it lacks {' '.join(lost)}, which the one before had"
+    servers = [server for server in old.audience if server not in new.audience]
+    if servers and not set(ANY_AUDIENCE) & set(new.audience):
+        return f"it is not for {', '.join(servers)}, which the one before was for"
     return ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fasthep_parsl.driver import segment_state, summary
-from fasthep_parsl.driver.credential_gate import MAX_FAILED, MAX_REFUSED, MAX_RETURNED, CredentialGate
+from fasthep_parsl.driver.credential_gate import MANY, MAX_REFUSED, MAX_RETURNED, CredentialGate
 from fasthep_parsl.driver.scheduler import Scheduler
 from fasthep_parsl.plan import PlanFile
 from fasthep_parsl.tasks import Failure, TaskResult
@@ -45,12 +45,11 @@ class FakeWatch:
 def remote(make_plan, scripted):
     """Make a run over 64 partitions of a file on a server, which answers by `refuse(partition) -> bool`."""
 
-    def make(refuse, watch=None, segments=(("A", "p", HIST),), partitions=64, slots=2):
-        plan = make_plan([([name], pool, facts) for name, pool, facts in segments], partitions)
-        far = tuple(
-            dataset.model_copy(update={"files": tuple(_remote(file) for file in dataset.files)})
-            for dataset in plan.datasets
-        )
+    def make(refuse, watch=None, segments=(("A", "p", HIST),), partitions=64, slots=2, each=64, datasets=1):
+        plan = make_plan([([name], pool, facts) for name, pool, facts in segments], partitions, datasets=datasets)
+        share = partitions // datasets
+        files = tuple(_remote(n, min(each, share - n)) for n in range(0, share, each))
+        far = tuple(dataset.model_copy(update={"files": files}) for dataset in plan.datasets)
         run = scripted(plan.model_copy(update={"datasets": far}), slots=slots)
         work = run.session._run
 
@@ -68,8 +67,9 @@ def remote(make_plan, scripted):
     return make
 
 
-def _remote(file):
-    return PlanFile(path="root://host//a.root", entries=file.entries, edges=file.edges)
+def _remote(number, partitions):
+    edges = tuple(range(0, 10 * partitions + 1, 10))
+    return PlanFile(path=f"root://host//{number}.root", entries=10 * partitions, edges=edges)
 
 
 def _refused(result):
@@ -118,20 +118,35 @@ def test_what_is_always_refused_with_a_good_credential_fails_as_data(remote):
     assert summary.missing_partitions(run.states, run.plan) == [(3, 4), (60, 61)]
 
 
-def test_a_credential_that_opens_nothing_ends_the_run_soon(remote):
+@pytest.mark.parametrize("datasets", [1, 3])
+def test_a_credential_that_opens_nothing_ends_the_run_soon(remote, datasets):
     tries = Counter()
 
     def refuse(partition):
         tries[partition] += 1
         return True
 
-    run = remote(refuse, partitions=2000)
+    run = remote(refuse, partitions=30_000, each=20, datasets=datasets)
     run.scheduler.run(run.session)
     assert run.states[0].blocked == "servers refuse the credentials of this run: root://host//a.root: not permitted"
     assert max(tries.values()) == MAX_REFUSED
-    assert len(run.states[0].failures) >= MAX_FAILED
-    assert len(run.session.tasks) < 20
-    assert len(tries) < 1500
+    assert len(run.session.tasks) < 50 * datasets
+    assert datasets == 3 or len(tries) < 20_000  # all datasets are tried
+    assert sum(tries.values()) < 60_000
+
+
+def test_datasets_and_files_that_nobody_may_read_do_not_stop_the_others(remote):
+    """The first dataset is embargoed; of the second only one file with very many partitions."""
+
+    def refuse(partition):
+        return partition < 1000 or 1200 <= partition < 1400
+
+    run = remote(refuse, partitions=2000, each=20, datasets=2)
+    assert run.plan.datasets[0].files[49].partitions == 20 > MANY
+    run.scheduler.run(run.session)
+    assert not run.states[0].blocked
+    assert run.states[0].done == [(1000, 1200), (1400, 2000)]
+    assert product(run) == Counter([*range(1000, 1200), *range(1400, 2000)])
 
 
 def test_new_versions_of_a_credential_do_not_repeat_a_hopeless_partition_for_ever(remote):

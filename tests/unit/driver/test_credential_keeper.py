@@ -160,6 +160,7 @@ def test_what_the_user_renews_is_noticed(bench):
         (7200, {"sub": "eve"}, "its subject is eve, and the run began with ada"),
         (7200, {"iss": "https://other"}, "its issuer is https://other"),
         (7200, {"scope": "storage.read:/store"}, "it lacks storage.read:/, which the one before had"),
+        (7200, {"aud": "https://one-server"}, "it is not for https://wlcg.cern.ch/jwt/v1/any, which the one before"),
         (7200, {"mode": 0o644}, "has mode 0644"),
         (-5, {}, "expired"),
     ],
@@ -338,3 +339,24 @@ def test_the_file_of_the_user_is_watched_not_the_copy_of_the_run(tmp_path, monke
     kept.step()
     assert (tmp_path / SECRETS / "token").read_bytes() == own.read_bytes()
     assert kept.version == 1
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_a_credential_that_nobody_needs_is_not_waited_for(tmp_path, required):
+    late = [0.0]
+    files = {name: write(tmp_path / name, token(lifetime)) for name, lifetime in (("short", 3600), ("long", 36000))}
+    kinds = {name: SciToken(path=str(path), required=required) for name, path in files.items()}
+    events = []
+    kept = CredentialKeeper(kinds, SetupFolder(tmp_path), events.append, lambda: time.time() + late[0])
+    kept.start = lambda: None
+    late[0] = 4000.0
+    assert kept.usable is not required
+    assert kept.suspect()  # a server refuses
+    assert not kept.usable
+    kept.hold()
+    assert [(event.credential, event.state) for event in events] == [("short", "expired")]
+    write(files["short"], token(7200))
+    kept.step()
+    assert kept.usable
+    late[0] = 40000.0
+    assert not kept.usable
