@@ -9,7 +9,10 @@ from typing import Any, Self
 from uproot.source.chunk import Chunk, Source
 from uproot.source.futures import TrivialFuture
 
+from fasthep_parsl.interfaces import InputFileError
 from fasthep_parsl.storage import Range, current_limits, open_remote
+
+EMPTY = "was it written to the end?"
 
 
 class RemoteSource(Source):  # type: ignore[misc] # uproot has no types
@@ -28,6 +31,9 @@ class RemoteSource(Source):  # type: ignore[misc] # uproot has no types
         self._file_path = file_path
         self._file = open_remote(file_path, current_limits())
         self._num_bytes = self._file.size
+        if not self._num_bytes:
+            self._file.close()
+            raise InputFileError(self._file.url, "the file is empty (0 bytes)", EMPTY, cause="corrupt")
         self._closed = False
 
     def chunk(self, start: int, stop: int) -> Chunk:

@@ -158,6 +158,9 @@ def _answer(response: Any, url: str, span: Range, end: float) -> Answer:
     """Return the content of an answer. A server that ignores ranges sends the file from its start."""
     import urllib3
 
+    if response.status == 416 and response.headers.get("Content-Range", "").endswith("*/0"):
+        response.close()
+        return Answer(b"", 0, url)  # an empty file has no ranges
     if response.status not in (200, 206):
         response.close()  # with what it says, which is not read
         raise FaultError(from_http(response.status))

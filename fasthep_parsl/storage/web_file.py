@@ -17,7 +17,7 @@ from fasthep_parsl.storage.web_client import CONNECTIONS, WEB_OF_PROCESS, Answer
 
 GAP = 64_000
 """Bytes between two ranges that are read with them: a request costs more."""
-MOST_BYTES = 4_000_000
+MOST_BYTES = 2_000_000
 """Bytes of a request. More are read over several connections."""
 
 

@@ -20,9 +20,9 @@ from fasthep_parsl.storage.xrootd_client import PROTOCOL, load, opening
 MOST_RANGES = 1024
 """Ranges of a vector read, and their size: what servers accept (`readv_iov_max`, `readv_ior_max`)."""
 MOST_BYTES = 2_097_136
-MOST_AT_ONCE = 16_000_000
+MOST_AT_ONCE = 8_000_000
 """Bytes of a request, which must arrive within the time limit."""
-PARALLEL = 4
+PARALLEL = 2
 """Requests that are under way at once, if a read needs several."""
 GAP = 4096
 """Bytes between two ranges that are read with them: they cost less than a range of their own."""
@@ -85,7 +85,7 @@ class XRootDFile:
         return self.read_many([Range(offset, stop)])[0] if stop > offset else memoryview(b"")
 
     def read_many(self, ranges: Sequence[Range]) -> list[memoryview]:
-        """Return the bytes of each range, with one request for up to 16 MB."""
+        """Return the bytes of each range, with one request for up to 8 MB."""
         pieces = cut(joined(ranges, GAP), MOST_BYTES)
         requests = list(groups(pieces, MOST_RANGES, MOST_AT_ONCE))
         contents = [content for found in in_parallel(self._request, requests, PARALLEL) for content in found]

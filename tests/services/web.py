@@ -109,6 +109,12 @@ def _answer(request: BaseHTTPRequestHandler, server: WebServer) -> None:
     if wanted and server.ranges:
         first, _, last = wanted.removeprefix("bytes=").partition("-")
         start, stop = int(first), min(int(last) + 1, size)
+        if start >= size:
+            request.send_response(416)
+            request.send_header("Content-Range", f"bytes */{size}")
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
         content = content[start:stop]
         request.send_response(206)
         request.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")

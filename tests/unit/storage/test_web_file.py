@@ -219,6 +219,16 @@ def test_a_file_that_changes_its_size_is_corrupt(server):
     assert cause(file.read, 0, 10).cause == "corrupt"
 
 
+def test_an_empty_file_says_so(server):
+    from fasthep_parsl.plan import PlanSource
+    from fasthep_parsl.sources.files import open_file
+
+    server.files["/empty.root"] = b""
+    error = cause(open_file, server.url("/empty.root"), PlanSource(params={"tree": "Events"}))
+    assert error.cause == "corrupt"
+    assert "empty (0 bytes)" in str(error)
+
+
 def test_queries_and_passwords_are_not_shown(server):
     error = cause(open_remote, server.url("/none?authz=Bearer%20secret", "user:secret@localhost"), Limits())
     assert "secret" not in repr(error)
