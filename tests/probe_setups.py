@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from fasthep_parsl.credential_files import CredentialFacts
-from fasthep_parsl.credential_files.files import read_file
+from fasthep_parsl.credential_files.private_files import read_file
 from fasthep_parsl.credentials.base import CredentialModel, Found
 from fasthep_parsl.environments.base import EnvironmentModel
 from fasthep_parsl.interfaces import FILES, WorkerSetup

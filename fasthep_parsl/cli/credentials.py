@@ -70,7 +70,7 @@ def _cells(row: CredentialRow, now: float) -> tuple[Text | str, ...]:
         return Text(GOOD, "green"), item.kind, need, "from the batch system", "", "", ""
     if facts is None:
         mark = Text(BAD, "red") if item.model.required or not item.found.absent else Text(NONE, "dim")
-        return mark, item.kind, need, "none" if item.found.absent else item.found.problems[0].reason, "", "", ""
+        return mark, item.kind, need, "none" if item.found.absent else item.found.problems[0].cause, "", "", ""
     mark = Text(GOOD, "green") if row.suffices else Text(BAD, "red")
     what = facts.vo or "no VO" if facts.kind == "x509" else " ".join(facts.scopes) or "no scope"
     place = str(facts.path) if facts.path else item.found.place
@@ -131,7 +131,7 @@ def _row_content(row: CredentialRow, now: float) -> dict[str, Any]:
             "expires": facts.expires if ends else None,
             "seconds_left": round(facts.expires - now) if ends else None,
         }
-    problems = [{"reason": p.reason, "message": p.message, "hint": p.hint} for p in row.problems]
+    problems = [{"cause": p.cause, "message": p.message, "hint": p.hint} for p in row.problems]
     return content | {
         "place": item.found.place,
         "renewal": renewal.shown if renewal else None,

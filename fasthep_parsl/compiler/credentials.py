@@ -179,7 +179,7 @@ def _problems(loaded: LoadedWorkflow, number: int, kind: str, found: Inspection)
     at = ("execution", "credentials", number)
     problems = []
     for item in found.problems:
-        key = (*at, KEYS.get(item.reason, "path"))
+        key = (*at, KEYS.get(item.cause, "path"))
         place = key if loaded.document.has(key) else at
         problems.append(problem(loaded.document, place, "E115", f"credential `{kind}`: {item.message}", item.hint))
     return problems

@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from fasthep_parsl.credential_files.facts import CredentialFacts, CredentialFileError
-from fasthep_parsl.credential_files.files import read_file
+from fasthep_parsl.credential_files.credential_facts import CredentialFacts, CredentialFileError
+from fasthep_parsl.credential_files.private_files import read_file
 from fasthep_parsl.credential_files.proxies import find_proxy, read_proxy
 from fasthep_parsl.credential_files.tokens import ENVIRONMENT, find_token, read_token
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fasthep_parsl.credential_files.facts import CredentialFacts, CredentialFileError, CredentialProblem
-from fasthep_parsl.credential_files.files import file_problems
+from fasthep_parsl.credential_files.credential_facts import CredentialFacts, CredentialFileError, CredentialProblem
+from fasthep_parsl.credential_files.private_files import file_problems
 from fasthep_parsl.credential_files.voms import EXTENSION, VomsAttributes, read_attributes
 
 if TYPE_CHECKING:

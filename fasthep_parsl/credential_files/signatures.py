@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import Any
 
-from fasthep_parsl.credential_files.facts import CredentialProblem
+from fasthep_parsl.credential_files.credential_facts import CredentialProblem
 from fasthep_parsl.errors import summary_of
 
 TIME_LIMIT = 10.0

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fasthep_parsl.credential_files.facts import CredentialFacts, CredentialFileError, CredentialProblem
-from fasthep_parsl.credential_files.files import read_file
+from fasthep_parsl.credential_files.credential_facts import CredentialFacts, CredentialFileError, CredentialProblem
+from fasthep_parsl.credential_files.private_files import read_file
 
 SPACE = " \t\n\v\f\r"
 """What WLCG's discovery strips."""

@@ -20,7 +20,7 @@ from fasthep_parsl.credential_files import (
     NoCredentialError,
     time_text,
 )
-from fasthep_parsl.credential_files.files import file_problems, read_file
+from fasthep_parsl.credential_files.private_files import file_problems, read_file
 from fasthep_parsl.errors import SiteError
 from fasthep_parsl.interfaces import SECRETS, Inspection, Renewal, WorkerSetup
 from fasthep_parsl.resources.validation import Duration
@@ -208,7 +208,7 @@ class CredentialModel(BaseModel):
         try:
             found = self._find()
         except CredentialFileError as error:
-            if self.comes_later and error.problem.reason == "missing":
+            if self.comes_later and error.problem.cause == "missing":
                 warning = f"the batch system gets the {self.noun} for the jobs; there is none for reading files here"
                 return Inspection(None, (), (warning,), absent=True), None
             absent = isinstance(error, NoCredentialError)

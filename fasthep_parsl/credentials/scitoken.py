@@ -12,10 +12,10 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from fasthep_parsl.credential_files import CredentialFacts, CredentialFileError, CredentialProblem, NoCredentialError
-from fasthep_parsl.credential_files.files import file_problems, read_file
+from fasthep_parsl.credential_files.private_files import file_problems, read_file
 from fasthep_parsl.credential_files.proxies import VARIABLE, default_proxy
-from fasthep_parsl.credential_files.scopes import covers
 from fasthep_parsl.credential_files.signatures import check_signature
+from fasthep_parsl.credential_files.token_scopes import covers
 from fasthep_parsl.credential_files.tokens import (
     ENVIRONMENT,
     FILE_VARIABLE,
@@ -83,7 +83,7 @@ class SciToken(CredentialModel):
         try:
             return Found(read_file(path, self.noun), path, place)
         except CredentialFileError as error:
-            if place != FILE_VARIABLE or error.problem.reason != "missing":
+            if place != FILE_VARIABLE or error.problem.cause != "missing":
                 raise
             message = f"{FILE_VARIABLE} is `{path}`, which does not exist"
             raise CredentialFileError(CredentialProblem("missing", message, f"{self.advice}, or unset it")) from None

@@ -12,7 +12,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from fasthep_parsl.credential_files import CredentialFacts, CredentialFileError, CredentialProblem, NoCredentialError
-from fasthep_parsl.credential_files.files import read_file
+from fasthep_parsl.credential_files.private_files import read_file
 from fasthep_parsl.credential_files.proxies import VARIABLE, default_proxy, find_proxy, read_proxy
 from fasthep_parsl.credential_files.voms import short_group
 from fasthep_parsl.credentials.base import CredentialModel, Found
@@ -49,7 +49,7 @@ class X509(CredentialModel):
         try:
             return Found(read_file(path, f"{VARIABLE}: proxy" if place else self.noun), path, place)
         except CredentialFileError as error:
-            if not place or error.problem.reason != "missing":
+            if not place or error.problem.cause != "missing":
                 raise
             message = f"{VARIABLE} is `{path}`, which does not exist"
             raise CredentialFileError(CredentialProblem("missing", message, f"{self.advice}, or unset it")) from None

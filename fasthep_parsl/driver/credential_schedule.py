@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from fasthep_parsl.credential_files import CredentialFacts
-from fasthep_parsl.credential_files.scopes import covers
+from fasthep_parsl.credential_files.token_scopes import covers
 from fasthep_parsl.credentials.scitoken import ANY_AUDIENCE
 from fasthep_parsl.interfaces import Inspection
 
@@ -64,7 +64,7 @@ def is_near_end(now: float, since: float, expires: float) -> bool:
 
 def objection(new: Inspection, old: CredentialFacts | None) -> str:
     """Return why a credential may not replace the one that a run uses; empty if it may."""
-    problems = [problem for problem in new.problems if problem.reason not in TOLERATED]
+    problems = [problem for problem in new.problems if problem.cause not in TOLERATED]
     if problems:
         return problems[0].message
     facts = new.facts

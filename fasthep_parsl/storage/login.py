@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fasthep_parsl.credential_files import CredentialFileError
-from fasthep_parsl.credential_files.files import file_problems, read_file
+from fasthep_parsl.credential_files.private_files import file_problems, read_file
 from fasthep_parsl.credential_files.proxies import VARIABLE as PROXY
 from fasthep_parsl.credential_files.proxies import default_proxy
 from fasthep_parsl.credential_files.tokens import ENVIRONMENT, FILE_VARIABLE, RUNTIME_DIR, default_places, token_text

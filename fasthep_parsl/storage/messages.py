@@ -7,7 +7,7 @@ import time
 from urllib.parse import urlsplit
 
 from fasthep_parsl.credential_files import CredentialFacts, CredentialFileError, CredentialProblem, current
-from fasthep_parsl.credential_files.files import file_problems, read_file
+from fasthep_parsl.credential_files.private_files import file_problems, read_file
 from fasthep_parsl.credential_files.proxies import find_proxy, read_proxy
 from fasthep_parsl.credential_files.tokens import find_token, read_token
 from fasthep_parsl.interfaces import InputFault, InputFileError
@@ -45,7 +45,7 @@ def input_error(url: str, fault: Fault, doing: str = "it cannot be opened") -> I
 
 def _cause(fault: Fault, facts: tuple[CredentialFacts, ...], problems: tuple[CredentialProblem, ...]) -> InputFault:
     """Return the cause. Servers that let anyone connect say "permission denied" to those without a credential, too."""
-    bad = sum(problem.reason in _UNUSABLE for problem in problems)
+    bad = sum(problem.cause in _UNUSABLE for problem in problems)
     refused = fault.cause == "not_permitted" or (fault.hung_up and bad)
     return "not_authenticated" if refused and len(facts) <= bad else fault.cause
 
@@ -82,7 +82,7 @@ def _problems(what: str, now: float) -> tuple[CredentialProblem, ...]:
 
 def _used(facts: tuple[CredentialFacts, ...], problems: tuple[CredentialProblem, ...], now: float) -> str:
     every = [item.describe(now) for item in facts]
-    every += [problem.message for problem in problems if problem.reason not in ("expired", "not_yet_valid")]
+    every += [problem.message for problem in problems if problem.cause not in ("expired", "not_yet_valid")]
     return f"used: {'; '.join(every)}" if every else "no credential was found"
 
 
@@ -107,7 +107,7 @@ def _not_authenticated(facts: tuple[CredentialFacts, ...], problems: tuple[Crede
         if problem.hint:
             return problem.hint
     if not facts or problems:
-        expired = next((item for item in facts if any(p.reason == "expired" for p in problems)), None)
+        expired = next((item for item in facts if any(p.cause == "expired" for p in problems)), None)
         if expired is None or len({item.kind for item in facts}) > 1:
             return GET_ONE
         return "run `voms-proxy-init`" if expired.kind == "x509" else "get a new token, such as with `htgettoken`"

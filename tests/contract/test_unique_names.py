@@ -13,6 +13,7 @@ SHARED_MODULE_NAMES = {
     "blocks": "how blocks run, and what the command line shows of them",
     "columns": "columns as sources read them, and operations on them",
     "commands": "what runs scheduler commands, and those of HTCondor",
+    "credentials": "the kinds, those of a workflow, and the command `credentials`",
     "declare": "the decorators @op and @kernel",
     "gpu": "what needs a GPU, in ops and in diagnostics",
     "inputs": "the input files: found by the compiler, recorded in the plan",

@@ -130,7 +130,7 @@ def test_a_credential_is_inspected_and_used_here(made, tmp_path):
     assert str(path) in made.variables(path).values()
     assert made.advice
     missing = made.model_copy(update={"path": str(tmp_path / "missing")})
-    assert [problem.reason for problem in missing.inspect(time.time()).problems] == ["missing"]
+    assert [problem.cause for problem in missing.inspect(time.time()).problems] == ["missing"]
     with pytest.raises(SiteError, match="does not exist"):
         missing.prepare(SetupFolder(tmp_path / "run"))
 
@@ -138,4 +138,4 @@ def test_a_credential_is_inspected_and_used_here(made, tmp_path):
 def test_a_credential_that_others_can_read_is_refused(made):
     if isinstance(made, CredentialModel):
         made.inspect(time.time()).facts.path.chmod(0o644)
-        assert [problem.reason for problem in made.inspect(time.time()).problems] == ["mode"]
+        assert [problem.cause for problem in made.inspect(time.time()).problems] == ["mode"]

@@ -77,9 +77,9 @@ def test_json_says_the_same(capsys, tmp_path, site):
     assert (content["suffices"], content["longest_job"]) == (False, 4 * 3600)
     first, second = content["credentials"]
     assert (first["kind"], first["suffices"], first["path"], first["issuer"]) == ("scitoken", False, path, ISSUER)
-    assert [problem["reason"] for problem in first["problems"]] == ["expired"]
+    assert [problem["cause"] for problem in first["problems"]] == ["expired"]
     assert -110 < first["seconds_left"] < -90
-    assert (second["kind"], second["required"], second["problems"][0]["reason"]) == ("x509", False, "missing")
+    assert (second["kind"], second["required"], second["problems"][0]["cause"]) == ("x509", False, "missing")
 
 
 def test_what_the_batch_system_brings_need_not_be_here(capsys, tmp_path, site):

@@ -62,7 +62,7 @@ def test_a_proxy_before_rfc_3820_is_of_its_user():
 def test_what_is_no_proxy_is_refused(content, message):
     with pytest.raises(CredentialFileError, match=message) as error:
         read_proxy(content)
-    assert error.value.problem.reason == "unreadable"
+    assert error.value.problem.cause == "unreadable"
 
 
 def test_a_broken_extension_is_no_crash():

@@ -88,7 +88,7 @@ def test_expired_tokens_and_those_without_an_end_are_read():
 def test_what_is_no_token_is_refused(content, reason):
     with pytest.raises(CredentialFileError) as error:
         read_token(content)
-    assert error.value.problem.reason == reason
+    assert error.value.problem.cause == reason
     secret = content.strip().decode("latin1")
     assert not secret or secret not in str(error.value) + repr(error.value)
 

@@ -41,7 +41,7 @@ def inspected(tmp_path, content=None, mode=0o600, now=None, **fields):
 
 
 def reasons(seen):
-    return [problem.reason for problem in seen.problems]
+    return [problem.cause for problem in seen.problems]
 
 
 def test_a_good_token_has_no_problems(tmp_path):
@@ -191,7 +191,7 @@ def test_a_signature_is_verified_with_the_key_of_the_issuer(known_key):
         {**jwt.decode(good, options={"verify_signature": False})}, key("thief"), "ES256", {"kid": "issuer"}
     )
     problems, warnings = check_signature(forged)
-    assert [problem.reason for problem in problems] == ["signature"]
+    assert [problem.cause for problem in problems] == ["signature"]
     assert not warnings
     assert not [part for part in forged.split(".") if part in repr(problems)]
     assert check_signature(token(nbf=time.time() + 200).decode()) == ((), ())

@@ -34,7 +34,7 @@ def inspected(tmp_path, content=None, mode=0o600, now=None, **fields):
 
 
 def reasons(seen):
-    return [problem.reason for problem in seen.problems]
+    return [problem.cause for problem in seen.problems]
 
 
 def test_a_good_proxy_has_no_problems(tmp_path):

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from fasthep_parsl.credential_files.facts import CredentialFileError, CredentialProblem
+from fasthep_parsl.credential_files.credential_facts import CredentialFileError, CredentialProblem
 
 LARGEST = 1_000_000
 """Most bytes of a proxy or token. Larger files are neither."""

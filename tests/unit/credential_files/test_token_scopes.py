@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fasthep_parsl.credential_files.scopes import covers
+from fasthep_parsl.credential_files.token_scopes import covers
 
 PARTS = st.lists(st.text("ab%20.", min_size=1, max_size=3).filter(lambda part: "%" not in part), max_size=4)
 OPERATIONS = st.sampled_from(["storage.read", "storage.modify", "storage.create", "storage.stage", "read", "write"])

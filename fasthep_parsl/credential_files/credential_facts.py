@@ -9,7 +9,7 @@ from typing import Literal
 
 from fasthep_parsl.errors import FastHepError
 
-Reason = Literal[
+CredentialFault = Literal[
     "missing",
     "expired",
     "not_yet_valid",
@@ -32,7 +32,7 @@ class CredentialProblem:
 
     Attributes
     ----------
-    reason : str
+    cause : str
         For programs.
     message : str
         What is wrong, without the secret.
@@ -40,7 +40,7 @@ class CredentialProblem:
         What to do.
     """
 
-    reason: Reason
+    cause: CredentialFault
     message: str
     hint: str = ""
 
