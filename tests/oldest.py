@@ -7,5 +7,6 @@ import tomllib
 from pathlib import Path
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-for requirement in [*project["dependencies"], *project["optional-dependencies"]["parquet"]]:
+extras = project["optional-dependencies"]
+for requirement in [*project["dependencies"], *extras["parquet"], *extras["credentials"]]:
     print(re.sub(r">=", "==", requirement, count=1))

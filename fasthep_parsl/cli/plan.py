@@ -13,9 +13,10 @@ from rich.text import Text
 from fasthep_parsl.cli.console import Screen, emit, emit_json, print_line
 from fasthep_parsl.cli.explain import explain_key
 from fasthep_parsl.cli.progress import HeaderLines
+from fasthep_parsl.cli.server_lines import places_of
 from fasthep_parsl.driver.api import compile_plan, load
 from fasthep_parsl.driver.job_scripts import write_scripts
-from fasthep_parsl.plan import Plan, PlanEnvironment, PlanModifier, PlanPool
+from fasthep_parsl.plan import Plan, PlanCredential, PlanEnvironment, PlanModifier, PlanPool
 from fasthep_parsl.resources.units import format_duration, format_memory
 
 MOST_CODE = 40
@@ -70,6 +71,7 @@ def _tables(plan: Plan, console: Console, written: Sequence[Path]) -> None:
     _environment(plan, console)
     console.print()
     console.print(_segments(plan))
+    _places(plan, console)
     _code(plan, console)
     _files(plan, console)
     for warning in plan.warnings:
@@ -112,13 +114,16 @@ def _modifiers(plan: Plan, console: Console) -> None:
 
 
 def _environment(plan: Plan, console: Console) -> None:
-    """Print where the software of workers comes from, if the site or the workflow says so."""
-    if plan.environment is not None:
+    """Print the software and the credentials of workers, if there are any."""
+    if plan.environment is not None or plan.credentials:
         console.print()
+    if plan.environment is not None:
         print_line(console, f"environment of workers: {_kind(plan.environment)}")
+    if plan.credentials:
+        print_line(console, f"credentials of workers: {', '.join(map(_kind, plan.credentials))}")
 
 
-def _kind(item: PlanModifier | PlanEnvironment) -> str:
+def _kind(item: PlanModifier | PlanEnvironment | PlanCredential) -> str:
     params = " ".join(f"{name}={_shown(value)}" for name, value in item.params.items())
     return f"{item.kind} ({params})" if params else item.kind
 
@@ -191,6 +196,18 @@ def _segments(plan: Plan) -> Table:
             tasks,
         )
     return table
+
+
+def _places(plan: Plan, console: Console) -> None:
+    """Print where files with several places are, if there are any."""
+    places = places_of(plan)
+    if not places:
+        return
+    table = _table("#files", "places, in the order in which they are tried")
+    for number, servers in places:
+        table.add_row(f"{number:,}", Text(servers))
+    console.print()
+    console.print(table)
 
 
 def _code(plan: Plan, console: Console) -> None:

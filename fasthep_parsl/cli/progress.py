@@ -16,6 +16,7 @@ from rich.text import Text
 
 from fasthep_parsl.cli.blocks import BlockBoard
 from fasthep_parsl.cli.credential_lines import CredentialBoard
+from fasthep_parsl.cli.server_lines import server_line
 from fasthep_parsl.events import (
     BlockChanged,
     Event,
@@ -130,7 +131,7 @@ def _bar(plan: Plan, console: Console) -> Iterator[Observer]:
     def observe(event: Event) -> None:
         nonlocal began
         count.add(event)
-        problem, news = board.add(event), credentials.add(event)
+        problem, news = board.add(event), credentials.add(event) or server_line(event)
         if not isinstance(event, RunStarted):
             progress.start()
         lines = [(line, "red") for line in (problem, *(board.repeated() if isinstance(event, RunEnded) else ()))]
@@ -198,7 +199,7 @@ class _Plain:
         if not isinstance(event, RunStarted) and self._thread.ident is None:
             self._thread.start()
         with self._lock:
-            problem = self._board.add(event) or self._credentials.add(event)
+            problem = self._board.add(event) or self._credentials.add(event) or server_line(event)
         if isinstance(event, BlockChanged):
             self._wake.set()
         if problem:

@@ -164,7 +164,7 @@ def _files_of(dataset: Dataset, base: KeyPath, finder: PlaceFinder) -> list[Data
         if isinstance(entry, Replicas):
             files += _placed(finder.replicas(entry, key), key)
         elif finder.is_logical(entry):
-            files += _placed(finder.logical(entry, key), key)
+            files += _placed(finder.single(entry, key), key)
         else:
             files += _single(entry, key, document, problems)
     return files

@@ -58,6 +58,10 @@ class PlaceFinder:
             return self._no_pattern(text, key)
         return tuple(dict.fromkeys(joined(prefix, name) for prefix in self.prefixes))
 
+    def single(self, text: str, key: KeyPath) -> tuple[str, ...]:
+        """Return the places of a logical name that is a file of its own, none after a problem."""
+        return self._there(self.logical(text, key), text, key)
+
     def replicas(self, entry: Replicas, key: KeyPath) -> tuple[str, ...]:
         """Return the places of a file with replicas, none after a problem."""
         before = len(self.problems)
@@ -70,10 +74,14 @@ class PlaceFinder:
                     message = f"`{text}` is twice in this list" + (f", as `{other}`" if other != text else "")
                     self._refuse(at, "E133", message, "remove one of them")
         places = tuple(found.values())
-        if len(self.problems) == before and not any(is_url(place) or Path(place).is_file() for place in places):
-            message = f"no such file: `{entry.any[0]}`" + (", nor any of its replicas" if len(places) > 1 else "")
-            self._refuse((*key, "any"), "E132", message, f"searched {Path(places[0]).parent}")
-        return places if len(self.problems) == before else ()
+        return self._there(places, entry.any[0], (*key, "any")) if len(self.problems) == before else ()
+
+    def _there(self, places: tuple[str, ...], text: str, key: KeyPath) -> tuple[str, ...]:
+        """Return places unless all of them are local and missing."""
+        if not places or any(is_url(place) or Path(place).is_file() for place in places):
+            return places
+        message = f"no such file: `{text}`" + (", nor any of its replicas" if len(places) > 1 else "")
+        return self._refuse(key, "E132", message, f"searched {Path(places[0]).parent}")
 
     def _place(self, text: str, key: KeyPath) -> tuple[str, ...]:
         local = local_path(text)

@@ -69,3 +69,22 @@ def test_analysis_code_is_shown_with_its_hashes_and_why(flow, small_files):
     rows = [line.split() for line in printed(flow)]
     expected = hashlib.sha256(helper.read_bytes()).hexdigest()[:12]
     assert ["plan_helper.py", expected, "imported", "by", f"`probe_ops.py:{text.count(chr(10)) + 1}`"] in rows
+
+
+def test_places_of_files_are_shown_where_there_are_several(flow, small_files, tmp_path):
+    here = [str(shutil.copyfile(small_files / f"{name}.root", tmp_path / f"{name}.root")) for name in "ab"]
+    elsewhere = [f"root://far.example.org:1094//store/{name}.root" for name in "ab"]
+    files = [{"any": list(places)} for places in zip(here, elsewhere, strict=True)]
+    out = io.StringIO()
+    _tables(flow.write([flow.stage("Sum", "probe.sum")], files).compile(), Console(file=out, width=160), [])
+    lines = [line.strip() for line in out.getvalue().splitlines()]
+    assert lines[lines.index("files  places, in the order in which they are tried") + 1] == (
+        "2  this machine, root://far.example.org"
+    )
+    assert not any("places" in line for line in printed(flow_without(flow, small_files)))
+
+
+def flow_without(flow, small_files):
+    (flow.folder / "a.root").unlink()
+    (flow.folder / "a.root").symlink_to(small_files / "a.root")
+    return flow

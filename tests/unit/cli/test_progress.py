@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from fasthep_parsl.cli import progress
-from fasthep_parsl.events import PoolChanged
+from fasthep_parsl.events import PoolChanged, ServerChanged
 from fasthep_parsl.plan import Plan, PlanBlock, PlanDataset, PlanFile, PlanPool, PlanSegment, PlanSource, PlanStage
 from sample_events import block, finished, partition_failed, submitted
 
@@ -122,3 +122,17 @@ def test_reasons_of_waiting_jobs_are_below_the_bar(plan):
             observe(block(state, "7", message="Priority"))
         wait_for(lambda: "(Priority)" in out.getvalue())
     assert "pool default: 1 job waits in queue big (Priority), 0 up" in out.getvalue()
+
+
+def test_servers_that_are_avoided_are_named(plan):
+    out = io.StringIO()
+    with progress.make_progress(plan, Console(file=out), quiet=False) as observe:
+        observe(ServerChanged(server="root://a", state="avoided", cause="not_found", message="no such file"))
+        observe(ServerChanged(server="root://b", state="avoided", cause="slow"))
+        observe(ServerChanged(server="root://a", state="used", cause="not_found"))
+    lines = [line.partition(" ")[2] for line in out.getvalue().splitlines()]
+    assert lines == [
+        "root://a is avoided (not found: no such file)",
+        "root://b is avoided (slow: other servers are far faster)",
+        "root://a works again",
+    ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 
 from credential_samples import proxy, token, write
+from fasthep_parsl.cli.main import invoke
 from fasthep_parsl.compiler import compile as compiling
 from fasthep_parsl.compiler.credentials import reads_urls
 from fasthep_parsl.driver.api import compile_plan, load
@@ -135,7 +137,8 @@ def test_a_life_that_is_shorter_than_a_job_is_a_warning(written, tmp_path):
 
     (text,) = warnings()
     assert "jobs run for up to 8 h, and nothing renews it" in text
-    assert time.strftime("%Y-%m-%d", time.localtime(time.time() + 3 * 3600)) in text
+    until = time.mktime(time.strptime(re.search(r"until (\d+-\d+-\d+ \d+:\d+)", text)[1], "%Y-%m-%d %H:%M"))
+    assert 2.5 * 3600 < until - time.time() < 3.1 * 3600
     assert warnings(renew="renew-it") == []
     write(tmp_path / "proxy", proxy(9))
     assert warnings() == []
@@ -153,3 +156,22 @@ def test_wrong_fields_are_reported_with_their_places(written):
         ("E102", "execution.credentials[0].voo"),
         ("E110", "execution.credentials[1]"),
     }
+
+
+def test_what_is_good_in_the_plan_is_checked_again_when_the_run_starts(written, tmp_path, flow):
+    path = write(tmp_path / "token", token())
+    plan = written({"kind": "scitoken", "path": str(path)}, backend="local").compile()
+    assert flow.run(plan).exit_code == 0
+    assert not (flow.folder / "run" / "secrets").exists()
+    write(path, token(-7300))
+    outcome = flow.run(plan, mode="force")
+    assert (outcome.status, outcome.exit_code) == ("failed", 4)
+    assert "expired 2 h" in outcome.summary["error"]
+
+
+def test_the_plan_and_its_table_name_them_without_the_secret(written, tmp_path, capsys):
+    content = token()
+    flow = written({"kind": "scitoken", "path": str(write(tmp_path / "token", content))})
+    assert invoke(["plan", str(flow.path)]) == 0
+    assert "credentials of workers: scitoken (path=" in capsys.readouterr().out
+    assert not [part for part in content.decode().split(".") if part in flow.compile().model_dump_json()]

@@ -55,7 +55,7 @@ def test_the_vo_is_a_name_a_group_or_a_role(tmp_path, vo):
         ({"hours": -1, "vo": "cms"}, {}, "expired", "expired 1 h"),
         ({"hours": 12, "user_hours": -1}, {}, "expired", "expired 1 h"),
         ({"hours": 12, "vo": "cms", "vo_hours": -2}, {}, "expired", "the VO attributes of the proxy"),
-        ({"hours": 12, "begin": 1}, {}, "not_yet_valid", "is not valid for another 59 min"),
+        ({"hours": 12, "begin": 3}, {}, "not_yet_valid", "is not valid for another 2 h"),
         ({"hours": 3}, {"min_lifetime": "8h"}, "short", "`min_lifetime` is 8 h"),
         ({"hours": 12}, {"vo": "cms"}, "vo", "has no VO attributes, `vo` is `cms`"),
         ({"hours": 12, "vo": "atlas", "groups": ("/atlas",)}, {"vo": "cms"}, "vo", "has /atlas, `vo` is `cms`"),

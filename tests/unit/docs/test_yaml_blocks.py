@@ -76,7 +76,7 @@ def folder(tmp_path, demo_data, monkeypatch):
 def test_a_workflow_or_a_part_of_one_is_valid(content, folder):
     found, allowed = workflow(content)
     path = folder / "analysis.yaml"
-    path.write_text(json.dumps(found).replace("root://", "remote/"))  # no test needs a network
+    path.write_text(json.dumps(found).replace("root://", f"{folder}/remote/"))  # no test needs a network
     assert [problem for problem in problems(path) if problem.code not in allowed] == []
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from credential_samples import proxy, write
 from fasthep_parsl.driver.site_checks.sample import sample_site
 from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.sites import load_site
@@ -109,3 +110,17 @@ pools:
     good = sample_site(site("pools: {small: {queue: short, modifiers: [profile, diagnostics]}}\n"))
     assert good.ok
     assert "of pool small: profile, diagnostics" in [check.found for check in good.checks if check.what == "modifiers"]
+
+
+def test_credentials_are_shown_and_no_mistake_of_the_profile(site, tmp_path):
+    profile = site(
+        f"credentials: [{{kind: x509, vo: cms, path: {tmp_path}/none}}, {{kind: scitoken, required: false}}]\n"
+    )
+    sampled = sample_site(profile)
+    assert sampled.ok
+    (shown,) = [check for check in sampled.checks if check.what == "credential x509"]
+    assert shown.found.startswith(f"a run needs it: proxy `{tmp_path}/none` does not exist")
+    assert [item.kind for item in sampled.credentials] == ["x509"]
+    write(tmp_path / "none", proxy(3.5, vo="cms"))
+    (shown,) = [check for check in sample_site(profile).checks if check.what == "credential x509"]
+    assert "(VO cms), 3 h" in shown.found

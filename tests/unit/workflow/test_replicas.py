@@ -62,6 +62,8 @@ def test_logical_names_have_a_place_below_each_prefix(resolve):
 
 def test_a_list_of_prefixes_is_storage(resolve):
     assert resolve("[lfn:/x]", "\nexecution: {storage: [root://a/, /eos]}") == ([("root://a//x", "/eos/x")], ())
+    (problem,) = resolve("[lfn:/x]", "\nexecution: {storage: [/eos/a, /eos/b]}")[1]
+    assert (problem.code, problem.message) == ("E132", "no such file: `lfn:/x`, nor any of its replicas")
 
 
 @pytest.mark.parametrize(
