@@ -269,23 +269,31 @@ def _deadline(seconds: float | None) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def program(path: str, plan_hash: str, run_dir: str) -> Program:
+def program(path: str, plan_hash: str, run_dir: str, session: str = "") -> Program:
     """Return the plan in the file `path`. It is read once per worker.
+
+    Parameters
+    ----------
+    path, plan_hash, run_dir : str
+        The file, the hash of the plan in it, the run directory.
+    session : str
+        The execution of the plan. A resumed run has the same hash, but may have other places of files and time limits.
 
     Raises
     ------
     FastHepError
         The file contains a plan with another hash.
     """
-    found = _program(path, plan_hash, run_dir)
+    found = _program(path, plan_hash, run_dir, session)
     if not found.is_current:  # this process has run another plan since
         _program.cache_clear()
-        found = _program(path, plan_hash, run_dir)
+        found = _program(path, plan_hash, run_dir, session)
     return found
 
 
 @lru_cache(maxsize=4)
-def _program(path: str, plan_hash: str, run_dir: str) -> Program:
+def _program(path: str, plan_hash: str, run_dir: str, session: str) -> Program:
+    del session
     plan = Plan.model_validate_json(Path(path).read_bytes())
     if plan.hash != plan_hash:
         raise FastHepError(f"{path} contains plan {plan.hash[:12]}, but this task belongs to plan {plan_hash[:12]}")

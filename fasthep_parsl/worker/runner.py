@@ -48,7 +48,7 @@ def run_task(task: Task) -> TaskResult:
     """
     wall, cpu = time.perf_counter(), time.process_time()
     trail.begin(task.run_dir, task.id)
-    work = _TaskRun(task, program(*task.plan, task.run_dir))
+    work = _TaskRun(task, program(*task.plan, task.run_dir, task.session))
     work.program.notes.forget(0)  # of an interrupted task
     if task.kind == "merge":
         work.merge()

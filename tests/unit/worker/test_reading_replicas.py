@@ -150,7 +150,9 @@ def test_the_failure_has_the_reason_of_each_place_and_resume_reads_it(fake, flow
     flow.path.write_text(json.dumps(content))
     again = flow.compile(cache=False)
     assert again.hash == plan.hash
+    fake.opened.clear()
     outcome = flow.run(again, mode="resume")
+    assert fake.opened == {"c": 1}
     assert outcome.status == "complete"
     assert outcome.products["Sum", "sum"] == EVENTS * (EVENTS - 1) // 2
     assert sorted(outcome.products["Order", "order"]) == list(range(EVENTS))
