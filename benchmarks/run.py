@@ -24,6 +24,7 @@ from bench_idle import idle
 from bench_kernels import kernels
 from bench_modifiers import modifiers
 from bench_ntuple import ntuple
+from bench_replicas import replicas
 from bench_start import light, start
 from bench_tasks import memory, noop
 from rich.console import Console
@@ -32,7 +33,7 @@ from setting import EXTRA, BenchmarkError, Options, Row
 
 BENCHMARKS = {
     "dimuon": dimuon, "ntuple": ntuple, "chunks": chunks, "noop": noop, "start": start, "memory": memory, "light": light,
-    "idle": idle, "environment": environment,
+    "idle": idle, "environment": environment, "replicas": replicas,
     "batch": batch, "modifiers": modifiers, "kernels": kernels,
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fasthep_parsl.events import Event, RunStarted, ServerChanged, TaskFinished
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.sources.servers import LOCAL, too_many_bad
+from fasthep_parsl.sources.servers import LOCAL, PASSING, too_many_bad
 from fasthep_parsl.tasks import ServerUse
 
 
@@ -45,7 +45,7 @@ class Avoidance:
             self._files[server] += use.files
             new = set(use.bad) - self._bad[server]
             self._bad[server] |= new
-            if use.works and server in self._avoided:
+            if use.works and self._avoided.get(server) in PASSING:
                 cause = self._avoided.pop(server)
                 self._planned.pop(server, None)
                 changes.append(ServerChanged(server=server, state="used", cause=cause))

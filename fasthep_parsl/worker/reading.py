@@ -135,7 +135,7 @@ class Reader:
         self.bytes_read += size
         if file.remote:
             waited = time.perf_counter() - wall - (time.process_time() - cpu)
-            self._replicas.received(place, size, max(waited, 0.0))
+            self._replicas.received(file, place, size, max(waited, 0.0), source.storage.read_timeout)
         return opened, found
 
     def _open(self, file: PlanFile, source: PlanSource, place: str, *, patient: bool) -> OpenInput:

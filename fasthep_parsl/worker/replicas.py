@@ -18,17 +18,17 @@ from typing import TypeVar
 from fasthep_parsl.errors import summary_of
 from fasthep_parsl.interfaces import InputFault, InputFileError
 from fasthep_parsl.plan import PlanFile
-from fasthep_parsl.sources.servers import DEAD, all_failed, too_many_bad
+from fasthep_parsl.sources.servers import DEAD, PASSING, all_failed, too_many_bad
 from fasthep_parsl.tasks import ServerUse
 from fasthep_parsl.worker.failures import REFUSED
 from fasthep_parsl.workflow.locations import server_of
 
 T = TypeVar("T")
-PASSING = (*DEAD, *REFUSED)
-"""Causes that do not hold for ever: a server that works again is used again."""
 SLOW_SECONDS, SLOW_RATE, SLOW_FACTOR = 10.0, 1e6, 5.0
 """A server is compared with another one if it has sent fewer bytes per second than this for so many seconds; and avoided
 if the other one is so many times as fast."""
+NEARLY = 0.5
+"""A single read that is so slow for this part of its time limit is enough: clients connect again after a stall, unnoticed."""
 AGAIN = 60.0
 """Seconds in which a server that does not answer is not asked again for the same file: a pass that fails is divided, and
 each part would wait for it."""
@@ -164,13 +164,30 @@ class Replicas:
         """Count a file that was opened."""
         self._use(place).files += 1
 
-    def received(self, place: str, size: int, seconds: float) -> None:
-        """Count bytes, and the seconds of waiting for them."""
+    def received(self, file: PlanFile, place: str, size: int, seconds: float, limit: float) -> None:
+        """Count the bytes of a read, and the seconds of waiting for them.
+
+        Parameters
+        ----------
+        file : PlanFile
+            The file.
+        place : str
+            Where it was read.
+        size : int
+            Bytes.
+        seconds : float
+            Time of waiting for them.
+        limit : float
+            Longest time of a read, seconds.
+        """
         server, use = server_of(place), self._use(place)
         use.bytes += size
         use.seconds += seconds
         known = self._rates.get(server, (0.0, 0.0))
         self._rates[server] = known[0] + size, known[1] + seconds
+        if len(file.places) > 1 and seconds > NEARLY * limit and size < SLOW_RATE * seconds:
+            use.message = f"{size / 1e6:.1f} MB took {seconds:.0f} s"
+            self._avoid(server, "slow")
 
     def _use(self, place: str) -> _Use:
         return self._uses.setdefault(server_of(place), _Use())
@@ -192,7 +209,7 @@ class Replicas:
     def _works(self, place: str) -> None:
         server = server_of(place)
         self._files.setdefault(server, set()).add(place)
-        if server in self._told or self._own.get(server) in PASSING:
+        if self._own.get(server) in PASSING or (server in self._told and server not in self._own):
             self._own.pop(server, None)
             self._told.discard(server)
             self._bad.get(server, set()).discard(place)

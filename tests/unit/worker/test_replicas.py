@@ -183,12 +183,12 @@ def test_a_file_with_one_place_is_opened_twice_if_it_is_remote():
 # --- slow servers ---------------------------------------------------------------------------------------------
 
 
-def reading(known, rates):
+def reading(known, rates, limit=60.0):
     """Return an attempt with servers that send so many bytes per second."""
 
     def attempt(place, _patient):
         host = place.partition("://")[2].partition("/")[0]
-        known.received(place, int(2e6), 2e6 / rates[host])
+        known.received(file(0, "a", "b"), place, int(2e6), 2e6 / rates[host], limit)
         return host
 
     return attempt
@@ -214,6 +214,21 @@ def test_a_server_of_usual_speed_is_not_compared():
     known = Replicas("s")
     attempt = reading(known, {"a": 3e6, "b": 1000e6})
     assert {known.read(file(n, "a", "b"), attempt) for n in range(30)} == {"a"}
+
+
+def test_a_read_that_nearly_times_out_is_enough():
+    """The client of XRootD connects again after a stall and continues, so that nothing fails."""
+    known = Replicas("s")
+    attempt = reading(known, {"a": 0.3e6, "b": 20e6}, limit=8.0)
+    assert [known.read(file(n, "a", "b"), attempt) for n in range(3)] == ["a", "b", "b"]
+    use = known.take()["root://a"]
+    assert (use.avoid, use.message) == ("slow", "2.0 MB took 7 s")
+
+
+def test_servers_that_are_all_slow_are_used_in_order():
+    known = Replicas("s")
+    attempt = reading(known, {"a": 0.3e6, "b": 0.3e6}, limit=8.0)
+    assert [known.read(file(n, "a", "b"), attempt) for n in range(4)] == ["a", "b", "a", "a"]
 
 
 def test_knowledge_is_that_of_one_execution():
