@@ -15,7 +15,7 @@ from fasthep_parsl.interfaces import InputFileError
 from fasthep_parsl.storage.base import Range, RemoteFile
 from fasthep_parsl.storage.ranges import Pieces, joined
 
-HEAD = 16_384
+HEAD = 65_536
 """Bytes of the start of a file that are kept: its header and first folder."""
 TAIL = 262_144
 """Bytes of its end: keys, streamers and the tree of most ROOT files; the footer of Parquet files."""
