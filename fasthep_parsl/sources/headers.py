@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from fasthep_parsl.errors import Hint, summary_of
 from fasthep_parsl.interfaces import Branch, Branches, InputFault
 from fasthep_parsl.plan import PlanSource
 from fasthep_parsl.sources.servers import DEAD, Servers, all_failed
+from fasthep_parsl.storage.parallel import in_parallel
 
 CACHE_VERSION = 5
 THREADS = 8
@@ -89,18 +89,15 @@ def read_headers(
     servers = servers or Servers()
     seen: dict[tuple[tuple[str, Branch], ...], Branches] = {}
     found: list[Header] = []
-    pool = ThreadPoolExecutor(THREADS)
-    try:
-        for header in pool.map(lambda places: _first_header(places, source, cache, servers), wanted):
-            if header.branches is None:
-                found.append(header)
-            else:  # the files of a dataset have the same 1500 branches: keep one copy
-                same = seen.setdefault(tuple(header.branches.found.items()), header.branches)
-                found.append(header if header.branches.synonyms != same.synonyms else replace(header, branches=same))
-            if progress is not None:
-                progress(len(found), len(wanted))
-    finally:
-        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for thousands of files
+    # Ctrl-C waits neither for thousands of files nor for a server that has stopped answering
+    for header in in_parallel(lambda places: _first_header(places, source, cache, servers), wanted, THREADS):
+        if header.branches is None:
+            found.append(header)
+        else:  # the files of a dataset have the same 1500 branches: keep one copy
+            same = seen.setdefault(tuple(header.branches.found.items()), header.branches)
+            found.append(header if header.branches.synonyms != same.synonyms else replace(header, branches=same))
+        if progress is not None:
+            progress(len(found), len(wanted))
     return found
 
 

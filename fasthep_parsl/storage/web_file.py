@@ -97,7 +97,7 @@ class WebFile:
     def read_many(self, ranges: Sequence[Range]) -> list[memoryview]:
         """Return the bytes of each range, over several connections."""
         pieces = cut(joined(ranges, GAP), MOST_BYTES)
-        contents = in_parallel(self._piece, pieces, CONNECTIONS)
+        contents = list(in_parallel(self._piece, pieces, CONNECTIONS))
         pieces_read = Pieces(pieces, contents)
         found = [pieces_read.find(*item) for item in ranges]
         whole = [content for content in found if content is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -308,6 +309,30 @@ def test_a_server_that_stops_in_the_middle_of_a_read(served, token, folder, sche
         assert caught.value.cause == "unreachable"
         link.resume()
         assert bytes(open_remote(url, Limits()).read(0, 4_000_000)) == (folder / "big.bin").read_bytes()[:4_000_000]
+
+
+HEADERS = """
+import sys
+from fasthep_parsl.plan import PlanSource, PlanStorage
+from fasthep_parsl.sources.headers import read_headers
+storage = PlanStorage(open_timeout=300, read_timeout=300)
+try:
+    read_headers([sys.argv[1]] * 20, PlanSource(params={"tree": "Events"}, storage=storage))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("scheme", ["root", "https"])
+def test_an_interrupt_does_not_wait_for_a_server(served, token, scheme):
+    with Link(served.port if scheme == "root" else served.https_port) as link:
+        link.stall()
+        url = served.url("protected/remote/tree.root", scheme, port=link.port)
+        process = subprocess.Popen([sys.executable, "-c", HEADERS, url], stdout=subprocess.PIPE, text=True)
+        wait_until(lambda: link.connections or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60)[0] == "interrupted\n"
+        assert process.returncode == 0
 
 
 @pytest.fixture

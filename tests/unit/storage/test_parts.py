@@ -172,12 +172,29 @@ def test_a_file_object():
 
 
 def test_in_parallel_keeps_the_order_and_raises_the_first_error():
-    assert in_parallel(lambda number: number * 2, list(range(50)), 4) == list(range(0, 100, 2))
-    assert in_parallel(str, [], 4) == []
+    before = threading.active_count()
+    assert list(in_parallel(lambda number: number * 2, list(range(50)), 4)) == list(range(0, 100, 2))
+    assert list(in_parallel(str, [], 4)) == []
+    assert threading.active_count() <= before
     meeting = threading.Barrier(3)
-    in_parallel(lambda _: meeting.wait(20), range(3), 3)
+    list(in_parallel(lambda _: meeting.wait(20), range(3), 3))
     with pytest.raises(ZeroDivisionError):
-        in_parallel(lambda number: 1 // number, [1, 0, 2], 2)
+        list(in_parallel(lambda number: 1 // number, [1, 0, 2], 2))
+
+
+def test_an_iterator_that_is_closed_begins_no_other_call():
+    begun, go = [], threading.Semaphore(1)
+
+    def call(number):
+        begun.append(number)
+        assert go.acquire(timeout=20)
+        return number
+
+    found = in_parallel(call, range(100), 1)
+    assert next(found) == 0
+    found.close()
+    go.release(100)
+    assert len(begun) <= 2
 
 
 # ------------------------------------------------------------------------------------------------------- repetitions
