@@ -24,8 +24,8 @@ from bench_idle import idle
 from bench_kernels import kernels
 from bench_modifiers import modifiers
 from bench_ntuple import ntuple
-from bench_replicas import replicas
 from bench_start import light, start
+from bench_storage import link, opens, renewal, replicas
 from bench_tasks import memory, noop
 from rich.console import Console
 from rich.table import Table
@@ -33,8 +33,9 @@ from setting import EXTRA, BenchmarkError, Options, Row
 
 BENCHMARKS = {
     "dimuon": dimuon, "ntuple": ntuple, "chunks": chunks, "noop": noop, "start": start, "memory": memory, "light": light,
-    "idle": idle, "environment": environment, "replicas": replicas,
+    "idle": idle, "environment": environment,
     "batch": batch, "modifiers": modifiers, "kernels": kernels,
+    "opens": opens, "link": link, "replicas": replicas, "renewal": renewal,
 }  # fmt: skip
 
 
