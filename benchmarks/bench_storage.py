@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,6 @@ from setting import ROOT, BenchmarkError, Options, Row, data_folder, middle, rea
 DELAY = 0.010
 """Seconds in each direction: a round trip takes 20 ms."""
 OPENS = 300
-PLACES = 3
-STALL_AFTER, SILENCE = 3_000_000, 15.0
-"""Bytes after which the stalling server is silent, and for how many seconds: some damaged files have no other place."""
-FILE_EVENTS = 50_000
-TIMEOUT = "5s"
-"""Time limits in the comparison of replicas: a server is found to be dead or silent after them."""
 LIFETIME = 60.0
 
 
@@ -63,12 +57,12 @@ def _serve(server: Any, data: Path) -> list[str]:
     return names
 
 
-def _workflow(path: Path, files: Mapping[str, Any], **execution: Any) -> Path:
+def _workflow(path: Path, files: Mapping[str, Any]) -> Path:
     """Write `configs/dimuon.yaml` with other places of its files: name of a file → place, or places."""
     content = yaml.safe_load((ROOT / "configs" / "dimuon.yaml").read_text())
     for dataset in content["data"]["datasets"]:
         dataset["files"] = [place for name, place in files.items() if name.startswith(f"{dataset['name']}_")]
-    content["execution"] |= {"credentials": [{"kind": "scitoken"}], **execution}
+    content["execution"] |= {"credentials": [{"kind": "scitoken"}]}
     path.write_text(yaml.safe_dump(content))
     return path
 
@@ -131,7 +125,7 @@ def link(options: Options) -> list[Row]:
                 with Link(port, delay=DELAY) as slow:
                     far = {name: server.url(f"protected/{name}", scheme, slow.port) for name in names}
                     near = {name: str(data / name) for name in names}
-                    there, here, _ = _alternate(folder / scheme, far, near, options.repeats)
+                    there, here = _alternate(folder / scheme, far, near, options.repeats)
                 for what, bar in (("cpu", 1.5), ("wall", 2.0)):
                     mine, other = (middle(getattr(usage, what) for usage in runs) for runs in (there, here))
                     label = f"dimuon, {options.small / 1e6:g} M events, {scheme}:// at 20 ms, {what}"
@@ -140,28 +134,25 @@ def link(options: Options) -> list[Row]:
 
 
 def _alternate(
-    folder: Path, one: Mapping[str, Any], other: Mapping[str, Any], repeats: int, **execution: Any
-) -> tuple[list[Usage], list[Usage], set[str]]:
-    """Run with the files of the one and of the other, in turn; results must be the same. The last is what went wrong."""
+    folder: Path, one: Mapping[str, Any], other: Mapping[str, Any], repeats: int
+) -> tuple[list[Usage], list[Usage]]:
+    """Run with the files of the one and of the other, in turn; results must be the same."""
     usages: tuple[list[Usage], list[Usage]] = ([], [])
-    troubles: set[str] = set()
     folder.mkdir()
     results = []
     for _ in range(repeats):
         for found, files in zip(usages, (one, other), strict=True):
-            workflow = _workflow(folder / "dimuon.yaml", files, **execution)
+            workflow = _workflow(folder / "dimuon.yaml", files)
             outdir = folder / "run"
             os.environ["FASTHEP_PARSL_CACHE"] = str(folder / "cache")  # headers are read anew
             found.append(run_workflow(workflow, outdir, "--no-plots"))
-            servers = json.loads((outdir / "run.json").read_text())["storage"]
-            troubles |= {cause for server in servers for cause in server["failures"]}
             results.append((outdir / "results" / "DimuonMass" / "hist.json").read_text())
             for used in (outdir, folder / "cache"):
                 shutil.rmtree(used, ignore_errors=True)
     sums = [_total(text) for text in results]
     if any(abs(value - sums[0]) > 1e-9 * abs(sums[0]) for value in sums):
         raise BenchmarkError(f"results differ: {sums}")
-    return *usages, troubles
+    return usages
 
 
 def _total(text: str) -> float:
@@ -170,55 +161,6 @@ def _total(text: str) -> float:
 
     loaded = json.loads(text, object_hook=uhi.io.json.object_hook)
     return float(Hist(loaded).sum(flow=True).value)
-
-
-# --------------------------------------------------------------------------------------------------- replicas
-
-
-def replicas(options: Options) -> list[Row]:
-    """Compare three bad replicas with three good ones: one is dead, one stalls, one has every fourth file damaged."""
-    with workspace() as folder, _authority(folder) as authority:
-        from fasthep_parsl.demo import write_demo_data
-        from integration.protected import damage
-        from services.links import Link, dead_port
-        from services.xrootd import XRootDServer
-
-        data = folder / "data"
-        write_demo_data(data, options.small, file_events=FILE_EVENTS)
-        with XRootDServer(authority) as good, XRootDServer(authority) as bad:
-            names = _serve(good, data)
-            _serve(bad, data)
-            for name in names[::4]:
-                file = bad.data / "protected" / name
-                content = file.read_bytes()
-                file.unlink()  # it may be a link to the data
-                file.write_bytes(content)
-                damage(file)
-            with (
-                Link(good.port, stall_after=STALL_AFTER, silence=SILENCE) as stalls,
-                Link(good.port) as a,
-                Link(good.port) as b,
-            ):
-                troubled = ((good, dead_port()), (good, stalls.port), (bad, bad.port))
-                sound = ((good, good.port), (good, a.port), (good, b.port))
-                files = [
-                    {name: {"any": _places(name, servers, at)} for at, name in enumerate(names)}
-                    for servers in (troubled, sound)
-                ]
-                limits = {"open_timeout": TIMEOUT, "read_timeout": TIMEOUT}
-                there, here, troubles = _alternate(folder / "replicas", *files, options.repeats, storage=limits)
-    mine, other = (middle(usage.wall for usage in runs) for runs in (there, here))
-    note = (
-        f"one dead, one silent for {SILENCE:g} s, one damaged; limits of {TIMEOUT}; seen: {', '.join(sorted(troubles))}"
-    )
-    label = f"{PLACES} replicas, {options.small / 1e6:g} M events, wall"
-    return [Row(label, mine, "s", mine / other, 1.3, reference=other, note=note)]
-
-
-def _places(name: str, servers: Sequence[tuple[Any, int]], first: int) -> list[str]:
-    """Return the places of a file; each server is the first one of a third of the files."""
-    places = [server.url(f"protected/{name}", port=port) for server, port in servers]
-    return [places[(first + at) % len(places)] for at in range(len(places))]
 
 
 # ---------------------------------------------------------------------------------------------------- renewal

@@ -24,8 +24,9 @@ from bench_idle import idle
 from bench_kernels import kernels
 from bench_modifiers import modifiers
 from bench_ntuple import ntuple
+from bench_replicas import replicas
 from bench_start import light, start
-from bench_storage import link, opens, renewal, replicas
+from bench_storage import link, opens, renewal
 from bench_tasks import memory, noop
 from rich.console import Console
 from rich.table import Table

@@ -108,18 +108,3 @@ def assert_same(run: ClusterRun, expected: Mapping[str, Any], seconds: float = 1
     found = results(run.run_dir)
     assert found.keys() == expected.keys()
     assert differences(expected, found) == []
-
-
-def damage(file: Path, branch: str = "Muon_pt") -> None:
-    """Change bytes in the baskets of a branch; everything else in the file stays as it is."""
-    import uproot
-
-    with uproot.open({str(file): "Events"}) as tree:
-        found = tree[branch]
-        places = [(found.basket_key(n).data_cursor.index, found.basket_key(n).data_compressed_bytes)
-                  for n in range(found.num_baskets)]  # fmt: skip
-    content = bytearray(file.read_bytes())
-    for begin, size in places:
-        for at in range(begin + size // 2, begin + size):
-            content[at] ^= 0xFF
-    file.write_bytes(content)

@@ -34,8 +34,6 @@ class Link:
     stall_after : int, optional
         Bytes from the server after which the link is silent for ever, connections made later included; they stay open.
         None: never.
-    silence : float, optional
-        Seconds after which a link that became silent by `stall_after` works again, once and for all.
     each : bool
         Count `stall_after` for each connection; later connections then work until they have had so many bytes.
 
@@ -45,18 +43,9 @@ class Link:
         Where it listens.
     """
 
-    def __init__(
-        self,
-        target: int,
-        *,
-        delay: float = 0.0,
-        stall_after: int | None = None,
-        silence: float | None = None,
-        each: bool = False,
-    ) -> None:
+    def __init__(self, target: int, *, delay: float = 0.0, stall_after: int | None = None, each: bool = False) -> None:
         self.port = 0
         self._arguments = [str(target), str(delay), str(-1 if stall_after is None else stall_after), str(int(each))]
-        self._arguments.append(str(silence or 0))
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -117,8 +106,7 @@ def dead_port() -> int:
 class _Passing:
     """What the process does; the parameters are those of `Link`."""
 
-    def __init__(self, target: int, delay: float, stall_after: int, each: bool, silence: float) -> None:
-        self.silence = silence
+    def __init__(self, target: int, delay: float, stall_after: int, each: bool) -> None:
         self.target, self.delay, self.stall_after, self.each = target, delay, stall_after, each
         self.received = self.connections = 0
         self.open = asyncio.Event()
@@ -136,17 +124,14 @@ class _Passing:
             if word == "stall":
                 self.open.clear()
             elif word == "resume":
-                self._resume()
+                self.stall_after = -1
+                self.open.set()
             elif word == "cut":
                 server.close()
                 for writer in self.writers:
                     writer.transport.abort()
             print(getattr(self, word) if word in {"received", "connections"} else "done", flush=True)
         os._exit(0)  # with its connections
-
-    def _resume(self) -> None:
-        self.stall_after = -1
-        self.open.set()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -177,8 +162,6 @@ class _Passing:
                     if 0 <= self.stall_after < (had if self.each else self.received):
                         if self.each:
                             await asyncio.Event().wait()
-                        if self.silence and self.open.is_set():
-                            loop.call_later(self.silence, self._resume)
                         self.open.clear()
                 await under_way.put((loop.time() + self.delay, data))
         await under_way.put((loop.time() + self.delay, b""))
@@ -200,6 +183,4 @@ class _Passing:
 
 
 if __name__ == "__main__":
-    asyncio.run(
-        _Passing(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1", float(sys.argv[5])).serve()
-    )
+    asyncio.run(_Passing(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1").serve())
