@@ -19,7 +19,7 @@ from fasthep_parsl.packing.installation import Installation
 from fasthep_parsl.packing.libraries import Linking, link
 from fasthep_parsl.packing.manifest import MANIFEST, RELOCATE, RELOCATIONS, Manifest, is_derived, this_platform
 from fasthep_parsl.packing.members import Member
-from fasthep_parsl.packing.reading import Relocating, distributions, packed_members
+from fasthep_parsl.packing.packed_files import Relocating, distributions, packed_members
 
 Report = Callable[[str, int, int], None]
 """Called with a text, and how many of how many bytes are done."""

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from fasthep_parsl.errors import SiteError
-from fasthep_parsl.packing import reading
+from fasthep_parsl.packing import packed_files
 from fasthep_parsl.packing.archive import pack_installation, read_manifest, verify_archive
 from fasthep_parsl.packing.compression import open_stream, stored
 from fasthep_parsl.packing.manifest import MANIFEST, RELOCATIONS
@@ -106,8 +106,8 @@ def test_a_source_is_read_once_and_its_compiled_code_comes_after_it(tmp_path, mo
         for level in (0, 1):
             py_compile.compile(str(source), optimize=level, doraise=True)
     found = Counter()
-    read = reading.read
-    monkeypatch.setattr(reading, "read", lambda member: (found.update([member.name]), read(member))[1])
+    read = packed_files.read
+    monkeypatch.setattr(packed_files, "read", lambda member: (found.update([member.name]), read(member))[1])
     pack_installation(made, tmp_path / "environment.tar")
     assert {name: count for name, count in found.items() if count > 1} == {
         f"{PACKAGES}/Demo_Package-1.5.dist-info/METADATA": 2  # the manifest has the first place
