@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 DAMAGED = 0.2
 """Share of the files that are damaged at the third place."""
 FILE_EVENTS = 100_000
-STALL_AFTER = 8_000_000
+STALL_AFTER = 20_000_000
 """Bytes after which a connection to the second place stalls."""
 LIMITS = ("--set", "execution.storage.open_timeout=3s", "--set", "execution.storage.read_timeout=3s")
 """A run of half a minute then waits as much of its time as one of 10 minutes with the defaults."""
@@ -31,7 +31,7 @@ LIMITS = ("--set", "execution.storage.open_timeout=3s", "--set", "execution.stor
 
 def replicas(options: Options) -> list[Row]:
     """Compare bad replicas with good ones; runs alternate."""
-    data = _data(options.events // 2)
+    data = _data(options.events)
     good, bad = [], []
     with _server(data) as places, workspace() as folder:
         local = folder / "local"
@@ -43,7 +43,7 @@ def replicas(options: Options) -> list[Row]:
                     walls.append(run_workflow(workflow, place / "run", "--no-plots", *LIMITS).wall)
                     _check(place / "run", local, kind)
                     print(f"replicas {kind} {number}: {walls[-1]:.1f} s", file=sys.stderr)
-    name = f"dimuon, {options.events / 2e6:g} M events, one replica dead, one stalls, one damaged"
+    name = f"dimuon, {options.events / 1e6:g} M events, one replica dead, one stalls, one damaged"
     return [Row(name, middle(bad), "s wall", middle(bad) / middle(good), 1.3, reference=middle(good))]
 
 

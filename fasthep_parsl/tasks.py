@@ -107,8 +107,8 @@ class Task:
         Stage id → file of the merged product, for stages that bind products.
     dataset : int
         For ``call`` with scope ``dataset``: index of the dataset; else -1.
-    avoid : tuple of str
-        Servers whose places are tried last, of files that have several.
+    avoid : mapping
+        Server whose places are tried last, of files that have several → why.
     """
 
     kind: TaskKind
@@ -124,7 +124,7 @@ class Task:
     gaps: tuple[tuple[int, int], ...] = ()
     products: Mapping[str, str] = field(default_factory=dict)
     dataset: int = -1
-    avoid: tuple[str, ...] = ()
+    avoid: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

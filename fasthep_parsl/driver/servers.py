@@ -28,9 +28,9 @@ class Avoidance:
         self._files: Counter[str] = Counter()
 
     @property
-    def servers(self) -> tuple[str, ...]:
-        """The servers, for the next tasks."""
-        return tuple(dict.fromkeys((*self._planned, *self._avoided)))
+    def servers(self) -> dict[str, str]:
+        """The servers, and why, for the next tasks."""
+        return dict(self._avoided)
 
     def begin(self) -> list[ServerChanged]:
         """Return the events of servers that are avoided from the start."""

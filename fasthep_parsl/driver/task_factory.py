@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,8 @@ class TaskFactory:
 
     Attributes
     ----------
-    avoid : tuple of str
-        Servers that the next tasks avoid.
+    avoid : mapping
+        Server that the next tasks avoid → why.
     """
 
     def __init__(self, plan: Plan, run_dir: Path, states: list[SegmentState], first_task: int, session: str) -> None:
@@ -38,7 +39,7 @@ class TaskFactory:
         self._run_dir = run_dir
         self._session = session
         self._next = first_task
-        self.avoid: tuple[str, ...] = ()
+        self.avoid: Mapping[str, str] = {}
         self.producers = {stage: state for state in states for stage in state.segment.stages}
         stages = {stage.id: stage for stage in plan.stages}
         self._bound = [{b.node for name in state.segment.stages for b in stages[name].bind} for state in states]
@@ -88,7 +89,7 @@ class TaskFactory:
             "plan": (str(self._run_dir / "plan.json"), self._plan.hash),
             "run_dir": str(self._run_dir),
             "session": self._session,
-            "avoid": () if kind == "merge" else self.avoid,
+            "avoid": {} if kind == "merge" else self.avoid,
         }
 
     def _number(self) -> int:

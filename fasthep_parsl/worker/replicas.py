@@ -10,7 +10,7 @@ from __future__ import annotations
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar
@@ -32,6 +32,10 @@ NEARLY = 0.5
 AGAIN = 60.0
 """Seconds in which a server that does not answer is not asked again for the same file: a pass that fails is divided, and
 each part would wait for it."""
+_RANKS = {"corrupt": 1, "not_found": 1, "slow": 2}
+SILENT, BAD = 3, 4
+"""Order of avoided servers, by cause: one with other wrong files, a slow one, one that does not answer or refuses. A place
+that was wrong is the last."""
 LONGEST = 150
 """Characters of a reason in the error of a file with several places."""
 
@@ -63,15 +67,15 @@ class Replicas:
         self.session = session
         self._uses: dict[str, _Use] = {}
         self._own: dict[str, str] = {}
-        self._told: set[str] = set()
+        self._told: dict[str, str] = {}
         self._bad: dict[str, set[str]] = {}
         self._files: dict[str, set[str]] = {}
         self._rates: dict[str, tuple[float, float]] = {}
         self._silent: dict[str, tuple[float, InputFileError]] = {}
 
-    def begin(self, avoid: Iterable[str]) -> None:
-        """Begin a task; the driver says which servers other workers avoid."""
-        self._told = set(avoid)
+    def begin(self, avoid: Mapping[str, str]) -> None:
+        """Begin a task; the driver says which servers other workers avoid, and why."""
+        self._told = dict(avoid)
 
     def read(self, file: PlanFile, attempt: Callable[[str, bool], T]) -> T:
         """Read from the first place of a file that works.
@@ -132,12 +136,13 @@ class Replicas:
 
     def _order(self, places: tuple[str, ...], errors: dict[str, InputFileError]) -> Iterator[tuple[str, bool]]:
         """Yield places: first those that may work, then, with patience, the others and those that may work by now."""
-        first = [place for place in places if not self.avoids(place)]
+        ranked = sorted(places, key=self._rank)
+        first = [place for place in ranked if self._rank(place) < SILENT]
         if first and self._is_suspect(first[0]):  # measure another server
-            first.sort(key=self._is_measured)
+            first.sort(key=lambda place: (self._rank(place), self._is_measured(place)))
         for place in first:
             yield place, False
-        for place in places:
+        for place in ranked:
             since, error = self._silent.get(place, (-AGAIN, None))
             if error is not None and time.monotonic() < since + AGAIN:
                 errors.setdefault(place, error)
@@ -153,10 +158,13 @@ class Replicas:
         if len(file.places) > 1:
             self._failed(place, error)
 
-    def avoids(self, place: str) -> bool:
-        """Return whether a place is tried last."""
+    def _rank(self, place: str) -> int:
+        """Return how late a place is tried: 0 if nothing is wrong."""
         server = server_of(place)
-        return server in self._own or server in self._told or place in self._bad.get(server, ())
+        if place in self._bad.get(server, ()):
+            return BAD
+        cause = self._own.get(server) or self._told.get(server)
+        return 0 if cause is None else _RANKS.get(cause, SILENT)
 
     # --- what happened -----------------------------------------------------------------------------------------
 
@@ -209,9 +217,9 @@ class Replicas:
     def _works(self, place: str) -> None:
         server = server_of(place)
         self._files.setdefault(server, set()).add(place)
-        if self._own.get(server) in PASSING or (server in self._told and server not in self._own):
+        if (self._own.get(server) or self._told.get(server)) in PASSING:
             self._own.pop(server, None)
-            self._told.discard(server)
+            self._told.pop(server, None)
             self._bad.get(server, set()).discard(place)
             use = self._use(place)
             use.works, use.avoid = True, ""

@@ -28,17 +28,17 @@ def shown(changes):
 
 def test_what_one_worker_avoids_is_avoided_by_all():
     found = avoidance()
-    assert found.servers == ()
+    assert found.servers == {}
     use = ServerUse(failures={"stalled": 1}, avoid="stalled", message="silent")
     assert shown(found.add({"root://a": use, "root://b": ServerUse(files=1)})) == [("root://a", "avoided", "stalled")]
-    assert found.servers == ("root://a",)
+    assert found.servers == {"root://a": "stalled"}
     assert found.add({"root://a": use}) == []
 
 
 def test_servers_that_were_dead_when_headers_were_read_are_avoided_from_the_start():
     found = avoidance(**{"root://a": "refused"})
     assert shown(found.begin()) == [("root://a", "avoided", "unreachable")]
-    assert found.servers == ("root://a",)
+    assert found.servers == {"root://a": "unreachable"}
 
 
 def test_a_server_that_works_again_is_used_again_unless_it_is_slow():
@@ -48,7 +48,7 @@ def test_a_server_that_works_again_is_used_again_unless_it_is_slow():
     assert shown(found.add({"root://a": ServerUse(works=True), "root://b": ServerUse(works=True)})) == [
         ("root://a", "used", "unreachable")
     ]
-    assert found.servers == ("root://b",)
+    assert found.servers == {"root://b": "slow"}
 
 
 def test_wrong_files_are_counted_over_all_workers():

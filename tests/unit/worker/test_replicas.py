@@ -80,10 +80,27 @@ def test_a_few_wrong_files_of_many_do_not_concern_the_server():
 
 def test_servers_that_other_workers_avoid_are_tried_last():
     servers, known = Servers(), Replicas("s")
-    known.begin(["root://a"])
+    known.begin({"root://a": "unreachable"})
     assert known.read(file(1, "a", "b"), servers) == "b"
-    known.begin([])
+    known.begin({})
     assert known.read(file(1, "a", "b"), servers) == "a"
+
+
+def test_avoided_servers_are_tried_in_the_order_of_their_faults():
+    """A server with some damaged files is better than a slow one, and this one is better than a silent one."""
+    servers, known = Servers(), Replicas("s")
+    known.begin({"root://a": "unreachable", "root://b": "slow", "root://c": "corrupt"})
+    assert known.read(file(1, "a", "b", "c"), servers) == "c"
+    servers.faults = {"c": "corrupt"}
+    assert known.read(file(1, "a", "b", "c"), servers) == "b"
+    assert known.read(file(1, "a", "b", "c"), servers) == "b"
+    servers.faults = {"b": "not_found"}
+    servers.asked.clear()
+    assert known.read(file(1, "a", "b", "c"), servers) == "a"
+    assert servers.asked == [("b", False), ("a", True)]
+    servers.faults = {"a": "unreachable", "b": "not_found"}
+    known.begin({})
+    assert known.read(file(1, "a", "b", "c"), servers) == "c"  # wrong before, and now the last
 
 
 def test_avoided_servers_are_asked_again_if_there_is_no_other_place():
@@ -101,7 +118,7 @@ def test_avoided_servers_are_asked_again_if_there_is_no_other_place():
 
 def test_a_server_that_works_again_is_reported():
     servers, known = Servers(b="not_found"), Replicas("s")
-    known.begin(["root://a"])
+    known.begin({"root://a": "unreachable"})
     assert known.read(file(1, "a", "b"), servers) == "a"
     assert known.take()["root://a"].works
     assert known.read(file(2, "a", "b"), servers) == "a"
@@ -235,4 +252,5 @@ def test_knowledge_is_that_of_one_execution():
     one = replicas.replicas_of("one")
     one.read(file(1, "a", "b"), Servers(a="unreachable"))
     assert replicas.replicas_of("one") is one
-    assert not replicas.replicas_of("two").avoids("root://a//1.root")
+    assert one.first(file(2, "a", "b")) == "root://b//2.root"
+    assert replicas.replicas_of("two").first(file(2, "a", "b")) == "root://a//2.root"
