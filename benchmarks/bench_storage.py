@@ -74,7 +74,7 @@ def opens(options: Options) -> list[Row]:
     """Measure what finding the credential costs, compared with the open of a file on a connection that exists."""
     del options
     with workspace() as folder, _authority(folder) as authority:
-        from fasthep_parsl.storage import Limits, open_remote
+        from fasthep_parsl.storage import StorageLimits, open_remote
         from fasthep_parsl.storage.address import with_user
         from fasthep_parsl.storage.login import current_login
         from fasthep_parsl.storage.xrootd_client import opening
@@ -85,7 +85,7 @@ def opens(options: Options) -> list[Row]:
             url = server.url("protected/small")
 
             def whole() -> None:
-                open_remote(url, Limits()).close()
+                open_remote(url, StorageLimits()).close()
 
             def credential() -> None:
                 login = current_login()

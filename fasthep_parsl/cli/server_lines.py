@@ -6,7 +6,7 @@ from collections import Counter
 
 from fasthep_parsl.events import Event, ServerChanged
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.sources.servers import LOCAL
+from fasthep_parsl.sources.server_health import LOCAL
 from fasthep_parsl.workflow.locations import server_of
 
 

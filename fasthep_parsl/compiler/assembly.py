@@ -29,7 +29,7 @@ from fasthep_parsl.plan import (
     PlanStage,
 )
 from fasthep_parsl.plan.parameter_files import merged_files
-from fasthep_parsl.sources.servers import LOCAL, Fault
+from fasthep_parsl.sources.server_health import LOCAL, PlaceFault
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 
 PASS_FACTOR = 2
@@ -169,7 +169,7 @@ def _unread_places(inputs: Inputs) -> list[str]:
     """Warn of places that could not be read, of files that were read elsewhere: one warning for each server."""
     dead = inputs.source.storage.avoid
     found = [f"{name} does not answer ({why}): it is tried last" for name, why in dead.items()]
-    faults: dict[str, list[Fault]] = {}
+    faults: dict[str, list[PlaceFault]] = {}
     for fault in inputs.faults:
         if fault.server not in dead:
             faults.setdefault(fault.server, []).append(fault)

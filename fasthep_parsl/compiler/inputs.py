@@ -13,7 +13,7 @@ from fasthep_parsl.errors import Checked, Problem
 from fasthep_parsl.interfaces import Shape
 from fasthep_parsl.plan import PlanDataset, PlanFile, PlanSource, PlanStorage
 from fasthep_parsl.sources.headers import Header, read_headers
-from fasthep_parsl.sources.servers import Fault, Servers
+from fasthep_parsl.sources.server_health import PlaceFault, Servers
 from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset, cut, resolve_datasets
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.locations import identity
@@ -44,7 +44,7 @@ class Inputs:
         Fields of all files (aliases included), and why other names are not fields.
     aliases : Aliases
         Defaults of fields.
-    faults : tuple of Fault
+    faults : tuple of PlaceFault
         Places that could not be read, of files that have others.
     """
 
@@ -54,7 +54,7 @@ class Inputs:
     headers: dict[DatasetFile, Header]
     common: Common = field(default_factory=Common)
     aliases: Aliases = field(default_factory=Aliases)
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[PlaceFault, ...] = ()
 
     @property
     def schema(self) -> dict[str, Shape]:

@@ -275,7 +275,11 @@ class CredentialKeeper:
         expires = 0.0 if math.isinf(kept.expires) else round(kept.expires, 3)
         advice = kept.credential.advice if state in ("expiring", "not_renewed", "expired") else ""
         text = message or kept.describe(now)
-        self._record(CredentialChanged(credential=kept.kind, state=state, expires=expires, message=text, advice=advice))
+        self._record(
+            CredentialChanged(
+                credential=kept.kind, state=state, expires=expires, owner=kept.owner, message=text, advice=advice
+            )
+        )
 
 
 def _environ(kept: KeptCredential) -> dict[str, str]:

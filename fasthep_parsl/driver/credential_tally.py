@@ -39,7 +39,7 @@ class CredentialTally:
         if event.state == "expired":
             self._since.setdefault(event.credential, event.when)
         elif event.state in ("valid", "renewed", "restored"):
-            found.description = event.message.rpartition(", ")[0] or event.message  # without the life that was left
+            found.description = event.owner
             found.renewed += event.state != "valid"
             if event.expires:
                 end = datetime.fromtimestamp(event.expires, UTC).isoformat(timespec="seconds")

@@ -53,6 +53,11 @@ class KeptCredential:
         """Return whether it has not expired."""
         return not self.suspected and not schedule.is_over(now, self.expires)
 
+    @property
+    def owner(self) -> str:
+        """What it is, and whose; empty if this is not known."""
+        return self.facts.owner if self.facts is not None else ""
+
     def describe(self, now: float) -> str:
         """Return what it is, for people."""
         return self.facts.describe(now) if self.facts is not None else f"credential {self.kind}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from fasthep_parsl.events import Event, RunStarted, ServerChanged, TaskFinished
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.sources.servers import LOCAL, PASSING, too_many_bad
+from fasthep_parsl.sources.server_health import LOCAL, PASSING, too_many_bad
 from fasthep_parsl.tasks import ServerUse
 
 

@@ -215,8 +215,10 @@ class CredentialChanged(Event):
         Its new state.
     expires : float
         When it expires, seconds since 1970; 0 if there is none.
+    owner : str, optional
+        For people: what it is, and whose.
     message : str, optional
-        For people: what it is, or why it was not renewed.
+        For people: what it is with the life that it has left, or why it was not renewed.
     advice : str, optional
         For ``expiring``, ``not_renewed`` and ``expired``: what the user does to get a fresh one.
     """
@@ -225,6 +227,7 @@ class CredentialChanged(Event):
     credential: str
     state: CredentialStateName
     expires: float
+    owner: str = ""
     message: str = ""
     advice: str = ""
 

@@ -17,7 +17,7 @@ from fasthep_parsl.interfaces import InputFileError, OpenInput, Source
 from fasthep_parsl.ops.stream import Column
 from fasthep_parsl.plan import PlanDefault, PlanFile, PlanSource
 from fasthep_parsl.sources.columns import constant
-from fasthep_parsl.storage import Limits, limited
+from fasthep_parsl.storage import StorageLimits, limited
 
 MAX_OPEN = 16
 """Number of files that a worker keeps open."""
@@ -32,7 +32,7 @@ def open_file(path: str, source: PlanSource) -> OpenInput:
         The file is missing, damaged or of another kind, or software to read it is not installed.
     """
     kind: type[Source] = registry.load("sources", source.kind)
-    with limited(Limits(source.storage.open_timeout, source.storage.read_timeout, source.storage.retries)):
+    with limited(StorageLimits(source.storage.open_timeout, source.storage.read_timeout, source.storage.retries)):
         return kind(**source.params).open(path)
 
 

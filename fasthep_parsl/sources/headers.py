@@ -14,7 +14,7 @@ from typing import Any
 from fasthep_parsl.errors import Hint, summary_of
 from fasthep_parsl.interfaces import Branch, Branches, InputFault
 from fasthep_parsl.plan import PlanSource
-from fasthep_parsl.sources.servers import DEAD, Servers, all_failed
+from fasthep_parsl.sources.server_health import DEAD, Servers, all_failed
 from fasthep_parsl.storage.parallel import in_parallel
 
 CACHE_VERSION = 5

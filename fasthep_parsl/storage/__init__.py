@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fasthep_parsl.storage.address import SCHEMES, is_remote, local_path, shown
 from fasthep_parsl.storage.ahead import AheadFile
-from fasthep_parsl.storage.base import Limits, Range, RemoteFile
+from fasthep_parsl.storage.base import Range, RemoteFile, StorageLimits
 from fasthep_parsl.storage.file_object import FileObject
 from fasthep_parsl.storage.opening import current_limits, limited, open_remote
 
@@ -12,9 +12,9 @@ __all__ = [
     "SCHEMES",
     "AheadFile",
     "FileObject",
-    "Limits",
     "Range",
     "RemoteFile",
+    "StorageLimits",
     "current_limits",
     "is_remote",
     "limited",

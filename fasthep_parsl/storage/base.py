@@ -15,7 +15,7 @@ class Range(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class StorageLimits:
     """How long a server may take, and how often it is asked.
 
     Attributes

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from fasthep_parsl.interfaces import InputFileError
 from fasthep_parsl.storage.address import PELICAN, WEB, XROOTD, scheme_of, shown
 from fasthep_parsl.storage.ahead import HEAD, AheadFile
-from fasthep_parsl.storage.base import Limits
+from fasthep_parsl.storage.base import StorageLimits
 
 _SOFTWARE = {
     **dict.fromkeys(XROOTD, ("XRootD", "xrootd")),
@@ -18,17 +18,17 @@ _SOFTWARE = {
     **dict.fromkeys(PELICAN, ("pelicanfs", "osdf")),
 }
 """Scheme → module that opens it, and the extra that installs it."""
-_DEFAULT = Limits()
-_LIMITS: ContextVar[Limits] = ContextVar("limits", default=_DEFAULT)
+_DEFAULT = StorageLimits()
+_LIMITS: ContextVar[StorageLimits] = ContextVar("limits", default=_DEFAULT)
 
 
-def current_limits() -> Limits:
+def current_limits() -> StorageLimits:
     """Return the limits of this thread; see `limited`."""
     return _LIMITS.get()
 
 
 @contextmanager
-def limited(limits: Limits) -> Iterator[None]:
+def limited(limits: StorageLimits) -> Iterator[None]:
     """Open files with `limits` in this block: readers of formats know nothing of them."""
     token = _LIMITS.set(limits)
     try:
@@ -37,7 +37,7 @@ def limited(limits: Limits) -> Iterator[None]:
         _LIMITS.reset(token)
 
 
-def open_remote(url: str, limits: Limits) -> AheadFile:
+def open_remote(url: str, limits: StorageLimits) -> AheadFile:
     """Open a remote file.
 
     Parameters
@@ -45,7 +45,7 @@ def open_remote(url: str, limits: Limits) -> AheadFile:
     url : str
         ``root://``, ``roots://``, ``xroot://``, ``xroots://``, ``https://``, ``http://``, ``davs://``, ``dav://``,
         ``osdf://`` or ``pelican://``.
-    limits : Limits
+    limits : StorageLimits
         How long its server may take.
 
     Raises

@@ -9,7 +9,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from fasthep_parsl.storage.address import shown
-from fasthep_parsl.storage.base import Limits, Range
+from fasthep_parsl.storage.base import Range, StorageLimits
 from fasthep_parsl.storage.faults import Fault, FaultError, from_http
 from fasthep_parsl.storage.login import current_login
 from fasthep_parsl.storage.messages import input_error
@@ -29,7 +29,7 @@ class PelicanFile:
     ----------
     url : str
         ``osdf:///path`` or ``pelican://federation/path``.
-    limits : Limits
+    limits : StorageLimits
         How long the caches may take.
 
     Raises
@@ -38,7 +38,7 @@ class PelicanFile:
         It cannot be opened.
     """
 
-    def __init__(self, url: str, limits: Limits) -> None:
+    def __init__(self, url: str, limits: StorageLimits) -> None:
         import fsspec
 
         self.url = shown(url)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fasthep_parsl.storage.address import shown
-from fasthep_parsl.storage.base import Limits, Range
+from fasthep_parsl.storage.base import Range, StorageLimits
 from fasthep_parsl.storage.faults import Fault, FaultError
 from fasthep_parsl.storage.login import Login, current_login
 from fasthep_parsl.storage.messages import input_error
@@ -28,7 +28,7 @@ class WebFile:
     ----------
     url : str
         Where it is.
-    limits : Limits
+    limits : StorageLimits
         How long the server may take.
     head : int
         Bytes of its start to read while it is opened: the answer says how large it is.
@@ -44,7 +44,7 @@ class WebFile:
         It cannot be opened.
     """
 
-    def __init__(self, url: str, limits: Limits, head: int) -> None:
+    def __init__(self, url: str, limits: StorageLimits, head: int) -> None:
         self.url = shown(url)
         self.bytes_read = 0
         self.size = -1
@@ -121,7 +121,7 @@ class WebFile:
         """Release the file. The connections stay open for other files."""
 
 
-def _of_opening(fault: Fault, limits: Limits) -> Fault:
+def _of_opening(fault: Fault, limits: StorageLimits) -> Fault:
     if fault.cause != "stalled":
         return fault
     return Fault("unreachable", True, f"the server did not answer within {limits.open_timeout:g} s")

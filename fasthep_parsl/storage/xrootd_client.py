@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fasthep_parsl.storage.base import Limits
+from fasthep_parsl.storage.base import StorageLimits
 from fasthep_parsl.storage.login import current_login
 
 _FORK_HANDLER = "XRD_RUNFORKHANDLER"
@@ -20,10 +20,10 @@ _LOCK = threading.Lock()
 
 class _Loaded:
     client: Any = None
-    limits: Limits | None = None
+    limits: StorageLimits | None = None
 
 
-def load(limits: Limits) -> Any:
+def load(limits: StorageLimits) -> Any:
     """Return the module of the client.
 
     Raises
@@ -51,7 +51,7 @@ def _load() -> Any:
     return client
 
 
-def _limit(client: Any, limits: Limits) -> None:
+def _limit(client: Any, limits: StorageLimits) -> None:
     """Let the client give up in time. A server that stops in the middle of an answer ends only by `StreamTimeout`."""
     longest = math.ceil(max(limits.open_timeout, limits.read_timeout))
     settings = {

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fasthep_parsl.storage.address import shown, with_user
-from fasthep_parsl.storage.base import Limits, Range
+from fasthep_parsl.storage.base import Range, StorageLimits
 from fasthep_parsl.storage.faults import AUTH_FAILED, NOT_AUTHORIZED, Fault, FaultError, from_xrootd
 from fasthep_parsl.storage.login import current_login
 from fasthep_parsl.storage.messages import input_error
@@ -35,7 +35,7 @@ class XRootDFile:
     ----------
     url : str
         Where it is.
-    limits : Limits
+    limits : StorageLimits
         How long the server may take.
 
     Raises
@@ -44,7 +44,7 @@ class XRootDFile:
         It cannot be opened.
     """
 
-    def __init__(self, url: str, limits: Limits) -> None:
+    def __init__(self, url: str, limits: StorageLimits) -> None:
         self.url = shown(url)
         self.bytes_read = 0
         self._target = url
@@ -145,7 +145,7 @@ def _refused(status: Any) -> bool:
     return bool(status.errno == NOT_AUTHORIZED or status.code == AUTH_FAILED)
 
 
-def _of_opening(fault: Fault, limits: Limits) -> Fault:
+def _of_opening(fault: Fault, limits: StorageLimits) -> Fault:
     if fault.cause != "stalled":
         return fault
     return Fault("unreachable", True, f"the server did not answer within {limits.open_timeout:g} s")

@@ -18,7 +18,7 @@ from typing import TypeVar
 from fasthep_parsl.errors import summary_of
 from fasthep_parsl.interfaces import InputFault, InputFileError
 from fasthep_parsl.plan import PlanFile
-from fasthep_parsl.sources.servers import DEAD, PASSING, all_failed, too_many_bad
+from fasthep_parsl.sources.server_health import DEAD, PASSING, all_failed, too_many_bad
 from fasthep_parsl.tasks import ServerUse
 from fasthep_parsl.worker.failures import REFUSED
 from fasthep_parsl.workflow.locations import server_of

@@ -15,7 +15,7 @@ from fasthep_parsl.names import collision_key, file_name, harmful
 from fasthep_parsl.workflow.locations import identity, is_url, local_path
 from fasthep_parsl.workflow.model import Dataset, Workflow
 from fasthep_parsl.workflow.places import CMS, PlaceFinder
-from fasthep_parsl.workflow.storage import Replicas
+from fasthep_parsl.workflow.storage_model import FileReplicas
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 DEFAULT_EVENTTYPE = "mc"
@@ -161,7 +161,7 @@ def _files_of(dataset: Dataset, base: KeyPath, finder: PlaceFinder) -> list[Data
     for position, entry in enumerate(dataset.files):
         single = listed is not None and not isinstance(listed.value, list)
         key: KeyPath = (*base, "files") if single else (*base, "files", position)
-        if isinstance(entry, Replicas):
+        if isinstance(entry, FileReplicas):
             files += _placed(finder.replicas(entry, key), key)
         elif finder.is_logical(entry):
             files += _placed(finder.single(entry, key), key)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from fasthep_parsl.errors import Hint, Problem
 from fasthep_parsl.names import harmful
 from fasthep_parsl.workflow.locations import identity, is_url, local_path
-from fasthep_parsl.workflow.storage import LOGICAL, Replicas
+from fasthep_parsl.workflow.storage_model import LOGICAL, FileReplicas
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 CMS = "/store/"
@@ -62,7 +62,7 @@ class PlaceFinder:
         """Return the places of a logical name that is a file of its own, none after a problem."""
         return self._there(self.logical(text, key), text, key)
 
-    def replicas(self, entry: Replicas, key: KeyPath) -> tuple[str, ...]:
+    def replicas(self, entry: FileReplicas, key: KeyPath) -> tuple[str, ...]:
         """Return the places of a file with replicas, none after a problem."""
         before = len(self.problems)
         found: dict[tuple[object, ...], str] = {}

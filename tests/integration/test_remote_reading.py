@@ -16,7 +16,7 @@ import pytest
 from fasthep_parsl.interfaces import InputFileError
 from fasthep_parsl.plan import PlanSource, PlanStorage
 from fasthep_parsl.sources.files import open_file, prefetch_fields, read_fields
-from fasthep_parsl.storage import Limits, Range, ahead, open_remote
+from fasthep_parsl.storage import Range, StorageLimits, ahead, open_remote
 from fasthep_parsl.storage.login import current_login
 from fasthep_parsl.storage.xrootd_file import MOST_BYTES, XRootDFile
 from services.links import Link, dead_port
@@ -27,7 +27,7 @@ SCHEMES = ("root", "roots", "xroot", "xroots", "https", "davs")
 EVENTS, COLUMNS = 100_000, ("a", "b", "c", "d")
 FORMATS = ("tree.root", "ntuple.root", "table.parquet")
 TREE, PARQUET = PlanSource(params={"tree": "Events"}), PlanSource(kind="parquet")
-SHORT = Limits(open_timeout=3, read_timeout=3, retries=1)
+SHORT = StorageLimits(open_timeout=3, read_timeout=3, retries=1)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_proxy_is_used(served, proxy, columns, scheme):
 
 def test_large_and_many_ranges_are_cut(served, token, folder):
     content = (folder / "big.bin").read_bytes()
-    file = XRootDFile(served.url("protected/remote/big.bin"), Limits())
+    file = XRootDFile(served.url("protected/remote/big.bin"), StorageLimits())
     assert bytes(file.read(1000, 2 * MOST_BYTES)) == content[1000 : 1000 + 2 * MOST_BYTES]
     ranges = [Range(at, at + 7) for at in range(0, 4_990_000, 4_500)]
     assert len(ranges) > 1024
@@ -115,11 +115,11 @@ def test_large_and_many_ranges_are_cut(served, token, folder):
 PROBE = """
 import json, sys
 from fasthep_parsl.interfaces import InputFileError
-from fasthep_parsl.storage import Limits, open_remote
+from fasthep_parsl.storage import StorageLimits, open_remote
 found = []
 for url in sys.argv[1:]:
     try:
-        found.append(["", str(open_remote(url, Limits(10, 10, 1)).size)])
+        found.append(["", str(open_remote(url, StorageLimits(10, 10, 1)).size)])
     except InputFileError as error:
         found.append([error.cause, str(error)])
 print(json.dumps(found))
@@ -234,7 +234,7 @@ def test_without_authorities_nothing_is_trusted(served, token):
 
 
 def test_servers_that_are_not_there(token):
-    limits = Limits(10, 10, 1)
+    limits = StorageLimits(10, 10, 1)
     for url in (f"root://localhost:{dead_port()}//a", "root://nowhere.invalid//a"):
         with pytest.raises(InputFileError) as caught:
             open_remote(url, limits)
@@ -253,25 +253,25 @@ def test_a_new_token_needs_no_new_process(served, authority, token):
     url = served.url("protected/remote/tree.root")
     authority.token_file("storage.read:/none", path=token)
     with pytest.raises(InputFileError) as caught:
-        open_remote(url, Limits())
+        open_remote(url, StorageLimits())
     assert caught.value.cause == "not_permitted"
     authority.token_file(path=token)
-    assert open_remote(url, Limits()).size > 0
+    assert open_remote(url, StorageLimits()).size > 0
 
 
 def test_files_share_a_connection_while_the_token_is_the_same(served, authority, token):
     with Link(served.port) as link:
         url = served.url("protected/remote/tree.root", port=link.port)
         for _ in range(3):
-            open_remote(url, Limits())
+            open_remote(url, StorageLimits())
         assert link.connections == 1
         authority.token_file(path=token)
-        open_remote(url, Limits())
+        open_remote(url, StorageLimits())
         assert link.connections == 2
 
 
 def test_the_credential_costs_little(served, token):
-    file = XRootDFile(served.url("protected/remote/tree.root"), Limits())
+    file = XRootDFile(served.url("protected/remote/tree.root"), StorageLimits())
     assert min(seconds(current_login) for _ in range(300)) <= 0.05 * min(seconds(file._open, 10.0) for _ in range(50))
 
 
@@ -308,7 +308,9 @@ def test_a_server_that_stops_in_the_middle_of_a_read(served, token, folder, sche
             open_remote(url, SHORT)
         assert caught.value.cause == "unreachable"
         link.resume()
-        assert bytes(open_remote(url, Limits()).read(0, 4_000_000)) == (folder / "big.bin").read_bytes()[:4_000_000]
+        assert (
+            bytes(open_remote(url, StorageLimits()).read(0, 4_000_000)) == (folder / "big.bin").read_bytes()[:4_000_000]
+        )
 
 
 HEADERS = """

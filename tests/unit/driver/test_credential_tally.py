@@ -16,8 +16,8 @@ def at(seconds):
 
 
 def changed(seconds, state, expires=1795953600.0, name="scitoken"):
-    message = f"token of https://issuer (scope storage.read:/), {seconds} s left"
-    return CredentialChanged(time=at(seconds), credential=name, state=state, expires=expires, message=message)
+    owner = "token of https://issuer (scope storage.read:/)"
+    return CredentialChanged(time=at(seconds), credential=name, state=state, expires=expires, owner=owner)
 
 
 def tally(*events):

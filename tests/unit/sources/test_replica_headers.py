@@ -8,7 +8,7 @@ from fake_servers import FakeServers, always
 from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.plan import PlanSource, PlanStorage
 from fasthep_parsl.sources.headers import read_headers
-from fasthep_parsl.sources.servers import Servers
+from fasthep_parsl.sources.server_health import Servers
 
 SOURCE = PlanSource(params={"tree": "Events"}, storage=PlanStorage(retries=2))
 A, B, C = (f"root://{host}//store/a.root" for host in "abc")

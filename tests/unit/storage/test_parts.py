@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from fasthep_parsl.interfaces import InputFileError
-from fasthep_parsl.storage import FileObject, Limits, Range, ahead, retries
+from fasthep_parsl.storage import FileObject, Range, StorageLimits, ahead, retries
 from fasthep_parsl.storage.address import is_remote, local_path, shown, with_user
 from fasthep_parsl.storage.ahead import AheadFile
 from fasthep_parsl.storage.faults import Fault, FaultError, from_http, from_xrootd
@@ -326,6 +326,6 @@ def test_reading_of_parquet_raises_what_the_server_says(no_credentials, tmp_path
 def test_limits_are_those_of_the_block():
     from fasthep_parsl.storage import current_limits, limited
 
-    with limited(Limits(1, 2, 3)):
-        assert current_limits() == Limits(1, 2, 3)
-    assert current_limits() == Limits()
+    with limited(StorageLimits(1, 2, 3)):
+        assert current_limits() == StorageLimits(1, 2, 3)
+    assert current_limits() == StorageLimits()

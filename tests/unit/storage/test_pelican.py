@@ -8,7 +8,7 @@ import fsspec
 import pytest
 
 from fasthep_parsl.interfaces import InputFileError
-from fasthep_parsl.storage import Limits, open_remote, opening
+from fasthep_parsl.storage import StorageLimits, open_remote, opening
 
 CONTENT = bytes(range(256)) * 4000
 
@@ -49,7 +49,7 @@ def federation(monkeypatch, no_credentials):
 
 def test_a_file_is_read_with_the_token(federation, monkeypatch):
     monkeypatch.setenv("BEARER_TOKEN", "abc.def.ghi\n")
-    file = open_remote("osdf:///ospool/a.root", Limits())
+    file = open_remote("osdf:///ospool/a.root", StorageLimits())
     assert federation.headers == {"Authorization": "Bearer abc.def.ghi"}
     assert bytes(file.read(500_000, 10)) == CONTENT[500_000:500_010]
 
@@ -61,12 +61,12 @@ def test_a_file_is_read_with_the_token(federation, monkeypatch):
 def test_errors(federation, error, cause):
     federation.error = error
     with pytest.raises(InputFileError) as caught:
-        open_remote("osdf:///ospool/a.root", Limits(retries=0))
+        open_remote("osdf:///ospool/a.root", StorageLimits(retries=0))
     assert caught.value.cause == (cause if cause != "not_permitted" else "not_authenticated")  # there is no credential
 
 
 def test_a_cache_that_stops_answering(federation):
-    file = open_remote("osdf:///ospool/a.root", Limits(read_timeout=0.2, retries=0))
+    file = open_remote("osdf:///ospool/a.root", StorageLimits(read_timeout=0.2, retries=0))
     federation.wait = 2.0
     with pytest.raises(InputFileError) as caught:
         file.read(500_000, 10)
@@ -75,4 +75,4 @@ def test_a_cache_that_stops_answering(federation):
 
 def test_without_the_client():
     with pytest.raises(InputFileError, match=r"needs pelicanfs, which is not installed.*fasthep-parsl\[osdf\]"):
-        open_remote("osdf:///ospool/a.root", Limits())
+        open_remote("osdf:///ospool/a.root", StorageLimits())

@@ -20,7 +20,7 @@ LOCAL = "this machine"
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class PlaceFault:
     """A place that could not be read although the file has others.
 
     Attributes
@@ -47,7 +47,7 @@ class Servers:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._dead: dict[str, str] = {}
-        self._faults: list[Fault] = []
+        self._faults: list[PlaceFault] = []
 
     @property
     def dead(self) -> dict[str, str]:
@@ -56,7 +56,7 @@ class Servers:
             return dict(self._dead)
 
     @property
-    def faults(self) -> tuple[Fault, ...]:
+    def faults(self) -> tuple[PlaceFault, ...]:
         """Places that could not be read."""
         with self._lock:
             return tuple(self._faults)
@@ -70,7 +70,7 @@ class Servers:
         """Note a place that could not be read."""
         server = server_of(place)
         with self._lock:
-            self._faults.append(Fault(server, place, cause, message))
+            self._faults.append(PlaceFault(server, place, cause, message))
             if server and cause in DEAD:
                 self._dead.setdefault(server, message)
 

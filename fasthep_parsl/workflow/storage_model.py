@@ -88,7 +88,7 @@ def _not_empty(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-class Replicas(Model):
+class FileReplicas(Model):
     """A file with the same content in several places."""
 
     any: Annotated[
@@ -99,7 +99,7 @@ class Replicas(Model):
 
 
 def _which(value: object) -> str:
-    return "<replicas>" if isinstance(value, dict | Replicas) else "<place>"
+    return "<replicas>" if isinstance(value, dict | FileReplicas) else "<place>"
 
 
 def _listed(value: object) -> object:
@@ -108,8 +108,8 @@ def _listed(value: object) -> object:
 
 
 InputFile = Annotated[
-    Annotated[Annotated[Text, Tag("<place>")] | Annotated[Replicas, Tag("<replicas>")], Discriminator(_which)],
-    BeforeValidator(_listed, json_schema_input_type=str | float | list[str] | Replicas),
+    Annotated[Annotated[Text, Tag("<place>")] | Annotated[FileReplicas, Tag("<replicas>")], Discriminator(_which)],
+    BeforeValidator(_listed, json_schema_input_type=str | float | list[str] | FileReplicas),
 ]
 
 
@@ -119,6 +119,8 @@ def _files(value: object) -> Any:
 
 InputFiles = Annotated[
     tuple[InputFile, ...],
-    BeforeValidator(_files, json_schema_input_type=str | Replicas | list[str | float | list[str] | Replicas] | None),
+    BeforeValidator(
+        _files, json_schema_input_type=str | FileReplicas | list[str | float | list[str] | FileReplicas] | None
+    ),
 ]
 """The files of a dataset. A single one becomes a list."""
