@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS ?= dev
 EVENTS ?= 200000
+JOBS ?= 4
+# Tests of different files run side by side in JOBS processes: many of them wait for other processes most of the time.
+PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo services test test-unit test-pythons test-gpu fuzz lint docs bench bench-gpu clean
@@ -28,10 +31,10 @@ services: ## install Slurm, HTCondor, apptainer and XRootD for the tests; needs 
 	sh tests/services/install.sh
 
 test: lint docs ## run the linters, build the documentation, run all tests
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-unit: $(STAMP) ## run the fast tests
-	$(BIN)/pytest tests/unit
+	$(PYTEST) tests/unit
 
 test-pythons: $(STAMP) ## run the fast tests and the demo with other installed Pythons and with the oldest dependencies
 	sh tests/pythons.sh $(PYTHONS)

@@ -2,8 +2,10 @@
 # Run the fast tests, runs with Parsl and `make demo` on every other supported Python of this machine, and on the oldest
 # supported versions of the dependencies. What is found: `python3.x` on the path, then those of pyenv.
 #
-#   sh tests/pythons.sh                all of them; those that are missing are named
+#   sh tests/pythons.sh                all of them, side by side; those that are missing are named
 #   sh tests/pythons.sh 3.13 oldest    some
+#
+# What each of them says is in `.venv-NAME/tests.log`: shown whole if it fails, else its last lines.
 set -eu
 cd "$(dirname "$0")/.."
 PYTHONS="3.11 3.12 3.13 3.14"
@@ -22,39 +24,53 @@ interpreter() {
     done
 }
 
-# try NAME PYTHON OPTIONS OF PYTEST...: make the environment, run the tests, then the two commands of the README.
+# try NAME PYTHON OPTIONS OF PYTEST...: make the environment and run the tests.
 try() {
-    echo "--- $1: $2"
     environment=.venv-$1 python=$2
     shift 2
     make venv VENV="$environment" PYTHON="$python" EXTRAS=dev &&
-        "$environment/bin/python" -m pytest -p no:cacheprovider -q "$@" $TESTS &&
-        make demo VENV="$environment" PYTHON="$python" EXTRAS=dev EVENTS=20000
+        "$environment/bin/python" -m pytest -p no:cacheprovider -q "$@" $TESTS
 }
 
-passed="" failed="" missing=""
+# The two commands of the README. All environments write the same files: one after the other.
+demo() {
+    make demo VENV=".venv-$1" PYTHON=".venv-$1/bin/python" EXTRAS=dev EVENTS=20000
+}
+
+begun="" passed="" failed="" missing=""
 for name in ${*:-$PYTHONS oldest}; do
+    options=""
     case $name in
     "$OWN") continue ;; # what `make test` runs on
     oldest)
-        mkdir -p .venv-oldest
-        "$MAIN" tests/oldest.py >.venv-oldest/constraints.txt
         python=$("$MAIN" -c 'import sys; print(sys._base_executable)')
-        # newer packages below old ones warn
-        export PIP_CONSTRAINT="$PWD/.venv-oldest/constraints.txt"
-        if try oldest "$python" -W ignore::DeprecationWarning -W ignore::FutureWarning; then result=0; else result=1; fi
-        unset PIP_CONSTRAINT
+        options="-W ignore::DeprecationWarning -W ignore::FutureWarning" # newer packages below old ones warn
         ;;
-    *)
-        python=$(interpreter "$name")
-        if [ -z "$python" ]; then
-            missing="$missing $name"
-            continue
-        fi
-        if try "$name" "$python"; then result=0; else result=1; fi
-        ;;
+    *) python=$(interpreter "$name") ;;
     esac
-    if [ $result = 0 ]; then passed="$passed $name"; else failed="$failed $name"; fi
+    if [ -z "$python" ]; then
+        missing="$missing $name"
+        continue
+    fi
+    mkdir -p ".venv-$name"
+    (
+        if [ "$name" = oldest ]; then
+            "$MAIN" tests/oldest.py >.venv-oldest/constraints.txt
+            export PIP_CONSTRAINT="$PWD/.venv-oldest/constraints.txt"
+        fi
+        # shellcheck disable=SC2086 # a list of words
+        try "$name" "$python" $options
+    ) >".venv-$name/tests.log" 2>&1 &
+    begun="$begun $name:$!"
+    echo "$name: $python, see .venv-$name/tests.log"
+done
+for one in $begun; do
+    name=${one%:*} shown=4
+    wait "${one#*:}" && result=0 || result=1
+    [ $result = 0 ] || shown=+1
+    echo "--- $name"
+    tail -n $shown ".venv-$name/tests.log"
+    if [ $result = 0 ] && demo "$name"; then passed="$passed $name"; else failed="$failed $name"; fi
 done
 echo "passed:${passed:- none}; failed:${failed:- none}; not on this machine:${missing:- none}"
 [ -z "$failed" ]

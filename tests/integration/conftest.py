@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -65,12 +66,14 @@ def write_flow(counted):
 # --- processes ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def campaign(request, write_flow, tmp_path_factory):
-    """All selected scenarios (the parameter `scenario` of tests), eight at a time."""
-    calls = (getattr(item, "callspec", None) for item in request.session.items)
+    """All selected scenarios of a module (the parameter `scenario` of tests), some at a time."""
+    here = (item for item in request.session.items if item.path == request.path)
+    calls = (getattr(item, "callspec", None) for item in here)
     scenarios = [call.params["scenario"] for call in calls if call and "scenario" in call.params]
-    found = Campaign(scenarios, Tools(write_flow, tmp_path_factory.mktemp), at_once=8)
+    at_once = 4 if os.environ.get("PYTEST_XDIST_WORKER") else 8  # other tests run beside them
+    found = Campaign(scenarios, Tools(write_flow, tmp_path_factory.mktemp), at_once)
     yield found
     found.close()
 
