@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS ?= dev
 EVENTS ?= 200000
-JOBS ?= 4
+JOBS ?= 2
 # Tests of different files run side by side in JOBS processes: many of them wait for other processes most of the time.
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
