@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 LARGEST = 200_000_000  # bytes of a file that is read
+JOBS_END = 60.0  # s
 SCRATCH = re.compile(r"/execute/dir_\d+/")
 """In paths of files that HTCondor has brought to a job."""
 
@@ -88,6 +89,10 @@ def _contains(path: Path, secrets: tuple[bytes, ...]) -> bool:
     return any(secret in content for secret in secrets)
 
 
+def _is_scratch(path: Path | str) -> bool:
+    return bool(SCRATCH.search(str(path)))
+
+
 class Watch:
     """Searches all the time while a run goes on, and everywhere when it has ended.
 
@@ -115,6 +120,7 @@ class Watch:
         self.found: set[str] = set()
         self.used: set[Path] = set()
         self._secrets, self._run_dir, self._own = secrets, run_dir, own
+        self._others = others
         self._folders = (run_dir, Path("/dev/shm"), *others)
         self._since = time.time() - 1
         self._over = threading.Event()
@@ -127,6 +133,9 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        deadline = time.monotonic() + JOBS_END
+        while any(map(_is_scratch, in_files(self._secrets, self._others))) and time.monotonic() < deadline:
+            time.sleep(0.2)  # the run has ended, and HTCondor is removing the folder of its job
         self.found |= set(in_processes(self._secrets))
         everywhere = {self._run_dir, Path("/dev/shm"), Path("/tmp"), Path(tempfile.gettempdir()), *self._folders}
         for path in in_files(self._secrets, everywhere, since=self._since):
@@ -145,11 +154,11 @@ class Watch:
         try:
             facts = path.stat()
         except FileNotFoundError:  # a secret that was replaced, or whose run has ended
-            if path.parent.name != "secrets" and not SCRATCH.search(str(path)):
+            if path.parent.name != "secrets" and not _is_scratch(path):
                 self.found.add(str(path))
             return
         private = stat.S_IMODE(facts.st_mode) == 0o600 and facts.st_uid == os.geteuid()
-        if private and (path.parent == self._run_dir / "secrets" or SCRATCH.search(str(path))):
+        if private and (path.parent == self._run_dir / "secrets" or _is_scratch(path)):
             self.used.add(path)
         else:
             self.found.add(f"{path} (mode {stat.S_IMODE(facts.st_mode):o})")
