@@ -77,14 +77,11 @@ class WakingResults:
         self._poller.register(pipe.results_receiver, zmq.POLLIN)
         self._poller.register(self._reader.fileno(), zmq.POLLIN)
 
-    def get(self, timeout_ms: int | None = None) -> bytes | None:
-        """Return the next result, None after `wake`."""
+    def get(self, timeout_ms: int | None = None) -> Any:
+        """Return what Parsl's pipe returns for the next results (older versions: several at once), None after `wake`."""
         del timeout_ms
         ready = dict(self._poller.poll())
-        if self._pipe.results_receiver not in ready:
-            return None
-        message: bytes = self._pipe.results_receiver.recv()
-        return message
+        return self._pipe.get(timeout_ms=0) if self._pipe.results_receiver in ready else None
 
     def wake(self) -> None:
         """Let `get` return at once from now on."""

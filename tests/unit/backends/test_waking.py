@@ -9,6 +9,7 @@ import time
 
 import pytest
 import zmq
+from parsl.executors.high_throughput.zmq_pipes import ResultsIncoming
 
 from fasthep_parsl.backends.parsl.waking import Alarm, WakingResults
 
@@ -53,28 +54,21 @@ def test_without_pidfds_waits_are_short(monkeypatch):
     assert waited(lambda: Alarm().wait(NEVER, [1])) < NEVER
 
 
-class Pipe:
-    """A stand-in for Parsl's pipe of results: a real socket on this machine."""
-
-    def __init__(self, context):
-        self.results_receiver = context.socket(zmq.DEALER)
-        self.port = self.results_receiver.bind_to_random_port("tcp://127.0.0.1")
-
-    def close(self):
-        self.results_receiver.close(linger=0)
-
-
 def test_results_arrive_and_the_end_wakes():
+    pipe = ResultsIncoming("127.0.0.1", (20000, 60000))  # Parsl's, of the version that is installed
     with zmq.Context() as context:
-        pipe = Pipe(context)
         results, found = WakingResults(pipe), []
         sender = context.socket(zmq.DEALER)
         sender.connect(f"tcp://127.0.0.1:{pipe.port}")
 
         def receive():
             while (message := results.get(10)) is not None:
-                found.append(message)
+                found.extend(message if isinstance(message, list) else [message])
 
+        sender.send(b"first")
+        expected = pipe.get(60_000)
+        sender.send(b"first")
+        assert results.get(10) == expected  # older versions of Parsl expect several messages at once
         thread = threading.Thread(target=receive, daemon=True)
         thread.start()
         for number in range(100):
