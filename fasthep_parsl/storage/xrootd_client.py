@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from fasthep_parsl.storage.base import StorageLimits
 from fasthep_parsl.storage.login import current_login
@@ -65,6 +67,24 @@ def _limit(client: Any, limits: StorageLimits) -> None:
     for name, value in settings.items():
         if f"XRD_{name.upper()}" not in os.environ:  # the user's word is final
             client.EnvPutInt(name, value)
+
+
+_STALLED: set[str] = set()
+"""Servers that have stopped in the middle of an answer to this process."""
+_NUMBERS = itertools.count(1)
+
+
+def note_stall(url: str) -> None:
+    """Note that the server of a URL has stopped in the middle of an answer: its connections are not trusted any more."""
+    _STALLED.add(urlsplit(url).netloc)
+
+
+def connection_name(url: str, tag: str) -> str:
+    """Return the name of the connection for a file: `tag`, or another one for each file if its server has stalled.
+
+    Files of one name share a connection. If it stalls, all of them wait until the time limit.
+    """
+    return f"{tag}{next(_NUMBERS)}" if urlsplit(url).netloc in _STALLED else tag
 
 
 class _Opening:

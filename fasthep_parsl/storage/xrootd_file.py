@@ -15,7 +15,7 @@ from fasthep_parsl.storage.messages import input_error
 from fasthep_parsl.storage.parallel import in_parallel
 from fasthep_parsl.storage.ranges import Pieces, cut, groups, joined
 from fasthep_parsl.storage.retries import repeated
-from fasthep_parsl.storage.xrootd_client import PROTOCOL, load, opening
+from fasthep_parsl.storage.xrootd_client import PROTOCOL, connection_name, load, note_stall, opening
 
 MOST_RANGES = 1024
 """Ranges of a vector read, and their size: what servers accept (`readv_iov_max`, `readv_ior_max`)."""
@@ -76,7 +76,8 @@ class XRootDFile:
     def _connect(self, tag: str, seconds: float, protocol: str = "") -> tuple[Any, Any]:
         file = self._client.File()
         with opening(protocol):
-            status, _ = file.open(with_user(self._target, tag), timeout=math.ceil(seconds))
+            name = connection_name(self._target, tag)
+            status, _ = file.open(with_user(self._target, name), timeout=math.ceil(seconds))
         return file, status
 
     def read(self, offset: int, size: int) -> memoryview:
@@ -121,6 +122,7 @@ class XRootDFile:
         except FaultError as error:
             fault = error.fault
             if fault.cause == "stalled":
+                note_stall(self._target)
                 fault = Fault(fault.cause, True, f"the server stopped answering for {self._limits.read_timeout:g} s")
             raise input_error(self._target, fault, "reading fails") from None
 

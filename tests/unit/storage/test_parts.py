@@ -329,3 +329,17 @@ def test_limits_are_those_of_the_block():
     with limited(StorageLimits(1, 2, 3)):
         assert current_limits() == StorageLimits(1, 2, 3)
     assert current_limits() == StorageLimits()
+
+
+def test_files_of_a_server_that_has_stalled_have_connections_of_their_own(monkeypatch):
+    from fasthep_parsl.storage import xrootd_client
+
+    monkeypatch.setattr(xrootd_client, "_STALLED", set())
+    bad, good = "root://bad:1//a", "root://good:1//a"
+    assert xrootd_client.connection_name(bad, "tag") == "tag"
+    xrootd_client.note_stall("root://bad:1//another")
+    names = {xrootd_client.connection_name(bad, "tag") for _ in range(3)}
+    assert len(names) == 3
+    assert "tag" not in names
+    assert all(name.startswith("tag") and name.isalnum() for name in names)
+    assert xrootd_client.connection_name(good, "tag") == "tag"
