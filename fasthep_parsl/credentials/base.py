@@ -85,8 +85,9 @@ class CredentialModel(BaseModel):
         description="folder with the certificates of authorities on nodes; default: X509_CERT_DIR there, else the "
         "first of `/etc/grid-security/certificates` and the folders of CVMFS that exists",
     )
-    carry: Literal["files", "htcondor"] = Field(
-        "files", description="who brings it to workers: `files`, the run itself; `htcondor`, the batch system"
+    carry: Literal["files", "batch"] = Field(
+        "files",
+        description="who brings it to workers: `files`, the run itself; `batch`, the batch system, which HTCondor can",
     )
 
     @classmethod

@@ -58,7 +58,7 @@ class SciToken(CredentialModel):
     audience: Line | None = Field(None, description="server for which the token must be meant")
     issuer: Line | None = Field(None, description="URL of the issuer that it must be of")
     oauth_service: Line | None = Field(
-        None, description="name of the service in HTCondor's `use_oauth_services`, for `carry: htcondor`"
+        None, description="name of the service in HTCondor's `use_oauth_services`, for `carry: batch`"
     )
     verify: bool = Field(
         False, description="whether to check the signature when a run starts; it needs the network and `scitokens`"
@@ -66,9 +66,9 @@ class SciToken(CredentialModel):
 
     @model_validator(mode="after")
     def _service_is_named(self) -> Self:
-        if self.carry == "htcondor" and not self.oauth_service:
+        if self.carry == "batch" and not self.oauth_service:
             hint = "add `oauth_service:`, the name that your pool gives it"
-            raise wrong_value("`carry: htcondor` needs the service that HTCondor gets tokens from", hint)
+            raise wrong_value("`carry: batch` needs the service that HTCondor gets tokens from", hint)
         return self
 
     def find(self, environ: Mapping[str, str]) -> Found:
@@ -99,7 +99,7 @@ class SciToken(CredentialModel):
         authentication with tokens, too. HTCondor puts the tokens of ``use_oauth_services`` into a folder of the job
         (its manual, section "Jobs that require credentials").
         """
-        brought = self.carry == "htcondor"
+        brought = self.carry == "batch"
         place = f"$_CONDOR_CREDS/{self.oauth_service}.use" if brought else self.secret_path
         lines = (
             f'export {FILE_VARIABLE}="{place}"',
@@ -131,7 +131,7 @@ class SciToken(CredentialModel):
     @property
     def comes_later(self) -> bool:
         """HTCondor gets the token from the service when a job is submitted."""
-        return self.carry == "htcondor"
+        return self.carry == "batch"
 
     def insufficient(self, facts: CredentialFacts) -> tuple[CredentialProblem, ...]:
         """Return whether the token lacks a scope, or is meant for another server or of another issuer."""

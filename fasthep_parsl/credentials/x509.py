@@ -69,7 +69,7 @@ class X509(CredentialModel):
             *authorities(self.cert_dir),
             *protocol_lines(self.xrootd_protocol),
         )
-        if self.carry == "htcondor":
+        if self.carry == "batch":
             return WorkerSetup(lines, batch_credentials=(PlanBatchCredential(kind="x509", name=self.path or ""),))
         return WorkerSetup((f'export {VARIABLE}="{self.secret_path}"', *lines), secrets=(self.stored_as,))
 

@@ -82,7 +82,9 @@ class AheadFile:
         if self._ahead is not None and all(self._ahead.has(*item) for item in wanted):
             return
         size = sum(stop - start for start, stop in wanted)
-        self._ahead = _Ahead(self._file, wanted, wait) if 0 < size <= MOST_AHEAD else None
+        self._ahead = _Ahead(wanted) if 0 < size <= MOST_AHEAD else None
+        if self._ahead is not None:
+            self._ahead.begin(self._file, wait=wait)
 
     def close(self) -> None:
         """Release the file and what is kept of it. Never waits for the server."""
@@ -92,11 +94,14 @@ class AheadFile:
 
 
 class _Ahead:
-    """Ranges that are read before they are needed, by a thread unless `wait`."""
+    """Ranges that are read before they are needed."""
 
-    def __init__(self, file: RemoteFile, ranges: list[Range], wait: bool) -> None:
+    def __init__(self, ranges: list[Range]) -> None:
         self._ranges = joined(ranges, 0)
         self._found: Future[list[memoryview]] = Future()
+
+    def begin(self, file: RemoteFile, *, wait: bool) -> None:
+        """Read them, in a thread unless `wait`."""
         if wait:
             self._read(file)
         else:

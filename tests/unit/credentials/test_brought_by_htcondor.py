@@ -21,7 +21,7 @@ from strategy_cases import pool
 
 def test_the_run_copies_no_proxy(tmp_path):
     path = write(tmp_path / "proxy", proxy(12))
-    credential = X509(path=str(path), carry="htcondor")
+    credential = X509(path=str(path), carry="batch")
     setup = credential.worker_setup()
     assert (setup.secrets, setup.batch_credentials) == ((), (PlanBatchCredential(kind="x509", name=str(path)),))
     assert not any(SECRETS.upper() in line for line in setup.worker_init)
@@ -30,21 +30,21 @@ def test_the_run_copies_no_proxy(tmp_path):
 
 
 def test_workers_find_tokens_where_htcondor_puts_them():
-    setup = SciToken(carry="htcondor", oauth_service="cms").worker_setup()
+    setup = SciToken(carry="batch", oauth_service="cms").worker_setup()
     assert (setup.secrets, setup.batch_credentials) == ((), (PlanBatchCredential(kind="oauth", name="cms"),))
     assert 'export BEARER_TOKEN_FILE="$_CONDOR_CREDS/cms.use"' in setup.worker_init
 
 
 def test_htcondor_needs_the_name_of_the_service():
     with pytest.raises(ValidationError, match="needs the service that HTCondor gets tokens from"):
-        SciToken(carry="htcondor")
+        SciToken(carry="batch")
 
 
 @pytest.mark.condor
 def test_condor_submit_accepts_the_proxy(tmp_path):
     path = write(tmp_path / "proxy", proxy(12))
     asked = pool().model_copy(
-        update={"batch_credentials": X509(path=str(path), carry="htcondor").worker_setup().batch_credentials}
+        update={"batch_credentials": X509(path=str(path), carry="batch").worker_setup().batch_credentials}
     )
     try:
         found = dry_run(HTCondor().script(asked, BlockLocation(str(tmp_path), "x", 1)).text, tmp_path)
@@ -59,10 +59,10 @@ def test_a_token_that_htcondor_gets_later_is_no_reason_to_refuse_a_run(tmp_path,
     for name in ("BEARER_TOKEN", "BEARER_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
     absent = {"path": str(tmp_path / "absent")}
-    seen = SciToken(carry="htcondor", oauth_service="cms", **absent).inspect(time.time())
+    seen = SciToken(carry="batch", oauth_service="cms", **absent).inspect(time.time())
     assert (seen.facts, seen.problems) == (None, ())
     assert "the batch system gets the token for the jobs" in seen.warnings[0]
-    SciToken(carry="htcondor", oauth_service="cms", **absent).prepare(SetupFolder(tmp_path / "run"))
+    SciToken(carry="batch", oauth_service="cms", **absent).prepare(SetupFolder(tmp_path / "run"))
     assert not (tmp_path / "run" / SECRETS).exists()
     assert SciToken(**absent).inspect(time.time()).problems
-    assert X509(carry="htcondor", **absent).inspect(time.time()).problems
+    assert X509(carry="batch", **absent).inspect(time.time()).problems
