@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -61,6 +62,36 @@ def write_text(path: Path, text: str) -> Path:
     with atomic(path) as draft:
         draft.write_bytes(text.encode())
     return path
+
+
+def write_private(path: Path, content: bytes, *, newer_than: int = 0) -> None:
+    """Replace a file at once. No other user can read it, at any time; its draft is beside it.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder exists.
+    content : bytes
+        What is written, to the disk.
+    newer_than : int
+        The file gets a later modification time, ns, also if the clock is coarse or was set back.
+
+    Raises
+    ------
+    OSError
+        It cannot be written. `path` is unchanged.
+    """
+    draft = path.with_name(f".{secrets.token_hex(6)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if draft.stat().st_mtime_ns <= newer_than:
+            os.utime(draft, ns=(newer_than + 1000, newer_than + 1000))
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def open_drafts(run_dir: Path) -> None:

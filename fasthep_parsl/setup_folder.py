@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from fasthep_parsl.atomic import write_private
 from fasthep_parsl.errors import SiteError
 
 FILES, SECRETS = "setup", "secrets"
@@ -82,19 +82,7 @@ class SetupFolder:
         self._secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._secrets.chmod(0o700)
         path = self._secrets / name
-        draft = self._secrets / f".{secrets.token_hex(6)}"
-        before = self.secret_versions().get(name, 0)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            if draft.stat().st_mtime_ns <= before:  # a coarse clock, or one that was set back
-                os.utime(draft, ns=(before + 1000, before + 1000))
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_private(path, content, newer_than=self.secret_versions().get(name, 0))
         return path
 
     def secret_versions(self) -> dict[str, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import secrets
 import selectors
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fasthep_parsl.atomic import write_private
 from fasthep_parsl.credential_files import CredentialFacts
 from fasthep_parsl.interfaces import Renewal
 
@@ -222,13 +222,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def replace_file(path: Path, content: bytes) -> None:
     """Replace the user's file, which other programs may read at this moment; a link stays one."""
-    target = path.resolve()
-    draft = target.with_name(f".{secrets.token_hex(6)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content.strip() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_private(path.resolve(), content.strip() + b"\n")

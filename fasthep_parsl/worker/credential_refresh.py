@@ -10,12 +10,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from fasthep_parsl.atomic import write_private
 from fasthep_parsl.setup_folder import SECRETS, SECRETS_VARIABLE
 
 VERSIONS = ".versions"
@@ -95,11 +95,4 @@ def _replace(path: Path, content: bytes) -> None:
     with suppress(FileNotFoundError):
         if path.read_bytes() == content:  # clients look at the file's time and would connect again
             return
-    draft = path.with_name(f".{secrets.token_hex(6)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_private(path, content)
