@@ -460,7 +460,8 @@ fasthep_env_finish() {
 
 fasthep_env_unpack() (
     trap - ERR
-    trap 'exit 143' TERM INT HUP
+    # a second signal must not end the cleanup: a shell whose parent has died gets SIGHUP once more
+    trap 'trap "" TERM INT HUP; exit 143' TERM INT HUP
     trap 'fasthep_env_cleanup >&2' EXIT
     set +efuC +o posix
     shopt -u nullglob failglob dotglob nocasematch

@@ -164,6 +164,17 @@ def test_a_start_that_is_told_to_end_leaves_nothing(many, name):
     assert not many.prefix.exists()
 
 
+def test_a_start_that_is_told_to_end_again_and_again_leaves_nothing(many):
+    for _ in range(12):
+        process = stopped_half_way(many, "sleep 100")
+        with contextlib.suppress(ProcessLookupError):  # it ends while it is told
+            for sign in (signal.SIGHUP, signal.SIGCONT, *[signal.SIGTERM, signal.SIGHUP] * 15):
+                os.killpg(process.pid, sign)
+                time.sleep(0.001)
+        process.communicate(timeout=120)
+        wait_until(lambda: many.left() == [])
+
+
 def test_a_kill_during_relocation_and_one_during_verification(tmp_path):
     for step in ("relocate", "verify"):
         slow = SmallEnvironment(**{step: f'echo >"{tmp_path}/{step}"; sleep 1000'})

@@ -83,7 +83,7 @@ def test_json_says_the_same(capsys, tmp_path, site):
 
 
 def test_what_the_batch_system_brings_need_not_be_here(capsys, tmp_path, site):
-    path = site({"kind": "scitoken", "carry": "htcondor", "oauth_service": "scitokens"})
+    path = site({"kind": "scitoken", "carry": "batch", "oauth_service": "scitokens"})
     (tmp_path / "far.yaml").write_text((tmp_path / "far.yaml").read_text().replace("slurm", "htcondor"))
     assert invoke(["credentials", "--site", path]) == 0
     assert "✓  scitoken    required  from the batch system" in capsys.readouterr().out
