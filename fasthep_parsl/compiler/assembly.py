@@ -216,7 +216,8 @@ def _plan_stages(checked: CheckedWorkflow) -> tuple[PlanStage, ...]:
 
 def _plan_stage(item: CheckedStage, checked: CheckedWorkflow, keep: tuple[str, ...]) -> PlanStage:
     stage, flow = item.stage, checked.flow
-    route = checked.routing.routes[stage.id]
+    written = item.nominal or stage.id  # as the workflow names it: a copy runs where this stage runs
+    route = checked.routing.routes[written]
     return PlanStage(
         id=stage.id,
         op=stage.op,
@@ -236,5 +237,12 @@ def _plan_stage(item: CheckedStage, checked: CheckedWorkflow, keep: tuple[str, .
         why=route.why,
         lacking=route.lacking,
         timeout=stage.execution.timeout,
-        modifiers=tuple(placed.planned for placed in checked.modifiers[stage.id]),
+        modifiers=tuple(placed.planned for placed in checked.modifiers[written]),
+        datasets=item.datasets,
+        nominal=item.nominal,
+        region=item.region,
+        variation=item.variation,
+        renames=dict(item.renames),
+        outputs=dict(item.outputs),
+        weights=item.weights,
     )

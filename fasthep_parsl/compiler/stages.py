@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import inspect
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from fasthep_parsl.compiler.parameter_files import FileFinder, StageFiles
 from fasthep_parsl.errors import Checked, ConfigError, Problem, suggest
 from fasthep_parsl.interfaces import FileLookup, Op, ParamPath
 from fasthep_parsl.ops.parameters import validate_params
-from fasthep_parsl.plan import PlanModule, PlanParameterFile
+from fasthep_parsl.plan import PlanModule, PlanParameterFile, PlanWeight
 from fasthep_parsl.workflow.graph import order_stages
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Stage
@@ -50,6 +51,8 @@ class CheckedStage:
         Content hash of the op's code.
     files : tuple of PlanParameterFile
         The files that its parameters name, one for each parameter.
+    datasets, nominal, region, variation, renames, outputs, weights
+        As in `PlanStage`.
     """
 
     stage: Stage
@@ -61,6 +64,13 @@ class CheckedStage:
     module: str
     code: str
     files: tuple[PlanParameterFile, ...] = ()
+    datasets: tuple[str, ...] | None = None
+    nominal: str = ""
+    region: str = ""
+    variation: str = ""
+    renames: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    weights: tuple[PlanWeight, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ from fasthep_parsl.interfaces.ops import (
     Schema,
     Scope,
     Shape,
+    Variation,
+    variant,
 )
 from fasthep_parsl.interfaces.scheduler_commands import CommandResult, Job, JobState, NodeGroup, SchedulerCommands
 from fasthep_parsl.interfaces.sources import TEXT, Branch, Branches, InputFault, InputFileError, OpenInput, Source
@@ -97,5 +99,7 @@ __all__ = [
     "Shape",
     "Source",
     "Strategy",
+    "Variation",
     "WorkerSetup",
+    "variant",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fasthep_parsl.errors import Hint
+from fasthep_parsl.plan import Direction, PlanWeight
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -52,6 +53,30 @@ class OpProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class Variation:
+    """A systematic variation.
+
+    Attributes
+    ----------
+    name : str
+        Unique name. Equal names in several stages are one variation: everything varies together.
+    group : str
+        Name of the nuisance parameter.
+    direction : "up", "down" or ""
+        Direction; empty if it has no opposite.
+    """
+
+    name: str
+    group: str = ""
+    direction: Direction = ""
+
+
+def variant(field: str, variation: str) -> str:
+    """Return the column with the value of a field in a variation. Expressions and workflows cannot name it."""
+    return f"{field}@{variation}" if variation else field
+
+
+@dataclass(frozen=True, slots=True)
 class Effects:
     """What an op reads and writes, derived from its parameters and the schema of the stream.
 
@@ -65,12 +90,24 @@ class Effects:
         All mistakes in the parameters on this schema.
     keeps_all : bool
         Whether the op may need every field of the stream. Then no field is dropped before it.
+    keeps_events : bool
+        Whether its stream has the same events in the same order: it only adds fields.
+    weights : frozenset of str or None
+        Fields in `reads` that only enter the weight; None if the op cannot fill variations of its weight in one call.
+    variants : mapping
+        Field in `writes` → variation → column in `writes` with its value in this variation, named by `variant`.
+    variations : tuple of Variation
+        The variations in `variants`.
     """
 
     reads: Mapping[str, ParamPath] = field(default_factory=dict)
     writes: Mapping[str, Shape] = field(default_factory=dict)
     problems: tuple[OpProblem, ...] = ()
     keeps_all: bool = False
+    keeps_events: bool = False
+    weights: frozenset[str] | None = None
+    variants: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    variations: tuple[Variation, ...] = ()
 
 
 Scope = Literal["partition", "dataset", "workflow"]
@@ -102,6 +139,12 @@ class Context:
         ``<dataset>-<number>``, unique in the plan. Use it in names of output files.
     outdir : Path
         ``results/<StageId>`` in the run directory. It exists if the op yields a product.
+    variation : str
+        Systematic variation of this call; empty: nominal.
+    weights : tuple of PlanWeight
+        Variations of the weight to fill in this call, besides the nominal one.
+    apart : bool
+        Whether a histogram must keep datasets apart.
     """
 
     stage: str
@@ -109,6 +152,9 @@ class Context:
     datasets: tuple[DatasetInfo, ...]
     partition: str
     outdir: Path
+    variation: str = ""
+    weights: tuple[PlanWeight, ...] = ()
+    apart: bool = False
 
 
 @dataclass(frozen=True)

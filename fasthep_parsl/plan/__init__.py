@@ -20,12 +20,14 @@ from fasthep_parsl.plan.pools import (
     PlanScaling,
 )
 from fasthep_parsl.plan.stages import Binding, PlanCode, PlanModifier, PlanModule, PlanSegment, PlanStage
+from fasthep_parsl.plan.variations import Direction, PlanVariation, PlanWeight
 
 __all__ = [
     "SCHEMA_VERSION",
     "BatchCredentialKind",
     "Binding",
     "ContainerRuntime",
+    "Direction",
     "EventType",
     "FileUse",
     "Plan",
@@ -48,4 +50,6 @@ __all__ = [
     "PlanSource",
     "PlanStage",
     "PlanStorage",
+    "PlanVariation",
+    "PlanWeight",
 ]

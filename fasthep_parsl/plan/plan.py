@@ -15,6 +15,7 @@ from fasthep_parsl.plan.inputs import PlanDataset, PlanFile, PlanSource, without
 from fasthep_parsl.plan.parameter_files import PlanParameterFile, without_paths
 from fasthep_parsl.plan.pools import PlanCredential, PlanEnvironment, PlanPool
 from fasthep_parsl.plan.stages import PlanCode, PlanModule, PlanSegment, PlanStage
+from fasthep_parsl.plan.variations import PlanVariation
 
 SCHEMA_VERSION = 1
 
@@ -34,6 +35,8 @@ class Plan(Frozen):
     datasets: tuple[PlanDataset, ...] = ()
     stages: tuple[PlanStage, ...]
     segments: tuple[PlanSegment, ...]
+    variations: tuple[PlanVariation, ...] = ()
+    apart: bool = Field(False, description="whether histograms keep datasets apart until they are written")
     pools: tuple[PlanPool, ...]
     environment: PlanEnvironment | None = None
     credentials: tuple[PlanCredential, ...] = ()

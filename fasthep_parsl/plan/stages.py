@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from fasthep_parsl.plan.base import Frozen, Written
+from fasthep_parsl.plan.variations import PlanWeight
 
 
 class PlanModifier(Frozen):
@@ -46,6 +47,13 @@ class PlanStage(Frozen):
     lacking: dict[str, str] = Field(default_factory=dict, description="label → why it has no pool here")
     timeout: float | None = Field(None, description="longest time per task, s")
     modifiers: tuple[PlanModifier, ...] = ()
+    datasets: tuple[str, ...] | None = Field(None, description="datasets for which it runs; None: all")
+    nominal: str = Field("", description="stage that this one is a copy of; empty for stages of the workflow")
+    region: str = Field("", description="region of the copy")
+    variation: str = Field("", description="systematic variation of the copy; empty: nominal")
+    renames: dict[str, str] = Field(default_factory=dict, description="field that it reads → column of the stream")
+    outputs: dict[str, str] = Field(default_factory=dict, description="field that it adds → column of the stream")
+    weights: tuple[PlanWeight, ...] = Field((), description="weight variations that it fills in one call")
 
 
 class PlanSegment(Frozen):
@@ -63,6 +71,9 @@ class PlanSegment(Frozen):
     products: tuple[str, ...] = Field((), description="stages with a product")
     after: tuple[int, ...] = Field((), description="segments that must be complete first")
     per_partition: bool = False
+    unread: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="dataset → columns that no stage needs for it"
+    )
 
 
 class PlanCode(Frozen):
