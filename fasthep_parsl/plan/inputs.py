@@ -50,7 +50,9 @@ class PlanDataset(Frozen):
     group: str = ""
     meta: Written = Field(default_factory=dict)
     era: str = Field("", description="period of data taking, as `applies_to` names it")
-    aliases: dict[str, str] = Field(default_factory=dict, description="field → branch, where they differ from the source's")
+    aliases: dict[str, str] = Field(
+        default_factory=dict, description="field → branch, where they differ from the source's"
+    )
     tree: str = Field("", description="name of its tree; empty: that of the source")
     files: tuple[PlanFile, ...] = ()
 

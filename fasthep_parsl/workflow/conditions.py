@@ -44,8 +44,6 @@ class AppliesTo(Model):
         )
 
 
-
-
 def chosen(condition: AppliesTo | None, datasets: Iterable[Any]) -> tuple[str, ...] | None:
     """Return the names of the datasets to which something applies; None for all."""
     if condition is None:
