@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -154,11 +154,15 @@ def demo_data(
     directory: Annotated[Path, typer.Argument(metavar="FOLDER", help="Output folder.", show_default=False)],
     events: Annotated[int, typer.Option("--events", "-n", help="Number of events in all datasets together.")] = 200_000,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers. The same seed gives the same events.")] = 1,
+    like: Annotated[
+        Literal["dimuon", "agc"],
+        typer.Option(help="dimuon: data, Z → ll, tt̄, dibosons. agc: samples of the Analysis Grand Challenge."),
+    ] = "dimuon",
 ) -> None:
-    """Write NanoAOD-like example files: data, Z → ll, tt̄ and dibosons, with a Z peak."""
+    """Write NanoAOD-like example files for an analysis, by default with a Z peak."""
     from fasthep_parsl.demo import write_demo_data
 
-    paths = write_demo_data(directory, events, seed=seed)
+    paths = write_demo_data(directory, events, seed=seed, like=like)
     size = sum(path.stat().st_size for path in paths)
     typer.echo(f"{events:,} events in {len(paths)} files ({size / 1e6:.1f} MB) in {directory}")
 

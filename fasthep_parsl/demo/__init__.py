@@ -4,6 +4,7 @@
 >>> files = write_demo_data("demo/data", 4000)  # doctest: +SKIP
 """
 
-from fasthep_parsl.demo.write import DATASETS, write_demo_data
+from fasthep_parsl.demo.recipes import DATASETS
+from fasthep_parsl.demo.write import write_demo_data
 
 __all__ = ["DATASETS", "write_demo_data"]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
-from fasthep_parsl.demo.generator import PROCESSES
 from fasthep_parsl.errors import ConfigError, Hint, Problem, suggest
 from fasthep_parsl.room import full_message, is_full
 
@@ -17,13 +16,13 @@ MANIFEST: Final = "demo-data.json"
 """File with the names of all files that were written."""
 PARTIAL: Final = ".demo-data-"
 """Beginning of the names of directories with incomplete files."""
-KNOWN: Final = ("data", *PROCESSES)
-"""Datasets that can be made."""
 
 NEW_DIRECTORY = "name a new directory"
 
 
-def check_arguments(numbers: Mapping[str, tuple[int, int, str]], shares: Mapping[str, float]) -> None:
+def check_arguments(
+    numbers: Mapping[str, tuple[int, int, str]], shares: Mapping[str, float], known: Collection[str]
+) -> None:
     """Raise `ConfigError` for numbers that are too small and for unknown datasets and wrong shares.
 
     Parameters
@@ -32,6 +31,8 @@ def check_arguments(numbers: Mapping[str, tuple[int, int, str]], shares: Mapping
         Name of an argument → its value, the least value, and a hint.
     shares : mapping
         Dataset → its share of the events.
+    known : collection of str
+        Datasets that can be made.
     """
     problems = [
         Problem("E170", f"`{name}` must be at least {least}, got `{value}`", hint=hint, name=name)
@@ -39,9 +40,9 @@ def check_arguments(numbers: Mapping[str, tuple[int, int, str]], shares: Mapping
         if value < least
     ]
     problems += [
-        Problem("E171", f"unknown demo dataset `{name}`", hint=suggest(name, KNOWN, what="datasets"), name=name)
+        Problem("E171", f"unknown demo dataset `{name}`", hint=suggest(name, known, what="datasets"), name=name)
         for name in shares
-        if name not in KNOWN
+        if name not in known
     ]
     problems += [
         Problem("E171", f"share of dataset `{name}` must be a number from 0 on, got `{share}`", name=name)
@@ -49,7 +50,7 @@ def check_arguments(numbers: Mapping[str, tuple[int, int, str]], shares: Mapping
         if not (math.isfinite(share) and share >= 0)
     ]
     if not shares:
-        problems.append(Problem("E171", "no datasets to write", hint=f"datasets: {', '.join(KNOWN)}"))
+        problems.append(Problem("E171", "no datasets to write", hint=f"datasets: {', '.join(known)}"))
     elif not any(shares.values()):
         problems.append(Problem("E171", "all shares of the datasets are 0", hint="give one of them a share above 0"))
     if problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from fasthep_parsl.demo.generator import ELECTRON_MASS, MUON_MASS, Objects, draw_chunk
@@ -94,9 +95,9 @@ def draw_columns(
     typed = {name: np.asarray(column).astype(BRANCHES[name]) for name, column in columns.items()}
     muons, electrons, jets = chunk.muons, chunk.electrons, chunk.jets
     return typed | {
-        "Muon": _collection("Muon", muons, n, _muon_fields(rng, muons)),
-        "Electron": _collection("Electron", electrons, n, _electron_fields(rng, electrons)),
-        "Jet": _collection("Jet", jets, n, _jet_fields(rng, jets, chunk.jet_is_b)),
+        "Muon": collection_of(COLLECTIONS["Muon"], muons, n, _muon_fields(rng, muons)),
+        "Electron": collection_of(COLLECTIONS["Electron"], electrons, n, _electron_fields(rng, electrons)),
+        "Jet": collection_of(COLLECTIONS["Jet"], jets, n, _jet_fields(rng, jets, chunk.jet_is_b)),
     }
 
 
@@ -134,9 +135,20 @@ def _jet_fields(rng: Generator, jets: Objects, is_b: NDArray[np.bool_]) -> dict[
     return {"mass": mass, "btagDeepFlavB": np.where(is_b, 1 - draw**3, draw**8)}
 
 
-def _collection(name: str, objects: Objects, events: int, more: dict[str, Any]) -> Any:
-    """Return the objects as an awkward array with one list of records per event."""
-    types = COLLECTIONS[name]
+def collection_of(types: Mapping[str, str], objects: Objects, events: int, more: Mapping[str, Any]) -> Any:
+    """Return the objects as an awkward array with one list of records per event.
+
+    Parameters
+    ----------
+    types : mapping
+        Field → type, in the order of the record.
+    objects : Objects
+        The objects, ordered by event.
+    events : int
+        Number of events.
+    more : mapping
+        Field → values, in addition to pt, eta and phi.
+    """
     fields = {"pt": objects.pt, "eta": objects.eta, "phi": objects.phi, **more}
     flat = [
         round_off(fields[key]) if types[key] == "float32" else np.asarray(fields[key]).astype(types[key])

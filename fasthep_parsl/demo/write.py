@@ -12,18 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from fasthep_parsl.demo.checks import MANIFEST, PARTIAL, check_arguments, check_folder, own_files, unwritable
-from fasthep_parsl.demo.generator import PROCESSES
-from fasthep_parsl.demo.nanoaod import BRANCHES, COLLECTIONS, draw_columns
+from fasthep_parsl.demo.recipes import RECIPES, Like, Recipe
+from fasthep_parsl.errors import ConfigError, Problem, suggest
 from fasthep_parsl.ops.arrays import ak, np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-DATASETS: Final[dict[str, float]] = {"data": 0.30, "dy": 0.45, "ttbar": 0.17, "zz": 0.08}
-"""Dataset → fraction of the events."""
 
 CLUSTER_EVENTS: Final = 100_000
 """Number of events generated and written at once, which is the cluster size of the files."""
@@ -48,6 +42,7 @@ def write_demo_data(
     directory: str | Path,
     events: int,
     *,
+    like: Like = "dimuon",
     seed: int = 1,
     datasets: Mapping[str, float] | None = None,
     file_events: int = 500_000,
@@ -57,8 +52,7 @@ def write_demo_data(
 ) -> list[Path]:
     """Write NanoAOD-like files ``<dataset>_<number>.root`` with a tree ``Events``.
 
-    The same seed gives the same events with any number of threads. ``genWeight`` of simulated events is normalised to
-    the dataset ``data``; some weights are negative. Files appear when they are complete.
+    The same seed gives the same events with any number of threads. Files appear when they are complete.
 
     Parameters
     ----------
@@ -66,10 +60,14 @@ def write_demo_data(
         Created if missing. Files in it are replaced only if an earlier call wrote them.
     events : int
         Number of events in all datasets together.
+    like : "dimuon" or "agc"
+        Analysis for which data are written. ``dimuon``: datasets ``data``, ``dy``, ``ttbar`` and ``zz``; ``genWeight`` of
+        simulated events is normalised to ``data``, and some weights are negative. ``agc``: the samples of the Analysis
+        Grand Challenge, ``ttbar_nominal``, ``ttbar_scaledown`` …, ``wjets``, and its ``corrections.json``.
     seed : int
         Seed of the random numbers, 0 or larger.
     datasets : mapping of str to float, optional
-        Dataset → its share of the events; default: `DATASETS`. Possible are ``data``, ``dy``, ``ttbar``, ``zz``.
+        Dataset → its share of the events; default: all datasets of the recipe, with its shares.
     file_events : int
         Maximum number of events per file.
     triggers : int
@@ -83,14 +81,18 @@ def write_demo_data(
     Returns
     -------
     list of Path
-        The files, in the order of `datasets`.
+        The ROOT files, in the order of `datasets`, then other files.
 
     Raises
     ------
     ConfigError
-        A number is too small, a dataset is unknown, or the directory has other files or cannot be written.
+        A number is too small, a dataset or `like` is unknown, or the directory has other files or cannot be written.
     """
-    shares = dict(DATASETS if datasets is None else datasets)
+    if like not in RECIPES:
+        message = f"no demo data are like `{like}`"
+        raise ConfigError(Problem("E171", message, hint=suggest(like, RECIPES, what="analyses"), name=like))
+    recipe = RECIPES[like]
+    shares = dict(recipe.shares if datasets is None else datasets)
     numbers = {
         "events": (events, 1, "try 4000"),
         "seed": (seed, 0, "give a whole number from 0 on"),
@@ -98,10 +100,10 @@ def write_demo_data(
         "triggers": (triggers, 0, "0 is usual"),
         "threads": (1 if threads is None else threads, 1, "leave it out to use all cores"),
     }
-    check_arguments(numbers, shares)
+    check_arguments(numbers, shares, recipe.shares)
     folder = Path(directory)
     check_folder(folder)
-    files = _distribute(events, shares, file_events)
+    files = _distribute(events, shares, file_events, recipe)
     report = progress or (lambda _: None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,39 +112,44 @@ def write_demo_data(
         raise unwritable(folder, error) from error
     try:
         with ThreadPoolExecutor(threads or min(len(os.sched_getaffinity(0)), 8)) as pool:
-            jobs = [pool.submit(_write_file, partial / file.name, file, seed, triggers, report) for file in files]
+            jobs = [
+                pool.submit(_write_file, partial / file.name, recipe, file, seed, triggers, report) for file in files
+            ]
             for job in jobs:
                 job.result()
         try:
-            return _publish(folder, partial, files, {"events": events, "seed": seed})
+            for name, document in recipe.documents.items():
+                (partial / name).write_text(json.dumps(document(), indent=1) + "\n")
+            names = [*(file.name for file in files), *recipe.documents]
+            return _publish(folder, partial, names, {"like": like, "events": events, "seed": seed})
         except OSError as error:
             raise unwritable(folder, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _distribute(events: int, shares: Mapping[str, float], file_events: int) -> list[_File]:
+def _distribute(events: int, shares: Mapping[str, float], file_events: int, recipe: Recipe) -> list[_File]:
     """Distribute the events over datasets and files. Each event is in exactly one file."""
     edges = np.rint(np.cumsum([0.0, *shares.values()]) / sum(shares.values()) * events).astype(int)
     sizes = {name: int(size) for name, size in zip(shares, np.diff(edges), strict=True) if size}
-    observed = sizes.get("data", events)  # simulation is normalised to this number
+    norms = recipe.norms(sizes)
     files: list[_File] = []
     before = 0
     for dataset, size in sizes.items():
-        expected = observed * PROCESSES[dataset].share if dataset in PROCESSES else size
-        norm = expected / (size * (1 - 2 * PROCESSES[dataset].negative)) if dataset in PROCESSES else 1.0
         count = -(-size // file_events)
         cuts = [size * number // count for number in range(count + 1)]
         files += [
-            _File(f"{dataset}_{number:03d}.root", dataset, before, first, last, norm)
+            _File(f"{dataset}_{number:03d}.root", dataset, before, first, last, norms[dataset])
             for number, (first, last) in enumerate(pairwise(cuts))
         ]
         before += size
     return files
 
 
-def _write_file(path: Path, file: _File, seed: int, triggers: int, progress: Callable[[int], None]) -> None:
-    written = _written(path, file, seed, triggers)
+def _write_file(
+    path: Path, recipe: Recipe, file: _File, seed: int, triggers: int, progress: Callable[[int], None]
+) -> None:
+    written = _written(path, recipe, file, seed, triggers)
     while True:
         try:
             size = next(written)
@@ -153,14 +160,14 @@ def _write_file(path: Path, file: _File, seed: int, triggers: int, progress: Cal
         progress(size)  # an error of the caller's is not one of the disk
 
 
-def _written(path: Path, file: _File, seed: int, triggers: int) -> Iterator[int]:
+def _written(path: Path, recipe: Recipe, file: _File, seed: int, triggers: int) -> Iterator[int]:
     """Write a file and yield the number of events after each cluster."""
     import uproot
 
-    types: dict[str, Any] = {name: np.dtype(kind) for name, kind in BRANCHES.items()}
+    types: dict[str, Any] = {name: np.dtype(kind) for name, kind in recipe.branches.items()}
     types |= {
         name: ak.types.from_datashape(f"var * {{{_record(fields)}}}", highlevel=False)
-        for name, fields in COLLECTIONS.items()
+        for name, fields in recipe.collections.items()
     }
     silent = [f"HLT_Path{number:03d}" for number in range(triggers)]
     types |= dict.fromkeys(silent, np.dtype(bool))
@@ -168,7 +175,7 @@ def _written(path: Path, file: _File, seed: int, triggers: int) -> Iterator[int]
         tree = output.mktree("Events", types, title="Events", counter_name=lambda name: f"n{name}")
         for first in range(file.first, file.last, CLUSTER_EVENTS):
             size = min(CLUSTER_EVENTS, file.last - first)
-            tree.extend(_draw(file, first, size, seed) | dict.fromkeys(silent, np.zeros(size, bool)))
+            tree.extend(_draw(recipe, file, first, size, seed) | dict.fromkeys(silent, np.zeros(size, bool)))
             yield size
 
 
@@ -176,24 +183,14 @@ def _record(fields: Mapping[str, str]) -> str:
     return ", ".join(f'"{name}": {kind}' for name, kind in fields.items())
 
 
-def _draw(file: _File, first: int, size: int, seed: int) -> dict[str, Any]:
+def _draw(recipe: Recipe, file: _File, first: int, size: int, seed: int) -> dict[str, Any]:
     """Generate events `first` to ``first + size`` of a dataset. They depend only on these numbers and the seed."""
     rng = np.random.Generator(np.random.SFC64([seed, zlib.crc32(file.dataset.encode()), first]))
-    names = list(PROCESSES)
-    process: NDArray[np.int8]
-    if file.dataset in PROCESSES:
-        process = np.full(size, names.index(file.dataset), np.int8)
-        sign = np.where(rng.random(size) < PROCESSES[file.dataset].negative, -1, 1)
-    else:
-        process = rng.choice(len(names), size, p=[kind.share for kind in PROCESSES.values()]).astype(np.int8)
-        sign = np.ones(size)
-    weights = (file.norm * sign).astype(np.float32)
-    return draw_columns(rng, process, weights, first=file.before + first, is_data=file.dataset not in PROCESSES)
+    return recipe.draw(rng, file.dataset, size, file.before + first, file.norm)
 
 
-def _publish(folder: Path, partial: Path, files: list[_File], facts: Mapping[str, int]) -> list[Path]:
+def _publish(folder: Path, partial: Path, names: list[str], facts: Mapping[str, int | str]) -> list[Path]:
     """Move complete files into place. At any time, the manifest lists at least the files that are there."""
-    names = [file.name for file in files]
     stale = sorted(set(own_files(folder) or ()) - {MANIFEST} - set(names))
     _write_manifest(folder, partial, [*names, *stale], facts)
     for name in names:
@@ -207,7 +204,7 @@ def _publish(folder: Path, partial: Path, files: list[_File], facts: Mapping[str
     return [folder / name for name in names]
 
 
-def _write_manifest(folder: Path, partial: Path, names: list[str], facts: Mapping[str, int]) -> None:
+def _write_manifest(folder: Path, partial: Path, names: list[str], facts: Mapping[str, int | str]) -> None:
     temporary = partial / MANIFEST
     temporary.write_text(json.dumps({"made_by": "fasthep-parsl demo-data", **facts, "files": names}, indent=1) + "\n")
     temporary.replace(folder / MANIFEST)
