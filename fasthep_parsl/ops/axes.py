@@ -15,6 +15,10 @@ from fasthep_parsl.ops.arrays import np
 AxisType = Literal["regular", "variable", "category", "int", "bool"]
 DATASET = "dataset_name"
 VARIATION = "__variation__"
+VARIATION_AXIS = "variation@"
+"""Name of the axis of weight variations of a part. No axis of a workflow can have it."""
+NOMINAL = "nominal"
+"""Its category for what does not vary."""
 MAX_INTEGER = 2**31 - 1
 """Largest integer that axes of boost-histogram support."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fasthep_parsl.ops.axes import add_histograms
+from fasthep_parsl.ops.axes import NOMINAL, VARIATION_AXIS, Axis, add_histograms
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,57 @@ def merge_histograms(a: Histogram, b: Histogram) -> Histogram:
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetAxis:
+    """The axis of datasets that a histogram gets when its datasets are joined.
+
+    Attributes
+    ----------
+    axis : Axis
+        With the datasets as categories.
+    position : int or None
+        Place among the axes of the workflow; None if it comes after them.
+    """
+
+    axis: Axis
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetHistograms:
+    """A histogram whose datasets are kept apart until results are written.
+
+    Attributes
+    ----------
+    parts : dict of str to Histogram
+        Dataset → its histogram, without an axis of datasets. Weight variations that apply to the dataset are the last
+        axis, `VARIATION_AXIS`, with the category `NOMINAL` first.
+    dataset_axis : DatasetAxis or None
+        The axis of datasets; None if the sum over all datasets is wanted.
+    """
+
+    parts: dict[str, Histogram] = field(default_factory=dict)
+    dataset_axis: DatasetAxis | None = None
+
+
+def merge_parts(a: Any, b: Any) -> Any:
+    """Return the sum of two products of ``hep.hist``, dataset by dataset if they are apart."""
+    if isinstance(a, Histogram):
+        return merge_histograms(a, b)
+    parts = dict(a.parts)
+    for dataset, part in b.parts.items():
+        parts[dataset] = merge_histograms(parts[dataset], part) if dataset in parts else part
+    return replace(a, parts=parts)
+
+
+def nominal_of(histogram: Histogram) -> Histogram:
+    """Return a part of `DatasetHistograms` without its weight variations."""
+    axes = histogram.hist.axes
+    if not len(axes) or axes[-1].name != VARIATION_AXIS:
+        return histogram
+    return replace(histogram, hist=histogram.hist[{len(axes) - 1: list(axes[-1]).index(NOMINAL)}])
+
+
+@dataclass(frozen=True, slots=True)
 class CutflowRow:
     """One cut of one selection: raw counts, sums of weights and of squared weights, before and after."""
 
@@ -64,6 +115,10 @@ class CutflowRow:
         )
 
 
+Rows = dict[str, tuple[CutflowRow, ...]]
+"""Dataset → one row per cut."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cutflow:
     """Counts after each cut, per dataset.
@@ -75,23 +130,40 @@ class Cutflow:
     weighted : bool
         Whether events have weights; without weights, the sums of weights equal the counts.
     nan : int
-        Number of events with a NaN or infinite weight. They are in the counts, but not in the sums of weights.
+        Number of events with a NaN or infinite weight. They are in the counts, but not in the sums of weights. They are
+        counted for each variation of the weight.
+    variations : dict of str to dict
+        Systematic variation → dataset to which it applies → rows.
     """
 
-    rows: dict[str, tuple[CutflowRow, ...]] = field(default_factory=dict)
+    rows: Rows = field(default_factory=dict)
     weighted: bool = False
     nan: int = 0
+    variations: dict[str, Rows] = field(default_factory=dict)
 
 
 def in_order(cutflow: Cutflow, datasets: Iterable[str]) -> Cutflow:
     """Return the same cutflow with its datasets in the order of `datasets`."""
-    return replace(cutflow, rows={name: cutflow.rows[name] for name in datasets if name in cutflow.rows})
+    names = list(datasets)
+
+    def ordered(rows: Rows) -> Rows:
+        return {name: rows[name] for name in names if name in rows}
+
+    variations = {variation: ordered(rows) for variation, rows in cutflow.variations.items()}
+    return replace(cutflow, rows=ordered(cutflow.rows), variations=variations)
 
 
 def merge_cutflows(a: Cutflow, b: Cutflow) -> Cutflow:
     """Return the sum of two cutflows with the datasets of both."""
-    rows = dict(a.rows)
-    for dataset, cuts in b.rows.items():
+    variations = {
+        name: _sum(a.variations.get(name, {}), b.variations.get(name, {})) for name in {**a.variations, **b.variations}
+    }
+    return Cutflow(_sum(a.rows, b.rows), a.weighted or b.weighted, a.nan + b.nan, variations)
+
+
+def _sum(a: Rows, b: Rows) -> Rows:
+    rows = dict(a)
+    for dataset, cuts in b.items():
         mine = rows.get(dataset)
         rows[dataset] = cuts if mine is None else tuple(x + y for x, y in zip(mine, cuts, strict=True))
-    return Cutflow(rows, a.weighted or b.weighted, a.nan + b.nan)
+    return rows
