@@ -24,6 +24,7 @@ CODES: dict[str, str] = {
     "E122": "stages need each other in a cycle",
     "E123": "the stream that a stage reads is ambiguous",
     "E124": "`from` names a product that does not exist",
+    "E125": "a histogram names a region that does not exist",
     "E130": "two datasets have the same name, or the same name in files",
     "E131": "a pattern matches no file",
     "E132": "an input file does not exist",

@@ -101,9 +101,10 @@ def _planned(loaded: LoadedWorkflow, path: KeyPath, compile_plan: Callable[[], P
     if pool is not None:
         return _pool(plan, str(pool), str(path[-1]) if len(path) > 3 else "")
     if stage is not None and isinstance(stage, int):
-        chosen = plan.stage(loaded.workflow.analysis.stages[stage].id)
+        name = loaded.workflow.analysis.stages[stage].id
+        chosen = next(item for item in plan.stages if name in (item.id, item.nominal))  # its copies run there, too
         reasons = [f"\n  `{label}`: {reason}" for label, reason in chosen.lacking.items()]
-        return [f"in the plan: stage {chosen.id} runs on pool {chosen.pool}: {chosen.why}{''.join(reasons)}"]
+        return [f"in the plan: stage {name} runs on pool {chosen.pool}: {chosen.why}{''.join(reasons)}"]
     return [f"in the plan: {plan.chunk_size:,} events per partition at most"]
 
 

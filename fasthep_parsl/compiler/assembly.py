@@ -59,7 +59,7 @@ class CheckedWorkflow:
     credentials : Credentials
         What this user has of the credentials of the run.
     warnings : tuple of str
-        Comparisons that are never true.
+        Comparisons that are never true, and regions that no histogram uses.
     """
 
     loaded: LoadedWorkflow
@@ -86,7 +86,7 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         Most events per partition; None: that of the workflow, else chosen for the workers' memory.
     """
     loaded, execution = checked.loaded, checked.loaded.workflow.execution
-    segments = tuple(cut_segments(checked.stages, checked.routing.pool_of, checked.flow))
+    segments = tuple(cut_segments(checked.stages, _pools(checked), checked.flow))
     default = _default_chunk(segments, checked.routing.pools)
     chunk = chunk_size or execution.chunk_size or default
     datasets = plan_datasets(checked.inputs, chunk)
@@ -114,6 +114,12 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         software=software(checked.code.foreign, _packages(checked)),
         warnings=(*_warnings(checked, pool_warnings), *lifetime_warnings(checked.credentials, pools)),
     )
+
+
+def _pools(checked: CheckedWorkflow) -> dict[str, str]:
+    """Return stage → pool, also for copies."""
+    pools = checked.routing.pool_of
+    return {item.stage.id: pools[item.nominal or item.stage.id] for item in checked.stages}
 
 
 def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple[str, ...]:

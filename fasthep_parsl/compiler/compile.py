@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from fasthep_parsl import registry
-from fasthep_parsl.analysis_code.modules import session_kept
+from fasthep_parsl.analysis_code.modules import OpTable, session_kept
 from fasthep_parsl.compiler.assembly import CheckedWorkflow, make_plan
 from fasthep_parsl.compiler.code import Code, find_code
 from fasthep_parsl.compiler.credentials import Credentials, inspect_credentials
@@ -17,6 +17,7 @@ from fasthep_parsl.compiler.kept import follow_kept_fields
 from fasthep_parsl.compiler.kinds_of_data import check_comparisons
 from fasthep_parsl.compiler.modifiers import check_modifier_fields, check_modifiers
 from fasthep_parsl.compiler.outputs import check_outputs
+from fasthep_parsl.compiler.regions import expand_regions, with_selections
 from fasthep_parsl.compiler.routes import route_stages
 from fasthep_parsl.compiler.stages import Stages, check_stages, load_ops
 from fasthep_parsl.compiler.trial import try_reading
@@ -82,24 +83,28 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
 def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[CheckedWorkflow]:
     """Return a workflow with everything that a plan needs, and every mistake in it."""
     code = find_code(loaded)
-    stages = _stages(loaded, code)
+    table = load_ops(loaded, code.value)
+    stages = _stages(loaded, code, table)
     credentials = options.credentials or inspect_credentials(loaded)
     facility = open_facility(loaded, options.machine, loaded.problems, credentials.unused)
     routing = route_stages(facility.value, stages.value.items)
     modifiers = check_modifiers(loaded, stages.value.items, routing.value)
+    regions = expand_regions(loaded, stages.value, table.value)
+    running = regions.value.stages
+    pools, wrapped = with_selections(regions.value, loaded, routing.value, modifiers.value)
     inputs = read_inputs(loaded, cache=options.cache, progress=options.progress)
-    flow = follow_kept_fields(stages.value, inputs.value, loaded.document)
-    comparisons = check_comparisons(stages.value.items, inputs.value.datasets, loaded.document)
+    flow = follow_kept_fields(running, inputs.value, loaded.document)
+    comparisons = check_comparisons(running.items, inputs.value.datasets, loaded.document)
     workflow = CheckedWorkflow(
         loaded,
         code.value,
-        stages.value.items,
-        routing.value,
-        modifiers.value,
+        running.items,
+        pools,
+        wrapped,
         inputs.value,
         flow.value,
         credentials,
-        comparisons.value,
+        (*comparisons.value, *regions.value.warnings),
     )
     problems = (
         *loaded.problems,
@@ -110,6 +115,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *environment_problems(loaded),
         *(() if loaded.problems else routing.problems),  # a pool may be missing because of them
         *modifiers.problems,
+        *regions.problems,
         *inputs.problems,
         *flow.problems,
         *(_modifier_fields(workflow) if stages.value.ordered else ()),
@@ -137,9 +143,8 @@ def refuse_credentials(loaded: LoadedWorkflow, credentials: Credentials | None) 
     raise CredentialError(*credentials.problems)
 
 
-def _stages(loaded: LoadedWorkflow, code: Checked[Code]) -> Checked[Stages]:
+def _stages(loaded: LoadedWorkflow, code: Checked[Code], ops: Checked[OpTable]) -> Checked[Stages]:
     """Return the stages. If analysis code cannot be imported, do not report its ops as unknown too."""
-    ops = load_ops(loaded, code.value)
     stages = check_stages(loaded, ops.value, complete=not (code.problems or ops.problems))
     return Checked(stages.value, (*ops.problems, *stages.problems))
 

@@ -8,6 +8,7 @@ from typing import Any
 from fasthep_parsl.compiler.fields import narrow
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.errors import Hint, Problem, suggest
+from fasthep_parsl.interfaces import ParamPath
 from fasthep_parsl.ops.expressions import ExpressionError, expression
 from fasthep_parsl.workflow.datasets import ResolvedDataset
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
@@ -37,10 +38,10 @@ def texts_of(stages: Sequence[CheckedStage]) -> Iterator[tuple[KeyPath, str]]:
     """Yield the parameters of the package's own ops that may be expressions with ``dataset.``, with their key paths."""
     for item in stages:
         if not item.module and item.op.name.startswith("hep."):
-            yield from _texts(item.stage.params, (*item.path, "params"))
+            yield from ((item.at(path), text) for path, text in _texts(item.stage.params, ()))
 
 
-def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+def _texts(value: Any, path: ParamPath) -> Iterator[tuple[ParamPath, str]]:
     """Yield the texts in `value` that may be expressions with ``dataset.``, with their key paths."""
     if isinstance(value, str):
         if "dataset." in value:

@@ -107,10 +107,9 @@ def _writes(item: CheckedStage, effects: Effects) -> dict[str, Shape]:
 def _problems(
     item: CheckedStage, effects: Effects, schema: Mapping[str, Shape], inputs: Inputs, document: Document
 ) -> list[Problem]:
-    base = (*item.path, "params")
     found: list[Problem] = []
     for wrong in effects.problems:
-        path = (*base, *wrong.path)
+        path = item.at(wrong.path)
         node = document.get(path)
         reason = why_no_expression(node.value, inputs) if node is not None and isinstance(node.value, str) else None
         if reason:
@@ -123,7 +122,7 @@ def _problems(
     for name, place in effects.reads.items():
         if name not in schema and name not in reported:
             hint = suggest(name, schema, what="fields")
-            found += _unknown(name, hint, (*base, *place), inputs, document)
+            found += _unknown(name, hint, item.at(place), inputs, document)
     return list(dict.fromkeys(found))
 
 

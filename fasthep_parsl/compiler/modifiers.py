@@ -243,12 +243,15 @@ def _named(stages: Sequence[str]) -> str:
 
 
 def _streams(stages: Iterable[CheckedStage], flow: Flow) -> dict[str, set[str]]:
-    """Return stage → fields of the stream that it reads, for stages that no mistake affects."""
+    """Return stage → fields of the stream that it reads, for stages that no mistake affects.
+
+    A stage with copies has the fields of their streams.
+    """
     sure = {""}
     found: dict[str, set[str]] = {}
     for item in stages:
         if item.input in sure and item.input in flow.schemas:
-            found[item.stage.id] = set(flow.schemas[item.input])
+            found.setdefault(item.nominal or item.stage.id, set()).update(flow.schemas[item.input])
             if item.stage.id in flow.reads:
                 sure.add(item.stage.id)
     return found

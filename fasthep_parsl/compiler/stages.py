@@ -51,6 +51,8 @@ class CheckedStage:
         Content hash of the op's code.
     files : tuple of PlanParameterFile
         The files that its parameters name, one for each parameter.
+    base : tuple or None
+        Key path of the value of its only parameter, if that is not in `params` of a stage: the selection of a region.
     datasets, nominal, region, variation, renames, outputs, weights
         As in `PlanStage`.
     """
@@ -64,6 +66,7 @@ class CheckedStage:
     module: str
     code: str
     files: tuple[PlanParameterFile, ...] = ()
+    base: KeyPath | None = None
     datasets: tuple[str, ...] | None = None
     nominal: str = ""
     region: str = ""
@@ -71,6 +74,10 @@ class CheckedStage:
     renames: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
     weights: tuple[PlanWeight, ...] = ()
+
+    def at(self, path: ParamPath = ()) -> KeyPath:
+        """Return the key path of a parameter in the document."""
+        return (*self.path, "params", *path) if self.base is None else (*self.base, *path[1:])
 
 
 @dataclass(frozen=True)
@@ -154,8 +161,8 @@ def check_stages(loaded: LoadedWorkflow, table: OpTable, *, complete: bool = Tru
             params[index],
             needs,
             origin,
-            _module_name(table, ops[index].name),
-            _code_hash(table, ops[index].name),
+            module_name(table, ops[index].name),
+            code_hash(table, ops[index].name),
             files[index].found,
         )
         for index, needs, origin in places or [(index, (), "") for index in range(len(stages))]
@@ -216,12 +223,14 @@ def _check_bindings(stage: Stage, op: Op, document: Document, path: KeyPath) -> 
     return problems
 
 
-def _module_name(table: OpTable, op: str) -> str:
+def module_name(table: OpTable, op: str) -> str:
+    """Return the user module that defines an op, empty for installed ops."""
     module = table.module(op)
     return module.name if module else ""
 
 
-def _code_hash(table: OpTable, op: str) -> str:
+def code_hash(table: OpTable, op: str) -> str:
+    """Return a hash of the code of an op, or what identifies the software that has it."""
     module = table.module(op)
     if module is not None:
         return module.sha256

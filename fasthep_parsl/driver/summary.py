@@ -159,9 +159,19 @@ def run_summary(plan: Plan, states: list[SegmentState], tally: Tally, **facts: A
         "blocked": {"/".join(s.segment.stages): s.blocked for s in states if s.blocked},
         "failures": [_failure(plan, failure) for failure in failures[:MAX_FAILURES]],
         "parameter_files": [_parameter_file(file) for file in plan.parameter_files],
-        "warnings": [*plan.warnings, *tally.nodes.warnings(), *tally.servers.warnings()],
+        "warnings": [*plan.warnings, *tally.nodes.warnings(), *tally.servers.warnings(), *_empty_regions(plan, tally)],
         "versions": versions(),
     }
+
+
+def _empty_regions(plan: Plan, tally: Tally) -> list[str]:
+    """Warn of regions without an event, if events reached their selections."""
+    passed: dict[str, int] = {}
+    for stage in plan.stages:
+        row = tally.stages.get(stage.id)
+        if stage.region and stage.stream and not stage.variation and row is not None and row[3]:
+            passed[stage.region] = passed.get(stage.region, 0) + int(row[4])
+    return [f"region `{region}`: no event is in it; its histograms are empty" for region, n in passed.items() if not n]
 
 
 def _stage(plan: Plan, stage: str, tally: Tally) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from fasthep_parsl.interfaces.ops import (
     Variation,
     variant,
 )
+from fasthep_parsl.interfaces.region_parameters import RegionNames, parameter_of_regions, region_names
 from fasthep_parsl.interfaces.scheduler_commands import CommandResult, Job, JobState, NodeGroup, SchedulerCommands
 from fasthep_parsl.interfaces.sources import TEXT, Branch, Branches, InputFault, InputFileError, OpenInput, Source
 from fasthep_parsl.interfaces.workers import (
@@ -90,6 +91,7 @@ __all__ = [
     "OpenInput",
     "ParamPath",
     "Reading",
+    "RegionNames",
     "Renewal",
     "SchedulerCommands",
     "Schema",
@@ -101,5 +103,7 @@ __all__ = [
     "Strategy",
     "Variation",
     "WorkerSetup",
+    "parameter_of_regions",
+    "region_names",
     "variant",
 ]

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from fasthep_parsl.interfaces import UNKNOWN, Context, Effects, OpProblem, ParamPath, Schema, Shape
+from fasthep_parsl.errors import OpError
+from fasthep_parsl.interfaces import UNKNOWN, Context, Effects, OpProblem, ParamPath, RegionNames, Schema, Shape
 from fasthep_parsl.ops.axes import DATASET, VARIATION, Axis, Bins, sort_categories
 from fasthep_parsl.ops.cutflow import weight_of
 from fasthep_parsl.ops.declare import op
@@ -125,6 +126,7 @@ def histogram(
     weights: str | None = None,
     dataset_axis: Annotated[Axis | None, BeforeValidator(_dataset_axis)] = None,
     variations: Variations | None = None,
+    regions: RegionNames = (),
     title: str = "",
     context: Context | None = None,
 ) -> Histogram:
@@ -148,9 +150,13 @@ def histogram(
     variations : {axis, weights: {name: expression}, apply_to: {eventtype}}, optional
         Adds an axis of weight variations, which replace the weight. Datasets to which it does not apply fill
         ``nominal`` with the weight, or with 1.
+    regions : list of str, or "all", optional
+        Regions of the workflow (``analysis.regions``): one histogram per region, of the events that it selects.
     title : str
         Title of the plot.
     """
+    if regions:
+        raise OpError("`regions` needs a workflow, which defines them")
     weight = weight_expr if weight_expr is not None else weights
     used = _all_axes(axes, dataset_axis, variations, context)
     filling = HistogramFiller(used, _storage(storage, weight, variations), events, context)

@@ -13,6 +13,7 @@ from fasthep_parsl.resources.validation import Count, Duration, wrong_value
 from fasthep_parsl.workflow.facility import Network, Queue, Scaling
 from fasthep_parsl.workflow.json_schema import SOURCE_KEYS, of_sources
 from fasthep_parsl.workflow.kind_reference import Kind, KindOf, ModifierOf
+from fasthep_parsl.workflow.regions import Regions
 from fasthep_parsl.workflow.storage_model import InputFiles, Storage, StorageOf
 from fasthep_parsl.workflow.values import Line, Model, Name, Reference, References, Texts, empty_list, empty_mapping
 
@@ -168,6 +169,10 @@ class Stage(Model):
 class Analysis(Model):
     """The stages of the analysis."""
 
+    regions: Regions = Field(
+        default_factory=dict,
+        description="name → selection, as in `hep.select`; a histogram with `regions: [names]` is filled once per region",
+    )
     stages: Annotated[tuple[Stage, ...], BeforeValidator(empty_list)] = Field((), description="stages, in any order")
 
 

@@ -27,6 +27,7 @@ SHARED_MODULE_NAMES = {
     "pools": "the pools of a workflow, and those of a plan",
     "probe": "the task of `sites check --live`, on both sides",
     "products": "what ops produce, and how workers merge it",
+    "regions": "regions: as written, and as the compiler makes copies for them",
     "report": "the report of each modifier",
     "sites": "the package, and the command `sites`",
     "sources": "the kinds, their contract, and the section of the workflow",
