@@ -62,6 +62,11 @@ CODES: dict[str, str] = {
     "E180": "a modifier needs a GPU, but the pool of its stage has none",
     "E181": "a modifier does not support this op",
     "E190": "a packed environment does not exist, is not one, or cannot be written",
+    "E210": "a dataset has no cross-section, or its era no luminosity",
+    "E211": "a dataset has no sum of generator weights",
+    "E212": "generator weights cancel, or there are none",
+    "E213": "the manifest of a skim does not fit a dataset",
+    "E214": "a file of certified luminosity sections is not valid, or certifies none of the data",
     "W107": "a part of fasthep-flow that has no effect here",
 }
 """Code of a `Problem` → what it means."""

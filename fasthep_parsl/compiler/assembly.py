@@ -12,6 +12,7 @@ from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets
 from fasthep_parsl.compiler.kinds_of_data import hidden_data
 from fasthep_parsl.compiler.modifiers import Placed, unused_modifiers
+from fasthep_parsl.compiler.normalisation import normalisation_warnings
 from fasthep_parsl.compiler.outputs import planned_params
 from fasthep_parsl.compiler.routes import Routing
 from fasthep_parsl.compiler.segments import cut_segments, keep_after
@@ -136,6 +137,7 @@ def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple
         *hidden_data(inputs.datasets),
         *_unread_places(inputs),
         *_empty_datasets(inputs),
+        *normalisation_warnings(inputs.datasets, loaded.workflow),
         *_constant_fields(inputs),
     )
 

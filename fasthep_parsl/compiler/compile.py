@@ -16,6 +16,7 @@ from fasthep_parsl.compiler.inputs import read_inputs
 from fasthep_parsl.compiler.kept import follow_kept_fields
 from fasthep_parsl.compiler.kinds_of_data import check_comparisons
 from fasthep_parsl.compiler.modifiers import check_modifier_fields, check_modifiers
+from fasthep_parsl.compiler.normalisation import placed_sums, with_sums
 from fasthep_parsl.compiler.outputs import check_outputs
 from fasthep_parsl.compiler.regions import expand_regions, with_selections
 from fasthep_parsl.compiler.routes import route_stages
@@ -117,7 +118,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *modifiers.problems,
         *regions.problems,
         *inputs.problems,
-        *flow.problems,
+        *placed_sums(flow.problems, loaded.workflow, loaded.document),
         *(_modifier_fields(workflow) if stages.value.ordered else ()),
         *check_facts(workflow.stages, workflow.inputs.datasets, loaded.document),
         *comparisons.problems,
@@ -146,7 +147,7 @@ def refuse_credentials(loaded: LoadedWorkflow, credentials: Credentials | None) 
 def _stages(loaded: LoadedWorkflow, code: Checked[Code], ops: Checked[OpTable]) -> Checked[Stages]:
     """Return the stages. If analysis code cannot be imported, do not report its ops as unknown too."""
     stages = check_stages(loaded, ops.value, complete=not (code.problems or ops.problems))
-    return Checked(stages.value, (*ops.problems, *stages.problems))
+    return Checked(with_sums(stages.value, loaded), (*ops.problems, *stages.problems))
 
 
 def _modifier_fields(checked: CheckedWorkflow) -> list[Problem]:

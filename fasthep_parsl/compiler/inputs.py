@@ -8,12 +8,15 @@ from pathlib import Path
 
 from fasthep_parsl.cache_folder import cache_folder
 from fasthep_parsl.compiler.aliases import Aliases, resolve_aliases
+from fasthep_parsl.compiler.normalisation import plan_normalisation, wanted_of
 from fasthep_parsl.compiler.schema import Common, common, distinct, short
 from fasthep_parsl.errors import Checked, Problem
 from fasthep_parsl.interfaces import Shape
-from fasthep_parsl.plan import PlanDataset, PlanFile, PlanSource, PlanStorage
+from fasthep_parsl.plan import PlanDataset, PlanFile, PlanNormalisation, PlanSource, PlanStorage
 from fasthep_parsl.sources.headers import Header, read_headers
 from fasthep_parsl.sources.server_health import PlaceFault, Servers
+from fasthep_parsl.sources.summaries import Wanted
+from fasthep_parsl.workflow.cross_sections import with_cross_sections
 from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset, cut, resolve_datasets
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.locations import identity
@@ -46,6 +49,8 @@ class Inputs:
         Defaults of fields.
     faults : tuple of PlaceFault
         Places that could not be read, of files that have others.
+    normalisation : mapping
+        Dataset → how it is normalised.
     """
 
     source: PlanSource
@@ -55,6 +60,7 @@ class Inputs:
     common: Common = field(default_factory=Common)
     aliases: Aliases = field(default_factory=Aliases)
     faults: tuple[PlaceFault, ...] = ()
+    normalisation: Mapping[str, PlanNormalisation] = field(default_factory=dict)
 
     @property
     def schema(self) -> dict[str, Shape]:
@@ -90,12 +96,16 @@ def read_inputs(
         Called with the number of headers read and the number of all headers.
     """
     document, source = loaded.document, _source(loaded)
-    datasets = resolve_datasets(loaded.workflow, document)
+    resolved = resolve_datasets(loaded.workflow, document)
+    priced = with_cross_sections(resolved.value, loaded.workflow, document)
+    datasets = Checked(priced.value, (*resolved.problems, *priced.problems))
     if source is None:
         return Checked(Inputs(PlanSource(), datasets.value, {}), datasets.problems)
     files = [file for dataset in datasets.value for file in dataset.files]
     servers = Servers()
-    headers = _headers(files, source, servers, cache_folder() if cache else None, progress)
+    wanted = {file: wanted_of(loaded.workflow, dataset) for dataset in datasets.value for file in dataset.files}
+    headers = _headers(wanted, source, servers, cache_folder() if cache else None, progress)
+    normalisation = plan_normalisation(datasets.value, headers, loaded)
     kinds = distinct(headers.values())
     known = common(kinds)
     aliases = resolve_aliases(loaded.workflow.fields, kinds, known, document)
@@ -105,32 +115,34 @@ def read_inputs(
         *_unexpected_counts(datasets.value, headers, document),
         *_same_sections(datasets.value, headers, document),
         *aliases.problems,
+        *normalisation.problems,
     )
     storage = source.storage.model_copy(update={"avoid": servers.dead})
     complete = source.model_copy(update={"defaults": aliases.defaults, "storage": storage})
-    return Checked(Inputs(complete, datasets.value, headers, known, aliases, servers.faults), problems)
+    faults, sums = servers.faults, normalisation.value
+    return Checked(Inputs(complete, datasets.value, headers, known, aliases, faults, sums), problems)
 
 
 def _headers(
-    files: list[DatasetFile],
+    wanted: Mapping[DatasetFile, Wanted],
     source: PlanSource,
     servers: Servers,
     cache: Path | None,
     progress: Callable[[int, int], None] | None,
 ) -> dict[DatasetFile, Header]:
-    """Read the headers of all files, those of one tree at a time."""
+    """Read the headers of all files, those of one tree at a time. `wanted` is what to read from their other trees."""
     found: dict[DatasetFile, Header] = {}
 
     def report(done: int, _: int) -> None:
         if progress is not None:
-            progress(len(found) + done, len(files))
+            progress(len(found) + done, len(wanted))
 
-    for tree in dict.fromkeys(file.tree for file in files):
-        mine = [file for file in files if file.tree == tree]
-        places = [file.places for file in mine]
-        read = read_headers(places, source.with_tree(tree), cache=cache, servers=servers, progress=report)
+    for tree, more in dict.fromkeys((file.tree, more) for file, more in wanted.items()):
+        mine = [file for file, other in wanted.items() if (file.tree, other) == (tree, more)]
+        places, own = [file.places for file in mine], source.with_tree(tree)
+        read = read_headers(places, own, cache=cache, servers=servers, progress=report, wanted=more)
         found |= zip(mine, read, strict=True)
-    return {file: found[file] for file in files}
+    return {file: found[file] for file in wanted}
 
 
 def _unusable(
@@ -225,6 +237,7 @@ def plan_datasets(inputs: Inputs, chunk_size: int) -> tuple[PlanDataset, ...]:
             meta=dataset.meta,
             tree=dataset.tree,
             files=tuple(_plan_file(f, inputs.headers[f], chunk_size, keep=f == first) for f in dataset.files),
+            normalisation=inputs.normalisation.get(dataset.name, PlanNormalisation()),
         )
         for dataset in inputs.datasets
     )

@@ -21,6 +21,7 @@ from fasthep_parsl.driver.credential_gate import CredentialGate
 from fasthep_parsl.driver.credential_keeper import CredentialKeeper, keeper
 from fasthep_parsl.driver.driver_process import this_driver
 from fasthep_parsl.driver.lock import LockLostError
+from fasthep_parsl.driver.normalised import Normalisation, accepted, settled
 from fasthep_parsl.driver.op_output import join_output
 from fasthep_parsl.driver.outcome import EXIT_CODES, RunOutcome, why_incomplete
 from fasthep_parsl.driver.outputs import settle_targets
@@ -85,6 +86,7 @@ class PlanRun:
         self.error = ""
         self.began = time.monotonic()
         self.products: dict[tuple[str, str], Any] = {}
+        self.normalisation = Normalisation()
         self.written = False
         self.preloading = False
         self.refused = False
@@ -106,6 +108,7 @@ class PlanRun:
                 status = self._compute(states, first, record)
                 self._check_lock()
                 self._write_results(states)
+                status, self.error = accepted(self.normalisation, status, self.error)
                 ended = [stage for state in states if state.complete for stage in state.segment.stages]
                 settle_targets(self.plan, path, ended, self.products)
             except KeyboardInterrupt:
@@ -132,7 +135,6 @@ class PlanRun:
             self.keeper.start()
 
     def _keep_lock(self) -> None:
-
         def stop() -> None:
             if main:
                 _thread.interrupt_main()
@@ -246,6 +248,7 @@ class PlanRun:
             self._load_products(states)
         if self.products and not self.written:
             write_results(self.products, self.directory.path, datasets=self._datasets(), plots=self.plots)
+        self.normalisation, self.products = settled(self.plan, states, self.products, self.directory.path)
 
     def _conclude(self, states: list[SegmentState], status: RunStatus) -> RunOutcome:
         trail.forget(self.directory.path)
@@ -269,6 +272,7 @@ class PlanRun:
             error=self.error,
             seconds=round(time.monotonic() - self.began, 3),
         )
+        content["normalisation"] = self.normalisation.summary()
         content["warnings"] += self._write_notes()
         content["output"] = join_output(self.directory.path, [stage.id for stage in self.plan.stages])
         if self.damaged:

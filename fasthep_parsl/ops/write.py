@@ -17,6 +17,7 @@ from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Sch
 from fasthep_parsl.ops.collections.collection import Params, matches, owner_of, structure_of
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.file_formats import prepare_column, write_parquet, write_root
+from fasthep_parsl.ops.skims import SkimmedDataset
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.ops.targets import SUFFIXES, OutputTarget, template_problems
 from fasthep_parsl.room import writing_to
@@ -55,10 +56,21 @@ class WrittenFile:
 
 @dataclass(frozen=True, slots=True)
 class WrittenFiles:
-    """All output files of a stage, sorted by path."""
+    """All output files of a stage, sorted by path.
+
+    Attributes
+    ----------
+    format : str
+        ``parquet`` or ``root``.
+    files : tuple of WrittenFile
+        The files.
+    skims : tuple of SkimmedDataset
+        Events and sums of weights that were read to write them, added at the end of a run.
+    """
 
     format: str
     files: tuple[WrittenFile, ...] = ()
+    skims: tuple[SkimmedDataset, ...] = ()
 
 
 def merge_written_files(a: WrittenFiles, b: WrittenFiles) -> WrittenFiles:

@@ -5,6 +5,7 @@ read it.
 """
 
 from fasthep_parsl.plan.inputs import EventType, PlanDataset, PlanDefault, PlanFile, PlanSource, PlanStorage
+from fasthep_parsl.plan.normalisation import SUMS, PlanNormalisation, PlanSum, SumMethod, cancelled
 from fasthep_parsl.plan.parameter_files import FileUse, PlanParameterFile
 from fasthep_parsl.plan.plan import SCHEMA_VERSION, Plan
 from fasthep_parsl.plan.pools import (
@@ -24,6 +25,7 @@ from fasthep_parsl.plan.variations import Direction, PlanVariation, PlanWeight
 
 __all__ = [
     "SCHEMA_VERSION",
+    "SUMS",
     "BatchCredentialKind",
     "Binding",
     "ContainerRuntime",
@@ -43,6 +45,7 @@ __all__ = [
     "PlanModifier",
     "PlanModule",
     "PlanNetwork",
+    "PlanNormalisation",
     "PlanParameterFile",
     "PlanPool",
     "PlanScaling",
@@ -50,6 +53,9 @@ __all__ = [
     "PlanSource",
     "PlanStage",
     "PlanStorage",
+    "PlanSum",
     "PlanVariation",
     "PlanWeight",
+    "SumMethod",
+    "cancelled",
 ]

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field
 
 from fasthep_parsl.plan.base import Frozen, Written
+from fasthep_parsl.plan.normalisation import PlanNormalisation
 
 EventType = Literal["data", "mc"]
 """Collisions, or simulation."""
@@ -55,6 +56,7 @@ class PlanDataset(Frozen):
     )
     tree: str = Field("", description="name of its tree; empty: that of the source")
     files: tuple[PlanFile, ...] = ()
+    normalisation: PlanNormalisation = PlanNormalisation()
 
     @property
     def entries(self) -> int:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from fasthep_parsl.errors import Hint, summary_of
 from fasthep_parsl.interfaces import Branch, Branches, InputFault
 from fasthep_parsl.plan import PlanSource
 from fasthep_parsl.sources.server_health import DEAD, Servers, all_failed
+from fasthep_parsl.sources.summaries import NO_SUMMARIES, NOTHING, Summaries, Wanted, read_summaries
 from fasthep_parsl.storage.parallel import in_parallel
 
-CACHE_VERSION = 5
+CACHE_VERSION = 6
 THREADS = 8
 
 
@@ -45,6 +46,8 @@ class Header:
         Why it cannot be used, what to do, and the field of the source to blame; empty if it can. See `InputFileError`.
     place : str
         Where it was read, if the file has several places and this is not the first; else empty.
+    summaries : Summaries
+        What other trees of the file say about its events, if that was wanted.
     """
 
     path: str
@@ -60,6 +63,7 @@ class Header:
     key: str = ""
     cause: InputFault = ""
     place: str = ""
+    summaries: Summaries = NO_SUMMARIES
 
 
 def read_headers(
@@ -69,6 +73,7 @@ def read_headers(
     cache: Path | None = None,
     servers: Servers | None = None,
     progress: Callable[[int, int], None] | None = None,
+    wanted: Wanted = NOTHING,
 ) -> list[Header]:
     """Return the headers of files in the same order. If a file cannot be used, its `problem` is set.
 
@@ -84,38 +89,55 @@ def read_headers(
         What is known about servers, added to.
     progress : callable, optional
         Called with the number of headers read so far, and of all.
+    wanted : Wanted
+        What to read from other trees of the files.
     """
-    wanted = [(path,) if isinstance(path, str) else tuple(path) for path in paths]
+    files = [(path,) if isinstance(path, str) else tuple(path) for path in paths]
     servers = servers or Servers()
     seen: dict[tuple[tuple[str, Branch], ...], Branches] = {}
     found: list[Header] = []
+    read = _How(source, cache, wanted)
     # Ctrl-C waits neither for thousands of files nor for a server that has stopped answering
-    for header in in_parallel(lambda places: _first_header(places, source, cache, servers), wanted, THREADS):
+    for header in in_parallel(lambda places: _first_header(places, read, servers), files, THREADS):
         if header.branches is None:
             found.append(header)
         else:  # the files of a dataset have the same 1500 branches: keep one copy
             same = seen.setdefault(tuple(header.branches.found.items()), header.branches)
             found.append(header if header.branches.synonyms != same.synonyms else replace(header, branches=same))
         if progress is not None:
-            progress(len(found), len(wanted))
+            progress(len(found), len(files))
     return found
 
 
-def _first_header(places: Sequence[str], source: PlanSource, cache: Path | None, servers: Servers) -> Header:
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How headers are read."""
+
+    source: PlanSource
+    cache: Path | None
+    wanted: Wanted
+
+    def impatient(self) -> _How:
+        """Return the same without waiting for passing faults."""
+        storage = self.source.storage.model_copy(update={"retries": 0})
+        return replace(self, source=self.source.model_copy(update={"storage": storage}))
+
+
+def _first_header(places: Sequence[str], how: _How, servers: Servers) -> Header:
     """Return the header of a file from the first of its places that can be read. Passing faults are waited for last."""
     if len(places) == 1:
-        return _header(places[0], source, cache)
-    impatient = source.model_copy(update={"storage": source.storage.model_copy(update={"retries": 0})})
+        return _header(places[0], how)
+    impatient = how.impatient()
     failed: dict[str, Header] = {}
     for place in servers.order(places):
-        header = _header(place, impatient, cache)
+        header = _header(place, impatient)
         if not header.problem:
             servers.answered(place)
             return _named(header, places[0], place)
         failed[place] = header
         servers.failed(place, header.cause, header.problem)
-    for place in [place for place in places if failed[place].cause in DEAD] if source.storage.retries else ():
-        header = _header(place, source, cache)
+    for place in [place for place in places if failed[place].cause in DEAD] if how.source.storage.retries else ():
+        header = _header(place, how)
         if not header.problem:
             servers.answered(place)
             return _named(header, places[0], place)
@@ -131,7 +153,8 @@ def _named(header: Header, path: str, place: str) -> Header:
     return header if place == path else replace(header, path=path, place=place, size=-1, mtime_ns=-1)
 
 
-def _header(path: str, source: PlanSource, cache: Path | None) -> Header:
+def _header(path: str, how: _How) -> Header:
+    source, cache, wanted = how.source, how.cache, how.wanted
     size, mtime_ns, version = -1, -1, ""
     if "://" not in path:
         try:
@@ -142,31 +165,31 @@ def _header(path: str, source: PlanSource, cache: Path | None) -> Header:
         version = f"{size}|{mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"  # the last two change if a file is replaced
     entry = None
     if cache is not None and size >= 0:
-        key = f"{CACHE_VERSION}|{path}|{version}|{source.identity}"
+        key = f"{CACHE_VERSION}|{path}|{version}|{source.identity}" + (f"|{wanted}" if wanted else "")
         entry = cache / "headers" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
         found = _cached(entry, path)
         if found is not None:
             return found
-    header = _read(path, source, size, mtime_ns)
+    header = _read(path, how, size, mtime_ns)
     if entry is not None and not header.problem:
         _remember(entry, header)
     return header
 
 
-def _read(path: str, source: PlanSource, size: int, mtime_ns: int) -> Header:
+def _read(path: str, how: _How, size: int, mtime_ns: int) -> Header:
     from fasthep_parsl.interfaces import InputFileError
     from fasthep_parsl.sources.files import open_file
 
     try:
-        file = open_file(path, source)
+        file = open_file(path, how.source)
     except InputFileError as error:
         return Header(path, size, mtime_ns, problem=error.message, hint=error.hint, key=error.key, cause=error.cause)
     except Exception as error:  # noqa: BLE001  (libraries raise any error on damaged files)
         return Header(path, size, mtime_ns, problem=f"the file cannot be read: {summary_of(error)}")
     try:
-        return Header(
-            path, size, mtime_ns, file.uuid, file.entries, tuple(file.clusters()), file.section, file.branches()
-        )
+        clusters, summaries = tuple(file.clusters()), read_summaries(file, how.wanted)
+        facts = (file.uuid, file.entries, clusters, file.section, file.branches())
+        return Header(path, size, mtime_ns, *facts, summaries=summaries)
     except Exception as error:  # noqa: BLE001  (libraries raise any error on damaged files)
         return Header(path, size, mtime_ns, problem=f"the header cannot be read: {summary_of(error)}")
     finally:
@@ -180,6 +203,7 @@ def _cached(entry: Path, path: str) -> Header | None:
         kinds = [Branch(tuple(shape), *rest) for shape, *rest in content.pop("kinds")]
         found = {name: kinds[kind] for name, kind in content["branches"].items()}
         content["branches"] = Branches(found, content.pop("synonyms"))
+        content["summaries"] = Summaries(**content["summaries"])
         header = Header(**content)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -191,6 +215,7 @@ def _content(header: Header) -> dict[str, Any]:
     kinds = {branch: number for number, branch in enumerate(dict.fromkeys(branches.found.values()))}
     every = {item.name: getattr(header, item.name) for item in fields(header)}
     found = {name: kinds[branch] for name, branch in branches.found.items()}
+    every["summaries"] = asdict(header.summaries)
     return {**every, "branches": found, "kinds": list(kinds), "synonyms": branches.synonyms}
 
 

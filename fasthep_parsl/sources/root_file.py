@@ -33,14 +33,29 @@ def open_tree(path: str, tree: str) -> OpenInput:
     """
     file = _opened(path)
     try:
-        key = _key(file, path, tree)
-        found = _read(key, path, tree)
-        section = f"{tree.partition(';')[0].strip('/')};{int(key.fCycle)}"
-        reader = NTupleFile if str(key.fClassName) in NTUPLES else TreeFile
-        return reader(path, file, found, section)
+        return _tree_in(file, path, tree)
     except Exception:
         file.close()
         raise
+
+
+def open_beside(opened: Any, tree: str) -> OpenInput:
+    """Open another tree of a ROOT file that `open_tree` has opened. It is closed with the first.
+
+    Raises
+    ------
+    InputFileError
+        The file has no such tree.
+    """
+    return _tree_in(opened.directory, opened.path, tree)
+
+
+def _tree_in(file: Any, path: str, tree: str) -> OpenInput:
+    key = _key(file, path, tree)
+    found = _read(key, path, tree)
+    section = f"{tree.partition(';')[0].strip('/')};{int(key.fCycle)}"
+    reader = NTupleFile if str(key.fClassName) in NTUPLES else TreeFile
+    return reader(path, file, found, section)
 
 
 def _opened(path: str) -> Any:

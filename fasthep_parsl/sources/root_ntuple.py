@@ -56,6 +56,11 @@ class NTupleFile:
         self._pages = Pages(ntuple)
         self._forms: dict[str, tuple[Any, Members]] = {}
 
+    @property
+    def directory(self) -> Any:
+        """The open ROOT file."""
+        return self._file
+
     def clusters(self) -> list[int]:
         """Return the event numbers at which clusters begin, with 0 and the end."""
         return self._edges if self.entries else []

@@ -54,6 +54,11 @@ class TreeFile:
         self._fields: dict[str, tuple[Any, Members]] = {}
         self._sums: dict[str, tuple[list[int], list[int]]] = {}
 
+    @property
+    def directory(self) -> Any:
+        """The open ROOT file."""
+        return self._file
+
     def clusters(self) -> list[int]:
         """Return the event numbers at which all branches begin a new basket, with 0 and the end."""
         if not self.entries:

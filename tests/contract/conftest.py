@@ -40,6 +40,7 @@ EXAMPLES = {
         "weight_expr": "genWeight",
         "dataset_axis": True,
     },
+    "hep.sum_of_weights": {"weights": {"dy": "genWeight"}},
     "hep.write": {"fields": ["Muon_pt", "MET_pt"], "format": "parquet"},
     **kind_examples.given("ops"),
 }

@@ -62,7 +62,7 @@ def test_everything_that_a_workflow_can_say(load):
     assert workflow.use.modules == ("my_ops.py",)
     dy, other = workflow.data.datasets
     assert dy.meta == {"xsec": 6077.22}
-    assert (other.name, other.files, other.meta, other.nevents) == ("2018", ("x.root",), {"xsec": 3}, 1000)
+    assert (other.name, other.files, other.xsec, other.nevents) == ("2018", ("x.root",), 3, 1000)
     assert workflow.fields["mu"].branch == "Muon_pt"
     good, cutflow, train = workflow.analysis.stages
     assert (good.needs, cutflow.id, train.needs) == (None, "cutflow2", ("Good",))
