@@ -13,7 +13,13 @@ from fasthep_parsl.resources.validation import Count, Duration, wrong_value
 from fasthep_parsl.workflow.facility import Network, Queue, Scaling
 from fasthep_parsl.workflow.json_schema import SOURCE_KEYS, of_sources
 from fasthep_parsl.workflow.kind_reference import Kind, KindOf, ModifierOf
-from fasthep_parsl.workflow.normalisation_model import CrossSection, Luminosities, SumOfWeightsOf
+from fasthep_parsl.workflow.normalisation_model import (
+    LUMINOSITY,
+    SUM_OF_WEIGHTS,
+    CrossSection,
+    Luminosities,
+    SumOfWeightsOf,
+)
 from fasthep_parsl.workflow.regions import Regions
 from fasthep_parsl.workflow.storage_model import InputFiles, Storage, StorageOf
 from fasthep_parsl.workflow.values import Line, Model, Name, Reference, References, Texts, empty_list, empty_mapping
@@ -81,16 +87,8 @@ class Data(Model):
         DataDefaults(), description="defaults for all datasets"
     )
     datasets: Annotated[tuple[Dataset, ...], BeforeValidator(empty_list)] = Field((), description="the datasets")
-    luminosity: Luminosities | None = Field(
-        None,
-        description="integrated luminosity that simulation is normalised to: a number of 1/pb, `36.3 /fb`, or era →"
-        " luminosity; default: no normalisation",
-    )
-    sum_of_weights: SumOfWeightsOf | None = Field(
-        None,
-        description="where sums of generator weights come from: `{tree: Runs, branch: genEventSumw}`, `{expr: genWeight}`,"
-        " `events`, or `{manifest: …}`; default: the manifest of a skim, else the tree `Runs` of NanoAOD",
-    )
+    luminosity: Luminosities | None = Field(None, description=LUMINOSITY)
+    sum_of_weights: SumOfWeightsOf | None = Field(None, description=SUM_OF_WEIGHTS)
 
 
 def _with_params(value: object) -> object:

@@ -104,6 +104,14 @@ Luminosities = Annotated[
 ]
 """A luminosity for all datasets, or era → luminosity."""
 
+LUMINOSITY = (
+    "integrated luminosity that simulation is normalised to: a number of 1/pb, `36.3 /fb`, or era → luminosity;"
+    " default: no normalisation"
+)
+SUM_OF_WEIGHTS = (
+    "where sums of generator weights come from: `{tree: Runs, branch: genEventSumw}`, `{expr: genWeight}`, `events`, or"
+    " `{manifest: …}`; default: the manifest of a skim, else the tree `Runs` of NanoAOD"
+)
 WAYS = ("tree", "expr", "manifest", "value")
 DEFAULT_TREE, DEFAULT_BRANCH = "Runs", "genEventSumw"
 """Tree and branch of NanoAOD with sums of generator weights."""
