@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
@@ -19,6 +19,8 @@ VARIATION_AXIS = "variation@"
 """Name of the axis of weight variations of a part. No axis of a workflow can have it."""
 NOMINAL = "nominal"
 """Its category for what does not vary."""
+SYSTEMATIC_AXES = ("variation", "systematic")
+"""Names of the axis of variations in results, the first one that is free."""
 MAX_INTEGER = 2**31 - 1
 """Largest integer that axes of boost-histogram support."""
 
@@ -182,6 +184,12 @@ _CHECKS: dict[str, Callable[[Bins], str]] = {
     "int": _check_int,
     "bool": _check_nothing,
 }
+
+
+def systematic_axis(names: Iterable[str]) -> str:
+    """Return the name of the axis of systematic variations next to axes with `names`."""
+    taken = set(names)
+    return next((name for name in SYSTEMATIC_AXES if name not in taken), VARIATION_AXIS)
 
 
 @lru_cache(maxsize=512)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -17,7 +18,12 @@ def fits(axes: tuple[Axis, ...]) -> bool:
 
 
 def fill(axes: tuple[Axis, ...], storage: str, entries: list[Any], weights: Any) -> Any:
-    """Return the content of a new histogram with flow bins, in host memory.
+    """Return the content of a new histogram with flow bins, in host memory; parameters as in `fill_all`."""
+    return fill_all(axes, storage, entries, [weights])[0]
+
+
+def fill_all(axes: tuple[Axis, ...], storage: str, entries: list[Any], weights: Sequence[Any]) -> list[Any]:
+    """Return the content of one new histogram per weight, with flow bins, in host memory.
 
     Parameters
     ----------
@@ -27,20 +33,22 @@ def fill(axes: tuple[Axis, ...], storage: str, entries: list[Any], weights: Any)
         See ``hep.hist``.
     entries : list of arrays on the GPU, or numbers
         Per axis, shape (entries,).
-    weights : array of float64 on the GPU, number, or None
-        Per entry.
+    weights : sequence of arrays of float64 on the GPU, numbers, or None
+        Each with one weight per entry.
     """
-    content = np.zeros_like(np.asarray(book(axes, storage).view(flow=True)))
-    number = next(len(entry) for entry in (*entries, weights) if np.ndim(entry))
+    empty = np.asarray(book(axes, storage).view(flow=True))
+    contents = [np.zeros_like(empty) for _ in weights]
+    number = next(len(entry) for entry in (*entries, *weights) if np.ndim(entry))
     if not number:
-        return content
+        return contents
     flat = cuda_kernels.GpuBins(number)
-    for axis, entry, extent in zip(axes, entries, content.shape, strict=True):
+    for axis, entry, extent in zip(axes, entries, empty.shape, strict=True):
         _add_axis(flat, axis, entry, extent)
-    for field, part in _sums(flat, weights, prod(content.shape), storage).items():
-        target = content[field] if field else content
-        target[...] = part.reshape(content.shape)
-    return content
+    for content, sums in zip(contents, _sums(flat, weights, prod(empty.shape), storage), strict=True):
+        for field, part in sums.items():
+            target = content[field] if field else content
+            target[...] = part.reshape(content.shape)
+    return contents
 
 
 def _add_axis(flat: cuda_kernels.GpuBins, axis: Axis, entry: Any, extent: int) -> None:
@@ -100,14 +108,21 @@ def _shape(axis: Axis) -> tuple[float, float, int]:
     return float(low), float(high) - float(low), int(number)  # type: ignore[arg-type]
 
 
-def _sums(flat: cuda_kernels.GpuBins, weights: Any, size: int, storage: str) -> dict[str, Any]:
-    """Return field of the storage → sums per bin, with one copy to host memory."""
-    if weights is None or np.ndim(weights) == 0:
-        counts = device.download(flat.counts(size))
-        factor = 1 if weights is None else float(device.to_python(weights))
-        if storage == "weighted":
-            return {"value": counts * factor, "variance": counts * factor**2}
-        return {"": counts * factor}
+def _sums(flat: cuda_kernels.GpuBins, weights: Sequence[Any], size: int, storage: str) -> list[dict[str, Any]]:
+    """Return, for each weight, field of the storage → sums per bin, with one copy to host memory for each kind."""
     squares = storage == "weighted"
-    found = device.download(flat.sums(weights, size, squares=squares))
-    return {"value": found[0], "variance": found[1]} if squares else {"": found[0]}
+    arrays = [weight for weight in weights if weight is not None and np.ndim(weight)]
+    found: Iterator[Any] = iter(())
+    if arrays:
+        sums = [flat.sums(weight, size, squares=squares) for weight in arrays]
+        found = iter(device.download(np.stack(sums) if len(sums) > 1 else sums[0][None]))
+    counts = device.download(flat.counts(size)) if len(arrays) < len(weights) else None
+    result = []
+    for weight in weights:
+        if weight is None or np.ndim(weight) == 0:
+            factor = 1 if weight is None else float(device.to_python(weight))
+            both = (counts * factor, counts * factor**2) if squares else (counts * factor,)
+        else:
+            both = tuple(next(found))
+        result.append(dict(zip(("value", "variance") if squares else ("",), both, strict=True)))
+    return result

@@ -15,11 +15,10 @@ Entries = tuple[Any, Any]
 """Entries of one field: an array, or a scalar for all entries, and a mask of valid entries (None: all are valid)."""
 
 
-def flat_entries(values: list[tuple[str, Value]], events: int, *, weighted: bool) -> tuple[list[Entries], int]:
+def flat_entries(values: list[tuple[str, Value]], events: int, *, weights: int) -> tuple[list[Entries], int]:
     """Return the entries of all values, and the number of missing lists.
 
-    There is one entry per event, or one per innermost object if a value is jagged. With `weighted` the last value is the
-    weight.
+    There is one entry per event, or one per innermost object if a value is jagged. The last `weights` values are weights.
     """
     flat = same_device(*(value for _, value in values))
     absent, number = 0, events
@@ -27,8 +26,8 @@ def flat_entries(values: list[tuple[str, Value]], events: int, *, weighted: bool
         ((text, value) for (text, _), value in zip(values, flat, strict=True) if _has_lists(value)), None
     ):
         first, reference = lists
-        if weighted and not any(map(_has_lists, flat[:-1])):
-            raise OpError(": ".join(weight_per_object(values[-1][0], values[0][0])))
+        if weights and not any(map(_has_lists, flat[:-weights])):
+            raise OpError(": ".join(weight_per_object(first, values[0][0])))
         present = all_valid(*(value.present for value in flat if isinstance(value, Jagged)))
         if present is not None:
             absent += len(present) - device.to_python(count_true(present))

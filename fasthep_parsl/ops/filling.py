@@ -14,6 +14,7 @@ from fasthep_parsl.ops.counts import count_true
 from fasthep_parsl.ops.entries import Entries, flat_entries
 from fasthep_parsl.ops.expressions import ExpressionError, expression
 from fasthep_parsl.ops.stream import Events
+from fasthep_parsl.ops.weights import numbers
 
 
 class HistogramFiller:
@@ -56,13 +57,13 @@ class HistogramFiller:
             Jagged fields have different structure.
         """
         values = self._values if weight is None else [*self._values, (weight, self._value(weight))]
-        flat, absent = flat_entries(values, len(self._events), weighted=weight is not None)
+        flat, absent = flat_entries(values, len(self._events), weights=int(weight is not None))
         keep = self._usable(flat, absent)
         if device.on_gpu(keep):
             device.count_wait()
             keep = np.flatnonzero(keep)
         arrays = [array if keep is None or np.ndim(array) == 0 else array[keep] for array, _ in flat]
-        weights = None if weight is None else _numbers(weight, arrays.pop())
+        weights = None if weight is None else numbers(weight, arrays.pop())
         if any(map(device.on_gpu, (*arrays, weights))):
             if binning.fits(self._plain):
                 self._add(self._binned(arrays, weights), variation)
@@ -71,7 +72,7 @@ class HistogramFiller:
             weights = _to_host(weights)
         if weights is not None and not _sum_is_finite(weights):
             arrays, weights = self._finite(arrays, weights)
-        entries = [_fillable(axis, array) for axis, array in zip(self._plain, arrays, strict=True)]
+        entries = [fillable(axis, array) for axis, array in zip(self._plain, arrays, strict=True)]
         if any(np.ndim(entry) and not len(entry) for entry in entries):
             return  # boost-histogram does not take empty lists of str
         self._into(entries, weights, variation)
@@ -148,24 +149,17 @@ class HistogramFiller:
             part = book(self._plain, self._storage).copy(deep=False).fill(*entries, weight=weights)
             self._add(np.asarray(part.view(flow=True)), variation)
 
-    def _add(self, part: Any, variation: str) -> None:
-        """Add the content of a histogram of the plain axes."""
+    def _add(self, part: Any, variation: str, target: Any = None) -> None:
+        """Add the content of a histogram of the plain axes to `target` (default: the histogram)."""
         place = {DATASET: self._context.dataset.name if self._context else "", VARIATION: variation}
         where = tuple(
             _category(axis, place[axis.source]) if axis.source in place else slice(None) for axis in self._axes
         )
-        _add(np.asarray(self.hist.view(flow=True)), where, part)
+        _add(np.asarray((self.hist if target is None else target).view(flow=True)), where, part)
 
 
 def _count_false(mask: Any) -> int:
     return 0 if mask is None else len(mask) - device.to_python(count_true(mask))
-
-
-def _numbers(weight: str, array: Any) -> Any:
-    """Return weights as float64."""
-    if getattr(array, "dtype", None) is not None and array.dtype.kind not in "biuf":
-        raise OpError(f"the weight `{weight}` is not a number")
-    return device.as_float64(array)
 
 
 def _sum_is_finite(weights: Any) -> bool:
@@ -190,7 +184,7 @@ def _add(total: Any, where: tuple[Any, ...], part: Any) -> None:
         total[field][where] += part[field]
 
 
-def _fillable(axis: Axis, array: Any) -> Any:
+def fillable(axis: Axis, array: Any) -> Any:
     """Return entries in a type that boost-histogram fills without converting each entry."""
     array = np.asarray(array)
     if axis.kind == "category" and not axis.numeric:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import UNKNOWN, Context, Effects, OpProblem, ParamPath, RegionNames, Schema, Shape
-from fasthep_parsl.ops.axes import DATASET, VARIATION, Axis, Bins, sort_categories
+from fasthep_parsl.ops.axes import (
+    DATASET,
+    NOMINAL,
+    VARIATION,
+    VARIATION_AXIS,
+    Axis,
+    Bins,
+    sort_categories,
+    systematic_axis,
+)
 from fasthep_parsl.ops.cutflow import weight_of
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.entries import weight_per_object
 from fasthep_parsl.ops.expressions import analyse_expression
-from fasthep_parsl.ops.filling import HistogramFiller
-from fasthep_parsl.ops.products import Histogram, merge_histograms
+from fasthep_parsl.ops.products import DatasetAxis, DatasetHistograms, Histogram, merge_parts
 from fasthep_parsl.ops.stream import Events
-from fasthep_parsl.plan import EventType
+from fasthep_parsl.ops.weight_variations import VariationFiller
+from fasthep_parsl.ops.weights import Weight, nominal_and_varied
+from fasthep_parsl.plan import EventType, PlanWeight
 
 Storage = Annotated[
     Literal["count", "double", "weighted"],
@@ -53,34 +64,40 @@ class Variations(BaseModel):
     apply_to: ApplyTo | None = Field(None, description="default: all datasets")
 
 
-def _storage(storage: str | None, weight: str | None, variations: Variations | None) -> str:
-    return storage or ("weighted" if weight is not None or variations else "count")
+def _storage(storage: str | None, weight: str | None, variations: Variations | None, plan: Sequence[PlanWeight]) -> str:
+    """Return the storage. Counts that a variation weights are no counts any more."""
+    if plan and storage == "count":
+        return "weighted"
+    return storage or ("weighted" if weight is not None or variations or plan else "count")
 
 
 def _analyse(params: Any, schema: Schema) -> Effects:
-    reads: dict[str, ParamPath] = {}
     weight, path, problems = weight_of(params)
-    storage = _storage(params.storage, weight, params.variations)
+    storage = _storage(params.storage, weight, params.variations, ())
     if (weight is not None or params.variations) and storage == "count":
         hint = "remove `storage`, or use `storage: weighted`"
         problems.append(OpProblem(("storage",), f"storage `{params.storage}` ignores weights", hint))
     problems += _check_axes(params)
-    filled: list[tuple[str, ParamPath]] = [
+    on_axes: list[tuple[str, ParamPath]] = [
         (axis.text, ("axes", i, "source" if axis.source else "name"))
         for i, axis in enumerate(params.axes)
         if axis.source not in (DATASET, VARIATION)
     ]
-    filled += [(weight, path)] if weight is not None else []
+    weights: list[tuple[str, ParamPath]] = [(weight, path)] if weight is not None else []
     if params.variations:
-        filled += [(text, ("variations", "weights", name)) for name, text in params.variations.weights.items()]
+        weights += [(text, ("variations", "weights", name)) for name, text in params.variations.weights.items()]
     shapes: list[tuple[str, ParamPath, Shape]] = []
-    for text, where in filled:
+    reads: dict[str, ParamPath] = {}
+    on_an_axis: set[str] = set()
+    for number, (text, where) in enumerate([*on_axes, *weights]):
         found, shape, wrong = analyse_expression(text, where, schema)
         reads = {**found, **reads}
+        on_an_axis |= found.keys() if number < len(on_axes) else set()
         problems += wrong
         shapes.append((text, where, UNKNOWN if wrong else shape))
     problems += _check_structure(shapes)
-    return Effects(reads, {}, tuple(problems))
+    own = params.variations is not None or any(axis.source == VARIATION for axis in params.axes)
+    return Effects(reads, {}, tuple(problems), weights=None if own else frozenset(reads.keys() - on_an_axis))
 
 
 def _check_structure(shapes: list[tuple[str, ParamPath, Shape]]) -> list[OpProblem]:
@@ -116,12 +133,13 @@ def _check_axes(params: Any) -> list[OpProblem]:
     return problems
 
 
-@op("hep.hist", analyse=_analyse, product="hist", merge=merge_histograms)
+@op("hep.hist", analyse=_analyse, product="hist", merge=merge_parts)
 def histogram(
     events: Events,
     *,
     axes: tuple[Axis, ...],
     storage: Storage | None = None,
+    weight: str | None = None,
     weight_expr: str | None = None,
     weights: str | None = None,
     dataset_axis: Annotated[Axis | None, BeforeValidator(_dataset_axis)] = None,
@@ -129,12 +147,12 @@ def histogram(
     regions: RegionNames = (),
     title: str = "",
     context: Context | None = None,
-) -> Histogram:
+) -> Histogram | DatasetHistograms:
     """Fill a histogram.
 
     A jagged field fills one entry per object. Fields and weights with one value per event are repeated for each object.
     Missing values are not filled. NaN is filled in overflow (on category and int axes it is not filled). Entries with a
-    NaN or infinite weight are not filled. All of these are counted.
+    NaN or infinite weight are not filled. All of these are counted, those of weights for each variation of the weight.
 
     Parameters
     ----------
@@ -142,9 +160,9 @@ def histogram(
         One to three axes. `type`: regular (``bins: {nbins, low, high}``), variable (``bins: [edges]``), category or int
         (``bins: [categories]``; without bins, categories are added when they occur), bool.
     storage : "count", "weighted" or "double"
-        Default: weighted if there is a weight.
-    weight_expr, weights : str, optional
-        Expression of one weight per event or object. Give only one of the two.
+        Default: weighted if there is a weight. Counts with variations or a normalisation are weighted.
+    weight, weight_expr, weights : str, optional
+        Expression of one weight per event or object. Give only one of the three.
     dataset_axis : true or {name, source: dataset_name, type: category}, optional
         Adds an axis with all datasets of the workflow, as the last one.
     variations : {axis, weights: {name: expression}, apply_to: {eventtype}}, optional
@@ -157,45 +175,85 @@ def histogram(
     """
     if regions:
         raise OpError("`regions` needs a workflow, which defines them")
-    weight = weight_expr if weight_expr is not None else weights
-    used = _all_axes(axes, dataset_axis, variations, context)
-    filling = HistogramFiller(used, _storage(storage, weight, variations), events, context)
-    for name, text in _weights(variations, weight, context).items():
-        filling.fill(text, name)
-    return Histogram(sort_categories(filling.hist), none=filling.none, nan=filling.nan, title=title)
+    text = next((given for given in (weight, weight_expr, weights) if given is not None), None)
+    plan = context.weights if context is not None and variations is None else ()
+    filled = _weights(variations, text, plan, context)
+    layout = _layout(axes, dataset_axis, variations, plan, [each.variation for each in filled], context)
+    filling = VariationFiller(layout.axes, _storage(storage, text, variations, plan), events, context)
+    if len(filled) > 1:
+        filling.fill_all(filled)
+    else:
+        filling.fill(filled[0].text, filled[0].variation)
+    made = Histogram(sort_categories(filling.hist), none=filling.none, nan=filling.nan, title=title)
+    if context is not None and context.apart:
+        return DatasetHistograms({context.dataset.name: made}, layout.apart)
+    if plan:
+        _repeat_nominal(made.hist, filled)
+    return made
 
 
-def _weights(variations: Variations | None, weight: str | None, context: Context | None) -> Mapping[str, str | None]:
-    """Return variation → weight expression."""
+def _weights(
+    variations: Variations | None, weight: str | None, plan: Sequence[PlanWeight], context: Context | None
+) -> tuple[Weight, ...]:
+    """Return the weights to fill, nominal first."""
     if variations is None:
-        return {"nominal": weight}
+        return nominal_and_varied(weight, plan, context.dataset.name if context else "")
     wanted = variations.apply_to.eventtype if variations.apply_to else None
     if wanted is None or (context is not None and context.dataset.eventtype == wanted):
-        return variations.weights
-    return {"nominal": weight}
+        return tuple(Weight(name, text) for name, text in variations.weights.items())
+    return (Weight(NOMINAL, weight),)
 
 
-def _all_axes(
-    axes: tuple[Axis, ...], dataset_axis: Axis | None, variations: Variations | None, context: Context | None
-) -> tuple[Axis, ...]:
+def _repeat_nominal(hist: Any, filled: Sequence[Weight]) -> None:
+    """Fill the categories of variations that do not apply to this dataset with the nominal content."""
+    view, names = hist.view(flow=True), list(hist.axes[-1])
+    for number in set(range(len(names))) - {names.index(weight.variation) for weight in filled}:
+        view[..., number] = view[..., names.index(NOMINAL)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The axes to fill, and the axis of datasets if these are kept apart."""
+
+    axes: tuple[Axis, ...]
+    apart: DatasetAxis | None = None
+
+
+def _layout(
+    axes: tuple[Axis, ...],
+    dataset_axis: Axis | None,
+    variations: Variations | None,
+    plan: Sequence[PlanWeight],
+    filled: Sequence[str],
+    context: Context | None,
+) -> _Layout:
     """Return all axes, with the categories of dataset and variation axes."""
-    special = {axis.source for axis in axes if axis.source in (DATASET, VARIATION)}
+    placed = next((i for i, axis in enumerate(axes) if axis.source == DATASET), None)
     if dataset_axis is not None:
         axes = (*axes, dataset_axis)
-        special.add(DATASET)
+    special = {axis.source for axis in axes}
+    apart = context is not None and context.apart
+    categories = tuple(variations.weights) if variations else ()
+    if variations and variations.apply_to and NOMINAL not in categories:
+        categories = (NOMINAL, *categories)
     if variations is not None and VARIATION not in special:
         axes = (*axes, Axis(name=variations.axis, source=VARIATION, type="category"))
-        special.add(VARIATION)
-    if not special:
-        return axes
+    if plan:
+        categories = tuple(filled) if apart else (NOMINAL, *dict.fromkeys(weight.variation for weight in plan))
+    if len(categories) > 1 and plan:
+        name = VARIATION_AXIS if apart else systematic_axis(axis.name for axis in axes)
+        axes = (*axes, Axis(name=name, source=VARIATION, type="category"))
     names = tuple(dataset.name for dataset in context.datasets) if context else ()
     if context and context.dataset.name not in names:
         names = (*names, context.dataset.name)
-    weights = tuple(variations.weights) if variations else ()
-    if variations and variations.apply_to and "nominal" not in weights:
-        weights = ("nominal", *weights)
-    fixed = {DATASET: names, VARIATION: weights or ("nominal",)}
-    return tuple(_with_categories(axis, fixed[axis.source]) if axis.source in fixed else axis for axis in axes)
+    fixed = {DATASET: names, VARIATION: categories or (NOMINAL,)}
+    axes = tuple(_with_categories(axis, fixed[axis.source]) if axis.source in fixed else axis for axis in axes)
+    if not apart:
+        return _Layout(axes)
+    found = next((axis for axis in axes if axis.source == DATASET), None)
+    position = None if dataset_axis is not None else placed
+    kept = tuple(axis for axis in axes if axis.source != DATASET)
+    return _Layout(kept, DatasetAxis(found, position) if found is not None else None)
 
 
 def _with_categories(axis: Axis, names: tuple[str, ...]) -> Axis:
