@@ -20,7 +20,7 @@ class Named(Protocol):
         """Its name."""
 
 
-class Layout(Protocol):
+class ResultLayout(Protocol):
     """What the assembly of results needs of a plan; a `Plan` is one."""
 
     @property
@@ -119,7 +119,7 @@ def _within(datasets: tuple[str, ...] | None, dataset: str) -> bool:
     return datasets is None or dataset in datasets
 
 
-def families(layout: Layout) -> Iterator[Family]:
+def families(layout: ResultLayout) -> Iterator[Family]:
     """Yield the stages of a workflow that have a product, with their copies."""
     grouped: dict[str, dict[tuple[str, str], PlanStage]] = {}
     for stage in layout.stages:
@@ -131,14 +131,14 @@ def families(layout: Layout) -> Iterator[Family]:
         yield Family(name, first.product, copies, _reaching(copies, layout), categories)
 
 
-def categories_of(layout: Layout) -> tuple[str, ...]:
+def categories_of(layout: ResultLayout) -> tuple[str, ...]:
     """Return the datasets that are categories of results: those that do not only take the place of another."""
     replaced = {name for variation in layout.variations for name in variation.replaces}
     instead = {name for variation in layout.variations for name in variation.replaces.values()}
     return tuple(d.name for d in layout.datasets if d.name in replaced or d.name not in instead)
 
 
-def _reaching(copies: Mapping[tuple[str, str], PlanStage], layout: Layout) -> dict[str, PlanVariation]:
+def _reaching(copies: Mapping[tuple[str, str], PlanStage], layout: ResultLayout) -> dict[str, PlanVariation]:
     """Return the variations that reach a stage, in the order of the plan."""
     names = {variation for _, variation in copies if variation}
     names |= {weight.variation for stage in copies.values() for weight in stage.weights}

@@ -8,12 +8,12 @@ from typing import Any
 
 from fasthep_parsl.ops.axes import NOMINAL, VARIATION_AXIS
 from fasthep_parsl.ops.products import DatasetHistograms, Histogram
-from fasthep_parsl.results.families import Family, Layout, Place, ProductKey, families, product_of
+from fasthep_parsl.results.families import Family, Place, ProductKey, ResultLayout, families, product_of
 from fasthep_parsl.results.scaling import scaled
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class HistogramPart:
     """A histogram of one dataset.
 
     Attributes
@@ -41,15 +41,15 @@ class Part:
 
 
 def parts(
-    layout: Layout, products: Mapping[ProductKey, Any], factors: Mapping[str, float] | None = None
-) -> Iterator[Part]:
+    layout: ResultLayout, products: Mapping[ProductKey, Any], factors: Mapping[str, float] | None = None
+) -> Iterator[HistogramPart]:
     """Yield the histograms of all stages, for each region and dataset the nominal one first.
 
     Variations that do not apply to a dataset, and datasets without events of a stage, are left out.
 
     Parameters
     ----------
-    layout : Layout
+    layout : ResultLayout
         The plan. Its histograms are kept apart (`Plan.apart`); others are left out.
     products : mapping
         (stage id, product name) → product, as the run has merged them: copies have ids of their own.
@@ -66,7 +66,7 @@ def parts(
                     histogram = histogram_at(family, products, place)
                     if histogram is not None:
                         histogram = scaled(histogram, (factors or {}).get(place.dataset, 1.0))
-                        yield Part(family.stage, region, dataset, variation, histogram, place.dataset)
+                        yield HistogramPart(family.stage, region, dataset, variation, histogram, place.dataset)
 
 
 def histogram_at(family: Family, products: Mapping[ProductKey, Any], place: Place) -> Histogram | None:

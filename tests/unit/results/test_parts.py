@@ -10,7 +10,7 @@ from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.axes import NOMINAL, VARIATION_AXIS
 from fasthep_parsl.ops.products import DatasetHistograms, Histogram, merge_parts
 from fasthep_parsl.plan import PlanStage, PlanVariation, PlanWeight
-from fasthep_parsl.results.parts import Part, parts
+from fasthep_parsl.results.parts import HistogramPart, parts
 
 WEIGHTS = (PlanWeight(variation="w_up", datasets=("a",)), PlanWeight(variation="w_down", datasets=("a",)))
 
@@ -36,7 +36,7 @@ def layout(*stages, variations=(), datasets="abc"):
     )
 
 
-def first(found: Part):
+def first(found: HistogramPart):
     return found.region, found.dataset, found.variation, found.source, float(found.histogram.hist.values()[0])
 
 
