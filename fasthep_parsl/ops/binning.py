@@ -116,12 +116,12 @@ def _sums(flat: cuda_kernels.GpuBins, weights: Sequence[Any], size: int, storage
     if arrays:
         sums = [flat.sums(weight, size, squares=squares) for weight in arrays]
         found = iter(device.download(np.stack(sums) if len(sums) > 1 else sums[0][None]))
-    counts = device.download(flat.counts(size)) if len(arrays) < len(weights) else None
+    counts: Any = device.download(flat.counts(size)) if len(arrays) < len(weights) else None
     result = []
     for weight in weights:
         if weight is None or np.ndim(weight) == 0:
-            factor = 1 if weight is None else float(device.to_python(weight))
-            both = (counts * factor, counts * factor**2) if squares else (counts * factor,)
+            factor = 1.0 if weight is None else float(device.to_python(weight))
+            both: tuple[Any, ...] = (counts * factor, counts * factor**2) if squares else (counts * factor,)
         else:
             both = tuple(next(found))
         result.append(dict(zip(("value", "variance") if squares else ("",), both, strict=True)))
