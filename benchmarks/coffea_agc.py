@@ -111,11 +111,7 @@ class TopAnalysis(processor.ProcessorABC):  # type: ignore[misc]
             (electrons.pt > 30) & (abs(electrons.eta) < 2.1) & (electrons.cutBased == 4) & (electrons.sip3d < 4)
         )
         good_muons = (
-            (muons.pt > 30)
-            & (abs(muons.eta) < 2.1)
-            & muons.tightId
-            & (muons.sip3d < 4)
-            & (muons.pfRelIso04_all < 0.15)
+            (muons.pt > 30) & (abs(muons.eta) < 2.1) & muons.tightId & (muons.sip3d < 4) & (muons.pfRelIso04_all < 0.15)
         )
         return ak.sum(good_electrons, axis=1) + ak.sum(good_muons, axis=1) == 1
 

@@ -76,7 +76,9 @@ Smear = Callable[[dict[str, Any]], list[float]]
 def one_event(event: dict[str, Any], pts: Sequence[Any], cuts: Cuts) -> tuple[str, float, list[float]] | None:
     """Return region, observable and pt of the selected jets of an event, with jet momenta `pts`; None if rejected."""
     leptons = 0
-    for pt, eta, quality, sip in zip(*(event[f"Electron_{x}"] for x in ("pt", "eta", "cutBased", "sip3d")), strict=True):
+    for pt, eta, quality, sip in zip(
+        *(event[f"Electron_{x}"] for x in ("pt", "eta", "cutBased", "sip3d")), strict=True
+    ):
         leptons += bool(pt > cuts.pt and abs(eta) < 2.1 and quality == 4 and sip < 4)
     muon = ("pt", "eta", "tightId", "sip3d", "pfRelIso04_all")
     for pt, eta, tight, sip, isolation in zip(*(event[f"Muon_{x}"] for x in muon), strict=True):
