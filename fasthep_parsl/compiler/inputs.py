@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fasthep_parsl.cache_folder import cache_folder
 from fasthep_parsl.compiler.aliases import Aliases, resolve_aliases
+from fasthep_parsl.compiler.joined_inputs import path_of_key, shared_friends, with_joins
 from fasthep_parsl.compiler.normalisation import plan_normalisation, wanted_of
 from fasthep_parsl.compiler.schema import Common, common, distinct, short
 from fasthep_parsl.errors import Checked, Problem
@@ -20,7 +21,7 @@ from fasthep_parsl.workflow.cross_sections import with_cross_sections
 from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset, cut, resolve_datasets
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.locations import identity
-from fasthep_parsl.workflow.sources import check_source
+from fasthep_parsl.workflow.sources import check_sources
 from fasthep_parsl.workflow.yamldoc import Document, problem
 
 DEFAULT_CHUNK = 100_000
@@ -72,13 +73,14 @@ def _source(loaded: LoadedWorkflow) -> PlanSource | None:
     """Return how events are read, without defaults of fields: their types come from the files. None if not valid."""
     workflow = loaded.workflow
     name = workflow.source_name
-    params, _ = check_source(workflow, loaded.document)  # the loader has reported its mistakes
+    params, _ = check_sources(workflow, loaded.document)  # the loader has reported their mistakes
     if params is None:
         return None
     aliases = {field: spec.branch for field, spec in workflow.fields.items()}
     storage = PlanStorage(**workflow.execution.storage.model_dump(exclude={"prefixes"}))
     kind = workflow.sources[name].kind
-    return PlanSource(name=name, kind=kind, params=params, aliases=aliases, storage=storage)
+    primary = PlanSource(name=name, kind=kind, params=params[name], aliases=aliases, storage=storage)
+    return with_joins(primary, workflow, params)
 
 
 def read_inputs(
@@ -111,7 +113,8 @@ def read_inputs(
     aliases = resolve_aliases(loaded.workflow.fields, kinds, known, document)
     problems = (
         *datasets.problems,
-        *_unusable(files, headers, source, document),
+        *_unusable(files, headers, source, loaded),
+        *shared_friends(files, source, document),
         *_unexpected_counts(datasets.value, headers, document),
         *_same_sections(datasets.value, headers, document),
         *aliases.problems,
@@ -146,15 +149,16 @@ def _headers(
 
 
 def _unusable(
-    files: Sequence[DatasetFile], headers: Mapping[DatasetFile, Header], source: PlanSource, document: Document
+    files: Sequence[DatasetFile], headers: Mapping[DatasetFile, Header], source: PlanSource, loaded: LoadedWorkflow
 ) -> list[Problem]:
     """Return a problem for each file that cannot be used; one of `sources` if all files fail because of it."""
+    document = loaded.document
     bad = [(file, headers[file]) for file in files if headers[file].problem]
     same = {(header.problem, header.hint, header.key) for _, header in bad}
     if len(bad) == len(files) > 1 and len(same) == 1:
         message, hint, key = same.pop()
-        if key and not any(file.tree for file in files):  # then `sources` is wrong, not the files
-            path = ("sources", source.name, key)
+        if key and ("." in key or not any(file.tree for file in files)):  # then `sources` is wrong, not the files
+            path = path_of_key(key, source, loaded.workflow)
             return [problem(document, path, "E135", f"{message} (all {len(bad)} input files)", hint)]
     found = [
         problem(document, file.key, "E135", f"{short(file.path)}: {header.problem}", header.hint)

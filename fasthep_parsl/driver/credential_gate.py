@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from fasthep_parsl.driver.segment_state import SegmentState
-from fasthep_parsl.plan import Plan, PlanFile, PlanSegment
+from fasthep_parsl.plan import Plan, PlanSegment
 from fasthep_parsl.tasks import Failure, Task, TaskResult
 
 MAX_REFUSED = 3
@@ -159,8 +159,9 @@ class CredentialGate:
 
 def _reads_urls(plan: Plan, segment: PlanSegment) -> bool:
     """Return whether tasks of a segment read input files from servers."""
-    return not segment.input and any(_is_far(file) for dataset in plan.datasets for file in dataset.files)
+    files = (file for dataset in plan.datasets for file in dataset.files)
+    return not segment.input and any(_is_far(place) for file in files for place in plan.source.read_with(file))
 
 
-def _is_far(file: PlanFile) -> bool:
-    return any("://" in place and not place.startswith("file:") for place in file.places)
+def _is_far(place: str) -> bool:
+    return "://" in place and not place.startswith("file:")

@@ -5,6 +5,7 @@ read it.
 """
 
 from fasthep_parsl.plan.inputs import EventType, PlanDataset, PlanDefault, PlanFile, PlanSource, PlanStorage
+from fasthep_parsl.plan.joins import Mismatch, PlanJoin
 from fasthep_parsl.plan.normalisation import SUMS, PlanNormalisation, PlanSum, SumMethod, cancelled
 from fasthep_parsl.plan.parameter_files import FileUse, PlanParameterFile
 from fasthep_parsl.plan.plan import SCHEMA_VERSION, Plan
@@ -32,6 +33,7 @@ __all__ = [
     "Direction",
     "EventType",
     "FileUse",
+    "Mismatch",
     "Plan",
     "PlanBatchCredential",
     "PlanBlock",
@@ -42,6 +44,7 @@ __all__ = [
     "PlanDefault",
     "PlanEnvironment",
     "PlanFile",
+    "PlanJoin",
     "PlanModifier",
     "PlanModule",
     "PlanNetwork",

@@ -103,6 +103,8 @@ class TreeFile:
 
     def has(self, column: str) -> bool:
         """Return whether the tree has a branch."""
+        if column not in self._plain and self._names.find(column) is None:  # without a search for similar names
+            return column in self._names.refused
         try:
             self._field(column)
         except InputFileError:
