@@ -43,7 +43,7 @@ ONE = ("sqrt", "log", "log10", "log2", "log1p", "exp", "expm1", "cos", "sin", "t
        "arccos", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh")  # fmt: skip
 STAYS = {"floor": np.floor, "ceil": np.ceil, "round": np.rint, "sign": np.sign, "abs": np.abs}
 ASKS = {"isnan": math.isnan, "isfinite": math.isfinite, "isinf": math.isinf}
-REDUCTIONS = ("sum", "mean", "std", "min", "max", "argmin", "argmax", "any", "all", "num", "count", "count_nonzero")
+REDUCTIONS = ("sum", "prod", "mean", "std", "min", "max", "argmin", "argmax", "any", "all", "num", "count", "count_nonzero")
 
 
 def truth(x: Any) -> bool:
@@ -156,6 +156,7 @@ def reduction(name: str, value: Any) -> Any:
     lists(value)
     kind = {
         "sum": "i" if value.kind in "bi" else "d",
+        "prod": "d",
         "mean": "d",
         "std": "d",
         "min": value.kind,
@@ -181,6 +182,11 @@ def _sum(x: list[Any], kind: str) -> Any:
         return checked(sum(map(int, there)))
     with np.errstate(all="ignore"):
         return float(sum(map(np.float64, there), np.float64(0)))
+
+
+def _prod(x: list[Any], _kind: str) -> float:
+    with np.errstate(all="ignore"):
+        return float(math.prod((np.float64(each) for each in x if each is not None), start=np.float64(1)))
 
 
 def _mean(x: list[Any], _kind: str) -> float | None:
@@ -221,6 +227,7 @@ def _extreme(better: Callable[[Any, Any], bool]) -> Callable[[list[Any], str], A
 
 _REDUCE: dict[str, Callable[[list[Any], str], Any]] = {
     "sum": _sum,
+    "prod": _prod,
     "mean": _mean,
     "std": _std,
     "min": _extreme(operator.lt),

@@ -108,7 +108,7 @@ class Trees:
         if roll < 0.55:
             return self.make(self.random.choice("EEO"), depth)
         if structure == "D" and roll < 0.65:
-            return ("call", self.random.choice(REDUCTIONS[:9]), (self.leaf("D"),), ())
+            return ("call", self.random.choice(REDUCTIONS[:10]), (self.leaf("D"),), ())
         return self.make(structure, depth)
 
     def text(self) -> Tree:

@@ -219,5 +219,5 @@ _EQUIVALENTS = {
     "deltaR": "delta_r(eta1, phi1, eta2, phi2)",
     "deltaPhi": "delta_phi(phi1, phi2)",
     "flatten": "the jagged field itself: a histogram is filled once per object",
-    "prod": "an op of your own",
+    "product": "prod(x)",
 }
