@@ -24,9 +24,9 @@ from fasthep_parsl.interfaces import (
 from fasthep_parsl.ops.columns.broadcast import elementwise
 from fasthep_parsl.ops.columns.layouts import to_column
 from fasthep_parsl.ops.columns.value_types import Value
+from fasthep_parsl.ops.corrections.correction_json import CorrectionEntry, CorrectionFileError, read_entries
 from fasthep_parsl.ops.corrections.groups import columns_of, read_groups, unfit
 from fasthep_parsl.ops.corrections.inputs import META, Given, check_changes, check_inputs, check_reach
-from fasthep_parsl.ops.corrections.schema import CorrectionEntry, SchemaError, read_entries
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.expressions import ExpressionError, expression
 from fasthep_parsl.ops.stream import Events
@@ -133,7 +133,7 @@ def _entry_of(params: CorrectionParams) -> tuple[CorrectionEntry | None, list[Op
         return None, []
     try:
         entries = read_entries(params.file)
-    except (SchemaError, OSError) as error:
+    except (CorrectionFileError, OSError) as error:
         reason = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
         return None, [OpProblem(("file",), f"`{params.file.name}` {reason}", "", params.file.name, "E113")]
     if params.name not in entries:

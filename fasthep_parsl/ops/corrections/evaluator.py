@@ -13,7 +13,7 @@ from typing import Any
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.columns.value_types import Masked, Value, all_valid, is_scalar, is_text
-from fasthep_parsl.ops.corrections.schema import (
+from fasthep_parsl.ops.corrections.correction_json import (
     CorrectionEntry,
     bin_range,
     categories,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from fasthep_parsl.errors import Hint
 from fasthep_parsl.interfaces import OpProblem, ParamPath, Variation, variant
 
-DIRECTIONS: tuple[Literal["up"], Literal["down"]] = ("up", "down")
+DIRECTIONS = ("up", "down")
 GROUP = re.compile(r"\w[\w.-]*")
 
 
@@ -36,10 +36,9 @@ class GroupOfVariations:
     @property
     def written(self) -> tuple[tuple[Variation, ParamPath, Any], ...]:
         """Each variation with the place and the value of what changes."""
-        pairs = zip(DIRECTIONS, (self.up, self.down), strict=True)
-        return tuple(
-            (Variation(f"{self.name}_{way}", self.name, way), (*self.path, way), value) for way, value in pairs
-        )
+        up = Variation(f"{self.name}_up", self.name, "up")
+        down = Variation(f"{self.name}_down", self.name, "down")
+        return (up, (*self.path, "up"), self.up), (down, (*self.path, "down"), self.down)
 
 
 def unfit(path: ParamPath, message: str, hint: Hint = "") -> OpProblem:

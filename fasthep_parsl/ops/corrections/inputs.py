@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from fasthep_parsl.errors import Hint, suggest
 from fasthep_parsl.interfaces import OpProblem, ParamPath, Schema, Shape
-from fasthep_parsl.ops.corrections.groups import unfit
-from fasthep_parsl.ops.corrections.schema import (
+from fasthep_parsl.ops.corrections.correction_json import (
     Constant,
     CorrectionEntry,
     CorrectionInput,
@@ -17,6 +16,7 @@ from fasthep_parsl.ops.corrections.schema import (
     categories,
     out_of_reach,
 )
+from fasthep_parsl.ops.corrections.groups import unfit
 from fasthep_parsl.ops.expressions import ExpressionError, analyse_expression, expression
 
 Given = str | bool | int | float

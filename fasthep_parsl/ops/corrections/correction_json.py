@@ -24,7 +24,7 @@ Node = Any
 GZIP = b"\x1f\x8b"
 
 
-class SchemaError(ValueError):
+class CorrectionFileError(ValueError):
     """A file is not a set of corrections of schema version 2."""
 
 
@@ -81,7 +81,7 @@ def read_content(path: Path) -> str:
 
     Raises
     ------
-    SchemaError
+    CorrectionFileError
         It is neither text nor compressed text.
     OSError
         It cannot be read.
@@ -90,9 +90,9 @@ def read_content(path: Path) -> str:
     try:
         return (gzip.decompress(content) if content.startswith(GZIP) else content).decode()
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise SchemaError(f"cannot be decompressed: {error}") from None
+        raise CorrectionFileError(f"cannot be decompressed: {error}") from None
     except UnicodeDecodeError:
-        raise SchemaError("is neither JSON nor JSON.gz") from None
+        raise CorrectionFileError("is neither JSON nor JSON.gz") from None
 
 
 def read_entries(path: Path) -> Mapping[str, CorrectionEntry]:
@@ -100,7 +100,7 @@ def read_entries(path: Path) -> Mapping[str, CorrectionEntry]:
 
     Raises
     ------
-    SchemaError
+    CorrectionFileError
         It is not a set of corrections.
     OSError
         It cannot be read.
@@ -114,18 +114,20 @@ def _entries(path: Path, _mtime: int, _size: int) -> Mapping[str, CorrectionEntr
     try:
         content = json.loads(read_content(path))
     except ValueError as error:
-        if isinstance(error, SchemaError):
+        if isinstance(error, CorrectionFileError):
             raise
-        raise SchemaError(f"is not valid JSON: {error}") from None
+        raise CorrectionFileError(f"is not valid JSON: {error}") from None
     if not isinstance(content, dict) or "corrections" not in content:
-        raise SchemaError("is not a set of corrections: it has no `corrections`")
+        raise CorrectionFileError("is not a set of corrections: it has no `corrections`")
     if content.get("schema_version") != 2:
-        raise SchemaError(f"has the schema version `{content.get('schema_version')}`; supported: 2")
+        raise CorrectionFileError(f"has the schema version `{content.get('schema_version')}`; supported: 2")
     try:
         simple = {item["name"]: _simple(item) for item in content["corrections"]}
         compound = [_compound(item, simple) for item in content.get("compound_corrections") or ()]
     except (KeyError, TypeError, AttributeError) as error:
-        raise SchemaError(f"does not follow the schema of correctionlib: {type(error).__name__} {error}") from None
+        raise CorrectionFileError(
+            f"does not follow the schema of correctionlib: {type(error).__name__} {error}"
+        ) from None
     return {**simple, **{item.name: item for item in compound}}
 
 
