@@ -27,6 +27,7 @@ from fasthep_parsl.driver.outcome import EXIT_CODES, RunOutcome, why_incomplete
 from fasthep_parsl.driver.outputs import settle_targets
 from fasthep_parsl.driver.partial_products import ConsistencyError
 from fasthep_parsl.driver.run_directory import RunDirectory
+from fasthep_parsl.driver.run_products import product_files, product_names, products_of, recipe_for
 from fasthep_parsl.driver.scheduler import Scheduler
 from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.driver.worker_setups import prepared_setups
@@ -42,9 +43,9 @@ from fasthep_parsl.events import (
     TaskSubmitted,
     read_events,
 )
-from fasthep_parsl.interfaces import DatasetInfo, Session
+from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.results import preload, read_products, write_numbers_of, write_plots, write_results
+from fasthep_parsl.results import assemble, preload, write_numbers_of, write_plots, write_results
 from fasthep_parsl.room import DiskFullError, full_message, is_full
 from fasthep_parsl.setup_folder import SetupProgress
 from fasthep_parsl.signals import terminable, undisturbed
@@ -86,6 +87,7 @@ class PlanRun:
         self.error = ""
         self.began = time.monotonic()
         self.products: dict[tuple[str, str], Any] = {}
+        self.results: dict[tuple[str, str], Any] = {}
         self.normalisation = Normalisation()
         self.written = False
         self.preloading = False
@@ -211,11 +213,12 @@ class PlanRun:
         pool = next((state.segment.pool for state in states if state.product), "")
         if not pool or not self.plan.pool(pool).shared:  # the worker cannot write here
             return
-        products = (self._files(states), self._names(), self.directory.path, self._datasets())
-        numbers = session.call(pool, write_numbers_of, *products)
+        recipe = recipe_for(self.plan, states)
+        files = (product_files(states), product_names(self.plan), self.directory.path)
+        numbers = session.call(pool, write_numbers_of, *files, recipe)
         if self.plots:
-            self._load_products(states)
-            write_plots(self.products, self.directory.path, self._datasets())
+            self.products = products_of(self.plan, states)
+            write_plots(assemble(self.products, recipe), self.directory.path, recipe.datasets)
         with contextlib.suppress(Exception):  # if the worker is lost, the driver writes them
             numbers.result()
             self.written = True
@@ -229,26 +232,15 @@ class PlanRun:
             return "complete"
         return "partial" if any(state.product for state in states) else "failed"
 
-    def _load_products(self, states: list[SegmentState]) -> None:
-        self.products = read_products(self._files(states), self._names(), self._datasets())
-
-    @staticmethod
-    def _files(states: list[SegmentState]) -> list[str]:
-        return [state.product for state in states if state.product]
-
-    def _names(self) -> dict[str, str]:
-        return {stage.id: stage.product for stage in self.plan.stages}
-
-    def _datasets(self) -> list[DatasetInfo]:
-        return [DatasetInfo(d.name, d.eventtype, d.group, d.meta) for d in self.plan.datasets]
-
     def _write_results(self, states: list[SegmentState]) -> None:
         """Write the products of complete segments. Partial products of an interrupted run stay in ``work``."""
         if not self.products:
-            self._load_products(states)
+            self.products = products_of(self.plan, states)
+        recipe = recipe_for(self.plan, states, self.products)
         if self.products and not self.written:
-            write_results(self.products, self.directory.path, datasets=self._datasets(), plots=self.plots)
+            write_results(self.products, self.directory.path, plots=self.plots, recipe=recipe)
         self.normalisation, self.products = settled(self.plan, states, self.products, self.directory.path)
+        self.results = assemble(self.products, recipe)
 
     def _conclude(self, states: list[SegmentState], status: RunStatus) -> RunOutcome:
         trail.forget(self.directory.path)
@@ -281,7 +273,7 @@ class PlanRun:
             )
         self.directory.write_json("run.json", content)
         close_drafts(self.directory.path)
-        return RunOutcome(status, exit_code, self.directory.path, self.products, content, why_incomplete(content))
+        return RunOutcome(status, exit_code, self.directory.path, self.results, content, why_incomplete(content))
 
     def _write_notes(self) -> list[str]:
         """Write the notes of modifiers; return why that failed, which does not change the status of the run."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
-from fasthep_parsl.ops.axes import NOMINAL, VARIATION_AXIS, Axis, add_histograms
+from fasthep_parsl.ops.axes import NOMINAL, VARIATION_AXIS, Axis, add_histograms, book
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,16 @@ class Histogram:
         Number of entries that are NaN (filled in overflow) or have a NaN or infinite weight (not filled).
     title : str
         Title of plots; can be empty.
+    region_axis, variation_axis : str
+        Names of the axes of regions and of systematic variations in results; empty if there are none.
     """
 
     hist: Any
     none: int = 0
     nan: int = 0
     title: str = ""
+    region_axis: str = ""
+    variation_axis: str = ""
 
 
 def merge_histograms(a: Histogram, b: Histogram) -> Histogram:
@@ -113,6 +118,37 @@ class CutflowRow:
             self.sumw2_in + other.sumw2_in,
             self.sumw2_out + other.sumw2_out,
         )
+
+
+def joined(product: Any, left_out: Container[str] = ()) -> Any:
+    """Return `DatasetHistograms` as one ordinary, nominal histogram, for ops that take it; other products unchanged.
+
+    Parameters
+    ----------
+    product : object
+        Any product.
+    left_out : container of str
+        Datasets that do not count: those that only take the place of others in variations.
+    """
+    if not isinstance(product, DatasetHistograms):
+        return product
+    parts = {name: nominal_of(part) for name, part in product.parts.items() if name not in left_out}
+    axis = product.dataset_axis
+    placed = [part if axis is None else _on_axis(part, name, axis) for name, part in parts.items()]
+    return reduce(merge_histograms, placed) if placed else None
+
+
+def _on_axis(part: Histogram, dataset: str, where: DatasetAxis) -> Histogram:
+    """Return the histogram of one dataset with the axis of all datasets."""
+    (made,) = book((where.axis,), "count").axes
+    axes = list(part.hist.axes)
+    place = len(axes) if where.position is None else where.position
+    axes.insert(place, made)
+    hist = type(part.hist)(*axes, storage=part.hist.storage_type())
+    names = list(made)
+    number = names.index(dataset) if dataset in names else len(names)
+    hist.view(flow=True)[(*(slice(None),) * place, number)] = part.hist.view(flow=True)
+    return replace(part, hist=hist)
 
 
 Rows = dict[str, tuple[CutflowRow, ...]]

@@ -22,7 +22,7 @@ from fasthep_parsl.plan.pools import (
     PlanScaling,
 )
 from fasthep_parsl.plan.stages import Binding, PlanCode, PlanModifier, PlanModule, PlanSegment, PlanStage
-from fasthep_parsl.plan.variations import Direction, PlanVariation, PlanWeight
+from fasthep_parsl.plan.variations import Direction, PlanVariation, PlanWeight, substitutes
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -61,4 +61,5 @@ __all__ = [
     "PlanWeight",
     "SumMethod",
     "cancelled",
+    "substitutes",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -31,3 +32,10 @@ class PlanWeight(Frozen):
     renames: dict[str, str] = Field(default_factory=dict, description="field of the weight → column of the stream")
     multiply: tuple[str, ...] = Field((), description="expressions that multiply the weight")
     datasets: tuple[str, ...] | None = Field(None, description="datasets that vary; None: all")
+
+
+def substitutes(variations: Iterable[PlanVariation]) -> frozenset[str]:
+    """Return the datasets that only take the place of others in variations: results have no category for them."""
+    kinds = list(variations)
+    replaced = {name for kind in kinds for name in kind.replaces}
+    return frozenset(name for kind in kinds for name in kind.replaces.values() if name not in replaced)

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from fasthep_parsl.results.assembly import Recipe, assemble, recipe_of
 from fasthep_parsl.results.cutflows import cutflow_table
 from fasthep_parsl.results.write import preload, read_products, write_numbers_of, write_plots, write_results
 
-__all__ = ["cutflow_table", "preload", "read_products", "write_numbers_of", "write_plots", "write_results"]
+__all__ = [
+    "Recipe",
+    "assemble",
+    "cutflow_table",
+    "preload",
+    "read_products",
+    "recipe_of",
+    "write_numbers_of",
+    "write_plots",
+    "write_results",
+]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from fasthep_parsl.plan import PlanStage, PlanVariation
+from fasthep_parsl.plan import PlanStage, PlanVariation, substitutes
 
 ProductKey = tuple[str, str]
 """(stage id, product name)."""
@@ -73,7 +73,9 @@ class Family:
     kinds : dict
         Name → variation, for those that reach it.
     datasets : tuple of str
-        Datasets that are categories of results: those that do not take the place of others.
+        Datasets that are categories of results.
+    substitutes : frozenset of str
+        Datasets that only take the place of others in variations. They are no categories.
     """
 
     stage: str
@@ -81,6 +83,7 @@ class Family:
     copies: Mapping[tuple[str, str], PlanStage]
     kinds: Mapping[str, PlanVariation] = field(default_factory=dict)
     datasets: tuple[str, ...] = ()
+    substitutes: frozenset[str] = frozenset()
 
     @property
     def key(self) -> ProductKey:
@@ -125,17 +128,11 @@ def families(layout: ResultLayout) -> Iterator[Family]:
     for stage in layout.stages:
         if stage.product:
             grouped.setdefault(stage.nominal or stage.id, {})[stage.region, stage.variation] = stage
-    categories = categories_of(layout)
+    left_out = substitutes(layout.variations)
+    datasets = tuple(dataset.name for dataset in layout.datasets if dataset.name not in left_out)
     for name, copies in grouped.items():
         first = next(iter(copies.values()))
-        yield Family(name, first.product, copies, _reaching(copies, layout), categories)
-
-
-def categories_of(layout: ResultLayout) -> tuple[str, ...]:
-    """Return the datasets that are categories of results: those that do not only take the place of another."""
-    replaced = {name for variation in layout.variations for name in variation.replaces}
-    instead = {name for variation in layout.variations for name in variation.replaces.values()}
-    return tuple(d.name for d in layout.datasets if d.name in replaced or d.name not in instead)
+        yield Family(name, first.product, copies, _reaching(copies, layout), datasets, left_out)
 
 
 def _reaching(copies: Mapping[tuple[str, str], PlanStage], layout: ResultLayout) -> dict[str, PlanVariation]:

@@ -10,6 +10,7 @@ from fasthep_parsl.atomic import atomic, write_text
 from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.jsontext import json_text
 from fasthep_parsl.names import file_name
+from fasthep_parsl.ops.axes import NOMINAL
 from fasthep_parsl.ops.products import Histogram
 
 METADATA_KEY = "fasthep_{}"
@@ -64,7 +65,8 @@ def write_root(histograms: Mapping[str, Histogram], path: Path, datasets: Sequen
     ----------
     histograms : mapping
         Name in the file → histogram. A histogram with a dataset axis becomes a folder with one TH1/2/3 per dataset;
-        `file_name` gives the name.
+        `file_name` gives the name. Regions are folders around it. Systematic variations have ``@<variation>`` behind the
+        name, which no dataset and no stage can have.
     path : Path
         The file; replaced if it exists.
     datasets : sequence of DatasetInfo
@@ -76,23 +78,35 @@ def write_root(histograms: Mapping[str, Histogram], path: Path, datasets: Sequen
     # uproot computes the mean of infinite bins, which is invalid
     with np.errstate(invalid="ignore"), atomic(path) as draft, uproot.recreate(draft) as file:
         for name, histogram in histograms.items():
-            for key, hist in _without_datasets(name, histogram.hist, datasets):
+            for key, hist in _singles(name, histogram, datasets):
                 writable = _for_root(hist, histogram.title)
                 if writable is not None:
                     file[key] = writable
     return path
 
 
-def _without_datasets(name: str, hist: Any, datasets: Sequence[DatasetInfo]) -> Iterator[tuple[str, Any]]:
-    position = dataset_axis(hist, datasets)
-    if position is None:
-        yield name, hist
+def _singles(name: str, histogram: Histogram, datasets: Sequence[DatasetInfo]) -> Iterator[tuple[str, Any]]:
+    """Yield key and histogram for each region, dataset and variation."""
+    for region, hist in slices(histogram.hist, histogram.region_axis):
+        folder = f"{name}/{region}" if region else name
+        for variation, single in slices(hist, histogram.variation_axis):
+            suffix = f"@{variation}" if variation not in ("", NOMINAL) else ""
+            position = dataset_axis(single, datasets)
+            if position is None or single.ndim == 1:  # the dataset axis is the only one
+                yield folder + suffix, single
+                continue
+            for number, dataset in enumerate(single.axes[position]):
+                yield f"{folder}/{file_name(str(dataset))}{suffix}", single[{position: number}]
+
+
+def slices(hist: Any, axis: str) -> Iterator[tuple[str, Any]]:
+    """Yield each category of an axis with the histogram there; an empty name and the histogram if `axis` is empty."""
+    if not axis:
+        yield "", hist
         return
-    if hist.ndim == 1:  # the dataset axis is the only one
-        yield name, hist
-        return
-    for number, dataset in enumerate(hist.axes[position]):
-        yield f"{name}/{file_name(str(dataset))}", hist[{position: number}]
+    position = [each.name for each in hist.axes].index(axis)
+    for number, category in enumerate(hist.axes[position]):
+        yield str(category), hist[{position: number}]
 
 
 def _for_root(hist: Any, title: str) -> Any:

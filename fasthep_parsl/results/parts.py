@@ -9,7 +9,7 @@ from typing import Any
 from fasthep_parsl.ops.axes import NOMINAL, VARIATION_AXIS
 from fasthep_parsl.ops.products import DatasetHistograms, Histogram
 from fasthep_parsl.results.families import Family, Place, ProductKey, ResultLayout, families, product_of
-from fasthep_parsl.results.scaling import scaled
+from fasthep_parsl.results.scaling import Factors, factor_of, scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class HistogramPart:
 
 
 def parts(
-    layout: ResultLayout, products: Mapping[ProductKey, Any], factors: Mapping[str, float] | None = None
+    layout: ResultLayout, products: Mapping[ProductKey, Any], factors: Factors | None = None
 ) -> Iterator[HistogramPart]:
     """Yield the histograms of all stages, for each region and dataset the nominal one first.
 
@@ -54,7 +54,8 @@ def parts(
     products : mapping
         (stage id, product name) → product, as the run has merged them: copies have ids of their own.
     factors : mapping, optional
-        Dataset → normalisation factor. Contents are multiplied by it, sums of squares by its square. Default: none.
+        Stage or copy → dataset → normalisation factor. Contents are multiplied by it, sums of squares by its square.
+        Datasets whose factor is None are left out. Default: none.
     """
     for family in families(layout):
         for region in family.regions:
@@ -64,9 +65,10 @@ def parts(
                     if variation and not place.applies:
                         continue
                     histogram = histogram_at(family, products, place)
-                    if histogram is not None:
-                        histogram = scaled(histogram, (factors or {}).get(place.dataset, 1.0))
-                        yield HistogramPart(family.stage, region, dataset, variation, histogram, place.dataset)
+                    factor = factor_of(factors or {}, place.stage, place.dataset)
+                    if histogram is not None and factor is not None:
+                        made = scaled(histogram, factor)
+                        yield HistogramPart(family.stage, region, dataset, variation, made, place.dataset)
 
 
 def histogram_at(family: Family, products: Mapping[ProductKey, Any], place: Place) -> Histogram | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fasthep_parsl.atomic import atomic
 from fasthep_parsl.interfaces import DatasetInfo
+from fasthep_parsl.ops.axes import NOMINAL
 from fasthep_parsl.ops.products import Histogram
 from fasthep_parsl.results.bins import drawn_edges, open_ended, ticks_of
 from fasthep_parsl.results.histograms import categories_of, dataset_axis
@@ -66,12 +67,13 @@ def draw(histogram: Histogram, path: Path, datasets: Sequence[DatasetInfo], *, t
 
 
 def _nominal(histogram: Histogram) -> Histogram:
-    """Return `histogram` at the variation ``nominal``, without the axis of variations."""
-    for position, axis in enumerate(histogram.hist.axes):
-        categories = categories_of(axis) or []
-        if "nominal" in categories and histogram.hist.ndim > 1:
-            return replace(histogram, hist=histogram.hist[{position: categories.index("nominal")}])
-    return histogram
+    """Return `histogram` at the variation ``nominal``, without axes of variations."""
+    hist = histogram.hist
+    for position in reversed(range(hist.ndim)):
+        categories = categories_of(hist.axes[position]) or []
+        if NOMINAL in categories and hist.ndim > 1:
+            hist = hist[{position: categories.index(NOMINAL)}]
+    return replace(histogram, hist=hist)
 
 
 def _panels(figure: Any, histogram: Histogram, datasets: Sequence[DatasetInfo], title: str) -> None:

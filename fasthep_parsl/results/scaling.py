@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from fasthep_parsl.ops.products import CutflowRow, Histogram
+
+Factors = Mapping[str, Mapping[str, float | None]]
+"""Stage or copy → dataset → normalisation factor, None if it is not known."""
+
+
+def factor_of(factors: Factors, stage: str, dataset: str) -> float | None:
+    """Return the factor of a dataset in a product; 1 if the stage is not normalised, None if it is not known."""
+    return factors[stage].get(dataset) if stage in factors else 1.0
 
 
 def scaled(histogram: Histogram, factor: float) -> Histogram:
@@ -16,17 +25,26 @@ def scaled(histogram: Histogram, factor: float) -> Histogram:
     if factor == 1.0:
         return histogram
     made = weighted(histogram.hist) if is_count(histogram.hist) else histogram.hist.copy()
-    multiply(made.view(flow=True), factor)
+    made.view(flow=True)[...] = multiplied(made.view(flow=True), factor)
     return replace(histogram, hist=made)
 
 
-def multiply(view: Any, factor: float) -> None:
-    """Multiply the content of a histogram, or a part of it, in place."""
-    if view.dtype.names is None:
-        view *= factor
-        return
-    view["value"] *= factor
-    view["variance"] *= factor * factor
+def multiplied(content: Any, factor: float) -> Any:
+    """Return the content of a histogram, or a part of it, multiplied by a factor.
+
+    Counts get a sum of squares: that of weights of 1.
+    """
+    import numpy as np
+
+    if factor == 1.0:
+        return content
+    if content.dtype.names is None and content.dtype.kind == "f":
+        return content * factor
+    result = np.empty(content.shape, dtype=[("value", "f8"), ("variance", "f8")])
+    counts = content.dtype.names is None
+    result["value"] = (content if counts else content["value"]) * factor
+    result["variance"] = (content if counts else content["variance"]) * (factor * factor)
+    return result
 
 
 def is_count(hist: Any) -> bool:

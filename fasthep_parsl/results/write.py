@@ -6,18 +6,18 @@ import importlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Cutflow, Histogram, in_order
+from fasthep_parsl.results.assembly import RAW, Recipe, assemble
 from fasthep_parsl.results.cutflows import write_cutflow
+from fasthep_parsl.results.families import Named, ProductKey
 from fasthep_parsl.results.generic import write_generic
-from fasthep_parsl.results.histograms import as_histogram, write_json, write_root
+from fasthep_parsl.results.histograms import as_histogram, slices, write_json, write_root
 from fasthep_parsl.worker.partials import load_products
-
-ProductKey = tuple[str, str]
-"""(stage id, product name)."""
 
 _HEAVY = (
     "hist",
@@ -38,21 +38,28 @@ def preload() -> None:
 
 
 def write_results(
-    products: Mapping[ProductKey, Any], run_dir: Path, *, datasets: Sequence[DatasetInfo], plots: bool = True
+    products: Mapping[ProductKey, Any],
+    run_dir: Path,
+    *,
+    datasets: Sequence[DatasetInfo] = (),
+    plots: bool = True,
+    recipe: Recipe | None = None,
 ) -> list[Path]:
     """Write every product to `run_dir`; each file is written atomically.
 
     Parameters
     ----------
     products : mapping
-        (stage id, product name) → merged product.
+        (stage id, product name) → merged product, copies of stages too.
     run_dir : Path
         The run directory; gets ``results/`` and ``plots/``.
     datasets : sequence of DatasetInfo
-        Datasets of the run, in the order of the plan.
+        Datasets of the run, in the order of the plan, if there is no recipe.
     plots : bool
         Whether to draw histograms. A plot that cannot be drawn is logged and left out. Its numbers are in
         ``results/``.
+    recipe : Recipe, optional
+        How products become results; default: each product is a result.
 
     Returns
     -------
@@ -64,16 +71,28 @@ def write_results(
     OSError
         The folder is not writable or the disk is full.
     """
-    written = write_numbers(products, run_dir, datasets)
-    return written + (write_plots(products, run_dir, datasets) if plots else [])
+    recipe = recipe or Recipe(tuple(datasets))
+    results = assemble(products, recipe)
+    written = write_numbers(results, run_dir, recipe.datasets)
+    return written + (write_plots(results, run_dir, recipe.datasets) if plots else [])
 
 
-def write_numbers(products: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
-    """Write everything except plots; parameters as in `write_results`."""
-    results = run_dir / "results"
+def write_numbers(results: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
+    """Write everything except plots.
+
+    Parameters
+    ----------
+    results : mapping
+        (stage of the workflow, name) → result; see `assemble`.
+    run_dir : Path
+        The run directory.
+    datasets : sequence of DatasetInfo
+        Datasets of the run.
+    """
+    folder = run_dir / "results"
     written: list[Path] = []
-    for (stage, name), product in products.items():
-        path = results / stage / f"{name}.json"
+    for (stage, name), product in results.items():
+        path = folder / stage / f"{name}.json"
         histogram = as_histogram(product)
         if histogram is not None:
             written.append(write_json(histogram, path))
@@ -81,17 +100,15 @@ def write_numbers(products: Mapping[ProductKey, Any], run_dir: Path, datasets: S
             written += write_cutflow(product, path)
         else:
             written.append(write_generic(product, path))
-    histograms = _histograms(products)
+    histograms = _histograms(results)
     if histograms:
         rooted = {name.replace(":", "/"): histogram for name, histogram in histograms.items()}
-        written.append(write_root(rooted, results / "histograms.root", datasets))
+        written.append(write_root(rooted, folder / "histograms.root", datasets))
     return written
 
 
-def write_numbers_of(
-    files: Sequence[str], names: Mapping[str, str], run_dir: Path, datasets: Sequence[DatasetInfo]
-) -> list[Path]:
-    """Read products from files and write them as `write_numbers` does; runs on a worker.
+def write_numbers_of(files: Sequence[str], names: Mapping[str, str], run_dir: Path, recipe: Recipe) -> list[Path]:
+    """Read products from files, assemble them and write the results as `write_numbers` does; runs on a worker.
 
     Parameters
     ----------
@@ -99,33 +116,43 @@ def write_numbers_of(
         Merged products of segments.
     names : mapping
         Stage id → name of its product.
-    run_dir, datasets
-        As in `write_results`.
+    run_dir : Path
+        The run directory.
+    recipe : Recipe
+        How products become results.
     """
-    return write_numbers(read_products(files, names, datasets), run_dir, datasets)
+    products = read_products(files, names, recipe.datasets)
+    return write_numbers(assemble(products, recipe), run_dir, recipe.datasets)
 
 
-def read_products(
-    files: Iterable[str], names: Mapping[str, str], datasets: Sequence[DatasetInfo]
-) -> dict[ProductKey, Any]:
+def read_products(files: Iterable[str], names: Mapping[str, str], datasets: Iterable[Named]) -> dict[ProductKey, Any]:
     """Read the merged products of segments, with the datasets of cutflows in the order of `datasets`.
 
-    Parameters as in `write_numbers_of`.
+    Parameters
+    ----------
+    files, names
+        As in `write_numbers_of`.
+    datasets : sequence of DatasetInfo
+        Datasets of the run.
     """
     order = [dataset.name for dataset in datasets]
     found = {(stage, names[stage]): p for file in files for stage, p in load_products(file).items()}
     return {key: in_order(p, order) if isinstance(p, Cutflow) else p for key, p in found.items()}
 
 
-def write_plots(products: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
-    """Draw all histograms; parameters as in `write_results`."""
-    histograms = _histograms(products)
-    plots = {name.replace(":", "-"): histogram for name, histogram in histograms.items()}
+def write_plots(results: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
+    """Draw all histograms, one plot per region; parameters as in `write_numbers`."""
+    plots = {
+        "@".join(filter(None, (name.replace(":", "-"), region))): replace(histogram, hist=hist)
+        for name, histogram in _histograms(results).items()
+        for region, hist in slices(histogram.hist, histogram.region_axis)
+    }
     return _draw_all(plots, run_dir / "plots", datasets)
 
 
-def _histograms(products: Mapping[ProductKey, Any]) -> dict[str, Histogram]:
-    found = {key: as_histogram(product) for key, product in products.items()}
+def _histograms(results: Mapping[ProductKey, Any]) -> dict[str, Histogram]:
+    """Return short name → histogram, without raw ones."""
+    found = {key: as_histogram(product) for key, product in results.items() if not key[1].endswith(RAW)}
     histograms = {key: histogram for key, histogram in found.items() if histogram is not None}
     names = _short_names(histograms)
     return {names[key]: histogram for key, histogram in histograms.items()}

@@ -25,8 +25,9 @@ from fasthep_parsl.errors import FastHepError, OpError
 from fasthep_parsl.interfaces import Call, Context, DatasetInfo, Op
 from fasthep_parsl.ops.columns.to_device import product_to_host
 from fasthep_parsl.ops.parameters import validate_params
+from fasthep_parsl.ops.products import joined
 from fasthep_parsl.ops.stream import Events
-from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
+from fasthep_parsl.plan import Plan, PlanSegment, PlanStage, substitutes
 from fasthep_parsl.tasks import StageStats
 from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.calls import closed, guarded, place_of, unchanging
@@ -187,7 +188,9 @@ class Program:
         outdir = self.run_dir / "results" / stage.id
         if stage.product:
             outdir.mkdir(parents=True, exist_ok=True)
-        return Context(stage.id, info, self.datasets, partition, outdir)
+        return Context(
+            stage.id, info, self.datasets, partition, outdir, stage.variation, stage.weights, self.plan.apart
+        )
 
     def bound(self, step: StageCall, products: Mapping[str, str]) -> dict[str, Any]:
         """Return the products of other stages that are parameters of a step. Each file is read once."""
@@ -195,7 +198,8 @@ class Program:
         for binding in step.stage.bind:
             key = (products[binding.node], binding.node)
             if key not in self._products:
-                self._products[key] = closed(load_products(key[0])[binding.node])
+                product = load_products(key[0])[binding.node]
+                self._products[key] = closed(joined(product, substitutes(self.plan.variations)))
             found[binding.to] = self._products[key]
         return found
 

@@ -72,7 +72,7 @@ def test_regions_and_datasets_that_take_the_place_of_others():
         ("HT@r2", "hist"): DatasetHistograms({"a": part(2), "c": part(20)}),
         ("HT@r1@jes", "hist"): DatasetHistograms({"a": part(3)}),
     }
-    found = [first(each) for each in parts(plan, products, {"a": 2.0, "c": 0.5})]
+    found = [first(each) for each in parts(plan, products, {copy: {"a": 2.0, "c": 0.5} for copy, _ in products})]
     assert found == [
         ("r1", "a", "", "a", 2),
         ("r1", "a", "me", "c", 5),
@@ -87,7 +87,7 @@ def test_regions_and_datasets_that_take_the_place_of_others():
 def test_factors_scale_sums_of_squares_by_their_square_and_leave_the_product():
     plan = layout({"id": "HT"}, datasets="a")
     product = DatasetHistograms({"a": part(3)})
-    (found,) = parts(plan, {("HT", "hist"): product}, {"a": 0.5})
+    (found,) = parts(plan, {("HT", "hist"): product}, {"HT": {"a": 0.5}})
     assert found.histogram.hist.values().tolist() == [1.5, 0]
     assert found.histogram.hist.variances().tolist() == [2.25, 0]
     assert product.parts["a"].hist.values().tolist() == [3, 0]
@@ -95,7 +95,9 @@ def test_factors_scale_sums_of_squares_by_their_square_and_leave_the_product():
 
 def test_counts_with_a_factor_become_sums_of_weights():
     counts = Histogram(hist.Hist(hist.axis.Regular(2, 0, 2, name="x"), storage=hist.storage.Int64()).fill([0.5] * 4))
-    (found,) = parts(layout({"id": "HT"}, datasets="a"), {("HT", "hist"): DatasetHistograms({"a": counts})}, {"a": 0.5})
+    (found,) = parts(
+        layout({"id": "HT"}, datasets="a"), {("HT", "hist"): DatasetHistograms({"a": counts})}, {"HT": {"a": 0.5}}
+    )
     assert found.histogram.hist.values().tolist() == [2, 0]
     assert found.histogram.hist.variances().tolist() == [1, 0]
 
