@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fasthep_parsl import registry
@@ -105,6 +106,7 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         datasets=datasets,
         stages=_plan_stages(checked),
         segments=segments,
+        apart=_keeps_apart(checked, datasets),
         pools=pools,
         environment=environment,
         credentials=credentials,
@@ -115,6 +117,12 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         software=software({*checked.code.foreign, *_late_packages(checked)}, _packages(checked)),
         warnings=(*_warnings(checked, pool_warnings), *lifetime_warnings(checked.credentials, pools)),
     )
+
+
+def _keeps_apart(checked: CheckedWorkflow, datasets: Iterable[PlanDataset]) -> bool:
+    """Return whether histograms keep datasets apart: each has a factor of its own, or copies for regions are joined."""
+    normalised = any(dataset.normalisation.luminosity for dataset in datasets)
+    return normalised or any(item.region for item in checked.stages)
 
 
 def _pools(checked: CheckedWorkflow) -> dict[str, str]:

@@ -40,7 +40,8 @@ class HistogramOfStage:
         }
         made = [part for product in self._products.values() for part in product.parts.values()]
         self._title = made[0].title if made else ""
-        self._plain: Any = reduce(add_histograms, [_empty(part.hist) for part in made]) if made else None
+        empty = [_empty(part.hist, made[0].hist.storage_type) for part in made]
+        self._plain: Any = reduce(add_histograms, empty) if empty else None
         axes = [product.dataset_axis for product in self._products.values()]
         self._dataset_axis = axes[0] if axes else None
         self._categories = self._categories_of_datasets()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.jsontext import json_text
-from fasthep_parsl.ops.products import Cutflow, CutflowRow
+from fasthep_parsl.ops.products import Cutflow, CutflowRow, Rows
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,6 +33,8 @@ CSV_COLUMNS = (
     "efficiency",
     "cumulative_efficiency",
 )
+VARIED = ("n_out", "sumw_in", "sumw_out", "sumw2_out")
+"""Columns that a CSV file has for each systematic variation."""
 CUT_WIDTH, DATASET_WIDTH, LONG_WIDTH = 24, 18, 96
 """Characters of a cut and of a dataset in a table, and of a table with one row per dataset and cut."""
 
@@ -68,7 +71,10 @@ def reports(cutflow: Cutflow) -> Iterator[CutReport]:
 
 
 def write_cutflow(cutflow: Cutflow, path: Path) -> list[Path]:
-    """Write `cutflow` to `path` (``….json``) and to the CSV file of the same name; return both paths."""
+    """Write `cutflow` to `path` (``….json``) and to the CSV file of the same name; return both paths.
+
+    The CSV file has the columns `VARIED` of each systematic variation, named ``<column>@<variation>``, behind the others.
+    """
     return [write_text(path, _json(cutflow)), write_text(path.with_suffix(".csv"), _csv(cutflow))]
 
 
@@ -104,21 +110,39 @@ def _values(report: CutReport) -> dict[str, str | int | float | None]:
     }
 
 
-def _json(cutflow: Cutflow) -> str:
-    datasets: dict[str, list[dict[str, str | int | float | None]]] = {name: [] for name in cutflow.rows}
-    for report in reports(cutflow):
+def _by_dataset(rows: Rows) -> dict[str, list[dict[str, str | int | float | None]]]:
+    datasets: dict[str, list[dict[str, str | int | float | None]]] = {name: [] for name in rows}
+    for report in reports(Cutflow(rows)):
         values = _values(report)
         del values["dataset"]
         datasets[report.dataset].append(values)
-    content = {"weighted": cutflow.weighted, "nan_weights": cutflow.nan, "datasets": datasets}
+    return datasets
+
+
+def _json(cutflow: Cutflow) -> str:
+    content: dict[str, Any] = {
+        "weighted": cutflow.weighted,
+        "nan_weights": cutflow.nan,
+        "datasets": _by_dataset(cutflow.rows),
+    }
+    if cutflow.variations:
+        content["variations"] = {name: _by_dataset(rows) for name, rows in cutflow.variations.items()}
     return json_text(content, indent=1) + "\n"
 
 
 def _csv(cutflow: Cutflow) -> str:
     out = io.StringIO()
-    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
+    varied = [f"{column}@{name}" for name in cutflow.variations for column in VARIED]
+    writer = csv.DictWriter(out, [*CSV_COLUMNS, *varied], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_values(report) for report in reports(cutflow))
+    place: Counter[str] = Counter()
+    for report in reports(cutflow):
+        values = _values(report)
+        for name, rows in cutflow.variations.items():
+            for row in rows.get(report.dataset, ())[place[report.dataset] : place[report.dataset] + 1]:
+                values |= {f"{column}@{name}": getattr(row, column) for column in VARIED}
+        place[report.dataset] += 1
+        writer.writerow(values)
     return out.getvalue()
 
 
