@@ -21,6 +21,7 @@ from fasthep_parsl.compiler.outputs import check_outputs
 from fasthep_parsl.compiler.regions import expand_regions, with_selections
 from fasthep_parsl.compiler.routes import route_stages
 from fasthep_parsl.compiler.stages import Stages, check_stages, load_ops
+from fasthep_parsl.compiler.templates import plan_templates
 from fasthep_parsl.compiler.trial import try_reading
 from fasthep_parsl.compiler.visibility import check_visibility
 from fasthep_parsl.compiler.worker_setups import environment_problems
@@ -95,6 +96,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
     pools, wrapped = with_selections(regions.value, loaded, routing.value, modifiers.value)
     inputs = read_inputs(loaded, cache=options.cache, progress=options.progress)
     flow = follow_kept_fields(running, inputs.value, loaded.document)
+    templates = plan_templates(loaded, running.items, inputs.value.datasets, ())
     comparisons = check_comparisons(running.items, inputs.value.datasets, loaded.document)
     workflow = CheckedWorkflow(
         loaded,
@@ -106,6 +108,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         flow.value,
         credentials,
         (*comparisons.value, *regions.value.warnings),
+        templates.value,
     )
     problems = (
         *loaded.problems,
@@ -118,6 +121,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *modifiers.problems,
         *regions.problems,
         *inputs.problems,
+        *templates.problems,
         *placed_sums(flow.problems, loaded.workflow, loaded.document),
         *(_modifier_fields(workflow) if stages.value.ordered else ()),
         *check_facts(workflow.stages, workflow.inputs.datasets, loaded.document),
