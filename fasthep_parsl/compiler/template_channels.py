@@ -56,17 +56,17 @@ def find_channels(
     if not wanted and not problems:
         problems.append(problem(document, (*BASE, "histograms"), "E104", "templates need histograms", "name stages"))
     shared = {item.region for item in wanted if sum(other.region == item.region for other in wanted) > 1}
-    channels = {}
-    for item in wanted:
-        name = _name(item, item.region in shared)
+    channels: dict[str, PlanChannel] = {}
+    for place in wanted:
+        name = _name(place, place.region in shared)
         if name in channels:
             other = channels[name]
             message = (
-                f"histogram `{item.stage}` of region `{item.region}` and histogram `{other.stage}` of region"
+                f"histogram `{place.stage}` of region `{place.region}` and histogram `{other.stage}` of region"
                 f" `{other.region}` would both be `{name}`"
             )
-            problems.append(problem(document, item.path, "E127", message, "rename a region or a stage"))
-        channels[name] = PlanChannel(name=name, stage=item.stage, region=item.region)
+            problems.append(problem(document, place.path, "E127", message, "rename a region or a stage"))
+        channels[name] = PlanChannel(name=name, stage=place.stage, region=place.region)
     return Checked(tuple(channels.values()), tuple(problems))
 
 

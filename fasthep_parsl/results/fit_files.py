@@ -23,8 +23,8 @@ _WRITERS: dict[TemplateFormat, Callable[[Collected, Path], list[Path]]] = {
 
 def write_fit_files(
     layout: TemplateLayout, products: Mapping[ProductKey, Any], folder: Path, factors: Factors | None = None
-) -> list[Path]:
-    """Write what ``analysis.templates`` asks for.
+) -> list[str]:
+    """Write what ``analysis.templates`` asks for, and return what is not as one would expect.
 
     Without any entry of a signal there is nothing to fit: only the templates are written, and a note says so.
 
@@ -49,7 +49,7 @@ def write_fit_files(
             names = ", ".join(formats)
             found.notes.append(f"no files for {names} are written: no signal has entries")
             formats = ()
-    written = write_templates(found, folder)
+    write_templates(found, folder)
     for tool in formats:
-        written += _WRITERS[tool](found, folder)
-    return written
+        _WRITERS[tool](found, folder)
+    return found.notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -119,8 +119,9 @@ class _Channel:
 
     def collect(self) -> None:
         wanted = self.found.wanted
+        unknown = {sample.name for sample in wanted.samples if self.lacks_factor(sample)}
         for sample in wanted.samples:
-            if self.lacks_factor(sample):
+            if sample.name in unknown:
                 continue
             self.add(sample, "", self.total(sample.datasets, ""))
             for variation in self.family.kinds:
@@ -129,7 +130,7 @@ class _Channel:
         if wanted.data:
             self.add(PlanSample(name=wanted.data_name, datasets=wanted.data), "", self.total(wanted.data, ""))
         if wanted.pseudodata is not None:
-            self.add(PlanSample(name=wanted.pseudodata_name, datasets=()), "", self.pseudodata())
+            self.add(PlanSample(name=wanted.pseudodata_name, datasets=()), "", self.pseudodata(unknown))
 
     def add(self, sample: PlanSample, variation: str, hist: Any | None) -> None:
         if hist is not None:
@@ -176,13 +177,15 @@ class _Channel:
         parts = [hist for dataset in datasets if (hist := self.one(dataset, variation)) is not None]
         return sum(parts[1:], parts[0]) if parts else None
 
-    def pseudodata(self) -> Any | None:
+    def pseudodata(self, unknown: Collection[str]) -> Any | None:
+        """Return the sum of the terms; None if one of them is not known."""
         total = None
         for term in self.found.wanted.pseudodata or ():
             part = self.found.content.get((self.channel.name, term.sample, term.variation))
-            if part is None and term.variation:
+            if part is None and (term.variation or term.sample in unknown):
                 name = self.found.wanted.name(self.channel, self.found.wanted.pseudodata_name)
-                what = f"`{term.sample}` has no variation `{term.variation}` there"
+                kind = f"variation `{term.variation}`" if term.variation else "nominal template"
+                what = f"`{term.sample}` has no {kind} there"
                 self.found.notes.append(f"template `{name}` lacks a part: {what}")
                 return None
             if part is not None:

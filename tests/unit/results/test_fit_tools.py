@@ -211,7 +211,7 @@ def test_the_datacard_of_combine(written):
         ("imax 2", "imax 3"),
         ("kmax 4", "kmax 3"),
         ("jmax 2", "jmax 1"),
-        ("btag        shape", "bteg        shape"),
+        ("\nbtag ", "\nbteg "),
         ("lnN", "lnX"),
         ("$CHANNEL/$PROCESS ", "$PROCESS "),
         ("observation  ", "observation  1"),

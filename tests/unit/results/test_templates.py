@@ -27,7 +27,7 @@ def read(path):
 def test_templates_are_the_sums_of_their_datasets(tmp_path):
     run = make_run()
     factors = {"ttbar": 2.0, "st_s": 0.125, "ttbar_ME": 3.0}
-    known = {name: 1.0 for name in ("data", "ttbar", "wjets", "st_s", "st_t", "ttbar_ME")} | factors
+    known = dict.fromkeys(("data", "ttbar", "wjets", "st_s", "st_t", "ttbar_ME"), 1.0) | factors
     by_stage = {stage.id: known for stage in run.layout.stages}
     write_fit_files(run.layout, run.products, tmp_path, by_stage)
     found = read(tmp_path / "templates.root")
@@ -132,6 +132,11 @@ def test_pseudodata_without_one_of_its_parts_is_not_written(tmp_path):
     found = collect_templates(run.layout, run.products)
     assert ("4j1b", "pseudodata", "") not in found.content
     assert ("4j2b", "pseudodata", "") in found.content
+    known = dict.fromkeys(("data", "ttbar", "ttbar_ME", "st_s", "st_t"), 2.0)
+    found = collect_templates(run.layout, run.products, {stage.id: known for stage in run.layout.stages})
+    assert not any(sample == "pseudodata" for _, sample, _ in found.content)
+    assert "template `4j2b_pseudodata` lacks a part: `wjets` has no nominal template there" in found.notes
+    found = collect_templates(run.layout, run.products)
     assert "template `4j1b_pseudodata` lacks a part: `ttbar` has no variation `ME_var` there" in found.notes
 
 
@@ -156,9 +161,9 @@ def test_nothing_is_fitted_without_a_signal(tmp_path):
     run = make_run()
     for copy in ("HT@4j1b", "HT@4j2b"):
         del run.products[copy, "hist"].parts["ttbar"]
-    written = write_fit_files(run.layout, run.products, tmp_path)
-    assert sorted(path.name for path in written) == ["templates.json", "templates.root"]
-    notes = json.loads((tmp_path / "templates.json").read_text())["notes"]
+    notes = write_fit_files(run.layout, run.products, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["templates.json", "templates.root"]
+    assert notes == json.loads((tmp_path / "templates.json").read_text())["notes"]
     assert notes[-1] == "no files for cabinetry, combine, pyhf are written: no signal has entries"
 
 
