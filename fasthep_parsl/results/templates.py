@@ -12,7 +12,7 @@ import numpy as np
 from fasthep_parsl.atomic import atomic, write_text
 from fasthep_parsl.jsontext import json_text
 from fasthep_parsl.plan import PlanChannel, PlanSample, PlanTemplates, PlanVariation
-from fasthep_parsl.results.families import Family, Layout, ProductKey, families
+from fasthep_parsl.results.families import Family, ProductKey, ResultLayout, families
 from fasthep_parsl.results.parts import histogram_at
 from fasthep_parsl.results.scaling import is_count, scaled, weighted
 
@@ -26,7 +26,7 @@ Factors = Mapping[str, Mapping[str, float]]
 """Stage or copy → dataset → factor."""
 
 
-class TemplateLayout(Layout, Protocol):
+class TemplateLayout(ResultLayout, Protocol):
     """What templates need of a plan; a `Plan` is one."""
 
     @property
