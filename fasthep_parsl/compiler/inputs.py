@@ -17,9 +17,10 @@ from fasthep_parsl.sources.headers import Header, read_headers
 from fasthep_parsl.sources.server_health import PlaceFault, Servers
 from fasthep_parsl.sources.summaries import Wanted
 from fasthep_parsl.workflow.cross_sections import with_cross_sections
-from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset, cut, resolve_datasets
+from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset, resolve_datasets
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.locations import identity
+from fasthep_parsl.workflow.partitions import cut
 from fasthep_parsl.workflow.sources import check_source
 from fasthep_parsl.workflow.yamldoc import Document, problem
 

@@ -121,6 +121,13 @@ class DatasetInfo:
     eventtype: str = "mc"
     group: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
+    era: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All facts by the key that ``dataset.<key>`` has: its own, and those in `meta`."""
+        own = {"name": self.name, "eventtype": self.eventtype, "group": self.group}
+        return {**own, **self.meta, **({"era": self.era} if self.era else {})}
 
 
 @dataclass(frozen=True, slots=True)
