@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fasthep_parsl.errors import Hint
-from fasthep_parsl.plan import Direction, PlanWeight
+from fasthep_parsl.plan import Direction, PlanWeight, dataset_facts
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -126,8 +126,7 @@ class DatasetInfo:
     @property
     def facts(self) -> dict[str, Any]:
         """All facts by the key that ``dataset.<key>`` has: its own, and those in `meta`."""
-        own = {"name": self.name, "eventtype": self.eventtype, "group": self.group}
-        return {**own, **self.meta, **({"era": self.era} if self.era else {})}
+        return dataset_facts(self.name, self.eventtype, self.group, self.meta, self.era)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,15 @@ Nothing starts before the plan exists, and nothing is decided after it. Workers,
 read it.
 """
 
-from fasthep_parsl.plan.inputs import EventType, PlanDataset, PlanDefault, PlanFile, PlanSource, PlanStorage
+from fasthep_parsl.plan.inputs import (
+    EventType,
+    PlanDataset,
+    PlanDefault,
+    PlanFile,
+    PlanSource,
+    PlanStorage,
+    dataset_facts,
+)
 from fasthep_parsl.plan.normalisation import SUMS, PlanNormalisation, PlanSum, SumMethod, cancelled
 from fasthep_parsl.plan.parameter_files import FileUse, PlanParameterFile
 from fasthep_parsl.plan.plan import SCHEMA_VERSION, Plan
@@ -58,4 +66,5 @@ __all__ = [
     "PlanWeight",
     "SumMethod",
     "cancelled",
+    "dataset_facts",
 ]

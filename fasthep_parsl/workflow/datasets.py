@@ -10,6 +10,7 @@ from typing import Any
 
 from fasthep_parsl.errors import Checked, Hint, Problem, suggest
 from fasthep_parsl.names import collision_key, file_name, harmful
+from fasthep_parsl.plan import dataset_facts
 from fasthep_parsl.workflow.locations import identity, is_url, local_path
 from fasthep_parsl.workflow.model import Dataset, Workflow
 from fasthep_parsl.workflow.places import CMS, PlaceFinder
@@ -81,6 +82,11 @@ class ResolvedDataset:
     index: int = 0
     era: str = ""
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All facts by the key that ``dataset.<key>`` has."""
+        return dataset_facts(self.name, self.eventtype, self.group, self.meta, self.era)
+
 
 def resolve_datasets(workflow: Workflow, document: Document) -> Checked[tuple[ResolvedDataset, ...]]:
     """Find the files of all datasets, without opening them.
@@ -94,16 +100,15 @@ def resolve_datasets(workflow: Workflow, document: Document) -> Checked[tuple[Re
     names: set[str] = set()
     keys: dict[str, str] = {}
     owners: dict[tuple[object, ...], tuple[str, int, str]] = {}
-    defaults = workflow.data.defaults
-    for index, dataset in enumerate(workflow.data.datasets):
+    for index, fact in enumerate(facts_of(workflow)):
+        dataset = workflow.data.datasets[index]
         base: KeyPath = ("data", "datasets", index)
         wrong = _name_taken(dataset.name, names, keys)
         if wrong:
             problems.append(problem(document, (*base, "name"), "E130", *wrong))
         problems += _two_eras(dataset, workflow, document, base)
-        tree = workflow.tree_of(dataset) or ""
-        read = (tree or workflow.sources[workflow.source_name].tree).strip("/")
-        files = [replace(file, tree=tree) for file in _files_of(dataset, base, finder)]
+        read = (fact.tree or workflow.sources[workflow.source_name].tree).strip("/")
+        files = [replace(file, tree=fact.tree) for file in _files_of(dataset, base, finder)]
         own: list[DatasetFile] = []
         for file in files:
             same = {(read, *identity(place)): (dataset.name, index, place) for place in file.places}
@@ -120,20 +125,26 @@ def resolve_datasets(workflow: Workflow, document: Document) -> Checked[tuple[Re
                 continue
             owners |= same
             own.append(file)
-        found.append(
-            ResolvedDataset(
-                name=dataset.name,
-                eventtype=dataset.eventtype or defaults.eventtype or DEFAULT_EVENTTYPE,
-                group=dataset.group or defaults.group or "",
-                meta={**defaults.meta, **dataset.meta},
-                nevents=dataset.nevents,
-                tree=tree,
-                files=tuple(own),
-                index=index,
-                era=era_of(dataset, workflow),
-            )
-        )
+        found.append(replace(fact, files=tuple(own)))
     return Checked(tuple(found), tuple(problems))
+
+
+def facts_of(workflow: Workflow) -> tuple[ResolvedDataset, ...]:
+    """Return the datasets with defaults, without their files: nothing is looked for."""
+    defaults = workflow.data.defaults
+    return tuple(
+        ResolvedDataset(
+            name=dataset.name,
+            eventtype=dataset.eventtype or defaults.eventtype or DEFAULT_EVENTTYPE,
+            group=dataset.group or defaults.group or "",
+            meta={**defaults.meta, **dataset.meta},
+            nevents=dataset.nevents,
+            tree=workflow.tree_of(dataset) or "",
+            index=index,
+            era=era_of(dataset, workflow),
+        )
+        for index, dataset in enumerate(workflow.data.datasets)
+    )
 
 
 def era_of(dataset: Dataset, workflow: Workflow) -> str:
