@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from fasthep_parsl import registry
 from fasthep_parsl.analysis_code.modules import OpTable, session_kept
+from fasthep_parsl.compiler.applicability import find_conditions, told_apart, with_narrow_selections
 from fasthep_parsl.compiler.assembly import CheckedWorkflow, make_plan
 from fasthep_parsl.compiler.classes import follow_classes
 from fasthep_parsl.compiler.code import Code, find_code
-from fasthep_parsl.compiler.conditions import find_conditions, told_apart, with_narrow_selections
 from fasthep_parsl.compiler.credentials import Credentials, inspect_credentials
 from fasthep_parsl.compiler.facts import check_facts
 from fasthep_parsl.compiler.grants import open_facility

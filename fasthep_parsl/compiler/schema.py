@@ -43,7 +43,7 @@ class Common:
     synonyms: set[str] = field(default_factory=set)
 
 
-class Named(Protocol):
+class HasName(Protocol):
     """Something with a name."""
 
     @property
@@ -51,7 +51,7 @@ class Named(Protocol):
         """Its name."""
 
 
-def named(datasets: Iterable[Named]) -> str:
+def named(datasets: Iterable[HasName]) -> str:
     """Return datasets as text for a message: dataset `a`, or datasets `a`, `b` and `c`."""
     names = [f"`{dataset.name}`" for dataset in datasets]
     if len(names) > NAMED:
