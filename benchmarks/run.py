@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench_batch import batch
+from bench_corrections import corrections
 from bench_dimuon import chunks, dimuon
 from bench_environment import environment
 from bench_idle import idle
@@ -35,7 +36,7 @@ from setting import EXTRA, BenchmarkError, Options, Row
 BENCHMARKS = {
     "dimuon": dimuon, "ntuple": ntuple, "chunks": chunks, "noop": noop, "start": start, "memory": memory, "light": light,
     "idle": idle, "environment": environment,
-    "batch": batch, "modifiers": modifiers, "kernels": kernels,
+    "batch": batch, "modifiers": modifiers, "kernels": kernels, "corrections": corrections,
     "opens": opens, "link": link, "replicas": replicas, "renewal": renewal,
 }  # fmt: skip
 

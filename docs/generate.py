@@ -230,6 +230,7 @@ def functions() -> str:
 
     titles = {
         "elementwise": "Value by value (structure of the arguments)",
+        "random": "Random numbers (one value per event, or for each entry of `objects`)",
         "reduce": "Reduction of the innermost lists (one value for each list)",
         "number": "Length of the outer list (one value per event)",
         "object": "One entry of the outer list (missing if it does not exist)",

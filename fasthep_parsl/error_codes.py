@@ -47,6 +47,7 @@ CODES: dict[str, str] = {
     "E150": "unknown field",
     "E151": "an expression is not valid",
     "E152": "a fact of a dataset (`dataset.<key>`) is missing in some dataset",
+    "E155": "a correction, a product of weights or a model that does not fit its inputs: names, types, categories, directions",
     "E160": "the run directory already exists",
     "E161": "the run directory cannot be written",
     "E162": "the run directory belongs to another plan",

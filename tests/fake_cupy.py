@@ -312,7 +312,8 @@ def _operator(name):
     ufunc = {"truediv": "true_divide", "floordiv": "floor_divide", "mod": "remainder", "pow": "power", "and": "bitwise_and",
              "or": "bitwise_or", "xor": "bitwise_xor", "lt": "less", "le": "less_equal", "gt": "greater",
              "ge": "greater_equal", "eq": "equal", "ne": "not_equal", "neg": "negative", "pos": "positive",
-             "invert": "invert", "abs": "absolute", "add": "add", "sub": "subtract", "mul": "multiply"}[name]  # fmt: skip
+             "invert": "invert", "abs": "absolute", "add": "add", "sub": "subtract", "mul": "multiply",
+             "lshift": "left_shift", "rshift": "right_shift"}[name]  # fmt: skip
 
     def plain(self, *others):
         return getattr(np, ufunc)(self, *others)
@@ -336,6 +337,8 @@ for _name in [
     "mul",
     "truediv",
     "floordiv",
+    "lshift",
+    "rshift",
     "mod",
     "pow",
     "and",

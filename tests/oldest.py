@@ -8,5 +8,5 @@ from pathlib import Path
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 extras = project["optional-dependencies"]
-for requirement in [*project["dependencies"], *extras["parquet"], *extras["credentials"]]:
+for requirement in [*project["dependencies"], *extras["parquet"], *extras["credentials"], *extras["corrections"]]:
     print(re.sub(r">=", "==", requirement, count=1))

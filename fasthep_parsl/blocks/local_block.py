@@ -171,8 +171,9 @@ def _is_plain(plan: Plan, pool: PlanPool) -> bool:
 
     XRootD and some sources have threads, a GPU has a context, and numpy counts its threads when it is imported.
     """
-    remote = any("://" in file.path for dataset in plan.datasets for file in dataset.files)
-    return pool.cpus == 1 and not pool.gpus and not remote and registry.load("sources", plan.source.kind).fork_safe
+    places = (place for dataset in plan.datasets for file in dataset.files for place in plan.source.read_with(file))
+    plain = all(registry.load("sources", kind).fork_safe for kind in plan.source.kinds)
+    return pool.cpus == 1 and not pool.gpus and plain and not any("://" in place for place in places)
 
 
 def _become_pool() -> None:

@@ -115,7 +115,7 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         code=checked.code.files,
         files=checked.code.elsewhere,
         parameter_files=merged_files(file for item in checked.stages for file in item.files),
-        software=software(checked.code.foreign, _packages(checked)),
+        software=software({*checked.code.foreign, *_late_packages(checked)}, _packages(checked)),
         warnings=(*_warnings(checked, pool_warnings), *lifetime_warnings(checked.credentials, pools)),
     )
 
@@ -157,6 +157,12 @@ def _packages(checked: CheckedWorkflow) -> set[str]:
     loaded = {registry.load("modifiers", kind) for kind in kinds}
     loaded.add(registry.load("sources", checked.inputs.source.kind))
     return {name for name in ops | {package_of(item) for item in loaded} if name}
+
+
+def _late_packages(checked: CheckedWorkflow) -> set[str]:
+    """Return the modules that ops import only when they run."""
+    used = [item for item in checked.stages if item.op.packages is not None and item.params is not None]
+    return {name for item in used if item.op.packages is not None for name in item.op.packages(item.params)}
 
 
 def _default_chunk(segments: tuple[PlanSegment, ...], pools: tuple[PlanPool, ...]) -> int:

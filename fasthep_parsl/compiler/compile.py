@@ -128,7 +128,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *(_modifier_fields(workflow) if stages.value.ordered else ()),
         *check_facts(workflow.stages, workflow.inputs.datasets, loaded.document),
         *comparisons.problems,
-        *check_visibility(loaded, workflow.stages, workflow.inputs.datasets),
+        *check_visibility(loaded, workflow.stages, workflow.inputs.datasets, workflow.inputs.source),
     )
     return Checked(workflow, problems)
 

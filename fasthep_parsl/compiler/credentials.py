@@ -119,7 +119,7 @@ def inspect_credentials(loaded: LoadedWorkflow, *, remote: bool | None = None, n
 
 def reads_urls(loaded: LoadedWorkflow) -> bool:
     """Return whether the workflow reads files from servers."""
-    for path in (("data", "datasets"), ("execution", "storage")):
+    for path in (("data", "datasets"), ("sources",), ("execution", "storage")):
         node = loaded.document.get(path)
         for _, item in walk(node) if node is not None else ():
             if isinstance(item.value, str) and is_url(item.value) and local_path(item.value) is None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fasthep_parsl.compiler.joined_inputs import path_of_key
 from fasthep_parsl.compiler.schema import short
 from fasthep_parsl.errors import Problem
 from fasthep_parsl.plan import PlanSource
 from fasthep_parsl.sources.headers import Header
 from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset
+from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.locations import identity
 from fasthep_parsl.workflow.yamldoc import Document, problem
 
@@ -17,15 +19,16 @@ MAX_SHOWN = 10
 
 
 def unusable(
-    files: Sequence[DatasetFile], headers: Mapping[DatasetFile, Header], source: PlanSource, document: Document
+    files: Sequence[DatasetFile], headers: Mapping[DatasetFile, Header], source: PlanSource, loaded: LoadedWorkflow
 ) -> list[Problem]:
     """Return a problem for each file that cannot be used; one of `sources` if all files fail because of it."""
+    document = loaded.document
     bad = [(file, headers[file]) for file in files if headers[file].problem]
     same = {(header.problem, header.hint, header.key) for _, header in bad}
     if len(bad) == len(files) > 1 and len(same) == 1:
         message, hint, key = same.pop()
-        if key and not any(file.tree for file in files):  # then `sources` is wrong, not the files
-            path = ("sources", source.name, key)
+        if key and ("." in key or not any(file.tree for file in files)):  # then `sources` is wrong, not the files
+            path = path_of_key(key, source, loaded.workflow)
             return [problem(document, path, "E135", f"{message} (all {len(bad)} input files)", hint)]
     found = [
         problem(document, file.key, "E135", f"{short(file.path)}: {header.problem}", header.hint)

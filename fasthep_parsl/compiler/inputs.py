@@ -9,6 +9,7 @@ from pathlib import Path
 from fasthep_parsl.cache_folder import cache_folder
 from fasthep_parsl.compiler.aliases import Aliases, Files, branches_of, resolve_aliases
 from fasthep_parsl.compiler.file_checks import same_sections, unexpected_counts, unusable
+from fasthep_parsl.compiler.joined_inputs import shared_friends, with_joins
 from fasthep_parsl.compiler.normalisation import plan_normalisation, wanted_of
 from fasthep_parsl.compiler.schema import Common, common, distinct, united
 from fasthep_parsl.errors import Checked
@@ -21,7 +22,7 @@ from fasthep_parsl.workflow.cross_sections import with_cross_sections
 from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset, resolve_datasets
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.partitions import cut
-from fasthep_parsl.workflow.sources import check_source
+from fasthep_parsl.workflow.sources import check_sources
 
 DEFAULT_CHUNK = 100_000
 """Default events per partition: about 100 MB of a NanoAOD analysis."""
@@ -90,13 +91,14 @@ def _source(loaded: LoadedWorkflow) -> PlanSource | None:
     """Return how events are read, without defaults of fields: their types come from the files. None if not valid."""
     workflow = loaded.workflow
     name = workflow.source_name
-    params, _ = check_source(workflow, loaded.document)  # the loader has reported its mistakes
+    params, _ = check_sources(workflow, loaded.document)  # the loader has reported their mistakes
     if params is None:
         return None
     aliases = {field: spec.branch for field, spec in workflow.fields.items() if isinstance(spec.branch, str)}
     storage = PlanStorage(**workflow.execution.storage.model_dump(exclude={"prefixes"}))
     kind = workflow.sources[name].kind
-    return PlanSource(name=name, kind=kind, params=params, aliases=aliases, storage=storage)
+    primary = PlanSource(name=name, kind=kind, params=params[name], aliases=aliases, storage=storage)
+    return with_joins(primary, workflow, params)
 
 
 def _own_aliases(files: Files, source: PlanSource) -> dict[str, str]:
@@ -140,7 +142,8 @@ def read_inputs(
     aliases = resolve_aliases(loaded.workflow.fields, classes, document)
     problems = (
         *datasets.problems,
-        *unusable(files, headers, source, document),
+        *unusable(files, headers, source, loaded),
+        *shared_friends(files, source, document),
         *unexpected_counts(datasets.value, headers, document),
         *same_sections(datasets.value, headers, document),
         *aliases.problems,

@@ -10,6 +10,7 @@ from fasthep_parsl.compiler.outputs import planned_params
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.errors import Problem
 from fasthep_parsl.ops.targets import OP
+from fasthep_parsl.plan import PlanSource
 from fasthep_parsl.plan.parameter_files import merged_files
 from fasthep_parsl.resources.units import format_memory
 from fasthep_parsl.sites import is_batch
@@ -31,7 +32,10 @@ def sees_run_directory(execution: Execution) -> bool:
 
 
 def check_visibility(
-    loaded: LoadedWorkflow, stages: Sequence[CheckedStage], datasets: Sequence[ResolvedDataset]
+    loaded: LoadedWorkflow,
+    stages: Sequence[CheckedStage],
+    datasets: Sequence[ResolvedDataset],
+    source: PlanSource,
 ) -> list[Problem]:
     """Return a problem for everything that cannot work on a site without a shared file system."""
     execution = loaded.workflow.execution
@@ -48,6 +52,13 @@ def check_visibility(
     for dataset in datasets:
         unseen = [file for file in dataset.files if not (file.remote or _any_seen(file, execution))]
         problems += [_unseen_input(loaded, dataset, unseen)] if unseen else []
+    friends = dict.fromkeys(friend for d in datasets for file in d.files for friend in source.friends(file.path))
+    lost = next((friend for friend in friends if not ("://" in friend or _is_seen(friend, execution))), None)
+    if lost is not None:
+        join = next(join for join in source.joins if join.files)
+        message = f"workers do not see `{lost}` of source `{join.name}`, on this machine"
+        path = ("sources", join.name, "files")
+        problems.append(problem(loaded.document, path, "E149", message, f"use URLs (`root://…`); {NAME_FOLDER}"))
     for item in stages:
         target = str(planned_params(item, loaded.document).get("path") or "") if item.stage.op == OP else ""
         if target and not _is_seen(target, execution):

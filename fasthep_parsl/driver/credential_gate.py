@@ -8,7 +8,7 @@ few attempts the partition fails. A run in which servers refuse everything stops
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 
@@ -84,7 +84,7 @@ class CredentialGate:
         self.waiting = False
         self._plan = plan
         self._read: dict[int, int] = {}  # segment → version of the credentials at its last success
-        self._far = {n for n, dataset in enumerate(plan.datasets) if any(map(_is_far, dataset.files))}
+        self._far = {n for n, dataset in enumerate(plan.datasets) if _is_far(plan, dataset.files)}
         self._reading = {segment.id for segment in plan.segments if _reads_urls(plan, segment)}
         self._versions: dict[int, int] = {}
         self._refused: Counter[tuple[int, int]] = Counter()
@@ -159,8 +159,10 @@ class CredentialGate:
 
 def _reads_urls(plan: Plan, segment: PlanSegment) -> bool:
     """Return whether tasks of a segment read input files from servers."""
-    return not segment.input and any(_is_far(file) for dataset in plan.datasets for file in dataset.files)
+    return not segment.input and any(_is_far(plan, dataset.files) for dataset in plan.datasets)
 
 
-def _is_far(file: PlanFile) -> bool:
-    return any("://" in place and not place.startswith("file:") for place in file.places)
+def _is_far(plan: Plan, files: Iterable[PlanFile]) -> bool:
+    """Return whether some of the files, or of those that are read with them, are on servers."""
+    places = (place for file in files for place in plan.source.read_with(file))
+    return any("://" in place and not place.startswith("file:") for place in places)

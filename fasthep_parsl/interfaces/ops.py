@@ -42,14 +42,15 @@ class OpProblem:
     name : str
         The field or collection that does not exist; empty for other mistakes.
     code : str
-        ``E150`` if `name` is a field that does not exist (the compiler finds out why), otherwise ``E151``.
+        ``E150`` if `name` is a field that does not exist (the compiler finds out why), ``E113`` for a file that cannot be
+        used, ``E155`` for a correction or a model that does not fit, otherwise ``E151``.
     """
 
     path: ParamPath
     message: str
     hint: Hint = ""
     name: str = ""
-    code: Literal["E150", "E151"] = "E151"
+    code: Literal["E113", "E150", "E151", "E155"] = "E151"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,8 @@ class Op:
         Whether `call` has an argument for events, and a keyword ``context``.
     takes_model : bool
         Whether `call` receives the validated model as the keyword ``params``. Otherwise each field is a keyword.
+    packages : callable or None
+        ``(params) -> names`` of modules that `call` imports when it runs. Their versions are part of the plan.
     """
 
     name: str
@@ -209,6 +212,7 @@ class Op:
     takes_events: bool = True
     takes_context: bool = False
     takes_model: bool = False
+    packages: Callable[[Any], tuple[str, ...]] | None = None
 
     def keywords(self, params: BaseModel) -> dict[str, Any]:
         """Return the keywords that pass validated parameters to `call`."""

@@ -30,6 +30,7 @@ def op(
     per_partition: bool = False,
     params: type[BaseModel] | None = None,
     analyse: Callable[[Any, Schema], Effects] | None = None,
+    packages: Callable[[Any], tuple[str, ...]] | None = None,
 ) -> Callable[[F], F]:
     """Declare ``f(events, *, params…)`` as the operation `name`.
 
@@ -59,6 +60,9 @@ def op(
     analyse : callable, optional
         ``(params, schema) -> Effects``; replaces `reads` and `writes`. See `analyse_expression` for ops that take
         expressions.
+    packages : callable, optional
+        ``(params) -> names`` of modules that the function of an installed op imports only when it runs. Workers must have
+        the versions of the plan.
 
     Raises
     ------
@@ -95,6 +99,7 @@ def op(
             takes_events=_takes_events(function),
             takes_model=_takes_model(function, name, params),
             takes_context="context" in inspect.signature(function).parameters,
+            packages=packages,
         )
         return function
 

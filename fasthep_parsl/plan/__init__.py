@@ -13,6 +13,7 @@ from fasthep_parsl.plan.inputs import (
     PlanStorage,
     dataset_facts,
 )
+from fasthep_parsl.plan.joins import Mismatch, PlanJoin
 from fasthep_parsl.plan.normalisation import SUMS, PlanNormalisation, PlanSum, SumMethod, cancelled
 from fasthep_parsl.plan.parameter_files import FileUse, PlanParameterFile
 from fasthep_parsl.plan.plan import SCHEMA_VERSION, Plan
@@ -40,6 +41,7 @@ __all__ = [
     "Direction",
     "EventType",
     "FileUse",
+    "Mismatch",
     "Plan",
     "PlanBatchCredential",
     "PlanBlock",
@@ -50,6 +52,7 @@ __all__ = [
     "PlanDefault",
     "PlanEnvironment",
     "PlanFile",
+    "PlanJoin",
     "PlanModifier",
     "PlanModule",
     "PlanNetwork",

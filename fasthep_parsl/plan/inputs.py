@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from fasthep_parsl.plan.base import Frozen, Written
+from fasthep_parsl.plan.joins import PlanJoin
 from fasthep_parsl.plan.normalisation import PlanNormalisation
 
 EventType = Literal["data", "mc"]
@@ -100,6 +101,8 @@ class PlanSource(Frozen):
         default_factory=dict, description="field → value per event in files that lack its branch"
     )
     storage: PlanStorage = Field(PlanStorage(), description="time limits for servers of input files")
+    prefix: str = Field("", description="its columns are also called `prefix.name`, if it is joined with others")
+    joins: tuple[PlanJoin, ...] = Field((), description="sources whose columns are added to its events")
 
     def with_tree(self, tree: str) -> Self:
         """Return the source with the tree of a dataset, if the dataset has its own."""
@@ -118,7 +121,23 @@ class PlanSource(Frozen):
     @property
     def identity(self) -> str:
         """Kind and parameters as text: equal sources read equal events from a file."""
-        return f"{self.kind} {json.dumps(self.params, sort_keys=True, default=str)}"
+        own = f"{self.kind} {json.dumps(self.params, sort_keys=True, default=str)}"
+        joined = [join.model_dump(mode="json") for join in self.joins]
+        return f"{own} {self.prefix} {json.dumps(joined, sort_keys=True)}" if self.prefix else own
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of all sources that are read together."""
+        return tuple(dict.fromkeys((self.kind, *(join.kind for join in self.joins))))
+
+    def friends(self, path: str) -> tuple[str, ...]:
+        """Return the other files that are read with the file `path`."""
+        found = dict.fromkeys(join.path_beside(path) for join in self.joins)
+        return tuple(friend for friend in found if friend != path)
+
+    def read_with(self, file: PlanFile) -> tuple[str, ...]:
+        """Return all places of a file, and of the others that are read with it."""
+        return tuple(place for known in file.places for place in (known, *self.friends(known)))
 
 
 def without_places(datasets: tuple[PlanDataset, ...]) -> tuple[PlanDataset, ...]:

@@ -57,4 +57,4 @@ def constant(value: float | str, dtype: str, length: int) -> Column:
 
 
 def _same(a: Any, b: Any) -> bool:
-    return len(a) == len(b) and bool(np.array_equal(a.data, b.data))
+    return a is b or (len(a) == len(b) and bool(np.array_equal(a.data, b.data)))

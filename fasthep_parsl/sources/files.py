@@ -24,13 +24,17 @@ MAX_OPEN = 16
 
 
 def open_file(path: str, source: PlanSource) -> OpenInput:
-    """Open an input file with the source that the plan names.
+    """Open an input file with the source that the plan names, and with those that are joined to it.
 
     Raises
     ------
     InputFileError
         The file is missing, damaged or of another kind, or software to read it is not installed.
     """
+    if source.prefix:
+        from fasthep_parsl.sources.joined_file import open_joined
+
+        return open_joined(path, source, open_file)
     kind: type[Source] = registry.load("sources", source.kind)
     with limited(StorageLimits(source.storage.open_timeout, source.storage.read_timeout, source.storage.retries)):
         return kind(**source.params).open(path)

@@ -161,10 +161,9 @@ def _header(path: str, how: _How) -> Header:
             stat = Path(path).stat()
         except OSError as error:
             return Header(path, problem=error.strerror or "cannot be read")
-        size, mtime_ns = stat.st_size, stat.st_mtime_ns
-        version = f"{size}|{mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"  # the last two change if a file is replaced
+        size, mtime_ns, version = stat.st_size, stat.st_mtime_ns, _version(path, *source.friends(path))
     entry = None
-    if cache is not None and size >= 0:
+    if cache is not None and version:
         key = f"{CACHE_VERSION}|{path}|{version}|{source.identity}" + (f"|{wanted}" if wanted else "")
         entry = cache / "headers" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
         found = _cached(entry, path)
@@ -174,6 +173,18 @@ def _header(path: str, how: _How) -> Header:
     if entry is not None and not header.problem:
         _remember(entry, header)
     return header
+
+
+def _version(*paths: str) -> str:
+    """Return what changes if one of the files is written or replaced; empty if that of one is not known."""
+    found = []
+    for path in paths:
+        try:
+            stat = Path(path).stat()
+        except OSError:  # also of URLs
+            return ""
+        found.append(f"{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}")  # the last two: replaced
+    return "|".join(found)
 
 
 def _read(path: str, how: _How, size: int, mtime_ns: int) -> Header:
@@ -190,6 +201,8 @@ def _read(path: str, how: _How, size: int, mtime_ns: int) -> Header:
         clusters, summaries = tuple(file.clusters()), read_summaries(file, how.wanted)
         facts = (file.uuid, file.entries, clusters, file.section, file.branches())
         return Header(path, size, mtime_ns, *facts, summaries=summaries)
+    except InputFileError as error:
+        return Header(path, size, mtime_ns, problem=error.message, hint=error.hint, key=error.key, cause=error.cause)
     except Exception as error:  # noqa: BLE001  (libraries raise any error on damaged files)
         return Header(path, size, mtime_ns, problem=f"the header cannot be read: {summary_of(error)}")
     finally:

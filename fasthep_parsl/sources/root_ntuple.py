@@ -107,6 +107,8 @@ class NTupleFile:
 
     def has(self, column: str) -> bool:
         """Return whether the RNTuple has a field or member."""
+        if column.partition(".")[0] not in self._top:  # without a search for similar names
+            return False
         try:
             self._form(column)
         except InputFileError:

@@ -14,6 +14,7 @@ from fasthep_parsl.interfaces import Branch, Branches, InputFileError
 from fasthep_parsl.ops.stream import Column
 from fasthep_parsl.sources.columns import tidy
 from fasthep_parsl.sources.forms import Members, take
+from fasthep_parsl.sources.jagged_branches import JaggedNumbers, KnownOffsets, reads_faster
 from fasthep_parsl.sources.root_names import Names
 from fasthep_parsl.sources.root_types import describe
 from fasthep_parsl.sources.time_limit import EndlessError, at_most
@@ -102,6 +103,8 @@ class TreeFile:
 
     def has(self, column: str) -> bool:
         """Return whether the tree has a branch."""
+        if column not in self._plain and self._names.find(column) is None:  # without a search for similar names
+            return column in self._names.refused
         try:
             self._field(column)
         except InputFileError:
@@ -132,9 +135,12 @@ class TreeFile:
                 )
                 found = [(id(branch), arrays[name]) for name, branch in many.items()]
             yield from found
+        known = KnownOffsets()
         for branch in single:
             with self._located(branch.name, start, stop), self._in_time(branch, start, stop):
-                array = branch.array(entry_start=start, entry_stop=stop)
+                form = branch.interpretation
+                form = JaggedNumbers(form.content, known) if reads_faster(form) else form
+                array = branch.array(form, entry_start=start, entry_stop=stop)
             yield id(branch), array
 
     @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 from fasthep_parsl import registry
 
-SOURCE_KEYS = ("kind", "stream_type")
+SOURCE_KEYS = ("kind", "stream_type", "files")
 """Keys of a source that do not depend on its kind."""
 _REFERENCES = "#/$defs/SourceSpec/$defs/{model}"
 

@@ -13,12 +13,13 @@ from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.workflow.execution_spellings import respell_execution
 from fasthep_parsl.workflow.filesets import respell_filesets
 from fasthep_parsl.workflow.includes import load_document
+from fasthep_parsl.workflow.joins import respell_joins
 from fasthep_parsl.workflow.layers import expand, lay_over, spell_out
 from fasthep_parsl.workflow.model import Workflow
 from fasthep_parsl.workflow.overrides import apply_override
 from fasthep_parsl.workflow.parse import load_file
 from fasthep_parsl.workflow.repair import repair
-from fasthep_parsl.workflow.sources import check_source
+from fasthep_parsl.workflow.sources import check_sources
 from fasthep_parsl.workflow.spellings import check_model, normalise, refuse_foreign
 from fasthep_parsl.workflow.translate import problems_of
 from fasthep_parsl.workflow.yamldoc import Document, merge, refuse
@@ -86,6 +87,8 @@ def load_workflow(
     document, problems = refuse_foreign(respelled.document)
     problems += respelled.problems
     document, warnings = normalise(document)
+    document, of_joins = respell_joins(document)
+    warnings += of_joins
     document, wrong = respell_filesets(document)
     problems += wrong
     warnings += respelled.warnings
@@ -108,13 +111,13 @@ def load_workflow(
             workflow = Workflow.model_validate(document.data)
         except ValidationError:
             raise refuse(*problems) from None
-        problems += check_source(workflow, document)[1]
+        problems += check_sources(workflow, document)[1]
         if not tolerant or check_model(workflow, document):  # its problems may be consequences of what was left out
             raise refuse(*problems) from None
     else:
         found = check_model(workflow, document)
         problems += found
-        problems += check_source(workflow, document)[1]
+        problems += check_sources(workflow, document)[1]
         tolerant = tolerant and not found
     if problems and not tolerant:
         raise refuse(*problems)

@@ -11,6 +11,7 @@ from fasthep_parsl.resources.units import describe
 from fasthep_parsl.resources.validation import Count, Duration, wrong_value
 from fasthep_parsl.workflow.conditions import Condition
 from fasthep_parsl.workflow.execution_model import Execution
+from fasthep_parsl.workflow.join_model import FilesBeside, JoinSpec
 from fasthep_parsl.workflow.json_schema import SOURCE_KEYS, of_sources
 from fasthep_parsl.workflow.kind_reference import ModifierOf
 from fasthep_parsl.workflow.normalisation_model import (
@@ -108,6 +109,11 @@ class SourceSpec(Model):
 
     kind: Line = Field("root_tree", description="name of the input format")
     stream_type: Line = Field("event_stream", description="for fasthep-flow; ignored")
+    files: FilesBeside | None = Field(
+        None,
+        description="of a source that `joins` adds: its file for each file of the datasets, relative to the folder of that"
+        " file; `{name}` is the name of that file, `{stem}` without suffix, `{folder}` its folder; default: the same file",
+    )
     params: dict[str, Any] = Field(default_factory=dict, description="all other keys are fields of the kind")
 
     @property
@@ -144,7 +150,7 @@ class FieldSpec(Model):
     applies_to: Condition = Field(
         None, description="datasets that have the field; for the others it is `default`, or there is no such field"
     )
-    stream: Reference | None = Field(None, description="name of the source; default: the only one")
+    stream: Reference | None = Field(None, description="name of the source or join; default: the only one")
     default: bool | int | float | str | None = Field(
         None,
         description="value per event in files that lack the branch, e.g. `1` for a weight that data do not have; in the"
@@ -233,11 +239,16 @@ class Workflow(Model):
     )
     use: Annotated[Use, BeforeValidator(empty_mapping)] = Field(Use(), description="analysis code")
     data: Data = Field(description="the input")
-    sources: dict[Reference, SourceOf] = Field(min_length=1, description="how events are read; exactly one")
+    sources: dict[Reference, SourceOf] = Field(
+        min_length=1, description="how events are read; one, or several with `joins`"
+    )
+    joins: Annotated[dict[Reference, JoinSpec], BeforeValidator(empty_mapping)] = Field(
+        default_factory=dict, description="sources whose columns are read together; at most one join"
+    )
     fields: dict[Line, Annotated[FieldSpec, BeforeValidator(_branch, json_schema_input_type=FieldSpec | str)]] = Field(
         default_factory=dict, description="other names for branches"
     )
-    primary_stream: Reference | None = Field(None, description="name of the source, as fasthep-flow writes it")
+    primary_stream: Reference | None = Field(None, description="name of the source or join, as fasthep-flow writes it")
     analysis: Analysis = Field(description="the stages")
     execution: Execution = Field(Execution(), description="how and where the workflow runs")
 
@@ -246,6 +257,12 @@ class Workflow(Model):
         return dataset.tree or self.data.defaults.tree
 
     @property
+    def join(self) -> JoinSpec | None:
+        """The join, None if there is one source."""
+        return next(iter(self.joins.values()), None)
+
+    @property
     def source_name(self) -> str:
-        """Name of the only source."""
-        return next(iter(self.sources))
+        """Name of the source that has the events: the only one, or the first of the join."""
+        first = self.join.inputs[0].source if self.join else ""
+        return first if first in self.sources else next(iter(self.sources))

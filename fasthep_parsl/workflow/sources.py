@@ -1,4 +1,4 @@
-"""The source of a workflow: find its kind and validate its fields with the model of this kind."""
+"""The sources of a workflow: find their kinds and validate their fields with the models of these kinds."""
 
 from __future__ import annotations
 
@@ -14,22 +14,39 @@ from fasthep_parsl.workflow.model import Workflow
 from fasthep_parsl.workflow.translate import problems_of
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
+Params = dict[str, Any]
+"""Fields of a kind of source."""
 
-def check_source(workflow: Workflow, document: Document) -> tuple[dict[str, Any] | None, list[Problem]]:
-    """Return the parameters of the source and what is wrong with them.
+
+def check_sources(workflow: Workflow, document: Document) -> tuple[dict[str, Params] | None, list[Problem]]:
+    """Return the parameters of the sources that are read, and what is wrong with them.
 
     Misspelt names are corrected and unknown ones left out, so that the rest of the workflow can be checked. The
-    parameters are None if no file could be read with them.
+    result is None if no file could be read with them.
     """
-    name = workflow.source_name
+    join = workflow.join
+    others = [item.source for item in join.inputs if item.source in workflow.sources] if join else []
+    found: dict[str, Params] = {}
+    problems: list[Problem] = []
+    names = dict.fromkeys((workflow.source_name, *others))
+    for name in names:
+        params, wrong = _check_source(workflow, name, document)
+        problems += wrong
+        if params is not None:
+            found[name] = params
+    return (found if len(found) == len(names) else None), problems
+
+
+def _check_source(workflow: Workflow, name: str, document: Document) -> tuple[Params | None, list[Problem]]:
     spec = workflow.sources[name]
+    primary = name == workflow.source_name
     known = registry.names("sources")
     if spec.kind not in known:
         hint = suggest(spec.kind, known, what="sources")
         return None, [problem(document, ("sources", name, "kind"), "E110", f"unknown source `{spec.kind}`", hint)]
     model = registry.load("sources", spec.kind)
-    problems = [] if "tree" in model.model_fields else _without_trees(workflow, document, spec.kind)
-    trees = [workflow.tree_of(dataset) for dataset in workflow.data.datasets]
+    problems = [] if "tree" in model.model_fields or not primary else _without_trees(workflow, document, spec.kind)
+    trees = [workflow.tree_of(dataset) for dataset in workflow.data.datasets] if primary else []
     elsewhere = {"tree": trees[0]} if trees and all(trees) and "tree" in model.model_fields else {}
     error = _error(model, {**elsewhere, **spec.params})
     if error is None:

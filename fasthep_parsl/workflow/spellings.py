@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.names import file_name
+from fasthep_parsl.workflow.joins import check_joins
 from fasthep_parsl.workflow.model import Dataset, Workflow
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, Node, merge_nodes, problem
 
 _NOT_RUN = "remove it"
 FOREIGN_SECTIONS = {
-    "joins": "trees cannot be joined; write one workflow per tree",
     "outputs": "use a stage with `op: hep.write`",
     "observers": "remove the section; every run records events, times and memory",
     "reports": "remove the section; `run.json` in the run directory describes a run",
@@ -167,15 +167,12 @@ def _with_id(node: Node, number: int) -> Node:
 def check_model(workflow: Workflow, document: Document) -> list[Problem]:
     """Return mistakes that involve several sections of a valid workflow."""
     found: list[Problem] = []
-    sources = list(workflow.sources)
-    for name in sources[1:]:
-        message = f"more than one source: `{name}`"
-        hint = "write one workflow per source, or remove the others"
-        found.append(problem(document, ("sources", name), "E107", message, hint, on="key"))
+    known = [*workflow.joins, *workflow.sources]
+    found += check_joins(workflow, document)
     streams = [(("fields", name, "stream"), field.stream) for name, field in workflow.fields.items()]
     for path, stream in [(("primary_stream",), workflow.primary_stream), *streams]:
-        if stream is not None and stream not in sources:
-            names = suggest(stream, sources, what="sources")
+        if stream is not None and stream not in known:
+            names = suggest(stream, known, what="sources")
             found.append(problem(document, path, "E106", f"no source `{stream}`", names, name=stream))
     if not workflow.analysis.stages:
         hint = "write `stages: [{id: Name, op: hep.define, params: {…}}]`"

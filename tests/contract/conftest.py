@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import kind_examples
+
+DATA = Path(__file__).parents[1] / "data"
 
 EXAMPLES = {
     "hep.define": {
@@ -41,6 +45,17 @@ EXAMPLES = {
         "dataset_axis": True,
     },
     "hep.sum_of_weights": {"weights": {"dy": "genWeight"}},
+    "hep.correction": {
+        "file": str(DATA / "corrections.json"),
+        "name": "muon_sf",
+        "inputs": {"systematic": "nominal", "abseta": "minimum(abs(Muon_eta), 2.39)", "pt": "Muon_pt"},
+        "output": "muon_sf",
+        "variations": {"up": "up", "down": "down"},
+    },
+    "hep.weight": {
+        "output": "weight",
+        "factors": {"generator": "genWeight", "muons": {"nominal": "prod(Muon_pt / Muon_pt)", "up": 1.1, "down": 0.9}},
+    },
     "hep.write": {"fields": ["Muon_pt", "MET_pt"], "format": "parquet"},
     **kind_examples.given("ops"),
 }

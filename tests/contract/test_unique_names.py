@@ -17,6 +17,7 @@ SHARED_MODULE_NAMES = {
     "declare": "the decorators @op and @kernel",
     "gpu": "what needs a GPU, in ops and in diagnostics",
     "inputs": "the input files: found by the compiler, recorded in the plan",
+    "joins": "sources that are read together: in the workflow, in the plan",
     "local": "backend and strategy of this name",
     "model": "the model of what the package is named after",
     "modifiers": "the kinds, their contract, and their use by compiler and worker",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fuzz import random_numbers
 from fuzz.values import Refused, Unclear, Value, as_kind, checked, common, constant
 
 COMPARE = {
@@ -43,7 +44,21 @@ ONE = ("sqrt", "log", "log10", "log2", "log1p", "exp", "expm1", "cos", "sin", "t
        "arccos", "arcsin", "arctan", "arcsinh", "arccosh", "arctanh")  # fmt: skip
 STAYS = {"floor": np.floor, "ceil": np.ceil, "round": np.rint, "sign": np.sign, "abs": np.abs}
 ASKS = {"isnan": math.isnan, "isfinite": math.isfinite, "isinf": math.isinf}
-REDUCTIONS = ("sum", "mean", "std", "min", "max", "argmin", "argmax", "any", "all", "num", "count", "count_nonzero")
+REDUCTIONS = (
+    "sum",
+    "prod",
+    "mean",
+    "std",
+    "min",
+    "max",
+    "argmin",
+    "argmax",
+    "any",
+    "all",
+    "num",
+    "count",
+    "count_nonzero",
+)
 
 
 def truth(x: Any) -> bool:
@@ -59,6 +74,8 @@ def call(oracle: Any, name: str, args: list[Any], keywords: dict[str, Any], text
         raise Unclear("a constant is never missing")
     if name in REDUCTIONS:
         return reduction(name, args[0])
+    if name in ("random", "random_normal"):
+        return random_numbers.call(oracle, name, args)
     if name in ("nth", "leading", "first", "subleading"):
         return _nth(oracle, name, args)
     if name in _LISTS:
@@ -156,6 +173,7 @@ def reduction(name: str, value: Any) -> Any:
     lists(value)
     kind = {
         "sum": "i" if value.kind in "bi" else "d",
+        "prod": "d",
         "mean": "d",
         "std": "d",
         "min": value.kind,
@@ -181,6 +199,11 @@ def _sum(x: list[Any], kind: str) -> Any:
         return checked(sum(map(int, there)))
     with np.errstate(all="ignore"):
         return float(sum(map(np.float64, there), np.float64(0)))
+
+
+def _prod(x: list[Any], _kind: str) -> float:
+    with np.errstate(all="ignore"):
+        return float(math.prod((np.float64(each) for each in x if each is not None), start=np.float64(1)))
 
 
 def _mean(x: list[Any], _kind: str) -> float | None:
@@ -221,6 +244,7 @@ def _extreme(better: Callable[[Any, Any], bool]) -> Callable[[list[Any], str], A
 
 _REDUCE: dict[str, Callable[[list[Any], str], Any]] = {
     "sum": _sum,
+    "prod": _prod,
     "mean": _mean,
     "std": _std,
     "min": _extreme(operator.lt),

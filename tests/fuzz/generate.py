@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from fuzz.columns import DEPTHS, DTYPES, FORBIDDEN, Make
+from fuzz.columns import DEPTHS, DTYPES, FORBIDDEN, INTEGERS, Make
 from fuzz.functions import ASKS, ONE, REDUCTIONS, STAYS
 from fuzz.tree import Tree, fields_of
 from fuzz.values import Field
@@ -70,6 +70,7 @@ class Trees:
             self.chosen,
             self.logic,
             self.filled,
+            self.drawn,
         ]
         if DEPTHS[structure[-1]] == 1:
             kinds += [self.listed, self.listed]
@@ -108,7 +109,7 @@ class Trees:
         if roll < 0.55:
             return self.make(self.random.choice("EEO"), depth)
         if structure == "D" and roll < 0.65:
-            return ("call", self.random.choice(REDUCTIONS[:9]), (self.leaf("D"),), ())
+            return ("call", self.random.choice(REDUCTIONS[:10]), (self.leaf("D"),), ())
         return self.make(structure, depth)
 
     def text(self) -> Tree:
@@ -174,6 +175,24 @@ class Trees:
         else:
             x = self.make(structure, depth)
         return ("call", "fill_none", (x, self.other(structure, 0)), ())
+
+    def drawn(self, structure: str, depth: int) -> Tree:
+        """Return random numbers, per event or per object."""
+        name = self.random.choice(["random", "random_normal"])
+        objects = () if structure in "EO" else (self.make(structure, depth),)
+        keys = [self.identity() for _ in range(3)]
+        return ("call", name, (("const", self.random.choice([0, 1, 7, 2**32 - 1])), *keys, *objects), ())
+
+    def identity(self) -> Tree:
+        """Return a number that identifies events: mostly an integer."""
+        roll = self.random.random()
+        if roll < 0.3:
+            return ("const", self.random.choice(INTEGER_CONSTANTS))
+        structure = "O" if roll > 0.85 else "E"
+        dtype = self.random.choice([*INTEGERS, "bool", "float32"] if roll > 0.9 else INTEGERS)
+        name = f"{structure}_{dtype}" if structure != "E" else dtype
+        self.used[name] = (structure, dtype)
+        return ("name", name)
 
     # --- lists --------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Sums and extrema of lists on a GPU, with functions of CuPy alone.
+"""Sums, products and extrema of lists on a GPU, with functions of CuPy alone.
 
 Events are ordered by their number of objects. The first objects of all events are one gather, the second objects of
 all events with at least two are the next one, and so on. Each object is visited once, in its order within the event.
@@ -72,6 +72,15 @@ def total(lists: Jagged) -> Any:
     for _, number, where in ranks:
         sums[:number] += lists.content[where]
     return ranks.restore_order(sums)
+
+
+def product(lists: Jagged) -> Any:
+    """Return the product of each list, in the type of its content."""
+    ranks = _ranks_of(lists)
+    found = np.ones_like(ranks.order, dtype=lists.content.dtype)
+    for _, number, where in ranks:
+        found[:number] *= lists.content[where]
+    return ranks.restore_order(found)
 
 
 def extreme(lists: Jagged, better: Callable[[Any, Any], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Reduce lists to one value each: sum, mean, std, min, max, argmin, argmax, any, all, counts."""
+"""Reduce lists to one value each: sum, prod, mean, std, min, max, argmin, argmax, any, all, counts."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from fasthep_parsl.ops.counts import any_true
 def reduce_value(name: str, value: Value) -> Value:
     """Reduce the innermost lists with the reduction `name`, one of `REDUCTIONS`. Missing items are ignored.
 
-    Sums of integers and bools are int64; other sums, means and std are float64. An empty list has sum 0, any false, all
-    true, mean and std NaN; its min, max, argmin and argmax are missing. If all items are missing, mean and std are
+    Sums of integers and bools are int64; other sums, products, means and std are float64. An empty list has sum 0, prod 1,
+    any false, all true, mean and std NaN; its min, max, argmin and argmax are missing. If all items are missing, mean and std are
     missing too. A missing list gives a missing value.
 
     Raises
@@ -122,6 +122,14 @@ def _total(value: Jagged, content: Any) -> Any:
     if device.on_gpu(content):
         return gpu_reductions.total(lists)
     return _numpy(ak.sum(to_awkward(lists), axis=1))
+
+
+def _product(value: Jagged) -> Any:
+    lists = _drop_missing(value)
+    lists = Jagged(lists.offsets, as_float64(lists.content))
+    if device.on_gpu(lists.content):
+        return gpu_reductions.product(lists)
+    return _numpy(ak.prod(to_awkward(lists), axis=1))
 
 
 def _numpy(array: Any) -> Any:
@@ -230,6 +238,7 @@ def _positions_with_missing(best: Any, found: Any, value: Jagged) -> Any:
 
 _REDUCTIONS: dict[str, Callable[[Jagged], Value]] = {
     "sum": _sum,
+    "prod": _product,
     "mean": _mean,
     "std": _std,
     "min": _extreme("min"),

@@ -25,6 +25,11 @@ def to_host(column: Any) -> Any:
     return device.download(column) if device.is_array(column) else to_awkward(_on_host(from_column(column)))
 
 
+def value_to_host(value: Value) -> Value:
+    """Return a value of an expression in host memory."""
+    return _on_host(value) if device.on_gpu(innermost(value)) else value
+
+
 def _on_host(value: Value) -> Value:
     if isinstance(value, Jagged):
         present = None if value.present is None else device.download(value.present)

@@ -18,7 +18,7 @@ LARGEST = 2**63 - 1
 """Largest integer that expressions compute with."""
 _MAX_BITS = 4096
 """Maximum size of intermediate integers, in bits."""
-_FLOATS = frozenset((*FLOATS, "mean", "std", "delta_phi", "delta_r"))
+_FLOATS = frozenset((*FLOATS, "mean", "std", "prod", "random", "random_normal", "delta_phi", "delta_r"))
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,

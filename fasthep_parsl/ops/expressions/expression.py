@@ -16,12 +16,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Container, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fasthep_parsl.interfaces import UNKNOWN, Context, OpProblem, ParamPath, Schema, Shape
 from fasthep_parsl.ops.columns.layouts import to_column
 from fasthep_parsl.ops.columns.value_types import ExpressionError, Value
-from fasthep_parsl.ops.expressions.constants import fold_constants
+from fasthep_parsl.ops.expressions.constants import fold_constants, is_float
 from fasthep_parsl.ops.expressions.evaluation import Evaluation
 from fasthep_parsl.ops.expressions.functions import function
 from fasthep_parsl.ops.expressions.grammar import CONSTANTS, dotted, parse
@@ -65,6 +65,19 @@ class Expression:
     def reads(self, known: Container[str]) -> frozenset[str]:
         """Return the fields that it reads: `names`, and those of `known` with the name of a constant."""
         return self.names | {name for name in self.constants if name in known}
+
+    @property
+    def constant(self) -> bool | int | float | str | None:
+        """Its value if it reads nothing and can be computed now, else None."""
+        value = self._tree.value if isinstance(self._tree, ast.Constant) else None
+        return value if isinstance(value, bool | int | float | str) else None
+
+    @property
+    def sure_type(self) -> Literal["text", "float", ""]:
+        """Type of its result if it is the same whatever its fields are and is text or floats; else empty."""
+        if isinstance(self.constant, str):
+            return "text"
+        return "float" if is_float(self._tree) else ""
 
     def shape(self, schema: Schema) -> Shape:
         """Return the structure of the result for fields with the structures in `schema`.

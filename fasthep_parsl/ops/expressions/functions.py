@@ -14,10 +14,11 @@ from fasthep_parsl.ops.columns.broadcast import elementwise
 from fasthep_parsl.ops.columns.dtypes import is_bool, is_whole
 from fasthep_parsl.ops.columns.indexing import nth_value, select
 from fasthep_parsl.ops.columns.operators import FLOATS, leaf_function
+from fasthep_parsl.ops.columns.random_numbers import random_value
 from fasthep_parsl.ops.columns.reductions import REDUCTIONS, not_jagged, reduce_value
 from fasthep_parsl.ops.columns.value_types import ExpressionError, Jagged, Value, innermost, is_text
 
-Rule = Literal["elementwise", "reduce", "number", "object", "index", "shorter", "sorted", "positions"]
+Rule = Literal["elementwise", "random", "reduce", "number", "object", "index", "shorter", "sorted", "positions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Function:
     call : callable
         Takes and returns `Value`. Its signature is that of the function in expressions.
     rule : str
-        Structure of the result. ``elementwise``: the arguments broadcast together. The other rules are for functions
+        Structure of the result. ``elementwise``: the arguments broadcast together. ``random``: the structure of the last
+        argument, `objects`, or one value per event. The other rules are for functions
         of a list, the first argument. ``reduce``: one value per innermost list. ``number``: one value per outer list.
         ``object``: an entry of the outer list. ``index``: one value per entry of the outer list. ``positions``: the
         structure of the list. ``shorter``: outer lists of other lengths. ``sorted``: innermost lists in another
@@ -109,6 +111,14 @@ def _delta_r(eta1: Value, phi1: Value, eta2: Value, phi2: Value) -> Value:
 
 def _where(condition: Value, a: Value, b: Value) -> Value:
     return missing.where(condition, a, b)
+
+
+def _random(seed: Value, run: Value, luminosityBlock: Value, event: Value, objects: Value = None) -> Value:  # noqa: N803
+    return random_value("uniform", "random", seed, (run, luminosityBlock, event), objects)
+
+
+def _random_normal(seed: Value, run: Value, luminosityBlock: Value, event: Value, objects: Value = None) -> Value:  # noqa: N803
+    return random_value("normal", "random_normal", seed, (run, luminosityBlock, event), objects)
 
 
 # --- lists ------------------------------------------------------------------------------------------------
@@ -189,6 +199,8 @@ FUNCTIONS: dict[str, Function] = {
         *(Function(name, _binary(name)) for name in _BINARY),
         Function("where", _where),
         Function("delta_r", _delta_r),
+        Function("random", _random, "random"),
+        Function("random_normal", _random_normal, "random"),
         Function("fill_none", missing.fill_none),
         Function("is_none", missing.is_none),
         *(Function(name, _reduction(name), "number" if name == "num" else "reduce") for name in sorted(REDUCTIONS)),
@@ -219,5 +231,8 @@ _EQUIVALENTS = {
     "deltaR": "delta_r(eta1, phi1, eta2, phi2)",
     "deltaPhi": "delta_phi(phi1, phi2)",
     "flatten": "the jagged field itself: a histogram is filled once per object",
-    "prod": "an op of your own",
+    "product": "prod(x)",
+    "rand": "random(seed, run, luminosityBlock, event)",
+    "normal": "random_normal(seed, run, luminosityBlock, event)",
+    "gauss": "random_normal(seed, run, luminosityBlock, event)",
 }

@@ -7,7 +7,8 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from fasthep_parsl.errors import Suggestion, suggest
-from fasthep_parsl.interfaces import Schema, Shape
+from fasthep_parsl.interfaces import UNKNOWN, Schema, Shape
+from fasthep_parsl.ops.columns.random_numbers import KEYS, check_seed
 from fasthep_parsl.ops.columns.reductions import not_jagged
 from fasthep_parsl.ops.columns.value_types import ExpressionError
 from fasthep_parsl.ops.expressions.functions import Function, function
@@ -123,6 +124,8 @@ def _shape_of_call(found: Function, args: dict[str, ast.expr], schema: Schema) -
     if found.rule == "elementwise":
         _check_fill_none(found, nodes, schema)
         return _broadcast(nodes, schema)
+    if found.rule == "random":
+        return _shape_of_random(found, args, schema)
     first = nodes[0]
     if found.name == "take" and literal_int(nodes[1]) is None:
         return _shape_of_index(first, nodes[1], schema)
@@ -145,6 +148,20 @@ def _shape_of_call(found: Function, args: dict[str, ast.expr], schema: Schema) -
         "positions": shape,
     }
     return results[found.rule]
+
+
+def _shape_of_random(found: Function, args: dict[str, ast.expr], schema: Schema) -> Shape:
+    check_seed(found.name, literal_int(args["seed"]))
+    for key in KEYS:
+        if shape_of(args[key], schema) not in ((), UNKNOWN):
+            what = ast.unparse(args[key])
+            raise ExpressionError(f"{found.usage}: `{what}` has a list per event, not one integer that identifies it")
+    objects = shape_of(args["objects"], schema) if "objects" in args else None
+    if objects == ():
+        what = ast.unparse(args["objects"])
+        hint = "leave it out for one number per event"
+        raise ExpressionError(f"{found.usage}: `{what}` has one value per event, not a list of objects", hint)
+    return objects or ()
 
 
 def _check_default(found: Function, shape: Shape, default: ast.expr, schema: Schema) -> None:

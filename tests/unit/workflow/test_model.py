@@ -120,7 +120,7 @@ def one(old, new):
         (one("as: table", ""), "E104", "`as` is missing", "parameter of this stage's op"),
         (one("kind: root_tree, tree: Events", "kind: root_tree"), "E104", "`tree` is missing", "tree: name of the TTree or RNTuple"),
         (one("kind: root_tree", "kind: roottree"), "E110", "unknown source `roottree`", "did you mean `root_tree`?"),
-        (one("kind: root_tree", "kind: parquet"), "E102", "unknown key `tree`", "allowed: kind, stream_type"),
+        (one("kind: root_tree", "kind: parquet"), "E102", "unknown key `tree`", "allowed: files, kind, stream_type"),
         (one("tree: Events}", "tree: Events}\n  more: {tree: T}"), "E107", "more than one source: `more`", "one workflow per source"),
         (one("stream: events", "stream: evnts"), "E106", "no source `evnts`", "did you mean `events`?"),
         (one("workers: 2", "workers: two"), "E105", "expected a whole number, got text `two`", "auto"),
