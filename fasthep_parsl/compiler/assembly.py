@@ -19,6 +19,7 @@ from fasthep_parsl.compiler.segments import cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, package_of
 from fasthep_parsl.compiler.templates import unused_datasets
 from fasthep_parsl.compiler.undeclared_files import undeclared_files
+from fasthep_parsl.compiler.unread import only_used, with_unread
 from fasthep_parsl.compiler.visibility import large_transfers
 from fasthep_parsl.compiler.worker_setups import planned_kinds
 from fasthep_parsl.plan import (
@@ -62,7 +63,7 @@ class CheckedWorkflow:
     credentials : Credentials
         What this user has of the credentials of the run.
     warnings : tuple of str
-        Comparisons that are never true, and regions that no histogram uses.
+        Comparisons and conditions that are never true, and regions that no histogram uses.
     templates : PlanTemplates or None
         Templates for fit tools.
     """
@@ -92,10 +93,12 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         Most events per partition; None: that of the workflow, else chosen for the workers' memory.
     """
     loaded, execution = checked.loaded, checked.loaded.workflow.execution
-    segments = tuple(cut_segments(checked.stages, _pools(checked), checked.flow))
+    pools_of = _pools(checked)
+    segments = tuple(cut_segments(checked.stages, pools_of, checked.flow))
+    segments = with_unread(segments, checked.stages, pools_of, checked.flow, checked.inputs)
     default = _default_chunk(segments, checked.routing.pools)
     chunk = chunk_size or execution.chunk_size or default
-    datasets = plan_datasets(checked.inputs, chunk)
+    datasets = only_used(plan_datasets(checked.inputs, chunk), segments)
     pools, pool_warnings = checked.routing.planned(_most_tasks(segments, datasets))
     environment, credentials = planned_kinds(execution, loaded.path.absolute().parent, checked.credentials.unused)
     return Plan(

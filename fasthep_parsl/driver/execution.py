@@ -241,7 +241,7 @@ class PlanRun:
         return {stage.id: stage.product for stage in self.plan.stages}
 
     def _datasets(self) -> list[DatasetInfo]:
-        return [DatasetInfo(d.name, d.eventtype, d.group, d.meta) for d in self.plan.datasets]
+        return [DatasetInfo(d.name, d.eventtype, d.group, d.meta, d.era) for d in self.plan.datasets]
 
     def _write_results(self, states: list[SegmentState]) -> None:
         """Write the products of complete segments. Partial products of an interrupted run stay in ``work``."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fasthep_parsl.errors import Hint
-from fasthep_parsl.plan import Direction, PlanWeight
+from fasthep_parsl.plan import Direction, PlanWeight, dataset_facts
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -122,6 +122,12 @@ class DatasetInfo:
     eventtype: str = "mc"
     group: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
+    era: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All facts by the key that ``dataset.<key>`` has: its own, and those in `meta`."""
+        return dataset_facts(self.name, self.eventtype, self.group, self.meta, self.era)
 
 
 @dataclass(frozen=True, slots=True)

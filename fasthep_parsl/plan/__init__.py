@@ -4,7 +4,15 @@ Nothing starts before the plan exists, and nothing is decided after it. Workers,
 read it.
 """
 
-from fasthep_parsl.plan.inputs import EventType, PlanDataset, PlanDefault, PlanFile, PlanSource, PlanStorage
+from fasthep_parsl.plan.inputs import (
+    EventType,
+    PlanDataset,
+    PlanDefault,
+    PlanFile,
+    PlanSource,
+    PlanStorage,
+    dataset_facts,
+)
 from fasthep_parsl.plan.joins import Mismatch, PlanJoin
 from fasthep_parsl.plan.normalisation import SUMS, PlanNormalisation, PlanSum, SumMethod, cancelled
 from fasthep_parsl.plan.parameter_files import FileUse, PlanParameterFile
@@ -68,4 +76,5 @@ __all__ = [
     "SumMethod",
     "TemplateFormat",
     "cancelled",
+    "dataset_facts",
 ]

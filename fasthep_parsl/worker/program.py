@@ -119,7 +119,9 @@ class Program:
     def __init__(self, plan: Plan, run_dir: Path) -> None:
         self.plan = plan
         self.run_dir = run_dir
-        self.datasets = tuple(DatasetInfo(d.name, d.eventtype, d.group, unchanging(d.meta)) for d in plan.datasets)
+        self.datasets = tuple(
+            DatasetInfo(d.name, d.eventtype, d.group, unchanging(d.meta), d.era) for d in plan.datasets
+        )
         self._code = run_dir / "code"
         self._environment = plan.environment.kind if plan.environment is not None else ""
         _check_files(plan, self._code)

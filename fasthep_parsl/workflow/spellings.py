@@ -33,7 +33,6 @@ FOREIGN_STAGE = {
     "write": "use a stage with `op: hep.write`",
     "inspect": "remove it",
     "observers": "remove it; every run records events, times and memory",
-    "applies_to": "put the condition into an expression, or write two workflows",
     "role": "remove it; the op declares what it yields",
     "in": "write `from: [{node: …, port: …, as: …}]`",
     "variations": "write each variation as a stage",
