@@ -66,3 +66,38 @@ class Samples:
 @pytest.fixture(scope="session")
 def samples(tmp_path_factory):
     return Samples(tmp_path_factory.mktemp("samples"))
+
+
+def _histogram(product, variation, dataset):
+    if not hasattr(product, "parts"):
+        return product.hist[..., dataset].view(flow=True).tolist()
+    hist = product.parts[dataset].hist
+    names = [axis.name for axis in hist.axes]
+    if names[-1] != "variation@":
+        return hist.view(flow=True).tolist()
+    known = list(hist.axes[-1])
+    return hist[..., variation if variation in known else "nominal"].view(flow=True).tolist()
+
+
+def _numbers(product, variation, datasets):
+    """Return the numbers of a product; of histograms and cutflows those of some datasets."""
+    if hasattr(product, "hist") or hasattr(product, "parts"):
+        return [_histogram(product, variation, dataset) for dataset in datasets]
+    if hasattr(product, "rows"):
+        rows = product.variations.get(variation, {})
+        return [rows.get(dataset, product.rows.get(dataset)) for dataset in datasets]
+    return product if len(datasets) == len(SIZES) else None
+
+
+@pytest.fixture(scope="session")
+def in_variation():
+    """Return stage → numbers in a variation: those of the copy if there is one."""
+
+    def found(products, name="", datasets=tuple(SIZES)):
+        return {
+            stage: _numbers(products.get((f"{stage}@{name}", kind), product), name, datasets)
+            for (stage, kind), product in products.items()
+            if "@" not in stage
+        }
+
+    return found
