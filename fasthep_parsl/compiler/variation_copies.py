@@ -9,7 +9,7 @@ from typing import Literal
 from fasthep_parsl.analysis_code.modules import OpTable
 from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.stages import CheckedStage
-from fasthep_parsl.compiler.variation_replacements import Replacements
+from fasthep_parsl.compiler.variation_replacements import FieldReplacements
 from fasthep_parsl.compiler.variation_sources import Systematic, both
 from fasthep_parsl.compiler.variation_weights import WeightRules, multiplied
 from fasthep_parsl.errors import Problem
@@ -23,7 +23,7 @@ Way = Literal["", "skipped", "nominal", "weight", "splice", "fork"]
 
 
 @dataclass(frozen=True)
-class Place:
+class VariedPlace:
     """Where a variation is after a stage.
 
     Attributes
@@ -104,8 +104,8 @@ class Copier:
         copied = Flow(dict(flow.reads), dict(flow.writes), dict(flow.schemas), dict(flow.effects))
         self.result = Copies(flow=copied)
         self.rules = WeightRules(flow, systematics, document, self.result.problems)
-        self.replacements = Replacements(stages, flow, table, document, self.result.problems)
-        self.places: dict[tuple[str, str], Place] = {}
+        self.replacements = FieldReplacements(stages, flow, table, document, self.result.problems)
+        self.places: dict[tuple[str, str], VariedPlace] = {}
         self.tail: dict[str, str] = {"": ""}
         self.made: dict[tuple[str, str], str] = {}
 
@@ -131,9 +131,9 @@ class Copier:
             self.follow(item, known, ways[known.name], before)
             self.replace_after(name, known)
 
-    def place(self, stream: str, known: Systematic) -> Place:
+    def place(self, stream: str, known: Systematic) -> VariedPlace:
         """Return where a variation is after a nominal stage."""
-        return self.places.get((stream, known.name)) or Place(stream, base=stream)
+        return self.places.get((stream, known.name)) or VariedPlace(stream, base=stream)
 
     # --- how a variation reaches a stage ------------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class Copier:
             return "weight"
         return "splice" if effects.keeps_events and item.op.stream else "fork"
 
-    def _lost(self, item: CheckedStage, known: Systematic, place: Place) -> bool:
+    def _lost(self, item: CheckedStage, known: Systematic, place: VariedPlace) -> bool:
         """Return whether a stage overwrites a field that varies, but only for some of the datasets that vary."""
         rest = known.datasets is None if item.datasets is not None else False
         if item.datasets is not None and known.datasets is not None:
@@ -179,7 +179,7 @@ class Copier:
 
     # --- copies -------------------------------------------------------------------------------------------
 
-    def follow(self, item: CheckedStage, known: Systematic, way: Way, before: Place) -> None:
+    def follow(self, item: CheckedStage, known: Systematic, way: Way, before: VariedPlace) -> None:
         """Add the copy of a stage if there is one, and note where the variation is after it."""
         name = item.stage.id
         after = before
@@ -201,7 +201,7 @@ class Copier:
         if after.columns or after.forked:
             self.places[name, known.name] = after
 
-    def splice(self, item: CheckedStage, known: Systematic, before: Place) -> Place:
+    def splice(self, item: CheckedStage, known: Systematic, before: VariedPlace) -> VariedPlace:
         """Add a copy that adds the columns of a variation to the nominal stream."""
         name = item.stage.id
         effects = self.flow.effects[name]
@@ -219,7 +219,7 @@ class Copier:
         columns |= {field: variant(field, known.name) for field in own}
         return replace(before, stage=copy.stage.id if outputs else name, columns=columns)
 
-    def fork(self, item: CheckedStage, known: Systematic, before: Place) -> Place:
+    def fork(self, item: CheckedStage, known: Systematic, before: VariedPlace) -> VariedPlace:
         """Add a copy with a stream of its own."""
         name = item.stage.id
         given = self.flow.effects[name].variants
@@ -231,7 +231,7 @@ class Copier:
         touched = changed & {*self.flow.reads[name], *self.rules.reads(item, known)}
         bound = any((source.node, known.name) in self.made for source in item.stage.inputs)
         changed = changed | set(written) if touched or bound else changed - set(written)
-        return Place(copy.stage.id, columns, forked=True, changed=frozenset(changed), base=before.base)
+        return VariedPlace(copy.stage.id, columns, forked=True, changed=frozenset(changed), base=before.base)
 
     def _own(self, item: CheckedStage) -> list[str]:
         """Return the fields that a stage writes, without columns of variations."""

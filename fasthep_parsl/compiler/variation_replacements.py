@@ -17,7 +17,7 @@ from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 DEFINE = "hep.define"
 
 
-class Replacements:
+class FieldReplacements:
     """Makes the stages that replace fields.
 
     Parameters

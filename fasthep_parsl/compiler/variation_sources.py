@@ -49,7 +49,7 @@ class Systematic:
 
 
 @dataclass(frozen=True)
-class Systematics:
+class AllSystematics:
     """All variations of a workflow, and warnings about them."""
 
     items: tuple[Systematic, ...] = ()
@@ -70,7 +70,7 @@ def either(a: Datasets, b: Datasets) -> Datasets:
 
 def find_systematics(
     loaded: LoadedWorkflow, stages: Sequence[CheckedStage], flow: Flow, inputs: Inputs
-) -> Checked[Systematics]:
+) -> Checked[AllSystematics]:
     """Return the variations of the section, then those that only ops provide."""
     section, document = loaded.workflow.systematics, loaded.document
     finder = _Finder(stages, flow, inputs, document)
@@ -82,7 +82,7 @@ def find_systematics(
     if not section.include_nominal:
         warnings.append("`systematics.include_nominal` is ignored: the nominal analysis always runs")
     kept = tuple(item for item in found.values() if item.datasets != () or item.replaces)
-    return Checked(Systematics(kept, tuple(warnings)), tuple(finder.problems))
+    return Checked(AllSystematics(kept, tuple(warnings)), tuple(finder.problems))
 
 
 class _Finder:
