@@ -156,7 +156,7 @@ def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple
         *_empty_datasets(inputs),
         *normalisation_warnings(inputs.datasets, loaded.workflow),
         *_constant_fields(inputs),
-        *unused_datasets(checked.templates, inputs.datasets, ()),
+        *unused_datasets(checked.templates, inputs.datasets, checked.variations),
     )
 
 

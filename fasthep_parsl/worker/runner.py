@@ -31,7 +31,7 @@ from fasthep_parsl.worker.program import Program, StageError, program
 from fasthep_parsl.worker.reading import Reader
 from fasthep_parsl.worker.replicas import replicas_of
 from fasthep_parsl.worker.spans import union
-from fasthep_parsl.worker.steps import Found, Steps
+from fasthep_parsl.worker.steps import PassResults, Steps
 
 
 def run_task(task: Task) -> TaskResult:
@@ -125,7 +125,7 @@ class _TaskRun:
         dataset, file, number = place
         before = len(self.program.notes)
         events: Events | None = None
-        found: Found | None = None
+        found: PassResults | None = None
         try:
             events = self.reader.read(span, place)
             if following is not None:
@@ -164,7 +164,7 @@ class _TaskRun:
     def _map_stored(self, events: Events, dataset: int, numbers: list[int], edges: list[int]) -> None:
         """Run the segment on stored events of the partitions `numbers`, which begin at `edges`."""
         before = len(self.program.notes)
-        found: Found | None = None
+        found: PassResults | None = None
         try:
             found = self.steps.run(events, dataset, self._name(dataset, numbers[0]))
         except StageError as error:
@@ -188,7 +188,7 @@ class _TaskRun:
         first = failure_of(numbers[0], error)
         self.failures += [first, *(replace(first, partition=number, detail="") for number in numbers[1:])]
 
-    def _accept(self, found: Found, dataset: int, spans: Iterable[Span]) -> None:
+    def _accept(self, found: PassResults, dataset: int, spans: Iterable[Span]) -> None:
         """Record a pass that has succeeded."""
         spans = list(spans)
         if self.segment.products:

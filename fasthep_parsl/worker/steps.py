@@ -14,7 +14,7 @@ from fasthep_parsl.worker.program import Program, StageCall
 
 
 @dataclass
-class Found:
+class PassResults:
     """Results of a pass. They count only if the whole pass succeeds.
 
     Attributes
@@ -65,7 +65,7 @@ class Steps:
             if name not in segment.stores:
                 self._ends[number].append(name)
 
-    def run(self, events: Events, dataset: int, partition: str) -> Found:
+    def run(self, events: Events, dataset: int, partition: str) -> PassResults:
         """Run all steps on one pass.
 
         Parameters
@@ -82,7 +82,7 @@ class Steps:
         StageError
             An op raised an error.
         """
-        found = Found()
+        found = PassResults()
         streams: dict[str, Events] = {self._segment.input: events}
         for number, step in enumerate(self.all):
             self._step(step, streams, found, dataset, partition)
@@ -94,7 +94,9 @@ class Steps:
         trail.at("")
         return found
 
-    def _step(self, step: StageCall, streams: dict[str, Events], found: Found, dataset: int, partition: str) -> None:
+    def _step(
+        self, step: StageCall, streams: dict[str, Events], found: PassResults, dataset: int, partition: str
+    ) -> None:
         """Run a step. If it does not apply to the dataset, its stream is that of its input."""
         stage = step.stage
         view, stream = self._program.views.of(stage, dataset), streams[stage.input]
