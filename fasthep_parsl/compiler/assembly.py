@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from fasthep_parsl import registry
 from fasthep_parsl.analysis_code.software import software
@@ -12,13 +12,15 @@ from fasthep_parsl.compiler.credentials import Credentials, lifetime_warnings
 from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets
 from fasthep_parsl.compiler.kinds_of_data import hidden_data
-from fasthep_parsl.compiler.modifiers import Placed, unused_modifiers
+from fasthep_parsl.compiler.modifiers import Placed, pool_modifiers, unused_modifiers
 from fasthep_parsl.compiler.normalisation import normalisation_warnings
 from fasthep_parsl.compiler.outputs import planned_params
 from fasthep_parsl.compiler.routes import Routing
-from fasthep_parsl.compiler.segments import cut_segments, keep_after
+from fasthep_parsl.compiler.segments import columns_at_once, cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, package_of
+from fasthep_parsl.compiler.templates import unused_datasets
 from fasthep_parsl.compiler.undeclared_files import undeclared_files
+from fasthep_parsl.compiler.unread import only_used, with_unread
 from fasthep_parsl.compiler.visibility import large_transfers
 from fasthep_parsl.compiler.worker_setups import planned_kinds
 from fasthep_parsl.plan import (
@@ -29,6 +31,8 @@ from fasthep_parsl.plan import (
     PlanSegment,
     PlanSource,
     PlanStage,
+    PlanTemplates,
+    PlanVariation,
 )
 from fasthep_parsl.plan.parameter_files import merged_files
 from fasthep_parsl.sources.server_health import LOCAL, PlaceFault
@@ -61,7 +65,13 @@ class CheckedWorkflow:
     credentials : Credentials
         What this user has of the credentials of the run.
     warnings : tuple of str
-        Comparisons that are never true, and regions that no histogram uses.
+        Comparisons and conditions that are never true, and regions that no histogram uses.
+    templates : PlanTemplates or None
+        Templates for fit tools.
+    variations : tuple of PlanVariation
+        Systematic variations.
+    like : mapping
+        Stage that the compiler has added → stage of the workflow with the same pool and modifiers.
     """
 
     loaded: LoadedWorkflow
@@ -73,6 +83,13 @@ class CheckedWorkflow:
     flow: Flow
     credentials: Credentials
     warnings: tuple[str, ...] = ()
+    templates: PlanTemplates | None = None
+    variations: tuple[PlanVariation, ...] = ()
+    like: Mapping[str, str] = field(default_factory=dict)
+
+    def written(self, item: CheckedStage) -> str:
+        """Return the stage of the workflow where a stage runs: a copy runs where the nominal stage runs."""
+        return self.like.get(item.stage.id) or item.nominal or item.stage.id
 
 
 def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) -> Plan:
@@ -88,10 +105,12 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         Most events per partition; None: that of the workflow, else chosen for the workers' memory.
     """
     loaded, execution = checked.loaded, checked.loaded.workflow.execution
-    segments = tuple(cut_segments(checked.stages, _pools(checked), checked.flow))
-    default = _default_chunk(segments, checked.routing.pools)
+    pools_of = {item.stage.id: checked.routing.pool_of[checked.written(item)] for item in checked.stages}
+    segments = tuple(cut_segments(checked.stages, pools_of, checked.flow))
+    segments = with_unread(segments, checked.stages, pools_of, checked.flow, checked.inputs)
+    default = _default_chunk(segments, checked.routing.pools, columns_at_once(segments, checked.stages, checked.flow))
     chunk = chunk_size or execution.chunk_size or default
-    datasets = plan_datasets(checked.inputs, chunk)
+    datasets = only_used(plan_datasets(checked.inputs, chunk), segments)
     pools, pool_warnings = checked.routing.planned(_most_tasks(segments, datasets))
     environment, credentials = planned_kinds(execution, loaded.path.absolute().parent, checked.credentials.unused)
     return Plan(
@@ -106,6 +125,8 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         datasets=datasets,
         stages=_plan_stages(checked),
         segments=segments,
+        variations=checked.variations,
+        templates=checked.templates,
         apart=_keeps_apart(checked, datasets),
         pools=pools,
         environment=environment,
@@ -120,15 +141,10 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
 
 
 def _keeps_apart(checked: CheckedWorkflow, datasets: Iterable[PlanDataset]) -> bool:
-    """Return whether histograms keep datasets apart: each has a factor of its own, or copies for regions are joined."""
+    """Return whether histograms keep datasets apart: results have variations, regions, factors or templates."""
     normalised = any(dataset.normalisation.luminosity for dataset in datasets)
-    return normalised or any(item.region for item in checked.stages)
-
-
-def _pools(checked: CheckedWorkflow) -> dict[str, str]:
-    """Return stage → pool, also for copies."""
-    pools = checked.routing.pool_of
-    return {item.stage.id: pools[item.nominal or item.stage.id] for item in checked.stages}
+    copied = bool(checked.variations) or any(item.region for item in checked.stages)
+    return normalised or copied or checked.templates is not None
 
 
 def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple[str, ...]:
@@ -147,6 +163,7 @@ def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple
         *_empty_datasets(inputs),
         *normalisation_warnings(inputs.datasets, loaded.workflow),
         *_constant_fields(inputs),
+        *unused_datasets(checked.templates, inputs.datasets, checked.variations),
     )
 
 
@@ -170,10 +187,10 @@ def _late_packages(checked: CheckedWorkflow) -> set[str]:
     return {name for item in used if item.op.packages is not None for name in item.op.packages(item.params)}
 
 
-def _default_chunk(segments: tuple[PlanSegment, ...], pools: tuple[PlanPool, ...]) -> int:
-    """Return the largest partition that suits the memory of all workers."""
+def _default_chunk(segments: tuple[PlanSegment, ...], pools: tuple[PlanPool, ...], columns: Mapping[int, int]) -> int:
+    """Return the largest partition that suits the memory of all workers; `columns` are those of each segment."""
     memory = {pool.name: pool.memory for pool in pools}
-    chunks = [choose_chunk(len(s.columns), memory[s.pool]) for s in segments if s.scope == "partition"]
+    chunks = [choose_chunk(columns[s.id], memory[s.pool]) for s in segments if s.scope == "partition"]
     return min(chunks, default=choose_chunk(1, min(memory.values())))
 
 
@@ -238,7 +255,7 @@ def _plan_stages(checked: CheckedWorkflow) -> tuple[PlanStage, ...]:
 
 def _plan_stage(item: CheckedStage, checked: CheckedWorkflow, keep: tuple[str, ...]) -> PlanStage:
     stage, flow = item.stage, checked.flow
-    written = item.nominal or stage.id  # as the workflow names it: a copy runs where this stage runs
+    written = checked.written(item)
     route = checked.routing.routes[written]
     return PlanStage(
         id=stage.id,
@@ -259,7 +276,7 @@ def _plan_stage(item: CheckedStage, checked: CheckedWorkflow, keep: tuple[str, .
         why=route.why,
         lacking=route.lacking,
         timeout=stage.execution.timeout,
-        modifiers=tuple(placed.planned for placed in checked.modifiers[written]),
+        modifiers=tuple(placed.planned for placed in _modifiers(item, checked)),
         datasets=item.datasets,
         nominal=item.nominal,
         region=item.region,
@@ -268,3 +285,11 @@ def _plan_stage(item: CheckedStage, checked: CheckedWorkflow, keep: tuple[str, .
         outputs=dict(item.outputs),
         weights=item.weights,
     )
+
+
+def _modifiers(item: CheckedStage, checked: CheckedWorkflow) -> tuple[Placed, ...]:
+    """Return the modifiers of a stage; of one that the compiler has added, only those of its pool."""
+    written = checked.written(item)
+    if item.stage.id in checked.like:
+        return pool_modifiers(checked.loaded).value.get(checked.routing.pool_of[written], ())
+    return checked.modifiers[written]

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 from fasthep_parsl import registry
 from fasthep_parsl.analysis_code.modules import OpTable, session_kept
+from fasthep_parsl.compiler.applicability import find_conditions, told_apart, with_narrow_selections
 from fasthep_parsl.compiler.assembly import CheckedWorkflow, make_plan
+from fasthep_parsl.compiler.classes import follow_classes
 from fasthep_parsl.compiler.code import Code, find_code
 from fasthep_parsl.compiler.credentials import Credentials, inspect_credentials
 from fasthep_parsl.compiler.facts import check_facts
 from fasthep_parsl.compiler.grants import open_facility
 from fasthep_parsl.compiler.inputs import read_inputs
-from fasthep_parsl.compiler.kept import follow_kept_fields
 from fasthep_parsl.compiler.kinds_of_data import check_comparisons
 from fasthep_parsl.compiler.modifiers import check_modifier_fields, check_modifiers
 from fasthep_parsl.compiler.normalisation import placed_sums, with_sums
@@ -21,12 +22,16 @@ from fasthep_parsl.compiler.outputs import check_outputs
 from fasthep_parsl.compiler.regions import expand_regions, with_selections
 from fasthep_parsl.compiler.routes import route_stages
 from fasthep_parsl.compiler.stages import Stages, check_stages, load_ops
+from fasthep_parsl.compiler.templates import plan_templates
 from fasthep_parsl.compiler.trial import try_reading
+from fasthep_parsl.compiler.unread import reads_of
+from fasthep_parsl.compiler.variations import expand_variations
 from fasthep_parsl.compiler.visibility import check_visibility
 from fasthep_parsl.compiler.worker_setups import environment_problems
 from fasthep_parsl.errors import Checked, ConfigError, CredentialError, Problem, suggest
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.resources.machine import Machine
+from fasthep_parsl.workflow.datasets import facts_of
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.yamldoc import KeyPath, problem
 
@@ -85,16 +90,19 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
     """Return a workflow with everything that a plan needs, and every mistake in it."""
     code = find_code(loaded)
     table = load_ops(loaded, code.value)
-    stages = _stages(loaded, code, table)
+    written = _stages(loaded, code, table)
+    conditions = find_conditions(loaded, written.value)
+    stages = Checked(conditions.value.stages, (*written.problems, *conditions.problems))
     credentials = options.credentials or inspect_credentials(loaded)
     facility = open_facility(loaded, options.machine, loaded.problems, credentials.unused)
     routing = route_stages(facility.value, stages.value.items)
     modifiers = check_modifiers(loaded, stages.value.items, routing.value)
     regions = expand_regions(loaded, stages.value, table.value)
-    running = regions.value.stages
+    running = with_narrow_selections(regions.value.stages)
     pools, wrapped = with_selections(regions.value, loaded, routing.value, modifiers.value)
-    inputs = read_inputs(loaded, cache=options.cache, progress=options.progress)
-    flow = follow_kept_fields(running, inputs.value, loaded.document)
+    apart = told_apart(running.items, facts_of(loaded.workflow))
+    inputs = read_inputs(loaded, apart=apart, cache=options.cache, progress=options.progress)
+    flow = follow_classes(running, inputs.value, loaded.document)
     comparisons = check_comparisons(running.items, inputs.value.datasets, loaded.document)
     workflow = CheckedWorkflow(
         loaded,
@@ -105,7 +113,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         inputs.value,
         flow.value,
         credentials,
-        (*comparisons.value, *regions.value.warnings),
+        (*comparisons.value, *conditions.value.warnings, *regions.value.warnings),
     )
     problems = (
         *loaded.problems,
@@ -124,7 +132,24 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *comparisons.problems,
         *check_visibility(loaded, workflow.stages, workflow.inputs.datasets, workflow.inputs.source),
     )
-    return Checked(workflow, problems)
+    return Checked(workflow, problems) if problems else _varied(workflow, table.value)
+
+
+def _varied(workflow: CheckedWorkflow, table: OpTable) -> Checked[CheckedWorkflow]:
+    """Return a workflow without mistakes with the copies of stages that its variations need, and its templates."""
+    varied = expand_variations(workflow.loaded, workflow.stages, workflow.flow, workflow.inputs, table)
+    found = varied.value
+    templates = plan_templates(workflow.loaded, found.stages, workflow.inputs.datasets, found.variations)
+    changed = replace(
+        workflow,
+        stages=found.stages,
+        flow=found.flow,
+        variations=found.variations,
+        like=found.like,
+        warnings=(*workflow.warnings, *found.warnings),
+        templates=templates.value,
+    )
+    return Checked(changed, (*varied.problems, *templates.problems))
 
 
 def refuse_credentials(loaded: LoadedWorkflow, credentials: Credentials | None) -> None:
@@ -157,8 +182,13 @@ def _modifier_fields(checked: CheckedWorkflow) -> list[Problem]:
 
 def _try_reading(checked: CheckedWorkflow) -> list[Problem]:
     inputs = checked.inputs
-    fields = {name for names in checked.flow.reads.values() for name in names if name in inputs.schema}
-    return try_reading(inputs, fields, checked.loaded.document)
+    return [
+        found
+        for files in inputs.classes
+        for found in try_reading(
+            inputs.of(files), reads_of(files, checked.stages, checked.flow), checked.loaded.document
+        )
+    ]
 
 
 def unknown_kinds(loaded: LoadedWorkflow) -> list[Problem]:

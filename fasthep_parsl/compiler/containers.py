@@ -12,8 +12,8 @@ from fasthep_parsl.errors import Problem
 from fasthep_parsl.interfaces import ContainerRefusal
 from fasthep_parsl.plan import PlanContainer
 from fasthep_parsl.sites import is_batch
+from fasthep_parsl.workflow.execution_model import Execution
 from fasthep_parsl.workflow.loader import LoadedWorkflow
-from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.yamldoc import problem
 
 IMAGE = ("environment", "image")

@@ -13,8 +13,6 @@ from fasthep_parsl.ops.expressions import ExpressionError, expression
 from fasthep_parsl.workflow.datasets import ResolvedDataset
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
-ALWAYS = ("name", "eventtype", "group")
-"""Facts that every dataset has."""
 NOT_EXPRESSIONS = frozenset({"name", "id", "title", "label", "unit", "output", "type", "path"})
 
 
@@ -26,11 +24,13 @@ def check_facts(
     Only the package's own ops are checked: which of their parameters are expressions is known.
     """
     found: list[Problem] = []
-    for path, text in texts_of(stages):
-        for key in _facts(text):
-            lacking = [dataset for dataset in datasets if key not in ALWAYS and key not in dataset.meta]
-            if lacking:
-                found.append(_problem(key, lacking, datasets, path, document))
+    for item in stages:
+        mine = [dataset for dataset in datasets if item.datasets is None or dataset.name in item.datasets]
+        for path, text in texts_of([item]):
+            for key in _facts(text):
+                lacking = [dataset for dataset in mine if key not in dataset.facts]
+                if lacking:
+                    found.append(_problem(key, lacking, mine, path, document))
     return found
 
 
@@ -66,9 +66,10 @@ def _problem(
     key: str, lacking: list[ResolvedDataset], datasets: Sequence[ResolvedDataset], path: KeyPath, document: Document
 ) -> Problem:
     names = ", ".join(f"`{dataset.name}`" for dataset in lacking[:3]) + (" …" if len(lacking) > 3 else "")
-    known = {name for dataset in lacking for name in dataset.meta} | set(ALWAYS)
+    known = {name for dataset in lacking for name in dataset.facts}
     hint: Hint = suggest(key, known, what="known")
     if len(lacking) < len(datasets):
-        hint = f"add `meta: {{{key}: …}}` to them, or to `data.defaults` for all datasets"
+        what = "era: …" if key == "era" else f"meta: {{{key}: …}}"
+        hint = f"add `{what}` to them, or to `data.defaults` for all datasets"
     message = f"no `{key}` in the `meta` of dataset{'s' if len(lacking) > 1 else ''} {names}"
     return narrow(problem(document, path, "E152", message, hint, name=key), f"dataset.{key}", path, document)

@@ -26,11 +26,14 @@ class Flow:
         Stage → fields that its op adds.
     schemas : dict
         Stage → fields of the stream after it; for a stage without a stream, those of its input.
+    effects : dict
+        Stage → everything that its op declares about its fields.
     """
 
     reads: dict[str, tuple[str, ...]] = field(default_factory=dict)
     writes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     schemas: dict[str, dict[str, Shape]] = field(default_factory=dict)
+    effects: dict[str, Effects] = field(default_factory=dict)
 
 
 def follow_fields(
@@ -76,6 +79,7 @@ def follow_fields(
             known = [field for field in schema if field not in inputs.common.synonyms]
         flow.reads[name] = tuple(known)
         flow.writes[name] = tuple(writes)
+        flow.effects[name] = effects
         flow.schemas[name] = {**schema, **writes}
     return Checked(flow, tuple(problems))
 

@@ -19,9 +19,9 @@ from fasthep_parsl.pools.clamp import clamp
 from fasthep_parsl.pools.model import Pool
 from fasthep_parsl.resources.machine import Machine
 from fasthep_parsl.sites import is_batch, strategy_options
+from fasthep_parsl.workflow.execution_model import Execution
 from fasthep_parsl.workflow.facility import Queue
 from fasthep_parsl.workflow.loader import LoadedWorkflow
-from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.yamldoc import KeyPath, problem
 
 UNKNOWN_MACHINE = Machine(cpus=10**6, memory=10**18, gpus=10**6)

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fasthep_parsl.cache_folder import cache_folder
-from fasthep_parsl.compiler.aliases import Aliases, resolve_aliases
-from fasthep_parsl.compiler.joined_inputs import path_of_key, shared_friends, with_joins
+from fasthep_parsl.compiler.aliases import Aliases, Files, branches_of, resolve_aliases
+from fasthep_parsl.compiler.file_checks import same_sections, unexpected_counts, unusable
+from fasthep_parsl.compiler.joined_inputs import shared_friends, with_joins
 from fasthep_parsl.compiler.normalisation import plan_normalisation, wanted_of
-from fasthep_parsl.compiler.schema import Common, common, distinct, short
-from fasthep_parsl.errors import Checked, Problem
+from fasthep_parsl.compiler.schema import Common, common, distinct, united
+from fasthep_parsl.errors import Checked
 from fasthep_parsl.interfaces import Shape
 from fasthep_parsl.plan import PlanDataset, PlanFile, PlanNormalisation, PlanSource, PlanStorage
 from fasthep_parsl.sources.headers import Header, read_headers
 from fasthep_parsl.sources.server_health import PlaceFault, Servers
 from fasthep_parsl.sources.summaries import Wanted
 from fasthep_parsl.workflow.cross_sections import with_cross_sections
-from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset, cut, resolve_datasets
+from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset, resolve_datasets
 from fasthep_parsl.workflow.loader import LoadedWorkflow
-from fasthep_parsl.workflow.locations import identity
+from fasthep_parsl.workflow.partitions import cut
 from fasthep_parsl.workflow.sources import check_sources
-from fasthep_parsl.workflow.yamldoc import Document, problem
 
 DEFAULT_CHUNK = 100_000
 """Default events per partition: about 100 MB of a NanoAOD analysis."""
-MAX_SHOWN = 10
-"""Unusable files that are reported one by one."""
 BYTES_PER_VALUE = 12
 """Bytes of a column per event during computation: jagged content, offsets, a copy."""
 
@@ -45,9 +43,12 @@ class Inputs:
     headers : mapping
         File → its header.
     common : Common
-        Fields of all files (aliases included), and why other names are not fields.
+        Fields of all files (aliases included), and why other names are not fields. If conditions tell datasets apart,
+        the fields that some of them have.
     aliases : Aliases
         Defaults of fields.
+    classes : tuple of Files
+        The datasets that no condition tells apart, with their fields. Without conditions it is one class.
     faults : tuple of PlaceFault
         Places that could not be read, of files that have others.
     normalisation : mapping
@@ -62,6 +63,23 @@ class Inputs:
     aliases: Aliases = field(default_factory=Aliases)
     faults: tuple[PlaceFault, ...] = ()
     normalisation: Mapping[str, PlanNormalisation] = field(default_factory=dict)
+    classes: tuple[Files, ...] = ()
+
+    def of(self, files: Files) -> Inputs:
+        """Return the input of one class of datasets; `source` has its branches."""
+        if len(self.classes) < 2:
+            return self
+        headers = {file: self.headers[file] for dataset in files.datasets for file in dataset.files}
+        aliases = {**self.source.aliases, **_own_aliases(files, self.source)}
+        source = self.source.model_copy(update={"aliases": aliases})
+        return replace(
+            self, source=source, datasets=files.datasets, headers=headers, common=files.known, classes=(files,)
+        )
+
+    def aliases_of(self, dataset: ResolvedDataset) -> dict[str, str]:
+        """Return field → branch of a dataset, where they differ from those of the source."""
+        mine = next((files for files in self.classes if dataset in files.datasets), None)
+        return _own_aliases(mine, self.source) if mine else {}
 
     @property
     def schema(self) -> dict[str, Shape]:
@@ -76,15 +94,25 @@ def _source(loaded: LoadedWorkflow) -> PlanSource | None:
     params, _ = check_sources(workflow, loaded.document)  # the loader has reported their mistakes
     if params is None:
         return None
-    aliases = {field: spec.branch for field, spec in workflow.fields.items()}
+    aliases = {field: spec.branch for field, spec in workflow.fields.items() if isinstance(spec.branch, str)}
     storage = PlanStorage(**workflow.execution.storage.model_dump(exclude={"prefixes"}))
     kind = workflow.sources[name].kind
     primary = PlanSource(name=name, kind=kind, params=params[name], aliases=aliases, storage=storage)
     return with_joins(primary, workflow, params)
 
 
+def _own_aliases(files: Files, source: PlanSource) -> dict[str, str]:
+    """Return field → branch, where they differ from those of the source."""
+    mine = {field: branch for field, branch in files.branches.items() if branch is not None}
+    return {field: branch for field, branch in mine.items() if branch != source.aliases.get(field, field)}
+
+
 def read_inputs(
-    loaded: LoadedWorkflow, *, cache: bool = True, progress: Callable[[int, int], None] | None = None
+    loaded: LoadedWorkflow,
+    *,
+    apart: Mapping[str, Hashable] | None = None,
+    cache: bool = True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Checked[Inputs]:
     """Find all input files and read their headers, unless the source is not valid.
 
@@ -92,6 +120,8 @@ def read_inputs(
     ----------
     loaded : LoadedWorkflow
         The workflow.
+    apart : mapping, optional
+        Dataset → what conditions of stages tell apart: fields are looked for among datasets with equal values.
     cache : bool
         Whether to use the cache of file headers.
     progress : callable, optional
@@ -108,22 +138,41 @@ def read_inputs(
     wanted = {file: wanted_of(loaded.workflow, dataset) for dataset in datasets.value for file in dataset.files}
     headers = _headers(wanted, source, servers, cache_folder() if cache else None, progress)
     normalisation = plan_normalisation(datasets.value, headers, loaded)
-    kinds = distinct(headers.values())
-    known = common(kinds)
-    aliases = resolve_aliases(loaded.workflow.fields, kinds, known, document)
+    classes = _classes(loaded, datasets.value, headers, apart or {})
+    aliases = resolve_aliases(loaded.workflow.fields, classes, document)
     problems = (
         *datasets.problems,
-        *_unusable(files, headers, source, loaded),
+        *unusable(files, headers, source, loaded),
         *shared_friends(files, source, document),
-        *_unexpected_counts(datasets.value, headers, document),
-        *_same_sections(datasets.value, headers, document),
+        *unexpected_counts(datasets.value, headers, document),
+        *same_sections(datasets.value, headers, document),
         *aliases.problems,
         *normalisation.problems,
     )
     storage = source.storage.model_copy(update={"avoid": servers.dead})
     complete = source.model_copy(update={"defaults": aliases.defaults, "storage": storage})
+    known = united([files.known for files in classes])
     faults, sums = servers.faults, normalisation.value
-    return Checked(Inputs(complete, datasets.value, headers, known, aliases, faults, sums), problems)
+    return Checked(Inputs(complete, datasets.value, headers, known, aliases, faults, sums, classes), problems)
+
+
+def _classes(
+    loaded: LoadedWorkflow,
+    datasets: Sequence[ResolvedDataset],
+    headers: Mapping[DatasetFile, Header],
+    apart: Mapping[str, Hashable],
+) -> tuple[Files, ...]:
+    """Return the datasets that conditions do not tell apart."""
+    alike: dict[Hashable, list[ResolvedDataset]] = {}
+    for dataset in datasets:
+        branches = branches_of(loaded.workflow.fields, dataset)
+        alike.setdefault((apart.get(dataset.name), tuple(branches.items())), []).append(dataset)
+    found = []
+    for members in alike.values():
+        kinds = distinct(headers[file] for dataset in members for file in dataset.files)
+        branches = branches_of(loaded.workflow.fields, members[0])
+        found.append(Files(tuple(members), branches, kinds, common(kinds)))
+    return tuple(found)
 
 
 def _headers(
@@ -146,65 +195,6 @@ def _headers(
         read = read_headers(places, own, cache=cache, servers=servers, progress=report, wanted=more)
         found |= zip(mine, read, strict=True)
     return {file: found[file] for file in wanted}
-
-
-def _unusable(
-    files: Sequence[DatasetFile], headers: Mapping[DatasetFile, Header], source: PlanSource, loaded: LoadedWorkflow
-) -> list[Problem]:
-    """Return a problem for each file that cannot be used; one of `sources` if all files fail because of it."""
-    document = loaded.document
-    bad = [(file, headers[file]) for file in files if headers[file].problem]
-    same = {(header.problem, header.hint, header.key) for _, header in bad}
-    if len(bad) == len(files) > 1 and len(same) == 1:
-        message, hint, key = same.pop()
-        if key and ("." in key or not any(file.tree for file in files)):  # then `sources` is wrong, not the files
-            path = path_of_key(key, source, loaded.workflow)
-            return [problem(document, path, "E135", f"{message} (all {len(bad)} input files)", hint)]
-    found = [
-        problem(document, file.key, "E135", f"{short(file.path)}: {header.problem}", header.hint)
-        for file, header in bad[:MAX_SHOWN]
-    ]
-    if len(bad) > len(found):
-        found.append(Problem("E135", f"{len(bad) - len(found)} more input files cannot be used"))
-    return found
-
-
-def _same_sections(
-    datasets: tuple[ResolvedDataset, ...], headers: dict[DatasetFile, Header], document: Document
-) -> list[Problem]:
-    """Refuse a tree that is read twice, under its name with and without the cycle."""
-    found: list[Problem] = []
-    owners: dict[tuple[object, ...], str] = {}
-    if not any(";" in dataset.tree for dataset in datasets):
-        return found
-    for dataset in datasets:
-        for file in dataset.files:
-            section = headers[file].section
-            others = [owners.setdefault((section, *identity(place)), dataset.name) for place in file.places]
-            other = next((name for name in others if name != dataset.name), "")
-            if other:
-                name = section.partition(";")[0]
-                message = f"tree `{name}` of `{short(file.path)}` is also in dataset `{other}`"
-                hint = "its events would count twice; remove one of them"
-                found.append(problem(document, file.key, "E133", message, hint))
-    return found
-
-
-def _unexpected_counts(
-    datasets: tuple[ResolvedDataset, ...], headers: dict[DatasetFile, Header], document: Document
-) -> list[Problem]:
-    """Refuse datasets with another number of events than `nevents`."""
-    found = []
-    for dataset in datasets:
-        usable = [headers[file] for file in dataset.files]
-        events = sum(header.entries for header in usable)
-        if dataset.nevents is not None and not any(h.problem for h in usable) and events != dataset.nevents:
-            message = f"dataset `{dataset.name}` has {events:,} events, but `nevents` is {dataset.nevents:,}"
-            key = ("data", "datasets", dataset.index, "nevents")
-            found.append(
-                problem(document, key, "E137", message, "add the missing files, or correct or remove `nevents`")
-            )
-    return found
 
 
 def choose_chunk(columns: int, memory: int) -> int:
@@ -239,6 +229,8 @@ def plan_datasets(inputs: Inputs, chunk_size: int) -> tuple[PlanDataset, ...]:
             eventtype=dataset.eventtype,
             group=dataset.group,
             meta=dataset.meta,
+            era=dataset.era,
+            aliases=inputs.aliases_of(dataset),
             tree=dataset.tree,
             files=tuple(_plan_file(f, inputs.headers[f], chunk_size, keep=f == first) for f in dataset.files),
             normalisation=inputs.normalisation.get(dataset.name, PlanNormalisation()),

@@ -25,20 +25,26 @@ def check_comparisons(
 ) -> Checked[tuple[str, ...]]:
     """Return warnings and problems for each ``dataset.<key> == "text"`` that is never true.
 
-    An unknown eventtype is a mistake. An unknown dataset or group is a warning: it may be left out for this run.
+    An unknown eventtype is a mistake, and an era that is compared with a number. An unknown dataset or group is a warning: it may be left out for this run.
     """
     problems: list[Problem] = []
     warnings: dict[str, None] = {}
     for path, text in texts_of(stages):
         for key, value in _compared(text):
+            if not isinstance(value, str):
+                if key == "era" and any(dataset.era for dataset in datasets):
+                    message = f"an era is text, and is never equal to the number {value}"
+                    hint = f'write `dataset.era == "{value}"`'
+                    problems.append(problem(document, path, "E106", message, hint, name=str(value)))
+                continue
             if key == "eventtype" and value not in EVENTTYPES:
-                hint = suggest(value, EVENTTYPES, what="allowed")
-                found = problem(document, path, "E106", f"unknown eventtype `{value}`", hint, name=value)
+                close = suggest(value, EVENTTYPES, what="allowed")
+                found = problem(document, path, "E106", f"unknown eventtype `{value}`", close, name=value)
                 problems.append(narrow(found, value, path, document))
             known = {str(_fact(dataset, key)) for dataset in datasets}
             if key != "eventtype" and value not in known:
-                hint = suggest(value, known, what="values")
-                warnings[f"`dataset.{key}` is never `{value}`: {hint}"] = None
+                near = suggest(value, known, what="values")
+                warnings[f"`dataset.{key}` is never `{value}`: {near}"] = None
     return Checked(tuple(warnings), tuple(problems))
 
 
@@ -60,11 +66,11 @@ def _shown(value: Any) -> str:
 
 
 def _fact(dataset: ResolvedDataset, key: str) -> Any:
-    return getattr(dataset, key) if key in {"name", "group"} else dataset.meta.get(key)
+    return dataset.facts.get(key)
 
 
-def _compared(text: str) -> Iterator[tuple[str, str]]:
-    """Yield (key, text) of each ``dataset.<key> == "text"``."""
+def _compared(text: str) -> Iterator[tuple[str, str | float]]:
+    """Yield key and value of each comparison of ``dataset.<key>`` with a text or a number."""
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # reported with the stage
@@ -75,5 +81,5 @@ def _compared(text: str) -> Iterator[tuple[str, str]]:
         for pair in pairwise((node.left, *node.comparators)):
             for one, other in (pair, pair[::-1]):
                 about = isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name) and one.value.id == "dataset"
-                if about and isinstance(other, ast.Constant) and isinstance(other.value, str):
+                if about and isinstance(other, ast.Constant) and isinstance(other.value, str | int | float):
                     yield cast("ast.Attribute", one).attr, other.value

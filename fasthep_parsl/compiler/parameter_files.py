@@ -53,7 +53,12 @@ class StageFiles:
 
     def __init__(self, finder: FileFinder, stage: str, base: KeyPath) -> None:
         self._finder, self._stage, self._base = finder, stage, base
-        self._found: dict[ParamPath, PlanParameterFile] = {}
+        self._found: dict[tuple[ParamPath, str], PlanParameterFile] = {}
+        self._apart = False
+
+    def tell_apart(self) -> None:
+        """Let a parameter name several files: it contains facts of datasets."""
+        self._apart = True
 
     def __call__(self, path: ParamPath, text: str, *, folder: bool) -> Path:
         """Return the file or folder that `text` names. Raise a `wrong_value` if it cannot be used."""
@@ -64,13 +69,13 @@ class StageFiles:
             raise _wrong(f"`{text}` {error.message}", error.hint) from None
         except OSError as error:
             raise _wrong(f"cannot read `{error.filename or text}`: {error.strerror}") from None
-        use = FileUse(stage=self._stage, key=path)
-        self._found[path] = planned.model_copy(update={"uses": (use,)})
+        use = FileUse(stage=self._stage, key=path, text=text if self._apart else "")
+        self._found[path, use.text] = planned.model_copy(update={"uses": (use,)})
         return file
 
     @property
     def found(self) -> tuple[PlanParameterFile, ...]:
-        """The files, one for each parameter."""
+        """The files, one for each parameter, or several if it contains facts of datasets."""
         return tuple(self._found.values())
 
     def _place(self, text: str, key: KeyPath, *, folder: bool) -> Path:

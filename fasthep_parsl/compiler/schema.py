@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
+from fasthep_parsl.errors import Hint
 from fasthep_parsl.interfaces import TEXT, Branch, Shape
 from fasthep_parsl.sources.headers import Header
+
+NAMED = 3
+"""Most datasets to name in one message."""
 
 Located = tuple[str, Branch]
 """A file and a branch in it."""
@@ -25,6 +30,8 @@ class Common:
         Name → a file that has the branch, and a file that lacks it.
     refused : dict
         Name → message and hint, for branches that cannot be used.
+    absent : dict
+        Name → message and hint, for fields that conditions of the workflow take away.
     synonyms : set
         Fields that are second names of others.
     """
@@ -32,7 +39,31 @@ class Common:
     fields: dict[str, Shape] = field(default_factory=dict)
     partial: dict[str, tuple[str, str]] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    absent: dict[str, tuple[str, Hint]] = field(default_factory=dict)
     synonyms: set[str] = field(default_factory=set)
+
+
+class HasName(Protocol):
+    """Something with a name."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+
+def named(datasets: Iterable[HasName]) -> str:
+    """Return datasets as text for a message: dataset `a`, or datasets `a`, `b` and `c`."""
+    names = [f"`{dataset.name}`" for dataset in datasets]
+    if len(names) > NAMED:
+        return f"datasets {', '.join(names[:NAMED])} and {len(names) - NAMED} more"
+    *first, last = names
+    return f"datasets {', '.join(first)} and {last}" if first else f"dataset {last}"
+
+
+def hide(known: Common, name: str) -> None:
+    """Remove a branch: section ``fields`` gives its name to another one."""
+    for names in (known.fields, known.refused):
+        names.pop(name, None)
 
 
 def distinct(headers: Iterable[Header]) -> list[Header]:
@@ -65,6 +96,20 @@ def common(headers: list[Header]) -> Common:
     result.synonyms = set(result.fields)
     for header in headers:
         result.synonyms &= header.branches.synonyms.keys() if header.branches is not None else set()
+    return result
+
+
+def united(parts: list[Common]) -> Common:
+    """Return the fields of all `parts`, and why other names are not fields."""
+    if len(parts) == 1:
+        return parts[0]
+    result = Common()
+    for part in parts:
+        result.fields = {**part.fields, **result.fields}
+        result.partial = {**part.partial, **result.partial}
+        result.refused = {**part.refused, **result.refused}
+        result.absent = {**part.absent, **result.absent}
+    result.synonyms = set.intersection(*(part.synonyms for part in parts)) if parts else set()
     return result
 
 

@@ -7,23 +7,22 @@ import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from fasthep_parsl.analysis_code.modules import OpTable, activate, import_analysis_module, ops_of
 from fasthep_parsl.analysis_code.software import identity
 from fasthep_parsl.compiler.code import Code
 from fasthep_parsl.compiler.parameter_files import FileFinder, StageFiles
-from fasthep_parsl.errors import Checked, ConfigError, Problem, suggest
-from fasthep_parsl.interfaces import FileLookup, Op, ParamPath
-from fasthep_parsl.ops.parameters import validate_params
+from fasthep_parsl.compiler.stage_params import DatasetParams, StageCheck, check_params
+from fasthep_parsl.errors import Checked, ConfigError, Problem
+from fasthep_parsl.interfaces import Op, ParamPath
 from fasthep_parsl.plan import PlanModule, PlanParameterFile, PlanWeight
+from fasthep_parsl.workflow.datasets import facts_of
 from fasthep_parsl.workflow.graph import order_stages
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import Stage
-from fasthep_parsl.workflow.translate import problems_of
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, placed, problem
 
 
@@ -55,6 +54,8 @@ class CheckedStage:
         Key path of the value of its only parameter, if that is not in `params` of a stage: the selection of a region.
     datasets, nominal, region, variation, renames, outputs, weights
         As in `PlanStage`.
+    each : mapping
+        Dataset → parameters, if they contain facts of datasets. Then `params` is one of them.
     """
 
     stage: Stage
@@ -74,6 +75,7 @@ class CheckedStage:
     renames: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
     weights: tuple[PlanWeight, ...] = ()
+    each: Mapping[str, DatasetParams] = field(default_factory=dict)
 
     def at(self, path: ParamPath = ()) -> KeyPath:
         """Return the key path of a parameter in the document."""
@@ -139,16 +141,18 @@ def check_stages(loaded: LoadedWorkflow, table: OpTable, *, complete: bool = Tru
     problems: list[Problem] = []
     ops: dict[int, Op] = {}
     params: dict[int, BaseModel | None] = {}
+    each: dict[int, dict[str, DatasetParams]] = {}
     finder, files = FileFinder(document), dict[int, StageFiles]()
+    datasets = facts_of(loaded.workflow)
     for index, stage in enumerate(stages):
         path: KeyPath = ("analysis", "stages", index)
         op = _find_op(stage, table, document, path)
         problems += op.problems if complete else ()
         if op.value is not None:
             ops[index] = op.value
-            files[index] = StageFiles(finder, stage.id, (*path, "params"))
-            valid = _check_params(stage, op.value, document, path, files[index])
-            params[index] = valid.value
+            check = StageCheck(stage, op.value, document, path, StageFiles(finder, stage.id, (*path, "params")))
+            valid = check_params(check, datasets)
+            files[index], each[index], params[index] = check.files, valid.value.each, valid.value.params
             problems += valid.problems
     order = order_stages(stages, {stages[index].id: op for index, op in ops.items()}, document)
     problems += order.problems
@@ -164,6 +168,7 @@ def check_stages(loaded: LoadedWorkflow, table: OpTable, *, complete: bool = Tru
             module_name(table, ops[index].name),
             code_hash(table, ops[index].name),
             files[index].found,
+            each=each[index],
         )
         for index, needs, origin in places or [(index, (), "") for index in range(len(stages))]
         if index in ops
@@ -179,48 +184,6 @@ def _find_op(stage: Stage, table: OpTable, document: Document, path: KeyPath) ->
         close = difflib.get_close_matches(stage.op, table.names(), n=1, cutoff=0.8)
         op = table.get(close[0]) if close else None
         return Checked(op, tuple(placed(item, document, (*path, "op")) for item in error.problems))
-
-
-def _check_params(
-    stage: Stage, op: Op, document: Document, path: KeyPath, files: FileLookup
-) -> Checked[BaseModel | None]:
-    bound = {item.to for item in stage.inputs}
-    problems = _check_bindings(stage, op, document, path)
-    try:
-        return Checked(validate_params(op, stage.params, bound, files=files), tuple(problems))
-    except ValidationError as error:
-        wrong = problems_of(error, op.params, document, (*path, "params"))
-        return Checked(_with_any_files(op, stage.params, bound), (*problems, *wrong))
-
-
-def _any_file(path: ParamPath, text: str, *, folder: bool) -> Path:
-    """Return `text` as a path, also if there is no such file: a `FileLookup`."""
-    del path, folder
-    return Path(text)
-
-
-def _with_any_files(op: Op, params: dict[str, Any], bound: set[str]) -> BaseModel | None:
-    """Return parameters whose only mistakes are files, so that the fields of the stage are known; else None."""
-    try:
-        found = validate_params(op, params, bound, files=_any_file)
-        op.analyse(found, {})
-    except Exception:  # noqa: BLE001 - code of users, which may read the files
-        return None
-    return found
-
-
-def _check_bindings(stage: Stage, op: Op, document: Document, path: KeyPath) -> list[Problem]:
-    problems = []
-    for number, item in enumerate(stage.inputs):
-        key = (*path, "from", number)
-        if item.to not in op.params.model_fields:
-            hint = suggest(item.to, op.params.model_fields, what="parameters")
-            message = f"op `{op.name}` has no parameter `{item.to}`"
-            problems.append(problem(document, (*key, "as"), "E111", message, hint, name=item.to))
-        elif item.to in stage.params:
-            message = f"parameter `{item.to}` is set twice, in `params` and in `from`"
-            problems.append(problem(document, (*key, "as"), "E111", message, "remove one of them"))
-    return problems
 
 
 def module_name(table: OpTable, op: str) -> str:

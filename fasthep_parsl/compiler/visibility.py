@@ -15,8 +15,8 @@ from fasthep_parsl.plan.parameter_files import merged_files
 from fasthep_parsl.resources.units import format_memory
 from fasthep_parsl.sites import is_batch
 from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset
+from fasthep_parsl.workflow.execution_model import Execution
 from fasthep_parsl.workflow.loader import LoadedWorkflow
-from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.yamldoc import problem
 
 NAME_FOLDER = "if workers see its folder, add it to `execution.shared_folders`"

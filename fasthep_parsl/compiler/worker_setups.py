@@ -13,9 +13,9 @@ from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.interfaces import WorkerSetup
 from fasthep_parsl.plan import PlanCredential, PlanEnvironment
 from fasthep_parsl.setup_folder import is_allowed
+from fasthep_parsl.workflow.execution_model import Execution
 from fasthep_parsl.workflow.kind_reference import Kind
 from fasthep_parsl.workflow.loader import LoadedWorkflow
-from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.translate import problems_of
 from fasthep_parsl.workflow.yamldoc import KeyPath, problem, show_path
 

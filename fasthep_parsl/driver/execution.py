@@ -27,7 +27,7 @@ from fasthep_parsl.driver.outcome import EXIT_CODES, RunOutcome, why_incomplete
 from fasthep_parsl.driver.outputs import settle_targets
 from fasthep_parsl.driver.partial_products import ConsistencyError
 from fasthep_parsl.driver.run_directory import RunDirectory
-from fasthep_parsl.driver.run_products import product_files, product_names, products_of, recipe_for
+from fasthep_parsl.driver.run_products import product_files, product_names, products_of, recipe_for, write_templates
 from fasthep_parsl.driver.scheduler import Scheduler
 from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.driver.worker_setups import prepared_setups
@@ -89,6 +89,7 @@ class PlanRun:
         self.products: dict[tuple[str, str], Any] = {}
         self.results: dict[tuple[str, str], Any] = {}
         self.normalisation = Normalisation()
+        self.fit_notes: list[str] = []
         self.written = False
         self.preloading = False
         self.refused = False
@@ -241,6 +242,8 @@ class PlanRun:
             write_results(self.products, self.directory.path, plots=self.plots, recipe=recipe)
         self.normalisation, self.products = settled(self.plan, states, self.products, self.directory.path)
         self.results = assemble(self.products, recipe)
+        if self.plan.templates is not None and self.products:
+            self.fit_notes = write_templates(self.plan, self.products, self.normalisation, self.directory.path)
 
     def _conclude(self, states: list[SegmentState], status: RunStatus) -> RunOutcome:
         trail.forget(self.directory.path)
@@ -265,7 +268,7 @@ class PlanRun:
             seconds=round(time.monotonic() - self.began, 3),
         )
         content["normalisation"] = self.normalisation.summary()
-        content["warnings"] += self._write_notes()
+        content["warnings"] += [*self.fit_notes, *self._write_notes()]
         content["output"] = join_output(self.directory.path, [stage.id for stage in self.plan.stages])
         if self.damaged:
             content["warnings"].append(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from fasthep_parsl.driver.normalised import Products, normalisation_of
+from fasthep_parsl.driver.normalised import Normalisation, Products, normalisation_of
 from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.results import Recipe, read_products, recipe_of
@@ -29,3 +30,11 @@ def products_of(plan: Plan, states: Sequence[SegmentState]) -> dict[tuple[str, s
 def recipe_for(plan: Plan, states: Sequence[SegmentState], products: Products | None = None) -> Recipe:
     """Return how the products become results, normalised over exactly what was processed."""
     return recipe_of(plan, normalisation_of(plan, states, products or {}))
+
+
+def write_templates(plan: Plan, products: Products, normalisation: Normalisation, run_dir: Path) -> list[str]:
+    """Write the templates of the plan to ``results/``; return what is odd about them."""
+    from fasthep_parsl.results.fit_files import write_fit_files
+
+    factors = {stage: normalisation.values(stage) for stage in normalisation.stages}
+    return write_fit_files(plan, products, run_dir / "results", factors)

@@ -220,7 +220,7 @@ def missing_fileset(plan: Plan, spans: Iterable[Span]) -> dict[str, Any]:
                 dataset.name, {"files": {}, "metadata": {"eventtype": dataset.eventtype, **dataset.meta}}
             )
             facts: dict[str, Any] = {
-                "object_path": plan.source.with_tree(dataset.tree).tree,
+                "object_path": plan.source.of(dataset).tree,
                 "steps": [],
                 "num_entries": file.entries,
                 "uuid": None,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fasthep_parsl.errors import Hint
-from fasthep_parsl.plan import Direction, PlanWeight
+from fasthep_parsl.plan import Direction, PlanWeight, dataset_facts
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -122,6 +122,12 @@ class DatasetInfo:
     eventtype: str = "mc"
     group: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
+    era: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All facts by the key that ``dataset.<key>`` has: its own, and those in `meta`."""
+        return dataset_facts(self.name, self.eventtype, self.group, self.meta, self.era)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +198,9 @@ class Op:
         Whether `call` receives the validated model as the keyword ``params``. Otherwise each field is a keyword.
     packages : callable or None
         ``(params) -> names`` of modules that `call` imports when it runs. Their versions are part of the plan.
+    keeps_events : bool
+        Whether its stream always has the same events in the same order. Then systematic variations of what it reads are
+        columns of the same stream; see `Effects`.
     """
 
     name: str
@@ -207,6 +216,7 @@ class Op:
     takes_context: bool = False
     takes_model: bool = False
     packages: Callable[[Any], tuple[str, ...]] | None = None
+    keeps_events: bool = False
 
     def keywords(self, params: BaseModel) -> dict[str, Any]:
         """Return the keywords that pass validated parameters to `call`."""

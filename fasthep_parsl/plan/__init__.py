@@ -4,7 +4,15 @@ Nothing starts before the plan exists, and nothing is decided after it. Workers,
 read it.
 """
 
-from fasthep_parsl.plan.inputs import EventType, PlanDataset, PlanDefault, PlanFile, PlanSource, PlanStorage
+from fasthep_parsl.plan.inputs import (
+    EventType,
+    PlanDataset,
+    PlanDefault,
+    PlanFile,
+    PlanSource,
+    PlanStorage,
+    dataset_facts,
+)
 from fasthep_parsl.plan.joins import Mismatch, PlanJoin
 from fasthep_parsl.plan.normalisation import SUMS, PlanNormalisation, PlanSum, SumMethod, cancelled
 from fasthep_parsl.plan.parameter_files import FileUse, PlanParameterFile
@@ -22,6 +30,7 @@ from fasthep_parsl.plan.pools import (
     PlanScaling,
 )
 from fasthep_parsl.plan.stages import Binding, PlanCode, PlanModifier, PlanModule, PlanSegment, PlanStage
+from fasthep_parsl.plan.templates import PlanChannel, PlanRate, PlanSample, PlanTemplates, PlanTerm, TemplateFormat
 from fasthep_parsl.plan.variations import Direction, PlanVariation, PlanWeight, substitutes
 
 __all__ = [
@@ -37,6 +46,7 @@ __all__ = [
     "Plan",
     "PlanBatchCredential",
     "PlanBlock",
+    "PlanChannel",
     "PlanCode",
     "PlanContainer",
     "PlanCredential",
@@ -51,15 +61,21 @@ __all__ = [
     "PlanNormalisation",
     "PlanParameterFile",
     "PlanPool",
+    "PlanRate",
+    "PlanSample",
     "PlanScaling",
     "PlanSegment",
     "PlanSource",
     "PlanStage",
     "PlanStorage",
     "PlanSum",
+    "PlanTemplates",
+    "PlanTerm",
     "PlanVariation",
     "PlanWeight",
     "SumMethod",
+    "TemplateFormat",
     "cancelled",
+    "dataset_facts",
     "substitutes",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -13,6 +14,11 @@ from fasthep_parsl.plan.normalisation import PlanNormalisation
 
 EventType = Literal["data", "mc"]
 """Collisions, or simulation."""
+
+
+def dataset_facts(name: str, eventtype: str, group: str, meta: Mapping[str, Any], era: str) -> dict[str, Any]:
+    """Return the facts of a dataset by the key that ``dataset.<key>`` has. A dataset without era has no key ``era``."""
+    return {"name": name, "eventtype": eventtype, "group": group, **meta, **({"era": era} if era else {})}
 
 
 class PlanFile(Frozen):
@@ -53,7 +59,7 @@ class PlanDataset(Frozen):
     meta: Written = Field(default_factory=dict)
     era: str = Field("", description="period of data taking, as `applies_to` names it")
     aliases: dict[str, str] = Field(
-        default_factory=dict, description="field → branch, where they differ from the source's"
+        default_factory=dict, description="field → branch, where they differ from the source's; empty: its default"
     )
     tree: str = Field("", description="name of its tree; empty: that of the source")
     files: tuple[PlanFile, ...] = ()
@@ -101,6 +107,11 @@ class PlanSource(Frozen):
     def with_tree(self, tree: str) -> Self:
         """Return the source with the tree of a dataset, if the dataset has its own."""
         return self.model_copy(update={"params": {**self.params, "tree": tree}}) if tree else self
+
+    def of(self, dataset: PlanDataset) -> Self:
+        """Return the source with the tree and the branches of a dataset."""
+        found = self.with_tree(dataset.tree)
+        return found.model_copy(update={"aliases": {**self.aliases, **dataset.aliases}}) if dataset.aliases else found
 
     @property
     def tree(self) -> str:

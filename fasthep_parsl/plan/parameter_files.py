@@ -19,6 +19,7 @@ class FileUse(Frozen):
 
     stage: str
     key: tuple[str | int, ...] = Field(description="key path in the parameters of the stage")
+    text: str = Field("", description="its value, if it contains facts of datasets and names several files; else empty")
 
     def __str__(self) -> str:
         """Return the stage and the parameter: ``Corrected.corrections[0]``."""

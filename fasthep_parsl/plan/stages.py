@@ -75,6 +75,11 @@ class PlanSegment(Frozen):
         default_factory=dict, description="dataset → columns that no stage needs for it"
     )
 
+    def columns_of(self, dataset: str) -> tuple[str, ...]:
+        """Return the columns that its stages need for a dataset."""
+        rest = self.unread.get(dataset, ())
+        return tuple(column for column in self.columns if column not in rest)
+
 
 class PlanCode(Frozen):
     """A file with an effect on the results."""

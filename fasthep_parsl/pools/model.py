@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fasthep_parsl.errors import Checked, Hint, Problem, suggest
 from fasthep_parsl.names import collision_key
 from fasthep_parsl.resources.model import Resource
-from fasthep_parsl.workflow.model import Execution
+from fasthep_parsl.workflow.execution_model import Execution
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 DEFAULT = "default"

@@ -48,7 +48,7 @@ class Recipe:
 def recipe_of(plan: Plan, normalisation: Normalisation) -> Recipe:
     """Return how the products of a plan become results."""
     return Recipe(
-        tuple(DatasetInfo(d.name, d.eventtype, d.group, d.meta) for d in plan.datasets),
+        tuple(DatasetInfo(d.name, d.eventtype, d.group, d.meta, d.era) for d in plan.datasets),
         tuple(stage for stage in plan.stages if stage.product),
         plan.variations,
         {

@@ -14,10 +14,10 @@ from fasthep_parsl import registry
 from fasthep_parsl.errors import ConfigError, Problem, suggest
 from fasthep_parsl.sites.model import Requirement, Site, SiteFile, SiteMeta
 from fasthep_parsl.sites.search import BASE, find_files, list_sites
+from fasthep_parsl.workflow.execution_model import Execution
 from fasthep_parsl.workflow.execution_spellings import respell_execution
 from fasthep_parsl.workflow.includes import load_document
 from fasthep_parsl.workflow.layers import expand, spell_out
-from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.overrides import split_key
 from fasthep_parsl.workflow.translate import problems_of
 from fasthep_parsl.workflow.yamldoc import Document, Node, merge, problem, refuse

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from fasthep_parsl.errors import Location
+from fasthep_parsl.workflow.execution_model import Execution
 from fasthep_parsl.workflow.kind_reference import Kind
-from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.values import Line, Model, Text, empty_mapping
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, merge
 

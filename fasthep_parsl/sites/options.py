@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from fasthep_parsl import registry
 from fasthep_parsl.errors import Problem, suggest
-from fasthep_parsl.workflow.model import Execution
+from fasthep_parsl.workflow.execution_model import Execution
 from fasthep_parsl.workflow.translate import problems_of
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 

@@ -43,13 +43,15 @@ def open_file(path: str, source: PlanSource) -> OpenInput:
 def read_fields(file: OpenInput, source: PlanSource, fields: Iterable[str], start: int, stop: int) -> dict[str, Column]:
     """Return events [start, stop) of `fields`. A field may be an alias of a branch, or have a default.
 
+    A field whose branch is empty has its default in every file.
+
     Raises
     ------
     InputFileError
         The file is damaged, or a branch is missing and its field has no default.
     """
     branches = {field: source.aliases.get(field, field) for field in fields}
-    missing = {field for field in branches if field in source.defaults and not file.has(branches[field])}
+    missing = {field for field in branches if field in source.defaults and not _has(file, branches[field])}
     arrays = file.read(dict.fromkeys(b for field, b in branches.items() if field not in missing), start, stop)
     for branch, array in arrays.items():
         if len(array) != stop - start:
@@ -65,7 +67,11 @@ def prefetch_fields(file: OpenInput, source: PlanSource, fields: Iterable[str], 
     """Begin to fetch what `read_fields` will read from a server, if the format can. Local files need none of it."""
     begin = getattr(file, "prefetch", None)
     if begin is not None:
-        begin([branch for field in fields if file.has(branch := source.aliases.get(field, field))], start, stop)
+        begin([branch for field in fields if _has(file, branch := source.aliases.get(field, field))], start, stop)
+
+
+def _has(file: OpenInput, branch: str) -> bool:
+    return bool(branch) and file.has(branch)
 
 
 def _default(default: PlanDefault, length: int) -> Column:
@@ -77,7 +83,7 @@ def bytes_by_branch(
 ) -> dict[str, int]:
     """Return the compressed bytes that `read_fields` reads, by branch. Missing branches are left out."""
     branches = dict.fromkeys(source.aliases.get(field, field) for field in fields)
-    return file.branch_bytes([branch for branch in branches if file.has(branch)], start, stop)
+    return file.branch_bytes([branch for branch in branches if _has(file, branch)], start, stop)
 
 
 class OpenFiles:

@@ -24,7 +24,7 @@ class ParameterFiles:
 
     def __init__(self, plan: Plan, code: Path) -> None:
         self._code = code
-        self._of = {(use.stage, use.key): file for file in plan.parameter_files for use in file.uses}
+        self._of = {(use.stage, use.key, use.text): file for file in plan.parameter_files for use in file.uses}
         self._verified: set[str] = set()
 
     def of(self, stage: str) -> FileLookup:
@@ -32,7 +32,7 @@ class ParameterFiles:
         return partial(self._find, stage)
 
     def _find(self, stage: str, path: ParamPath, text: str, *, folder: bool) -> Path:
-        planned = self._of.get((stage, path))
+        planned = self._of.get((stage, path, text)) or self._of.get((stage, path, ""))
         if planned is None or planned.folder != folder:
             message = f"stage `{stage}` names the file `{text}`, which is not in the plan"
             raise ConfigError(Problem("E113", message, hint="run again"))

@@ -14,7 +14,8 @@ from fasthep_parsl.plan import PlanFile, PlanSegment, PlanSource
 from fasthep_parsl.sources.files import OpenFiles, bytes_by_branch, prefetch_fields, read_fields
 from fasthep_parsl.tasks import Span
 from fasthep_parsl.worker import trail
-from fasthep_parsl.worker.program import Meter, Program
+from fasthep_parsl.worker.meter import Meter
+from fasthep_parsl.worker.program import Program
 from fasthep_parsl.worker.replicas import Replicas
 
 _FILES = OpenFiles()
@@ -73,11 +74,11 @@ class Reader:
         edges = file.edges[place[2] : place[2] + last - first + 1]
         start, stop = edges[0], edges[-1]
         owners = np.repeat(np.arange(first, last), np.diff(edges)) if self._segment.stores else None
-        source = self._plan.source.with_tree(dataset.tree)
-        columns = self._segment.columns
+        source = self._plan.source.of(dataset)
+        columns = self._segment.columns_of(dataset.name)
         wall, cpu = time.perf_counter(), time.process_time()
         with self._meter.measure("read"):
-            opened, found = self._replicas.read(file, partial(self._attempt, file, source, start, stop))
+            opened, found = self._replicas.read(file, partial(self._attempt, file, source, columns, start, stop))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         branches = partial(bytes_by_branch, opened, source, columns, start, stop)
         self._program.modifiers.after_reading(self._segment, Reading(stop - start, wall, cpu, branches))
@@ -94,12 +95,13 @@ class Reader:
         if not file.remote:
             return
         edges = file.edges[place[2] : place[2] + span[1] - span[0] + 1]
-        source = self._plan.source.with_tree(dataset.tree)
+        source = self._plan.source.of(dataset)
+        columns = self._segment.columns_of(dataset.name)
 
         def work() -> None:
             try:
                 opened = self._open(file, source, where, patient=len(file.places) == 1)
-                prefetch_fields(opened, source, self._segment.columns, edges[0], edges[-1])
+                prefetch_fields(opened, source, columns, edges[0], edges[-1])
             except InputFileError as error:
                 self._missed = file, where, error
             except Exception:  # noqa: BLE001, S110  (the read that needs it reports its own)
@@ -120,14 +122,21 @@ class Reader:
             self._missed = None
 
     def _attempt(
-        self, file: PlanFile, source: PlanSource, start: int, stop: int, place: str, patient: bool
+        self,
+        file: PlanFile,
+        source: PlanSource,
+        columns: tuple[str, ...],
+        start: int,
+        stop: int,
+        place: str,
+        patient: bool,
     ) -> tuple[OpenInput, dict[str, Column]]:
         """Read events of a file at one of its places; close it after an error, so that the next attempt opens it again."""
         wall, cpu = time.perf_counter(), time.process_time()
         try:
             opened = self._open(file, source, place, patient=patient)
             before = opened.bytes_read
-            found = read_fields(opened, source, self._segment.columns, start, stop)
+            found = read_fields(opened, source, columns, start, stop)
         except Exception:
             _FILES.drop(place)
             raise

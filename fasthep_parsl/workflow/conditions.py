@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from fasthep_parsl.plan import EventType
-from fasthep_parsl.workflow.values import Model, Texts
+from fasthep_parsl.workflow.values import Line, Model, empty_list
 
 
 class DatasetFacts(Protocol):
@@ -28,12 +28,23 @@ class DatasetFacts(Protocol):
         """Period of data taking; empty if none is given."""
 
 
+def _some(value: object) -> object:
+    single = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return [value] if single else empty_list(value)
+
+
+Some = Annotated[
+    tuple[Line, ...], BeforeValidator(_some, json_schema_input_type=str | float | list[str | float] | None)
+]
+"""Names, or a single one. Numbers become text: ``eras: 2018``."""
+
+
 class AppliesTo(Model):
     """Datasets to which something applies: those that fulfil all conditions."""
 
     eventtype: EventType | None = Field(None, description="`data` or `mc`")
-    datasets: Texts = Field((), description="names of datasets, or patterns such as `ttbar_*`")
-    eras: Texts = Field((), description="values of `era`")
+    datasets: Some = Field((), description="names of datasets, or patterns such as `ttbar_*`")
+    eras: Some = Field((), description="values of `era`")
 
     def selects(self, dataset: DatasetFacts) -> bool:
         """Return whether it applies to a dataset."""
@@ -42,6 +53,15 @@ class AppliesTo(Model):
             and (not self.datasets or any(fnmatchcase(dataset.name, pattern) for pattern in self.datasets))
             and (not self.eras or dataset.era in self.eras)
         )
+
+
+def _any(value: object) -> object:
+    """Return None for a condition without content."""
+    return None if value == {} else value
+
+
+Condition = Annotated[AppliesTo | None, BeforeValidator(_any, json_schema_input_type=AppliesTo | None)]
+"""The value of ``applies_to``; None: all datasets."""
 
 
 def chosen(condition: AppliesTo | None, datasets: Iterable[Any]) -> tuple[str, ...] | None:

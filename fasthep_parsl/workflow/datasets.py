@@ -1,17 +1,16 @@
-"""Find the files of datasets, and cut files into partitions."""
+"""Find the files of datasets."""
 
 from __future__ import annotations
 
 import glob
 import os.path
-from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.errors import Checked, Hint, Problem, suggest
 from fasthep_parsl.names import collision_key, file_name, harmful
+from fasthep_parsl.plan import dataset_facts
 from fasthep_parsl.workflow.locations import identity, is_url, local_path
 from fasthep_parsl.workflow.model import Dataset, Workflow
 from fasthep_parsl.workflow.places import CMS, PlaceFinder
@@ -59,8 +58,8 @@ class ResolvedDataset:
 
     Attributes
     ----------
-    name, eventtype, group : str
-        As in the workflow.
+    name, eventtype, group, era : str
+        As in the workflow; an era that is not given is empty.
     meta : dict
         ``meta`` of the dataset, merged over that of the defaults.
     nevents : int or None
@@ -81,6 +80,12 @@ class ResolvedDataset:
     tree: str = ""
     files: tuple[DatasetFile, ...] = ()
     index: int = 0
+    era: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All facts by the key that ``dataset.<key>`` has."""
+        return dataset_facts(self.name, self.eventtype, self.group, self.meta, self.era)
 
 
 def resolve_datasets(workflow: Workflow, document: Document) -> Checked[tuple[ResolvedDataset, ...]]:
@@ -95,15 +100,15 @@ def resolve_datasets(workflow: Workflow, document: Document) -> Checked[tuple[Re
     names: set[str] = set()
     keys: dict[str, str] = {}
     owners: dict[tuple[object, ...], tuple[str, int, str]] = {}
-    defaults = workflow.data.defaults
-    for index, dataset in enumerate(workflow.data.datasets):
+    for index, fact in enumerate(facts_of(workflow)):
+        dataset = workflow.data.datasets[index]
         base: KeyPath = ("data", "datasets", index)
         wrong = _name_taken(dataset.name, names, keys)
         if wrong:
             problems.append(problem(document, (*base, "name"), "E130", *wrong))
-        tree = workflow.tree_of(dataset) or ""
-        read = (tree or workflow.sources[workflow.source_name].tree).strip("/")
-        files = [replace(file, tree=tree) for file in _files_of(dataset, base, finder)]
+        problems += _two_eras(dataset, workflow, document, base)
+        read = (fact.tree or workflow.sources[workflow.source_name].tree).strip("/")
+        files = [replace(file, tree=fact.tree) for file in _files_of(dataset, base, finder)]
         own: list[DatasetFile] = []
         for file in files:
             same = {(read, *identity(place)): (dataset.name, index, place) for place in file.places}
@@ -120,19 +125,41 @@ def resolve_datasets(workflow: Workflow, document: Document) -> Checked[tuple[Re
                 continue
             owners |= same
             own.append(file)
-        found.append(
-            ResolvedDataset(
-                name=dataset.name,
-                eventtype=dataset.eventtype or defaults.eventtype or DEFAULT_EVENTTYPE,
-                group=dataset.group or defaults.group or "",
-                meta={**defaults.meta, **dataset.meta},
-                nevents=dataset.nevents,
-                tree=tree,
-                files=tuple(own),
-                index=index,
-            )
-        )
+        found.append(replace(fact, files=tuple(own)))
     return Checked(tuple(found), tuple(problems))
+
+
+def facts_of(workflow: Workflow) -> tuple[ResolvedDataset, ...]:
+    """Return the datasets with defaults, without their files: nothing is looked for."""
+    defaults = workflow.data.defaults
+    return tuple(
+        ResolvedDataset(
+            name=dataset.name,
+            eventtype=dataset.eventtype or defaults.eventtype or DEFAULT_EVENTTYPE,
+            group=dataset.group or defaults.group or "",
+            meta={**defaults.meta, **dataset.meta},
+            nevents=dataset.nevents,
+            tree=workflow.tree_of(dataset) or "",
+            index=index,
+            era=era_of(dataset, workflow),
+        )
+        for index, dataset in enumerate(workflow.data.datasets)
+    )
+
+
+def era_of(dataset: Dataset, workflow: Workflow) -> str:
+    """Return the era of a dataset, empty if there is none."""
+    return dataset.era or workflow.data.defaults.era or ""
+
+
+def _two_eras(dataset: Dataset, workflow: Workflow, document: Document, base: KeyPath) -> list[Problem]:
+    """Refuse an era in `meta` that differs from `era`: expressions see one of them."""
+    era, other = era_of(dataset, workflow), {**workflow.data.defaults.meta, **dataset.meta}.get("era")
+    if not era or other is None or str(other) == era:
+        return []
+    at = next((path for path in ((*base, "era"), ("data", "defaults", "era")) if document.has(path)), base)
+    message = f"dataset `{dataset.name}` has the era `{era}`, and `{other}` in `meta`"
+    return [problem(document, at, "E106", message, "remove one of them")]
 
 
 def _name_taken(name: str, names: set[str], keys: dict[str, str]) -> tuple[str, str] | None:
@@ -229,64 +256,3 @@ def near_names(folder: Path, name: str | None, *, folders: bool = False) -> Hint
 
 def _short(path: str) -> str:
     return path if is_url(path) else Path(path).name
-
-
-def cut(entries: int, clusters: Sequence[int], chunk_size: int) -> tuple[int, ...]:
-    """Cut a file into partitions.
-
-    Parameters
-    ----------
-    entries : int
-        Number of events in the file.
-    clusters : sequence of int
-        Event numbers at which clusters begin, ascending; may include 0 and `entries`; empty if unknown. Reading
-        within a cluster decompresses all of it, so partitions begin at clusters if possible.
-    chunk_size : int
-        Most events per partition.
-
-    Returns
-    -------
-    tuple of int
-        Edges: partition i has the events from ``edges[i]`` to ``edges[i + 1]``, last excluded; ``(0,)`` (no partition)
-        for a file without events. A partition has at most `chunk_size` events; a cluster is cut only if it has more.
-        Sizes are balanced, without a small rest at the end.
-
-    Raises
-    ------
-    ValueError
-        `chunk_size` is less than 1 or `entries` less than 0.
-    """
-    if chunk_size < 1 or entries < 0:
-        raise ValueError(f"cannot cut {entries} events into chunks of {chunk_size}")
-    inner = sorted({edge for edge in clusters if 0 < edge < entries})
-    bounds = [0, *inner, entries]
-    edges = [0]
-    while edges[-1] < entries:
-        start = edges[-1]
-        last = _furthest(bounds, start, chunk_size)
-        if last is None:  # a cluster is larger than a chunk: cut it into equal parts
-            stop = bounds[bisect_left(bounds, start + 1)]
-            edges += _equal(start, stop, chunk_size)
-            continue
-        edges.append(_balanced(bounds, start, last, entries, chunk_size))
-    return tuple(edges)
-
-
-def _furthest(bounds: list[int], start: int, chunk_size: int) -> int | None:
-    """Return the last bound within `chunk_size` of `start`, None if there is none."""
-    position = bisect_left(bounds, start + chunk_size + 1) - 1
-    return bounds[position] if bounds[position] > start else None
-
-
-def _balanced(bounds: list[int], start: int, last: int, entries: int, chunk_size: int) -> int:
-    """Return the bound nearest to an equal share of the remaining events, at most `last`."""
-    parts = -(-(entries - start) // chunk_size)
-    share = start + (entries - start) / parts
-    position = bisect_left(bounds, share)
-    near = [bound for bound in bounds[max(position - 1, 0) : position + 1] if start < bound <= last]
-    return min(near, key=lambda bound: abs(bound - share)) if near else last
-
-
-def _equal(start: int, stop: int, chunk_size: int) -> list[int]:
-    parts = -(-(stop - start) // chunk_size)
-    return [start + (stop - start) * number // parts for number in range(1, parts + 1)]

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from fasthep_parsl.plan import EventType
-from fasthep_parsl.resources.model import Resource
-from fasthep_parsl.resources.units import UnitError, describe, parse_count
+from fasthep_parsl.resources.units import describe
 from fasthep_parsl.resources.validation import Count, Duration, wrong_value
-from fasthep_parsl.workflow.facility import Network, Queue, Scaling
+from fasthep_parsl.workflow.conditions import Condition
+from fasthep_parsl.workflow.execution_model import Execution
 from fasthep_parsl.workflow.join_model import FilesBeside, JoinSpec
 from fasthep_parsl.workflow.json_schema import SOURCE_KEYS, of_sources
-from fasthep_parsl.workflow.kind_reference import Kind, KindOf, ModifierOf
+from fasthep_parsl.workflow.kind_reference import ModifierOf
 from fasthep_parsl.workflow.normalisation_model import (
     LUMINOSITY,
     SUM_OF_WEIGHTS,
@@ -22,7 +22,9 @@ from fasthep_parsl.workflow.normalisation_model import (
     SumOfWeightsOf,
 )
 from fasthep_parsl.workflow.regions import Regions
-from fasthep_parsl.workflow.storage_model import InputFiles, Storage, StorageOf
+from fasthep_parsl.workflow.storage_model import InputFiles
+from fasthep_parsl.workflow.systematics import Systematics
+from fasthep_parsl.workflow.templates import Templates
 from fasthep_parsl.workflow.values import Line, Model, Name, Reference, References, Texts, empty_list, empty_mapping
 
 
@@ -64,6 +66,7 @@ class Dataset(Model):
     nevents: Count | None = Field(None, ge=0, description="number of events in all files; checked")
     eventtype: EventType | None = Field(None, description="`data` or `mc`")
     group: Line | None = Field(None, description="label for plots")
+    era: Line | None = Field(None, description="period of data taking, such as `2018` or `2016preVFP`; text")
     tree: Tree | None = Field(None, description="name of its tree; default: that of the source")
     xsec: CrossSection | None = Field(
         None, description="cross-section: a number of pb, or `6.2 nb`; also `dataset.xsec`"
@@ -77,6 +80,7 @@ class DataDefaults(Model):
 
     eventtype: EventType | None = Field(None, description="`data` or `mc`")
     group: Line | None = Field(None, description="label for plots")
+    era: Line | None = Field(None, description="period of data taking")
     tree: Tree | None = Field(None, description="name of the tree; default: that of the source")
     meta: dict[str, Any] = Field(default_factory=dict, description="as in a dataset")
 
@@ -128,15 +132,31 @@ def _branch(value: object) -> object:
     return {"branch": value} if isinstance(value, str) else value
 
 
+def _how_many(value: object) -> str:
+    """Tell one branch from a mapping of branches."""
+    return "<each>" if isinstance(value, dict) else "<one>"
+
+
+BranchOf = Annotated[
+    Annotated[Line, Tag("<one>")] | Annotated[dict[Line, Line], Tag("<each>")], Discriminator(_how_many)
+]
+
+
 class FieldSpec(Model):
     """A field: another name for a branch."""
 
-    branch: Line = Field(description="name of the branch in the file")
+    branch: BranchOf = Field(
+        description="name of the branch in the file; or era or name of a dataset → branch: `{2016: MET_pt, 2023:"
+        " PuppiMET_pt}`. The name of a dataset is looked up first"
+    )
+    applies_to: Condition = Field(
+        None, description="datasets that have the field; for the others it is `default`, or there is no such field"
+    )
     stream: Reference | None = Field(None, description="name of the source or join; default: the only one")
     default: bool | int | float | str | None = Field(
         None,
         description="value per event in files that lack the branch, e.g. `1` for a weight that data do not have; in the"
-        " type that the branch has in the others",
+        " type that the branch has in the others. With `applies_to`: only for datasets to which the field does not apply",
     )
 
 
@@ -174,6 +194,9 @@ class Stage(Model):
     params: Annotated[dict[str, Any], BeforeValidator(empty_mapping)] = Field(
         default_factory=dict, description="parameters of the op"
     )
+    applies_to: Condition = Field(
+        None, description="datasets for which it runs; for the others it is skipped: their events pass it unchanged"
+    )
     needs: References | None = Field(
         None, description="stages that run first; default: the last one with a stream; `[]`: none"
     )
@@ -192,78 +215,8 @@ class Analysis(Model):
         default_factory=dict,
         description="name → selection, as in `hep.select`; a histogram with `regions: [names]` is filled once per region",
     )
+    templates: Templates | None = Field(None, description="histograms for fit tools")
     stages: Annotated[tuple[Stage, ...], BeforeValidator(empty_list)] = Field((), description="stages, in any order")
-
-
-def _workers(value: object) -> int | None:
-    if value == "auto" or value is None:
-        return None
-    try:
-        return parse_count(value)
-    except UnitError as error:
-        raise wrong_value(error.message, "write a number of workers, or `auto` for as many as fit") from None
-
-
-def _how(value: object) -> str | None:
-    """Tell the two spellings of a pool's resources apart."""
-    return "<quantities>" if isinstance(value, dict | Resource) else "<class>"
-
-
-ClassOrQuantities = Annotated[
-    Annotated[Reference, Tag("<class>")] | Annotated[Resource, Tag("<quantities>")], Discriminator(_how)
-]
-
-
-class PoolSpec(Model):
-    """A group of workers."""
-
-    workers: Annotated[int | None, BeforeValidator(_workers, json_schema_input_type=int | Literal["auto"] | None)] = (
-        Field(None, ge=1, description="number of workers; `auto`: as many as fit, on a batch system into two jobs")
-    )
-    resources: ClassOrQuantities = Field(
-        Resource(), description="quantities per worker, or the name of a class in `execution.resources`"
-    )
-    workers_per_gpu: Count = Field(
-        1, ge=1, description="number of workers that share a GPU, or the GPUs of one worker in `resources`"
-    )
-    modifiers: Annotated[tuple[ModifierOf, ...], BeforeValidator(empty_list)] = Field(
-        (), description="modifiers of all stages on this pool; they wrap those of the stages"
-    )
-    queue: Reference | None = Field(None, description="queue of the site; default: the first whose nodes fit")
-
-
-def _with_staging(schema: dict[str, Any]) -> None:
-    mode = {"enum": ["shared", "transfer"]}
-    schema["properties"]["staging"] = {
-        "description": "of fasthep-flow: `shared` is `shared_filesystem: true`, `transfer` is false",
-        "anyOf": [{"type": "object", "properties": {"mode": mode}, "additionalProperties": False}, {"type": "null"}],
-    }
-
-
-class Execution(Model):
-    """How and where the workflow runs."""
-
-    model_config = ConfigDict(json_schema_extra=_with_staging)  # the loader converts it
-
-    backend: KindOf = Field(Kind(kind="parsl"), description="system that runs tasks")
-    strategy: KindOf = Field(Kind(kind="local"), description="system that creates workers")
-    pools: dict[Name, PoolSpec] = Field(default_factory=dict, description="groups of workers")
-    resources: dict[Reference, Resource] = Field(default_factory=dict, description="resource classes")
-    environment: KindOf | None = Field(None, description="the software of workers")
-    credentials: Annotated[tuple[KindOf, ...], BeforeValidator(empty_list)] = Field(
-        (), description="proxies and tokens that workers need"
-    )
-    chunk_size: Count | None = Field(None, ge=1, description="most events per partition; default: chosen for memory")
-    queues: dict[Reference, Queue] = Field(default_factory=dict, description="queues of the site and their nodes")
-    network: Annotated[Network, BeforeValidator(empty_mapping)] = Field(
-        Network(), description="how workers connect to the driver"
-    )
-    storage: StorageOf = Field(Storage(), description="where input files are, and how long to wait for their servers")
-    scaling: Annotated[Scaling, BeforeValidator(empty_mapping)] = Field(Scaling(), description="number of blocks")
-    worker_init: Texts = Field((), description="shell lines that run on each node before its workers start")
-    scratch: Line | None = Field(None, description="folder on the disk of a node, `$TMPDIR`; expanded there")
-    shared_filesystem: bool = Field(True, description="whether workers see the run directory; if not, files are sent")
-    shared_folders: Texts = Field((), description="folders that workers see without a shared file system, `/cvmfs`")
 
 
 def _version(value: object) -> object:
@@ -299,6 +252,9 @@ class Workflow(Model):
         default_factory=dict, description="other names for branches"
     )
     primary_stream: Reference | None = Field(None, description="name of the source or join, as fasthep-flow writes it")
+    systematics: Annotated[Systematics, BeforeValidator(empty_mapping)] = Field(
+        Systematics(), description="systematic variations"
+    )
     analysis: Analysis = Field(description="the stages")
     execution: Execution = Field(Execution(), description="how and where the workflow runs")
 

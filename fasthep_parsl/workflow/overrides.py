@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from fasthep_parsl.errors import ConfigError, Hint, Location, Problem, suggest
 from fasthep_parsl.resources.model import Resource
+from fasthep_parsl.workflow.execution_model import Execution
 from fasthep_parsl.workflow.layers import KINDS, spelled
-from fasthep_parsl.workflow.model import Execution, Workflow
+from fasthep_parsl.workflow.model import Workflow
 from fasthep_parsl.workflow.parse import parse_value
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, Node, show_path
 

@@ -14,7 +14,7 @@ from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.interfaces import NodeGroup
 from fasthep_parsl.resources.units import format_duration
 from fasthep_parsl.sites.search import user_folder
-from fasthep_parsl.workflow.model import Execution
+from fasthep_parsl.workflow.execution_model import Execution
 
 MOST_GROUPS = 12
 """Kinds of nodes that are listed; a pool of many institutes can have hundreds."""

@@ -103,7 +103,7 @@ class Evaluation:
         if self.context is None:
             raise ExpressionError(f"`dataset.{key}` is not available: no dataset was given")
         dataset = self.context.dataset
-        values = {"name": dataset.name, "eventtype": dataset.eventtype, "group": dataset.group, **dataset.meta}
+        values = dataset.facts
         if key not in values:
             hint = suggest(key, values, what="known")
             raise ExpressionError(f"dataset `{dataset.name}` has no `{key}` in its meta", hint)

@@ -6,7 +6,8 @@ from fasthep_parsl.pools.model import Pool, build_pools
 from fasthep_parsl.pools.routing import Route, route
 from fasthep_parsl.resources.machine import Machine
 from fasthep_parsl.resources.model import Resource
-from fasthep_parsl.workflow.model import Execution, StageExecution
+from fasthep_parsl.workflow.execution_model import Execution
+from fasthep_parsl.workflow.model import StageExecution
 
 GB = 10**9
 EXECUTION = Execution.model_validate(

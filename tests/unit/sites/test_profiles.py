@@ -12,8 +12,8 @@ from fasthep_parsl.interfaces import BlockLocation
 from fasthep_parsl.pools.model import Pool
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.sites import list_sites, load_site, missing_requirements, strategy_options
+from fasthep_parsl.workflow.execution_model import Execution
 from fasthep_parsl.workflow.layers import expand
-from fasthep_parsl.workflow.model import Execution
 from fasthep_parsl.workflow.yamldoc import Document
 
 REPOSITORY = Path(__file__).parents[3]

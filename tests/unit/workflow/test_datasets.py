@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fasthep_parsl.workflow.datasets import cut, resolve_datasets
+from fasthep_parsl.workflow.datasets import resolve_datasets
 from fasthep_parsl.workflow.loader import load_workflow
+from fasthep_parsl.workflow.partitions import cut
 
 REST = "\nsources: {events: {tree: T}}\nanalysis: {stages: [{op: hep.hist}]}\n"
 

@@ -8,8 +8,8 @@ import pytest
 
 from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.sites import load_site
+from fasthep_parsl.workflow.execution_model import Execution
 from fasthep_parsl.workflow.loader import load_workflow
-from fasthep_parsl.workflow.model import Execution
 
 FLOW = {
     "version": "1.0",
