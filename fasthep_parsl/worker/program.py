@@ -173,7 +173,7 @@ class Program:
         """Return the context of a call: stage, datasets, partition, output folder and variations."""
         stage = step.stage
         outdir = self.run_dir / "results" / stage.id
-        if stage.product and not (stage.variation and step.op.built_in):
+        if stage.product and not (stage.nominal and step.op.built_in):
             outdir.mkdir(parents=True, exist_ok=True)
         return Context(
             stage.id.removesuffix(f"@{stage.variation}"),

@@ -69,19 +69,16 @@ def samples(tmp_path_factory):
 
 
 def _histogram(product, variation, dataset):
-    if not hasattr(product, "parts"):
-        return product.hist[..., dataset].view(flow=True).tolist()
-    hist = product.parts[dataset].hist
-    names = [axis.name for axis in hist.axes]
-    if names[-1] != "variation@":
-        return hist.view(flow=True).tolist()
-    known = list(hist.axes[-1])
-    return hist[..., variation if variation in known else "nominal"].view(flow=True).tolist()
+    where = {"dataset": dataset}
+    if product.variation_axis:
+        known = list(product.hist.axes[product.variation_axis])
+        where[product.variation_axis] = variation if variation in known else "nominal"
+    return product.hist[where].view(flow=True).tolist()
 
 
 def _numbers(product, variation, datasets):
     """Return the numbers of a product; of histograms and cutflows those of some datasets."""
-    if hasattr(product, "hist") or hasattr(product, "parts"):
+    if hasattr(product, "hist"):
         return [_histogram(product, variation, dataset) for dataset in datasets]
     if hasattr(product, "rows"):
         rows = product.variations.get(variation, {})
@@ -91,13 +88,13 @@ def _numbers(product, variation, datasets):
 
 @pytest.fixture(scope="session")
 def in_variation():
-    """Return stage → numbers in a variation: those of the copy if there is one."""
+    """Return stage → numbers in a variation: its category or column, or the product of the copy."""
 
     def found(products, name="", datasets=tuple(SIZES)):
         return {
-            stage: _numbers(products.get((f"{stage}@{name}", kind), product), name, datasets)
+            stage: _numbers(products.get((stage, f"{kind}@{name}"), product), name, datasets)
             for (stage, kind), product in products.items()
-            if "@" not in stage
+            if "@" not in kind
         }
 
     return found
