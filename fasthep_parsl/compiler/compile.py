@@ -102,7 +102,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
     apart = told_apart(running.items, facts_of(loaded.workflow))
     inputs = read_inputs(loaded, apart=apart, cache=options.cache, progress=options.progress)
     flow = follow_classes(running, inputs.value, loaded.document)
-    templates = plan_templates(loaded, running.items, inputs.value.datasets, ())
+    templates = plan_templates(loaded, running.items, inputs.value.datasets, None)
     comparisons = check_comparisons(running.items, inputs.value.datasets, loaded.document)
     workflow = CheckedWorkflow(
         loaded,
@@ -114,7 +114,6 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         flow.value,
         credentials,
         (*comparisons.value, *conditions.value.warnings, *regions.value.warnings),
-        templates.value,
     )
     problems = (
         *loaded.problems,
@@ -134,7 +133,13 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *comparisons.problems,
         *check_visibility(loaded, workflow.stages, workflow.inputs.datasets, workflow.inputs.source),
     )
-    return Checked(workflow, problems)
+    return Checked(workflow, problems) if problems else _with_templates(workflow)
+
+
+def _with_templates(workflow: CheckedWorkflow) -> Checked[CheckedWorkflow]:
+    """Return a workflow without mistakes with its templates, checked again with the variations."""
+    templates = plan_templates(workflow.loaded, workflow.stages, workflow.inputs.datasets, ())
+    return Checked(replace(workflow, templates=templates.value), templates.problems)
 
 
 def refuse_credentials(loaded: LoadedWorkflow, credentials: Credentials | None) -> None:
