@@ -9,11 +9,11 @@ import sys
 
 import hist
 import numpy as np
-import page_code
 import pytest
 import uhi.io.json
 import uproot
 
+import page_code
 from tests.unit.results.datacards import read_datacard
 
 pytest.importorskip("cabinetry")
