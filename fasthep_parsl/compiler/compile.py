@@ -19,12 +19,13 @@ from fasthep_parsl.compiler.kinds_of_data import check_comparisons
 from fasthep_parsl.compiler.modifiers import check_modifier_fields, check_modifiers
 from fasthep_parsl.compiler.normalisation import placed_sums, with_sums
 from fasthep_parsl.compiler.outputs import check_outputs
-from fasthep_parsl.compiler.regions import expand_regions, with_selections
+from fasthep_parsl.compiler.regions import expand_regions, named_like_variations, with_selections
 from fasthep_parsl.compiler.routes import route_stages
 from fasthep_parsl.compiler.stages import Stages, check_stages, load_ops
 from fasthep_parsl.compiler.templates import plan_templates
 from fasthep_parsl.compiler.trial import try_reading
 from fasthep_parsl.compiler.unread import reads_of
+from fasthep_parsl.compiler.variations import expand_variations
 from fasthep_parsl.compiler.visibility import check_visibility
 from fasthep_parsl.compiler.worker_setups import environment_problems
 from fasthep_parsl.errors import Checked, ConfigError, CredentialError, Problem, suggest
@@ -126,20 +127,31 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *modifiers.problems,
         *regions.problems,
         *inputs.problems,
-        *templates.problems,
         *placed_sums(flow.problems, loaded.workflow, loaded.document),
         *(_modifier_fields(workflow) if stages.value.ordered else ()),
         *check_facts(workflow.stages, workflow.inputs.datasets, loaded.document),
         *comparisons.problems,
         *check_visibility(loaded, workflow.stages, workflow.inputs.datasets, workflow.inputs.source),
     )
-    return Checked(workflow, problems) if problems else _with_templates(workflow)
+    return Checked(workflow, problems) if problems else _varied(workflow, table.value)
 
 
-def _with_templates(workflow: CheckedWorkflow) -> Checked[CheckedWorkflow]:
-    """Return a workflow without mistakes with its templates, checked again with the variations."""
-    templates = plan_templates(workflow.loaded, workflow.stages, workflow.inputs.datasets, ())
-    return Checked(replace(workflow, templates=templates.value), templates.problems)
+def _varied(workflow: CheckedWorkflow, table: OpTable) -> Checked[CheckedWorkflow]:
+    """Return a workflow without mistakes with the copies of stages that its variations need, and its templates."""
+    varied = expand_variations(workflow.loaded, workflow.stages, workflow.flow, workflow.inputs, table)
+    found = varied.value
+    templates = plan_templates(workflow.loaded, found.stages, workflow.inputs.datasets, found.variations)
+    changed = replace(
+        workflow,
+        stages=found.stages,
+        flow=found.flow,
+        variations=found.variations,
+        like=found.like,
+        warnings=(*workflow.warnings, *found.warnings),
+        templates=templates.value,
+    )
+    named = named_like_variations(workflow.loaded, found.variations)
+    return Checked(changed, (*varied.problems, *named, *templates.problems))
 
 
 def refuse_credentials(loaded: LoadedWorkflow, credentials: Credentials | None) -> None:

@@ -234,8 +234,20 @@ class _Checker:
         for sample in set(samples).intersection(extra):
             self.report(("samples", sample), "E127", f"a sample cannot be named `{sample}`", "rename it", sample)
 
+    def twice(self) -> None:
+        """Report variations of one group and direction: they would be one side of one parameter."""
+        owners: dict[tuple[str, str], str] = {}
+        for name, variation in self.variations.items():
+            key = (variation.group, variation.direction)
+            if variation.direction and key in owners:
+                message = f"`{owners[key]}` and `{name}` are both the direction `{key[1]}` of group `{key[0]}`"
+                self.report(("formats",), "E128", message, "give each pair a `group` of its own", name)
+            owners.setdefault(key, name)
+
     def fit(self, planned: PlanTemplates) -> None:
         """Report what the formats need and the templates do not have."""
+        if planned.formats:
+            self.twice()
         for number, tool in enumerate(self.templates.formats):
             at = ("formats", number)
             if not planned.observed:
@@ -255,7 +267,7 @@ class _Checker:
         groups: dict[str, dict[str, PlanVariation]] = {}
         for variation in self.variations.values():
             if variation.direction:
-                groups.setdefault(variation.group, {})[variation.direction] = variation
+                groups.setdefault(variation.group, {}).setdefault(variation.direction, variation)
         for group, found in groups.items():
             (one, *others) = found.values()
             lacking = "down" if one.direction == "up" else "up"
