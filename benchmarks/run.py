@@ -29,12 +29,13 @@ from bench_replicas import replicas
 from bench_start import light, start
 from bench_storage import link, opens, renewal
 from bench_tasks import memory, noop
+from bench_variations import variations
 from rich.console import Console
 from rich.table import Table
 from setting import EXTRA, BenchmarkError, Options, Row
 
 BENCHMARKS = {
-    "dimuon": dimuon, "ntuple": ntuple, "chunks": chunks, "noop": noop, "start": start, "memory": memory, "light": light,
+    "dimuon": dimuon, "variations": variations, "ntuple": ntuple, "chunks": chunks, "noop": noop, "start": start, "memory": memory, "light": light,
     "idle": idle, "environment": environment,
     "batch": batch, "modifiers": modifiers, "kernels": kernels, "corrections": corrections,
     "opens": opens, "link": link, "replicas": replicas, "renewal": renewal,

@@ -56,21 +56,22 @@ def run_workflow(
 
 def _tables(outcome: RunOutcome, out: Console) -> None:
     from fasthep_parsl.ops.products import Cutflow, Histogram
-    from fasthep_parsl.results import cutflow_table
+    from fasthep_parsl.results import RAW, cutflow_table
 
-    for (stage, _), product in outcome.products.items():
+    results = [(stage, product) for (stage, name), product in outcome.products.items() if not name.endswith(RAW)]
+    for stage, product in results:
         if isinstance(product, Cutflow):
             out.print()
             out.print(stage, style="bold")
             out.print(cutflow_table(product))
     unfilled = [
         f"not in a bin of {stage}: {product.none:,} missing, {product.nan:,} NaN"
-        for (stage, _), product in outcome.products.items()
+        for stage, product in results
         if isinstance(product, Histogram) and (product.none or product.nan)
     ]
     unfilled += [
         f"not in the sums of weights of {stage}: {product.nan:,} events, their weight is NaN or infinite"
-        for (stage, _), product in outcome.products.items()
+        for stage, product in results
         if isinstance(product, Cutflow) and product.nan
     ]
     if unfilled:

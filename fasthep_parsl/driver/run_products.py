@@ -9,7 +9,7 @@ from typing import Any
 from fasthep_parsl.driver.normalised import Normalisation, Products, normalisation_of
 from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.results import Recipe, read_products, recipe_of
+from fasthep_parsl.results import ResultRecipe, read_products, recipe_of
 
 
 def product_files(states: Sequence[SegmentState]) -> list[str]:
@@ -27,7 +27,7 @@ def products_of(plan: Plan, states: Sequence[SegmentState]) -> dict[tuple[str, s
     return read_products(product_files(states), product_names(plan), plan.datasets)
 
 
-def recipe_for(plan: Plan, states: Sequence[SegmentState], products: Products | None = None) -> Recipe:
+def recipe_for(plan: Plan, states: Sequence[SegmentState], products: Products | None = None) -> ResultRecipe:
     """Return how the products become results, normalised over exactly what was processed."""
     return recipe_of(plan, normalisation_of(plan, states, products or {}))
 

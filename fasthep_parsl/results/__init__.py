@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from fasthep_parsl.results.assembly import Recipe, assemble, recipe_of
+from fasthep_parsl.results.assembled import RAW, ResultRecipe, assemble, recipe_of
 from fasthep_parsl.results.cutflows import cutflow_table
 from fasthep_parsl.results.write import preload, read_products, write_numbers_of, write_plots, write_results
 
 __all__ = [
-    "Recipe",
+    "RAW",
+    "ResultRecipe",
     "assemble",
     "cutflow_table",
     "preload",

@@ -25,7 +25,7 @@ class HistogramOfStage:
     products : mapping
         (stage id, product name) → product. Those of the stage are `DatasetHistograms`.
     factors : mapping
-        See `Recipe`.
+        See `ResultRecipe`.
     """
 
     def __init__(self, family: Family, products: Mapping[ProductKey, Any], factors: Factors) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Cutflow, Histogram, in_order
-from fasthep_parsl.results.assembly import RAW, Recipe, assemble
+from fasthep_parsl.results.assembled import RAW, ResultRecipe, assemble
 from fasthep_parsl.results.cutflows import write_cutflow
 from fasthep_parsl.results.families import Named, ProductKey
 from fasthep_parsl.results.generic import write_generic
@@ -43,7 +43,7 @@ def write_results(
     *,
     datasets: Sequence[DatasetInfo] = (),
     plots: bool = True,
-    recipe: Recipe | None = None,
+    recipe: ResultRecipe | None = None,
 ) -> list[Path]:
     """Write every product to `run_dir`; each file is written atomically.
 
@@ -58,7 +58,7 @@ def write_results(
     plots : bool
         Whether to draw histograms. A plot that cannot be drawn is logged and left out. Its numbers are in
         ``results/``.
-    recipe : Recipe, optional
+    recipe : ResultRecipe, optional
         How products become results; default: each product is a result.
 
     Returns
@@ -71,7 +71,7 @@ def write_results(
     OSError
         The folder is not writable or the disk is full.
     """
-    recipe = recipe or Recipe(tuple(datasets))
+    recipe = recipe or ResultRecipe(tuple(datasets))
     results = assemble(products, recipe)
     written = write_numbers(results, run_dir, recipe.datasets)
     return written + (write_plots(results, run_dir, recipe.datasets) if plots else [])
@@ -107,7 +107,7 @@ def write_numbers(results: Mapping[ProductKey, Any], run_dir: Path, datasets: Se
     return written
 
 
-def write_numbers_of(files: Sequence[str], names: Mapping[str, str], run_dir: Path, recipe: Recipe) -> list[Path]:
+def write_numbers_of(files: Sequence[str], names: Mapping[str, str], run_dir: Path, recipe: ResultRecipe) -> list[Path]:
     """Read products from files, assemble them and write the results as `write_numbers` does; runs on a worker.
 
     Parameters
@@ -118,7 +118,7 @@ def write_numbers_of(files: Sequence[str], names: Mapping[str, str], run_dir: Pa
         Stage id → name of its product.
     run_dir : Path
         The run directory.
-    recipe : Recipe
+    recipe : ResultRecipe
         How products become results.
     """
     products = read_products(files, names, recipe.datasets)

@@ -68,7 +68,7 @@ def test_each_copy_has_the_events_of_its_region(analysis, small_files, chunk_siz
     products = {stage: product for (stage, _), product in outcome.products.items()}
     for region, mask in masks.items():
         expected, _ = np.histogram(x[mask & (x >= 20)], bins=8, range=(0, 160))
-        assert products[f"A@{region}"].hist.values().tolist() == expected.tolist()
+        assert products["A"].hist[{"region": region}].values().tolist() == expected.tolist()
 
 
 def test_needs_of_a_stage_with_regions_are_its_copies(analysis):

@@ -14,7 +14,7 @@ from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.axes import NOMINAL, VARIATION_AXIS, Axis
 from fasthep_parsl.ops.products import Cutflow, CutflowRow, DatasetAxis, DatasetHistograms, Histogram, joined
 from fasthep_parsl.plan import PlanStage, PlanVariation, PlanWeight
-from fasthep_parsl.results import Recipe, assemble, write_results
+from fasthep_parsl.results import ResultRecipe, assemble, write_results
 
 NAMES = ("data", "tt", "w", "tt_alt")
 INFOS = (DatasetInfo("data", "data"), DatasetInfo("tt"), DatasetInfo("w"), DatasetInfo("tt_alt"))
@@ -116,7 +116,7 @@ def test_against_plain_sums(kind, with_axis, normalised):
         regions = random.choice([(), ("r1",), ("r1", "r2")])
         stages, products, content = family(random, kind, storage, regions, with_axis)
         factors = {s.id: {"data": 1.0, "tt": 0.5, "w": None, "tt_alt": 0.25} for s in stages} if normalised else {}
-        results = assemble(products, Recipe(INFOS, tuple(stages), VARIATIONS, factors))
+        results = assemble(products, ResultRecipe(INFOS, tuple(stages), VARIATIONS, factors))
         assert set(results) <= {("HT", "hist"), ("HT", "hist-raw")}
         check(results["HT", "hist"], stages, content, factors, regions, with_axis)
         if normalised:
@@ -162,7 +162,7 @@ def test_files(tmp_path):
     """They are valid, and read back as they are."""
     stages, products, _ = family(Random("files-3"), "regular", hist.storage.Weight, ("r1", "r2"), True)
     factors = {stage.id: dict.fromkeys(NAMES, 0.5) for stage in stages}
-    recipe = Recipe(INFOS, tuple(stages), VARIATIONS, factors)
+    recipe = ResultRecipe(INFOS, tuple(stages), VARIATIONS, factors)
     results = assemble(products, recipe)
     write_results(products, tmp_path, recipe=recipe)
     for name in ("hist", "hist-raw"):
@@ -197,7 +197,7 @@ def test_cutflow_has_a_column_per_variation(tmp_path):
         ("Sel@jes_up", "cutflow"): Cutflow({"w": (row(7, 2.0),)}, weighted=True, nan=3),
     }
     factors = {"Sel": {"data": 1.0, "tt": 0.5, "w": 2.0, "tt_alt": 4.0}, "Sel@jes_up": {"w": 3.0}}
-    recipe = Recipe(INFOS, stages, VARIATIONS, factors)
+    recipe = ResultRecipe(INFOS, stages, VARIATIONS, factors)
     made = assemble(products, recipe)["Sel", "cutflow"]
     assert list(made.rows) == ["data", "tt", "w"]
     assert list(made.variations) == ["jes_up", "w_up", "alt"]
@@ -230,7 +230,7 @@ def test_other_products_of_copies_have_names_of_their_own(tmp_path):
         PlanStage(id="B@r1@jes_up", op="own", product="table", nominal="B", region="r1", variation="jes_up"),
     )
     products = {("A", "table"): 1, ("A@jes_up", "table"): 2, ("B@r1@jes_up", "table"): 3}
-    recipe = Recipe(INFOS, stages, VARIATIONS)
+    recipe = ResultRecipe(INFOS, stages, VARIATIONS)
     assert assemble(products, recipe) == {("A", "table"): 1, ("A", "table@jes_up"): 2, ("B", "table@r1@jes_up"): 3}
     write_results(products, tmp_path, recipe=recipe)
     assert (tmp_path / "results" / "B" / "table@r1@jes_up.json").read_text() == "3\n"
@@ -259,5 +259,5 @@ def test_a_user_axis_with_the_name_of_ours():
     stages = [PlanStage(id="HT@r", op="h", product="hist", nominal="HT", region="r")]
     stages.append(PlanStage(id="HT@r@v", op="h", product="hist", nominal="HT", region="r", variation="v"))
     products = {(stage.id, "hist"): DatasetHistograms({"tt": Histogram(own)}) for stage in stages}
-    made = assemble(products, Recipe(INFOS, tuple(stages)))["HT", "hist"]
+    made = assemble(products, ResultRecipe(INFOS, tuple(stages)))["HT", "hist"]
     assert [axis.name for axis in made.hist.axes] == ["region", "variation", "region_", "systematic"]

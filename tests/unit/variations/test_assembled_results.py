@@ -40,8 +40,8 @@ def wanted(events, dataset, region, variation):
 def test_numbers_of_all_categories(flow, samples, chunk):
     data = samples.write()
     events = read(data)
-    for dataset in data["datasets"]:
-        dataset |= {"xsec": XSEC[dataset["name"]]} if dataset["name"] in XSEC else {}
+    for dataset in data["datasets"][:2]:
+        dataset["xsec"] = XSEC[dataset["name"]]
     data |= {"luminosity": LUMINOSITY, "sum_of_weights": "events"}
     mc = {"applies_to": {"eventtype": "mc"}}
     varied = [

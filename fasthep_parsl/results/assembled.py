@@ -23,7 +23,7 @@ RAW = "-raw"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ResultRecipe:
     """How the products of a run become results.
 
     Attributes
@@ -45,9 +45,9 @@ class Recipe:
     factors: Factors = field(default_factory=dict)
 
 
-def recipe_of(plan: Plan, normalisation: Normalisation) -> Recipe:
+def recipe_of(plan: Plan, normalisation: Normalisation) -> ResultRecipe:
     """Return how the products of a plan become results."""
-    return Recipe(
+    return ResultRecipe(
         tuple(DatasetInfo(d.name, d.eventtype, d.group, d.meta, d.era) for d in plan.datasets),
         tuple(stage for stage in plan.stages if stage.product),
         plan.variations,
@@ -58,14 +58,14 @@ def recipe_of(plan: Plan, normalisation: Normalisation) -> Recipe:
     )
 
 
-def assemble(products: Mapping[ProductKey, Any], recipe: Recipe) -> dict[ProductKey, Any]:
+def assemble(products: Mapping[ProductKey, Any], recipe: ResultRecipe) -> dict[ProductKey, Any]:
     """Return the results of a run.
 
     Parameters
     ----------
     products : mapping
         (stage id, product name) → product, as the run has merged them: copies have ids of their own.
-    recipe : Recipe
+    recipe : ResultRecipe
         How they belong together.
 
     Returns
@@ -81,7 +81,9 @@ def assemble(products: Mapping[ProductKey, Any], recipe: Recipe) -> dict[Product
     return {**found, **{key: product for key, product in products.items() if key[0] not in known}}
 
 
-def _assembled(family: Family, products: Mapping[ProductKey, Any], recipe: Recipe) -> Iterator[tuple[ProductKey, Any]]:
+def _assembled(
+    family: Family, products: Mapping[ProductKey, Any], recipe: ResultRecipe
+) -> Iterator[tuple[ProductKey, Any]]:
     """Yield the results of a stage."""
     own = {copy.id: product_of(products, family, copy.id) for copy in family.copies.values()}
     own = {stage: product for stage, product in own.items() if product is not None}
