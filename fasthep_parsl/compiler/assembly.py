@@ -11,6 +11,7 @@ from fasthep_parsl.compiler.credentials import Credentials, lifetime_warnings
 from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets
 from fasthep_parsl.compiler.kinds_of_data import hidden_data
+from fasthep_parsl.compiler.lumi_masks import mask_warnings
 from fasthep_parsl.compiler.modifiers import Placed, unused_modifiers
 from fasthep_parsl.compiler.normalisation import normalisation_warnings
 from fasthep_parsl.compiler.outputs import planned_params
@@ -111,6 +112,7 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         pass_size=max(default * PASS_FACTOR, 1),
         source=_only_used(checked.inputs.source, segments),
         datasets=datasets,
+        apart=loaded.workflow.data.luminosity is not None,
         stages=_plan_stages(checked),
         segments=segments,
         templates=checked.templates,
@@ -148,6 +150,7 @@ def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple
         *_unread_places(inputs),
         *_empty_datasets(inputs),
         *normalisation_warnings(inputs.datasets, loaded.workflow),
+        *mask_warnings(checked.stages, inputs),
         *_constant_fields(inputs),
         *unused_datasets(checked.templates, inputs.datasets, ()),
     )

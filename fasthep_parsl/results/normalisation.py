@@ -77,10 +77,12 @@ class Normalisation:
 
     stages: Mapping[str, Mapping[str, Factor]] = field(default_factory=dict)
 
-    def values(self, stage: str) -> dict[str, float]:
-        """Return dataset → factor, without datasets whose factor is not known."""
-        found = self.stages.get(stage, {})
-        return {name: factor.value for name, factor in found.items() if factor.value is not None}
+    def values(self) -> dict[str, dict[str, float]]:
+        """Return stage → dataset → factor, without datasets whose factor is not known."""
+        return {
+            stage: {name: factor.value for name, factor in found.items() if factor.value is not None}
+            for stage, found in self.stages.items()
+        }
 
     def refused(self) -> list[str]:
         """Return a sentence for each dataset without a factor."""
@@ -115,17 +117,17 @@ def normalisation(
     plan : Plan
         The plan.
     done : mapping
-        Segment of scope partition → the partitions that its products contain.
+        Segment with products → the partitions that they contain.
     products : mapping
-        (stage, product name) → merged product.
+        (stage, product name) → merged product; only that of the stage `SUMS` is used.
     """
     if not any(dataset.normalisation.luminosity for dataset in plan.datasets):
         return Normalisation()
     sums, summed = weight_sums(plan, done, products)
     found: dict[str, dict[str, Factor]] = {}
     for segment in plan.segments:
-        if segment.scope == "partition" and segment.products:
-            mine = factors(plan, done.get(segment.id, ()), sums, summed)
+        if segment.scope == "partition" and segment.id in done:
+            mine = factors(plan, done[segment.id], sums, summed)
             found |= {stage: mine for stage in segment.products if stage != SUMS}
     return Normalisation(found)
 

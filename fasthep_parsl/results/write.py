@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 from collections import Counter
@@ -18,6 +19,9 @@ from fasthep_parsl.worker.partials import load_products
 
 ProductKey = tuple[str, str]
 """(stage id, product name)."""
+Factors = Mapping[str, Mapping[str, float]]
+"""Stage → dataset → what its weights are multiplied with. A stage that is not there is not normalised. A dataset that is
+not there has no normalised result of this stage: its sum of weights is not known."""
 
 _HEAVY = (
     "hist",
@@ -29,16 +33,25 @@ log = logging.getLogger(__name__)
 
 
 def preload() -> None:
-    """Import the libraries of `write_plots` (about 2 s of CPU time); call it in a thread while workers compute."""
-    for name in _HEAVY:
-        importlib.import_module(name)
-    from fasthep_parsl.results import plots
+    """Import the libraries of `write_plots` (about 2 s of CPU time); call it in a thread while workers compute.
 
-    plots.warm_up()
+    An import error is raised again when they are used.
+    """
+    with contextlib.suppress(ImportError):
+        for name in _HEAVY:
+            importlib.import_module(name)
+        from fasthep_parsl.results import plots
+
+        plots.warm_up()
 
 
 def write_results(
-    products: Mapping[ProductKey, Any], run_dir: Path, *, datasets: Sequence[DatasetInfo], plots: bool = True
+    products: Mapping[ProductKey, Any],
+    run_dir: Path,
+    *,
+    datasets: Sequence[DatasetInfo],
+    plots: bool = True,
+    factors: Factors | None = None,
 ) -> list[Path]:
     """Write every product to `run_dir`; each file is written atomically.
 
@@ -53,6 +66,8 @@ def write_results(
     plots : bool
         Whether to draw histograms. A plot that cannot be drawn is logged and left out. Its numbers are in
         ``results/``.
+    factors : mapping, optional
+        Normalisation.
 
     Returns
     -------
@@ -64,11 +79,13 @@ def write_results(
     OSError
         The folder is not writable or the disk is full.
     """
-    written = write_numbers(products, run_dir, datasets)
+    written = write_numbers(products, run_dir, datasets, factors or {})
     return written + (write_plots(products, run_dir, datasets) if plots else [])
 
 
-def write_numbers(products: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
+def write_numbers(
+    products: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo], factors: Factors
+) -> list[Path]:
     """Write everything except plots; parameters as in `write_results`."""
     results = run_dir / "results"
     written: list[Path] = []
@@ -78,7 +95,7 @@ def write_numbers(products: Mapping[ProductKey, Any], run_dir: Path, datasets: S
         if histogram is not None:
             written.append(write_json(histogram, path))
         elif isinstance(product, Cutflow):
-            written += write_cutflow(product, path)
+            written += write_cutflow(product, path, factors.get(stage))
         else:
             written.append(write_generic(product, path))
     histograms = _histograms(products)
@@ -89,7 +106,11 @@ def write_numbers(products: Mapping[ProductKey, Any], run_dir: Path, datasets: S
 
 
 def write_numbers_of(
-    files: Sequence[str], names: Mapping[str, str], run_dir: Path, datasets: Sequence[DatasetInfo]
+    files: Sequence[str],
+    names: Mapping[str, str],
+    run_dir: Path,
+    datasets: Sequence[DatasetInfo],
+    factors: Factors,
 ) -> list[Path]:
     """Read products from files and write them as `write_numbers` does; runs on a worker.
 
@@ -99,10 +120,10 @@ def write_numbers_of(
         Merged products of segments.
     names : mapping
         Stage id → name of its product.
-    run_dir, datasets
+    run_dir, datasets, factors
         As in `write_results`.
     """
-    return write_numbers(read_products(files, names, datasets), run_dir, datasets)
+    return write_numbers(read_products(files, names, datasets), run_dir, datasets, factors)
 
 
 def read_products(
