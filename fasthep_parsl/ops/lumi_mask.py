@@ -139,7 +139,8 @@ def sections_of(keys: Any) -> dict[int, Ranges]:
     keys = np.unique(keys)
     if not len(keys):
         return {}
-    begins = np.concatenate(([True], keys[1:] != keys[:-1] + np.uint64(1)))
+    apart = (keys[1:] != keys[:-1] + np.uint64(1)) | (keys[1:] >> np.uint64(32) != keys[:-1] >> np.uint64(32))
+    begins = np.concatenate(([True], apart))
     firsts, lasts = keys[begins], keys[np.append(begins[1:], True)]
     found: dict[int, list[tuple[int, int]]] = {}
     for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
