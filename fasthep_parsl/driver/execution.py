@@ -21,7 +21,7 @@ from fasthep_parsl.driver.credential_gate import CredentialGate
 from fasthep_parsl.driver.credential_keeper import CredentialKeeper, keeper
 from fasthep_parsl.driver.driver_process import this_driver
 from fasthep_parsl.driver.lock import LockLostError
-from fasthep_parsl.driver.normalised import Settled, normalisation_of, settled
+from fasthep_parsl.driver.normalised import Normalisation, accepted, settled
 from fasthep_parsl.driver.op_output import join_output
 from fasthep_parsl.driver.outcome import EXIT_CODES, RunOutcome, why_incomplete
 from fasthep_parsl.driver.outputs import settle_targets
@@ -86,7 +86,7 @@ class PlanRun:
         self.error = ""
         self.began = time.monotonic()
         self.products: dict[tuple[str, str], Any] = {}
-        self.settled = Settled()
+        self.normalisation = Normalisation()
         self.fit_notes: list[str] = []
         self.written = False
         self.preloading = False
@@ -109,7 +109,7 @@ class PlanRun:
                 status = self._compute(states, first, record)
                 self._check_lock()
                 self._write_results(states)
-                status, self.error = self.settled.accepted(status, self.error)
+                status, self.error = accepted(self.normalisation, status, self.error)
                 ended = [stage for state in states if state.complete for stage in state.segment.stages]
                 settle_targets(self.plan, path, ended, self.products)
             except KeyboardInterrupt:
@@ -167,7 +167,7 @@ class PlanRun:
             self._start_threads()
         if isinstance(event, TaskSubmitted) and self.plots and not self.preloading and self.plan.backend != "local":
             self.preloading = True  # imports take seconds, and the workers are not up yet
-            threading.Thread(target=preload, name="preload-results", daemon=True).start()
+            threading.Thread(target=_preload, name="preload-results", daemon=True).start()
         if self.observer is not None:
             self.observer(event)
 
@@ -212,8 +212,7 @@ class PlanRun:
         pool = next((state.segment.pool for state in states if state.product), "")
         if not pool or not self.plan.pool(pool).shared:  # the worker cannot write here
             return
-        factors = normalisation_of(self.plan, states).values()
-        products = (self._files(states), self._names(), self.directory.path, self._datasets(), factors)
+        products = (self._files(states), self._names(), self.directory.path, self._datasets())
         numbers = session.call(pool, write_numbers_of, *products)
         if self.plots:
             self._load_products(states)
@@ -248,12 +247,9 @@ class PlanRun:
         """Write the products of complete segments. Partial products of an interrupted run stay in ``work``."""
         if not self.products:
             self._load_products(states)
-        found, path = normalisation_of(self.plan, states), self.directory.path
         if self.products and not self.written:
-            factors, datasets = found.values(), self._datasets()
-            write_results(self.products, path, datasets=datasets, plots=self.plots, factors=factors)
-        self.settled = settled(self.plan, states, self.products, path, found)
-        self.products = dict(self.settled.products)
+            write_results(self.products, self.directory.path, datasets=self._datasets(), plots=self.plots)
+        self.normalisation, self.products = settled(self.plan, states, self.products, self.directory.path)
         if self.plan.templates is not None and self.products:
             self.fit_notes = self._write_fit_files()
 
@@ -261,7 +257,7 @@ class PlanRun:
         """Write templates; return what is odd about them."""
         from fasthep_parsl.results.fit_files import write_fit_files
 
-        factors = self.settled.normalisation.values()
+        factors = {stage: self.normalisation.values(stage) for stage in self.normalisation.stages}
         return write_fit_files(self.plan, self.products, self.directory.path / "results", factors)
 
     def _conclude(self, states: list[SegmentState], status: RunStatus) -> RunOutcome:
@@ -286,8 +282,8 @@ class PlanRun:
             error=self.error,
             seconds=round(time.monotonic() - self.began, 3),
         )
-        self.settled.add_to(content)
-        content["warnings"] += [*self.fit_notes, *self._write_notes()]
+        content["normalisation"] = self.normalisation.summary()
+        content["warnings"] += [*self.normalisation.warnings(self.error), *self.fit_notes, *self._write_notes()]
         content["output"] = join_output(self.directory.path, [stage.id for stage in self.plan.stages])
         if self.damaged:
             content["warnings"].append(
@@ -306,3 +302,9 @@ class PlanRun:
             except Exception as error:  # noqa: BLE001  (modifiers may come from other packages)
                 problems.append(f"notes of modifier `{kind}` could not be written: {error}")
         return problems
+
+
+def _preload() -> None:
+    """Import the libraries that write results; an import error is raised again when they are used."""
+    with contextlib.suppress(ImportError):
+        preload()

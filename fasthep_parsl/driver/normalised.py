@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from fasthep_parsl.events import RunStatus
 from fasthep_parsl.ops.targets import OP as WRITE
 from fasthep_parsl.plan import SUMS, Plan
 from fasthep_parsl.results.generic import write_generic
-from fasthep_parsl.results.lumi_accounting import LumiAccount
 from fasthep_parsl.results.normalisation import Normalisation, normalisation, weight_sums
 from fasthep_parsl.results.skims import with_skims
 from fasthep_parsl.tasks import Span
@@ -21,59 +20,29 @@ from fasthep_parsl.worker.partials import load_products
 
 Products = Mapping[tuple[str, str], Any]
 
-
-@dataclass(frozen=True)
-class Settled:
-    """What a run knows at its end about normalisation and luminosity.
-
-    Attributes
-    ----------
-    normalisation : Normalisation
-        The factors.
-    lumis : LumiAccount or None
-        Luminosity sections of data; None without a mask.
-    products : mapping
-        The products, with manifests that say what was skimmed.
-    luminosity : bool
-        Whether the workflow asks for normalisation.
-    """
-
-    normalisation: Normalisation = field(default_factory=Normalisation)
-    lumis: LumiAccount | None = None
-    products: Mapping[tuple[str, str], Any] = field(default_factory=dict)
-    luminosity: bool = False
-
-    def accepted(self, status: RunStatus, error: str) -> tuple[RunStatus, str]:
-        """Return status and error of a run. It is not complete if a dataset has no true result."""
-        foreign = self.lumis.foreign if self.lumis is not None else ()
-        refused = [
-            *self.normalisation.refused(),
-            *(f"no run of dataset `{name}` is certified: is the file of another year?" for name in foreign),
-        ]
-        return ("partial", "; ".join(refused)) if status == "complete" and refused else (status, error)
-
-    def add_to(self, content: dict[str, Any]) -> None:
-        """Add to the content of ``run.json``."""
-        content["normalisation"] = self.normalisation.summary()
-        if self.lumis is not None:
-            content["luminosity_sections"] = self.lumis.summary()
-            content["warnings"] += self.lumis.warnings(luminosity=self.luminosity)
-        if content["status"] != "complete":  # else they are its error
-            content["warnings"] += [line for line in self.normalisation.refused() if line not in content["error"]]
+__all__ = ["Normalisation", "accepted", "normalisation_of", "settled"]
 
 
 def settled(
-    plan: Plan, states: Sequence[SegmentState], products: Products, run_dir: Path, found: Normalisation
-) -> Settled:
-    """Return what is known at the end of a run, with the factors `found`. Write manifests and luminosity sections."""
-    asked = any(dataset.normalisation.luminosity for dataset in plan.datasets)
+    plan: Plan, states: Sequence[SegmentState], products: Products, run_dir: Path
+) -> tuple[Normalisation, dict[tuple[str, str], Any]]:
+    """Return the factors of a run, and its products with complete manifests, which are written with the lumi sections."""
     lumis = write_lumis(plan, _done(states), products, run_dir)
-    return Settled(found, lumis, _with_skimmed(plan, states, products, run_dir), asked)
+    found = replace(normalisation_of(plan, states, products), lumis=lumis)
+    return found, _with_skimmed(plan, states, products, run_dir)
 
 
-def normalisation_of(plan: Plan, states: Sequence[SegmentState]) -> Normalisation:
-    """Return the factors of a run."""
-    return normalisation(plan, _done(states), _sums(states))
+def accepted(found: Normalisation, status: RunStatus, error: str) -> tuple[RunStatus, str]:
+    """Return status and error of a run. It is not complete if a dataset has no true result."""
+    refused = found.refused()
+    if status != "complete" or not refused:
+        return status, error
+    return "partial", "; ".join(refused)
+
+
+def normalisation_of(plan: Plan, states: Sequence[SegmentState], products: Products) -> Normalisation:
+    """Return the factors of a run. If `products` lacks the sums, they are read from their file."""
+    return normalisation(plan, _done(states), products if (SUMS, "sums") in products else _sums(states))
 
 
 def _with_skimmed(plan: Plan, states: Sequence[SegmentState], products: Products, run_dir: Path) -> dict[Any, Any]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,8 +32,6 @@ CSV_COLUMNS = (
     "efficiency",
     "cumulative_efficiency",
 )
-YIELDS = ("factor", "yield_in", "yield_out", "yield_error")
-"""Columns of a run that normalises: the factor, sums of weights times the factor, statistical error of `yield_out`."""
 CUT_WIDTH, DATASET_WIDTH, LONG_WIDTH = 24, 18, 96
 """Characters of a cut and of a dataset in a table, and of a table with one row per dataset and cut."""
 
@@ -70,16 +67,9 @@ def reports(cutflow: Cutflow) -> Iterator[CutReport]:
             yield CutReport(dataset, row, _ratio(row.n_out, row.n_in), _ratio(row.n_out, start))
 
 
-def write_cutflow(cutflow: Cutflow, path: Path, factors: Mapping[str, float] | None = None) -> list[Path]:
-    """Write `cutflow` to `path` (``….json``) and to the CSV file of the same name; return both paths.
-
-    With `factors` (dataset → factor), normalised yields are written beside the sums of weights; those of a dataset
-    without a factor are empty.
-    """
-    return [
-        write_text(path, _json(cutflow, factors)),
-        write_text(path.with_suffix(".csv"), _csv(cutflow, factors)),
-    ]
+def write_cutflow(cutflow: Cutflow, path: Path) -> list[Path]:
+    """Write `cutflow` to `path` (``….json``) and to the CSV file of the same name; return both paths."""
+    return [write_text(path, _json(cutflow)), write_text(path.with_suffix(".csv"), _csv(cutflow))]
 
 
 def cutflow_table(cutflow: Cutflow, *, title: str = "", width: int | None = None) -> Table:
@@ -103,7 +93,7 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def _values(report: CutReport, factors: Mapping[str, float] | None) -> dict[str, str | int | float | None]:
+def _values(report: CutReport) -> dict[str, str | int | float | None]:
     row = report.row
     values = {name: getattr(row, name) for name in CSV_COLUMNS[1:-2]}
     return {
@@ -111,33 +101,24 @@ def _values(report: CutReport, factors: Mapping[str, float] | None) -> dict[str,
         **values,
         "efficiency": report.efficiency,
         "cumulative_efficiency": report.cumulative,
-        **(_yields(report, factors.get(report.dataset)) if factors is not None else {}),
     }
 
 
-def _yields(report: CutReport, factor: float | None) -> dict[str, float | None]:
-    if factor is None:
-        return dict.fromkeys(YIELDS)
-    row = report.row
-    error = math.sqrt(row.sumw2_out) * factor
-    return dict(zip(YIELDS, (factor, row.sumw_in * factor, row.sumw_out * factor, error), strict=True))
-
-
-def _json(cutflow: Cutflow, factors: Mapping[str, float] | None) -> str:
+def _json(cutflow: Cutflow) -> str:
     datasets: dict[str, list[dict[str, str | int | float | None]]] = {name: [] for name in cutflow.rows}
     for report in reports(cutflow):
-        values = _values(report, factors)
+        values = _values(report)
         del values["dataset"]
         datasets[report.dataset].append(values)
     content = {"weighted": cutflow.weighted, "nan_weights": cutflow.nan, "datasets": datasets}
     return json_text(content, indent=1) + "\n"
 
 
-def _csv(cutflow: Cutflow, factors: Mapping[str, float] | None) -> str:
+def _csv(cutflow: Cutflow) -> str:
     out = io.StringIO()
-    writer = csv.DictWriter(out, (*CSV_COLUMNS, *(YIELDS if factors is not None else ())), lineterminator="\n")
+    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_values(report, factors) for report in reports(cutflow))
+    writer.writerows(_values(report) for report in reports(cutflow))
     return out.getvalue()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import logging
 from collections import Counter
@@ -19,9 +18,6 @@ from fasthep_parsl.worker.partials import load_products
 
 ProductKey = tuple[str, str]
 """(stage id, product name)."""
-Factors = Mapping[str, Mapping[str, float]]
-"""Stage → dataset → what its weights are multiplied with. A stage that is not there is not normalised. A dataset that is
-not there has no normalised result of this stage: its sum of weights is not known."""
 
 _HEAVY = (
     "hist",
@@ -33,25 +29,16 @@ log = logging.getLogger(__name__)
 
 
 def preload() -> None:
-    """Import the libraries of `write_plots` (about 2 s of CPU time); call it in a thread while workers compute.
+    """Import the libraries of `write_plots` (about 2 s of CPU time); call it in a thread while workers compute."""
+    for name in _HEAVY:
+        importlib.import_module(name)
+    from fasthep_parsl.results import plots
 
-    An import error is raised again when they are used.
-    """
-    with contextlib.suppress(ImportError):
-        for name in _HEAVY:
-            importlib.import_module(name)
-        from fasthep_parsl.results import plots
-
-        plots.warm_up()
+    plots.warm_up()
 
 
 def write_results(
-    products: Mapping[ProductKey, Any],
-    run_dir: Path,
-    *,
-    datasets: Sequence[DatasetInfo],
-    plots: bool = True,
-    factors: Factors | None = None,
+    products: Mapping[ProductKey, Any], run_dir: Path, *, datasets: Sequence[DatasetInfo], plots: bool = True
 ) -> list[Path]:
     """Write every product to `run_dir`; each file is written atomically.
 
@@ -66,8 +53,6 @@ def write_results(
     plots : bool
         Whether to draw histograms. A plot that cannot be drawn is logged and left out. Its numbers are in
         ``results/``.
-    factors : mapping, optional
-        Normalisation.
 
     Returns
     -------
@@ -79,13 +64,11 @@ def write_results(
     OSError
         The folder is not writable or the disk is full.
     """
-    written = write_numbers(products, run_dir, datasets, factors or {})
+    written = write_numbers(products, run_dir, datasets)
     return written + (write_plots(products, run_dir, datasets) if plots else [])
 
 
-def write_numbers(
-    products: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo], factors: Factors
-) -> list[Path]:
+def write_numbers(products: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
     """Write everything except plots; parameters as in `write_results`."""
     results = run_dir / "results"
     written: list[Path] = []
@@ -95,7 +78,7 @@ def write_numbers(
         if histogram is not None:
             written.append(write_json(histogram, path))
         elif isinstance(product, Cutflow):
-            written += write_cutflow(product, path, factors.get(stage))
+            written += write_cutflow(product, path)
         else:
             written.append(write_generic(product, path))
     histograms = _histograms(products)
@@ -106,11 +89,7 @@ def write_numbers(
 
 
 def write_numbers_of(
-    files: Sequence[str],
-    names: Mapping[str, str],
-    run_dir: Path,
-    datasets: Sequence[DatasetInfo],
-    factors: Factors,
+    files: Sequence[str], names: Mapping[str, str], run_dir: Path, datasets: Sequence[DatasetInfo]
 ) -> list[Path]:
     """Read products from files and write them as `write_numbers` does; runs on a worker.
 
@@ -120,10 +99,10 @@ def write_numbers_of(
         Merged products of segments.
     names : mapping
         Stage id → name of its product.
-    run_dir, datasets, factors
+    run_dir, datasets
         As in `write_results`.
     """
-    return write_numbers(read_products(files, names, datasets), run_dir, datasets, factors)
+    return write_numbers(read_products(files, names, datasets), run_dir, datasets)
 
 
 def read_products(

@@ -122,7 +122,7 @@ def test_processed_sections_are_the_certified_ones_of_what_was_read(masked):
     flow = masked(GOLDEN, listed=False)
     assert flow.run(chunk_size=10, mode="force").exit_code == 0
     assert lumis(flow) == {"1": [[1, 1]], "2": [[2, 2]]}
-    assert not summary(flow)["luminosity_sections"]["sections_without_events_are_known"]
+    assert not summary(flow)["normalisation"]["luminosity_sections"]["sections_without_events_are_known"]
 
 
 def test_what_is_missing_after_failures_is_listed_or_said_to_be_unknown(masked):
