@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import uproot
 
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.ops.weight_sums import WeightSum, merge_weight_sums, sum_of_weights
@@ -137,3 +138,21 @@ def test_sums_do_not_depend_on_how_events_are_cut(seed):
     assert row.events == 2000
     assert row.high == pytest.approx(math.fsum(weights), rel=1e-15)
     assert (WeightSum(1, 1e16, 0.0) + WeightSum(1, 1.0, 0.0) + WeightSum(1, -1e16, 0.0)).high == 1.0
+
+
+def test_data_need_no_weight_branch_and_eras_have_their_own_luminosity(norm, nano, flow):
+    real = flow.folder / "real.root"
+    with uproot.recreate(real) as file:
+        file.mktree("Events", {"x": "int64"}).extend({"x": np.arange(7)})
+    data = {"luminosity": {"2016": "36.3 /fb", "2017": 41500}, "sum_of_weights": {"expr": "genWeight"}}
+    cuts = flow.stage("C", "hep.selection.cutflow", selection=["x >= 0"])
+    mc = {"files": paths(nano, 0), **MC, "era": "2016"}
+    other = {"files": paths(nano, 1), **MC, "era": 2017}
+    norm(data, [cuts], mc=mc, other=other, real={"files": [str(real)], "eventtype": "data", "era": 2016})
+    outcome = flow.run()
+    assert outcome.exit_code == 0, outcome.error
+    first, second, _ = nano.values()
+    assert factor(flow)["factor"] == pytest.approx(36300 * 6200 / math.fsum(first), rel=1e-12)
+    assert factor(flow, "other")["factor"] == pytest.approx(41500 * 6200 / math.fsum(second), rel=1e-12)
+    assert factor(flow, "real")["factor"] == 1
+    assert any("era `2017` has a luminosity, but no data" in warning for warning in outcome.summary["warnings"])
