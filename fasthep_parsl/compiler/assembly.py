@@ -17,6 +17,7 @@ from fasthep_parsl.compiler.outputs import planned_params
 from fasthep_parsl.compiler.routes import Routing
 from fasthep_parsl.compiler.segments import cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, package_of
+from fasthep_parsl.compiler.templates import unused_datasets
 from fasthep_parsl.compiler.undeclared_files import undeclared_files
 from fasthep_parsl.compiler.unread import only_used, with_unread
 from fasthep_parsl.compiler.visibility import large_transfers
@@ -29,6 +30,7 @@ from fasthep_parsl.plan import (
     PlanSegment,
     PlanSource,
     PlanStage,
+    PlanTemplates,
 )
 from fasthep_parsl.plan.parameter_files import merged_files
 from fasthep_parsl.sources.server_health import LOCAL, PlaceFault
@@ -62,6 +64,8 @@ class CheckedWorkflow:
         What this user has of the credentials of the run.
     warnings : tuple of str
         Comparisons and conditions that are never true, and regions that no histogram uses.
+    templates : PlanTemplates or None
+        Templates for fit tools.
     """
 
     loaded: LoadedWorkflow
@@ -73,6 +77,7 @@ class CheckedWorkflow:
     flow: Flow
     credentials: Credentials
     warnings: tuple[str, ...] = ()
+    templates: PlanTemplates | None = None
 
 
 def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) -> Plan:
@@ -108,6 +113,8 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         datasets=datasets,
         stages=_plan_stages(checked),
         segments=segments,
+        templates=checked.templates,
+        apart=checked.templates is not None,
         pools=pools,
         environment=environment,
         credentials=credentials,
@@ -142,6 +149,7 @@ def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple
         *_empty_datasets(inputs),
         *normalisation_warnings(inputs.datasets, loaded.workflow),
         *_constant_fields(inputs),
+        *unused_datasets(checked.templates, inputs.datasets, ()),
     )
 
 

@@ -22,6 +22,7 @@ from fasthep_parsl.compiler.outputs import check_outputs
 from fasthep_parsl.compiler.regions import expand_regions, with_selections
 from fasthep_parsl.compiler.routes import route_stages
 from fasthep_parsl.compiler.stages import Stages, check_stages, load_ops
+from fasthep_parsl.compiler.templates import plan_templates
 from fasthep_parsl.compiler.trial import try_reading
 from fasthep_parsl.compiler.unread import reads_of
 from fasthep_parsl.compiler.visibility import check_visibility
@@ -101,6 +102,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
     apart = told_apart(running.items, facts_of(loaded.workflow))
     inputs = read_inputs(loaded, apart=apart, cache=options.cache, progress=options.progress)
     flow = follow_classes(running, inputs.value, loaded.document)
+    templates = plan_templates(loaded, running.items, inputs.value.datasets, ())
     comparisons = check_comparisons(running.items, inputs.value.datasets, loaded.document)
     workflow = CheckedWorkflow(
         loaded,
@@ -112,6 +114,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         flow.value,
         credentials,
         (*comparisons.value, *conditions.value.warnings, *regions.value.warnings),
+        templates.value,
     )
     problems = (
         *loaded.problems,
@@ -124,6 +127,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *modifiers.problems,
         *regions.problems,
         *inputs.problems,
+        *templates.problems,
         *placed_sums(flow.problems, loaded.workflow, loaded.document),
         *(_modifier_fields(workflow) if stages.value.ordered else ()),
         *check_facts(workflow.stages, workflow.inputs.datasets, loaded.document),

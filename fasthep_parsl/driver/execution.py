@@ -87,6 +87,7 @@ class PlanRun:
         self.began = time.monotonic()
         self.products: dict[tuple[str, str], Any] = {}
         self.normalisation = Normalisation()
+        self.fit_notes: list[str] = []
         self.written = False
         self.preloading = False
         self.refused = False
@@ -249,6 +250,15 @@ class PlanRun:
         if self.products and not self.written:
             write_results(self.products, self.directory.path, datasets=self._datasets(), plots=self.plots)
         self.normalisation, self.products = settled(self.plan, states, self.products, self.directory.path)
+        if self.plan.templates is not None and self.products:
+            self.fit_notes = self._write_fit_files()
+
+    def _write_fit_files(self) -> list[str]:
+        """Write templates; return what is odd about them."""
+        from fasthep_parsl.results.fit_files import write_fit_files
+
+        factors = {stage: self.normalisation.values(stage) for stage in self.normalisation.stages}
+        return write_fit_files(self.plan, self.products, self.directory.path / "results", factors)
 
     def _conclude(self, states: list[SegmentState], status: RunStatus) -> RunOutcome:
         trail.forget(self.directory.path)
@@ -273,7 +283,7 @@ class PlanRun:
             seconds=round(time.monotonic() - self.began, 3),
         )
         content["normalisation"] = self.normalisation.summary()
-        content["warnings"] += self._write_notes()
+        content["warnings"] += [*self.fit_notes, *self._write_notes()]
         content["output"] = join_output(self.directory.path, [stage.id for stage in self.plan.stages])
         if self.damaged:
             content["warnings"].append(

@@ -30,6 +30,7 @@ from fasthep_parsl.plan.pools import (
     PlanScaling,
 )
 from fasthep_parsl.plan.stages import Binding, PlanCode, PlanModifier, PlanModule, PlanSegment, PlanStage
+from fasthep_parsl.plan.templates import PlanChannel, PlanRate, PlanSample, PlanTemplates, PlanTerm, TemplateFormat
 from fasthep_parsl.plan.variations import Direction, PlanVariation, PlanWeight
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Plan",
     "PlanBatchCredential",
     "PlanBlock",
+    "PlanChannel",
     "PlanCode",
     "PlanContainer",
     "PlanCredential",
@@ -59,15 +61,20 @@ __all__ = [
     "PlanNormalisation",
     "PlanParameterFile",
     "PlanPool",
+    "PlanRate",
+    "PlanSample",
     "PlanScaling",
     "PlanSegment",
     "PlanSource",
     "PlanStage",
     "PlanStorage",
     "PlanSum",
+    "PlanTemplates",
+    "PlanTerm",
     "PlanVariation",
     "PlanWeight",
     "SumMethod",
+    "TemplateFormat",
     "cancelled",
     "dataset_facts",
 ]

@@ -15,6 +15,7 @@ from fasthep_parsl.plan.inputs import PlanDataset, PlanFile, PlanSource, without
 from fasthep_parsl.plan.parameter_files import PlanParameterFile, without_paths
 from fasthep_parsl.plan.pools import PlanCredential, PlanEnvironment, PlanPool
 from fasthep_parsl.plan.stages import PlanCode, PlanModule, PlanSegment, PlanStage
+from fasthep_parsl.plan.templates import PlanTemplates
 from fasthep_parsl.plan.variations import PlanVariation
 
 SCHEMA_VERSION = 1
@@ -36,6 +37,7 @@ class Plan(Frozen):
     stages: tuple[PlanStage, ...]
     segments: tuple[PlanSegment, ...]
     variations: tuple[PlanVariation, ...] = ()
+    templates: PlanTemplates | None = None
     apart: bool = Field(False, description="whether histograms keep datasets apart until they are written")
     pools: tuple[PlanPool, ...]
     environment: PlanEnvironment | None = None
@@ -60,7 +62,18 @@ class Plan(Frozen):
     def hash(self) -> str:
         """sha256 of everything with an effect on the results, so not of the workers."""
         excluded = dict.fromkeys(
-            ("pools", "environment", "credentials", "warnings", "backend", "strategy", "site", "workflow"), True
+            (
+                "pools",
+                "environment",
+                "credentials",
+                "warnings",
+                "backend",
+                "strategy",
+                "site",
+                "workflow",
+                "templates",  # they are written from the results
+            ),
+            True,
         )
         inner: dict[str, Any] = {
             "stages": {"__all__": {"why", "lacking", "timeout"}},

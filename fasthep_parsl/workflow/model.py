@@ -23,6 +23,7 @@ from fasthep_parsl.workflow.normalisation_model import (
 )
 from fasthep_parsl.workflow.regions import Regions
 from fasthep_parsl.workflow.storage_model import InputFiles
+from fasthep_parsl.workflow.templates import Templates
 from fasthep_parsl.workflow.values import Line, Model, Name, Reference, References, Texts, empty_list, empty_mapping
 
 
@@ -213,6 +214,7 @@ class Analysis(Model):
         default_factory=dict,
         description="name → selection, as in `hep.select`; a histogram with `regions: [names]` is filled once per region",
     )
+    templates: Templates | None = Field(None, description="histograms for fit tools")
     stages: Annotated[tuple[Stage, ...], BeforeValidator(empty_list)] = Field((), description="stages, in any order")
 
 

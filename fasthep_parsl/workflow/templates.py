@@ -1,0 +1,92 @@
+"""Section ``analysis.templates``: histograms for fit tools, one per region, sample and variation."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from fasthep_parsl.plan import TemplateFormat
+from fasthep_parsl.workflow.values import (
+    Line,
+    Model,
+    Name,
+    Reference,
+    References,
+    Texts,
+    empty_list,
+    empty_mapping,
+)
+
+NAMES = "{region}_{sample}_{variation}"
+"""Default names of templates."""
+
+
+def _one_or_list(value: object) -> object:
+    return (value,) if isinstance(value, str | dict) else empty_list(value)
+
+
+def _size(value: object) -> object:
+    return {"size": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _sum(value: object) -> object:
+    return {"sum": value} if isinstance(value, list) else empty_mapping(value)
+
+
+class Term(Model):
+    """One sample in pseudodata."""
+
+    sample: Reference = Field(description="name of the sample")
+    variation: Reference | None = Field(None, description="name of a variation; default: nominal")
+    weight: float = Field(1.0, allow_inf_nan=False, description="factor")
+
+
+class Pseudodata(Model):
+    """What takes the place of data in the fit."""
+
+    name: Name = Field("pseudodata", description="its name among the samples")
+    sum: Annotated[tuple[Term, ...], BeforeValidator(empty_list)] = Field(
+        (), description="samples, with variation and weight; default: all of them, nominal"
+    )
+
+
+class RateUncertainty(Model):
+    """An uncertainty of the normalisation of samples."""
+
+    size: float = Field(gt=0, lt=1, description="relative size: `0.03` is ±3 %")
+    samples: References = Field((), description="samples; default: all")
+
+
+Histograms = Annotated[
+    References | dict[Reference, References],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+]
+
+
+class Templates(Model):
+    """Templates for fit tools, in ``results/templates.root``, and the files of these tools."""
+
+    histograms: Histograms = Field(
+        description="ids of stages of `hep.hist` with one axis; or region → ids, to choose the regions"
+    )
+    samples: dict[Name, Texts] = Field(
+        default_factory=dict,
+        description="name → datasets, or patterns such as `ttbar_*`; default: one for each group, or dataset without group",
+    )
+    data: Texts | None = Field(None, description="datasets with data, or patterns; default: those of `eventtype: data`")
+    pseudodata: Annotated[Pseudodata, BeforeValidator(_sum)] | None = Field(
+        None, description="a sum of samples that takes the place of data in the fit"
+    )
+    signal: References = Field((), description="samples whose normalisation is the parameter of interest")
+    rates: dict[
+        Name, Annotated[RateUncertainty, BeforeValidator(_size, json_schema_input_type=RateUncertainty | float)]
+    ] = Field(default_factory=dict, description="name → uncertainty of normalisation, e.g. `{lumi: 0.03}`")
+    formats: Annotated[tuple[TemplateFormat, ...], BeforeValidator(_one_or_list)] = Field(
+        (), description="files to write beside it: `cabinetry`, `combine`, `pyhf`"
+    )
+    names: Line = Field(
+        NAMES,
+        description="name of a template; `{variation}` and the separator before it are left out for the nominal one. Also"
+        " `{histogram}`",
+    )
