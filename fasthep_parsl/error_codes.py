@@ -28,6 +28,7 @@ CODES: dict[str, str] = {
     "E126": "templates name a histogram, sample, dataset or variation that does not exist or cannot be one",
     "E127": "templates that would have the same name, or a dataset in two samples",
     "E128": "a fit tool needs what the templates do not have: data, a signal, or both directions of a variation",
+    "E129": "a systematic variation changes nothing, or contradicts another one",
     "E130": "two datasets have the same name, or the same name in files",
     "E131": "a pattern matches no file",
     "E132": "an input file does not exist",

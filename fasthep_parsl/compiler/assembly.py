@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from fasthep_parsl import registry
 from fasthep_parsl.analysis_code.software import software
@@ -11,11 +12,11 @@ from fasthep_parsl.compiler.credentials import Credentials, lifetime_warnings
 from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets
 from fasthep_parsl.compiler.kinds_of_data import hidden_data
-from fasthep_parsl.compiler.modifiers import Placed, unused_modifiers
+from fasthep_parsl.compiler.modifiers import Placed, pool_modifiers, unused_modifiers
 from fasthep_parsl.compiler.normalisation import normalisation_warnings
 from fasthep_parsl.compiler.outputs import planned_params
 from fasthep_parsl.compiler.routes import Routing
-from fasthep_parsl.compiler.segments import cut_segments, keep_after
+from fasthep_parsl.compiler.segments import columns_at_once, cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, package_of
 from fasthep_parsl.compiler.templates import unused_datasets
 from fasthep_parsl.compiler.undeclared_files import undeclared_files
@@ -31,6 +32,7 @@ from fasthep_parsl.plan import (
     PlanSource,
     PlanStage,
     PlanTemplates,
+    PlanVariation,
 )
 from fasthep_parsl.plan.parameter_files import merged_files
 from fasthep_parsl.sources.server_health import LOCAL, PlaceFault
@@ -66,6 +68,10 @@ class CheckedWorkflow:
         Comparisons and conditions that are never true, and regions that no histogram uses.
     templates : PlanTemplates or None
         Templates for fit tools.
+    variations : tuple of PlanVariation
+        Systematic variations.
+    like : mapping
+        Stage that the compiler has added → stage of the workflow with the same pool and modifiers.
     """
 
     loaded: LoadedWorkflow
@@ -78,6 +84,12 @@ class CheckedWorkflow:
     credentials: Credentials
     warnings: tuple[str, ...] = ()
     templates: PlanTemplates | None = None
+    variations: tuple[PlanVariation, ...] = ()
+    like: Mapping[str, str] = field(default_factory=dict)
+
+    def written(self, item: CheckedStage) -> str:
+        """Return the stage of the workflow where a stage runs: a copy runs where the nominal stage runs."""
+        return self.like.get(item.stage.id) or item.nominal or item.stage.id
 
 
 def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) -> Plan:
@@ -93,10 +105,10 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         Most events per partition; None: that of the workflow, else chosen for the workers' memory.
     """
     loaded, execution = checked.loaded, checked.loaded.workflow.execution
-    pools_of = _pools(checked)
+    pools_of = {item.stage.id: checked.routing.pool_of[checked.written(item)] for item in checked.stages}
     segments = tuple(cut_segments(checked.stages, pools_of, checked.flow))
     segments = with_unread(segments, checked.stages, pools_of, checked.flow, checked.inputs)
-    default = _default_chunk(segments, checked.routing.pools)
+    default = _default_chunk(segments, checked.routing.pools, columns_at_once(segments, checked.stages, checked.flow))
     chunk = chunk_size or execution.chunk_size or default
     datasets = only_used(plan_datasets(checked.inputs, chunk), segments)
     pools, pool_warnings = checked.routing.planned(_most_tasks(segments, datasets))
@@ -113,8 +125,9 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         datasets=datasets,
         stages=_plan_stages(checked),
         segments=segments,
+        variations=checked.variations,
         templates=checked.templates,
-        apart=checked.templates is not None,
+        apart=bool(checked.variations) or checked.templates is not None,
         pools=pools,
         environment=environment,
         credentials=credentials,
@@ -125,12 +138,6 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         software=software({*checked.code.foreign, *_late_packages(checked)}, _packages(checked)),
         warnings=(*_warnings(checked, pool_warnings), *lifetime_warnings(checked.credentials, pools)),
     )
-
-
-def _pools(checked: CheckedWorkflow) -> dict[str, str]:
-    """Return stage → pool, also for copies."""
-    pools = checked.routing.pool_of
-    return {item.stage.id: pools[item.nominal or item.stage.id] for item in checked.stages}
 
 
 def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple[str, ...]:
@@ -149,7 +156,7 @@ def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple
         *_empty_datasets(inputs),
         *normalisation_warnings(inputs.datasets, loaded.workflow),
         *_constant_fields(inputs),
-        *unused_datasets(checked.templates, inputs.datasets, ()),
+        *unused_datasets(checked.templates, inputs.datasets, checked.variations),
     )
 
 
@@ -173,10 +180,10 @@ def _late_packages(checked: CheckedWorkflow) -> set[str]:
     return {name for item in used if item.op.packages is not None for name in item.op.packages(item.params)}
 
 
-def _default_chunk(segments: tuple[PlanSegment, ...], pools: tuple[PlanPool, ...]) -> int:
-    """Return the largest partition that suits the memory of all workers."""
+def _default_chunk(segments: tuple[PlanSegment, ...], pools: tuple[PlanPool, ...], columns: Mapping[int, int]) -> int:
+    """Return the largest partition that suits the memory of all workers; `columns` are those of each segment."""
     memory = {pool.name: pool.memory for pool in pools}
-    chunks = [choose_chunk(len(s.columns), memory[s.pool]) for s in segments if s.scope == "partition"]
+    chunks = [choose_chunk(columns[s.id], memory[s.pool]) for s in segments if s.scope == "partition"]
     return min(chunks, default=choose_chunk(1, min(memory.values())))
 
 
@@ -241,7 +248,7 @@ def _plan_stages(checked: CheckedWorkflow) -> tuple[PlanStage, ...]:
 
 def _plan_stage(item: CheckedStage, checked: CheckedWorkflow, keep: tuple[str, ...]) -> PlanStage:
     stage, flow = item.stage, checked.flow
-    written = item.nominal or stage.id  # as the workflow names it: a copy runs where this stage runs
+    written = checked.written(item)
     route = checked.routing.routes[written]
     return PlanStage(
         id=stage.id,
@@ -262,7 +269,7 @@ def _plan_stage(item: CheckedStage, checked: CheckedWorkflow, keep: tuple[str, .
         why=route.why,
         lacking=route.lacking,
         timeout=stage.execution.timeout,
-        modifiers=tuple(placed.planned for placed in checked.modifiers[written]),
+        modifiers=tuple(placed.planned for placed in _modifiers(item, checked)),
         datasets=item.datasets,
         nominal=item.nominal,
         region=item.region,
@@ -271,3 +278,11 @@ def _plan_stage(item: CheckedStage, checked: CheckedWorkflow, keep: tuple[str, .
         outputs=dict(item.outputs),
         weights=item.weights,
     )
+
+
+def _modifiers(item: CheckedStage, checked: CheckedWorkflow) -> tuple[Placed, ...]:
+    """Return the modifiers of a stage; of one that the compiler has added, only those of its pool."""
+    written = checked.written(item)
+    if item.stage.id in checked.like:
+        return pool_modifiers(checked.loaded).value.get(checked.routing.pool_of[written], ())
+    return checked.modifiers[written]

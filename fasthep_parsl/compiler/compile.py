@@ -25,6 +25,7 @@ from fasthep_parsl.compiler.stages import Stages, check_stages, load_ops
 from fasthep_parsl.compiler.templates import plan_templates
 from fasthep_parsl.compiler.trial import try_reading
 from fasthep_parsl.compiler.unread import reads_of
+from fasthep_parsl.compiler.variations import expand_variations
 from fasthep_parsl.compiler.visibility import check_visibility
 from fasthep_parsl.compiler.worker_setups import environment_problems
 from fasthep_parsl.errors import Checked, ConfigError, CredentialError, Problem, suggest
@@ -102,7 +103,6 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
     apart = told_apart(running.items, facts_of(loaded.workflow))
     inputs = read_inputs(loaded, apart=apart, cache=options.cache, progress=options.progress)
     flow = follow_classes(running, inputs.value, loaded.document)
-    templates = plan_templates(loaded, running.items, inputs.value.datasets, ())
     comparisons = check_comparisons(running.items, inputs.value.datasets, loaded.document)
     workflow = CheckedWorkflow(
         loaded,
@@ -114,7 +114,6 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         flow.value,
         credentials,
         (*comparisons.value, *conditions.value.warnings, *regions.value.warnings),
-        templates.value,
     )
     problems = (
         *loaded.problems,
@@ -127,14 +126,30 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *modifiers.problems,
         *regions.problems,
         *inputs.problems,
-        *templates.problems,
         *placed_sums(flow.problems, loaded.workflow, loaded.document),
         *(_modifier_fields(workflow) if stages.value.ordered else ()),
         *check_facts(workflow.stages, workflow.inputs.datasets, loaded.document),
         *comparisons.problems,
         *check_visibility(loaded, workflow.stages, workflow.inputs.datasets, workflow.inputs.source),
     )
-    return Checked(workflow, problems)
+    return Checked(workflow, problems) if problems else _varied(workflow, table.value)
+
+
+def _varied(workflow: CheckedWorkflow, table: OpTable) -> Checked[CheckedWorkflow]:
+    """Return a workflow without mistakes with the copies of stages that its variations need, and its templates."""
+    varied = expand_variations(workflow.loaded, workflow.stages, workflow.flow, workflow.inputs, table)
+    found = varied.value
+    templates = plan_templates(workflow.loaded, found.stages, workflow.inputs.datasets, found.variations)
+    changed = replace(
+        workflow,
+        stages=found.stages,
+        flow=found.flow,
+        variations=found.variations,
+        like=found.like,
+        warnings=(*workflow.warnings, *found.warnings),
+        templates=templates.value,
+    )
+    return Checked(changed, (*varied.problems, *templates.problems))
 
 
 def refuse_credentials(loaded: LoadedWorkflow, credentials: Credentials | None) -> None:

@@ -32,8 +32,28 @@ def cut_segments(stages: Sequence[CheckedStage], pools: dict[str, str], flow: Fl
 
 def keep_after(stages: Sequence[CheckedStage], flow: Flow) -> dict[str, tuple[str, ...]]:
     """Return stage → columns of its stream that later stages need."""
-    needed = _needed(stages, flow)
+    needed = needed_columns(stages, flow)
     return {item.stage.id: tuple(sorted(needed[item.stage.id])) for item in stages}
+
+
+def columns_at_once(segments: Sequence[PlanSegment], stages: Sequence[CheckedStage], flow: Flow) -> dict[int, int]:
+    """Return segment → number of columns in memory at once: those it reads, and what variations add.
+
+    Columns of variations in the nominal stream are there together. Forks are worked off one by one: the largest counts.
+    """
+    by_id = {item.stage.id: item for item in stages}
+    found = {}
+    for segment in segments:
+        items = [by_id[name] for name in segment.stages]
+        added = {column for item in items for column in item.outputs.values()}
+        added |= {column for item in items for column in flow.writes[item.stage.id] if "@" in column}
+        forks: dict[str, set[str]] = {}
+        for item in items:
+            if item.variation and not item.outputs:
+                held = {*flow.reads[item.stage.id], *flow.writes[item.stage.id]}
+                forks.setdefault(item.variation, set()).update(held)
+        found[segment.id] = len(segment.columns) + len(added) + max(map(len, forks.values()), default=0)
+    return found
 
 
 @dataclass(frozen=True)
@@ -58,7 +78,7 @@ class _Place:
     alone: str = ""
 
 
-def _needed(stages: Sequence[CheckedStage], flow: Flow) -> dict[str, set[str]]:
+def needed_columns(stages: Sequence[CheckedStage], flow: Flow) -> dict[str, set[str]]:
     """Return stage ("" for the source) → columns needed from its stream."""
     needed: dict[str, set[str]] = {"": set()}
     for item in stages:
@@ -71,8 +91,12 @@ def _needed(stages: Sequence[CheckedStage], flow: Flow) -> dict[str, set[str]]:
 def _wants(item: CheckedStage, flow: Flow, needed: dict[str, set[str]]) -> set[str]:
     """Return the columns that a stage needs from its input: those it reads, and those that later stages need."""
     name = item.stage.id
-    passed = needed[name] - set(flow.writes[name]) if item.op.stream else set()
-    return set(flow.reads[name]) | passed
+    read = {item.renames.get(field, field) for field in flow.reads[name]}
+    if not item.op.stream:
+        return read
+    if item.outputs:  # it adds columns to the stream of its input
+        return read | needed[name].difference(item.outputs.values())
+    return read | {item.renames.get(field, field) for field in needed[name].difference(flow.writes[name])}
 
 
 class _Cutter:
@@ -80,7 +104,7 @@ class _Cutter:
         self.stages = stages
         self.pools = pools
         self.flow = flow
-        self.needed = _needed(stages, flow)
+        self.needed = needed_columns(stages, flow)
         self.by_id = {item.stage.id: item for item in stages}
         self.places: dict[str, _Place] = {}
         for item in stages:

@@ -198,6 +198,9 @@ class Op:
         Whether `call` receives the validated model as the keyword ``params``. Otherwise each field is a keyword.
     packages : callable or None
         ``(params) -> names`` of modules that `call` imports when it runs. Their versions are part of the plan.
+    keeps_events : bool
+        Whether its stream always has the same events in the same order. Then systematic variations of what it reads are
+        columns of the same stream; see `Effects`.
     """
 
     name: str
@@ -213,6 +216,7 @@ class Op:
     takes_context: bool = False
     takes_model: bool = False
     packages: Callable[[Any], tuple[str, ...]] | None = None
+    keeps_events: bool = False
 
     def keywords(self, params: BaseModel) -> dict[str, Any]:
         """Return the keywords that pass validated parameters to `call`."""

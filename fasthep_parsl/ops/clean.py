@@ -119,7 +119,7 @@ def _analyse(params: Clean, schema: Schema) -> Effects:
     return Effects(reads, writes, (*problems, *existing_fields(schema, writes, ("output",))))
 
 
-@op("hep.clean", params=Clean, analyse=_analyse)
+@op("hep.clean", params=Clean, analyse=_analyse, keeps_events=True)
 def clean(events: Events, *, params: Clean) -> dict[str, Any]:
     """Remove objects of `source` with ``ΔR < min_delta_r`` to any object of the collections `clean_against`.
 

@@ -163,7 +163,7 @@ def _analyse(params: BuildCombinations | BuildPairs, schema: Schema) -> Effects:
     return EffectsAnalysis(params, schema).run()
 
 
-@op("hep.build_combinations", params=BuildCombinations, analyse=_analyse)
+@op("hep.build_combinations", params=BuildCombinations, analyse=_analyse, keeps_events=True)
 def build_combinations(events: Events, *, params: BuildCombinations, context: Context | None = None) -> dict[str, Any]:
     """Build candidates from `n` different objects of one collection, or from one object of each collection.
 
@@ -174,7 +174,7 @@ def build_combinations(events: Events, *, params: BuildCombinations, context: Co
     return build(events, params.spec(), context)
 
 
-@op("hep.build_pairs", params=BuildPairs, analyse=_analyse)
+@op("hep.build_pairs", params=BuildPairs, analyse=_analyse, keeps_events=True)
 def build_pairs(events: Events, *, params: BuildPairs, context: Context | None = None) -> dict[str, Any]:
     """Build all unordered pairs of the merged objects of `collections`.
 

@@ -73,7 +73,7 @@ def _analyse(params: Any, schema: Schema) -> Effects:
             message = f"field `{params.output_field}` exists already"
             problems.append(OpProblem(("output_field",), message, "choose another name"))
         writes[params.output_field] = ()
-    return Effects(reads, writes, tuple(problems), weights=only)
+    return Effects(reads, writes, tuple(problems), keeps_events=params.filter == "none", weights=only)
 
 
 @op("hep.selection.cutflow", analyse=_analyse, product="cutflow", merge=merge_cutflows, stream=True)

@@ -77,7 +77,7 @@ def _analyse(params: Any, schema: Schema) -> Effects:
     return Effects(reads, writes, tuple(problems))
 
 
-@op("hep.define", analyse=_analyse)
+@op("hep.define", analyse=_analyse, keeps_events=True)
 def define(events: Events, *, variables: list[Variable], context: Context | None = None) -> Events:
     """Add fields, in order. An expression can use the fields before it.
 

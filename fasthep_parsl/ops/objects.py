@@ -116,7 +116,7 @@ def _of_collection(schema: Schema, field: str, shape: Shape, path: ParamPath) ->
     return []
 
 
-@op("hep.select_objects", params=SelectObjects, analyse=_analyse_select)
+@op("hep.select_objects", params=SelectObjects, analyse=_analyse_select, keeps_events=True)
 def select_objects(events: Events, *, params: SelectObjects, context: Context | None = None) -> dict[str, Any]:
     """Make a collection of the objects that fulfil all expressions of `selection`.
 
@@ -220,7 +220,7 @@ def _analyse_merge(params: MergeCollections, schema: Schema) -> Effects:
     return Effects(reads, writes, (*problems, *existing_fields(schema, writes, ("output",))))
 
 
-@op("hep.merge_collections", params=MergeCollections, analyse=_analyse_merge)
+@op("hep.merge_collections", params=MergeCollections, analyse=_analyse_merge, keeps_events=True)
 def merge_collections(events: Events, *, params: MergeCollections, context: Context | None = None) -> dict[str, Any]:
     """Merge the objects of several collections in each event.
 

@@ -37,7 +37,7 @@ def _analyse_flag(params: Any, schema: Schema) -> Effects:
     return Effects(reads, {params.output or "{stage}": ()}, tuple(problems))
 
 
-@op("hep.selection.flag", analyse=_analyse_flag)
+@op("hep.selection.flag", analyse=_analyse_flag, keeps_events=True)
 def flag(
     events: Events, *, selection: SelectionParam, output: str | None = None, context: Context | None = None
 ) -> dict[str, Any]:

@@ -184,6 +184,15 @@ class Events(Mapping[str, Column]):
             raise OpError(self._undeclared(next(name for name in names if name not in self._declared[1])))
         return self._like({name: self._columns[name] for name in names}, self._length, self._owners)
 
+    def renamed(self, columns: Mapping[str, str]) -> Events:
+        """Return the same events with some columns only: new name → name. They are shared, not copied."""
+        return self._like({name: self._columns[old] for name, old in columns.items()}, self._length, self._owners)
+
+    def with_columns_of(self, others: Events, columns: Mapping[str, str]) -> Events:
+        """Return these events with columns of `others`, which are the same events: name there → name here."""
+        added = {new: others._columns[name] for name, new in columns.items()}
+        return self._like({**self._columns, **added}, self._length, self._owners)
+
     def with_columns(self, columns: Mapping[str, Column], *, fresh: bool = False) -> Events:
         """Return the same events with `columns` added or replaced.
 

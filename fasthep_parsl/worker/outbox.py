@@ -13,14 +13,15 @@ from fasthep_parsl.ops.columns.layouts import from_column, to_awkward
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.tasks import Ref, Span
 from fasthep_parsl.worker import store
-from fasthep_parsl.worker.program import Meter
+from fasthep_parsl.worker.meter import Meter
 
 
 class Outbox:
     """Stores the stream of one stage in chunks.
 
     The types of a column can differ between files of a dataset. Events with different types are not stored in one
-    chunk: converted to a common type, values would change.
+    chunk: converted to a common type, values would change. Nor are events with different columns: a stage that does not
+    apply to a dataset writes none.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ class Outbox:
         self._size = size
         self._meter = meter
         self._waiting: list[Events] = []
-        self._types: tuple[str, ...] = ()
+        self._types: tuple[tuple[str, str], ...] = ()
         self._spans: list[Span] = []
         self._dataset = -1
 
@@ -62,7 +63,7 @@ class Outbox:
         The partitions of a chunk have no gap: a failed partition may be repeated later.
         """
         spans = list(spans)
-        types = tuple(type_of(from_column(events[name])) for name in self._columns)
+        types = tuple((name, type_of(from_column(events[name]))) for name in self._columns if name in events)
         gap = bool(self._spans and spans) and self._spans[-1][1] != spans[0][0]
         if dataset != self._dataset or types != self._types or gap:
             self.flush()
@@ -87,7 +88,7 @@ class Outbox:
 
     def _joined(self) -> Events:
         parts = self._waiting
-        columns: dict[str, Any] = {name: _concatenate([part[name] for part in parts]) for name in self._columns}
+        columns: dict[str, Any] = {name: _concatenate([part[name] for part in parts]) for name, _ in self._types}
         known = all(part.owners is not None for part in parts)
         owners = np.concatenate([part.owners for part in parts]) if known else None
         return Events(columns, sum(len(part) for part in parts), owners)

@@ -11,8 +11,9 @@ from fasthep_parsl.errors import OpError
 from fasthep_parsl.plan import PlanSegment
 from fasthep_parsl.tasks import Failure, Span, Task
 from fasthep_parsl.worker.failures import merge_failure, unwritable
+from fasthep_parsl.worker.meter import Meter
 from fasthep_parsl.worker.partials import save_parts
-from fasthep_parsl.worker.program import Meter, Program
+from fasthep_parsl.worker.program import Program
 from fasthep_parsl.worker.sums import Sums
 
 
@@ -73,7 +74,8 @@ class Products:
                 self._write(path)
 
     def _some(self) -> bool:
-        return any(part.products for part in self.sums.parts)
+        """Return whether there is something to write: products, or partitions for which no stage applies."""
+        return any(part.products for part in self.sums.parts) or bool(self.sums.parts and not self.sums.broken)
 
     def _write(self, path: Path) -> None:
         whole = None

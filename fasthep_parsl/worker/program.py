@@ -26,10 +26,10 @@ from fasthep_parsl.interfaces import Call, Context, DatasetInfo, Op
 from fasthep_parsl.ops.columns.to_device import product_to_host
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage
-from fasthep_parsl.tasks import StageStats
 from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.calls import closed, guarded, place_of, unchanging
 from fasthep_parsl.worker.dataset_params import params_by_dataset
+from fasthep_parsl.worker.meter import Meter
 from fasthep_parsl.worker.modifiers import Modifiers
 from fasthep_parsl.worker.notes import Notes
 from fasthep_parsl.worker.output import caught
@@ -37,6 +37,7 @@ from fasthep_parsl.worker.parameter_files import ParameterFiles
 from fasthep_parsl.worker.partials import load_products
 from fasthep_parsl.worker.passes import Passes
 from fasthep_parsl.worker.returned import split
+from fasthep_parsl.worker.views import Views, concealed
 
 
 class StageError(FastHepError):
@@ -72,32 +73,6 @@ class StageCall:
     module: str
 
 
-class Meter:
-    """Times and numbers of events of the stages in a task."""
-
-    def __init__(self) -> None:
-        self.stages: dict[str, list[float]] = {}
-
-    def add(self, name: str, wall: float, cpu: float, events_in: int = 0, events_out: int = 0) -> None:
-        """Add one call of `name`."""
-        row = self.stages.setdefault(name, [0, 0.0, 0.0, 0, 0])
-        for index, value in enumerate((1, wall, cpu, events_in, events_out)):
-            row[index] += value
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        """Measure a block."""
-        wall, cpu = time.perf_counter(), time.process_time()
-        try:
-            yield
-        finally:
-            self.add(name, time.perf_counter() - wall, time.process_time() - cpu)
-
-    def result(self) -> dict[str, StageStats]:
-        """Return the sums."""
-        return {n: StageStats(int(r[0]), r[1], r[2], int(r[3]), int(r[4])) for n, r in self.stages.items()}
-
-
 class Program:
     """A plan on a worker.
 
@@ -114,6 +89,8 @@ class Program:
         Notes of modifiers about the current task.
     modifiers : Modifiers
         The modifiers of its stages.
+    views : Views
+        Its stages for each dataset.
     """
 
     def __init__(self, plan: Plan, run_dir: Path) -> None:
@@ -128,6 +105,7 @@ class Program:
         check_software(plan)
         self._ops = OpTable(plan.modules, plan.code, self._code, self._environment)
         self._files = ParameterFiles(plan, self._code)
+        self.views = Views(plan)
         self.notes = Notes()
         self.modifiers = Modifiers(plan, self.notes)
         self._steps: dict[int, list[StageCall]] = {}
@@ -153,7 +131,7 @@ class Program:
 
     def _call(self, stage: PlanStage, op: Op) -> Callable[..., Any]:
         """Return the function that calls the op of a stage through its modifiers."""
-        inner = op.call if op.built_in or not op.takes_events else guarded(op, stage.reads)
+        inner = self._inner(stage, op)
         if not stage.modifiers:
             return inner
         plain = inner if op.takes_events else lambda _events, **params: op.call(**params)
@@ -161,6 +139,13 @@ class Program:
         call = Call(plain, op, stage.id, stage.pool, stage.reads, gpus=self.plan.pool(stage.pool).gpus)
         call = self.modifiers.wrap(call, stage)
         return call if op.takes_events else lambda **params: call(None, **params)
+
+    def _inner(self, stage: PlanStage, op: Op) -> Callable[..., Any]:
+        if not op.takes_events:
+            return op.call
+        if not op.built_in:
+            return guarded(op, stage.reads)
+        return concealed(op, stage.reads, self.views.hidden) if self.views.hidden else op.call
 
     def passes(self, segment: PlanSegment) -> Passes:
         """Return how the partitions of a segment are cut into passes."""
@@ -182,13 +167,22 @@ class Program:
             raise OpError(f"products of stage {stage_id} cannot be merged: op {op.name} has no merge")
         return op.merge
 
-    def context(self, stage: PlanStage, dataset: int, partition: str) -> Context:
-        """Return the context of a call: stage, datasets, partition and output folder."""
-        info = self.datasets[dataset] if dataset >= 0 else DatasetInfo("")
+    def context(self, step: StageCall, dataset: int, partition: str) -> Context:
+        """Return the context of a call: stage, datasets, partition, output folder and variations."""
+        stage = step.stage
         outdir = self.run_dir / "results" / stage.id
-        if stage.product:
+        if stage.product and not (stage.variation and step.op.built_in):
             outdir.mkdir(parents=True, exist_ok=True)
-        return Context(stage.id, info, self.datasets, partition, outdir)
+        return Context(
+            stage.id.removesuffix(f"@{stage.variation}"),
+            self.datasets[dataset] if dataset >= 0 else DatasetInfo(""),
+            self.datasets,
+            partition,
+            outdir,
+            stage.variation,
+            self.views.of(stage, dataset).weights,
+            self.plan.apart,
+        )
 
     def bound(self, step: StageCall, products: Mapping[str, str]) -> dict[str, Any]:
         """Return the products of other stages that are parameters of a step. Each file is read once."""
@@ -221,7 +215,7 @@ class Program:
                 params = params.model_copy(update=self.bound(step, products))
             keywords = step.op.keywords(params)
             if step.op.takes_context:
-                keywords["context"] = self.context(step.stage, dataset, partition)
+                keywords["context"] = self.context(step, dataset, partition)
             capture = nullcontext() if step.op.built_in else caught(self.run_dir, step.stage.id)
             with _deadline(step.stage.timeout), capture:
                 result = step.call(events, **keywords) if step.op.takes_events else step.call(**keywords)

@@ -14,7 +14,8 @@ from fasthep_parsl.plan import PlanFile, PlanSegment, PlanSource
 from fasthep_parsl.sources.files import OpenFiles, bytes_by_branch, prefetch_fields, read_fields
 from fasthep_parsl.tasks import Span
 from fasthep_parsl.worker import trail
-from fasthep_parsl.worker.program import Meter, Program
+from fasthep_parsl.worker.meter import Meter
+from fasthep_parsl.worker.program import Program
 from fasthep_parsl.worker.replicas import Replicas
 
 _FILES = OpenFiles()

@@ -49,6 +49,9 @@ def _stream(op: Op, stage: PlanStage, events: Events, result: Any) -> Events:
         new = ", ".join(f'"{name}": …' for name in stage.writes) or '"name": …'
         hint = f"return a dict of columns, {{{new}}}, or events, as in `return events[mask]`"
         raise OpError(f"op `{op.name}` returned {_shown(result)}: {hint}")
+    if (op.keeps_events or stage.outputs) and len(stream) != len(events):
+        hint = "remove keeps_events=True from @op(…), or return all events"
+        raise OpError(f"op `{op.name}` keeps all events, but returned {len(stream)} of {len(events)}: {hint}")
     missing = [name for name in stage.writes if name not in stream]
     if (
         missing and not op.built_in

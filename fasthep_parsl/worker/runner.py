@@ -10,10 +10,9 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
 
 from fasthep_parsl.interfaces import InputFileError
 from fasthep_parsl.ops.stream import Events
@@ -23,14 +22,16 @@ from fasthep_parsl.resources import memory
 from fasthep_parsl.tasks import Failure, Ref, Span, Task, TaskResult
 from fasthep_parsl.worker import store, trail
 from fasthep_parsl.worker.failures import concerns_file, failure_of
+from fasthep_parsl.worker.meter import Meter
 from fasthep_parsl.worker.node_facts import first_facts
 from fasthep_parsl.worker.outbox import Outbox
 from fasthep_parsl.worker.partials import StoreError, load_parts
 from fasthep_parsl.worker.products import Products, unique_name
-from fasthep_parsl.worker.program import Meter, Program, StageError, program
+from fasthep_parsl.worker.program import Program, StageError, program
 from fasthep_parsl.worker.reading import Reader
 from fasthep_parsl.worker.replicas import replicas_of
 from fasthep_parsl.worker.spans import union
+from fasthep_parsl.worker.steps import PassResults, Steps
 
 
 def run_task(task: Task) -> TaskResult:
@@ -81,22 +82,14 @@ def run_task(task: Task) -> TaskResult:
     )
 
 
-@dataclass
-class _Pass:
-    """Results of a pass. They count only if the whole pass succeeds."""
-
-    products: dict[str, Any] = field(default_factory=dict)
-    streams: dict[str, Events] = field(default_factory=dict)
-
-
 class _TaskRun:
     def __init__(self, task: Task, program: Program) -> None:
         self.task = task
         self.program = program
         self.plan = program.plan
         self.segment: PlanSegment = program.plan.segments[task.segment]
-        self.steps = program.steps(self.segment)
         self.meter = Meter()
+        self.steps = Steps(program, self.segment, task.products, self.meter)
         self.passes = program.passes(self.segment)
         self.replicas = replicas_of(task.session)
         self.replicas.begin(task.avoid)
@@ -132,12 +125,12 @@ class _TaskRun:
         dataset, file, number = place
         before = len(self.program.notes)
         events: Events | None = None
-        found: _Pass | None = None
+        found: PassResults | None = None
         try:
             events = self.reader.read(span, place)
             if following is not None:
                 self.reader.ahead(following)
-            found = self._run(events, dataset, self._name(dataset, first))
+            found = self.steps.run(events, dataset, self._name(dataset, first))
         except (StageError, InputFileError) as error:
             self.program.notes.forget(before)
             if last - first == 1 or concerns_file(error):
@@ -157,7 +150,7 @@ class _TaskRun:
         numbers = [number for first, last in ref.partitions for number in range(first, last)]
         try:
             with self.meter.measure("read"):
-                events = store.load_events(ref, self.segment.columns)
+                events = self._load(ref)
         except StoreError as error:
             self._fail(numbers, error)
             return
@@ -171,9 +164,9 @@ class _TaskRun:
     def _map_stored(self, events: Events, dataset: int, numbers: list[int], edges: list[int]) -> None:
         """Run the segment on stored events of the partitions `numbers`, which begin at `edges`."""
         before = len(self.program.notes)
-        found: _Pass | None = None
+        found: PassResults | None = None
         try:
-            found = self._run(events, dataset, self._name(dataset, numbers[0]))
+            found = self.steps.run(events, dataset, self._name(dataset, numbers[0]))
         except StageError as error:
             self.program.notes.forget(before)
             if len(numbers) == 1 or not edges:
@@ -195,32 +188,10 @@ class _TaskRun:
         first = failure_of(numbers[0], error)
         self.failures += [first, *(replace(first, partition=number, detail="") for number in numbers[1:])]
 
-    def _run(self, events: Events, dataset: int, partition: str) -> _Pass:
-        """Run all steps on one pass."""
-        found = _Pass()
-        streams: dict[str, Events] = {self.segment.input: events}
-        for step in self.steps:
-            stage = step.stage
-            needed = set(stage.reads) | set(stage.keep)
-            given = streams[stage.input]
-            if "*" not in needed:
-                given = given.select(name for name in given if name in needed)
-            stream, product = self.program.run(step, given, dataset, partition, self.task.products, self.meter)
-            if stream is not None:
-                streams[stage.id] = stream
-            if stage.product:
-                found.products[stage.id] = product
-        for stage_id, columns in self.segment.stores.items():
-            stored = streams[stage_id].select(columns)
-            found.streams[stage_id] = Events({name: stored[name] for name in columns}, len(stored), stored.owners)
-            self.program.modifiers.after_stage(stage_id)
-        trail.at("")
-        return found
-
-    def _accept(self, found: _Pass, dataset: int, spans: Iterable[Span]) -> None:
+    def _accept(self, found: PassResults, dataset: int, spans: Iterable[Span]) -> None:
         """Record a pass that has succeeded."""
         spans = list(spans)
-        if found.products:
+        if self.segment.products:
             self.products.sums.add(union(spans), found.products)
         for stage, events in found.streams.items():
             self.outboxes[stage].put(events, dataset, spans)
@@ -242,9 +213,14 @@ class _TaskRun:
 
     def call(self) -> None:
         """Run a stage of scope dataset or workflow."""
-        step = self.steps[0]
+        step = self.steps.all[0]
         chunks = _Chunks(self._chunks)
         dataset = self.task.dataset
+        place = max(dataset, 0)
+        if not self.program.views.of(step.stage, dataset).runs:
+            self.products.sums.add([(place, place + 1)], {})
+            self.products.save()
+            return
         before = len(self.program.notes)
         name = self.plan.datasets[dataset].name if dataset >= 0 else "all"
         try:
@@ -254,22 +230,32 @@ class _TaskRun:
             self.failures.append(failure_of(-1, error))
             return
         whole = step.op.scope == "workflow" or step.op.merge is not None
-        place = max(dataset, 0)
         self.products.sums.add([(place, place + 1)], {step.stage.id: product if whole else {name: product}})
         self.products.save()
 
     def _chunks(self) -> Iterator[Events]:
-        """Yield the events of a call: stored chunks, or passes over the input files."""
+        """Yield the events of a call: stored chunks, or passes over the input files, of datasets to which it applies."""
         self.events = 0
         for ref in self.task.refs:
-            self.events += ref.events
-            yield store.load_events(ref, self.segment.columns)
-        for span, following in _followed(self.passes.cut(self.task.partitions)):
+            if self._applies(ref.dataset):
+                self.events += ref.events
+                yield self._load(ref)
+        spans = [span for span in self.passes.cut(self.task.partitions) if self._applies(self.plan.locate(span[0])[0])]
+        for span, following in _followed(spans):
             events = self.reader.read(span, self.plan.locate(span[0]))
             if following is not None:
                 self.reader.ahead(following)
             self.events += len(events)
             yield events
+
+    def _load(self, ref: Ref) -> Events:
+        """Return a stored chunk with the columns that the segment reads."""
+        optional = self.program.views.optional(self.segment, ref.dataset)
+        return store.load_events(ref, self.segment.columns, optional)
+
+    def _applies(self, dataset: int) -> bool:
+        """Whether the stage of a call applies to a dataset."""
+        return self.program.views.of(self.steps.all[0].stage, dataset).runs
 
     def _name(self, dataset: int, partition: int) -> str:
         return partition_name(self.plan.datasets[dataset].name, partition)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,17 @@ def save_events(path: Path, events: Events, dataset: int, partitions: Iterable[t
     return Ref(str(path), checksum, size, len(events), dataset, spans, _counts(events, spans))
 
 
-def load_events(ref: Ref, columns: Sequence[str]) -> Events:
+def load_events(ref: Ref, columns: Sequence[str], optional: Container[str] = ()) -> Events:
     """Return `columns` of a stored chunk of a stream.
+
+    Parameters
+    ----------
+    ref : Ref
+        The chunk.
+    columns : sequence of str
+        The columns.
+    optional : container of str
+        Those that may be absent: a stage that does not apply to a dataset writes none.
 
     Raises
     ------
@@ -68,7 +77,8 @@ def load_events(ref: Ref, columns: Sequence[str]) -> Events:
         with np.load(path) as arrays:
             forms = json.loads(arrays["forms"].tobytes())
             mine = slice(ref.skip, ref.skip + ref.events)
-            found = {name: _column(arrays, json.loads(forms[name]))[mine] for name in columns}
+            wanted = [name for name in columns if name in forms or name not in optional]
+            found = {name: _column(arrays, json.loads(forms[name]))[mine] for name in wanted}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise StoreError(f"stored events cannot be read: {path}: {error!r}") from error
     numbers = [number for first, last in ref.partitions for number in range(first, last)]

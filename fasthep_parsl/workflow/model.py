@@ -23,6 +23,7 @@ from fasthep_parsl.workflow.normalisation_model import (
 )
 from fasthep_parsl.workflow.regions import Regions
 from fasthep_parsl.workflow.storage_model import InputFiles
+from fasthep_parsl.workflow.systematics import Systematics
 from fasthep_parsl.workflow.templates import Templates
 from fasthep_parsl.workflow.values import Line, Model, Name, Reference, References, Texts, empty_list, empty_mapping
 
@@ -251,6 +252,9 @@ class Workflow(Model):
         default_factory=dict, description="other names for branches"
     )
     primary_stream: Reference | None = Field(None, description="name of the source or join, as fasthep-flow writes it")
+    systematics: Annotated[Systematics, BeforeValidator(empty_mapping)] = Field(
+        Systematics(), description="systematic variations"
+    )
     analysis: Analysis = Field(description="the stages")
     execution: Execution = Field(Execution(), description="how and where the workflow runs")
 

@@ -17,7 +17,6 @@ FOREIGN_SECTIONS = {
     "observers": "remove the section; every run records events, times and memory",
     "reports": "remove the section; `run.json` in the run directory describes a run",
     "styles": "remove the section; plots have the style of mplhep",
-    "systematics": "write each variation as a stage",
     "registry": "name your Python files in `use: {modules: […]}` and decorate functions with `@op`",
     "render": "remove the section; every histogram is plotted",
     "hooks": _NOT_RUN,
@@ -35,7 +34,7 @@ FOREIGN_STAGE = {
     "observers": "remove it; every run records events, times and memory",
     "role": "remove it; the op declares what it yields",
     "in": "write `from: [{node: …, port: …, as: …}]`",
-    "variations": "write each variation as a stage",
+    "variations": "write them in section `systematics`",
 }
 FOREIGN_EXECUTION = {
     "profiles": "remove it; site profiles describe machines (`--site`)",

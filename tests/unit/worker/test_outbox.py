@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from fasthep_parsl.ops.stream import Events
+from fasthep_parsl.worker.meter import Meter
 from fasthep_parsl.worker.outbox import Outbox
-from fasthep_parsl.worker.program import Meter
 from fasthep_parsl.worker.store import load_events
 
 LARGE = 2**63 + 1
