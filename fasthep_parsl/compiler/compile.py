@@ -20,7 +20,7 @@ from fasthep_parsl.compiler.lumi_masks import check_lumi_masks
 from fasthep_parsl.compiler.modifiers import check_modifier_fields, check_modifiers
 from fasthep_parsl.compiler.normalisation import placed_sums, with_sums
 from fasthep_parsl.compiler.outputs import check_outputs
-from fasthep_parsl.compiler.regions import expand_regions, with_selections
+from fasthep_parsl.compiler.regions import expand_regions, named_like_variations, with_selections
 from fasthep_parsl.compiler.routes import route_stages
 from fasthep_parsl.compiler.stages import Stages, check_stages, load_ops
 from fasthep_parsl.compiler.templates import plan_templates
@@ -104,6 +104,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
     apart = told_apart(running.items, facts_of(loaded.workflow))
     inputs = read_inputs(loaded, apart=apart, cache=options.cache, progress=options.progress)
     flow = follow_classes(running, inputs.value, loaded.document)
+    templates = plan_templates(loaded, running.items, inputs.value.datasets, None)
     comparisons = check_comparisons(running.items, inputs.value.datasets, loaded.document)
     workflow = CheckedWorkflow(
         loaded,
@@ -127,6 +128,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *modifiers.problems,
         *regions.problems,
         *inputs.problems,
+        *templates.problems,
         *placed_sums(flow.problems, loaded.workflow, loaded.document),
         *(_modifier_fields(workflow) if stages.value.ordered else ()),
         *check_facts(workflow.stages, workflow.inputs.datasets, loaded.document),
@@ -151,7 +153,8 @@ def _varied(workflow: CheckedWorkflow, table: OpTable) -> Checked[CheckedWorkflo
         warnings=(*workflow.warnings, *found.warnings),
         templates=templates.value,
     )
-    return Checked(changed, (*varied.problems, *templates.problems))
+    named = named_like_variations(workflow.loaded, found.variations)
+    return Checked(changed, (*varied.problems, *named, *templates.problems))
 
 
 def refuse_credentials(loaded: LoadedWorkflow, credentials: Credentials | None) -> None:

@@ -20,6 +20,7 @@ from fasthep_parsl.errors import Checked, Hint, Problem, suggest
 from fasthep_parsl.interfaces import Op, parameter_of_regions, region_names
 from fasthep_parsl.names import collision_key
 from fasthep_parsl.ops.parameters import validate_params
+from fasthep_parsl.plan import PlanVariation
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.model import StageExecution
 from fasthep_parsl.workflow.regions import ALL
@@ -208,6 +209,21 @@ def _names(regions: Iterable[str], document: Document) -> list[Problem]:
             problems.append(
                 problem(document, ("analysis", "regions", name), "E106", message, "rename one of them", on="key")
             )
+    return problems
+
+
+def named_like_variations(loaded: LoadedWorkflow, variations: Iterable[PlanVariation]) -> list[Problem]:
+    """Return a problem for each region with the name of a variation: copies of a stage would have the same id."""
+    names = {collision_key(variation.name): variation.name for variation in variations}
+    problems = []
+    for region in loaded.workflow.analysis.regions:
+        variation = names.get(collision_key(region))
+        if variation is not None:
+            message, at = (
+                f"region `{region}` has the name of the variation `{variation}`",
+                ("analysis", "regions", region),
+            )
+            problems.append(problem(loaded.document, at, "E106", message, "rename one of them", on="key"))
     return problems
 
 

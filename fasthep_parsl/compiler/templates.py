@@ -23,7 +23,7 @@ def plan_templates(
     loaded: LoadedWorkflow,
     stages: Sequence[CheckedStage],
     datasets: Sequence[ResolvedDataset],
-    variations: Sequence[PlanVariation],
+    variations: Sequence[PlanVariation] | None,
 ) -> Checked[PlanTemplates | None]:
     """Return the templates of a workflow, None if it has none.
 
@@ -35,8 +35,8 @@ def plan_templates(
         The stages that run, with their copies.
     datasets : sequence of ResolvedDataset
         Its datasets.
-    variations : sequence of PlanVariation
-        Its systematic variations.
+    variations : sequence of PlanVariation or None
+        Its systematic variations; None if they are not known yet, and what depends on them is not checked.
     """
     templates = loaded.workflow.analysis.templates
     if templates is None:
@@ -80,10 +80,12 @@ class _Checker:
         self,
         templates: Templates,
         datasets: Sequence[ResolvedDataset],
-        variations: Sequence[PlanVariation],
+        variations: Sequence[PlanVariation] | None,
         document: Document,
     ) -> None:
         self.templates = templates
+        self.known = variations is not None
+        variations = variations or ()
         self.variations = {variation.name: variation for variation in variations}
         instead = {
             other: (name, variation.name) for variation in variations for name, other in variation.replaces.items()
@@ -168,7 +170,7 @@ class _Checker:
             if term.sample not in known:
                 hint = suggest(term.sample, known, what="samples")
                 self.report((*at, "sample"), "E126", f"no sample `{term.sample}`", hint, term.sample)
-            if term.variation and term.variation not in self.variations:
+            if term.variation and self.known and term.variation not in self.variations:
                 hint = suggest(term.variation, self.variations, what="variations")
                 self.report((*at, "variation"), "E126", f"no variation `{term.variation}`", hint, term.variation)
         return tuple(
@@ -232,8 +234,20 @@ class _Checker:
         for sample in set(samples).intersection(extra):
             self.report(("samples", sample), "E127", f"a sample cannot be named `{sample}`", "rename it", sample)
 
+    def twice(self) -> None:
+        """Report variations of one group and direction: they would be one side of one parameter."""
+        owners: dict[tuple[str, str], str] = {}
+        for name, variation in self.variations.items():
+            key = (variation.group, variation.direction)
+            if variation.direction and key in owners:
+                message = f"`{owners[key]}` and `{name}` are both the direction `{key[1]}` of group `{key[0]}`"
+                self.report(("formats",), "E128", message, "give each pair a `group` of its own", name)
+            owners.setdefault(key, name)
+
     def fit(self, planned: PlanTemplates) -> None:
         """Report what the formats need and the templates do not have."""
+        if planned.formats:
+            self.twice()
         for number, tool in enumerate(self.templates.formats):
             at = ("formats", number)
             if not planned.observed:
@@ -253,7 +267,7 @@ class _Checker:
         groups: dict[str, dict[str, PlanVariation]] = {}
         for variation in self.variations.values():
             if variation.direction:
-                groups.setdefault(variation.group, {})[variation.direction] = variation
+                groups.setdefault(variation.group, {}).setdefault(variation.direction, variation)
         for group, found in groups.items():
             (one, *others) = found.values()
             lacking = "down" if one.direction == "up" else "up"

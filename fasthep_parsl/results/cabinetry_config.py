@@ -61,7 +61,11 @@ def cabinetry_config(found: Collected) -> dict[str, Any]:
         ],
         "Systematics": [
             *(entry for nuisance in nuisances(found) for entry in _systematics(nuisance, wanted)),
-            *(_rate(rate.name, rate.size, rate.samples, present) for rate in wanted.rates),
+            *(
+                _rate(rate.name, rate.size, rate.samples, present)
+                for rate in wanted.rates
+                if any(_regions(sample, present) for sample in rate.samples)
+            ),
         ],
         "NormFactors": [normalisation],
     }

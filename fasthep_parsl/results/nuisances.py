@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fasthep_parsl.names import file_name
 from fasthep_parsl.plan import PlanVariation
 from fasthep_parsl.results.templates import Collected
 
@@ -86,7 +87,7 @@ def nuisances(found: Collected) -> list[Nuisance]:
     for variation in found.variations:
         single = not variation.direction and alone[variation.group] > 1
         pairs.setdefault(variation.name if single else variation.group, []).append(variation)
-    made = (Nuisance(name, tuple(_effects(found, variations))) for name, variations in pairs.items())
+    made = (Nuisance(file_name(name), tuple(_effects(found, variations))) for name, variations in pairs.items())
     return [nuisance for nuisance in made if nuisance.effects]
 
 

@@ -217,6 +217,13 @@ def test_up_without_down(analysis, tool):
     assert bool(wrong) == (tool != "cabinetry")
 
 
+def test_two_variations_of_one_group_and_direction(analysis):
+    again = VARIATIONS[0].model_copy(update={"name": "btag_2_up"})
+    _, wrong, _ = with_variations(analysis({**FIT, "formats": "cabinetry"}), (*VARIATIONS, again))
+    assert wrong == [("E128", "formats", "`btag_up` and `btag_2_up` are both the direction `up` of group `btag`")]
+    assert with_variations(analysis(FIT), (*VARIATIONS, again))[1] == []
+
+
 def test_names_that_variations_make_equal(analysis):
     samples = {"ttbar": ["ttbar"], "ttbar_btag_up": ["wjets"]}
     _, wrong, _ = with_variations(analysis({"histograms": "A", "samples": samples}), VARIATIONS)
