@@ -16,7 +16,7 @@ from fasthep_parsl.cli.progress import HeaderLines
 from fasthep_parsl.cli.server_lines import places_of
 from fasthep_parsl.driver.api import compile_plan, load
 from fasthep_parsl.driver.job_scripts import write_scripts
-from fasthep_parsl.plan import Plan, PlanCredential, PlanEnvironment, PlanModifier, PlanPool
+from fasthep_parsl.plan import Plan, PlanCredential, PlanEnvironment, PlanJoin, PlanModifier, PlanPool
 from fasthep_parsl.resources.units import format_duration, format_memory
 
 MOST_CODE = 40
@@ -62,6 +62,8 @@ def _tables(plan: Plan, console: Console, written: Sequence[Path]) -> None:
         f" · {files:,} files · {plan.entries:,} events · {plan.partitions:,} partitions of ≤ {plan.chunk_size:,}"
     )
     print_line(console, head)
+    for join in plan.source.joins:
+        print_line(console, _joined(join))
     console.print()
     console.print(_stages(plan))
     _modifiers(plan, console)
@@ -79,6 +81,14 @@ def _tables(plan: Plan, console: Console, written: Sequence[Path]) -> None:
     for path in written:
         print_line(console, f"{'wrote' if path == written[0] else '     '} {path}")
     print_line(console, "\nnothing was started", "dim")
+
+
+def _joined(join: PlanJoin) -> str:
+    """Return how a source is joined to the events."""
+    how = "by " + ", ".join(key if key == own else f"{key} = {own}" for key, own in join.by.items())
+    missing = "; values without a partner are missing" if join.on_mismatch == "missing" else ""
+    place = f" in {join.files}" if join.files else ""
+    return f"joined `{join.name}`{place} {how if join.by else 'entry by entry'}{missing}"
 
 
 def _table(*columns: str) -> Table:

@@ -18,6 +18,8 @@ from fasthep_parsl.driver.outcome import RunOutcome
 from fasthep_parsl.driver.run_directory import Mode
 from fasthep_parsl.errors import SiteError
 
+MAX_FACTORS = 20
+"""Number of datasets whose normalisation is printed."""
 MAX_FAILURES = 10
 """Number of failures that are printed; run.json has all of them."""
 
@@ -45,6 +47,7 @@ def run_workflow(
     for warning in outcome.summary["warnings"][len(plan.warnings) :]:
         print_line(err, f"warning: {warning}", "yellow")
     _tables(outcome, out)
+    _normalisation(outcome, out)
     _output(outcome, out, shown=plan.backend == "local")
     _failures(outcome, {Path(module.path).name for module in plan.modules}, err)
     _summary(outcome, out, err)
@@ -78,6 +81,23 @@ def _tables(outcome: RunOutcome, out: Console) -> None:
         out.print()
     for line in unfilled:
         print_line(out, line)
+
+
+def _normalisation(outcome: RunOutcome, out: Console) -> None:
+    """Print the factor of each dataset and what it is made of."""
+    datasets: dict[str, dict[str, Any]] = outcome.summary["normalisation"].get("datasets", {})
+    simulated = {name: found for name, found in datasets.items() if found["method"] != "data"}
+    if not simulated:
+        return
+    print_line(out, "")
+    for name, found in list(simulated.items())[:MAX_FACTORS]:
+        if found["factor"] is None:
+            print_line(out, f"not normalised: {name}: {found['why']}", "red")
+            continue
+        made = f"{found['luminosity']:g} /pb × {found['xsec']:g} pb ÷ {found['sum']:.6g}"
+        print_line(out, f"normalised: {name} × {found['factor']:.6g} = {made} ({found['source']})")
+    if len(simulated) > MAX_FACTORS:
+        print_line(out, f"… {len(simulated) - MAX_FACTORS} more datasets in run.json")
 
 
 def _output(outcome: RunOutcome, out: Console, *, shown: bool) -> None:

@@ -12,6 +12,7 @@ from fasthep_parsl.compiler.credentials import Credentials, lifetime_warnings
 from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets
 from fasthep_parsl.compiler.kinds_of_data import hidden_data
+from fasthep_parsl.compiler.lumi_masks import mask_warnings
 from fasthep_parsl.compiler.modifiers import Placed, pool_modifiers, unused_modifiers
 from fasthep_parsl.compiler.normalisation import normalisation_warnings
 from fasthep_parsl.compiler.outputs import planned_params
@@ -162,6 +163,7 @@ def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple
         *_unread_places(inputs),
         *_empty_datasets(inputs),
         *normalisation_warnings(inputs.datasets, loaded.workflow),
+        *mask_warnings(checked.stages, inputs),
         *_constant_fields(inputs),
         *unused_datasets(checked.templates, inputs.datasets, checked.variations),
     )

@@ -16,6 +16,7 @@ from fasthep_parsl.compiler.facts import check_facts
 from fasthep_parsl.compiler.grants import open_facility
 from fasthep_parsl.compiler.inputs import read_inputs
 from fasthep_parsl.compiler.kinds_of_data import check_comparisons
+from fasthep_parsl.compiler.lumi_masks import check_lumi_masks
 from fasthep_parsl.compiler.modifiers import check_modifier_fields, check_modifiers
 from fasthep_parsl.compiler.normalisation import placed_sums, with_sums
 from fasthep_parsl.compiler.outputs import check_outputs
@@ -25,7 +26,7 @@ from fasthep_parsl.compiler.stages import Stages, check_stages, load_ops
 from fasthep_parsl.compiler.templates import plan_templates
 from fasthep_parsl.compiler.trial import try_reading
 from fasthep_parsl.compiler.unread import reads_of
-from fasthep_parsl.compiler.variations import expand_variations
+from fasthep_parsl.compiler.variation_expansion import expand_variations
 from fasthep_parsl.compiler.visibility import check_visibility
 from fasthep_parsl.compiler.worker_setups import environment_problems
 from fasthep_parsl.errors import Checked, ConfigError, CredentialError, Problem, suggest
@@ -132,6 +133,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *(_modifier_fields(workflow) if stages.value.ordered else ()),
         *check_facts(workflow.stages, workflow.inputs.datasets, loaded.document),
         *comparisons.problems,
+        *check_lumi_masks(running.items, inputs.value, loaded.document),
         *check_visibility(loaded, workflow.stages, workflow.inputs.datasets, workflow.inputs.source),
     )
     return Checked(workflow, problems) if problems else _varied(workflow, table.value)

@@ -42,10 +42,10 @@ def unusable(
 def same_sections(
     datasets: tuple[ResolvedDataset, ...], headers: dict[DatasetFile, Header], document: Document
 ) -> list[Problem]:
-    """Refuse a tree that is read twice, under its name with and without the cycle."""
+    """Refuse a tree that is read twice under two spellings of its name, such as with and without the cycle."""
     found: list[Problem] = []
     owners: dict[tuple[object, ...], str] = {}
-    if not any(";" in dataset.tree for dataset in datasets):
+    if len({dataset.tree for dataset in datasets}) < 2:  # the same file is refused already
         return found
     for dataset in datasets:
         for file in dataset.files:

@@ -248,4 +248,13 @@ def _plan_file(file: DatasetFile, header: Header, chunk_size: int, *, keep: bool
         mtime_ns=header.mtime_ns,
         uuid=header.uuid,
         edges=(0, 0) if keep else cut(header.entries, header.clusters, chunk_size),
+        sections=_sections(header),
     )
+
+
+def _sections(header: Header) -> dict[str, tuple[tuple[int, int], ...]] | None:
+    """Return the luminosity sections that a file lists."""
+    listed = header.summaries.sections
+    if listed is None:
+        return None
+    return {run: tuple((first, last) for first, last in ranges) for run, ranges in listed.items()}

@@ -268,7 +268,7 @@ class PlanRun:
             seconds=round(time.monotonic() - self.began, 3),
         )
         content["normalisation"] = self.normalisation.summary()
-        content["warnings"] += [*self.fit_notes, *self._write_notes()]
+        content["warnings"] += [*self.normalisation.warnings(self.error), *self.fit_notes, *self._write_notes()]
         content["output"] = join_output(self.directory.path, [stage.id for stage in self.plan.stages])
         if self.damaged:
             content["warnings"].append(

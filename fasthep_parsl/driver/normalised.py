@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fasthep_parsl.driver.lumi_files import write_lumis
 from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.events import RunStatus
 from fasthep_parsl.ops.targets import OP as WRITE
@@ -24,12 +26,14 @@ __all__ = ["Normalisation", "accepted", "normalisation_of", "settled"]
 def settled(
     plan: Plan, states: Sequence[SegmentState], products: Products, run_dir: Path
 ) -> tuple[Normalisation, dict[tuple[str, str], Any]]:
-    """Return the factors of a run, and its products with complete manifests, which are written."""
-    return normalisation_of(plan, states, products), _with_skimmed(plan, states, products, run_dir)
+    """Return the factors of a run, and its products with complete manifests, which are written with the lumi sections."""
+    lumis = write_lumis(plan, _done(states), products, run_dir)
+    found = replace(normalisation_of(plan, states, products), lumis=lumis)
+    return found, _with_skimmed(plan, states, products, run_dir)
 
 
 def accepted(found: Normalisation, status: RunStatus, error: str) -> tuple[RunStatus, str]:
-    """Return status and error of a run. It is not complete if a dataset has no normalised results."""
+    """Return status and error of a run. It is not complete if a dataset has no true result."""
     refused = found.refused()
     if status != "complete" or not refused:
         return status, error
@@ -38,7 +42,7 @@ def accepted(found: Normalisation, status: RunStatus, error: str) -> tuple[RunSt
 
 def normalisation_of(plan: Plan, states: Sequence[SegmentState], products: Products) -> Normalisation:
     """Return the factors of a run. If `products` lacks the sums, they are read from their file."""
-    return normalisation(plan, _done(states), {**_sums(states), **products})
+    return normalisation(plan, _done(states), products if (SUMS, "sums") in products else _sums(states))
 
 
 def _with_skimmed(plan: Plan, states: Sequence[SegmentState], products: Products, run_dir: Path) -> dict[Any, Any]:
@@ -50,14 +54,14 @@ def _with_skimmed(plan: Plan, states: Sequence[SegmentState], products: Products
         for stage in segment.products:
             key = (stage, "manifest")
             if plan.stage(stage).op == WRITE and key in products:
-                found[key] = with_skims(products[key], stage, plan, done[segment.id], sums, summed)
+                found[key] = with_skims(products[key], stage, plan, done.get(segment.id, ()), sums, summed)
                 write_generic(found[key], run_dir / "results" / stage / "manifest.json")
     return found
 
 
 def _done(states: Iterable[SegmentState]) -> dict[int, list[Span]]:
-    """Return segment → the partitions in its products; none if they are not merged."""
-    return {s.segment.id: s.done if s.product else [] for s in states if s.segment.scope == "partition"}
+    """Return segment of scope partition → the partitions in its products, for those that have merged products."""
+    return {s.segment.id: s.done for s in states if s.segment.scope == "partition" and s.product}
 
 
 def _sums(states: Iterable[SegmentState]) -> dict[tuple[str, str], Any]:

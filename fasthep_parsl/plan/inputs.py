@@ -34,6 +34,11 @@ class PlanFile(Frozen):
         (), description="all places of the same content, in the order in which they are tried; empty if there is one"
     )
 
+    sections: dict[str, tuple[tuple[int, int], ...]] | None = Field(
+        None,
+        description="run → ranges of the luminosity sections that it lists; None if they are not needed, or unknown",
+    )
+
     @property
     def places(self) -> tuple[str, ...]:
         """All places, in the order in which they are tried. The first one is `path`, its name in reports."""

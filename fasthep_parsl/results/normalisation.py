@@ -13,6 +13,7 @@ from typing import Any
 from fasthep_parsl.ops.targets import partition_name
 from fasthep_parsl.ops.weight_sums import WeightSum, WeightSums
 from fasthep_parsl.plan import SUMS, Plan, PlanDataset, PlanSum, cancelled
+from fasthep_parsl.results.lumi_accounting import LumiAccount
 from fasthep_parsl.tasks import Span
 from fasthep_parsl.worker.spans import count, covers, subtract, union
 
@@ -73,9 +74,12 @@ class Normalisation:
     stages : mapping
         Stage with a product → dataset → factor. Stages differ if one has lost partitions that another has. Empty if
         the workflow asks for no luminosity.
+    lumis : LumiAccount or None
+        Luminosity sections of data; None without a mask.
     """
 
     stages: Mapping[str, Mapping[str, Factor]] = field(default_factory=dict)
+    lumis: LumiAccount | None = None
 
     def values(self, stage: str) -> dict[str, float]:
         """Return dataset → factor, without datasets whose factor is not known."""
@@ -83,17 +87,29 @@ class Normalisation:
         return {name: factor.value for name, factor in found.items() if factor.value is not None}
 
     def refused(self) -> list[str]:
-        """Return a sentence for each dataset without a factor."""
+        """Return a sentence for each dataset without a factor, and for each of which no run is certified."""
         found = {(f.dataset, f.why) for factors in self.stages.values() for f in factors.values() if f.value is None}
-        return [f"dataset `{name}` is not normalised: {why}" for name, why in sorted(found)]
+        foreign = self.lumis.foreign if self.lumis is not None else ()
+        return [
+            *(f"dataset `{name}` is not normalised: {why}" for name, why in sorted(found)),
+            *(f"no run of dataset `{name}` is certified: is the file of another year?" for name in foreign),
+        ]
+
+    def warnings(self, error: str) -> list[str]:
+        """Return warnings for ``run.json``: what is refused, unless the run ends with this error, and what disagrees."""
+        found = [line for line in self.refused() if line not in error]
+        return found + (self.lumis.warnings(luminosity=bool(self.stages)) if self.lumis is not None else [])
 
     def summary(self) -> dict[str, Any]:
         """Return the content of `run.json`: dataset → factor and what it is made of; per stage only where they differ."""
+        content: dict[str, Any] = {}
+        if self.lumis is not None:
+            content["luminosity_sections"] = self.lumis.summary()
         if not self.stages:
-            return {}
+            return content
         first = next(iter(self.stages.values()))
         differ = {stage: found for stage, found in self.stages.items() if found != first}
-        content: dict[str, Any] = {"datasets": {name: _plain(factor) for name, factor in first.items()}}
+        content["datasets"] = {name: _plain(factor) for name, factor in first.items()}
         if differ:
             content["stages"] = {s: {name: _plain(f) for name, f in found.items()} for s, found in differ.items()}
         return content
@@ -115,17 +131,17 @@ def normalisation(
     plan : Plan
         The plan.
     done : mapping
-        Segment of scope partition → the partitions that its products contain.
+        Segment with products → the partitions that they contain.
     products : mapping
-        (stage, product name) → merged product.
+        (stage, product name) → merged product; only that of the stage `SUMS` is used.
     """
     if not any(dataset.normalisation.luminosity for dataset in plan.datasets):
         return Normalisation()
     sums, summed = weight_sums(plan, done, products)
     found: dict[str, dict[str, Factor]] = {}
     for segment in plan.segments:
-        if segment.scope == "partition" and segment.products:
-            mine = factors(plan, done.get(segment.id, ()), sums, summed)
+        if segment.scope == "partition" and segment.id in done:
+            mine = factors(plan, done[segment.id], sums, summed)
             found |= {stage: mine for stage in segment.products if stage != SUMS}
     return Normalisation(found)
 

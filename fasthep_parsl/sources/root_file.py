@@ -51,11 +51,17 @@ def open_beside(opened: Any, tree: str) -> OpenInput:
 
 
 def _tree_in(file: Any, path: str, tree: str) -> OpenInput:
+    tree = tree.strip("/")
     key = _key(file, path, tree)
     found = _read(key, path, tree)
-    section = f"{tree.partition(';')[0].strip('/')};{int(key.fCycle)}"
+    section = f"{_plain_name(tree)};{int(key.fCycle)}"
     reader = NTupleFile if str(key.fClassName) in NTUPLES else TreeFile
     return reader(path, file, found, section)
+
+
+def _plain_name(tree: str) -> str:
+    """Return the name of a tree with its folders, without cycles: the same for all spellings."""
+    return "/".join(part.partition(";")[0] for part in tree.split("/") if part)
 
 
 def _opened(path: str) -> Any:
@@ -110,8 +116,8 @@ def _key(file: Any, path: str, tree: str) -> Any:
     try:
         key = file.key(tree)
     except uproot.exceptions.KeyInFileError:
-        trees = suggest(tree, _trees(file), what="trees")
-        raise InputFileError(path, f"no tree `{tree}`", trees, key="tree") from None
+        hint = _cycles(file, tree) or suggest(tree, _trees(file), what="trees")
+        raise InputFileError(path, f"no tree `{tree}`", hint, key="tree") from None
     except InputFileError:
         raise
     except Exception as error:
@@ -142,10 +148,24 @@ def _unreadable(path: str, tree: str, error: Exception) -> InputFileError:
     return InputFileError(path, message, "is the file truncated, or written by a very old ROOT?", "tree", "corrupt")
 
 
+def _cycles(file: Any, tree: str) -> str:
+    """Return the hint for a cycle that does not exist; empty if there is no tree of this name."""
+    name = _plain_name(tree)
+    found = sorted(int(key.rpartition(";")[2]) for key in _trees_with_cycles(file) if _plain_name(key) == name)
+    if ";" not in tree.rpartition("/")[2] or not found:
+        return ""
+    listed = " and ".join(map(str, found))
+    return f"`{name}` has the cycle{'s' if len(found) > 1 else ''} {listed}; without one, the newest is read"
+
+
 def _trees(file: Any) -> list[str]:
     """Return the names of all trees in the folders that uproot can read."""
+    return list(dict.fromkeys(name.split(";")[0] for name in _trees_with_cycles(file)))
+
+
+def _trees_with_cycles(file: Any) -> list[str]:
     try:
         kinds = file.classnames()
     except Exception:  # noqa: BLE001  (a folder that uproot cannot read)
         kinds = file.classnames(recursive=False)
-    return list(dict.fromkeys(name.split(";")[0] for name, kind in kinds.items() if kind in CLASSES))
+    return [name for name, kind in kinds.items() if kind in CLASSES]

@@ -24,12 +24,12 @@ from fasthep_parsl.analysis_code.software import check_software
 from fasthep_parsl.errors import FastHepError, OpError
 from fasthep_parsl.interfaces import Call, Context, DatasetInfo, Op
 from fasthep_parsl.ops.columns.to_device import product_to_host
-from fasthep_parsl.ops.parameters import validate_params
 from fasthep_parsl.ops.products import joined
 from fasthep_parsl.ops.stream import Events
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage, substitutes
 from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.calls import closed, guarded, place_of, unchanging
+from fasthep_parsl.worker.dataset_params import params_by_dataset
 from fasthep_parsl.worker.meter import Meter
 from fasthep_parsl.worker.modifiers import Modifiers
 from fasthep_parsl.worker.notes import Notes
@@ -70,7 +70,7 @@ class StageCall:
     stage: PlanStage
     op: Op
     call: Callable[..., Any]
-    params: BaseModel
+    params: Mapping[int, BaseModel]
     module: str
 
 
@@ -126,10 +126,9 @@ class Program:
 
     def _step(self, stage: PlanStage) -> StageCall:
         op = self._ops.get(stage.op)
-        bound = {binding.to for binding in stage.bind}
-        model = validate_params(op, stage.params, bound, files=self._files.of(stage.id))
+        params = params_by_dataset(stage, op, self.datasets, self._files.of(stage.id))
         module = self._ops.module(stage.op)
-        return StageCall(stage, op, self._call(stage, op), model, Path(module.path).name if module else "")
+        return StageCall(stage, op, self._call(stage, op), params, Path(module.path).name if module else "")
 
     def _call(self, stage: PlanStage, op: Op) -> Callable[..., Any]:
         """Return the function that calls the op of a stage through its modifiers."""
@@ -209,7 +208,8 @@ class Program:
         MissingModuleError
             The op imports a module that the environment does not have.
         """
-        params = step.params if step.op.built_in else copy.deepcopy(step.params)
+        given = step.params.get(dataset) or step.params[-1]
+        params = given if step.op.built_in else copy.deepcopy(given)
         wall, cpu = time.perf_counter(), time.process_time()
         trail.at(step.stage.id)
         try:

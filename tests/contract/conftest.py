@@ -10,6 +10,7 @@ import kind_examples
 
 DATA = Path(__file__).parents[1] / "data"
 
+CERTIFIED = Path(__file__).parent / "certified.json"
 EXAMPLES = {
     "hep.define": {
         "variables": [
@@ -44,6 +45,7 @@ EXAMPLES = {
         "weight_expr": "genWeight",
         "dataset_axis": True,
     },
+    "hep.lumi_mask": {"file": CERTIFIED},
     "hep.sum_of_weights": {"weights": {"dy": "genWeight"}},
     "hep.correction": {
         "file": str(DATA / "corrections.json"),

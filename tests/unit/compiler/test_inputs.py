@@ -209,6 +209,31 @@ def test_cycles_of_a_tree_are_different_trees(flow):
     assert message == "tree `Events` of `a.root` is also in dataset `d0`"
 
 
+@pytest.mark.parametrize(
+    ("source", "tree", "same"),
+    [
+        ("up/T;2", "up/T", True),
+        ("up/T", "up;1/T;2", True),
+        ("up;1/T", "/up//T/", True),
+        ("up;1/T", "up;1/U", False),
+        ("up/T;2", "up/T;1", False),
+        ("up/T/", "up/U", False),
+    ],
+)
+def test_every_spelling_of_a_tree_is_recognised(flow, source, tree, same):
+    path = flow.folder / "a.root"
+    for name, events in (("up/T", 3), ("up/T", 4), ("up/U", 5)):
+        write_tree(path, {"x": np.ones(events)}, name)
+    datasets = [{"name": "one", "files": [str(path)]}, {"name": "two", "files": [str(path)], "tree": tree}]
+    sources = {"events": {"kind": "root_tree", "tree": source}}
+    made = flow.write([hist(flow, "X", "x")], data={"datasets": datasets}, sources=sources)
+    if same:
+        ((key, message, _),) = complaints(made)
+        assert (key, message) == ("data.datasets[1].files[0]", "tree `up/T` of `a.root` is also in dataset `one`")
+    else:
+        assert [d.entries for d in made.compile().datasets] == [4, 3 if tree.endswith(";1") else 5]
+
+
 def test_objects_that_cannot_be_read_are_refused_where_they_are_used(flow):
     path = write_tree(flow.folder / "a.root", {"x": np.arange(300.0), "t": ak.Array([f"{i:05}" for i in range(300)])})
     with uproot.open(path) as file:

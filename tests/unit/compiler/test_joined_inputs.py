@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
 import pytest
 import uproot
+from rich.console import Console
 
+from fasthep_parsl.cli.plan import _tables
 from fasthep_parsl.driver.api import compile_plan
 from fasthep_parsl.errors import ConfigError
 
@@ -92,6 +95,18 @@ def test_only_the_columns_that_are_used_are_read(flow, files):
     edges = plan.datasets[0].files[0].edges
     assert {16, 32, 48, EVENTS} <= set(edges), "partitions begin at clusters of the primary tree"
     assert plan.datasets[0].entries == 2 * EVENTS
+
+
+def test_the_plan_shows_what_is_joined(flow, files):
+    joins = {"events": {"on_mismatch": "missing", "inputs": ["main", {"source": "friend", "by": ["run", "event"]}, "extra"]}}  # fmt: skip
+    made = flow.write([hist(flow, "A", "score")], files, **{**STREAM, "joins": joins})
+    out = io.StringIO()
+    _tables(made.compile(), Console(file=out, width=160), [])
+    lines = [line.rstrip() for line in out.getvalue().splitlines()[1:3]]
+    assert lines == [
+        "joined `friend` in ../friends/{name} by run, event; values without a partner are missing",
+        "joined `extra` entry by entry",
+    ]
 
 
 def test_the_hash_of_a_plan_covers_joins_and_friends(flow, files):

@@ -10,7 +10,12 @@ import pytest
 
 import page_code
 
-PAGES = ["corrections", "files-of-ops", *sorted(path.stem for path in page_code.HOW_TO.glob("add-*.md"))]
+PAGES = [
+    "corrections",
+    "files-of-ops",
+    "several-trees",
+    *sorted(path.stem for path in page_code.HOW_TO.glob("add-*.md")),
+]
 
 
 @pytest.fixture(scope="module", params=PAGES)

@@ -149,8 +149,17 @@ def test_trees_in_folders_and_cycles(tmp_path):
         with pytest.raises(InputFileError, match=words) as caught:
             open_tree(path, wrong)
         assert "up/Events" in str(caught.value.hint)
-    with pytest.raises(InputFileError, match="no tree `up/Events;7`"):
-        open_tree(path, "up/Events;7")
+    for wrong, hint in (
+        ("up/Events;7", "has the cycles 1 and 2;"),
+        ("down;1/Events;x", "`down/Events` has the cycle 1;"),
+    ):
+        with pytest.raises(InputFileError, match=f"no tree `{wrong}`") as caught:
+            open_tree(path, wrong)
+        assert hint in str(caught.value.hint)
+    names = {
+        name: open_tree(path, name).section for name in ("up;1/Events", "/up//Events/", "up/Events;2", "up/Events;1")
+    }
+    assert list(names.values()) == ["up/Events;2"] * 3 + ["up/Events;1"]
 
 
 def test_something_else_is_no_tree(tmp_path):

@@ -42,7 +42,7 @@ def made(flow, small_files):
 def params(plan, place, stage):
     program = Program(plan, place)
     segment = next(segment for segment in plan.segments if stage in segment.stages)
-    return next(step.params for step in program.steps(segment) if step.stage.id == stage)
+    return next(step.params[-1] for step in program.steps(segment) if step.stage.id == stage)
 
 
 def test_an_op_receives_its_copies(made):
