@@ -153,7 +153,7 @@ class HistogramFiller:
         """Add the content of a histogram of the plain axes to `target` (default: the histogram)."""
         place = {DATASET: self._context.dataset.name if self._context else "", VARIATION: variation}
         where = tuple(
-            _category(axis, place[axis.source]) if axis.source in place else slice(None) for axis in self._axes
+            category_of(axis, place[axis.source]) if axis.source in place else slice(None) for axis in self._axes
         )
         _add(np.asarray((self.hist if target is None else target).view(flow=True)), where, part)
 
@@ -171,7 +171,7 @@ def _to_host(array: Any) -> Any:
     return device.download(array) if device.on_gpu(array) else array
 
 
-def _category(axis: Axis, name: str) -> int:
+def category_of(axis: Axis, name: str) -> int:
     """Return the bin of `name`. The bin after the last one is the overflow."""
     names = [str(category) for category in axis.categories]
     return names.index(name) if name in names else len(names)

@@ -14,7 +14,7 @@ from fasthep_parsl.ops.axes import DATASET, VARIATION, add_histograms, book
 from fasthep_parsl.ops.columns.value_types import Jagged, innermost
 from fasthep_parsl.ops.counts import count_true
 from fasthep_parsl.ops.entries import Entries, flat_entries
-from fasthep_parsl.ops.filling import HistogramFiller, fillable
+from fasthep_parsl.ops.filling import HistogramFiller, category_of, fillable
 from fasthep_parsl.ops.weights import Weight, WeightTable, event_table, groups, numbers, table_of
 
 
@@ -108,15 +108,39 @@ class VariationFiller(HistogramFiller):
         filled = part.fill(*entries, weight=rows).view(flow=True)
         grows = any(axis.grows for axis in self._plain)
         target = self._empty_with(part.axes) if grows else self.hist
-        width, weighted = len(group), self._storage == "weighted"
-        for k, weight in enumerate(group):
-            content = filled[k]
-            if weighted:
-                content = np.empty(content.shape, dtype=[("value", "f8"), ("variance", "f8")])
-                content["value"], content["variance"] = filled[k], filled[width + k]
-            self._add(content, weight.variation, target)
+        if not self._add_slice(group, filled, target):
+            self._add_each(group, filled, target)
         if grows:
             self.hist = add_histograms(self.hist, target)
+
+    def _add_slice(self, group: Sequence[Weight], filled: Any, target: Any) -> bool:
+        """Add all weights together if their categories are neighbours on the last axis; return whether they are."""
+        names = [str(category) for category in self._axes[-1].categories]
+        wanted = [weight.variation for weight in group]
+        if self._axes[-1].source != VARIATION or wanted[0] not in names:
+            return False
+        first = names.index(wanted[0])
+        if names[first : first + len(wanted)] != wanted:
+            return False
+        dataset = self._context.dataset.name if self._context else ""
+        where = [category_of(axis, dataset) if axis.source == DATASET else slice(None) for axis in self._axes[:-1]]
+        place = (*where, slice(first, first + len(wanted)))
+        content, total = np.moveaxis(filled, 0, -1), target.view(flow=True)
+        if total.dtype.names is None:
+            total[place] += content
+        else:
+            total["value"][place] += content[..., : len(wanted)]
+            total["variance"][place] += content[..., len(wanted) :]
+        return True
+
+    def _add_each(self, group: Sequence[Weight], filled: Any, target: Any) -> None:
+        """Add each weight to its category."""
+        for k, weight in enumerate(group):
+            content = filled[k]
+            if self._storage == "weighted":
+                content = np.empty(content.shape, dtype=[("value", "f8"), ("variance", "f8")])
+                content["value"], content["variance"] = filled[k], filled[len(group) + k]
+            self._add(content, weight.variation, target)
 
     def _empty_with(self, plain: Sequence[Any]) -> Any:
         """Return an empty histogram with other axes in place of the axes of fields."""

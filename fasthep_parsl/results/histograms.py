@@ -65,8 +65,8 @@ def write_root(histograms: Mapping[str, Histogram], path: Path, datasets: Sequen
     ----------
     histograms : mapping
         Name in the file → histogram. A histogram with a dataset axis becomes a folder with one TH1/2/3 per dataset;
-        `file_name` gives the name. Regions are folders around it. Systematic variations have ``@<variation>`` behind the
-        name, which no dataset and no stage can have.
+        `file_name` gives the name. Regions are folders around it. Of systematic variations only the nominal content is
+        written: a TH1 costs a millisecond, and templates are the ROOT files for fits.
     path : Path
         The file; replaced if it exists.
     datasets : sequence of DatasetInfo
@@ -86,17 +86,16 @@ def write_root(histograms: Mapping[str, Histogram], path: Path, datasets: Sequen
 
 
 def _singles(name: str, histogram: Histogram, datasets: Sequence[DatasetInfo]) -> Iterator[tuple[str, Any]]:
-    """Yield key and histogram for each region, dataset and variation."""
-    for region, hist in slices(histogram.hist, histogram.region_axis):
+    """Yield key and nominal histogram for each region and dataset."""
+    for region, every in slices(histogram.hist, histogram.region_axis):
+        hist = every[{histogram.variation_axis: NOMINAL}] if histogram.variation_axis else every
         folder = f"{name}/{region}" if region else name
-        for variation, single in slices(hist, histogram.variation_axis):
-            suffix = f"@{variation}" if variation not in ("", NOMINAL) else ""
-            position = dataset_axis(single, datasets)
-            if position is None or single.ndim == 1:  # the dataset axis is the only one
-                yield folder + suffix, single
-                continue
-            for number, dataset in enumerate(single.axes[position]):
-                yield f"{folder}/{file_name(str(dataset))}{suffix}", single[{position: number}]
+        position = dataset_axis(hist, datasets)
+        if position is None or hist.ndim == 1:  # the dataset axis is the only one
+            yield folder, hist
+            continue
+        for number, dataset in enumerate(hist.axes[position]):
+            yield f"{folder}/{file_name(str(dataset))}", hist[{position: number}]
 
 
 def slices(hist: Any, axis: str) -> Iterator[tuple[str, Any]]:
