@@ -19,6 +19,7 @@ from fasthep_parsl.sources import joined_file, joined_rows
 from fasthep_parsl.sources.files import OpenFiles, open_file, prefetch_fields, read_fields
 from fasthep_parsl.sources.headers import read_headers
 from fasthep_parsl.sources.key_index import KeyIndex, KeyIndices, KeyMatchError, as_keys
+from fasthep_parsl.sources.root_file import open_beside
 
 EVENTS = 90
 KEYS = ("run", "luminosityBlock", "event")
@@ -203,6 +204,18 @@ def test_entries_are_joined_one_by_one(tmp_path, kind, chunk):
         found = file.read(["z", "m.x", "f.x", "f.z"], start, stop)
         assert found["z"].tolist() == found["f.x"].tolist() == found["f.z"].tolist() == (2 * found["m.x"]).tolist()
         assert found["m.x"].tolist() == list(range(start, stop))
+
+
+def test_other_trees_of_the_file_of_the_events_can_be_opened(tmp_path):
+    """Sums of weights and luminosity sections are read from them."""
+    path = write(tmp_path / "a.root", {"x": np.arange(3.0)})
+    write(path, {"sum": np.array([7.0])}, "Runs")
+    write(tmp_path / "b.root", {"y": np.arange(3.0)}, "F")
+    ak.to_parquet(ak.Array({"z": [1.0, 2.0, 3.0]}), tmp_path / "c.parquet")
+    file = open_file(str(path), source(join("F", files="b.root")))
+    assert open_beside(file, "Runs").read(["sum"], 0, 1)["sum"].tolist() == [7]
+    made = PlanSource(kind="parquet", prefix="p", joins=(join("F", files="b.root"),))
+    assert not hasattr(open_file(str(tmp_path / "c.parquet"), made), "directory")
 
 
 def test_names_are_those_of_one_branch_or_refused(tmp_path):
