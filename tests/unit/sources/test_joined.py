@@ -437,6 +437,37 @@ def test_no_file_stays_open_when_one_cannot_be_joined(tmp_path):
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
 
 
+def test_types_do_not_depend_on_the_order_of_friends(tmp_path):
+    path = tmp_path / "a.root"
+    matrix = np.arange(60.0).reshape(10, 3, 2)
+    with uproot.recreate(path) as file:
+        out = file.mktree(
+            "F", {"m": np.dtype(("f8", (3, 2))), "v": np.dtype(("i4", (2,))), "x": "f4", "w": "var * int16"}
+        )
+        lists = ak.unflatten(np.arange(20, dtype=np.int16), np.arange(10) % 5)
+        out.extend({"m": matrix, "v": matrix[:, 0].astype("i4"), "x": matrix[:, 0, 0].astype("f4"), "w": lists})
+    file = open_file(str(path), PlanSource(params={"tree": "F"}))
+    names = ["m", "v", "x", "w"]
+    for order in (np.arange(10), np.arange(10)[::-1], np.arange(3, 4)):
+        found = joined_rows.gathered(file, names, order)
+        assert ak.to_list(found["m"]) == matrix[order].tolist()
+        assert ak.to_list(found["w"]) == ak.to_list(lists[order])
+        types = [str(ak.type(ak.Array(found[name])).content) for name in names]
+        assert types == ["var * var * float64", "var * int32", "float32", "var * int16"]
+
+
+def test_large_clusters_are_read_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(joined_rows, "LARGE", 10)
+    data = content(80)
+    file = open_file(str(write(tmp_path / "a.root", data, cluster=35)), PlanSource(params={"tree": "Events"}))
+    asked = []
+    read = file.read
+    monkeypatch.setattr(file, "read", lambda names, *span: asked.append(span) or read(names, *span))
+    rows = np.array([79, 2, 36, 34])
+    assert joined_rows.gathered(file, ["x"], rows)["x"].tolist() == data["x"][rows].tolist()
+    assert asked == [(0, 10), (30, 35), (35, 45), (70, 80)]
+
+
 def test_rows_in_any_order_are_gathered(tmp_path):
     data = content()
     path = write(tmp_path / "a.root", data, cluster=7)
