@@ -362,4 +362,4 @@ def test_a_late_answer_shows_that_a_connection_has_stalled(monkeypatch, seconds)
     file = object.__new__(xrootd_file.XRootDFile)
     vars(file).update(_target="root://late:1//a", _limits=StorageLimits(1, 1, 0), _file=Late(), size=100, bytes_read=0)
     assert len(file.read(0, 10)) == 10
-    assert xrootd_client._STALLED == ({"late:1"} if seconds else set())
+    assert ({"late:1"} if seconds else set()) == xrootd_client._STALLED
