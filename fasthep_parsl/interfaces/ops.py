@@ -152,6 +152,8 @@ class Context:
         Variations of the weight to fill in this call, besides the nominal one.
     apart : bool
         Whether a histogram must keep datasets apart.
+    cpus, gpus : int
+        CPUs and GPUs of the worker: of the pool of the stage.
     """
 
     stage: str
@@ -162,6 +164,8 @@ class Context:
     variation: str = ""
     weights: tuple[PlanWeight, ...] = ()
     apart: bool = False
+    cpus: int = 1
+    gpus: int = 0
 
 
 @dataclass(frozen=True)
