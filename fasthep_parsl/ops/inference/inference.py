@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fasthep_parsl.errors import OpError
+from fasthep_parsl.errors import OpError, summary_of
 from fasthep_parsl.interfaces import UNKNOWN, Context, Effects, InputFile, OpProblem, ParamPath, Schema
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.columns.broadcast import elementwise
@@ -113,7 +113,7 @@ def inference(events: Events, *, params: InferenceParams, context: Context | Non
     values = [_value(text, events, context) for text in texts]
     if all(map(is_scalar, values)):
         values[0] = np.full(len(events), values[0])
-    batches = _Batches(session, inputs, fields, params.batch)
+    batches = _Batches(params.model.name, session, inputs, fields, params.batch)
     columns = {
         field.field: to_column(elementwise(lambda *parts, n=n: batches.of(n, parts), *values), len(events))
         for n, field in enumerate(fields)
@@ -137,8 +137,14 @@ class _Batches:
     """Evaluates a model on flat features of equal length, in batches. All outputs are computed together."""
 
     def __init__(
-        self, session: ModelSession, inputs: Sequence[FilledInput], fields: Sequence[FieldOfOutput], batch: int
+        self,
+        name: str,
+        session: ModelSession,
+        inputs: Sequence[FilledInput],
+        fields: Sequence[FieldOfOutput],
+        batch: int,
     ) -> None:
+        self._name = name
         self._session, self._inputs, self._fields = session, inputs, fields
         fixed = [item.port.rows for item in inputs if item.port.rows]
         self._batch = fixed[0] if fixed else batch
@@ -185,7 +191,10 @@ class _Batches:
                 matrix[:, 0] if item.port.shape is not None and len(item.port.shape) == 1 else matrix
             )
         names = list(dict.fromkeys(field.output.name for field in self._fields))
-        outputs = dict(zip(names, self._session.run(given, names), strict=True))
+        try:
+            outputs = dict(zip(names, self._session.run(given, names), strict=True))
+        except Exception as error:
+            raise OpError(f"model `{self._name}`: {summary_of(error)}") from error
         for field, pieces in zip(self._fields, rows, strict=True):
             pieces.append(_column(outputs[field.output.name], field, size)[:number])
 
