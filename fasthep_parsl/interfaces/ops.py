@@ -232,3 +232,8 @@ class Op:
     def built_in(self) -> bool:
         """Whether it is part of this package. Built-in ops never write to columns that they received or returned."""
         return str(getattr(self.call, "__module__", "")).startswith("fasthep_parsl.")
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it runs code of other packages, which may print or warn."""
+        return not self.built_in or self.packages is not None

@@ -219,8 +219,7 @@ class Program:
             keywords = step.op.keywords(params)
             if step.op.takes_context:
                 keywords["context"] = self.context(step, dataset, partition)
-            quiet = step.op.built_in and step.op.packages is None
-            capture = nullcontext() if quiet else caught(self.run_dir, step.stage.id)
+            capture = caught(self.run_dir, step.stage.id) if step.op.foreign else nullcontext()
             with _deadline(step.stage.timeout), capture:
                 result = step.call(events, **keywords) if step.op.takes_events else step.call(**keywords)
             stream, product = split(step.op, step.stage, events, result)

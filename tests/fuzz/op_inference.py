@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fasthep_parsl.ops.inference.inference import inference
+from fasthep_parsl.ops.inference.model_outputs import inference
 from fuzz.generate import Trees
 from fuzz.op_cases import Fields, OpCase, Result
 from fuzz.op_selections import fields_for

@@ -14,8 +14,8 @@ import onnx_models as onnx
 from fasthep_parsl.errors import OpError
 from fasthep_parsl.interfaces import Context, DatasetInfo
 from fasthep_parsl.ops.inference import sessions
-from fasthep_parsl.ops.inference.inference import inference
 from fasthep_parsl.ops.inference.model_file import read_model
+from fasthep_parsl.ops.inference.model_outputs import inference
 from fasthep_parsl.ops.stream import Events
 
 TREES = Path(__file__).parents[2] / "data" / "trees.json"

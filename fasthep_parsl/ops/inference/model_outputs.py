@@ -62,7 +62,7 @@ def _analyse(params: InferenceParams, schema: Schema) -> Effects:
     fields = [params.output] if isinstance(params.output, str) else list(params.output)
     facts, problems = _facts(params)
     if facts is None:
-        return Effects({}, dict.fromkeys(fields, UNKNOWN), tuple(problems), keeps_events=True)
+        return Effects({}, dict.fromkeys(fields, UNKNOWN), tuple(problems))
     inputs, wrong = columns_of_inputs(params.features, facts)
     problems += wrong
     reads: dict[str, ParamPath] = {}
@@ -74,7 +74,7 @@ def _analyse(params: InferenceParams, schema: Schema) -> Effects:
         texts += [] if found.problems else [(column.text, column.path)]
     shape, misfits = common_structure(texts, schema)
     problems += [*misfits, *fields_of_outputs(params.output, facts)[1]]
-    return Effects(reads, dict.fromkeys(fields, shape), tuple(dict.fromkeys(problems)), keeps_events=True)
+    return Effects(reads, dict.fromkeys(fields, shape), tuple(dict.fromkeys(problems)))
 
 
 def _facts(params: InferenceParams) -> tuple[ModelFacts | None, list[OpProblem]]:
@@ -97,7 +97,7 @@ def _facts(params: InferenceParams) -> tuple[ModelFacts | None, list[OpProblem]]
 # --- on events ----------------------------------------------------------------------------------------------
 
 
-@op("hep.inference", analyse=_analyse, params=InferenceParams, packages=_packages)
+@op("hep.inference", analyse=_analyse, params=InferenceParams, packages=_packages, keeps_events=True)
 def inference(events: Events, *, params: InferenceParams, context: Context | None = None) -> Events:
     """Add the outputs of a trained model, per event or per object.
 
