@@ -13,6 +13,7 @@ import page_code
 PAGES = [
     "corrections",
     "files-of-ops",
+    "inference",
     "several-trees",
     *sorted(path.stem for path in page_code.HOW_TO.glob("add-*.md")),
 ]
