@@ -14,6 +14,7 @@ PAGES = [
     "certified-data",
     "corrections",
     "files-of-ops",
+    "inference",
     "normalise",
     "several-trees",
     *sorted(path.stem for path in page_code.HOW_TO.glob("add-*.md")),
