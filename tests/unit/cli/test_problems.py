@@ -80,7 +80,8 @@ error[E102]: unknown key `exection`
   |
 6 | exection: {}
   | ^^^^^^^^ did you mean `execution`?
-  = allowed: analysis, data, execution, fields, include, primary_stream, sources, use, version
+  = allowed: analysis, data, execution, fields, include, joins, primary_stream, sources,
+    systematics, use, version
 4 errors; nothing was started.
 """
     )
