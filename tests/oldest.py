@@ -8,5 +8,6 @@ from pathlib import Path
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 extras = project["optional-dependencies"]
-for requirement in [*project["dependencies"], *extras["parquet"], *extras["credentials"], *extras["corrections"]]:
+NAMES = ("parquet", "credentials", "corrections", "onnx", "xgboost")
+for requirement in [*project["dependencies"], *(item for name in NAMES for item in extras[name])]:
     print(re.sub(r">=", "==", requirement, count=1))

@@ -26,7 +26,7 @@ from fasthep_parsl.compiler.stages import Stages, check_stages, load_ops
 from fasthep_parsl.compiler.templates import plan_templates
 from fasthep_parsl.compiler.trial import try_reading
 from fasthep_parsl.compiler.unread import reads_of
-from fasthep_parsl.compiler.variations import expand_variations
+from fasthep_parsl.compiler.variation_expansion import expand_variations
 from fasthep_parsl.compiler.visibility import check_visibility
 from fasthep_parsl.compiler.worker_setups import environment_problems
 from fasthep_parsl.errors import Checked, ConfigError, CredentialError, Problem, suggest

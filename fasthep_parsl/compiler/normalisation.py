@@ -175,7 +175,7 @@ class _Planner:
         return Checked(None, (problem(self.document, (*key, "era"), "E210", message, eras, name=era),))
 
     def _sums(self, dataset: ResolvedDataset) -> Checked[PlanNormalisation]:
-        if any(self.headers[file].problem for file in dataset.files):
+        if not dataset.files or any(self.headers[file].problem for file in dataset.files):
             return Checked(PlanNormalisation())
         way = way_of(self.workflow, dataset.index)
         beside = tuple(manifests_beside(dataset.files)) if way is None else ()

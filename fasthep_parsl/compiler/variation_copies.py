@@ -1,4 +1,4 @@
-"""Copy the stages that variations reach. Pure; see `fasthep_parsl.compiler.variations`."""
+"""Copy the stages that variations reach. Pure; see `fasthep_parsl.compiler.variation_expansion`."""
 
 from __future__ import annotations
 
@@ -241,6 +241,7 @@ class Copier:
     def copied(self, item: CheckedStage, known: Systematic, renames: Mapping[str, str]) -> CheckedStage:
         """Return the copy of a stage in a variation."""
         name = item.stage.id
+        self.rules.reads(item, known)
         if known.multiply and self.flow.effects[name].weights is not None:
             item = multiplied(item, known.multiply)
         made = [source.model_copy(update={"node": self.of(source.node, known)}) for source in item.stage.inputs]

@@ -104,7 +104,7 @@ class _Finder:
             hint = "write `replace: {fields: {Jet_pt: Jet_pt * 1.03}}`, `weight: {multiply: [1.02]}` or `datasets: {…}`"
             self.report(path, "E129", f"variation `{item.name}` changes nothing", hint)
         if item.datasets and (item.replace.fields or item.weight.multiply):
-            message = f"variation `{item.name}` replaces datasets and changes fields or weights, too"
+            message = f"variation `{item.name}` replaces datasets, and changes fields or weights"
             self.report((*path, "datasets"), "E106", message, "write two variations")
         for name, other in item.datasets.items():
             self.check_datasets(name, other, (*path, "datasets", name))

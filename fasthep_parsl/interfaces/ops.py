@@ -152,6 +152,8 @@ class Context:
         Variations of the weight to fill in this call, besides the nominal one.
     apart : bool
         Whether a histogram must keep datasets apart.
+    cpus, gpus : int
+        CPUs and GPUs of the worker: of the pool of the stage.
     """
 
     stage: str
@@ -162,6 +164,8 @@ class Context:
     variation: str = ""
     weights: tuple[PlanWeight, ...] = ()
     apart: bool = False
+    cpus: int = 1
+    gpus: int = 0
 
 
 @dataclass(frozen=True)
@@ -228,3 +232,8 @@ class Op:
     def built_in(self) -> bool:
         """Whether it is part of this package. Built-in ops never write to columns that they received or returned."""
         return str(getattr(self.call, "__module__", "")).startswith("fasthep_parsl.")
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it runs code of other packages, which may print or warn."""
+        return not self.built_in or self.packages is not None

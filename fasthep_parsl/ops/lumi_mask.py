@@ -114,7 +114,7 @@ def lumi_mask(
     keys = section_keys(_whole(host[run], run), _whole(host[luminosity_block], luminosity_block))
     blocks = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1]))) if len(keys) else np.zeros(0, np.int64)
     distinct = keys[blocks]  # events of a section usually follow each other
-    good = np.repeat(certified(distinct, load_sections(file)), np.diff(blocks, append=len(keys)))
+    good = np.repeat(certified(distinct, *_bounds_of(file)), np.diff(blocks, append=len(keys)))
     name = context.dataset.name if context is not None else ""
     return events.filter(good), SeenSections({name: sections_of(distinct)}, {name: len(events)})
 
@@ -124,12 +124,27 @@ def section_keys(runs: Any, sections: Any) -> Any:
     return (runs.astype(np.uint64) << np.uint64(32)) | sections.astype(np.uint64)
 
 
-def certified(keys: Any, golden: Sections) -> Any:
-    """Return for each of `section_keys` whether it is in a range: bool, shape (keys,)."""
+def bounds(golden: Sections) -> tuple[Any, Any]:
+    """Return the `section_keys` of the first and of the last section of each range, ascending."""
     pairs = [(run << 32 | first, run << 32 | last) for run in sorted(golden) for first, last in golden[run]]
-    if not pairs:
+    first, last = np.array(pairs, np.uint64).reshape(-1, 2).T
+    return first.copy(), last.copy()
+
+
+def _bounds_of(path: Path) -> tuple[Any, Any]:
+    stat = path.stat()
+    return _load_bounds(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=16)
+def _load_bounds(path: Path, mtime_ns: int, size: int) -> tuple[Any, Any]:
+    return bounds(_load(path, mtime_ns, size))
+
+
+def certified(keys: Any, first: Any, last: Any) -> Any:
+    """Return for each of `section_keys` whether it is in a range of `bounds`: bool, shape (keys,)."""
+    if not len(first):
         return np.zeros(len(keys), bool)
-    first, last = np.array(pairs, np.uint64).T
     place = np.searchsorted(first, keys, "right")
     return (place > 0) & (keys <= last[np.maximum(place, 1) - 1])
 

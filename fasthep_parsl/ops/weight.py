@@ -93,13 +93,12 @@ def _analyse(params: WeightParams, schema: Schema) -> Effects:
         reads,
         dict.fromkeys((params.output, *columns.values()), ()),
         tuple(dict.fromkeys(problems)),
-        keeps_events=True,
         variants={params.output: columns} if columns else {},
         variations=variations,
     )
 
 
-@op("hep.weight", analyse=_analyse, params=WeightParams)
+@op("hep.weight", analyse=_analyse, params=WeightParams, keeps_events=True)
 def weight(events: Events, *, params: WeightParams, context: Context | None = None) -> Events:
     """Add a weight per event: the product of its factors, float64.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import awkward as ak
@@ -12,6 +13,9 @@ from fasthep_parsl.interfaces import OpenInput
 from fasthep_parsl.ops.columns.gather import take
 from fasthep_parsl.ops.columns.layouts import from_column, to_column
 from fasthep_parsl.ops.stream import Column
+
+LARGE = 100_000
+"""Entries of a cluster above which only a part of it is read at once."""
 
 
 def gathered(file: OpenInput, branches: Iterable[str], rows: Any, valid: Any = None) -> dict[str, Column]:
@@ -33,7 +37,8 @@ def gathered(file: OpenInput, branches: Iterable[str], rows: Any, valid: Any = N
     branches = list(branches)
     needed = rows if valid is None else rows[valid]
     if len(needed) and valid is None and needed[-1] - needed[0] + 1 == len(needed) and (np.diff(needed) == 1).all():
-        return file.read(branches, int(needed[0]), int(needed[-1]) + 1)
+        found = file.read(branches, int(needed[0]), int(needed[-1]) + 1)
+        return {name: to_column(from_column(column), len(rows)) for name, column in found.items()}
     ordered = np.unique(needed)
     pieces: dict[str, list[Any]] = {name: [] for name in branches}
     for start, stop in _ranges(ordered, file.clusters(), len(rows)):
@@ -51,7 +56,7 @@ def _ranges(ordered: Any, clusters: list[int], most: int) -> Iterator[tuple[int,
     if not len(ordered):
         yield 0, 0
         return
-    edges = np.asarray(clusters)
+    edges = _cut(clusters, max(most, LARGE))
     touched = np.unique(np.searchsorted(edges, ordered, side="right") - 1)
     start = stop = int(edges[touched[0]])
     for cluster in touched.tolist():
@@ -61,6 +66,12 @@ def _ranges(ordered: Any, clusters: list[int], most: int) -> Iterator[tuple[int,
             start = first
         stop = last
     yield start, stop
+
+
+def _cut(clusters: list[int], most: int) -> Any:
+    """Return the edges of clusters with at most `most` entries: branches without common clusters have one for all."""
+    parts = [np.arange(first, last, most) for first, last in pairwise(clusters)]
+    return np.concatenate([*parts, clusters[-1:]])
 
 
 def _joined(pieces: list[Any]) -> Any:

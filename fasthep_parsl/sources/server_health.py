@@ -11,8 +11,9 @@ from fasthep_parsl.workflow.locations import server_of
 
 DEAD: frozenset[InputFault] = frozenset({"unreachable", "stalled"})
 """Causes that concern a server, not a file."""
-PASSING: frozenset[InputFault] = DEAD | {"not_authenticated", "not_permitted"}
-"""Causes that do not hold for ever: a server that works again is used again."""
+PASSING: frozenset[InputFault] = frozenset({"unreachable", "not_authenticated", "not_permitted"})
+"""Causes that do not hold for ever: a server that works again is used again. One that stops in the middle of reads is not:
+one read that ends says little about the next."""
 BAD_FILES, BAD_SHARE = 3, 0.2
 """A server is avoided if so many files are wrong there, and such a share of those that were tried."""
 LOCAL = "this machine"

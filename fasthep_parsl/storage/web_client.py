@@ -76,10 +76,8 @@ class Web:
             response = self._send(url, span, login if is_trusted(first, urlsplit(url)) else Login(), end)
             if response.status not in _REDIRECTS:
                 return _answer(response, url, span, end)
-            url = urljoin(url, response.headers.get("Location", ""))
             response.drain_conn()
-            if urlsplit(url).scheme not in ("http", "https"):
-                raise FaultError(Fault("unreachable", False, "the server redirects to another protocol"))
+            url = _redirected(url, response.headers.get("Location", ""))
         raise FaultError(Fault("unreachable", False, "the servers redirect in a circle"))
 
     def _send(self, url: str, span: Range, login: Login, end: float) -> Any:
@@ -154,6 +152,18 @@ def tls_context(folder: str, proxy: str) -> ssl.SSLContext:
             text = f"the proxy cannot be used for TLS ({type(error).__name__})"
             raise FaultError(Fault("not_authenticated", False, text)) from None
     return context
+
+
+def _redirected(url: str, location: str) -> str:
+    """Return where a response leads to."""
+    try:
+        found = urljoin(url, location)
+        scheme = urlsplit(found).scheme
+    except ValueError:
+        raise FaultError(Fault("unreachable", False, "the server redirects to what is not a URL")) from None
+    if scheme not in ("http", "https"):
+        raise FaultError(Fault("unreachable", False, "the server redirects to another protocol"))
+    return found
 
 
 def _answer(response: Any, url: str, span: Range, end: float) -> Answer:

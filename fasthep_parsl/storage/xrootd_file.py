@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ PARALLEL = 2
 """Requests that are under way at once, if a read needs several."""
 GAP = 4096
 """Bytes between two ranges that are read with them: they cost less than a range of their own."""
+LATE = 0.5
+"""Part of the time limit after which an answer shows that the connection has stalled."""
 
 
 class XRootDFile:
@@ -111,7 +114,10 @@ class XRootDFile:
             nonlocal broken
             if broken:
                 self._reopen(seconds)
+            begun = time.monotonic()
             status, found = operation(self._file, math.ceil(seconds))
+            if time.monotonic() - begun > LATE * self._limits.read_timeout:
+                note_stall(self._target)  # the client has connected again, and has asked once more, without a word
             if not status.ok:
                 broken = True
                 raise FaultError(from_xrootd(status))

@@ -173,6 +173,7 @@ class Program:
         outdir = self.run_dir / "results" / stage.id
         if stage.product and not (stage.variation and step.op.built_in):
             outdir.mkdir(parents=True, exist_ok=True)
+        pool = self.plan.pool(stage.pool)
         return Context(
             stage.id.removesuffix(f"@{stage.variation}"),
             self.datasets[dataset] if dataset >= 0 else DatasetInfo(""),
@@ -182,6 +183,8 @@ class Program:
             stage.variation,
             self.views.of(stage, dataset).weights,
             self.plan.apart,
+            pool.cpus,
+            pool.gpus,
         )
 
     def bound(self, step: StageCall, products: Mapping[str, str]) -> dict[str, Any]:
@@ -216,7 +219,7 @@ class Program:
             keywords = step.op.keywords(params)
             if step.op.takes_context:
                 keywords["context"] = self.context(step, dataset, partition)
-            capture = nullcontext() if step.op.built_in else caught(self.run_dir, step.stage.id)
+            capture = caught(self.run_dir, step.stage.id) if step.op.foreign else nullcontext()
             with _deadline(step.stage.timeout), capture:
                 result = step.call(events, **keywords) if step.op.takes_events else step.call(**keywords)
             stream, product = split(step.op, step.stage, events, result)

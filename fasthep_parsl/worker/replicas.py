@@ -32,10 +32,10 @@ NEARLY = 0.5
 AGAIN = 60.0
 """Seconds in which a server that does not answer is not asked again for the same file: a pass that fails is divided, and
 each part would wait for it."""
-_RANKS = {"corrupt": 1, "not_found": 1, "slow": 2}
-SILENT, BAD = 3, 4
-"""Order of avoided servers, by cause: one with other wrong files, a slow one, one that does not answer or refuses. A place
-that was wrong is the last."""
+_RANKS = {"corrupt": 1, "not_found": 1, "slow": 2, "stalled": 3}
+SILENT, DEAF, BAD = 3, 4, 5
+"""Order of avoided servers, by cause: one with other wrong files, a slow one, one that stops in the middle of reads, one that
+does not answer or refuses. A place that was wrong is the last."""
 LONGEST = 150
 """Characters of a reason in the error of a file with several places."""
 
@@ -164,7 +164,7 @@ class Replicas:
         if place in self._bad.get(server, ()):
             return BAD
         cause = self._own.get(server) or self._told.get(server)
-        return 0 if cause is None else _RANKS.get(cause, SILENT)
+        return 0 if cause is None else _RANKS.get(cause, DEAF)
 
     # --- what happened -----------------------------------------------------------------------------------------
 

@@ -30,8 +30,8 @@ from fasthep_parsl.worker.products import Products, unique_name
 from fasthep_parsl.worker.program import Program, StageError, program
 from fasthep_parsl.worker.reading import Reader
 from fasthep_parsl.worker.replicas import replicas_of
+from fasthep_parsl.worker.segment_steps import PassResults, Steps
 from fasthep_parsl.worker.spans import union
-from fasthep_parsl.worker.steps import PassResults, Steps
 
 
 def run_task(task: Task) -> TaskResult:

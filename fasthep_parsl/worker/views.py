@@ -22,7 +22,7 @@ class View:
     runs : bool
         Whether it runs. If not, its stream is that of its input, and it has no product.
     varies : bool
-        Whether its variation applies to the dataset. If not, nothing reads its stream.
+        Whether its stream is used for the dataset: it is nominal, or of a variation that applies.
     renames : mapping
         Field → column that has it in the input.
     weights : tuple of PlanWeight
@@ -95,7 +95,7 @@ class Views:
             self._found[key] = View(
                 stage,
                 _applies(stage.datasets, name),
-                _applies(self._datasets.get(stage.variation), name),
+                bool(stage.outputs) or _applies(self._datasets.get(stage.variation), name),
                 self._renames(stage.renames, name),
                 self._weights(stage.weights, name),
             )

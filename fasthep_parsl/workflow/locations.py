@@ -21,6 +21,15 @@ def is_url(path: str) -> bool:
     return _URL.match(path) is not None
 
 
+def wrong_with_url(text: str) -> str:
+    """Return why `text` cannot be a URL; empty for URLs that can be read, and for paths."""
+    try:
+        urlsplit(text if is_url(text) else "")
+    except ValueError as error:  # brackets that are no IPv6 address, letters that look like a part of an address
+        return str(error)
+    return ""
+
+
 def local_path(text: str) -> str | None:
     """Return `text` as a path on this machine, None if it is the URL of a server."""
     if not is_url(text):

@@ -11,11 +11,23 @@ from fasthep_parsl.errors import suggest
 from fasthep_parsl.plan import PlanStorage
 from fasthep_parsl.resources.units import describe
 from fasthep_parsl.resources.validation import Count, Duration, wrong_value
-from fasthep_parsl.workflow.locations import SCHEMES, identity, is_url
+from fasthep_parsl.workflow.locations import SCHEMES, identity, is_url, wrong_with_url
 from fasthep_parsl.workflow.values import Line, Model, Text, empty_list
 
 LOGICAL = "lfn:"
 """Marks a logical name: it has a place below each of the prefixes."""
+
+
+def _place(value: str) -> str:
+    """Refuse a URL whose parts cannot be told apart."""
+    wrong = wrong_with_url(value)
+    if wrong:
+        raise wrong_value(f"{describe(value)} is not a URL: {wrong}", "write `root://host//path`", code="E106")
+    return value
+
+
+Place = Annotated[Text, AfterValidator(_place)]
+"""A path or URL of a file."""
 
 
 def _prefix(value: str) -> str:
@@ -50,7 +62,7 @@ def _texts(value: object) -> object:
 
 
 Prefixes = Annotated[
-    tuple[Annotated[Line, AfterValidator(_prefix)], ...],
+    tuple[Annotated[Line, AfterValidator(_place), AfterValidator(_prefix)], ...],
     BeforeValidator(_texts, json_schema_input_type=str | list[str] | None),
     AfterValidator(_each_once),
 ]
@@ -92,7 +104,7 @@ class FileReplicas(Model):
     """A file with the same content in several places."""
 
     any: Annotated[
-        tuple[Text, ...],
+        tuple[Place, ...],
         BeforeValidator(_texts, json_schema_input_type=str | list[str]),
         AfterValidator(_not_empty),
     ] = Field(description="paths and URLs of the same file, in the order in which they are tried")
@@ -108,7 +120,7 @@ def _listed(value: object) -> object:
 
 
 InputFile = Annotated[
-    Annotated[Annotated[Text, Tag("<place>")] | Annotated[FileReplicas, Tag("<replicas>")], Discriminator(_which)],
+    Annotated[Annotated[Place, Tag("<place>")] | Annotated[FileReplicas, Tag("<replicas>")], Discriminator(_which)],
     BeforeValidator(_listed, json_schema_input_type=str | float | list[str] | FileReplicas),
 ]
 

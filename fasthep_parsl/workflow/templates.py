@@ -22,8 +22,12 @@ NAMES = "{region}_{sample}_{variation}"
 """Default names of templates."""
 
 
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 def _one_or_list(value: object) -> object:
-    return (value,) if isinstance(value, str | dict) else empty_list(value)
+    return (value,) if isinstance(value, str) else empty_list(value)
 
 
 def _size(value: object) -> object:
@@ -60,7 +64,7 @@ class RateUncertainty(Model):
 
 Histograms = Annotated[
     References | dict[Reference, References],
-    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    BeforeValidator(_one_or_more, json_schema_input_type=str | list[str] | dict[str, str | list[str]]),
 ]
 
 
@@ -75,16 +79,17 @@ class Templates(Model):
         description="name → datasets, or patterns such as `ttbar_*`; default: one for each group, or dataset without group",
     )
     data: Texts | None = Field(None, description="datasets with data, or patterns; default: those of `eventtype: data`")
-    pseudodata: Annotated[Pseudodata, BeforeValidator(_sum)] | None = Field(
-        None, description="a sum of samples that takes the place of data in the fit"
-    )
+    pseudodata: (
+        Annotated[Pseudodata, BeforeValidator(_sum, json_schema_input_type=Pseudodata | tuple[Term, ...])] | None
+    ) = Field(None, description="a sum of samples that takes the place of data in the fit")
     signal: References = Field((), description="samples whose normalisation is the parameter of interest")
     rates: dict[
         Name, Annotated[RateUncertainty, BeforeValidator(_size, json_schema_input_type=RateUncertainty | float)]
     ] = Field(default_factory=dict, description="name → uncertainty of normalisation, e.g. `{lumi: 0.03}`")
-    formats: Annotated[tuple[TemplateFormat, ...], BeforeValidator(_one_or_list)] = Field(
-        (), description="files to write beside it: `cabinetry`, `combine`, `pyhf`"
-    )
+    formats: Annotated[
+        tuple[TemplateFormat, ...],
+        BeforeValidator(_one_or_list, json_schema_input_type=TemplateFormat | tuple[TemplateFormat, ...] | None),
+    ] = Field((), description="files to write beside it: `cabinetry`, `combine`, `pyhf`")
     names: Line = Field(
         NAMES,
         description="name of a template; `{variation}` and the separator before it are left out for the nominal one. Also"

@@ -54,6 +54,11 @@ EXAMPLES = {
         "output": "muon_sf",
         "variations": {"up": "up", "down": "down"},
     },
+    "hep.inference": {
+        "model": str(DATA / "trees.json"),
+        "features": {"pt": "Muon_pt", "eta": "Muon_eta"},
+        "output": {"score": "prediction", "margin": "margin"},
+    },
     "hep.weight": {
         "output": "weight",
         "factors": {"generator": "genWeight", "muons": {"nominal": "prod(Muon_pt / Muon_pt)", "up": 1.1, "down": 0.9}},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from fuzz import op_candidates, op_histograms, op_objects, op_selections, op_weights
+from fuzz import op_candidates, op_histograms, op_inference, op_objects, op_selections, op_weights
 from fuzz.op_cases import OpCase, expected, try_case
 from fuzz.values import Unclear
 
@@ -19,6 +19,7 @@ CASES: dict[str, Callable[[Random], OpCase]] = {
     "hep.build_pairs": op_candidates.pairs_case,
     "hep.build_combinations": op_candidates.combinations_case,
     "hep.correction": op_weights.correction_case,
+    "hep.inference": op_inference.inference_case,
     "hep.weight": op_weights.weight_case,
     "hep.hist": op_histograms.hist_case,
 }

@@ -37,7 +37,7 @@ def pools_refused(yard: Yard) -> None:
     assert len(run.blocks("refused", pool="nosuch")) == 3
 
 
-def fails(run, *expected: str, seconds: float = 120) -> str:
+def fails(run, *expected: str, seconds: float = 240) -> str:
     """Wait for the end: failed, and these words are in what the user sees."""
     code, output, _ = run.end(seconds)
     assert code == 1, output

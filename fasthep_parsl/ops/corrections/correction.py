@@ -99,7 +99,6 @@ def _analyse(params: CorrectionParams, schema: Schema) -> Effects:
         reads,
         dict.fromkeys((params.output, *columns.values()), shape),
         (*problems, *(wrong if entry or not problems else ()), *misfits),
-        keeps_events=True,
         variants={params.output: columns} if columns else {},
         variations=variations,
     )
@@ -160,7 +159,13 @@ def _loading_problems(params: CorrectionParams) -> list[OpProblem]:
 # --- on events ----------------------------------------------------------------------------------------------
 
 
-@op("hep.correction", analyse=_analyse, params=CorrectionParams, packages=lambda _params: ("correctionlib",))
+@op(
+    "hep.correction",
+    analyse=_analyse,
+    params=CorrectionParams,
+    packages=lambda _params: ("correctionlib",),
+    keeps_events=True,
+)
 def correction(events: Events, *, params: CorrectionParams, context: Context | None = None) -> Events:
     """Add the value of a correction of correctionlib, and its variations.
 

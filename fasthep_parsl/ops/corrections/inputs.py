@@ -18,6 +18,7 @@ from fasthep_parsl.ops.corrections.correction_json import (
 )
 from fasthep_parsl.ops.corrections.groups import unfit
 from fasthep_parsl.ops.expressions import ExpressionError, analyse_expression, expression
+from fasthep_parsl.ops.expressions.together import common_structure
 
 Given = str | bool | int | float
 """The value of an input in a workflow: an expression, text, or a number."""
@@ -46,15 +47,8 @@ class FoundInputs:
 
     def shape(self, schema: Schema) -> Shape:
         """Return the structure of the result. Inputs of different objects are a problem."""
-        shape: Shape = ()
-        so_far = ""
-        for text, path in self.texts:
-            so_far = f"{so_far} + ({text})" if so_far else f"({text})"
-            found = analyse_expression(so_far, path, schema)
-            if found.problems:
-                self.problems += found.problems
-                return shape
-            shape = found.shape
+        shape, problems = common_structure(self.texts, schema)
+        self.problems += problems
         return shape
 
 

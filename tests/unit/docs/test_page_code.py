@@ -11,8 +11,11 @@ import pytest
 import page_code
 
 PAGES = [
+    "certified-data",
     "corrections",
     "files-of-ops",
+    "inference",
+    "normalise",
     "several-trees",
     *sorted(path.stem for path in page_code.HOW_TO.glob("add-*.md")),
 ]

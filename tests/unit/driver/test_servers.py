@@ -41,14 +41,13 @@ def test_servers_that_were_dead_when_headers_were_read_are_avoided_from_the_star
     assert found.servers == {"root://a": "unreachable"}
 
 
-def test_a_server_that_works_again_is_used_again_unless_it_is_slow():
+def test_a_server_that_works_again_is_used_again_unless_it_is_slow_or_stalls():
     found = avoidance(**{"root://a": "refused"})
     found.begin()
-    found.add({"root://b": ServerUse(avoid="slow")})
-    assert shown(found.add({"root://a": ServerUse(works=True), "root://b": ServerUse(works=True)})) == [
-        ("root://a", "used", "unreachable")
-    ]
-    assert found.servers == {"root://b": "slow"}
+    found.add({"root://b": ServerUse(avoid="slow"), "root://c": ServerUse(avoid="stalled")})
+    working = {f"root://{name}": ServerUse(works=True) for name in "abc"}
+    assert shown(found.add(working)) == [("root://a", "used", "unreachable")]
+    assert found.servers == {"root://b": "slow", "root://c": "stalled"}
 
 
 def test_wrong_files_are_counted_over_all_workers():

@@ -9,7 +9,7 @@ import pytest
 
 from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.interfaces import Context, DatasetInfo
-from fasthep_parsl.ops.lumi_mask import certified, lumi_mask, merge_seen, section_keys, sections_of
+from fasthep_parsl.ops.lumi_mask import bounds, certified, lumi_mask, merge_seen, section_keys, sections_of
 from fasthep_parsl.ops.lumi_sections import common_sections, joined, number_of, read_sections, united, without
 from fasthep_parsl.ops.stream import Events
 from normalisation_cases import MC, summary, write_nano
@@ -65,7 +65,7 @@ def test_the_largest_numbers_and_neighbours_of_runs_are_kept_apart():
     top = (1 << 32) - 1
     keys = section_keys(np.array([1, 1, 2, top]), np.array([top, top - 1, 0, top]))
     assert sections_of(keys) == {1: ((top - 1, top),), 2: ((0, 0),), top: ((top, top),)}
-    assert certified(keys, {1: ((0, top - 1),), top: ((top, top),)}).tolist() == [False, True, False, True]
+    assert certified(keys, *bounds({1: ((0, top - 1),), top: ((top, top),)})).tolist() == [False, True, False, True]
 
 
 @pytest.mark.parametrize(

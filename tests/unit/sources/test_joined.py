@@ -19,6 +19,7 @@ from fasthep_parsl.sources import joined_file, joined_rows
 from fasthep_parsl.sources.files import OpenFiles, open_file, prefetch_fields, read_fields
 from fasthep_parsl.sources.headers import read_headers
 from fasthep_parsl.sources.key_index import KeyIndex, KeyIndices, KeyMatchError, as_keys
+from fasthep_parsl.sources.root_file import open_beside
 
 EVENTS = 90
 KEYS = ("run", "luminosityBlock", "event")
@@ -203,6 +204,18 @@ def test_entries_are_joined_one_by_one(tmp_path, kind, chunk):
         found = file.read(["z", "m.x", "f.x", "f.z"], start, stop)
         assert found["z"].tolist() == found["f.x"].tolist() == found["f.z"].tolist() == (2 * found["m.x"]).tolist()
         assert found["m.x"].tolist() == list(range(start, stop))
+
+
+def test_other_trees_of_the_file_of_the_events_can_be_opened(tmp_path):
+    """Sums of weights and luminosity sections are read from them."""
+    path = write(tmp_path / "a.root", {"x": np.arange(3.0)})
+    write(path, {"sum": np.array([7.0])}, "Runs")
+    write(tmp_path / "b.root", {"y": np.arange(3.0)}, "F")
+    ak.to_parquet(ak.Array({"z": [1.0, 2.0, 3.0]}), tmp_path / "c.parquet")
+    file = open_file(str(path), source(join("F", files="b.root")))
+    assert open_beside(file, "Runs").read(["sum"], 0, 1)["sum"].tolist() == [7]
+    made = PlanSource(kind="parquet", prefix="p", joins=(join("F", files="b.root"),))
+    assert not hasattr(open_file(str(tmp_path / "c.parquet"), made), "directory")
 
 
 def test_names_are_those_of_one_branch_or_refused(tmp_path):
@@ -422,6 +435,37 @@ def test_no_file_stays_open_when_one_cannot_be_joined(tmp_path):
         with pytest.raises(InputFileError):
             open_file(str(path), source(join()))
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+
+
+def test_types_do_not_depend_on_the_order_of_friends(tmp_path):
+    path = tmp_path / "a.root"
+    matrix = np.arange(60.0).reshape(10, 3, 2)
+    with uproot.recreate(path) as file:
+        out = file.mktree(
+            "F", {"m": np.dtype(("f8", (3, 2))), "v": np.dtype(("i4", (2,))), "x": "f4", "w": "var * int16"}
+        )
+        lists = ak.unflatten(np.arange(20, dtype=np.int16), np.arange(10) % 5)
+        out.extend({"m": matrix, "v": matrix[:, 0].astype("i4"), "x": matrix[:, 0, 0].astype("f4"), "w": lists})
+    file = open_file(str(path), PlanSource(params={"tree": "F"}))
+    names = ["m", "v", "x", "w"]
+    for order in (np.arange(10), np.arange(10)[::-1], np.arange(3, 4)):
+        found = joined_rows.gathered(file, names, order)
+        assert ak.to_list(found["m"]) == matrix[order].tolist()
+        assert ak.to_list(found["w"]) == ak.to_list(lists[order])
+        types = [str(ak.type(ak.Array(found[name])).content) for name in names]
+        assert types == ["var * var * float64", "var * int32", "float32", "var * int16"]
+
+
+def test_large_clusters_are_read_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(joined_rows, "LARGE", 10)
+    data = content(80)
+    file = open_file(str(write(tmp_path / "a.root", data, cluster=35)), PlanSource(params={"tree": "Events"}))
+    asked = []
+    read = file.read
+    monkeypatch.setattr(file, "read", lambda names, *span: asked.append(span) or read(names, *span))
+    rows = np.array([79, 2, 36, 34])
+    assert joined_rows.gathered(file, ["x"], rows)["x"].tolist() == data["x"][rows].tolist()
+    assert asked == [(0, 10), (30, 35), (35, 45), (70, 80)]
 
 
 def test_rows_in_any_order_are_gathered(tmp_path):

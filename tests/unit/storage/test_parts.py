@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import threading
+import time
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -343,3 +344,22 @@ def test_files_of_a_server_that_has_stalled_have_connections_of_their_own(monkey
     assert "tag" not in names
     assert all(name.startswith("tag") and name.isalnum() for name in names)
     assert xrootd_client.connection_name(good, "tag") == "tag"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.6])
+def test_a_late_answer_shows_that_a_connection_has_stalled(monkeypatch, seconds):
+    from fasthep_parsl.storage import xrootd_client, xrootd_file
+
+    class Answer:
+        ok = True
+
+    class Late:
+        def read(self, start, size, timeout):
+            time.sleep(seconds)
+            return Answer(), bytes(size)
+
+    monkeypatch.setattr(xrootd_client, "_STALLED", set())
+    file = object.__new__(xrootd_file.XRootDFile)
+    vars(file).update(_target="root://late:1//a", _limits=StorageLimits(1, 1, 0), _file=Late(), size=100, bytes_read=0)
+    assert len(file.read(0, 10)) == 10
+    assert ({"late:1"} if seconds else set()) == xrootd_client._STALLED

@@ -131,6 +131,14 @@ def test_plain_http_gets_no_token(token):
         assert {authorization for _, _, authorization in server.requests} == {""}
 
 
+@pytest.mark.parametrize("location", ["https://a[]b/a.root", "ftp://a/a.root"])
+def test_redirects_to_what_cannot_be_read_are_faults(server, location):
+    server.redirects["/old.root"] = location
+    error = cause(WebFile, server.url("/old.root"), StorageLimits(), 10)
+    assert error.cause == "unreachable"
+    assert "the server redirects to" in str(error)
+
+
 def test_a_ticket_of_a_redirect_that_has_expired_is_renewed(server):
     server.files["/b.root"] = CONTENT
     server.redirects["/old.root"] = "/a.root?ticket=1"

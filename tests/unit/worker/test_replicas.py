@@ -116,6 +116,17 @@ def test_avoided_servers_are_asked_again_if_there_is_no_other_place():
     assert servers.hosts()[-1] == "a"
 
 
+def test_a_server_that_stalled_stays_the_last_although_a_read_from_it_ends():
+    servers, known = Servers(a="stalled"), Replicas("s")
+    assert known.read(file(1, "a", "b"), servers) == "b"
+    servers.faults = {"b": "not_found"}
+    assert known.read(file(2, "a", "b"), servers) == "a"
+    use = known.take()["root://a"]
+    assert (use.works, use.avoid) == (False, "stalled")
+    servers.faults = {}
+    assert known.read(file(3, "a", "b"), servers) == "b"
+
+
 def test_a_server_that_works_again_is_reported():
     servers, known = Servers(b="not_found"), Replicas("s")
     known.begin({"root://a": "unreachable"})

@@ -169,3 +169,14 @@ def test_mistakes_in_storage_have_a_place(resolve, storage, message, hint):
     assert message in problem.message
     assert hint in str(problem.hint)
     assert problem.where.line > 3
+
+
+@pytest.mark.parametrize("url", ["root://h[]ost//1.root", "root://[::1//1.root", "https://a\u2100b/1.root"])
+@pytest.mark.parametrize("files", ['["URL"]', '[{any: ["URL", one.root]}]', "prefix"])
+def test_a_url_that_cannot_be_read_is_refused_with_its_place(resolve, files, url):
+    execution = f'\nexecution: {{storage: {{prefixes: ["{url}"]}}}}' if files == "prefix" else ""
+    with pytest.raises(ConfigError) as error:
+        resolve("[lfn:/store/a]" if execution else files.replace("URL", url), execution)
+    (problem,) = error.value.problems
+    assert (problem.code, problem.where.line) == ("E106", 5 if files == "prefix" else 1)
+    assert "is not a URL" in problem.message
