@@ -171,7 +171,12 @@ def _is_plain(plan: Plan, pool: PlanPool) -> bool:
 
     XRootD and some sources have threads, a GPU has a context, and numpy counts its threads when it is imported.
     """
-    places = (place for dataset in plan.datasets for file in dataset.files for place in plan.source.read_with(file))
+    places = (
+        place
+        for dataset in plan.datasets
+        for file in dataset.files
+        for place in plan.source.of(dataset).read_with(file)
+    )
     plain = all(registry.load("sources", kind).fork_safe for kind in plan.source.kinds)
     return pool.cpus == 1 and not pool.gpus and plain and not any("://" in place for place in places)
 

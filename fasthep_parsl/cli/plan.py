@@ -88,6 +88,7 @@ def _joined(join: PlanJoin) -> str:
     how = "by " + ", ".join(key if key == own else f"{key} = {own}" for key, own in join.by.items())
     missing = "; values without a partner are missing" if join.on_mismatch == "missing" else ""
     place = f" in {join.files}" if join.files else ""
+    place += f" of {', '.join(join.datasets)}" if join.datasets is not None else ""
     return f"joined `{join.name}`{place} {how if join.by else 'entry by entry'}{missing}"
 
 

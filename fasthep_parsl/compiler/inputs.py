@@ -9,7 +9,7 @@ from pathlib import Path
 from fasthep_parsl.cache_folder import cache_folder
 from fasthep_parsl.compiler.aliases import Aliases, Files, branches_of, resolve_aliases
 from fasthep_parsl.compiler.file_checks import same_sections, unexpected_counts, unusable
-from fasthep_parsl.compiler.joined_inputs import shared_friends, with_joins
+from fasthep_parsl.compiler.joined_inputs import condition_mistakes, shared_friends, with_joins
 from fasthep_parsl.compiler.normalisation import plan_normalisation, wanted_of
 from fasthep_parsl.compiler.schema import Common, common, distinct, united
 from fasthep_parsl.errors import Checked
@@ -87,7 +87,7 @@ class Inputs:
         return self.common.fields
 
 
-def _source(loaded: LoadedWorkflow) -> PlanSource | None:
+def _source(loaded: LoadedWorkflow, datasets: Sequence[ResolvedDataset]) -> PlanSource | None:
     """Return how events are read, without defaults of fields: their types come from the files. None if not valid."""
     workflow = loaded.workflow
     name = workflow.source_name
@@ -98,7 +98,7 @@ def _source(loaded: LoadedWorkflow) -> PlanSource | None:
     storage = PlanStorage(**workflow.execution.storage.model_dump(exclude={"prefixes"}))
     kind = workflow.sources[name].kind
     primary = PlanSource(name=name, kind=kind, params=params[name], aliases=aliases, storage=storage)
-    return with_joins(primary, workflow, params)
+    return with_joins(primary, workflow, params, datasets)
 
 
 def _own_aliases(files: Files, source: PlanSource) -> dict[str, str]:
@@ -127,8 +127,9 @@ def read_inputs(
     progress : callable, optional
         Called with the number of headers read and the number of all headers.
     """
-    document, source = loaded.document, _source(loaded)
+    document = loaded.document
     resolved = resolve_datasets(loaded.workflow, document)
+    source = _source(loaded, resolved.value)
     priced = with_cross_sections(resolved.value, loaded.workflow, document)
     datasets = Checked(priced.value, (*resolved.problems, *priced.problems))
     if source is None:
@@ -144,6 +145,7 @@ def read_inputs(
         *datasets.problems,
         *unusable(files, headers, source, loaded),
         *shared_friends(files, source, document),
+        *condition_mistakes(loaded.workflow, datasets.value, document),
         *unexpected_counts(datasets.value, headers, document),
         *same_sections(datasets.value, headers, document),
         *aliases.problems,
@@ -189,9 +191,12 @@ def _headers(
         if progress is not None:
             progress(len(found) + done, len(wanted))
 
-    for tree, more in dict.fromkeys((file.tree, more) for file, more in wanted.items()):
-        mine = [file for file, other in wanted.items() if (file.tree, other) == (tree, more)]
-        places, own = [file.places for file in mine], source.with_tree(tree)
+    groups: dict[tuple[str, Wanted], tuple[PlanSource, list[DatasetFile]]] = {}
+    for file, more in wanted.items():
+        own = source.with_tree(file.tree, file.dataset)
+        groups.setdefault((own.identity, more), (own, []))[1].append(file)
+    for (_, more), (own, mine) in groups.items():
+        places = [file.places for file in mine]
         read = read_headers(places, own, cache=cache, servers=servers, progress=report, wanted=more)
         found |= zip(mine, read, strict=True)
     return {file: found[file] for file in wanted}

@@ -72,8 +72,8 @@ def _inputs(plan: Plan) -> dict[str, list[str]]:
     """Return folder → names of its input files."""
     found: dict[str, list[str]] = {}
     if any(target.path for target in targets_of(plan)):
-        files = (file for dataset in plan.datasets for file in dataset.files)
-        for place in (place for file in files for place in plan.source.read_with(file) if "://" not in place):
+        files = ((plan.source.of(dataset), file) for dataset in plan.datasets for file in dataset.files)
+        for place in (place for source, file in files for place in source.read_with(file) if "://" not in place):
             folder, name = os.path.split(os.path.realpath(place))
             found.setdefault(folder, []).append(name)
     return found

@@ -25,7 +25,7 @@ def try_reading(inputs: Inputs, fields: Iterable[str], document: Document) -> li
     found: list[Problem] = []
     for file, header in _one_of_each_set(inputs):
         names = [name for name in branches if _is_unsure(name, header)]
-        errors = _errors(header.place or file.path, source.with_tree(file.tree), names) if names else ()
+        errors = _errors(header.place or file.path, source.with_tree(file.tree, file.dataset), names) if names else ()
         found += [problem(document, file.key, "E135", f"{short(file.path)}: {e.message}", e.hint) for e in errors]
     return found
 

@@ -15,7 +15,7 @@ from fasthep_parsl.compiler.variation_weights import WeightRules, multiplied
 from fasthep_parsl.errors import Problem
 from fasthep_parsl.interfaces import variant
 from fasthep_parsl.ops.targets import OP as WRITE
-from fasthep_parsl.plan import PlanWeight
+from fasthep_parsl.plan import SUMS, PlanWeight
 from fasthep_parsl.workflow.yamldoc import Document, problem
 
 Way = Literal["", "skipped", "nominal", "weight", "splice", "fork"]
@@ -147,7 +147,7 @@ class Copier:
         bound = any((source.node, known.name) in self.made for source in item.stage.inputs)
         lost = self._lost(item, known, place)
         multiply = bool(known.multiply) and effects.weights is not None
-        if not (read or bound or lost or multiply or place.forked):
+        if name == SUMS or not (read or bound or lost or multiply or place.forked):  # generated weights do not vary
             return ""
         if item.op.scope != "partition" or item.op.name == WRITE:
             self.result.nominal_only.setdefault(name, []).append(known.name)

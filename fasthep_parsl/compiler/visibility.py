@@ -52,7 +52,8 @@ def check_visibility(
     for dataset in datasets:
         unseen = [file for file in dataset.files if not (file.remote or _any_seen(file, execution))]
         problems += [_unseen_input(loaded, dataset, unseen)] if unseen else []
-    friends = dict.fromkeys(friend for d in datasets for file in d.files for friend in source.friends(file.path))
+    sources = {dataset.name: source.with_tree("", dataset.name) for dataset in datasets}
+    friends = dict.fromkeys(place for d in datasets for file in d.files for place in sources[d.name].friends(file.path))
     lost = next((friend for friend in friends if not ("://" in friend or _is_seen(friend, execution))), None)
     if lost is not None:
         join = next(join for join in source.joins if join.files)

@@ -8,12 +8,12 @@ few attempts the partition fails. A run in which servers refuse everything stops
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
 from fasthep_parsl.driver.segment_state import SegmentState
-from fasthep_parsl.plan import Plan, PlanFile, PlanSegment
+from fasthep_parsl.plan import Plan, PlanDataset, PlanSegment
 from fasthep_parsl.tasks import Failure, Task, TaskResult
 
 MAX_REFUSED = 3
@@ -84,7 +84,7 @@ class CredentialGate:
         self.waiting = False
         self._plan = plan
         self._read: dict[int, int] = {}  # segment → version of the credentials at its last success
-        self._far = {n for n, dataset in enumerate(plan.datasets) if _is_far(plan, dataset.files)}
+        self._far = {n for n, dataset in enumerate(plan.datasets) if _is_far(plan, dataset)}
         self._reading = {segment.id for segment in plan.segments if _reads_urls(plan, segment)}
         self._versions: dict[int, int] = {}
         self._refused: Counter[tuple[int, int]] = Counter()
@@ -159,10 +159,11 @@ class CredentialGate:
 
 def _reads_urls(plan: Plan, segment: PlanSegment) -> bool:
     """Return whether tasks of a segment read input files from servers."""
-    return not segment.input and any(_is_far(plan, dataset.files) for dataset in plan.datasets)
+    return not segment.input and any(_is_far(plan, dataset) for dataset in plan.datasets)
 
 
-def _is_far(plan: Plan, files: Iterable[PlanFile]) -> bool:
-    """Return whether some of the files, or of those that are read with them, are on servers."""
-    places = (place for file in files for place in plan.source.read_with(file))
+def _is_far(plan: Plan, dataset: PlanDataset) -> bool:
+    """Return whether some files of a dataset, or of those that are read with them, are on servers."""
+    source = plan.source.of(dataset)
+    places = (place for file in dataset.files for place in source.read_with(file))
     return any("://" in place and not place.startswith("file:") for place in places)

@@ -97,9 +97,9 @@ class Write(Params):
 
 
 def _matching(patterns: Iterable[str], names: Iterable[str]) -> list[str]:
-    """Return the names that match a pattern, in the order of `names`."""
+    """Return the names that match a pattern, in the order of `names`, without columns of variations (``x@jes_up``)."""
     wanted = list(patterns)
-    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in wanted)]
+    return [name for name in names if "@" not in name and any(fnmatchcase(name, pattern) for pattern in wanted)]
 
 
 def _analyse(params: Write, schema: Schema) -> Effects:
@@ -111,9 +111,9 @@ def _analyse(params: Write, schema: Schema) -> Effects:
             problems.append(OpProblem(("fields", i), f"no field matches `{pattern}`"))
         for field in found or ([] if any(sign in pattern for sign in "*?[") else [pattern]):
             reads.setdefault(field, ("fields", i))
-    chosen = schema if params.fields is None else reads
+    chosen = _matching("*", schema) if params.fields is None else list(reads)
     if params.format == "root":
-        for field, path in ((field, reads.get(field, ("format",))) for field in list(chosen)):
+        for field, path in ((field, reads.get(field, ("format",))) for field in chosen):
             shape, owner = structure_of(schema, field), owner_of(field, schema)
             if shape == () or owner is None:
                 continue
@@ -167,7 +167,7 @@ def write(events: Events, *, params: Write, context: Context) -> WrittenFiles:
     target = names.folder(context.dataset.name, context.outdir) / names.file(context.dataset.name, context.partition)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp{names.suffix}")
     events = events.on_host()
-    chosen = list(events) if params.fields is None else _matching(params.fields, events)
+    chosen = _matching("*" if params.fields is None else params.fields, events)
     columns = {field: prepare_column(field, events[field], params.format) for field in chosen}
     with writing_to(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)

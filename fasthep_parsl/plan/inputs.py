@@ -109,13 +109,15 @@ class PlanSource(Frozen):
     prefix: str = Field("", description="its columns are also called `prefix.name`, if it is joined with others")
     joins: tuple[PlanJoin, ...] = Field((), description="sources whose columns are added to its events")
 
-    def with_tree(self, tree: str) -> Self:
-        """Return the source with the tree of a dataset, if the dataset has its own."""
-        return self.model_copy(update={"params": {**self.params, "tree": tree}}) if tree else self
+    def with_tree(self, tree: str, dataset: str) -> Self:
+        """Return the source with the tree of a dataset, if the dataset has its own, and with what is joined to it."""
+        found = self.model_copy(update={"params": {**self.params, "tree": tree}}) if tree else self
+        joins = tuple(join for each in self.joins if (join := each.of(dataset)) is not None)
+        return found if joins == self.joins else found.model_copy(update={"joins": joins})
 
     def of(self, dataset: PlanDataset) -> Self:
-        """Return the source with the tree and the branches of a dataset."""
-        found = self.with_tree(dataset.tree)
+        """Return the source with the tree, the branches and the joins of a dataset."""
+        found = self.with_tree(dataset.tree, dataset.name)
         return found.model_copy(update={"aliases": {**self.aliases, **dataset.aliases}}) if dataset.aliases else found
 
     @property
@@ -136,7 +138,7 @@ class PlanSource(Frozen):
         return tuple(dict.fromkeys((self.kind, *(join.kind for join in self.joins))))
 
     def friends(self, path: str) -> tuple[str, ...]:
-        """Return the other files that are read with the file `path`."""
+        """Return the other files that are read with the file `path` of a dataset, if this is the source of the dataset."""
         found = dict.fromkeys(join.path_beside(path) for join in self.joins)
         return tuple(friend for friend in found if friend != path)
 

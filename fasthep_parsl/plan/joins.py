@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 import posixpath
 import re
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -28,6 +28,14 @@ class PlanJoin(Frozen):
         description="key branch of the primary source → that of this one; empty: entry by entry",
     )
     on_mismatch: Mismatch = "error"
+    datasets: tuple[str, ...] | None = Field(None, description="datasets that have it; None: all")
+
+    def of(self, dataset: str) -> Self | None:
+        """Return the source as it is joined to a dataset; None if it is not."""
+        if self.datasets is not None and dataset not in self.datasets:
+            return None
+        files = self.files.replace("{dataset}", dataset)
+        return self if files == self.files else self.model_copy(update={"files": files})
 
     def path_beside(self, path: str) -> str:
         """Return the file of this source that belongs to the file `path` of the primary one."""

@@ -34,12 +34,15 @@ class DatasetFile:
         Tree to read; empty for that of the source.
     replicas : tuple of str
         All places, in the order in which they are tried; empty if there is one.
+    dataset : str
+        Name of its dataset.
     """
 
     path: str
     key: KeyPath
     tree: str = ""
     replicas: tuple[str, ...] = ()
+    dataset: str = ""
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -108,7 +111,7 @@ def resolve_datasets(workflow: Workflow, document: Document) -> Checked[tuple[Re
             problems.append(problem(document, (*base, "name"), "E130", *wrong))
         problems += _two_eras(dataset, workflow, document, base)
         read = (fact.tree or workflow.sources[workflow.source_name].tree).strip("/")
-        files = [replace(file, tree=fact.tree) for file in _files_of(dataset, base, finder)]
+        files = [replace(file, tree=fact.tree, dataset=dataset.name) for file in _files_of(dataset, base, finder)]
         own: list[DatasetFile] = []
         for file in files:
             same = {(read, *identity(place)): (dataset.name, index, place) for place in file.places}

@@ -11,9 +11,10 @@ from fasthep_parsl.errors import suggest
 from fasthep_parsl.plan import Mismatch
 from fasthep_parsl.resources.units import describe
 from fasthep_parsl.resources.validation import wrong_value
+from fasthep_parsl.workflow.conditions import Condition
 from fasthep_parsl.workflow.values import Line, Model, Reference, empty_mapping
 
-PLACEHOLDERS = ("name", "stem", "folder")
+PLACEHOLDERS = ("name", "stem", "folder", "dataset")
 """What a template of files may contain in braces."""
 
 
@@ -62,6 +63,7 @@ class JoinInput(Model):
         " if they have other names in this source; default: entry by entry",
     )
     on_mismatch: Mismatch | None = Field(None, description="as for the join")
+    applies_to: Condition = Field(None, description="datasets that have this source; default: all")
 
     @property
     def prefix_or_name(self) -> str:

@@ -159,7 +159,7 @@ class _Join:
         """Refuse keys and files of the first source: its events are those of the datasets."""
         if self.workflow.sources[item.source].files is not None:
             yield _own_files(self.document, item.source)
-        for key in ("by", "on_mismatch"):
+        for key in ("by", "on_mismatch", "applies_to"):
             if getattr(item, key):
                 message = f"source `{item.source}` is the first one: its events are those of the join"
                 hint = f"write `{key}` for the sources that are added to it"

@@ -114,7 +114,7 @@ class SourceSpec(Model):
     files: FilesBeside | None = Field(
         None,
         description="of a source that `joins` adds: its file for each file of the datasets, relative to the folder of that"
-        " file; `{name}` is the name of that file, `{stem}` without suffix, `{folder}` its folder; default: the same file",
+        " file; `{name}` is the name of that file, `{stem}` without suffix, `{folder}` its folder, `{dataset}` its dataset; default: the same file",
     )
     params: dict[str, Any] = Field(default_factory=dict, description="all other keys are fields of the kind")
 

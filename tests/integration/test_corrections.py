@@ -85,3 +85,39 @@ def test_a_value_out_of_range_fails_its_partition_only(flow, events):
     failures = found.summary["failures"]
     assert len(failures) == 2
     assert "correction `muon_sf`: `abseta` = -0.3 is outside of its bins" in failures[0]["message"]
+
+
+def test_a_histogram_has_the_variations_of_its_weight(flow, events):
+    """Of the correction, of a factor, and of a field that the correction reads; equal names vary together."""
+    found = stages(flow, variations={"up": "up", "down": "down"})
+    found[1]["params"]["factors"] = {"w": "w", "muons": "sf", "trigger": {"nominal": 0.9, "up": 1.0, "down": 0.8}}
+    replaced = {"up": 1.03, "down": 0.97}
+    jes = [
+        {
+            "name": f"scale_{way}",
+            "group": "scale",
+            "direction": way,
+            "replace": {"fields": {"Muon_pt": f"Muon_pt * {by}"}},
+        }
+        for way, by in replaced.items()
+    ]
+    flow.write(found, [events], systematics={"variations": jes})
+    outcome = flow.run(chunk_size=2)
+    assert outcome.status == "complete"
+    hist = outcome.products["H", "hist"].parts["small"].hist
+    sf = correctionlib.CorrectionSet.from_file(str(FILE))["muon_sf"]
+
+    def expected(systematic="nominal", scale=1.0, trigger=0.9):
+        rows = zip(range(1, 6), PT.tolist(), ETA.tolist(), strict=True)
+        return [
+            w * np.prod([sf.evaluate(systematic, abs(y), x * scale) for x, y in zip(pt, eta, strict=True)]) * trigger
+            for w, pt, eta in rows
+        ]
+
+    for name, values in {
+        "nominal": expected(), "sf_up": expected("up"), "sf_down": expected("down"),
+        "trigger_up": expected(trigger=1.0), "trigger_down": expected(trigger=0.8),
+        "scale_up": expected(scale=1.03), "scale_down": expected(scale=0.97),
+    }.items():  # fmt: skip
+        assert hist[{"variation@": name}].values().tolist() == pytest.approx(values, rel=1e-14), name
+    assert len(hist.axes["variation@"]) == 7

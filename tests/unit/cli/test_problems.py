@@ -68,7 +68,7 @@ error[E102]: unknown key `treee` in `sources.events`
   |
 2 | sources: {events: {kind: root_tree, treee: Events}}
   |                                     ^^^^^ did you mean `tree`?
-  = allowed: kind, stream_type, tree
+  = allowed: files, kind, stream_type, tree
 error[E105]: `timeout`: `soon` is not a time
   --> w.yaml:5:52  (analysis.stages[0].execution.timeout)
   |
@@ -80,7 +80,8 @@ error[E102]: unknown key `exection`
   |
 6 | exection: {}
   | ^^^^^^^^ did you mean `execution`?
-  = allowed: analysis, data, execution, fields, include, primary_stream, sources, use, version
+  = allowed: analysis, data, execution, fields, include, joins, primary_stream, sources,
+    systematics, use, version
 4 errors; nothing was started.
 """
     )

@@ -97,6 +97,28 @@ def test_only_the_columns_that_are_used_are_read(flow, files):
     assert plan.datasets[0].entries == 2 * EVENTS
 
 
+def test_friends_of_some_datasets_in_folders_of_datasets(flow, files):
+    """Only simulation has friends, in a folder with the name of its dataset."""
+    (flow.folder / "friends").rename(flow.folder / "of-mc")
+    sources = changed(friend={"files": "../of-{dataset}/{name}"})
+    joins = json.loads(json.dumps(JOINS))
+    joins["events"]["inputs"][1]["applies_to"] = {"eventtype": "mc"}
+    datasets = [{"name": n, "files": [str(files[i])], "eventtype": n} for i, n in enumerate(("mc", "data"))]
+    sections = {"data": {"datasets": datasets}, "sources": sources, "joins": joins}
+    stages = [hist(flow, "A", "m.x", "weight"), {**hist(flow, "B", "score"), "applies_to": {"eventtype": "mc"}}]
+    fields = {"weight": {"stream": "friend", "branch": "score", "default": 1.5}}
+    made = flow.write(stages, **sections, fields=fields)
+    assert made.run(chunk_size=7).exit_code == 0
+    x = np.arange(EVENTS) % 10 + 0.5
+    columns = np.tile(x, 2), np.concatenate([x, np.full(EVENTS, 1.5)])
+    assert values(flow, "A").tolist() == np.histogramdd(columns, bins=10, range=[(0, 10)] * 2)[0].tolist()
+    assert values(flow, "B").sum() == EVENTS
+    joins["events"]["inputs"][1]["applies_to"] = {"datasets": "mcc"}
+    with pytest.raises(ConfigError) as caught:
+        flow.write(stages, **sections, fields=fields).compile()
+    assert "joins.events.inputs[1].applies_to" in {p.key.partition(".datasets")[0] for p in caught.value.problems}
+
+
 def test_the_plan_shows_what_is_joined(flow, files):
     joins = {"events": {"on_mismatch": "missing", "inputs": ["main", {"source": "friend", "by": ["run", "event"]}, "extra"]}}  # fmt: skip
     made = flow.write([hist(flow, "A", "score")], files, **{**STREAM, "joins": joins})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 
 import numpy as np
@@ -156,3 +157,18 @@ def test_data_need_no_weight_branch_and_eras_have_their_own_luminosity(norm, nan
     assert factor(flow, "other")["factor"] == pytest.approx(41500 * 6200 / math.fsum(second), rel=1e-12)
     assert factor(flow, "real")["factor"] == 1
     assert any("era `2017` has a luminosity, but no data" in warning for warning in outcome.summary["warnings"])
+
+
+def test_sums_of_generated_weights_do_not_vary(norm, nano, flow):
+    double = {
+        "name": "double_up",
+        "group": "double",
+        "direction": "up",
+        "replace": {"fields": {"genWeight": "genWeight * 2"}},
+    }
+    norm({"luminosity": 1, "sum_of_weights": {"expr": "genWeight"}}, mc={"files": paths(nano, 0), **MC})
+    content = json.loads(flow.path.read_text())
+    flow.path.write_text(json.dumps({**content, "systematics": {"variations": [{**double, "mode": "inline"}]}}))
+    names = [stage.id for stage in flow.compile().stages]
+    assert "H" in names
+    assert [name for name in names if name.startswith("@sum")] == ["@sum_of_weights"]
