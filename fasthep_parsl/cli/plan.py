@@ -14,6 +14,7 @@ from fasthep_parsl.cli.console import Screen, emit, emit_json, print_line
 from fasthep_parsl.cli.explain import explain_key
 from fasthep_parsl.cli.progress import HeaderLines
 from fasthep_parsl.cli.server_lines import places_of
+from fasthep_parsl.cli.variation_lines import datasets_of, nominal_stages, stages_of, variation_rows
 from fasthep_parsl.driver.api import compile_plan, load
 from fasthep_parsl.driver.job_scripts import write_scripts
 from fasthep_parsl.plan import Plan, PlanCredential, PlanEnvironment, PlanJoin, PlanModifier, PlanPool
@@ -57,8 +58,10 @@ def show_plan(
 
 def _tables(plan: Plan, console: Console, written: Sequence[Path]) -> None:
     files = sum(len(dataset.files) for dataset in plan.datasets)
+    nominal = len(nominal_stages(plan))
+    copies = f" and {len(plan.stages) - nominal} for variations" if len(plan.stages) > nominal else ""
     head = (
-        f"plan {plan.hash[:8]} · {plan.name} on {plan.site} · {len(plan.stages)} stages · {len(plan.datasets)} datasets"
+        f"plan {plan.hash[:8]} · {plan.name} on {plan.site} · {nominal} stages{copies} · {len(plan.datasets)} datasets"
         f" · {files:,} files · {plan.entries:,} events · {plan.partitions:,} partitions of ≤ {plan.chunk_size:,}"
     )
     print_line(console, head)
@@ -66,6 +69,7 @@ def _tables(plan: Plan, console: Console, written: Sequence[Path]) -> None:
         print_line(console, _joined(join))
     console.print()
     console.print(_stages(plan))
+    _variations(plan, console)
     _modifiers(plan, console)
     console.print()
     console.print(_pools(plan))
@@ -104,22 +108,36 @@ def _table(*columns: str) -> Table:
 
 def _stages(plan: Plan) -> Table:
     table = _table("!stage", "!op", "!pool", "why", "after")
-    for stage in plan.stages:
+    for stage in nominal_stages(plan):
         table.add_row(stage.id, stage.op, stage.pool, Text(stage.why), ", ".join(stage.needs) or "source")
     return table
+
+
+def _variations(plan: Plan, console: Console) -> None:
+    """Print the systematic variations, if there are any, with the part of the stages that runs once more for each."""
+    if not plan.variations:
+        return
+    table = _table("!variation", "!group", "datasets", "computes")
+    for row in variation_rows(plan):
+        item = row.variation
+        group = " ".join(filter(None, (item.group, item.direction)))
+        table.add_row(item.name, group, datasets_of(item, plan), Text(row.how or "nothing"))
+    console.print()
+    console.print(table)
 
 
 def _modifiers(plan: Plan, console: Console) -> None:
     """Print the modifiers and their stages, if there are any."""
     groups: dict[str, list[str]] = {}
-    for stage in plan.stages:
+    nominal = nominal_stages(plan)
+    for stage in nominal:
         if stage.modifiers:
             groups.setdefault(", ".join(map(_kind, stage.modifiers)), []).append(stage.id)
     if not groups:
         return
     table = _table("modifiers", "of stages")
     for modifiers, stages in groups.items():
-        table.add_row(Text(modifiers), "all" if len(stages) == len(plan.stages) else " ".join(stages))
+        table.add_row(Text(modifiers), "all" if len(stages) == len(nominal) else " ".join(stages))
     console.print()
     console.print(table)
 
@@ -202,7 +220,7 @@ def _segments(plan: Plan) -> Table:
             segment.pool,
             source,
             str(len(segment.columns)),
-            " ".join(segment.stages),
+            stages_of(segment, plan),
             f"{partitions:,}" if partitions else "–",
             tasks,
         )

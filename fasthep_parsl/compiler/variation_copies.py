@@ -3,76 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import replace
 
 from fasthep_parsl.analysis_code.modules import OpTable
 from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.stages import CheckedStage
+from fasthep_parsl.compiler.variation_model import Copies, VariedPlace, Way
+from fasthep_parsl.compiler.variation_pruning import only_fields
 from fasthep_parsl.compiler.variation_replacements import FieldReplacements
 from fasthep_parsl.compiler.variation_sources import Systematic, both
 from fasthep_parsl.compiler.variation_weights import WeightRules, multiplied
-from fasthep_parsl.errors import Problem
 from fasthep_parsl.interfaces import variant
 from fasthep_parsl.ops.targets import OP as WRITE
 from fasthep_parsl.plan import SUMS, PlanWeight
 from fasthep_parsl.workflow.yamldoc import Document, problem
-
-Way = Literal["", "skipped", "nominal", "weight", "splice", "fork"]
-"""How a stage is computed in a variation; empty: it is not reached."""
-
-
-@dataclass(frozen=True)
-class VariedPlace:
-    """Where a variation is after a stage.
-
-    Attributes
-    ----------
-    stage : str
-        Stage whose stream has the variation; empty for the source.
-    columns : mapping
-        Field → column of this stream with its value in the variation.
-    forked : bool
-        Whether the stream belongs to the variation alone.
-    changed : frozenset of str
-        Fields of a fork that may differ from the nominal ones.
-    base : str
-        Nominal stage after which the fork begins.
-    """
-
-    stage: str
-    columns: Mapping[str, str] = field(default_factory=dict)
-    forked: bool = False
-    changed: frozenset[str] = frozenset()
-    base: str = ""
-
-
-@dataclass
-class Copies:
-    """Stages with copies, in no order.
-
-    Attributes
-    ----------
-    items : list of CheckedStage
-        The stages and their copies, stages that replace fields included.
-    flow : Flow
-        Their fields.
-    after : dict
-        Nominal stage ("" for the source) → variation → copies that run directly after it.
-    like : dict
-        Stage that replaces fields → stage of the workflow where it runs.
-    nominal_only : dict
-        Stage that does not vary → the variations that reach it.
-    problems : list of Problem
-        Mistakes.
-    """
-
-    items: list[CheckedStage] = field(default_factory=list)
-    flow: Flow = field(default_factory=Flow)
-    after: dict[str, dict[str, list[str]]] = field(default_factory=dict)
-    like: dict[str, str] = field(default_factory=dict)
-    nominal_only: dict[str, list[str]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
 
 
 class Copier:
@@ -108,6 +52,7 @@ class Copier:
         self.places: dict[tuple[str, str], VariedPlace] = {}
         self.tail: dict[str, str] = {"": ""}
         self.made: dict[tuple[str, str], str] = {}
+        self.front = ""
 
     def run(self) -> Copies:
         """Return all stages and copies."""
@@ -124,12 +69,13 @@ class Copier:
         weights = [self.weight(item, known) for known in self.systematics if ways[known.name] == "weight"]
         extra = [column for weight in weights for column in self.rules.columns(name, weight)]
         self.result.flow.reads[name] = tuple(dict.fromkeys((*self.flow.reads[name], *extra)))
-        self.result.items.append(replace(item, input=self.tail[item.input], weights=tuple(weights)))
         self.tail[name] = name
+        self.front = self.tail[item.input]
         for known in self.systematics:
             before = self.place(item.input, known)
             self.follow(item, known, ways[known.name], before)
             self.replace_after(name, known)
+        self.result.items.append(replace(item, input=self.front, weights=tuple(weights)))
 
     def place(self, stream: str, known: Systematic) -> VariedPlace:
         """Return where a variation is after a nominal stage."""
@@ -144,7 +90,7 @@ class Copier:
         if datasets == ():
             return "skipped"
         read = place.columns.keys() & set(self.flow.reads[name])
-        bound = any((source.node, known.name) in self.made for source in item.stage.inputs)
+        bound = self._bound(item, known)
         lost = self._lost(item, known, place)
         multiply = bool(known.multiply) and effects.weights is not None
         if name == SUMS or not (read or bound or lost or multiply or place.forked):  # generated weights do not vary
@@ -196,28 +142,52 @@ class Copier:
             given = self.flow.effects[name].variants
             columns = {f: of[known.name] for f, of in given.items() if known.name in of}
             after = replace(after, columns={**after.columns, **columns}, base=name)
-            if way != "splice" or after.stage == before.stage:
+            if way != "splice":
                 after = replace(after, stage=name)
         if after.columns or after.forked:
             self.places[name, known.name] = after
 
     def splice(self, item: CheckedStage, known: Systematic, before: VariedPlace) -> VariedPlace:
-        """Add a copy that adds the columns of a variation to the nominal stream."""
+        """Add a copy that adds the columns of a variation to the nominal stream.
+
+        It comes after the stage, or before it if the stage overwrites a field that it reads.
+        """
         name = item.stage.id
-        effects = self.flow.effects[name]
+        variants = self.flow.effects[name].variants
         own = self._own(item)
-        outputs = {
-            effects.variants.get(written, {}).get(known.name, written): variant(written, known.name) for written in own
-        }
-        read = before.columns.keys() & {*self.flow.reads[name], *self.rules.reads(item, known)}
-        copy = self.copied(item, known, {f: before.columns[f] for f in sorted(read)})
-        stream = self.tail[name] if outputs else before.stage
-        self.finish(replace(copy, input=stream, outputs=outputs), tuple(outputs), name, known)
+        varied = self._varied(item, known, before)
+        outputs = {variants.get(field, {}).get(known.name, field): variant(field, known.name) for field in varied}
+        read = {*self.flow.reads[name], *self.rules.reads(item, known)}
+        renames = {f: before.columns[f] for f in sorted(before.columns.keys() & read)}
+        copy = self.copied(only_fields(item, varied, self.flow), known, renames)
+        ahead = bool((read & set(own)).difference(renames))
+        stream = (self.front if ahead else self.tail[name]) if outputs else before.stage
+        copy = replace(copy, input=stream, outputs=outputs)
+        self.finish(copy, tuple(outputs), item.input if ahead else name, known)
         columns = {f: c for f, c in before.columns.items() if f not in own}
-        if outputs:
+        columns |= {field: variant(field, known.name) for field in varied}
+        if outputs and ahead:
+            self.front = copy.stage.id
+        elif outputs:
             self.tail[name] = copy.stage.id
-        columns |= {field: variant(field, known.name) for field in own}
-        return replace(before, stage=copy.stage.id if outputs else name, columns=columns)
+        return replace(before, stage=copy.stage.id if outputs and not ahead else name, columns=columns)
+
+    def _varied(self, item: CheckedStage, known: Systematic, before: VariedPlace) -> list[str]:
+        """Return the fields that a stage writes and whose values may differ in a variation."""
+        effects, own = self.flow.effects[item.stage.id], self._own(item)
+        if item.each or self._bound(item, known) or self._lost(item, known, before):
+            return own
+        return [
+            name
+            for name in own
+            if name not in effects.sources
+            or effects.sources[name] & before.columns.keys()
+            or known.name in effects.variants.get(name, ())
+        ]
+
+    def _bound(self, item: CheckedStage, known: Systematic) -> bool:
+        """Return whether a stage has a parameter that is a product which varies."""
+        return any((source.node, known.name) in self.made for source in item.stage.inputs)
 
     def fork(self, item: CheckedStage, known: Systematic, before: VariedPlace) -> VariedPlace:
         """Add a copy with a stream of its own."""
@@ -229,8 +199,7 @@ class Copier:
         self.finish(replace(copy, input=before.stage), written, before.base, known)
         changed = before.changed | before.columns.keys()
         touched = changed & {*self.flow.reads[name], *self.rules.reads(item, known)}
-        bound = any((source.node, known.name) in self.made for source in item.stage.inputs)
-        changed = changed | set(written) if touched or bound else changed - set(written)
+        changed = changed | set(written) if touched or self._bound(item, known) else changed - set(written)
         return VariedPlace(copy.stage.id, columns, forked=True, changed=frozenset(changed), base=before.base)
 
     def _own(self, item: CheckedStage) -> list[str]:

@@ -19,7 +19,8 @@ from fasthep_parsl.analysis_code.modules import OpTable
 from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.inputs import Inputs
 from fasthep_parsl.compiler.stages import CheckedStage
-from fasthep_parsl.compiler.variation_copies import Copier, Copies
+from fasthep_parsl.compiler.variation_copies import Copier
+from fasthep_parsl.compiler.variation_model import Copies
 from fasthep_parsl.compiler.variation_order import in_order, trimmed
 from fasthep_parsl.compiler.variation_sources import Systematic, find_systematics
 from fasthep_parsl.errors import Checked, Problem

@@ -8,7 +8,7 @@ from dataclasses import replace
 from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.segments import needed_columns
 from fasthep_parsl.compiler.stages import CheckedStage
-from fasthep_parsl.compiler.variation_copies import Copies
+from fasthep_parsl.compiler.variation_model import Copies
 
 
 def in_order(copies: Copies) -> tuple[CheckedStage, ...]:

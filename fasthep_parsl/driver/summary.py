@@ -176,7 +176,10 @@ def _empty_regions(plan: Plan, tally: Tally) -> list[str]:
 
 def _stage(plan: Plan, stage: str, tally: Tally) -> dict[str, Any]:
     segment = next(segment for segment in plan.segments if stage in segment.stages)
+    planned = plan.stage(stage)
+    copied = {"nominal": planned.nominal, "variation": planned.variation} if planned.variation else {}
     return {
+        **copied,
         "pool": segment.pool,
         "segment": segment.id,
         "tasks": tally.tasks[segment.id],

@@ -93,6 +93,8 @@ class Effects:
         Whether the op may need every field of the stream. Then no field is dropped before it.
     keeps_events : bool
         Whether its stream has the same events in the same order: it only adds fields.
+    sources : mapping
+        Field in `writes` → fields in `reads` that it is computed from. Default: all of them.
     weights : frozenset of str or None
         Fields in `reads` that only enter the weight; None if the op cannot fill variations of its weight in one call.
     variants : mapping
@@ -106,6 +108,7 @@ class Effects:
     problems: tuple[OpProblem, ...] = ()
     keeps_all: bool = False
     keeps_events: bool = False
+    sources: Mapping[str, frozenset[str]] = field(default_factory=dict)
     weights: frozenset[str] | None = None
     variants: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     variations: tuple[Variation, ...] = ()

@@ -63,6 +63,7 @@ def _analyse(params: Any, schema: Schema) -> Effects:
     known: dict[str, Shape] = dict(schema)
     reads: dict[str, ParamPath] = {}
     writes: dict[str, Shape] = {}
+    sources: dict[str, frozenset[str]] = {}
     problems: list[OpProblem] = []
     for index, variable in enumerate(params.variables):
         at: ParamPath = ("variables", index)
@@ -74,7 +75,9 @@ def _analyse(params: Any, schema: Schema) -> Effects:
         problems += wrong
         reads = {**{name: where for name, where in found.items() if name not in writes}, **reads}
         known[variable.name] = writes[variable.name] = shape
-    return Effects(reads, writes, tuple(problems))
+        own = (sources.get(name, {name}) for name in found)
+        sources[variable.name] = frozenset().union(*own)
+    return Effects(reads, writes, tuple(problems), sources=sources)
 
 
 @op("hep.define", analyse=_analyse, keeps_events=True)

@@ -284,3 +284,10 @@ def test_parquet_without_pyarrow_is_said_in_the_plan(monkeypatch):
     (problem,) = analyse(format="parquet").problems
     assert problem.path == ("format",)
     assert "fasthep-parsl[parquet]" in str(problem.hint)
+
+
+@pytest.mark.parametrize("fields", [None, ["run*"]])
+def test_columns_of_variations_are_not_written(fields, tmp_path):
+    events = stream().with_columns({"run@jes_up": np.arange(4)})
+    (file,) = call(events, tmp_path, format="root", fields=fields).files
+    assert "run@jes_up" not in read(tmp_path / file.path).fields

@@ -71,6 +71,8 @@ def samples(tmp_path_factory):
 def _histogram(product, variation, dataset):
     if not hasattr(product, "parts"):
         return product.hist[..., dataset].view(flow=True).tolist()
+    if dataset not in product.parts:  # the variation does not apply to it
+        return None
     hist = product.parts[dataset].hist
     names = [axis.name for axis in hist.axes]
     if names[-1] != "variation@":

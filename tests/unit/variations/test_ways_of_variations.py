@@ -187,3 +187,23 @@ def test_memory_of_copies_makes_smaller_partitions(flow, samples):
         )  # fmt: skip
         sizes.append(flow.compile().pass_size)
     assert sizes[1] < sizes[0]
+
+
+def test_a_stage_that_overwrites_what_it_reads(flow, compared):
+    def stages():
+        return [
+            flow.stage(
+                "Def", "hep.define",
+                variables=[{"name": "w", "expr": "w * 2"}, {"name": "lead", "expr": "sum(Jet_pt) + w"},
+                           {"name": "free", "expr": "met + w"}],
+            ),
+            hist(flow, "Hist", LEAD),
+            hist(flow, "Free", {**LEAD, "source": "free"}),
+            flow.stage("Own", "hep.select", selection=["lead > 90"]),
+            hist(flow, "After", LEAD),
+        ]  # fmt: skip
+
+    plan = compared(stages(), {"jes_up": (stages(), doubled)})
+    assert plan.stage("Def").input == "Def@jes_up"
+    assert [v["name"] for v in plan.stage("Def@jes_up").params["variables"]] == ["w", "lead"]
+    assert "Free@jes_up" not in {stage.id for stage in plan.stages}
