@@ -18,11 +18,11 @@ MAX_RUNS = 3
 def check_lumi_masks(stages: Sequence[CheckedStage], inputs: Inputs, document: Document) -> list[Problem]:
     """Return a problem for each mask that certifies no run of a dataset, if its files list their runs."""
     found = []
-    for item, params in _masks(stages):
-        golden = _golden(params)
-        for dataset in _data(item, inputs) if golden else ():
-            runs = _runs(dataset, inputs)
-            if runs and not runs & golden:
+    for item, _ in _masks(stages):
+        for dataset in _data(item, inputs):
+            params: Any = item.params_of(dataset.name)
+            golden, runs = _golden(params), _runs(dataset, inputs)
+            if golden and runs and not runs & golden:
                 message = f"`{params.file.name}` certifies no run of dataset `{dataset.name}`"
                 hint = f"it has the runs {_range(golden)}, the data {_range(runs)}: is it the file of another year?"
                 found.append(problem(document, (*item.path, "params", "file"), "E214", message, hint))

@@ -77,6 +77,10 @@ class CheckedStage:
     weights: tuple[PlanWeight, ...] = ()
     each: Mapping[str, DatasetParams] = field(default_factory=dict)
 
+    def params_of(self, dataset: str) -> BaseModel | None:
+        """Return the validated parameters for a dataset."""
+        return self.each[dataset].params if dataset in self.each else self.params
+
     def at(self, path: ParamPath = ()) -> KeyPath:
         """Return the key path of a parameter in the document."""
         return (*self.path, "params", *path) if self.base is None else (*self.base, *path[1:])

@@ -96,8 +96,8 @@ def expected(files: dict[str, list[dict[str, np.ndarray]]]) -> dict[str, object]
                 if name != "dy":
                     late[int(value // 20)] += 1
                 if name != "run":
-                    counts[name] += 1
-                    total += float(value)
+                    counts[name] += int(value > 30)  # after the cutflow
+                    total += float(value) * (value > 30)
                     true = part["GenMET_pt"][i] * {"dy": 2, "tt": 3}[name]
                     if true < 100:
                         gen[name][int(true // 20)] += 1
@@ -128,7 +128,8 @@ def run(folder: Path, backend: str, pool: str, chunk: int | None) -> Path:
     [("local", "default", None), ("local", "default", 1), ("local", "other", 7), ("parsl", "other", None)],
 )
 def test_data_and_simulation_in_one_workflow(tmp_path, backend, pool, chunk):
-    wanted = expected(write_files(tmp_path))
+    files = write_files(tmp_path)
+    wanted = expected(files)
     out = run(tmp_path, backend, pool, chunk)
     names, values = histogram(out, "Met")
     for name, counts in wanted["Met"].items():
@@ -138,3 +139,9 @@ def test_data_and_simulation_in_one_workflow(tmp_path, backend, pool, chunk):
         assert values[:, names.index(name)].tolist() == wanted["Gen"][name], name
     assert values.sum() == sum(map(sum, wanted["Gen"].values()))
     assert histogram(out, "Late")[1][:, 0].tolist() == wanted["Late"]
+    assert json.loads((out / "results" / "PerDataset" / "n.json").read_text()) == wanted["PerDataset"]
+    assert json.loads((out / "results" / "Whole" / "n.json").read_text()) == pytest.approx(wanted["Whole"], rel=1e-6)
+    stages = json.loads((out / "run.json").read_text())["stages"]
+    sizes = {name: sum(len(next(iter(part.values()))) for part in parts) for name, parts in files.items()}
+    assert stages["Lumi"]["events_in"] == sizes["run"]
+    assert stages["Truth"]["events_in"] == sizes["dy"] + sizes["tt"]

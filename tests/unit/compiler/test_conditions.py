@@ -10,6 +10,7 @@ import pytest
 import uproot
 
 from fasthep_parsl.errors import ConfigError
+from fasthep_parsl.workflow.model import FieldSpec, Stage
 
 STAGES = "analysis.stages"
 
@@ -288,3 +289,78 @@ def test_an_era_is_text(flow, files):
     assert (code, key) == ("E106", f"{STAGES}[0].params.axes[0].source")
     assert message == "an era is text, and is never equal to the number 2016"
     assert hint == 'write `dataset.era == "2016"`'
+
+
+# --- what is not read, and inputs of others -------------------------------------------------------------
+
+
+def test_what_does_not_apply_is_not_read(flow, files, monkeypatch):
+    """Also if the file has it: `k` is in both files."""
+    from fasthep_parsl.worker import reading
+
+    seen = {}
+    read = reading.read_fields
+
+    def spy(opened, source, columns, start, stop):
+        seen.setdefault(opened.path.rsplit("/", 1)[-1], set()).update(columns)
+        return read(opened, source, columns, start, stop)
+
+    monkeypatch.setattr(reading, "read_fields", spy)
+    write(flow, files, [hist("X", "x"), hist("K", "k + w", MC), hist("R", "run", {"eras": 2018})])
+    assert flow.run(chunk_size=4).exit_code == 0
+    assert seen == {"mc.root": {"x", "k", "w"}, "data.root": {"x", "run"}}
+    assert counts(flow, "K")["data"] == [0] * 5
+    assert counts(flow, "K")["mc"] == [0, 2, 3, 5, 0]
+
+
+def test_several_pools_and_what_a_dataset_lacks(flow, files):
+    other = {"execution": {"require": "other"}}
+    stages = [define("D", "y", "w * 2", MC), {**hist("X", "x"), **other}, {**hist("Y", "y", MC), **other}]
+    stages.insert(1, {"id": "S", "op": "hep.select", "params": {"selection": ["x >= 0"]}})
+    write(flow, files, stages)
+    for chunk in (1, None):
+        assert flow.run(chunk_size=chunk, mode="force").exit_code == 0
+        assert counts(flow, "X") == {"data": [0, 5, 1, 0, 0], "mc": [0, 5, 5, 0, 0]}
+        assert counts(flow, "Y") == {"data": [0] * 5, "mc": [0, 2, 2, 5, 1]}
+
+
+def test_the_case_of_the_upstream_spelling(flow, real_data):
+    datasets = [
+        {"name": "mc", "files": [str(real_data / "NanoAODv5_sample.root")], "eventtype": "mc"},
+        {"name": "data", "files": [str(real_data / "nano_tt_v12.root")], "eventtype": "data"},
+    ]
+    axis = {"name": "x", "type": "regular", "bins": {"nbins": 10, "low": -5, "high": 5}}
+    stages = [
+        {"id": "Met", "op": "hep.hist", "params": {"axes": [{**axis, "source": "MET_pt"}]}},
+        {"id": "Gen", "op": "hep.hist", "params": {"axes": [{**axis, "source": "genWeight"}]}, "applies_to": MC},
+    ]
+    flow.write(stages, data={"datasets": datasets}, version="1.0")
+    assert flow.run().exit_code == 0
+    gen, met = (
+        sum(json.loads((flow.folder / "run" / "results" / name / "hist.json").read_text())["storage"]["values"])
+        for name in ("Gen", "Met")
+    )
+    entries = [uproot.open(item["files"][0])["Events"].num_entries for item in datasets]
+    assert (gen, met) == (entries[0], sum(entries))
+
+
+def test_the_schema_of_workflows_allows_every_spelling():
+    fastjsonschema = pytest.importorskip("fastjsonschema")
+    stage = fastjsonschema.compile(Stage.model_json_schema(by_alias=True))
+    for condition in (
+        None,
+        {},
+        MC,
+        {"datasets": "a"},
+        {"datasets": ["a", 1]},
+        {"eras": 2016},
+        {"eras": ["2016", 2017]},
+    ):
+        stage({"op": "hep.hist", "applies_to": condition})
+    with pytest.raises(fastjsonschema.JsonSchemaValueException):
+        stage({"op": "hep.hist", "applies_to": {"eventtype": "simulation"}})
+    field = fastjsonschema.compile(FieldSpec.model_json_schema(by_alias=True))
+    for branch in ("x", {"2016": "a", "dy": "b"}):
+        field({"branch": branch, "applies_to": MC, "default": 1})
+    with pytest.raises(fastjsonschema.JsonSchemaValueException):
+        field({"branch": ["a"]})
