@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 
+import hist
 import numpy as np
 import pytest
+import uhi.io.json
 import uproot
 
 import page_code
@@ -21,6 +25,20 @@ def fitted(checkout):
     """The folder of the example after its run."""
     page_code.shell("fasthep-parsl run configs/fit.yaml --site local --backend local --outdir demo/fit", checkout)
     return checkout
+
+
+def test_templates_are_the_histograms_of_the_run(fitted):
+    text = (fitted / "demo/fit/results/Mass/hist.json").read_text()
+    mass = hist.Hist(json.loads(text, object_hook=uhi.io.json.object_hook))
+    assert {"region", "dataset", "variation"} <= {axis.name for axis in mass.axes}
+    with uproot.open(fitted / "demo/fit/results/templates.root") as file:
+        names = [key.split(";")[0] for key in file.iterkeys()]
+        assert {"low_met_dy", "low_met_data", "low_met_dy_muon_scale_up", "low_met_dy_pileup_down"} <= set(names)
+        for name in names:
+            region, dataset, variation = re.fullmatch(r"(low_met|high_met)_([a-z]+)_?(\w*)", name).groups()
+            part = mass[{"region": region, "dataset": dataset, "variation": variation or "nominal"}]
+            assert file[name].values().tolist() == part.values().tolist(), name
+            assert file[name].variances().tolist() == part.variances().tolist(), name
 
 
 def test_cabinetry_fits_as_the_page_says(fitted):
