@@ -17,6 +17,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from bench_agc import agc
 from bench_batch import batch
 from bench_corrections import corrections
 from bench_dimuon import chunks, dimuon
@@ -35,7 +36,8 @@ from rich.table import Table
 from setting import EXTRA, BenchmarkError, Options, Row
 
 BENCHMARKS = {
-    "dimuon": dimuon, "variations": variations, "ntuple": ntuple, "chunks": chunks, "noop": noop, "start": start, "memory": memory, "light": light,
+    "dimuon": dimuon, "agc": agc, "variations": variations, "ntuple": ntuple, "chunks": chunks, "noop": noop,
+    "start": start, "memory": memory, "light": light,
     "idle": idle, "environment": environment,
     "batch": batch, "modifiers": modifiers, "kernels": kernels, "corrections": corrections,
     "opens": opens, "link": link, "replicas": replicas, "renewal": renewal,

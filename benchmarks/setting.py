@@ -71,12 +71,17 @@ class BenchmarkError(RuntimeError):
     """A run failed, or two runs that must agree differ."""
 
 
+def bench_folder() -> Path:
+    """Return the folder in which data are kept: ``$FASTHEP_BENCH_DATA``."""
+    default = Path(tempfile.gettempdir()) / f"fasthep-bench-{os.getuid()}"
+    return Path(os.environ.get("FASTHEP_BENCH_DATA", default))
+
+
 def data_folder(events: int, triggers: int = 0) -> Path:
     """Return a folder with demo data of `events` events. Data are written once and kept in ``$FASTHEP_BENCH_DATA``."""
     from fasthep_parsl.demo import write_demo_data
 
-    default = Path(tempfile.gettempdir()) / f"fasthep-bench-{os.getuid()}"
-    folder = Path(os.environ.get("FASTHEP_BENCH_DATA", default)) / f"v2-{events}-{triggers}"
+    folder = bench_folder() / f"v2-{events}-{triggers}"
     if not (folder / "demo-data.json").exists():
         print(f"writing {events:,} events to {folder}", file=sys.stderr)
         write_demo_data(folder, events, triggers=triggers)

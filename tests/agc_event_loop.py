@@ -7,10 +7,11 @@ Only the random numbers follow the definition in the documentation of the packag
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -69,12 +70,34 @@ class Counts:
             self.squares[i] += factor * factor * other.squares[i]
 
 
-Smear = Callable[[dict[str, Any]], list[float]]
-"""Takes an event, returns one factor per jet."""
+def philox(counter: list[int], key: list[int]) -> list[int]:
+    """Return four words of 32 bits of Philox-4x32-10 (Salmon et al., SC11), with integers of Python."""
+    for _ in range(10):
+        one, two = 0xD2511F53 * counter[0], 0xCD9E8D57 * counter[2]
+        counter = [
+            (two >> 32) ^ counter[1] ^ key[0],
+            two & 0xFFFFFFFF,
+            (one >> 32) ^ counter[3] ^ key[1],
+            one & 0xFFFFFFFF,
+        ]
+        key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return counter
 
 
-def one_event(event: dict[str, Any], pts: Sequence[Any], cuts: Cuts) -> tuple[str, float, list[float]] | None:
-    """Return region, observable and pt of the selected jets of an event, with jet momenta `pts`; None if rejected."""
+def normal(seed: int, run: int, block: int, event: int, position: int) -> float:
+    """Return the number of ``random_normal(seed, run, luminosityBlock, event, objects)`` for an object."""
+    words = philox([event & 0xFFFFFFFF, event >> 32, block, run], [seed, position + 1])
+    return NormalDist().inv_cdf(((words[2] << 20 | words[3] >> 12) + 0.5) / 2**52)
+
+
+def smeared(event: dict[str, Any]) -> list[float]:
+    """Return the momenta of the jets with a resolution that is worse by 5 %."""
+    place = [int(event[name]) for name in ("run", "luminosityBlock", "event")]
+    return [float(pt) * (1 + 0.05 * normal(1, *place, i)) for i, pt in enumerate(event["Jet_pt"])]
+
+
+def leptons_of(event: dict[str, Any], cuts: Cuts) -> int:
+    """Return the number of electrons and muons that are selected."""
     leptons = 0
     for pt, eta, quality, sip in zip(
         *(event[f"Electron_{x}"] for x in ("pt", "eta", "cutBased", "sip3d")), strict=True
@@ -83,8 +106,11 @@ def one_event(event: dict[str, Any], pts: Sequence[Any], cuts: Cuts) -> tuple[st
     muon = ("pt", "eta", "tightId", "sip3d", "pfRelIso04_all")
     for pt, eta, tight, sip, isolation in zip(*(event[f"Muon_{x}"] for x in muon), strict=True):
         leptons += bool(pt > cuts.pt and abs(eta) < 2.1 and tight and sip < 4 and isolation < np.float32(0.15))
-    if leptons != cuts.leptons:
-        return None
+    return leptons
+
+
+def one_event(event: dict[str, Any], pts: Sequence[Any], cuts: Cuts) -> tuple[str, float, list[float]] | None:
+    """Return region, observable and pt of the selected jets of an event, with jet momenta `pts`; None if rejected."""
     jets = []
     for i, pt in enumerate(pts):
         tight_lepton_veto = int(event["Jet_jetId"][i]) & 4
@@ -133,15 +159,13 @@ def events_of(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
             yield {name: column[i] for name, column in columns.items()}
 
 
-def analyse(samples: dict[str, Sequence[Path]], smear: Smear, cuts: Cuts = Cuts()) -> dict[str, Counts]:
+def analyse(samples: dict[str, Sequence[Path]], cuts: Cuts = Cuts()) -> dict[str, Counts]:
     """Return all histograms by name, without empty ones.
 
     Parameters
     ----------
     samples : dict
         Process, or ``ttbar_<variation>`` for the other samples of tt̄ → files.
-    smear : callable
-        Returns the factors of the jet momenta for ``pt_res_up``.
     cuts : Cuts
         Numbers of the selection.
     """
@@ -152,6 +176,8 @@ def analyse(samples: dict[str, Sequence[Path]], smear: Smear, cuts: Cuts = Cuts(
         total = sum(uproot.open(path)["Events"].num_entries for path in files)
         weight = XSEC[process] * LUMINOSITY / total if total else 0.0
         for event in events_of(files):
+            if leptons_of(event, cuts) != cuts.leptons:
+                continue
             plain = event["Jet_pt"]  # float32
             result = one_event(event, plain, cuts)
             suffix = "" if nominal else f"_{sample.removeprefix('ttbar_')}"
@@ -161,8 +187,7 @@ def analyse(samples: dict[str, Sequence[Path]], smear: Smear, cuts: Cuts = Cuts(
                 for name, factor in variations(process, momenta) if nominal else ():
                     found.setdefault(f"{region}_{process}{name}", Counts()).fill(value, weight * factor)
             if nominal:
-                smeared = [float(pt) * factor for pt, factor in zip(plain, smear(event), strict=True)]
-                for name, pts in (("pt_scale_up", plain * np.float32(1.03)), ("pt_res_up", smeared)):
+                for name, pts in (("pt_scale_up", plain * np.float32(1.03)), ("pt_res_up", smeared(event))):
                     result = one_event(event, pts, cuts)
                     if result is not None:
                         found.setdefault(f"{result[0]}_{process}_{name}", Counts()).fill(result[1], weight)
@@ -173,6 +198,13 @@ def analyse(samples: dict[str, Sequence[Path]], smear: Smear, cuts: Cuts = Cuts(
         if any(pseudodata.entries):
             found[f"{region}_pseudodata"] = pseudodata
     return found
+
+
+def samples_in(folder: Path) -> dict[str, list[Path]]:
+    """Return the files of all samples that ``demo-data --like agc`` has written."""
+    names = {process: "ttbar_nominal" if process == "ttbar" else process for process in XSEC}
+    names |= {f"ttbar_{each}": f"ttbar_{each}" for each in TTBAR_SAMPLES}
+    return {sample: sorted(folder.glob(f"{name}_[0-9]*.root")) for sample, name in names.items()}
 
 
 def names_of_the_reference() -> set[str]:
