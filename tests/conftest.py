@@ -67,10 +67,13 @@ def demo_data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory, demo_data):
-    """A folder like the repository after ``make demo``."""
+    """A folder like the repository after ``make demo``, also with data for the Analysis Grand Challenge."""
+    from fasthep_parsl.demo import write_demo_data
+
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "configs", folder / "configs")
     shutil.copytree(demo_data, folder / "demo" / "data")
+    write_demo_data(folder / "demo" / "agc", 200, like="agc")
     return folder
 
 
