@@ -251,7 +251,7 @@ class Copier:
         """Add the stages that replace fields of a stream: those of the source, or those that a stage has written."""
         for known in self.systematics if only is None else (only,):
             for name, text in known.fields.items():
-                if self.replacements.is_after(stream, name):
+                if self.replacements.is_after(stream, known, name, text):
                     self.replace_field(stream, known, name, text)
 
     def replace_field(self, stream: str, known: Systematic, name: str, text: str) -> None:

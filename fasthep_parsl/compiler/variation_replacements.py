@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from fasthep_parsl.analysis_code.modules import OpTable
 from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.stages import CheckedStage, code_hash, module_name
+from fasthep_parsl.compiler.variation_deferral import latest_stream
 from fasthep_parsl.compiler.variation_sources import Systematic
 from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.interfaces import UNKNOWN, Shape
@@ -54,6 +55,7 @@ class FieldReplacements:
         for item in stages:
             for name in flow.writes[item.stage.id]:
                 self._writers.setdefault(name, []).append(item.stage.id)
+        self._places: dict[tuple[str, str], set[str]] = {}
         self.reads: dict[str, tuple[str, ...]] = {}
 
     def check(self, systematics: Iterable[Systematic]) -> None:
@@ -83,10 +85,22 @@ class FieldReplacements:
             found = self._inputs[found]
         return found == other
 
-    def is_after(self, stream: str, name: str) -> bool:
+    def is_after(self, stream: str, known: Systematic, name: str, text: str) -> bool:
         """Return whether a field is replaced directly after a stage ("": in the source)."""
-        writers = self._writers.get(name, [])
-        return stream in writers if stream else not writers and name in self._flow.schemas[""]
+        key = known.name, name
+        if key not in self._places:
+            origins = self._writers.get(name) or ([""] if name in self._flow.schemas[""] else [])
+            self._places[key] = {self._latest(origin, known, name, text) for origin in origins}
+        return stream in self._places[key]
+
+    def _latest(self, origin: str, known: Systematic, name: str, text: str) -> str:
+        """Return the stream on which a field is replaced that appears on the stream `origin`."""
+        schema = self._flow.schemas[origin]
+        define = self._table.get(DEFINE)
+        effects = define.analyse(validate_params(define, {"variables": [{"name": name, "expr": text}]}), schema)
+        if effects.problems or not effects.reads.keys() <= schema.keys():
+            return origin  # where it is reported
+        return latest_stream(self._stages, self._flow, origin, (name, *effects.reads), known)
 
     def stage(self, stream: str, known: Systematic, name: str, text: str) -> CheckedStage | None:
         """Return a stage that replaces a field; None if the expression is wrong."""

@@ -100,3 +100,15 @@ def test_with_workers(tmp_path):
     folder = checkout(tmp_path / "checkout", 600, seed=9)
     found = templates(run(folder / "configs" / "agc.yaml", tmp_path / "run", "execution.backend=parsl"))
     assert_equal(found, agc_event_loop.analyse(agc_event_loop.samples_in(folder / "demo" / "agc")))
+
+
+def test_momenta_vary_after_the_selections_that_do_not_depend_on_them(tmp_path):
+    folder = checkout(tmp_path / "checkout", 60)
+    plan = fp.compile_plan(folder / "configs" / "agc.yaml")
+    inputs = {stage.id: stage.input for stage in plan.stages}
+    smeared = [name for name in inputs if name.startswith("@Jet_pt@")]
+    assert smeared == ["@Jet_pt@Candidates@pt_scale_up", "@Jet_pt@Candidates@pt_res_up"]
+    assert inputs[smeared[0]] == "Candidates"
+    copies = {name.partition("@")[0] for name in inputs if name.endswith("@pt_res_up") and name[0] != "@"}
+    assert not copies & {"OneLepton", "Candidates"}
+    assert {"GoodJets", "FourJets", "HT", "Mtop"} <= copies
