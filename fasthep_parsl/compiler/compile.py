@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -127,7 +128,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *(() if loaded.problems else routing.problems),  # a pool may be missing because of them
         *modifiers.problems,
         *regions.problems,
-        *inputs.problems,
+        *_without_followers(inputs.problems, loaded.problems),
         *templates.problems,
         *placed_sums(flow.problems, loaded.workflow, loaded.document),
         *(_modifier_fields(workflow) if stages.value.ordered else ()),
@@ -183,6 +184,13 @@ def _stages(loaded: LoadedWorkflow, code: Checked[Code], ops: Checked[OpTable]) 
 def _modifier_fields(checked: CheckedWorkflow) -> list[Problem]:
     pools, document = checked.routing.pool_of, checked.loaded.document
     return check_modifier_fields(checked.modifiers, checked.stages, pools, checked.flow, checked.inputs, document)
+
+
+def _without_followers(problems: Iterable[Problem], causes: Iterable[Problem]) -> list[Problem]:
+    """Return problems without those of datasets that lack files because what is written for a file is wrong."""
+    files = re.compile(r"data\.datasets\[\d+\](?=\.files)")
+    broken = {found[0] for item in causes if (found := files.match(item.key))}
+    return [item for item in problems if not (item.code in ("E134", "E137") and item.key.rpartition(".")[0] in broken)]
 
 
 def _try_reading(checked: CheckedWorkflow) -> list[Problem]:

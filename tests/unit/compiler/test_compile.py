@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from fasthep_parsl.compiler.inputs import DEFAULT_CHUNK, choose_chunk
+from fasthep_parsl.driver.api import compile_plan
 from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.resources.machine import Machine
@@ -156,3 +157,16 @@ def test_chunks_fit_the_memory():
     assert choose_chunk(10, 10**12) == DEFAULT_CHUNK
     assert choose_chunk(10_000, 10**9) == 10_000  # never absurdly small
     assert 10_000 < choose_chunk(200, 10**9) < DEFAULT_CHUNK
+
+
+@pytest.mark.parametrize("more", ["", ", nevents: 5"])
+def test_a_file_that_cannot_be_read_is_one_mistake(flow, small_files, more):
+    text = f"""
+data: {{datasets: [{{name: far, files: ["root://a[]b//x.root"]{more}}}]}}
+sources: {{events: {{tree: Events}}}}
+analysis: {{stages: [{{id: Cut, op: hep.select, params: {{selection: ["x > 1"]}}}}]}}
+"""
+    (flow.folder / "far.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        compile_plan(flow.folder / "far.yaml")
+    assert [(item.code, item.key) for item in caught.value.problems] == [("E106", "data.datasets[0].files[0]")]
