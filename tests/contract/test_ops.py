@@ -239,7 +239,7 @@ for name in registry.names("ops"):
     heavy = {"awkward", "numba", "uproot", "hist", "parsl", "matplotlib", "cupy", "pyarrow"} & set(sys.modules)
     assert not heavy, f"{name} imports {heavy}"
 """
-    text = json.dumps([examples, demo_events[1]])
+    text = json.dumps([examples, demo_events[1]], default=str)  # files of examples are paths
     done = subprocess.run(
         [sys.executable, "-c", code], input=text, capture_output=True, text=True, timeout=60, check=False
     )
