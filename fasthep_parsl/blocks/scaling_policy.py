@@ -261,9 +261,8 @@ class ScalingPolicy:
             if block.held and block.was_up:
                 self._record(block.number, "lost", block.reason)
             elif block.held or stuck:
-                block.reason = (
-                    block.reason if block.held else f"no worker has connected within {self.pool.scaling.start:g} s"
-                )
+                if not block.held:
+                    block.reason = f"no worker has connected within {self.pool.scaling.start:g} s"
                 self._failed(block, now, missed_deadline=stuck)
             elif silent:
                 if block.phase != "retiring":

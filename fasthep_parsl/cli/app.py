@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fasthep_parsl.cli.env_app import env_app
+from fasthep_parsl.cli.options import ChunkSize, Settings, SiteName, SiteOption, WorkflowFile
 from fasthep_parsl.version import __version__
 
 if TYPE_CHECKING:
@@ -22,22 +24,9 @@ app = typer.Typer(
 )
 ops_app = typer.Typer(help="List and describe the operations of stages.", no_args_is_help=True)
 sites_app = typer.Typer(help="List, show, check and create site profiles.", no_args_is_help=True)
-env_app = typer.Typer(help="Pack, show and verify the software of workers.", no_args_is_help=True)
 app.add_typer(ops_app, name="ops")
 app.add_typer(sites_app, name="sites")
 app.add_typer(env_app, name="env")
-
-WorkflowFile = Annotated[Path, typer.Argument(metavar="WORKFLOW", help="Workflow file (YAML).", show_default=False)]
-SiteOption = Annotated[str, typer.Option("--site", "-s", help="Name or file of a site profile.")]
-SiteName = Annotated[str, typer.Argument(metavar="SITE", help="Name or file of a site profile.", show_default=False)]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a value, e.g. execution.pools.default.workers=4."),
-]
-ChunkSize = Annotated[
-    int | None,
-    typer.Option("--chunk-size", min=1, help="Maximum number of events per partition; default: limited by memory."),
-]
 
 
 def _version(value: bool) -> None:
@@ -269,61 +258,3 @@ def sites_init(
     from fasthep_parsl.cli.sites import draft_site
 
     draft_site(name, outdir)
-
-
-@env_app.command("pack")
-def env_pack(
-    workflow: WorkflowFile,
-    site: SiteOption = "local",
-    settings: Settings = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Also write it to FILE.")
-    ] = None,
-    layout: Annotated[
-        str,
-        typer.Option(metavar="LAYOUT", help="prefix, for runs; or pixi-pack, a file for pixi-unpack (needs --output)."),
-    ] = "prefix",
-    force: Annotated[bool, typer.Option("--force", help="Pack it again, and replace --output.")] = False,
-) -> None:
-    """Pack the environment of a workflow ahead of time. Runs use the archive until the environment changes.
-
-    Exit codes: 0 packed, 2 bad input or nothing to pack, 4 the environment cannot be packed.
-    """
-    from fasthep_parsl.cli.env import pack
-
-    if layout not in {"prefix", "pixi-pack"}:
-        raise typer.BadParameter("--layout is `prefix` or `pixi-pack`")
-    pack(workflow, site, settings or [], output, layout=layout, force=force)
-
-
-@env_app.command("show")
-def env_show(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[WORKFLOW|ARCHIVE|HASH]",
-            help="A workflow, an archive or an environment hash; default: all archives.",
-        ),
-    ] = None,
-    site: SiteOption = "local",
-    settings: Settings = None,
-) -> None:
-    """Show what is in a packed environment, or list all of them. Packs nothing."""
-    from fasthep_parsl.cli.env import show
-
-    show(target, site, settings or [])
-
-
-@env_app.command("verify")
-def env_verify(
-    target: Annotated[
-        str, typer.Argument(metavar="ARCHIVE|HASH", help="An archive or an environment hash.", show_default=False)
-    ],
-) -> None:
-    """Check that a packed environment is complete, works in another folder, and has the versions of this one.
-
-    Exit codes: 0 it does, 1 it does not, 2 no such archive.
-    """
-    from fasthep_parsl.cli.env import verify
-
-    raise typer.Exit(verify(target))

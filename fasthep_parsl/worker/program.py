@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from pydantic import BaseModel
@@ -30,6 +27,7 @@ from fasthep_parsl.plan import Plan, PlanSegment, PlanStage, substitutes
 from fasthep_parsl.worker import trail
 from fasthep_parsl.worker.calls import closed, guarded, place_of, unchanging
 from fasthep_parsl.worker.dataset_params import params_by_dataset
+from fasthep_parsl.worker.deadline import deadline
 from fasthep_parsl.worker.meter import Meter
 from fasthep_parsl.worker.modifiers import Modifiers
 from fasthep_parsl.worker.notes import Notes
@@ -57,10 +55,6 @@ class StageError(FastHepError):
     def __init__(self, stage: str, module: str, place: str = "") -> None:
         super().__init__(stage, module, place)
         self.stage, self.module, self.place = stage, module, place
-
-
-class StageTimeoutError(FastHepError):
-    """A stage took longer than its ``timeout``."""
 
 
 @dataclass
@@ -222,7 +216,7 @@ class Program:
             if step.op.takes_context:
                 keywords["context"] = self.context(step, dataset, partition)
             capture = caught(self.run_dir, step.stage.id) if step.op.foreign else nullcontext()
-            with _deadline(step.stage.timeout), capture:
+            with deadline(step.stage.timeout), capture:
                 result = step.call(events, **keywords) if step.op.takes_events else step.call(**keywords)
             stream, product = split(step.op, step.stage, events, result)
             product = product_to_host(product)
@@ -249,25 +243,6 @@ def _check_files(plan: Plan, code: Path) -> None:
     for path, planned in (*copies, *originals):
         if path.is_file() and hash_file(path) != planned:
             raise edited(path)
-
-
-@contextmanager
-def _deadline(seconds: float | None) -> Iterator[None]:
-    """Raise `StageTimeoutError` in this thread after `seconds`."""
-    if seconds is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ring(_signum: int, _frame: FrameType | None) -> None:
-        raise StageTimeoutError(f"took longer than its timeout of {seconds:g} s")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def program(path: str, plan_hash: str, run_dir: str, session: str = "") -> Program:

@@ -1,0 +1,20 @@
+"""Arguments and options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WorkflowFile = Annotated[Path, typer.Argument(metavar="WORKFLOW", help="Workflow file (YAML).", show_default=False)]
+SiteOption = Annotated[str, typer.Option("--site", "-s", help="Name or file of a site profile.")]
+SiteName = Annotated[str, typer.Argument(metavar="SITE", help="Name or file of a site profile.", show_default=False)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value, e.g. execution.pools.default.workers=4."),
+]
+ChunkSize = Annotated[
+    int | None,
+    typer.Option("--chunk-size", min=1, help="Maximum number of events per partition; default: limited by memory."),
+]
