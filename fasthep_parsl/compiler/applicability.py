@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from fasthep_parsl.compiler.stages import CheckedStage, Stages
 from fasthep_parsl.errors import Checked, Hint, Problem, suggest
+from fasthep_parsl.plan import SUMS
 from fasthep_parsl.workflow.conditions import AppliesTo, DatasetFacts, chosen
 from fasthep_parsl.workflow.datasets import facts_of
 from fasthep_parsl.workflow.loader import LoadedWorkflow
@@ -56,7 +57,14 @@ def _narrow(selection: CheckedStage, users: Sequence[CheckedStage]) -> CheckedSt
 def _treatment(stages: Sequence[CheckedStage], dataset: str) -> Hashable:
     chosen = tuple(item.datasets is None or dataset in item.datasets for item in stages)
     own = tuple(repr(item.each[dataset].written) for item in stages if dataset in item.each)
-    return chosen, own
+    sums = tuple(weights_for(item, dataset).values() for item in stages if item.stage.id == SUMS)
+    return chosen, own, tuple(tuple(expressions) for expressions in sums)
+
+
+def weights_for(sums: CheckedStage, dataset: str) -> dict[str, str]:
+    """Return the weights that the stage `SUMS` sums for a dataset: dataset → expression."""
+    weights: Mapping[str, str] = sums.stage.params["weights"]
+    return {name: text for name, text in weights.items() if name == dataset}
 
 
 def find_conditions(loaded: LoadedWorkflow, stages: Stages) -> Checked[Conditions]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fasthep_parsl.compiler.aliases import Files
+from fasthep_parsl.compiler.applicability import weights_for
 from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.inputs import Inputs
 from fasthep_parsl.compiler.kept import follow_kept_fields
@@ -15,6 +16,7 @@ from fasthep_parsl.compiler.unknown_fields import condition_for
 from fasthep_parsl.compiler.unread import applies
 from fasthep_parsl.errors import Checked, Problem
 from fasthep_parsl.interfaces import Effects, Shape
+from fasthep_parsl.plan import SUMS
 from fasthep_parsl.workflow.datasets import ResolvedDataset
 from fasthep_parsl.workflow.yamldoc import Document, problem
 
@@ -62,6 +64,8 @@ def _first_params(stages: Stages) -> Stages:
 
 
 def _for(item: CheckedStage, dataset: str) -> CheckedStage:
+    if item.stage.id == SUMS and item.params is not None:
+        return replace(item, params=item.params.model_copy(update={"weights": weights_for(item, dataset)}))
     own = item.each.get(dataset)
     if own is None:
         return item

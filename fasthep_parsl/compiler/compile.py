@@ -12,6 +12,7 @@ from fasthep_parsl.compiler.applicability import find_conditions, told_apart, wi
 from fasthep_parsl.compiler.assembly import CheckedWorkflow, make_plan
 from fasthep_parsl.compiler.classes import follow_classes
 from fasthep_parsl.compiler.code import Code, find_code
+from fasthep_parsl.compiler.copy_names import long_ids
 from fasthep_parsl.compiler.credentials import Credentials, inspect_credentials
 from fasthep_parsl.compiler.facts import check_facts
 from fasthep_parsl.compiler.grants import open_facility
@@ -155,7 +156,8 @@ def _varied(workflow: CheckedWorkflow, table: OpTable) -> Checked[CheckedWorkflo
         templates=templates.value,
     )
     named = named_like_variations(workflow.loaded, found.variations)
-    return Checked(changed, (*varied.problems, *named, *templates.problems))
+    long = long_ids(found.stages, workflow.loaded.document)
+    return Checked(changed, (*varied.problems, *named, *long, *templates.problems))
 
 
 def refuse_credentials(loaded: LoadedWorkflow, credentials: Credentials | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from fasthep_parsl.compiler.bookings import booking_of
 from fasthep_parsl.compiler.parameter_files import StageFiles
 from fasthep_parsl.compiler.schema import named
 from fasthep_parsl.errors import Checked, Hint, Problem, suggest
@@ -109,8 +110,24 @@ def check_params(check: StageCheck, datasets: Sequence[ResolvedDataset]) -> Chec
         for item in valid.problems:
             mistakes.setdefault(item, []).append(dataset)
     problems += [replace(item, message=f"{item.message} ({named(where)})") for item, where in mistakes.items()]
+    problems += _one_booking(check, each)
     found = [item.params for item in each.values()]
     return Checked(StageParams(found[0] if all(found) else None, each), tuple(problems))
+
+
+def _one_booking(check: StageCheck, each: Mapping[str, DatasetParams]) -> list[Problem]:
+    """Refuse a histogram whose bins, axes or storage differ between datasets: their contents are added."""
+    booked = {name: booking_of(item.params) for name, item in each.items() if item.params is not None}
+    first = next(iter(booked), "")
+    other = next((name for name in booked if booked[name] != booked[first]), "")
+    if not other:
+        return []
+    name = next(key for key, value in booked[first].items() if value != booked[other][key])
+    found = facts_in(check.stage.params.get(name), (name,))
+    path = next((path for path, _ in found if path[-1] not in ("source", "label", "unit")), (name,))
+    message = f"`{name}` of histogram `{check.stage.id}` differs between the datasets `{first}` and `{other}`"
+    hint = "all datasets fill one histogram; write one stage for each of them, with `applies_to`"
+    return [problem(check.document, (*check.path, "params", *path), "E106", message, hint)]
 
 
 def _lacking(check: StageCheck, datasets: Sequence[ResolvedDataset]) -> list[Problem]:

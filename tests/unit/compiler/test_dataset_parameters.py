@@ -185,3 +185,30 @@ def test_a_stage_that_sees_all_datasets_has_no_facts_of_one(write, flow):
     ((code, key, message, _),) = complaints(flow)
     assert (code, key) == ("E106", "analysis.stages[0].params.label")
     assert "sees the events of all datasets at once" in message
+
+
+@pytest.mark.parametrize(
+    ("axis", "key"),
+    [
+        ({"bins": "{dataset.edges}"}, "axes[0].bins"),
+        ({"bins": {"nbins": "{dataset.n}", "low": 0, "high": 1}}, "axes[0].bins.nbins"),
+        ({"name": "{dataset.name}", "source": "x", "bins": [0, 1]}, "axes[0].name"),
+    ],
+)
+def test_bins_that_differ_between_datasets_are_refused(write, flow, axis, key):
+    facts = {"a": {"edges": [0, 1], "n": 2}, "b": {"edges": [0, 2], "n": 3}}
+    stage = {"id": "H", "op": "hep.hist", "params": {"axes": [{"name": "x", **axis}]}}
+    write(stage)
+    content = json.loads(flow.path.read_text())
+    for dataset in content["data"]["datasets"]:
+        dataset.setdefault("meta", {}).update(facts[dataset["name"]])
+    flow.path.write_text(json.dumps(content))
+    ((code, place, message, hint),) = complaints(flow)
+    assert (code, place) == ("E106", f"analysis.stages[0].params.{key}")
+    assert message == "`axes` of histogram `H` differs between the datasets `a` and `b`"
+    assert "applies_to" in hint
+    for dataset in content["data"]["datasets"]:
+        dataset["meta"].update(facts["a"])
+    flow.path.write_text(json.dumps(content))
+    if "name" not in axis:
+        flow.compile()
