@@ -107,9 +107,12 @@ def _table(*columns: str) -> Table:
 
 
 def _stages(plan: Plan) -> Table:
-    table = _table("!stage", "!op", "!pool", "why", "after")
-    for stage in nominal_stages(plan):
-        table.add_row(stage.id, stage.op, stage.pool, Text(stage.why), ", ".join(stage.needs) or "source")
+    stages = nominal_stages(plan)
+    conditions = any(datasets_of(stage, plan) != "all" for stage in stages)
+    table = _table("!stage", "!op", "!pool", "why", "after", *(["datasets"] if conditions else []))
+    for stage in stages:
+        row = (stage.id, stage.op, stage.pool, Text(stage.why), ", ".join(stage.needs) or "source")
+        table.add_row(*row, *([datasets_of(stage, plan)] if conditions else []))
     return table
 
 

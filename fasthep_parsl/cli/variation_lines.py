@@ -55,8 +55,8 @@ def variation_rows(plan: Plan) -> list[VariationRow]:
     return rows
 
 
-def datasets_of(item: PlanVariation, plan: Plan) -> str:
-    """Return the datasets that vary, for the table."""
+def datasets_of(item: PlanVariation | PlanStage, plan: Plan) -> str:
+    """Return the datasets that vary, or for which a stage runs, for the tables."""
     if item.datasets is None or len(item.datasets) == len(plan.datasets):
         return "all"
     return " ".join(item.datasets) if len(item.datasets) <= 3 else f"{len(item.datasets)} of {len(plan.datasets)}"

@@ -28,12 +28,15 @@ class Flow:
         Stage → fields of the stream after it; for a stage without a stream, those of its input.
     effects : dict
         Stage → everything that its op declares about its fields.
+    of_weights : dict
+        Stage → variation → fields in `reads` that only its weight in variations needs.
     """
 
     reads: dict[str, tuple[str, ...]] = field(default_factory=dict)
     writes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     schemas: dict[str, dict[str, Shape]] = field(default_factory=dict)
     effects: dict[str, Effects] = field(default_factory=dict)
+    of_weights: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
 
 
 def follow_fields(

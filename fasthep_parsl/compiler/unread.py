@@ -9,11 +9,11 @@ from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.inputs import Inputs
 from fasthep_parsl.compiler.segments import cut_segments
 from fasthep_parsl.compiler.stages import CheckedStage
-from fasthep_parsl.plan import PlanDataset, PlanSegment
+from fasthep_parsl.plan import PlanDataset, PlanSegment, PlanWeight
 
 
-def applies(item: CheckedStage, dataset: str) -> bool:
-    """Return whether a stage runs for a dataset."""
+def applies(item: CheckedStage | PlanWeight, dataset: str) -> bool:
+    """Return whether a stage runs for a dataset, or a variation of its weight is filled."""
     return item.datasets is None or dataset in item.datasets
 
 
@@ -42,13 +42,14 @@ def with_unread(
     inputs : Inputs
         The input files.
     """
-    if len(inputs.classes) < 2 and all(item.datasets is None for item in stages):
+    weights = [weight for item in stages for weight in item.weights]
+    if len(inputs.classes) < 2 and all(item.datasets is None for item in (*stages, *weights)):
         return tuple(segments)
     cut: dict[tuple[object, ...], list[PlanSegment]] = {}
     own: dict[str, list[PlanSegment]] = {}
     for files in inputs.classes:
         for dataset in files.datasets:
-            key = (id(files), *(applies(item, dataset.name) for item in stages))
+            key = (id(files), *(applies(item, dataset.name) for item in (*stages, *weights)))
             if key not in cut:
                 cut[key] = cut_segments(stages, pools, _flow_of(dataset.name, files, stages, flow, inputs))
             own[dataset.name] = cut[key]
@@ -75,12 +76,20 @@ def _flow_of(dataset: str, files: Files, stages: Sequence[CheckedStage], flow: F
         written = set(item.outputs.values()) or set(flow.writes[name])
         own.writes[name] = flow.writes[name] if runs else ()
         if runs:
-            own.reads[name] = tuple(f for f in flow.reads[name] if item.renames.get(f, f) not in lacking)
+            without_use = lacking | unused_by_weights(item, dataset, flow)
+            own.reads[name] = tuple(f for f in flow.reads[name] if item.renames.get(f, f) not in without_use)
             without[name] = lacking - written
         else:
             own.reads[name] = ()
             without[name] = lacking | (written - (flow.schemas.get(item.input, {}).keys() - lacking))
     return own
+
+
+def unused_by_weights(item: CheckedStage, dataset: str, flow: Flow) -> set[str]:
+    """Return the fields that a stage reads only for variations of its weight that do not apply to a dataset."""
+    fields = flow.of_weights.get(item.stage.id, {})
+    used = {name for weight in item.weights if applies(weight, dataset) for name in fields.get(weight.variation, ())}
+    return {name for names in fields.values() for name in names} - used
 
 
 def only_used(datasets: Iterable[PlanDataset], segments: Iterable[PlanSegment]) -> tuple[PlanDataset, ...]:

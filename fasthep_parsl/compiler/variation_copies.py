@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from fasthep_parsl.analysis_code.modules import OpTable
 from fasthep_parsl.compiler.fields import Flow
@@ -52,6 +53,7 @@ class Copier:
         self.places: dict[tuple[str, str], VariedPlace] = {}
         self.tail: dict[str, str] = {"": ""}
         self.made: dict[tuple[str, str], str] = {}
+        self.weighted: dict[str, list[str]] = {}
         self.front = ""
 
     def run(self) -> Copies:
@@ -67,8 +69,12 @@ class Copier:
         name = item.stage.id
         ways = {known.name: self.way(item, known) for known in self.systematics}
         weights = [self.weight(item, known) for known in self.systematics if ways[known.name] == "weight"]
-        extra = [column for weight in weights for column in self.rules.columns(name, weight)]
-        self.result.flow.reads[name] = tuple(dict.fromkeys((*self.flow.reads[name], *extra)))
+        nominal = self.flow.reads[name]
+        extra = {w.variation: tuple(c for c in self.rules.columns(name, w) if c not in nominal) for w in weights}
+        self.result.flow.reads[name] = tuple(dict.fromkeys((*nominal, *chain(*extra.values()))))
+        self.result.flow.of_weights[name] = extra
+        self.weighted[name] = list(extra)
+        self.note_bound(item)
         self.tail[name] = name
         self.front = self.tail[item.input]
         for known in self.systematics:
@@ -76,6 +82,13 @@ class Copier:
             self.follow(item, known, ways[known.name], before)
             self.replace_after(name, known)
         self.result.items.append(replace(item, input=self.front, weights=tuple(weights)))
+
+    def note_bound(self, item: CheckedStage) -> None:
+        """Note the variations of a bound product that are in its weights only: ops take nominal histograms."""
+        for source in item.stage.inputs:
+            names = [name for name in self.weighted.get(source.node, ()) if (source.node, name) not in self.made]
+            if names:
+                self.result.nominal_inputs.setdefault((item.stage.id, source.node), []).extend(names)
 
     def place(self, stream: str, known: Systematic) -> VariedPlace:
         """Return where a variation is after a nominal stage."""

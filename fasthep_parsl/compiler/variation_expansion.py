@@ -123,6 +123,9 @@ def _nominal_only(copies: Copies) -> list[str]:
     return [
         f"stage `{stage}` is nominal only: {_named(names)} would change what it reads"
         for stage, names in copies.nominal_only.items()
+    ] + [
+        f"stage `{stage}` takes the nominal product of `{bound}`, which {_named(names)} would change through its weights"
+        for (stage, bound), names in copies.nominal_inputs.items()
     ]
 
 

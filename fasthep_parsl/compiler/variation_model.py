@@ -55,6 +55,8 @@ class Copies:
         Stage that replaces fields → stage of the workflow where it runs.
     nominal_only : dict
         Stage that does not vary → the variations that reach it.
+    nominal_inputs : dict
+        Stage, bound stage → variations of the weights of the bound stage, whose product is nominal for the stage.
     problems : list of Problem
         Mistakes.
     """
@@ -64,4 +66,5 @@ class Copies:
     after: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     like: dict[str, str] = field(default_factory=dict)
     nominal_only: dict[str, list[str]] = field(default_factory=dict)
+    nominal_inputs: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)

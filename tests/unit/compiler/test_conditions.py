@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import awkward as ak
+import hist as hist_of
 import numpy as np
 import pytest
+import uhi.io.json
 import uproot
+from rich.console import Console
 
+from fasthep_parsl.cli.plan import _tables
 from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.workflow.model import FieldSpec, Stage
 
@@ -364,3 +369,36 @@ def test_the_schema_of_workflows_allows_every_spelling():
         field({"branch": branch, "applies_to": MC, "default": 1})
     with pytest.raises(fastjsonschema.JsonSchemaValueException):
         field({"branch": ["a"]})
+
+
+def test_branches_of_weights_that_do_not_vary_for_a_dataset_are_not_read(flow, files):
+    varied = {"name": "k_up", "weight": {"multiply": ["k"]}, "applies_to": MC}
+    shared = {"name": "x_up", "weight": {"multiply": ["x"]}}
+    cut = {"id": "Cut", "op": "hep.select", "params": {"selection": ["x > 1"]}}
+    stages = [cut, hist("X", "x", storage="double")]
+    flow = write(flow, files, stages, systematics={"variations": [varied, shared]})
+    plan = flow.compile()
+    assert plan.segments[0].columns == ("k", "x")
+    assert plan.segments[0].unread == {"data": ("k",)}
+    assert flow.run().exit_code == 0
+    text = (flow.folder / "run" / "results" / "X" / "hist.json").read_text()
+    made = hist_of.Hist(json.loads(text, object_hook=uhi.io.json.object_hook))
+    x = np.arange(2.0, 10)
+
+    def total(dataset, variation):
+        return made[{"dataset": dataset, "variation": variation}].sum(flow=True)
+
+    assert [total("mc", name) for name in ("nominal", "k_up", "x_up")] == [8, x.sum(), x.sum()]
+    assert [total("data", name) for name in ("nominal", "k_up", "x_up")] == [4, 4, x[:4].sum()]
+
+
+def test_the_plan_shows_the_datasets_of_stages(flow, files):
+    def rows(*stages):
+        out = io.StringIO()
+        _tables(write(flow, files, list(stages)).compile(), Console(file=out, width=160), [])
+        lines = [line.split() for line in out.getvalue().splitlines()]
+        start = next(number for number, line in enumerate(lines) if line[:2] == ["stage", "op"])
+        return [(line[0], line[-1]) for line in lines[start : start + 1 + len(stages)]]
+
+    assert rows(hist("X", "x"), hist("W", "w", MC)) == [("stage", "datasets"), ("X", "all"), ("W", "mc")]
+    assert rows(hist("X", "x")) == [("stage", "after"), ("X", "source")]
