@@ -13,7 +13,7 @@ from fasthep_parsl.interfaces import Branch
 from fasthep_parsl.plan import PlanDefault
 from fasthep_parsl.sources.headers import Header
 from fasthep_parsl.workflow.datasets import ResolvedDataset
-from fasthep_parsl.workflow.model import FieldSpec
+from fasthep_parsl.workflow.input_model import FieldSpec
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 DEFAULT = ""

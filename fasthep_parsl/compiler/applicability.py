@@ -57,8 +57,8 @@ def _narrow(selection: CheckedStage, users: Sequence[CheckedStage]) -> CheckedSt
 def _treatment(stages: Sequence[CheckedStage], dataset: str) -> Hashable:
     chosen = tuple(item.datasets is None or dataset in item.datasets for item in stages)
     own = tuple(repr(item.each[dataset].written) for item in stages if dataset in item.each)
-    sums = tuple(weights_for(item, dataset).values() for item in stages if item.stage.id == SUMS)
-    return chosen, own, tuple(tuple(expressions) for expressions in sums)
+    sums = tuple(tuple(weights_for(item, dataset).values()) for item in stages if item.stage.id == SUMS)
+    return chosen, own, sums
 
 
 def weights_for(sums: CheckedStage, dataset: str) -> dict[str, str]:

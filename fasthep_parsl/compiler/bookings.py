@@ -20,5 +20,5 @@ def booking_of(params: BaseModel) -> dict[str, Hashable]:
     axes = getattr(params, "axes", None)
     if not isinstance(axes, list | tuple) or not all(isinstance(axis, Axis) for axis in axes):
         return {}
-    booked = tuple((axis.name, axis.kind, axis.bins and axis.bins.model_dump_json()) for axis in axes)
+    booked = tuple((axis.name, axis.kind, axis.bins.model_dump_json() if axis.bins else "") for axis in axes)
     return {"axes": booked, "storage": getattr(params, "storage", None)}

@@ -19,8 +19,9 @@ from fasthep_parsl.workflow.cross_sections import XSEC
 from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.locations import local_path
-from fasthep_parsl.workflow.model import Stage, StageExecution, Workflow
+from fasthep_parsl.workflow.model import Workflow
 from fasthep_parsl.workflow.normalisation_model import DEFAULT_BRANCH, DEFAULT_TREE, SumOfWeights
+from fasthep_parsl.workflow.stage_model import Stage, StageExecution
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 SUM_OP = "hep.sum_of_weights"

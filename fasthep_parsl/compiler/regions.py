@@ -22,8 +22,8 @@ from fasthep_parsl.names import collision_key
 from fasthep_parsl.ops.parameters import validate_params
 from fasthep_parsl.plan import PlanVariation
 from fasthep_parsl.workflow.loader import LoadedWorkflow
-from fasthep_parsl.workflow.model import StageExecution
 from fasthep_parsl.workflow.regions import ALL
+from fasthep_parsl.workflow.stage_model import StageExecution
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 SELECT = "hep.select"

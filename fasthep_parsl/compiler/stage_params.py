@@ -18,7 +18,7 @@ from fasthep_parsl.ops.dataset_parameters import depends_on_dataset, facts_in, f
 from fasthep_parsl.ops.parameters import validate_params
 from fasthep_parsl.ops.targets import OP as WRITE
 from fasthep_parsl.workflow.datasets import ResolvedDataset
-from fasthep_parsl.workflow.model import Stage
+from fasthep_parsl.workflow.stage_model import Stage
 from fasthep_parsl.workflow.translate import problems_of
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 

@@ -22,7 +22,7 @@ from fasthep_parsl.plan import PlanModule, PlanParameterFile, PlanWeight
 from fasthep_parsl.workflow.datasets import facts_of
 from fasthep_parsl.workflow.graph import order_stages
 from fasthep_parsl.workflow.loader import LoadedWorkflow
-from fasthep_parsl.workflow.model import Stage
+from fasthep_parsl.workflow.stage_model import Stage
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, placed, problem
 
 

@@ -42,14 +42,14 @@ def with_unread(
     inputs : Inputs
         The input files.
     """
-    weights = [weight for item in stages for weight in item.weights]
-    if len(inputs.classes) < 2 and all(item.datasets is None for item in (*stages, *weights)):
+    limited: list[CheckedStage | PlanWeight] = [*stages, *(weight for item in stages for weight in item.weights)]
+    if len(inputs.classes) < 2 and all(item.datasets is None for item in limited):
         return tuple(segments)
     cut: dict[tuple[object, ...], list[PlanSegment]] = {}
     own: dict[str, list[PlanSegment]] = {}
     for files in inputs.classes:
         for dataset in files.datasets:
-            key = (id(files), *(applies(item, dataset.name) for item in (*stages, *weights)))
+            key = (id(files), *(applies(item, dataset.name) for item in limited))
             if key not in cut:
                 cut[key] = cut_segments(stages, pools, _flow_of(dataset.name, files, stages, flow, inputs))
             own[dataset.name] = cut[key]

@@ -12,7 +12,7 @@ from fasthep_parsl.compiler.variation_sources import Systematic
 from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.interfaces import UNKNOWN, Shape
 from fasthep_parsl.ops.parameters import validate_params
-from fasthep_parsl.workflow.model import Stage
+from fasthep_parsl.workflow.stage_model import Stage
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 DEFINE = "hep.define"

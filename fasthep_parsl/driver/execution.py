@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Literal
 
 from fasthep_parsl import registry
 from fasthep_parsl.atomic import close_drafts
@@ -21,13 +21,13 @@ from fasthep_parsl.driver.credential_gate import CredentialGate
 from fasthep_parsl.driver.credential_keeper import CredentialKeeper, keeper
 from fasthep_parsl.driver.driver_process import this_driver
 from fasthep_parsl.driver.lock import LockLostError
-from fasthep_parsl.driver.normalised import Normalisation, accepted, settled
+from fasthep_parsl.driver.normalised import accepted
 from fasthep_parsl.driver.op_output import join_output
 from fasthep_parsl.driver.outcome import EXIT_CODES, RunOutcome, why_incomplete
 from fasthep_parsl.driver.outputs import settle_targets
 from fasthep_parsl.driver.partial_products import ConsistencyError
 from fasthep_parsl.driver.run_directory import RunDirectory
-from fasthep_parsl.driver.run_products import product_files, product_names, products_of, recipe_for, write_templates
+from fasthep_parsl.driver.run_results import RunResults
 from fasthep_parsl.driver.scheduler import Scheduler
 from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.driver.worker_setups import prepared_setups
@@ -43,9 +43,8 @@ from fasthep_parsl.events import (
     TaskSubmitted,
     read_events,
 )
-from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.results import assemble, preload, write_numbers_of, write_plots, write_results
+from fasthep_parsl.results import preload
 from fasthep_parsl.room import DiskFullError, full_message, is_full
 from fasthep_parsl.setup_folder import SetupProgress
 from fasthep_parsl.signals import terminable, undisturbed
@@ -86,11 +85,7 @@ class PlanRun:
         self.tally = summary.Tally(plan)
         self.error = ""
         self.began = time.monotonic()
-        self.products: dict[tuple[str, str], Any] = {}
-        self.results: dict[tuple[str, str], Any] = {}
-        self.normalisation = Normalisation()
-        self.fit_notes: list[str] = []
-        self.written = False
+        self.results = RunResults(plan, directory.path, plots=plots)
         self.preloading = False
         self.refused = False
         self.lock = directory.lock
@@ -110,10 +105,10 @@ class PlanRun:
             try:
                 status = self._compute(states, first, record)
                 self._check_lock()
-                self._write_results(states)
-                status, self.error = accepted(self.normalisation, status, self.error)
+                self.results.write(states)
+                status, self.error = accepted(self.results.normalisation, status, self.error)
                 ended = [stage for state in states if state.complete for stage in state.segment.stages]
-                settle_targets(self.plan, path, ended, self.products)
+                settle_targets(self.plan, path, ended, self.results.products)
             except KeyboardInterrupt:
                 self.error, status = "interrupted", "interrupted"
             except LockLostError:
@@ -193,7 +188,7 @@ class PlanRun:
                     gate = CredentialGate(self.plan, self.keeper)
                     Scheduler(self.plan, path, checked, states, first, self.session, gate).run(session)
                     self._check_lock()
-                    self._finish_with(session, states)
+                    self.results.write_beside(session, states)
         except KeyboardInterrupt:
             self.error = "interrupted"
             return "interrupted"
@@ -209,21 +204,6 @@ class PlanRun:
             self.error = str(error)
             return "failed"
 
-    def _finish_with(self, session: Session, states: list[SegmentState]) -> None:
-        """Let a worker, which has imported the libraries, write the numbers while this process draws the plots."""
-        pool = next((state.segment.pool for state in states if state.product), "")
-        if not pool or not self.plan.pool(pool).shared:  # the worker cannot write here
-            return
-        recipe = recipe_for(self.plan, states)
-        files = (product_files(states), product_names(self.plan), self.directory.path)
-        numbers = session.call(pool, write_numbers_of, *files, recipe)
-        if self.plots:
-            self.products = products_of(self.plan, states)
-            write_plots(assemble(self.products, recipe), self.directory.path, recipe.datasets)
-        with contextlib.suppress(Exception):  # if the worker is lost, the driver writes them
-            numbers.result()
-            self.written = True
-
     def _status(self, states: list[SegmentState]) -> RunStatus:
         for state in states:
             if state.segment.scope == "partition" and state.product:
@@ -232,18 +212,6 @@ class PlanRun:
         if not failed and not summary.missing_partitions(states, self.plan):
             return "complete"
         return "partial" if any(state.product for state in states) else "failed"
-
-    def _write_results(self, states: list[SegmentState]) -> None:
-        """Write the products of complete segments. Partial products of an interrupted run stay in ``work``."""
-        if not self.products:
-            self.products = products_of(self.plan, states)
-        recipe = recipe_for(self.plan, states, self.products)
-        if self.products and not self.written:
-            write_results(self.products, self.directory.path, plots=self.plots, recipe=recipe)
-        self.normalisation, self.products = settled(self.plan, states, self.products, self.directory.path)
-        self.results = assemble(self.products, recipe)
-        if self.plan.templates is not None and self.products:
-            self.fit_notes = write_templates(self.plan, self.products, self.normalisation, self.directory.path)
 
     def _conclude(self, states: list[SegmentState], status: RunStatus) -> RunOutcome:
         trail.forget(self.directory.path)
@@ -267,8 +235,9 @@ class PlanRun:
             error=self.error,
             seconds=round(time.monotonic() - self.began, 3),
         )
-        content["normalisation"] = self.normalisation.summary()
-        content["warnings"] += [*self.normalisation.warnings(self.error), *self.fit_notes, *self._write_notes()]
+        normalisation = self.results.normalisation
+        content["normalisation"] = normalisation.summary()
+        content["warnings"] += [*normalisation.warnings(self.error), *self.results.fit_notes, *self._write_notes()]
         content["output"] = join_output(self.directory.path, [stage.id for stage in self.plan.stages])
         if self.damaged:
             content["warnings"].append(
@@ -276,7 +245,9 @@ class PlanRun:
             )
         self.directory.write_json("run.json", content)
         close_drafts(self.directory.path)
-        return RunOutcome(status, exit_code, self.directory.path, self.results, content, why_incomplete(content))
+        return RunOutcome(
+            status, exit_code, self.directory.path, self.results.results, content, why_incomplete(content)
+        )
 
     def _write_notes(self) -> list[str]:
         """Write the notes of modifiers; return why that failed, which does not change the status of the run."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fasthep_parsl.errors import Hint, Problem, suggest
 from fasthep_parsl.pools.model import DEFAULT, Pool
 from fasthep_parsl.workflow.execution_model import Execution
-from fasthep_parsl.workflow.model import StageExecution
+from fasthep_parsl.workflow.stage_model import StageExecution
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from fasthep_parsl.errors import Checked, Hint, Problem, suggest
 from fasthep_parsl.names import collision_key, file_name, harmful
 from fasthep_parsl.plan import dataset_facts
+from fasthep_parsl.workflow.input_model import Dataset
 from fasthep_parsl.workflow.locations import identity, is_url, local_path
-from fasthep_parsl.workflow.model import Dataset, Workflow
+from fasthep_parsl.workflow.model import Workflow
 from fasthep_parsl.workflow.places import CMS, PlaceFinder
 from fasthep_parsl.workflow.storage_model import FileReplicas
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem

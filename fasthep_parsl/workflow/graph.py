@@ -8,7 +8,7 @@ from typing import Protocol
 
 from fasthep_parsl.errors import Hint, Problem, suggest
 from fasthep_parsl.names import collision_key
-from fasthep_parsl.workflow.model import Stage
+from fasthep_parsl.workflow.stage_model import Stage
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 STAGES: KeyPath = ("analysis", "stages")

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from fasthep_parsl.errors import Problem, suggest
 from fasthep_parsl.names import file_name
+from fasthep_parsl.workflow.input_model import Dataset
 from fasthep_parsl.workflow.joins import check_joins
-from fasthep_parsl.workflow.model import Dataset, Workflow
+from fasthep_parsl.workflow.model import Workflow
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, Node, merge_nodes, problem
 
 _NOT_RUN = "remove it"

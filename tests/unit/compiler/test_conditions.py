@@ -15,7 +15,8 @@ from rich.console import Console
 
 from fasthep_parsl.cli.plan import _tables
 from fasthep_parsl.errors import ConfigError
-from fasthep_parsl.workflow.model import FieldSpec, Stage
+from fasthep_parsl.workflow.input_model import FieldSpec
+from fasthep_parsl.workflow.stage_model import Stage
 
 STAGES = "analysis.stages"
 

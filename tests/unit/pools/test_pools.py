@@ -7,7 +7,7 @@ from fasthep_parsl.pools.routing import Route, route
 from fasthep_parsl.resources.machine import Machine
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.workflow.execution_model import Execution
-from fasthep_parsl.workflow.model import StageExecution
+from fasthep_parsl.workflow.stage_model import StageExecution
 
 GB = 10**9
 EXECUTION = Execution.model_validate(

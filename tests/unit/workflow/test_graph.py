@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import pytest
 
 from fasthep_parsl.workflow.graph import order_stages
-from fasthep_parsl.workflow.model import Stage
+from fasthep_parsl.workflow.stage_model import Stage
 
 
 @dataclass
