@@ -98,11 +98,17 @@ def cos_sin(angle: Any) -> tuple[Any, Any]:
 
 def transverse_sum(pt: Sequence[Any], phi: Sequence[Any]) -> tuple[Any, Any]:
     """Return (px, py) of the sum of objects; arrays of float64, shape (candidates,)."""
-    pt, phi = ([float64(item) for item in values] for values in (pt, phi))
-    directions = [cos_sin(angle) for angle in phi]
-    px: Any = sum(p * cos for p, (cos, _) in zip(pt, directions, strict=True))
-    py: Any = sum(p * sin for p, (_, sin) in zip(pt, directions, strict=True))
+    parts = [transverse(*momentum) for momentum in zip(pt, phi, strict=True)]
+    px: Any = sum(x for x, _ in parts)
+    py: Any = sum(y for _, y in parts)
     return px, py
+
+
+def transverse(pt: Any, phi: Any) -> tuple[Any, Any]:
+    """Return (px, py) of objects; arrays of float64, shape (objects,)."""
+    size = float64(pt)
+    cos, sin = cos_sin(float64(phi))
+    return size * cos, size * sin
 
 
 def longitudinal_sum(pt: Sequence[Any], eta: Sequence[Any]) -> Any:

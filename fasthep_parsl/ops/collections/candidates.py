@@ -26,7 +26,7 @@ from fasthep_parsl.ops.collections.combinatorics import (
 )
 from fasthep_parsl.ops.collections.pairs import find_pairs, pair_masses
 from fasthep_parsl.ops.collections.scopes import Scope
-from fasthep_parsl.ops.collections.sorting import argsort_objects
+from fasthep_parsl.ops.collections.sorting import argsort_objects, first_objects
 from fasthep_parsl.ops.counts import all_true
 from fasthep_parsl.ops.stream import Events
 
@@ -161,6 +161,7 @@ class _Candidates:
         self._events = _Slice(events, first, last)
         offsets = [group.offsets[first : last + 1] for group in groups]
         self._starts = [each[:-1] for each in offsets]
+        self._edges = offsets[0]
         self._pairs = spec.merged and spec.n == 2 and (kernels.active() or device.on_gpu(offsets[0]))
         if spec.merged and spec.n == 2 and device.on_gpu(offsets[0]):
             found = _all_pairs(offsets[0])
@@ -178,10 +179,7 @@ class _Candidates:
         for text in spec.selection:
             self._keep(self._scope.mask(text, self._context))
         if spec.sort is not None:
-            by, descending = spec.sort
-            order = argsort_objects(self._offsets, self._scope.evaluate(by, self._context), descending=descending)
-            if order is not None:
-                self._at(order)
+            self._sort(*spec.sort)
         if spec.take is not None:
             counts = np.diff(self._offsets)
             if len(counts) and device.to_bool(counts.max() > spec.take):
@@ -189,8 +187,7 @@ class _Candidates:
                 self._keep(rank < spec.take)
         keep = spec.keep
         if keep is None:
-            charged = all("charge" in group for group in self._groups)
-            keep = tuple(name for name in NEEDS if name != "charge" or charged)
+            keep = tuple(name for name in NEEDS if name != "charge" or all("charge" in group for group in self._groups))
         columns = {"": np.diff(self._offsets)}
         columns |= {f"{spec.candidate}_{name}": self._scope.flat(name) for name in keep}
         fields = (*spec.constituents, *(["index"] if spec.index and "index" not in spec.constituents else []))
@@ -198,6 +195,14 @@ class _Candidates:
             f"{spec.prefix}_{role}_{name}": self._scope.flat(f"{role}_{name}") for role in spec.roles for name in fields
         }
         return columns
+
+    def _sort(self, by: str, descending: bool) -> None:
+        """Sort the candidates of each event. If only the first is taken, find it without sorting the others."""
+        key = self._scope.evaluate(by, self._context)
+        first = first_objects(self._offsets, key, descending=descending) if self._spec.take == 1 else None
+        self._offsets, rows = first or (self._offsets, argsort_objects(self._offsets, key, descending=descending))
+        if rows is not None:
+            self._at(rows)
 
     def _new_scope(self) -> Scope:
         return Scope(self._events, self._offsets, self._local)
@@ -268,9 +273,20 @@ class _Candidates:
 
     def _transverse(self) -> tuple[Any, Any]:
         if "px" not in self._computed:
-            px, py = kinematics.transverse_sum(self._of_all("pt"), self._of_all("phi"))
-            self._computed |= {"px": px, "py": py}
+            found = self._transverse_of_objects() or kinematics.transverse_sum(*map(self._of_all, ("pt", "phi")))
+            self._computed["px"], self._computed["py"] = found
         return self._computed["px"], self._computed["py"]
+
+    def _transverse_of_objects(self) -> tuple[Any, Any] | None:
+        """Return the sums of components that are computed once per object; None if there are fewer candidates."""
+        if not self._spec.merged or device.on_gpu(self._edges):
+            return None
+        first, last = int(self._edges[0]), int(self._edges[-1])
+        if len(self._parents) * self._spec.n <= last - first:
+            return None
+        x, y = kinematics.transverse(*(self._groups[0].column(name)[first:last] for name in ("pt", "phi")))
+        rows = [each - first for each in self._positions]
+        return sum(x[each] for each in rows), sum(y[each] for each in rows)
 
 
 def _all_pairs(offsets: Any) -> Combinations:

@@ -55,3 +55,34 @@ def argsort_objects(offsets: Any, key: Any, *, descending: bool) -> Any:
         rows = offsets[events[counts == size]][:, np.newaxis] + np.arange(size)
         order[rows] = np.take_along_axis(rows, np.argsort(key[rows], axis=1, kind="stable"), axis=1)
     return order
+
+
+def first_objects(offsets: Any, key: Any, *, descending: bool) -> tuple[Any, Any] | None:
+    """Return the objects that would be first in their events after a sort by `key`, without sorting the others.
+
+    Parameters
+    ----------
+    offsets, key, descending
+        As for `argsort_objects`. `offsets` starts at 0.
+
+    Returns
+    -------
+    (offsets, rows), or None
+        Structure and positions of at most one object per event; None if the key has missing values, is on a GPU, or there
+        is no object.
+    """
+    key = from_column(key)
+    if not len(key) or isinstance(key, ak.Array | Jagged | Masked) or device.on_gpu(key) or key.dtype.kind not in "fiu":
+        return None
+    counts = np.diff(offsets)
+    filled = counts > 0
+    starts = offsets[:-1][filled]
+    # `fmin` and `fmax` ignore NaN, which comes last. Of equal keys the first object counts, as in a stable sort.
+    best = (np.fmax if descending else np.fmin).reduceat(key, starts)
+    equal = key == np.repeat(best, counts[filled])
+    equal[starts[np.isnan(best)]] = True
+    rows = np.flatnonzero(equal)
+    if len(rows) > len(starts):
+        events = np.searchsorted(starts, rows, side="right")
+        rows = rows[np.diff(events, prepend=0) != 0]
+    return device.offsets_of(filled.astype(np.int64)), rows
