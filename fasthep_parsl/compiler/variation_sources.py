@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from fasthep_parsl.compiler.applicability import condition_problems
 from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.inputs import Inputs
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.compiler.unknown_fields import why_no_field
 from fasthep_parsl.errors import Checked, Problem, suggest
 from fasthep_parsl.names import collision_key
+from fasthep_parsl.ops.axes import NOMINAL
 from fasthep_parsl.plan import Direction
 from fasthep_parsl.workflow.conditions import chosen
 from fasthep_parsl.workflow.loader import LoadedWorkflow
@@ -106,8 +108,12 @@ class _Finder:
         if item.datasets and (item.replace.fields or item.weight.multiply):
             message = f"variation `{item.name}` replaces datasets, and changes fields or weights"
             self.report((*path, "datasets"), "E106", message, "write two variations")
+        known = self.inputs.datasets
+        unknown = condition_problems(item.applies_to, known, self.document, (*path, "applies_to"))
+        self.warnings += [f"`applies_to` of variation `{item.name}`: {_with_hint(each)}" for each in unknown]
         for name, other in item.datasets.items():
             self.check_datasets(name, other, (*path, "datasets", name))
+            self.check_chain(item.name, name, other, (*path, "datasets", name))
         for name, text in item.replace.fields.items():
             self.check_field(item.name, name, text, (*path, "replace", "fields", name))
         self.found.setdefault(
@@ -128,7 +134,10 @@ class _Finder:
 
     def check_name(self, item: SystematicVariation, path: KeyPath) -> None:
         other = self.keys.setdefault(collision_key(item.name), item.name)
-        if item.name in self.found:
+        if item.name == NOMINAL:
+            message = f"`{NOMINAL}` is the name of what does not vary"
+            self.report((*path, "name"), "E129", message, "rename the variation", name=item.name)
+        elif item.name in self.found:
             self.report((*path, "name"), "E129", f"two variations have the name `{item.name}`", "rename one of them")
         elif other != item.name:
             message = f"the variations `{other}` and `{item.name}` differ only in case or accents"
@@ -145,6 +154,16 @@ class _Finder:
                 self.report(path, "E129", f"no dataset `{each}`", hint, name=each)
         if name == other:
             self.report(path, "E129", f"dataset `{name}` replaces itself: the variation changes nothing", "remove it")
+
+    def check_chain(self, variation: str, name: str, other: str, path: KeyPath) -> None:
+        """Refuse a dataset that takes the place of another one and is replaced, too: it would be nominal or not."""
+        replaced = {each for known in self.found.values() for each in known.replaces} | {name}
+        spares = {each for known in self.found.values() for each in known.replaces.values()} | {other}
+        both_ways = sorted(replaced & spares) if name != other else []
+        for each in both_ways:
+            message = f"dataset `{each}` takes the place of another one, and variation `{variation}` makes that unclear"
+            hint = f"a dataset is either nominal or a substitute: list the files of `{each}` as another dataset"
+            self.report(path, "E129", message, hint, name=each)
 
     def check_field(self, variation: str, name: str, text: str, path: KeyPath) -> None:
         """Check that a field exists, is read, and is replaced by something else."""
@@ -167,9 +186,23 @@ class _Finder:
             effects = self.flow.effects.get(item.stage.id)
             for given in effects.variations if effects else ():
                 known = self.found.get(given.name)
+                self.check_together(known, item)
                 fresh = Systematic(given.name, given.group or given.name, given.direction, item.datasets)
                 joined = fresh if known is None else replace(known, datasets=either(known.datasets, item.datasets))
                 self.found[given.name] = joined
+
+    def check_together(self, known: Systematic | None, item: CheckedStage) -> None:
+        """Refuse equal names of variations of which that of the section applies to fewer datasets."""
+        if known is None or known.datasets is None or not (known.fields or known.multiply):
+            return
+        beyond = [name for name in item.datasets or self.names if name not in known.datasets]
+        if beyond:
+            message = (
+                f"variation `{known.name}` is also one of stage `{item.stage.id}`, which has it for more datasets:"
+                f" {', '.join(f'`{name}`' for name in beyond[:3])}"
+            )
+            hint = "equal names vary together: write the same `applies_to` for both, or rename one of them"
+            self.report((*known.path, "applies_to"), "E129", message, hint)
 
     def spared(self, item: Systematic, section: Iterable[SystematicVariation]) -> Systematic:
         """Return a variation that leaves out datasets that only replace others, unless it names them."""
@@ -185,6 +218,10 @@ class _Finder:
 
 def _same_side(known: Systematic, item: SystematicVariation) -> bool:
     return bool(item.direction) and known.group == item.group and known.direction == item.direction
+
+
+def _with_hint(item: Problem) -> str:
+    return f"{item.message} ({item.hint})" if item.hint else item.message
 
 
 def _alone(found: Iterable[Systematic]) -> list[str]:

@@ -49,6 +49,7 @@ class WeightRules:
         if key not in self._fields:
             schema = self._flow.schemas.get(item.input, {})
             self._fields[key] = tuple(self._analysed(item.stage.id, known, schema))
+            self._check_structure(item, known, schema)
         return self._fields[key]
 
     def reads_of(self, stage: str, known: Systematic) -> tuple[str, ...]:
@@ -73,6 +74,17 @@ class WeightRules:
                     hint = f"stage `{stage}` has a weight, and its events do not have this field"
                     self._report(path, "E150", f"unknown field `{name}`", hint, name)
         return fields
+
+    def _check_structure(self, item: CheckedStage, known: Systematic, schema: Schema) -> None:
+        """Report factors that a stage cannot use, such as one value per object where events are filled."""
+        changed = multiplied(item, known.multiply).params
+        unclear = any(analyse_expression(text, (), schema)[2] for text in known.multiply)
+        if changed is None or unclear or not schema.keys() >= set(self._fields[item.stage.id, known.name]):
+            return
+        for wrong in item.op.analyse(changed, schema).problems:
+            if wrong.path[:1] and wrong.path[0] in KEYS:
+                path: KeyPath = (*known.path, "weight", "multiply")
+                self._report(path, wrong.code, f"stage `{item.stage.id}`: {wrong.message}", wrong.hint, wrong.name)
 
     def _report(self, path: KeyPath, code: str, message: str, hint: object, name: str) -> None:
         """Report a mistake once, not for each histogram."""

@@ -112,6 +112,8 @@ def weight(events: Events, *, params: WeightParams, context: Context | None = No
         number, texts[number] = own[name]
     known = {text: _factor(text, events, context) for text in dict.fromkeys(texts)}
     columns = {params.output: _product(texts, known, len(events))}
+    if name in own:  # in a copy for this variation, both columns have its value
+        columns[variant(params.output, name)] = columns[params.output]
     if not name:
         for variation, (number, text) in own.items():
             known.setdefault(text, _factor(text, events, context))

@@ -179,8 +179,10 @@ def correction(events: Events, *, params: CorrectionParams, context: Context | N
     found, _ = read_variations(params, tuple(name for name, kind in kinds.items() if kind == "string"))
     values = _Inputs(events, context, kinds)
     name = context.variation if context is not None else ""
-    own = next((item.changes for item in found if item.variation.name == name), {})
-    columns = {params.output: {**params.inputs, **own}}
+    own = next((item.changes for item in found if item.variation.name == name), None)
+    columns = {params.output: {**params.inputs, **(own or {})}}
+    if own is not None:  # in a copy for this variation, both columns have its value
+        columns[variant(params.output, name)] = columns[params.output]
     if not name:
         columns |= {variant(params.output, item.variation.name): {**params.inputs, **item.changes} for item in found}
     added = {}

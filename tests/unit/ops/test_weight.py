@@ -100,7 +100,10 @@ def test_factors_with_variations():
 def test_a_call_for_a_variation():
     """Of another stage: the nominal product of varied fields. Of its own factor, too, if the names are equal."""
     equal(run(FACTORS, context=replace(CONTEXT, variation="jes_up")), {"w": GEN * PU})
-    equal(run(FACTORS, context=replace(CONTEXT, variation="pileup_up")), {"w": GEN * (PU * 1.1)})
+    equal(
+        run(FACTORS, context=replace(CONTEXT, variation="pileup_up")),
+        dict.fromkeys(("w", "w@pileup_up"), GEN * (PU * 1.1)),
+    )
 
 
 def test_on_a_gpu():

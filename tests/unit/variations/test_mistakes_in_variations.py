@@ -59,9 +59,22 @@ CASES = {
     "same dataset": ([up(datasets={"a": "a"})], "E129", f"{AT}.datasets.a", "replaces itself"),
     "two kinds": ([up(datasets={"a": "b"}, **fields(w="w * 2"))], "E106", f"{AT}.datasets", "and changes fields or weights"),
     "factor": ([up(weight={"multiply": ["ww"]})], "E150", f"{AT}.weight.multiply[0]", "unknown field `ww`"),
+    "factor per object": (
+        [up(weight={"multiply": ["2", "Jet_pt"]})],
+        "E151", f"{AT}.weight.multiply", "has one value per object, but `ht` has one per event",
+    ),
     "mixed": (
         [up(**fields(Jet_pt="Jet_pt * 2", late="late + ht"))],
         "E129", f"{AT}.replace.fields.late", "after a selection that it changes, and reads `ht`, `late`",
+    ),
+    "nominal": ([up("nominal", weight={"multiply": ["2"]})], "E129", f"{AT}.name", "what does not vary"),
+    "chain": (
+        [up(datasets={"a": "b"}), up("more", datasets={"b": "data"})],
+        "E129", "systematics.variations[1].datasets.b", "`b` takes the place of another one",
+    ),
+    "swap": (
+        [up(datasets={"a": "b"}), up("more", datasets={"data": "a"})],
+        "E129", "systematics.variations[1].datasets.data", "`a` takes the place of another one",
     ),
     "no name": ([{"direction": "up"}], "E104", AT, "a variation has no name"),
     "direction": ([up(direction="left")], "E106", f"{AT}.direction", ""),
@@ -103,6 +116,29 @@ def test_a_variation_of_no_dataset_is_a_warning(compiled):
     assert not plan.variations
     assert len(plan.stages) == 4
     assert any("`jes_up` applies to no dataset" in warning for warning in plan.warnings)
+
+
+def test_a_misspelt_dataset_among_others_is_a_warning(compiled):
+    plan = compiled(up(applies_to={"datasets": ["a", "bb"], "eras": []}, **fields(Jet_pt="Jet_pt * 2")))
+    assert plan.variations[0].datasets == ("a",)
+    (warning,) = [text for text in plan.warnings if "no dataset `bb`" in text]
+    assert "variation `jes_up`" in warning
+    assert "datasets: a, b, data" in warning or "did you mean" in warning
+
+
+def test_equal_names_apply_to_the_same_datasets(flow, compiled):
+    factors = {"gen": "w", "trig": {"nominal": 1, "up": 2, "down": 0.5}}
+    weight = flow.stage("Weight", "hep.weight", output="weight", factors=factors)
+    stages = [weight, flow.stage("Hist", "hep.hist", axes=[{**HT, "source": "met"}], weight_expr="weight")]
+    both = up("trig_up", group="trig", direction="up", weight={"multiply": ["2"]}, applies_to={"datasets": ["a"]})
+    with pytest.raises(ConfigError) as caught:
+        compiled(both, stages=stages)
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.key) == ("E129", f"{AT}.applies_to")
+    assert "stage `Weight`, which has it for more datasets: `b`, `data`" in problem.message
+    weight["applies_to"] = {"datasets": ["a"]}
+    stages[1]["applies_to"] = {"datasets": ["a"]}
+    assert {v.name: v.datasets for v in compiled(both, stages=stages).variations}["trig_up"] == ("a",)
 
 
 def test_one_side_is_a_warning(compiled):

@@ -78,3 +78,28 @@ def test_variations_equal_runs_on_changed_files(flow, samples, in_variation, ora
     for name in VARIATIONS:
         assert in_variation(outcome.products, name, datasets) == in_variation(wanted[name], "", datasets), name
     assert in_variation(wanted["jes_up"]) != in_variation(wanted[""])
+
+
+@pytest.mark.parametrize("applies", [{}, {"applies_to": {"datasets": ["a"]}}])
+def test_a_weight_with_a_variation_of_the_same_name_varies_with_the_fields(flow, samples, in_variation, applies):
+    s = flow.stage
+    trigger = {"nominal": 1, "up": "1 + nJet", "down": 0.5}
+    stages = [
+        s("HTs", "hep.define", variables=[{"name": "ht", "expr": "sum(Jet_pt)"}]),
+        s("Before", "hep.weight", output="before", factors={"gen": "w", "trig": trigger, "hard": "1 + (ht > 100)"}),
+        s("Early", "hep.hist", axes=[HT], dataset_axis=True, weight_expr="before"),
+        s("Cut", "hep.selection.cutflow", selection=["ht > 90"], weight_expr="before"),
+        s("After", "hep.weight", output="after", factors={"gen": "w", "trig": trigger, "hard": "1 + (ht > 200)"}),
+        s("Late", "hep.hist", axes=[HT], dataset_axis=True, weight_expr="after * before"),
+    ]
+    datasets = ("a",) if applies else ALL
+    changed = samples.write("jes_up", VARIATIONS["jes_up"][1], datasets=ALL)
+    wanted = flow.write(stages, data=changed).run(mode="force").products
+    stages = [{**stage, **applies} for stage in stages]
+    both = {"name": "trig_up", "group": "trig", "direction": "up", **applies}
+    both["replace"] = {"fields": {"Jet_pt": "Jet_pt * 2"}}
+    flow.write(stages, data=samples.write(), systematics={"variations": [both]})
+    outcome = flow.run(mode="force")
+    assert outcome.status == "complete", outcome.summary["failures"]
+    assert in_variation(outcome.products, "trig_up", datasets) == in_variation(wanted, "trig_up", datasets)
+    assert in_variation(wanted, "trig_up", datasets) != in_variation(wanted, "", datasets)
