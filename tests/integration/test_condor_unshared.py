@@ -166,7 +166,7 @@ def test_all_files_travel_and_results_are_the_same(blind, flow, site):
 def test_the_driver_s_secret_stays_and_the_workers_travels_in_private(blind, home, flow, site):
     found = ClusterRun(flow, site, "--chunk-size", "400", env=blind.env)
     try:
-        ad = blind.job(found.wait_for_block("running")["job"]).ad
+        ad = blind.job(found.wait_for_block("submitted")["job"]).ad
         folder = Path(ad["Iwd"])
         brought = {Path(name).name for name in ad["TransferInput"].split(",")}
         assert brought == {"node.sh", "plan.json", "code", "log_config.pkl", "client.key_secret", "server.key"}

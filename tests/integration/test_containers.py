@@ -181,7 +181,7 @@ def test_htcondor_itself_starts_the_container(image, make_condor_pool, counted, 
         keys = {"queues": QUEUES, "scaling": {"poll": "1s"}, "environment": environment}
         site = write_site(tmp_path, "generic_htcondor", **keys)
         run = ClusterRun(write_workflow(tmp_path / "flow", counted), site, env=pool.env)
-        ad = pool.job(run.wait_for_block("running")["job"]).ad
+        ad = pool.job(run.wait_for_block("submitted")["job"]).ad
         assert ad["ContainerImage"] == str(image.folder)
         code, output, _ = run.end()
     assert code == 0, output

@@ -125,7 +125,7 @@ def test_on_nodes_that_see_nothing(counted, tmp_path, token, env, make_condor_po
         )  # fmt: skip
         flow = write_workflow(hidden / "flow", counted, token, seconds=0.2)
         run = ClusterRun(flow, site, env={**env, **pool.env})
-        ad = pool.job(run.wait_for_block("running")["job"]).ad
+        ad = pool.job(run.wait_for_block("submitted")["job"]).ad
         assert "probe.token" in {Path(name).name for name in ad["EncryptInputFiles"].split(",")}
         assert "greeting.txt" in {Path(name).name for name in ad["TransferInput"].split(",")}
         rows = check(run, token)

@@ -160,7 +160,7 @@ def test_chunks_fit_the_memory():
 
 
 @pytest.mark.parametrize("more", ["", ", nevents: 5"])
-def test_a_file_that_cannot_be_read_is_one_mistake(flow, small_files, more):
+def test_a_file_that_cannot_be_read_is_one_mistake(flow, more):
     text = f"""
 data: {{datasets: [{{name: far, files: ["root://a[]b//x.root"]{more}}}]}}
 sources: {{events: {{tree: Events}}}}

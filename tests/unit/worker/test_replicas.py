@@ -127,6 +127,13 @@ def test_a_server_that_stalled_stays_the_last_although_a_read_from_it_ends():
     assert known.read(file(3, "a", "b"), servers) == "b"
 
 
+def test_a_server_that_stalls_is_asked_before_one_that_cannot_be_reached():
+    servers, known = Servers(c="corrupt"), Replicas("s")
+    known.begin({"root://a": "unreachable", "root://b": "stalled"})
+    assert known.read(file(1, "a", "b", "c"), servers) == "b"
+    assert servers.asked == [("c", False), ("b", True)]
+
+
 def test_a_server_that_works_again_is_reported():
     servers, known = Servers(b="not_found"), Replicas("s")
     known.begin({"root://a": "unreachable"})
