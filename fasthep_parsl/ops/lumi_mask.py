@@ -172,7 +172,8 @@ def _whole(column: Any, name: str) -> Any:
         It has other values.
     """
     values = np.asarray(column)
-    whole = values.astype(np.int64)
+    with np.errstate(invalid="ignore"):  # NaN and infinity differ from what they become
+        whole = values.astype(np.int64)
     if values.dtype.kind not in "iu" and not np.array_equal(whole, values):
         raise OpError(f"`{name}` has values that are not whole numbers")
     if len(whole) and not 0 <= int(whole.min()) <= int(whole.max()) < MAX:

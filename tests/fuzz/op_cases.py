@@ -1,6 +1,7 @@
 """An op beside a loop over events: what is shared by all ops.
 
-Results are compared as plain Python: field → one entry per event, ``#table`` → rows of a cutflow, ``#bins`` → content.
+Results are compared as plain Python: field → one entry per event, ``#table`` → rows of a cutflow, ``#bins`` → content,
+``#seen`` → luminosity sections.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class OpCase:
         Joins the results of two parts.
     tolerance : float
         Relative, of floats.
+    eventtype : str
+        Of the dataset.
     """
 
     op: Any
@@ -56,6 +59,7 @@ class OpCase:
     events: int
     loop: Callable[[Fields, int], Result]
     tolerance: float = 1e-9
+    eventtype: str = "mc"
 
     def at(self, positions: list[int]) -> OpCase:
         """Return the case with only some of its events."""
@@ -65,8 +69,8 @@ class OpCase:
         return replace(self, fields=fields, events=len(positions))
 
 
-def context() -> Context:
-    dataset = DatasetInfo("ds", eventtype="mc")
+def context(eventtype: str = "mc") -> Context:
+    dataset = DatasetInfo("ds", eventtype=eventtype)
     return Context("S", dataset, (dataset, DatasetInfo("other")), "ds-0", Path())
 
 
@@ -91,7 +95,7 @@ def seen(case: OpCase, events: Events | None = None) -> Outcome:
         values = op.params(**case.params)
         given = op.keywords(values)
         if op.takes_context:
-            given["context"] = context()
+            given["context"] = context(case.eventtype)
         return "values", plain(op.call(events, **given))
     except OpError as error:
         return "refused", str(error)
@@ -101,7 +105,9 @@ def seen(case: OpCase, events: Events | None = None) -> Outcome:
 
 def plain(result: Any) -> Result:
     """Return columns, cutflows and histograms as plain Python."""
+    from fasthep_parsl.ops.lumi_mask import SeenSections
     from fasthep_parsl.ops.products import Cutflow, Histogram
+    from fasthep_parsl.ops.weight_sums import WeightSums
 
     found: Result = {}
     for part in result if isinstance(result, tuple) else (result,):
@@ -110,6 +116,11 @@ def plain(result: Any) -> Result:
             found["#nan"] = part.nan
         elif isinstance(part, Histogram):
             found |= bins(part)
+        elif isinstance(part, SeenSections):
+            found |= {"#seen": _sections(part.rows.get("ds", {})), "#read": part.events.get("ds", 0)}
+        elif isinstance(part, WeightSums):
+            row = part.rows["ds"]
+            found |= {"#events": row.events, "#sum": row.high + row.low, "#square": row.square, "#nan": row.nan}
         else:
             found |= {name: ak.to_list(_home(part[name])) for name in part}
     return found
@@ -121,6 +132,10 @@ def _home(value: Any) -> Any:
     if isinstance(value, ak.Array):
         return ak.to_backend(value, "cpu") if device.on_gpu(value) else value
     return device.download(value) if device.on_gpu(value) else np.asarray(value)
+
+
+def _sections(rows: Any) -> list[tuple[int, int]]:
+    return [(run, n) for run, ranges in sorted(rows.items()) for first, last in ranges for n in range(first, last + 1)]
 
 
 def _row(row: Any) -> list[Any]:
@@ -168,6 +183,8 @@ def _add(a: Result, b: Result) -> Result:
                 [*x[:2], *(p + q for p, q in zip(x[2:], y[2:], strict=True))]
                 for x, y in zip(a[name], b[name], strict=True)
             ]
+        elif name == "#seen":
+            found[name] = sorted({*a[name], *b[name]})
         else:
             found[name] = a[name] + b[name]
     return found
@@ -241,7 +258,7 @@ def on_stand_in(case: OpCase, _random: Random) -> str:
             values = op.params(**case.params)
             given = op.keywords(values)
             if op.takes_context:
-                given["context"] = context()
+                given["context"] = context(case.eventtype)
             there: Outcome = ("values", plain(op.call(events_of(case).on_gpu(case.fields), **given)))
         except MissingError:
             return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from fuzz import op_candidates, op_histograms, op_inference, op_objects, op_selections, op_weights
+from fuzz import op_candidates, op_histograms, op_inference, op_objects, op_selections, op_sums, op_weights
 from fuzz.op_cases import OpCase, expected, try_case
 from fuzz.values import Unclear
 
@@ -21,6 +21,8 @@ CASES: dict[str, Callable[[Random], OpCase]] = {
     "hep.correction": op_weights.correction_case,
     "hep.inference": op_inference.inference_case,
     "hep.weight": op_weights.weight_case,
+    "hep.lumi_mask": op_sums.lumi_case,
+    "hep.sum_of_weights": op_sums.sum_case,
     "hep.hist": op_histograms.hist_case,
 }
 """Op (``hep.select`` with ``hep.selection.flag``) → what makes a case of it."""

@@ -94,7 +94,7 @@ def quantile(p: Any) -> Any:
     """Return the quantiles of the standard normal distribution for probabilities in [2⁻⁵³, 1 − 2⁻⁵³], float64."""
     q = p - 0.5
     found = q * _ratio(_CENTRE, 0.180625 - q * q)
-    outer = np.abs(q) > 0.425
+    outer = np.flatnonzero(np.abs(q) > 0.425)
     if device.on_gpu(outer):
         device.count_wait()
     side = q[outer]

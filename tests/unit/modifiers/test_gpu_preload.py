@@ -136,6 +136,7 @@ EXPRESSIONS = [
     "num(Muon_pt[Muon_pt > 10][Muon_charge[Muon_pt > 10] > 0])", "small > 300", "small < -1", "small + 300", "small == n",
     "where(True, MET_pt, n)", "where(dataset.blinded, Muon_pt, 0)", "where(0, w, leading(Muon_pt))", "w + where(flag, 1, 2)",
     "w % 0.1", "Muon_pt // 0.1", "Muon_pt % w", "maybe // 0.1", "leading(Muon_pt) % MET_pt", "n % w",
+    "prod(Muon_pt)", "prod(Muon_charge)", "random(1, n, small, nMuon)", "random_normal(7, 1, small, nMuon, Muon_pt)",
 ]  # fmt: skip
 
 
@@ -153,7 +154,7 @@ def test_an_expression_is_computed_on_the_gpu(gpu, text, events):
         assert fake_cupy.stats["kernels"] == 0
     offsets = {name.split("_")[0] for name in names if name.split("_")[0] in ("Muon", "Jet")}
     assert moved.get("copies_up", 0) == len(names) + len(offsets) + ("maybe" in names)
-    reduces = any(f"{name}(" in text for name in ("sum", "mean", "std", "min", "max", "argmin", "argmax"))
+    reduces = any(f"{name}(" in text for name in ("sum", "prod", "mean", "std", "min", "max", "argmin", "argmax"))
     assert moved.get("copies_down", 0) <= 2 * reduces  # the number of events of each multiplicity
     same(Events({"x": got}, len(fresh))["x"], expected, exact=gpu == "fake")
 

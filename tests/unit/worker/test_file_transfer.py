@@ -7,6 +7,7 @@ import pickle
 import shutil
 import zlib
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,8 @@ def run_far(plan, node):
 def test_results_are_those_of_a_shared_run_directory(plan, node, flow):
     expected = flow.run(plan)
     found, events = run_far(plan, node)
-    assert found == expected.products
+    manifest = expected.products["Skim", "manifest"]  # the driver adds the sums of weights of the skim at the end
+    assert found == {**expected.products, ("Skim", "manifest"): replace(manifest, skims=())}
     assert found["Sum", "sum"] == sum(range(4, 140)) + 136 * 136
     skim = {path.name: path.read_bytes() for path in (node.run_dir / "results" / "Skim").iterdir()}
     assert skim == {p.name: p.read_bytes() for p in (flow.folder / "run/results/Skim").iterdir() if p.suffix != ".json"}
