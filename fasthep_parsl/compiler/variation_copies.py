@@ -13,6 +13,7 @@ from fasthep_parsl.compiler.variation_model import Copies, VariedPlace, Way
 from fasthep_parsl.compiler.variation_pruning import only_fields
 from fasthep_parsl.compiler.variation_replacements import FieldReplacements
 from fasthep_parsl.compiler.variation_sources import Systematic, both
+from fasthep_parsl.compiler.variation_unread import reads_in
 from fasthep_parsl.compiler.variation_weights import WeightRules, multiplied
 from fasthep_parsl.interfaces import variant
 from fasthep_parsl.ops.targets import OP as WRITE
@@ -252,7 +253,7 @@ class Copier:
             self.result.problems.append(problem(self.document, known.path, "E129", message, "rename one of them"))
         self.made[nominal, known.name] = name
         self.result.items.append(replace(copy, needs=tuple(dict.fromkeys(n for n in (*copy.needs, copy.input) if n))))
-        reads = (*self.flow.reads[nominal], *self.rules.reads_of(nominal, known))
+        reads = (*reads_in(self.flow, nominal, known.name), *self.rules.reads_of(nominal, known))
         self.result.flow.reads[name] = tuple(dict.fromkeys(reads))
         self.result.flow.writes[name] = tuple(writes)
         self.result.flow.effects[name] = self.flow.effects[nominal]

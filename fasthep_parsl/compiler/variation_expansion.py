@@ -23,6 +23,7 @@ from fasthep_parsl.compiler.variation_copies import Copier
 from fasthep_parsl.compiler.variation_model import Copies
 from fasthep_parsl.compiler.variation_order import in_order, trimmed
 from fasthep_parsl.compiler.variation_sources import Systematic, find_systematics
+from fasthep_parsl.compiler.variation_unread import without_unread
 from fasthep_parsl.errors import Checked, Problem
 from fasthep_parsl.plan import PlanVariation
 from fasthep_parsl.workflow.loader import LoadedWorkflow
@@ -80,7 +81,7 @@ def expand_variations(
     problems = [*found.problems, *copies.problems]
     if not problems:
         problems = _without_effect(found.value.items, copies, loaded.document)
-    ordered = in_order(copies)
+    ordered = without_unread(in_order(copies), copies.flow)
     return Checked(
         Varied(
             trimmed(ordered, copies.flow),

@@ -70,6 +70,7 @@ def _own_variations(params: WeightParams) -> tuple[tuple[Variation, int, str], .
 def _analyse(params: WeightParams, schema: Schema) -> Effects:
     reads: dict[str, ParamPath] = {}
     problems: list[OpProblem] = []
+    fields: dict[str, frozenset[str]] = {}
     if not params.factors:
         problems.append(unfit(("factors",), "a weight needs at least one factor", "e.g. [genWeight]"))
     for name, path, factor in params.written:
@@ -83,6 +84,7 @@ def _analyse(params: WeightParams, schema: Schema) -> Effects:
         for key, text in parts.items():
             found, shape, wrong = analyse_expression(str(text), (*path, key) if key else path, schema)
             reads = {**found, **reads}
+            fields[str(text)] = frozenset(found)
             problems += wrong
             if len(shape) > 1 and shape != UNKNOWN:
                 hint = f"use prod({text}) first"
@@ -93,9 +95,20 @@ def _analyse(params: WeightParams, schema: Schema) -> Effects:
         reads,
         dict.fromkeys((params.output, *columns.values()), ()),
         tuple(dict.fromkeys(problems)),
+        sources=_sources(params, fields),
         variants={params.output: columns} if columns else {},
         variations=variations,
     )
+
+
+def _sources(params: WeightParams, fields: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    """Return the fields that the weight and its variations are computed from; `fields` are those of each expression."""
+    texts = [_nominal(factor) for _, _, factor in params.written]
+    found = {params.output: frozenset[str]().union(*(fields[text] for text in texts))}
+    for variation, number, text in _own_variations(params):
+        varied = (*texts[:number], text, *texts[number + 1 :])
+        found[variant(params.output, variation.name)] = frozenset[str]().union(*(fields[each] for each in varied))
+    return found
 
 
 @op("hep.weight", analyse=_analyse, params=WeightParams, keeps_events=True)

@@ -207,3 +207,25 @@ def test_a_stage_that_overwrites_what_it_reads(flow, compared):
     assert plan.stage("Def").input == "Def@jes_up"
     assert [v["name"] for v in plan.stage("Def@jes_up").params["variables"]] == ["w", "lead"]
     assert "Free@jes_up" not in {stage.id for stage in plan.stages}
+
+
+def test_what_only_variations_of_the_nominal_weight_need_is_not_copied(flow, compared):
+    def stages(factor=None, select=True):
+        factor = factor or {"nominal": 1, "up": "hard", "down": "0.5 * hard"}
+        own = [flow.stage("Own", "hep.select", selection=["sum(Jet_pt) > 80"])] if select else []
+        return [
+            *own,
+            flow.stage("Def", "hep.define", variables=[{"name": "hard", "expr": "1 + count_nonzero(Jet_pt > 40)"}]),
+            flow.stage("Weight", "hep.weight", output="ew", factors={"w": "w", "f": factor}),
+            hist(flow, "Met", MET, "ew"),
+            hist(flow, "Pt", PT, "ew"),
+        ]
+
+    wanted = {"jes_up": (stages(), doubled), "f_up": (stages("hard"), None)}
+    plan = compared(stages(), wanted)
+    copies = [stage.nominal for stage in plan.stages if stage.variation == "jes_up" and stage.nominal]
+    assert copies == ["Own", "Weight", "Met", "Pt"]
+    assert plan.stage("Weight@jes_up").input == "Own@jes_up"
+    wanted = {"jes_up": (stages(select=False), doubled), "f_up": (stages("hard", select=False), None)}
+    plan = compared(stages(select=False), wanted)
+    assert [stage.nominal for stage in plan.stages if stage.variation == "jes_up" and stage.nominal] == ["Pt"]
