@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fasthep_parsl.cli.env_app import env_app
-from fasthep_parsl.cli.options import ChunkSize, Settings, SiteName, SiteOption, WorkflowFile
+from fasthep_parsl.cli.shared_options import ChunkSize, Settings, SiteName, SiteOption, WorkflowFile
 from fasthep_parsl.version import __version__
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fasthep_parsl.cli.options import Settings, SiteOption, WorkflowFile
+from fasthep_parsl.cli.shared_options import Settings, SiteOption, WorkflowFile
 
 env_app = typer.Typer(help="Pack, show and verify the software of workers.", no_args_is_help=True)
 

@@ -59,8 +59,10 @@ def _once(problems: Iterable[Problem]) -> Iterable[Problem]:
 
 
 def _first_params(stages: Stages) -> Stages:
-    """Return stages with the parameters as they are written for the first dataset."""
-    return replace(stages, items=tuple(_for(item, next(iter(item.each), "")) for item in stages.items))
+    """Return stages with the parameters as they are written for the first dataset. Those of others have the same fields."""
+    return replace(
+        stages, items=tuple(_for(item, next(iter(item.each))) if item.each else item for item in stages.items)
+    )
 
 
 def _for(item: CheckedStage, dataset: str) -> CheckedStage:
