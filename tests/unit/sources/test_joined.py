@@ -10,9 +10,9 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
-from packaging.version import Version
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from fasthep_parsl.interfaces import InputFileError
 from fasthep_parsl.plan import PlanJoin, PlanSource
