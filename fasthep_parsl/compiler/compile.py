@@ -189,10 +189,17 @@ def _modifier_fields(checked: CheckedWorkflow) -> list[Problem]:
 
 
 def _without_followers(problems: Iterable[Problem], causes: Iterable[Problem]) -> list[Problem]:
-    """Return problems without those of datasets that lack files because what is written for a file is wrong."""
+    """Return problems without those of what datasets lack because it is written wrong: files and cross-sections."""
+    causes = list(causes)
     files = re.compile(r"data\.datasets\[\d+\](?=\.files)")
     broken = {found[0] for item in causes if (found := files.match(item.key))}
-    return [item for item in problems if not (item.code in ("E134", "E137") and item.key.rpartition(".")[0] in broken)]
+    wrong = {item.key for item in causes}
+    return [
+        item
+        for item in problems
+        if not (item.code in ("E134", "E137") and item.key.rpartition(".")[0] in broken)
+        and not (item.code == "E210" and item.key in wrong)
+    ]
 
 
 def _try_reading(checked: CheckedWorkflow) -> list[Problem]:

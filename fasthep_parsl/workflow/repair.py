@@ -25,7 +25,7 @@ def repair(document: Document, error: ValidationError) -> Document:
     """
     root = document.root
     for detail in error.errors(include_url=False, include_context=False):
-        path = location_of(detail["loc"])
+        path = location_of(detail["loc"], detail["type"], Workflow)
         path = path[:-1] if path[-1:] == ("[key]",) else path
         if detail["type"] == "missing" or not path:
             continue

@@ -19,6 +19,12 @@ from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem, show_path
 _ALTERNATIVE = re.compile(r"<|function-|tagged-union|(list|tuple|dict|set|frozenset|literal)\[.*\]$")
 """Steps that pydantic adds to a path for the alternatives of a type."""
 
+_LABELS = {
+    "string_type": "str", "int_type": "int", "int_parsing": "int", "int_from_float": "int", "float_type": "float",
+    "float_parsing": "float", "bool_type": "bool", "bool_parsing": "bool",
+}  # fmt: skip
+"""Type of a mistake → the step that pydantic adds to its path if the type is one of several alternatives."""
+
 _EXPECTED = {
     "list_type": "a list", "tuple_type": "a list", "set_type": "a list", "iterable_type": "a list",
     "dict_type": "a mapping (`key: value`)", "model_type": "a mapping (`key: value`)",
@@ -56,10 +62,9 @@ def problems_of(
         the key path of their part.
     """
     placed: list[tuple[KeyPath, Problem]] = []
-    for detail in error.errors(include_url=False):
-        loc = location_of(detail["loc"])
+    for loc, detail in _by_place(error, model):
         at = base(loc) if callable(base) else base
-        placed.append((loc, _problem(dict(detail), loc, model, document, at)))
+        placed.append((loc, _problem(detail, loc, model, document, at)))
     placed = _without_alternatives(placed)
     meant = {(*loc[:-1], name) for loc, item in placed if item.code == "E102" for name in item.suggestions[:1]}
     # a misspelt key is also missing under its right name: one mistake
@@ -67,17 +72,64 @@ def problems_of(
     return list(dict.fromkeys(found))
 
 
-def location_of(loc: KeyPath) -> KeyPath:
-    """Return the key path in pydantic's `loc`, without its names of alternatives and validators."""
-    return tuple(step for step in loc if not _ALTERNATIVE.match(str(step)))
+def location_of(loc: KeyPath, kind: str, model: type[BaseModel]) -> KeyPath:
+    """Return the key path in pydantic's `loc`, without its names of alternatives and validators.
+
+    Parameters
+    ----------
+    loc : tuple of str and int
+        Where pydantic found a mistake.
+    kind : str
+        Pydantic's type of the mistake.
+    model : type of BaseModel
+        The model that refused the data.
+    """
+    steps: KeyPath = ()
+    for step in loc:
+        if not _ALTERNATIVE.match(str(step)) and not _is_label(model, steps, step):
+            steps = (*steps, step)
+    return steps[:-1] if steps and _LABELS.get(kind) == steps[-1] else steps
+
+
+def _is_label(model: type[BaseModel], before: KeyPath, step: str | int) -> bool:
+    """Return whether a step is the name of a model, one of several alternatives, and no key."""
+    if not isinstance(step, str) or not before or not step[:1].isupper():
+        return False
+    at = _annotation(model, before)
+    return isinstance(at, type) and issubclass(at, BaseModel) and at.__name__ == step and _field(at, step) is None
+
+
+def _by_place(error: ValidationError, model: type[BaseModel]) -> list[tuple[KeyPath, dict[str, Any]]]:
+    """Return the mistakes with their key paths. A value that no alternative accepts as it is counts once."""
+    found: list[tuple[KeyPath, dict[str, Any]]] = []
+    types: dict[KeyPath, dict[str, None]] = {}
+    for given in error.errors(include_url=False):
+        loc, kind = location_of(given["loc"], given["type"], model), given["type"]
+        if kind in _EXPECTED:
+            fresh = loc not in types
+            types.setdefault(loc, {})[_EXPECTED[kind]] = None
+            if not fresh:
+                continue
+        found.append((loc, dict(given)))
+    for loc, detail in found:
+        if loc in types and detail["type"] in _EXPECTED:
+            *most, last = types[loc]
+            detail["expected"] = f"{', '.join(most)} or {last}" if most else last
+    return found
 
 
 def _without_alternatives(placed: list[tuple[KeyPath, Problem]]) -> list[tuple[KeyPath, Problem]]:
-    """Return problems without those that say that a file could also be something else."""
-    files = [loc for loc, item in placed if item.code == "E113"]
+    """Return problems without those that say that a value could also be something else, where a part of it is wrong."""
     other = {"E105", "E106"}
+    inner = [loc for loc, item in placed if item.code == "E113"]
+    deeper = [loc for loc, _ in placed]
     return [
-        pair for pair in placed if pair[1].code not in other or not any(f[: len(pair[0])] == pair[0] for f in files)
+        (loc, item)
+        for loc, item in placed
+        if item.code not in other
+        or not (
+            any(f[: len(loc)] == loc for f in inner) or any(len(d) > len(loc) and d[: len(loc)] == loc for d in deeper)
+        )
     ]
 
 
@@ -125,7 +177,7 @@ def _wrong_value(detail: dict[str, Any], model: type[BaseModel], loc: KeyPath) -
 def _wrong_type(detail: dict[str, Any]) -> str:
     kind, context, given = detail["type"], detail.get("ctx") or {}, detail["input"]
     if kind in _EXPECTED:
-        return f"expected {_EXPECTED[kind]}, got {describe(given)}"
+        return f"expected {detail.get('expected', _EXPECTED[kind])}, got {describe(given)}"
     if "error" in context:  # raised by the validator of a plug-in
         return str(context["error"])
     return f"got {describe(given)}: {detail['msg']}"

@@ -67,6 +67,7 @@ def odd(tmp_path_factory):
         ({"luminosity": "36.3 fb"}, MC, "E105", "data.luminosity", "`36.3 fb` is not a luminosity"),
         ({"luminosity": {"2016": "-3 /fb"}}, MC, "E105", "data.luminosity.2016", "must be more than zero"),
         ({"luminosity": "3 /km"}, MC, "E105", "data.luminosity", "`km` is not a unit of luminosity"),
+        ({"luminosity": 1}, {"xsec": "3 nbb"}, "E105", "data.datasets[0].xsec", "`nbb` is not a unit"),
         ({"luminosity": 1}, {"xsec": "-6 nb"}, "E105", "data.datasets[0].xsec", "must be more than zero"),
         ({"luminosity": 1}, {"meta": {"xsec": -6}}, "E105", "data.datasets[0].meta.xsec", "must be more than zero"),
         ({}, {"xsec": 1, "meta": {"xsec": 2}}, "E106", "data.datasets[0].xsec", "`1` pb, and `2` in `meta`"),
