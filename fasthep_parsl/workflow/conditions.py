@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, get_args
 
 from pydantic import BeforeValidator, Field
 
 from fasthep_parsl.plan import EventType
+from fasthep_parsl.resources.validation import wrong_value
 from fasthep_parsl.workflow.values import Line, Model, empty_list
 
 
@@ -55,13 +56,22 @@ class AppliesTo(Model):
         )
 
 
-def _any(value: object) -> object:
-    """Return None for a condition without content."""
-    return None if value == {} else value
+def _condition(value: object) -> object:
+    """Return None for a condition without content, and the mapping that ``mc`` or ``data`` stands for."""
+    if not isinstance(value, str):
+        return None if value == {} else value
+    if value in get_args(EventType):
+        return {"eventtype": value}
+    raise wrong_value(
+        f"expected a mapping (`key: value`), `data` or `mc`, got text `{value}`",
+        f"`applies_to: {{datasets: [{value}]}}` if this is a dataset, `{{eras: [{value}]}}` if it is an era",
+    )
 
 
-Condition = Annotated[AppliesTo | None, BeforeValidator(_any, json_schema_input_type=AppliesTo | None)]
-"""The value of ``applies_to``; None: all datasets."""
+Condition = Annotated[
+    AppliesTo | None, BeforeValidator(_condition, json_schema_input_type=AppliesTo | EventType | None)
+]
+"""The value of ``applies_to``, a mapping or an event type; None: all datasets."""
 
 
 def chosen(condition: AppliesTo | None, datasets: Iterable[Any]) -> tuple[str, ...] | None:

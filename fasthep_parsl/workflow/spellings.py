@@ -41,6 +41,10 @@ FOREIGN_EXECUTION = {
     "profiles": "remove it; site profiles describe machines (`--site`)",
     "config": "move the options to their kind: `strategy: {kind: name, …}`",
 }
+FOREIGN_VARIATION = {
+    "anchor": "remove it; what a variation reaches is found by what stages read",
+    "patch": "write `replace: {fields: {NAME: expression}}` for what the stage computes",
+}
 
 TREE_NAMES = {"treename", "ttree", "objectpath", "treepath"}
 """Names of `tree` in other programs. As metadata of a dataset they would be ignored, and another tree would be read."""
@@ -52,10 +56,11 @@ def refuse_foreign(document: Document) -> tuple[Document, list[Problem]]:
     root = _without(document, (), FOREIGN_SECTIONS, problems)
     document = replace(document, root=root)
     root = _replace(document.root, ("execution",), _without(document, ("execution",), FOREIGN_EXECUTION, problems))
-    stages = document.get(("analysis", "stages"))
-    for number in range(len(stages.value) if stages and isinstance(stages.value, list) else 0):
-        path = ("analysis", "stages", number)
-        root = _replace(root, path, _without(document, path, FOREIGN_STAGE, problems))
+    for items, foreign in ((("analysis", "stages"), FOREIGN_STAGE), (("systematics", "variations"), FOREIGN_VARIATION)):
+        found = document.get(items)
+        for number in range(len(found.value) if found and isinstance(found.value, list) else 0):
+            path = (*items, number)
+            root = _replace(root, path, _without(document, path, foreign, problems))
     return replace(document, root=root), problems
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from fasthep_parsl.resources.validation import wrong_value
-from fasthep_parsl.workflow.conditions import AppliesTo
+from fasthep_parsl.workflow.conditions import Condition
 from fasthep_parsl.workflow.values import Line, Model, Name, Reference, Texts, empty_list, empty_mapping
 
 
@@ -59,7 +59,7 @@ class SystematicVariation(Model):
     mode: Literal["plan", "inline"] = Field(
         "plan", description="of fasthep-flow; here every variation runs inside of the one run"
     )
-    applies_to: AppliesTo | None = Field(None, description="datasets that vary; default: all. The others are nominal")
+    applies_to: Condition = Field(None, description="datasets that vary; default: all. The others are nominal")
     requires: Texts = Field((), description="for fasthep-flow; ignored")
     metadata: dict[str, Any] = Field(default_factory=dict, description="for fasthep-flow; ignored")
     weight: Annotated[WeightRule, BeforeValidator(empty_mapping)] = Field(

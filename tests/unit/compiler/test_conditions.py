@@ -85,7 +85,7 @@ MC = {"eventtype": "mc"}
 
 @pytest.mark.parametrize(
     "condition",
-    [{"eventtype": "mc"}, {"datasets": "mc"}, {"datasets": ["m*"]}, {"eras": 2016}, {"eras": ["2016", 2016]},
+    ["mc", {"eventtype": "mc"}, {"datasets": "mc"}, {"datasets": ["m*"]}, {"eras": 2016}, {"eras": ["2016", 2016]},
      {"eventtype": "mc", "eras": [2016]}],
 )  # fmt: skip
 def test_branches_of_some_datasets_are_read_by_stages_that_apply_to_them(flow, files, condition):
@@ -94,6 +94,12 @@ def test_branches_of_some_datasets_are_read_by_stages_that_apply_to_them(flow, f
     assert plan.segments[0].columns == ("w", "x")
     assert plan.segments[0].unread == {"data": ("w",)}
     assert [dataset.era for dataset in plan.datasets] == ["2016", "2018"]
+
+
+def test_a_variation_applies_to_an_event_type_as_text(flow, files):
+    up = {"name": "up", "applies_to": "mc", "weight": {"multiply": ["1.05"]}}
+    plan = write(flow, files, [hist("X", "x")], systematics={"variations": [up]}).compile()
+    assert [(item.name, item.datasets) for item in plan.variations] == [("up", ("mc",))]
 
 
 @pytest.mark.parametrize("condition", [{}, None, {"eventtype": None}, {"eras": [2016, 2018]}, {"datasets": "*"}])
@@ -159,7 +165,7 @@ def test_a_list_here_and_a_number_there_is_refused_if_one_stage_reads_both(flow,
         ({"eras": [2017]}, ".eras[0]", "no dataset has the era `2017`", "2016"),
         ({"eventtype": "simulation"}, ".eventtype", "is not allowed", "mc"),
         ({"era": 2016}, ".era", "unknown key `era`", "eras"),
-        ("mc", "", "applies_to", "datasets for which it runs"),
+        ("mcc", "", "`data` or `mc`, got text `mcc`", "datasets: [mcc]"),
     ],
 )
 def test_wrong_conditions_of_stages_and_fields(flow, files, condition, place, message, hint):

@@ -140,6 +140,8 @@ def one(old, new):
         (FULL + "observers: []", "E107", "`observers` of fasthep-flow is not supported", "remove the section"),
         (one("op: custom.train", "op: custom.train\n      render: {}"), "E107", "`render` of fasthep-flow is not supported", "plotted"),
         (one("  backend: parsl", "  config: {workers: 3}"), "E107", "`config` of fasthep-flow is not supported", "strategy"),
+        (FULL + "systematics: {variations: [{name: up, anchor: W}]}", "E107", "`anchor` of fasthep-flow is not supported", "what stages read"),
+        (FULL + "systematics: {variations: [{name: up, patch: {}}]}", "E107", "`patch` of fasthep-flow is not supported", "replace: {fields:"),
         (one("analysis:\n", "analysis: 3\nrest:\n"), "E105", "expected a mapping", ""),
     ],
 )  # fmt: skip
