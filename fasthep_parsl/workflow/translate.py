@@ -88,7 +88,17 @@ def location_of(loc: KeyPath, kind: str, model: type[BaseModel]) -> KeyPath:
     for step in loc:
         if not _ALTERNATIVE.match(str(step)) and not _is_label(model, steps, step):
             steps = (*steps, step)
-    return steps[:-1] if steps and _LABELS.get(kind) == steps[-1] else steps
+    return steps[:-1] if steps and _LABELS.get(kind) == steps[-1] and not _is_key(model, steps) else steps
+
+
+def _is_key(model: type[BaseModel], steps: KeyPath) -> bool:
+    """Return whether the last step can be a key of the data."""
+    at = _annotation(model, steps[:-1])
+    return at is dict or get_origin(at) is dict or (_is_model(at) and _field(at, str(steps[-1])) is not None)
+
+
+def _is_model(at: Any) -> bool:
+    return isinstance(at, type) and issubclass(at, BaseModel)
 
 
 def _is_label(model: type[BaseModel], before: KeyPath, step: str | int) -> bool:
@@ -96,7 +106,7 @@ def _is_label(model: type[BaseModel], before: KeyPath, step: str | int) -> bool:
     if not isinstance(step, str) or not before or not step[:1].isupper():
         return False
     at = _annotation(model, before)
-    return isinstance(at, type) and issubclass(at, BaseModel) and at.__name__ == step and _field(at, step) is None
+    return _is_model(at) and at.__name__ == step and _field(at, step) is None
 
 
 def _by_place(error: ValidationError, model: type[BaseModel]) -> list[tuple[KeyPath, dict[str, Any]]]:

@@ -13,7 +13,6 @@ class Both(BaseModel):
 
     up: str | int | float
     down: str | int | float
-    text: str = Field("", alias="str")
 
 
 class Given(BaseModel):
@@ -29,7 +28,7 @@ class Given(BaseModel):
         ({"values": {"a": {"up": 1}}}, [("E104", "values.a.down", "`down` is missing in `values.a`")]),
         ({"values": {"a": {"up": 1, "down": 2, "x": 3}}}, [("E102", "values.a.x", "unknown key `x` in `values.a`")]),
         ({"values": {"a": {"up": 1, "down": []}}}, [("E105", "values.a.down", "`down`: expected text, a whole number or a number, got a list")]),
-        ({"values": {"a": {"up": 1, "down": 2, "str": []}}}, [("E105", "values.a", "`a`: expected a whole number or text, got a mapping (`key: value`)")]),
+        ({"values": {"int": []}}, [("E105", "values.int", "`int`: expected a whole number, text or a mapping (`key: value`), got a list")]),
         ({"values": {"a": []}}, [("E105", "values.a", "`a`: expected a whole number, text or a mapping (`key: value`), got a list")]),
         ({"values": [1, []]}, [("E105", "values[1]", "`values`: expected a whole number or text, got a list")]),
         ({"values": "x"}, [("E105", "values", "`values`: expected a list or a mapping (`key: value`), got text `x`")]),
