@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from fasthep_parsl.errors import suggest
 from fasthep_parsl.interfaces import Context, Effects, OpProblem, ParamPath, Schema
 from fasthep_parsl.ops.collections.candidates import CandidateSpec, build
 from fasthep_parsl.ops.collections.collection import Name, Params
+from fasthep_parsl.ops.collections.combinatorics import Orders, orders_of
 from fasthep_parsl.ops.collections.effects import EffectsAnalysis
 from fasthep_parsl.ops.declare import op
 from fasthep_parsl.ops.stream import Events
@@ -76,7 +78,15 @@ class _Common(Params):
         return [(("selection", name, i), text) for name, texts in groups.items() for i, text in enumerate(texts)]
 
     def _spec(
-        self, names: list[str], roles: list[str], *, n: int, merged: bool, candidate: str, index: bool
+        self,
+        names: list[str],
+        roles: list[str],
+        *,
+        n: int,
+        merged: bool,
+        candidate: str,
+        index: bool,
+        orders: Orders | None = None,
     ) -> CandidateSpec:
         fixed = (
             {} if self.mass is None else dict.fromkeys(names, self.mass) if isinstance(self.mass, float) else self.mass
@@ -95,6 +105,7 @@ class _Common(Params):
             constituents=tuple(self.keep.constituents or ()),
             masses=fixed,
             index=index,
+            orders=orders,
         )
 
 
@@ -107,6 +118,11 @@ class BuildCombinations(_Common):
     )
     n: int | None = Field(default=None, ge=2, le=8, description="number of objects; default: 2")
     roles: list[Name] | None = Field(default=None, description="names of the constituents; default: Muon_1, Muon_2 …")
+    exchangeable: list[list[Name]] | None = Field(
+        default=None,
+        description="groups of roles that are alike; each assignment of objects to the other roles is a candidate; "
+        "`[]`: all roles differ; default: all are alike",
+    )
 
     def spec(self) -> CandidateSpec:
         """Return the candidates to build."""
@@ -114,7 +130,28 @@ class BuildCombinations(_Common):
         merged = len(names) < 2
         n = self.n or 2 if merged else len(names)
         roles = self.roles or ([f"{names[0]}_{i + 1}" for i in range(n)] if merged and names else names)
-        return self._spec(names, roles, n=n, merged=merged, candidate=self.output, index=True)
+        orders = None
+        if self.exchangeable is not None and len(roles) == n and not self._wrong_groups(names, roles):
+            orders = orders_of(n, [[roles.index(role) for role in group] for group in self.exchangeable])
+        return self._spec(names, roles, n=n, merged=merged, candidate=self.output, index=True, orders=orders)
+
+    def _wrong_groups(self, names: list[str], roles: list[str]) -> list[OpProblem]:
+        """Return what is wrong with `exchangeable`."""
+        groups = self.exchangeable or []
+        if self.exchangeable is not None and len(names) > 1:
+            message = "objects of different collections cannot be exchanged"
+            return [OpProblem(("exchangeable",), message, "leave `exchangeable` out")]
+        found = [
+            OpProblem(("exchangeable", i, k), f"there is no role `{role}`", suggest(role, roles, what="roles"))
+            for i, group in enumerate(groups)
+            for k, role in enumerate(group)
+            if role not in roles
+        ]
+        listed = [role for group in groups for role in group]
+        twice = next((role for role in listed if listed.count(role) > 1), None)
+        if twice is not None:
+            found.append(OpProblem(("exchangeable",), f"the role `{twice}` occurs twice", "name it in one group"))
+        return found
 
     def problems(self) -> list[OpProblem]:
         """Return contradictions between the parameters."""
@@ -135,6 +172,9 @@ class BuildCombinations(_Common):
         n = len(names) if len(names) > 1 else self.n or 2
         if self.roles is not None and (len(self.roles) != n or len(set(self.roles)) < n):
             found.append(OpProblem(("roles",), f"{n} different roles are needed, one per object"))
+        else:
+            roles = self.roles or ([f"{names[0]}_{i + 1}" for i in range(n)] if len(names) == 1 else names)
+            found += self._wrong_groups(names, roles)
         return found
 
 
@@ -170,6 +210,9 @@ def build_combinations(events: Events, *, params: BuildCombinations, context: Co
     Writes ``n{output}``, ``{output}_{pt,eta,phi,mass,charge}``, ``{output}_<role>_<field>``, and the position of each
     constituent in its collection, ``{output}_<role>_index``. In expressions, ``<role>_<field>`` is a field of a
     constituent, and ``pt``, ``eta``, ``phi``, ``mass``, ``charge`` are those of the candidate. Quantities are float64.
+
+    With `exchangeable`, the roles of a candidate differ: ``roles: [w1, w2, b]`` and ``exchangeable: [[w1, w2]]`` build
+    three candidates of each three objects. In a group, the roles have the order of the objects.
     """
     return build(events, params.spec(), context)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations, product
+from collections.abc import Iterable
+from itertools import combinations, permutations, product
 from random import Random
 from typing import Any
 
@@ -16,6 +17,7 @@ from fuzz.values import Field, kind_of_number
 
 KINEMATIC = ("pt", "eta", "phi", "mass", "charge")
 Object = dict[str, Any]
+Groups = list[list[str]] | None
 
 
 def candidate(members: list[Object]) -> Object:
@@ -95,6 +97,9 @@ def _case(random: Random, op: Any, names: list[str], n: int, *, merged: bool) ->
         params["collections"] = names
     else:
         params |= {"collection": names[0], "n": n}
+    groups = None if pairs or not merged else random.choice([None, None, [], [roles[:2]], [roles[-2:]], [roles]])
+    if groups is not None:
+        params["exchangeable"] = groups
     prefix = "Z_Z" if pairs else "Z"
 
     def loop(fields: Fields, number: int) -> Result:
@@ -105,7 +110,7 @@ def _case(random: Random, op: Any, names: list[str], n: int, *, merged: bool) ->
         for event in range(number):
             each = [_objects(fields, name, event, masses) for name in names]
             together = [o | {"index": i} for i, o in enumerate(o for part in each for o in part)]
-            every = combinations(together, n) if merged else product(*each)
+            every = _assignments(combinations(together, n), roles, groups) if merged else product(*each)
             rows = []
             for members in every:
                 row = candidate(list(members)) | {
@@ -123,6 +128,19 @@ def _case(random: Random, op: Any, names: list[str], n: int, *, merged: bool) ->
         return found
 
     return OpCase(op, params, fields, number, loop, tolerance=1e-6)
+
+
+def _assignments(every: Iterable[tuple[Object, ...]], roles: list[str], groups: Groups) -> Iterable[tuple[Object, ...]]:
+    """Return the combinations, or with `groups` all of their permutations that differ."""
+    if groups is None:
+        return every
+    return (p for found in every for p in permutations(found) if _in_order(p, roles, groups))
+
+
+def _in_order(members: tuple[Object, ...], roles: list[str], groups: list[list[str]]) -> bool:
+    """Whether the roles of each group have the order of the objects."""
+    places = [[members[roles.index(role)]["index"] for role in group] for group in groups]
+    return all(place == sorted(place) for place in places)
 
 
 def _worth(tree: Tree, row: Object, fields: Fields) -> Any:

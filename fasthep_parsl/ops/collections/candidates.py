@@ -19,6 +19,7 @@ from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.collections.collection import Collection, MergedCollection, apply_mask, offsets_of, unflatten
 from fasthep_parsl.ops.collections.combinatorics import (
     Combinations,
+    Orders,
     blocks,
     cartesian,
     count_combinations,
@@ -73,6 +74,8 @@ class CandidateSpec:
         Collection → mass of its objects, which replaces the field ``mass``.
     index : bool
         Whether to write the positions of the constituents in their collection.
+    orders : tuple of tuple of int or None
+        Orders in which the objects of a candidate have the roles; None: the order of the collection only.
     """
 
     collections: tuple[str, ...]
@@ -88,6 +91,7 @@ class CandidateSpec:
     constituents: tuple[str, ...] = ()
     masses: Mapping[str, float] = field(default_factory=dict)
     index: bool = True
+    orders: Orders | None = None
 
 
 def build(events: Events, spec: CandidateSpec, context: Context | None = None) -> dict[str, Any]:
@@ -113,7 +117,7 @@ def build(events: Events, spec: CandidateSpec, context: Context | None = None) -
 def _numbers(spec: CandidateSpec, offsets: Sequence[Any]) -> Any:
     """Return the number of combinations of each event."""
     if spec.merged:
-        return count_combinations(np.diff(offsets[0]), spec.n)
+        return count_combinations(np.diff(offsets[0]), spec.n, len(spec.orders or (0,)))
     return reduce(np.multiply, map(np.diff, offsets))
 
 
@@ -163,10 +167,12 @@ class _Candidates:
         self._starts = [each[:-1] for each in offsets]
         self._edges = offsets[0]
         self._pairs = spec.merged and spec.n == 2 and (kernels.active() or device.on_gpu(offsets[0]))
-        if spec.merged and spec.n == 2 and device.on_gpu(offsets[0]):
+        if not spec.merged:
+            found = cartesian(offsets)
+        elif spec.n == 2 and spec.orders is None and device.on_gpu(offsets[0]):
             found = _all_pairs(offsets[0])
         else:
-            found = list_combinations(offsets[0], spec.n) if spec.merged else cartesian(offsets)
+            found = list_combinations(offsets[0], spec.n, spec.orders)
         numbers, self._parents, self._positions = found
         self._offsets = offsets_of(numbers)
         self._computed: dict[str, Any] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 from math import comb
 from typing import Any
 
@@ -18,15 +18,25 @@ combination, and for each member the positions of its objects in flat columns (i
 combinations of an event are adjacent."""
 
 
-def count_combinations(counts: Any, n: int) -> Any:
-    """Return the number of combinations of `n` out of `counts` objects, int64, shape (events,)."""
+Orders = tuple[tuple[int, ...], ...]
+"""The orders in which the objects of a combination are members, e.g. ``((0, 1), (1, 0))``."""
+
+
+def orders_of(n: int, exchangeable: Sequence[Sequence[int]]) -> Orders:
+    """Return the orders of `n` objects that differ, if the members in each group of `exchangeable` are alike."""
+    pairs = [(a, b) for group in exchangeable for a, b in combinations(sorted(group), 2)]
+    return tuple(order for order in permutations(range(n)) if all(order[a] < order[b] for a, b in pairs))
+
+
+def count_combinations(counts: Any, n: int, orders: int = 1) -> Any:
+    """Return the number of combinations of `n` out of `counts` objects in all orders, int64, shape (events,)."""
     if n == 2:
-        return counts * (counts - 1) // 2
-    table = np.array([comb(m, n) for m in range(_largest(counts) + 1)], dtype=np.int64)
+        return counts * (counts - 1) // 2 * orders
+    table = np.array([comb(m, n) * orders for m in range(_largest(counts) + 1)], dtype=np.int64)
     return _gather(table, counts)
 
 
-def list_combinations(offsets: Any, n: int) -> Combinations:
+def list_combinations(offsets: Any, n: int, orders: Orders | None = None) -> Combinations:
     """Return all combinations of `n` different objects of each event, in lexicographic order (i < j < …).
 
     Parameters
@@ -35,9 +45,11 @@ def list_combinations(offsets: Any, n: int) -> Combinations:
         Structure of the objects.
     n : int
         Number of members of a combination.
+    orders : tuple of tuple of int, optional
+        List each combination in these orders, one after the other; see `orders_of`.
     """
     starts, counts = offsets[:-1], np.diff(offsets)
-    numbers = count_combinations(counts, n)
+    numbers = count_combinations(counts, n, len(orders or (0,)))
     # One table of index tuples for each multiplicity that occurs, concatenated.
     where = np.zeros(_largest(counts) + 1, dtype=np.int64)
     tables: list[Any] = []
@@ -45,6 +57,8 @@ def list_combinations(offsets: Any, n: int) -> Combinations:
     for m in _multiplicities(counts):
         where[m] = size
         rows = np.array(list(combinations(range(m), n)), dtype=np.int64).reshape(-1, n)
+        if orders is not None:
+            rows = rows[:, np.array(orders)].reshape(-1, n)
         tables.append(rows)
         size += len(rows)
     table = np.concatenate(tables) if tables else np.empty((0, n), dtype=np.int64)

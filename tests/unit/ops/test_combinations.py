@@ -341,3 +341,28 @@ def test_real_events():
     np.testing.assert_allclose(
         ak.flatten(out["Z_mass"]).to_numpy(), [r["mass"] for rows in expected for r in rows], rtol=1e-6
     )
+
+
+def test_roles_that_differ_get_every_assignment():
+    columns = call(
+        build_combinations, stream(Muon=[2, 3]), collection="Muon", n=3, roles=["a", "b", "c"], output="T",
+        exchangeable=[["a", "b"]],
+    )  # fmt: skip
+    rows = [columns[f"T_{role}_index"][1].tolist() for role in "abc"]
+    assert columns["nT"].tolist() == [0, 3]
+    assert list(zip(*rows, strict=True)) == [(0, 1, 2), (0, 2, 1), (1, 2, 0)]
+
+
+@pytest.mark.parametrize(
+    ("params", "path", "message"),
+    [
+        ({"collection": "Muon", "roles": ["a", "b"], "exchangeable": [["a", "x"]]}, ("exchangeable", 0, 1), "no role `x`"),
+        ({"collection": "Muon", "roles": ["a", "b"], "exchangeable": [["a", "a"]]}, ("exchangeable",), "occurs twice"),
+        ({"collection": "Muon", "roles": ["a"], "exchangeable": []}, ("roles",), "2 different roles"),
+        ({"collections": ["Muon", "Electron"], "exchangeable": []}, ("exchangeable",), "different collections"),
+    ],
+)  # fmt: skip
+def test_wrong_groups_of_roles(params, path, message):
+    (problem,) = analyse(build_combinations, output="T", **params).problems
+    assert problem.path == path
+    assert message in problem.message
