@@ -17,15 +17,8 @@ from fasthep_parsl.interfaces import Context
 from fasthep_parsl.ops import device, kinematics
 from fasthep_parsl.ops.arrays import ak, np
 from fasthep_parsl.ops.collections.collection import Collection, MergedCollection, apply_mask, offsets_of, unflatten
-from fasthep_parsl.ops.collections.combinatorics import (
-    Combinations,
-    Orders,
-    blocks,
-    cartesian,
-    count_combinations,
-    list_combinations,
-)
-from fasthep_parsl.ops.collections.pairs import find_pairs, pair_masses
+from fasthep_parsl.ops.collections.combinatorics import Orders, blocks, cartesian, count_combinations, list_combinations
+from fasthep_parsl.ops.collections.pairs import pair_masses
 from fasthep_parsl.ops.collections.scopes import Scope
 from fasthep_parsl.ops.collections.sorting import argsort_objects, first_objects
 from fasthep_parsl.ops.counts import all_true
@@ -167,12 +160,7 @@ class _Candidates:
         self._starts = [each[:-1] for each in offsets]
         self._edges = offsets[0]
         self._pairs = spec.merged and spec.n == 2 and (kernels.active() or device.on_gpu(offsets[0]))
-        if not spec.merged:
-            found = cartesian(offsets)
-        elif spec.n == 2 and spec.orders is None and device.on_gpu(offsets[0]):
-            found = _all_pairs(offsets[0])
-        else:
-            found = list_combinations(offsets[0], spec.n, spec.orders)
+        found = list_combinations(offsets[0], spec.n, spec.orders) if spec.merged else cartesian(offsets)
         numbers, self._parents, self._positions = found
         self._offsets = offsets_of(numbers)
         self._computed: dict[str, Any] = {}
@@ -293,13 +281,3 @@ class _Candidates:
         x, y = kinematics.transverse(*(self._groups[0].column(name)[first:last] for name in ("pt", "phi")))
         rows = [each - first for each in self._positions]
         return sum(x[each] for each in rows), sum(y[each] for each in rows)
-
-
-def _all_pairs(offsets: Any) -> Combinations:
-    """Return all pairs of objects on a GPU; see `list_combinations`."""
-    numbers = count_combinations(np.diff(offsets), 2)
-    pair_offsets = offsets_of(numbers)
-    number, module = device.to_python(pair_offsets[-1]), device.module_of(offsets)
-    parents, first, second = (module.empty(number, dtype=np.int64) for _ in range(3))
-    find_pairs(offsets, pair_offsets, parents, first, second)
-    return numbers, parents, (first, second)

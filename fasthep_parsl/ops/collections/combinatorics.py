@@ -10,13 +10,13 @@ from typing import Any
 from fasthep_parsl.ops import device
 from fasthep_parsl.ops.arrays import np
 from fasthep_parsl.ops.collections.collection import offsets_of
+from fasthep_parsl.ops.collections.pairs import find_pairs
 from fasthep_parsl.ops.counts import bincount
 
 Combinations = tuple[Any, Any, tuple[Any, ...]]
 """``(numbers, parents, positions)``: the number of combinations per event (int64, shape (events,)), the event of each
 combination, and for each member the positions of its objects in flat columns (int64, shape (combinations,)). The
 combinations of an event are adjacent."""
-
 
 Orders = tuple[tuple[int, ...], ...]
 """The orders in which the objects of a combination are members, e.g. ``((0, 1), (1, 0))``."""
@@ -48,6 +48,8 @@ def list_combinations(offsets: Any, n: int, orders: Orders | None = None) -> Com
     orders : tuple of tuple of int, optional
         List each combination in these orders, one after the other; see `orders_of`.
     """
+    if n == 2 and orders is None and device.on_gpu(offsets):
+        return _all_pairs(offsets)
     starts, counts = offsets[:-1], np.diff(offsets)
     numbers = count_combinations(counts, n, len(orders or (0,)))
     # One table of index tuples for each multiplicity that occurs, concatenated.
@@ -70,6 +72,16 @@ def list_combinations(offsets: Any, n: int, orders: Orders | None = None) -> Com
     row += device.module_of(row).arange(len(row))
     first = starts[parents]
     return numbers, parents, tuple(first + _gather(column, row) for column in columns)
+
+
+def _all_pairs(offsets: Any) -> Combinations:
+    """Return all pairs of objects on a GPU; see `list_combinations`."""
+    numbers = count_combinations(np.diff(offsets), 2)
+    pair_offsets = offsets_of(numbers)
+    number, module = device.to_python(pair_offsets[-1]), device.module_of(offsets)
+    parents, first, second = (module.empty(number, dtype=np.int64) for _ in range(3))
+    find_pairs(offsets, pair_offsets, parents, first, second)
+    return numbers, parents, (first, second)
 
 
 def cartesian(offsets: Sequence[Any]) -> Combinations:
