@@ -17,7 +17,7 @@ from fasthep_parsl.cli.server_lines import places_of
 from fasthep_parsl.cli.variation_lines import datasets_of, nominal_stages, stages_of, variation_rows
 from fasthep_parsl.driver.api import compile_plan, load
 from fasthep_parsl.driver.job_scripts import write_scripts
-from fasthep_parsl.plan import Plan, PlanCredential, PlanEnvironment, PlanJoin, PlanModifier, PlanPool
+from fasthep_parsl.plan import Plan, PlanCredential, PlanEnvironment, PlanJoin, PlanModifier, PlanPool, substitutes
 from fasthep_parsl.resources.units import format_duration, format_memory
 
 MOST_CODE = 40
@@ -127,6 +127,8 @@ def _variations(plan: Plan, console: Console) -> None:
         table.add_row(item.name, group, datasets_of(item, plan), Text(row.how or "nothing"))
     console.print()
     console.print(table)
+    if spare := substitutes(plan.variations):
+        console.print(Text(f"in variations only, in no nominal result: {' '.join(sorted(spare))}"))
 
 
 def _modifiers(plan: Plan, console: Console) -> None:

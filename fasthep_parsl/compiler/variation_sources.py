@@ -164,6 +164,10 @@ class _Finder:
             message = f"dataset `{each}` takes the place of another one, and variation `{variation}` makes that unclear"
             hint = f"a dataset is either nominal or a substitute: list the files of `{each}` as another dataset"
             self.report(path, "E129", message, hint, name=each)
+        kinds = {known.name: known.eventtype for known in self.inputs.datasets if known.name in (name, other)}
+        if not both_ways and len(set(kinds.values())) > 1:
+            message = f"dataset `{other}` has the eventtype `{kinds[other]}`, and takes the place of `{kinds[name]}`"
+            self.report(path, "E129", message, "a variation replaces simulation by other simulation", name=other)
 
     def check_field(self, variation: str, name: str, text: str, path: KeyPath) -> None:
         """Check that a field exists, is read, and is replaced by something else."""

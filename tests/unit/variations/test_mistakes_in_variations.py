@@ -56,6 +56,9 @@ CASES = {
         "E129", "systematics.variations[1].direction", "are both `up` of group `jes`",
     ),
     "unknown dataset": ([up(datasets={"a": "bb"})], "E129", f"{AT}.datasets.a", "no dataset `bb`"),
+    "data for simulation": (
+        [up(datasets={"a": "data"})], "E129", f"{AT}.datasets.a", "`data` has the eventtype `data`, and takes the place of `mc`",
+    ),
     "same dataset": ([up(datasets={"a": "a"})], "E129", f"{AT}.datasets.a", "replaces itself"),
     "two kinds": ([up(datasets={"a": "b"}, **fields(w="w * 2"))], "E106", f"{AT}.datasets", "and changes fields or weights"),
     "factor": ([up(weight={"multiply": ["ww"]})], "E150", f"{AT}.weight.multiply[0]", "unknown field `ww`"),

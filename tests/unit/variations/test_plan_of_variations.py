@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import io
 
+import pytest
+from rich.console import Console
+
+from fasthep_parsl.cli.plan import _variations
 from fasthep_parsl.cli.variation_lines import stages_of, variation_rows
 from fasthep_parsl.errors import ConfigError
 
@@ -26,6 +30,9 @@ def test_the_plan_shows_copies_and_shares(flow, samples):
     assert [row.how for row in variation_rows(plan)] == ["2 stages once more (50%)", "2 weights", "b for a"]
     assert stages_of(plan.segments[0], plan) == "Free Own Pt Met +3"
     assert plan.variations[0].datasets == ("a", "data")
+    console = Console(width=100, record=True, file=io.StringIO())
+    _variations(plan, console)
+    assert "in variations only, in no nominal result: b" in console.export_text().splitlines()
 
 
 USERS = """
