@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fasthep_parsl.demo.agc import AGC_BRANCHES, AGC_COLLECTIONS, AGC_PROCESSES, AGC_SHARES, draw_agc_columns
 from fasthep_parsl.demo.agc_corrections import CORRECTIONS_FILE, agc_corrections
+from fasthep_parsl.demo.agc_models import MODEL_FILES, agc_model
 from fasthep_parsl.demo.generator import PROCESSES
 from fasthep_parsl.demo.nanoaod import BRANCHES, COLLECTIONS, draw_columns
 from fasthep_parsl.ops.arrays import np
@@ -82,7 +84,8 @@ RECIPES: Final[dict[Like, Recipe]] = {
         AGC_COLLECTIONS,
         lambda sizes: {name: AGC_PROCESSES[name].weight for name in sizes},
         draw_agc_columns,
-        {CORRECTIONS_FILE: agc_corrections},
+        {CORRECTIONS_FILE: agc_corrections}
+        | {name: partial(agc_model, parity) for parity, name in MODEL_FILES.items()},
     ),
 }
 """All recipes by the name of their analysis."""

@@ -63,7 +63,8 @@ def write_demo_data(
     like : "dimuon" or "agc"
         Analysis for which data are written. ``dimuon``: datasets ``data``, ``dy``, ``ttbar`` and ``zz``; ``genWeight`` of
         simulated events is normalised to ``data``, and some weights are negative. ``agc``: the samples of the Analysis
-        Grand Challenge, ``ttbar_nominal``, ``ttbar_scaledown`` …, ``wjets``, and its ``corrections.json``.
+        Grand Challenge, ``ttbar_nominal``, ``ttbar_scaledown`` …, ``wjets``, its ``corrections.json``, and models for its
+        classifier.
     seed : int
         Seed of the random numbers, 0 or larger.
     datasets : mapping of str to float, optional

@@ -120,7 +120,12 @@ def test_corrections_are_what_correctionlib_computes(folder):
 def test_the_command_writes_them(tmp_path):
     result = CliRunner().invoke(app, ["demo-data", "--like", "agc", str(tmp_path / "new"), "--events", "500"])
     assert result.exit_code == 0, result.output
-    assert {path.name for path in (tmp_path / "new").glob("*.json")} == {"demo-data.json", "corrections.json"}
+    assert {path.name for path in (tmp_path / "new").glob("*.json")} == {
+        "demo-data.json",
+        "corrections.json",
+        "bdt_trained_on_even.json",
+        "bdt_trained_on_odd.json",
+    }
     wrong = CliRunner().invoke(app, ["demo-data", "--like", "adl", str(tmp_path / "new")])
     assert wrong.exit_code == 2
     for like in RECIPES:
