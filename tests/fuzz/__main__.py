@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from fuzz.checks import one_expression
 from fuzz.ops_by_loop import one_op
+from fuzz.variations import one_variations
 from fuzz.workflows import one_workflow
 
 
@@ -30,6 +31,7 @@ KINDS: dict[str, tuple[int, Callable[[str], tuple[bool, str]]]] = {
     "expressions": (100, one_expression),
     "ops": (40, one_op),
     "workflows": (2, one_workflow),
+    "variations": (5, one_variations),
     "parsl": (1, one_cluster),
 }
 """Kind → cases in one round, and the function that tries a seed."""

@@ -15,9 +15,10 @@ from fuzz.checks import one_expression
 from fuzz.generate import case
 from fuzz.ops_by_loop import CASES, one_op
 from fuzz.tree import Tree, parts_of
+from fuzz.variations import one_variations
 from fuzz.workflows import one_workflow
 
-EXPRESSIONS, OPS, WORKFLOWS = 200, 60, 12
+EXPRESSIONS, OPS, WORKFLOWS, VARIATIONS = 200, 60, 12, 20
 """Cases in one test."""
 
 
@@ -42,6 +43,10 @@ def test_ops(op):
 @pytest.mark.parametrize("block", range(6))
 def test_workflows(block):
     assert no_difference(one_workflow(f"suite-{block}-{i}") for i in range(WORKFLOWS)) == WORKFLOWS
+
+
+def test_variations():
+    assert no_difference(one_variations(f"suite-{i}") for i in range(VARIATIONS)) >= VARIATIONS // 2
 
 
 @pytest.mark.integration
