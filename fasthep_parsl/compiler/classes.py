@@ -96,13 +96,14 @@ def _applied(stages: Iterable[CheckedStage], dataset: str) -> list[CheckedStage]
 def _united(stages: Sequence[CheckedStage], classes: Sequence[_Class]) -> Flow:
     """Return the fields of all classes along all stages."""
     flow = Flow(schemas={"": _joined(one.flow.schemas.get("", {}) for one in classes)})
+    known = {item.stage.id: item for item in stages}
     for item in stages:
         name = item.stage.id
         mine = [one.flow for one in classes if name in one.flow.schemas]
         if not mine:  # of a stage with mistakes
             flow.schemas[name] = flow.schemas.get(item.input, flow.schemas[""])
             continue
-        skipping = [_after(item, one) for one in classes if name not in one.flow.schemas]
+        skipping = [_after(item, one, known) for one in classes if name not in one.flow.schemas]
         flow.schemas[name] = _joined([*(one.schemas[name] for one in mine), *skipping])
         if any(name in one.reads for one in mine):
             writes = dict.fromkeys(write for one in mine for write in one.writes.get(name, ()))
@@ -127,9 +128,12 @@ def _joined_effects(effects: Sequence[Effects]) -> Effects:
     return found
 
 
-def _after(item: CheckedStage, one: _Class) -> dict[str, Shape]:
-    """Return the fields after a stage that is skipped for a class: those before it."""
-    return one.flow.schemas.get(item.input, {})
+def _after(item: CheckedStage, one: _Class, stages: Mapping[str, CheckedStage]) -> dict[str, Shape]:
+    """Return the fields after a stage that is skipped for a class: those of the last stage before it that is not."""
+    stream = item.input
+    while stream and stream not in one.flow.schemas:
+        stream = stages[stream].input
+    return one.flow.schemas.get(stream, {})
 
 
 def _joined(schemas: Iterable[Mapping[str, Shape]]) -> dict[str, Shape]:

@@ -9,6 +9,7 @@ from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.inputs import Inputs
 from fasthep_parsl.compiler.segments import cut_segments
 from fasthep_parsl.compiler.stages import CheckedStage
+from fasthep_parsl.interfaces import Shape
 from fasthep_parsl.plan import PlanDataset, PlanSegment, PlanWeight
 
 
@@ -70,6 +71,7 @@ def _flow_of(dataset: str, files: Files, stages: Sequence[CheckedStage], flow: F
     own = Flow(schemas=flow.schemas)
     missing = inputs.common.fields.keys() - files.known.fields.keys()
     without: dict[str, set[str]] = {}
+    known = {item.stage.id: item for item in stages}
     for item in stages:
         name, runs = item.stage.id, applies(item, dataset)
         lacking = without.get(item.input, set(missing))
@@ -81,8 +83,16 @@ def _flow_of(dataset: str, files: Files, stages: Sequence[CheckedStage], flow: F
             without[name] = lacking - written
         else:
             own.reads[name] = ()
-            without[name] = lacking | (written - (flow.schemas.get(item.input, {}).keys() - lacking))
+            without[name] = lacking | (written - (_schema_after(item.input, known, flow).keys() - lacking))
     return own
+
+
+def _schema_after(stream: str, stages: Mapping[str, CheckedStage], flow: Flow) -> Mapping[str, Shape]:
+    """Return the fields after a stage, under their plain names: copies have those of the nominal stream."""
+    while stream not in flow.schemas:
+        item = stages[stream]
+        stream = item.input if item.outputs or not item.nominal else item.nominal
+    return flow.schemas[stream]
 
 
 def unused_by_weights(item: CheckedStage, dataset: str, flow: Flow) -> set[str]:

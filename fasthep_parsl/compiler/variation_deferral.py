@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from fasthep_parsl.compiler.fields import Flow
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.compiler.variation_sources import Systematic
+from fasthep_parsl.ops.expressions import analyse_expression
 
 FILTERS = ("hep.select", "hep.selection.cutflow")
 """Ops that only drop events. Other ops of which it is not known that they keep all events may make new ones."""
@@ -42,6 +43,8 @@ def latest_stream(
         following = [item for item in stages if item.input == stream and item.stage.id != stream]
         if len(following) != 1 or not _passes(following[0], flow, needed, changed):
             return stream
+        if changed & _multiplied(following[0], flow, known):
+            return stream
         stream = following[0].stage.id
 
 
@@ -58,6 +61,14 @@ def _passes(item: CheckedStage, flow: Flow, needed: set[str], changed: set[str])
         and not needed & set(flow.writes[name])
         and needed <= flow.schemas[name].keys()
     )
+
+
+def _multiplied(item: CheckedStage, flow: Flow, known: Systematic) -> set[str]:
+    """Return the fields that multiply the weight of a stage in a variation: it reads them, too."""
+    if flow.effects[item.stage.id].weights is None:
+        return set()
+    schema = flow.schemas.get(item.input, {})
+    return {name for text in known.multiply for name in analyse_expression(text, (), schema)[0]}
 
 
 def _changed(stages: Iterable[CheckedStage], flow: Flow, known: Systematic) -> set[str]:

@@ -247,7 +247,7 @@ def one_variations(seed: str) -> tuple[bool, str]:
     import pyarrow.parquet as pq
 
     import fasthep_parsl
-    from fasthep_parsl.errors import ConfigError
+    from fasthep_parsl.errors import ConfigError, IncompleteRunError
 
     random = Random(f"variations {seed}")
     made = Maker(random)
@@ -268,6 +268,8 @@ def one_variations(seed: str) -> tuple[bool, str]:
         except ConfigError as error:
             wrong = [p for p in error.problems if p.code != "E129"]
             return False, f"seed {seed}: {wrong}\n{content}" if wrong else ""
+        except IncompleteRunError as error:
+            return True, f"seed {seed}: {error}\n{content}"
         why = outcome.error if outcome.status != "complete" else compared(made, folder / "run" / "results")
         return True, f"seed {seed}: {why}\n{content}" if why else ""
     finally:
@@ -284,11 +286,10 @@ def compared(made: Maker, results: Path) -> str:
     nominal = {name: chain(made, name, {}, None) for name in made.data}
     substitutes = {new for known in made.variations for new in known.get("datasets", {}).values()}
     for variation, known in known_all.items():
-        for dataset in made.data:
+        for dataset in made.data.keys() - substitutes:  # results have no category for those
             origin = known.get("datasets", {}).get(dataset, dataset)
             own = known
-            spare = dataset in substitutes and dataset not in known.get("applies_to", {}).get("datasets", ())
-            if "datasets" in known or not applies(known, dataset) or spare or variation == "nominal":
+            if "datasets" in known or not applies(known, dataset) or variation == "nominal":
                 own, states = {}, nominal[origin]
             else:
                 states = chain(made, dataset, known, nominal[dataset])

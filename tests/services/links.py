@@ -112,6 +112,7 @@ class _Passing:
         self.open = asyncio.Event()
         self.open.set()
         self.writers: set[asyncio.StreamWriter] = set()
+        self.is_cut = False
 
     async def serve(self) -> None:
         """Answer the commands on standard input until its end."""
@@ -128,6 +129,7 @@ class _Passing:
                 self.open.set()
             elif word == "cut":
                 server.close()
+                self.is_cut = True
                 for writer in self.writers:
                     writer.transport.abort()
             print(getattr(self, word) if word in {"received", "connections"} else "done", flush=True)
@@ -141,6 +143,10 @@ class _Passing:
             writer.transport.abort()
             return
         ends = {writer, back}
+        if self.is_cut:  # while the connection to the server was made
+            for end in ends:
+                end.transport.abort()
+            return
         self.writers |= ends
         try:
             await asyncio.gather(self._pass(reader, back, counted=False), self._pass(there, writer, counted=True))
