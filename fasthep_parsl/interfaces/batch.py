@@ -1,7 +1,7 @@
 """The contract of a strategy for a batch system: the script of a block.
 
 Such a strategy is one file: a `BatchStrategy` and its `SchedulerCommands`. Both are pure. They return texts and command
-lines, and read outputs; other modules run the commands. `strategies/slurm.py` is an example.
+lines, and read outputs; other modules run the commands. `strategies/slurm` is an example.
 """
 
 from __future__ import annotations

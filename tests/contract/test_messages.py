@@ -27,7 +27,7 @@ OUTPUT_OF_COMMANDS = {
     "interfaces/scheduler_commands.py",
     "strategies/lsf.py",
     "strategies/pbs.py",
-    "strategies/slurm.py",
+    "strategies/slurm/commands.py",
 }
 """Modules that read the output of the commands of batch systems, which is text."""
 
