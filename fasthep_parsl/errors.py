@@ -274,6 +274,8 @@ def suggest(
 def _closest(name: str, names: list[str]) -> list[str]:
     """Return at most three similar names, without those that are clearly less similar than the best."""
     found = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if not found:  # two letters in the wrong order are half of a short name
+        return [item for item in names if sorted(item.lower()) == sorted(name.lower())][:3]
     ratios = [difflib.SequenceMatcher(None, item, name).ratio() for item in found]
     return [item for item, ratio in zip(found, ratios, strict=True) if ratio > ratios[0] - 0.1]
 

@@ -166,7 +166,14 @@ def _next_steps(outcome: RunOutcome, arguments: list[str], err: Console) -> None
     if missing.exists():
         print_line(err, f"missing events: {_short(missing)}")
     again = ["fasthep-parsl", "run", *arguments, "--outdir", _short(outcome.run_dir)]
-    if any(failure["kind"] == "user" for failure in outcome.summary["failures"]):  # changed code makes another plan
+    failures, events = outcome.summary["failures"], outcome.summary["events"]
+    if outcome.status == "partial" and not failures and events["done"] == events["total"]:
+        # all events are there: the datasets named above cannot be normalised, or are not certified
+        advice = (
+            "All events are processed, so --resume changes nothing. Correct the weights, `sum_of_weights` or the file of"
+            f" certified runs, or leave out the dataset, then rerun with:\n  {shlex.join([*again, '--force'])}"
+        )
+    elif any(failure["kind"] == "user" for failure in failures):  # changed code makes another plan
         advice = f"After fixing this, rerun with:\n  {shlex.join([*again, '--force'])}"
     else:
         advice = f"To complete the run:\n  {shlex.join([*again, '--resume'])}"

@@ -110,7 +110,6 @@ class _Finder:
             self.report((*path, "datasets"), "E106", message, "write two variations")
         known = self.inputs.datasets
         unknown = condition_problems(item.applies_to, known, self.document, (*path, "applies_to"))
-        self.warnings += [f"`applies_to` of variation `{item.name}`: {_with_hint(each)}" for each in unknown]
         for name, other in item.datasets.items():
             self.check_datasets(name, other, (*path, "datasets", name))
             self.check_chain(item.name, name, other, (*path, "datasets", name))
@@ -130,7 +129,10 @@ class _Finder:
             ),
         )
         if not item.datasets and self.found[item.name].datasets == ():
-            self.warnings.append(f"variation `{item.name}` applies to no dataset: it is left out")
+            why = f": {'; '.join(map(_with_hint, unknown))}" if unknown else ""
+            self.warnings.append(f"variation `{item.name}` applies to no dataset, and is left out{why}")
+        else:
+            self.warnings += [f"`applies_to` of variation `{item.name}`: {_with_hint(each)}" for each in unknown]
 
     def check_name(self, item: SystematicVariation, path: KeyPath) -> None:
         other = self.keys.setdefault(collision_key(item.name), item.name)

@@ -72,12 +72,15 @@ def _unknown(given: Iterable[str], entry: CorrectionEntry, path: ParamPath) -> l
 
 def _missing(given: Mapping[str, Given], entry: CorrectionEntry, path: ParamPath) -> list[OpProblem]:
     lacking = [item for item in entry.inputs if item.name not in given]
+    names = [item.name for item in lacking]
+    misspelt = {close for name in given if entry.input(name) is None for close in suggest(name, names).close[:1]}
+    lacking = [item for item in lacking if item.name not in misspelt]  # reported as an unknown input
     if not lacking:
         return []
-    names = ", ".join(f"`{item.name}` ({_NOUNS[item.type]})" for item in lacking)
+    listed = ", ".join(f"`{item.name}` ({_NOUNS[item.type]})" for item in lacking)
     choices = categories(entry, lacking[0].name)
     hint = f"values of `{lacking[0].name}`: {_listed(choices)}" if choices else "give an expression or a constant"
-    return [unfit(path, f"correction `{entry.name}` also needs {names}", hint)]
+    return [unfit(path, f"correction `{entry.name}` also needs {listed}", hint)]
 
 
 def check_changes(

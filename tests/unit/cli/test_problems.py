@@ -162,3 +162,7 @@ def test_colours_only_on_a_terminal(at):
     render([problem], Console(file=out, force_terminal=True, width=80))
     assert "\x1b[" in out.getvalue()
     assert "\x1b[" not in shown(problem)
+
+
+def test_two_letters_in_the_wrong_order_are_close():
+    assert suggest("rs", ["sr", "cr", "all"]).close == ("sr",)

@@ -232,6 +232,8 @@ def test_a_combination_that_does_not_exist():
     [
         ({"name": "muon_fs"}, "E155", ("name",), "`corrections.json` has no correction `muon_fs`", "did you mean `muon_sf`?"),
         ({"inputs": {**MUON, "Pt": 3}}, "E155", ("inputs", "Pt"), "correction `muon_sf` has no input `Pt`", "did you mean `pt`?"),
+        ({"inputs": {"systematic": "nominal", "abseta": 1.0, "pT": "Muon_pt"}}, "E155", ("inputs", "pT"),
+         "correction `muon_sf` has no input `pT`", "did you mean `pt`?"),
         ({"inputs": {"abseta": 1.0, "pt": "Muon_pt"}}, "E155", ("inputs",), "correction `muon_sf` also needs `systematic` (text)",
          "values of `systematic`: down, nominal, up"),
         ({"inputs": {**MUON, "systematic": "Nominal"}}, "E155", ("inputs", "systematic"),

@@ -118,7 +118,9 @@ def test_a_variation_of_no_dataset_is_a_warning(compiled):
     plan = compiled(up(applies_to={"datasets": ["zz*"]}, **fields(Jet_pt="Jet_pt * 2")))
     assert not plan.variations
     assert len(plan.stages) == 4
-    assert any("`jes_up` applies to no dataset" in warning for warning in plan.warnings)
+    (warning,) = plan.warnings
+    assert "`jes_up` applies to no dataset" in warning
+    assert "no dataset `zz*`" in warning
 
 
 def test_a_misspelt_dataset_among_others_is_a_warning(compiled):
