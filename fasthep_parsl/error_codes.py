@@ -73,5 +73,6 @@ CODES: dict[str, str] = {
     "E213": "the manifest of a skim does not fit a dataset",
     "E214": "a file of certified luminosity sections is not valid, or certifies none of the data",
     "W107": "a part of fasthep-flow that has no effect here",
+    "W108": "`applies_to` of a variation names a dataset or era that does not exist",
 }
 """Code of a `Problem` → what it means."""

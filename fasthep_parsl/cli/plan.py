@@ -14,7 +14,7 @@ from fasthep_parsl.cli.console import Screen, emit, emit_json, print_line
 from fasthep_parsl.cli.explain import explain_key
 from fasthep_parsl.cli.progress import HeaderLines
 from fasthep_parsl.cli.server_lines import places_of
-from fasthep_parsl.cli.variation_lines import datasets_of, nominal_stages, stages_of, variation_rows
+from fasthep_parsl.cli.variation_lines import counted, datasets_of, nominal_stages, stages_of, variation_rows
 from fasthep_parsl.driver.api import compile_plan, load
 from fasthep_parsl.driver.job_scripts import write_scripts
 from fasthep_parsl.plan import Plan, PlanCredential, PlanEnvironment, PlanJoin, PlanModifier, PlanPool, substitutes
@@ -61,8 +61,9 @@ def _tables(plan: Plan, console: Console, written: Sequence[Path]) -> None:
     nominal = len(nominal_stages(plan))
     copies = f" and {len(plan.stages) - nominal} for variations" if len(plan.stages) > nominal else ""
     head = (
-        f"plan {plan.hash[:8]} · {plan.name} on {plan.site} · {nominal} stages{copies} · {len(plan.datasets)} datasets"
-        f" · {files:,} files · {plan.entries:,} events · {plan.partitions:,} partitions of ≤ {plan.chunk_size:,}"
+        f"plan {plan.hash[:8]} · {plan.name} on {plan.site} · {counted(nominal, 'stage')}{copies}"
+        f" · {counted(len(plan.datasets), 'dataset')} · {counted(files, 'file')} · {counted(plan.entries, 'event')}"
+        f" · {counted(plan.partitions, 'partition')} of ≤ {plan.chunk_size:,}"
     )
     print_line(console, head)
     for join in plan.source.joins:
@@ -262,9 +263,10 @@ def _files(plan: Plan, console: Console) -> None:
     """Print the files that parameters name, if there are any, with the beginning of their hashes."""
     if not plan.parameter_files:
         return
+    copies = {stage.id for stage in plan.stages if stage.nominal}
     table = _table("file", "#size", "!sha256", "parameters")
     for file in plan.parameter_files:
-        uses = " ".join(map(str, file.uses))
+        uses = " ".join(map(str, sorted(file.uses, key=lambda use: use.stage in copies)))
         table.add_row(
             Text(f"{file.name}/" if file.folder else file.name), format_memory(file.size), file.sha256[:12], Text(uses)
         )

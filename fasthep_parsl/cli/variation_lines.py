@@ -34,9 +34,14 @@ class VariationRow:
         if self.variation.replaces:
             pairs = (f"{other} for {name}" for name, other in self.variation.replaces.items())
             return ", ".join(pairs)
-        parts = [f"{self.copies} stages once more ({self.share:.0%})"] if self.copies else []
-        parts += [f"{self.weights} weights"] if self.weights else []
+        parts = [f"{counted(self.copies, 'stage')} once more ({self.share:.0%})"] if self.copies else []
+        parts += [counted(self.weights, "weight")] if self.weights else []
         return " · ".join(parts)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: ``1 stage``, ``2,000 stages``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def nominal_stages(plan: Plan) -> list[PlanStage]:

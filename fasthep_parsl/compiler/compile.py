@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ from fasthep_parsl.compiler.code import Code, find_code
 from fasthep_parsl.compiler.copy_names import long_ids
 from fasthep_parsl.compiler.credentials import Credentials, inspect_credentials
 from fasthep_parsl.compiler.facts import check_facts
+from fasthep_parsl.compiler.followers import without_followers, without_lost_regions
 from fasthep_parsl.compiler.grants import open_facility
 from fasthep_parsl.compiler.inputs import read_inputs
 from fasthep_parsl.compiler.kinds_of_data import check_comparisons
@@ -29,6 +29,7 @@ from fasthep_parsl.compiler.templates import plan_templates
 from fasthep_parsl.compiler.trial import try_reading
 from fasthep_parsl.compiler.unread import reads_of
 from fasthep_parsl.compiler.variation_expansion import expand_variations
+from fasthep_parsl.compiler.variation_sources import unknown_names
 from fasthep_parsl.compiler.visibility import check_visibility
 from fasthep_parsl.compiler.worker_setups import environment_problems
 from fasthep_parsl.errors import Checked, ConfigError, CredentialError, Problem, suggest
@@ -82,7 +83,8 @@ def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
     refuse_credentials(loaded, options.credentials)
     with session_kept():
         checked = check_workflow(loaded, options)
-        _refuse(checked.problems)
+        if checked.problems:  # what no dataset has may be their cause
+            _refuse((*checked.problems, *unknown_names(loaded, checked.value.inputs.datasets)))
         _refuse(_try_reading(checked.value))
         plan = make_plan(checked.value, site=options.site, chunk_size=options.chunk_size)
         _refuse(check_outputs(plan, checked.value.stages, loaded.document))
@@ -129,8 +131,8 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *(() if loaded.problems else routing.problems),  # a pool may be missing because of them
         *modifiers.problems,
         *regions.problems,
-        *_without_followers(inputs.problems, loaded.problems),
-        *templates.problems,
+        *without_followers(inputs.problems, loaded.problems),
+        *without_lost_regions(templates.problems, (*stages.problems, *regions.problems)),
         *placed_sums(flow.problems, loaded.workflow, loaded.document),
         *(_modifier_fields(workflow) if stages.value.ordered else ()),
         *check_facts(workflow.stages, workflow.inputs.datasets, loaded.document),
@@ -186,20 +188,6 @@ def _stages(loaded: LoadedWorkflow, code: Checked[Code], ops: Checked[OpTable]) 
 def _modifier_fields(checked: CheckedWorkflow) -> list[Problem]:
     pools, document = checked.routing.pool_of, checked.loaded.document
     return check_modifier_fields(checked.modifiers, checked.stages, pools, checked.flow, checked.inputs, document)
-
-
-def _without_followers(problems: Iterable[Problem], causes: Iterable[Problem]) -> list[Problem]:
-    """Return problems without those of what datasets lack because it is written wrong: files and cross-sections."""
-    causes = list(causes)
-    files = re.compile(r"data\.datasets\[\d+\](?=\.files)")
-    broken = {found[0] for item in causes if (found := files.match(item.key))}
-    wrong = {item.key for item in causes}
-    return [
-        item
-        for item in problems
-        if not (item.code in ("E134", "E137") and item.key.rpartition(".")[0] in broken)
-        and not (item.code == "E210" and item.key in wrong)
-    ]
 
 
 def _try_reading(checked: CheckedWorkflow) -> list[Problem]:

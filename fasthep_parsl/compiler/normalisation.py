@@ -31,6 +31,7 @@ WAYS_HINT = (
     " of a skim"
 )
 KEY = "sum_of_weights"
+MAX_NAMED = 3
 
 
 def needed(workflow: Workflow) -> bool:
@@ -252,8 +253,23 @@ def plan_normalisation(
     """Return dataset → how it is normalised, and what is missing for that."""
     planner = _Planner(loaded, headers)
     found = {dataset.name: planner.of(dataset) for dataset in datasets}
-    problems = tuple(dict.fromkeys(item for checked in found.values() for item in checked.problems))
+    problems = _together([(name, item) for name, checked in found.items() for item in checked.problems])
     return Checked({name: checked.value for name, checked in found.items()}, problems)
+
+
+def _together(problems: Sequence[tuple[str, Problem]]) -> tuple[Problem, ...]:
+    """Return problems of datasets, those of sums that are missing at one place for one reason once."""
+    groups: dict[object, list[tuple[str, Problem]]] = {}
+    for name, item in problems:
+        why = (item.code, item.key, item.hint, item.message.rpartition(": ")[2])
+        groups.setdefault(why if item.code == "E211" else item, []).append((name, item))
+    found = []
+    for (_, first), *others in groups.values():
+        names = [f"`{name}`" for name, item in others if item != first]
+        more = f", and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        also = f"; the same for {', '.join(names[:MAX_NAMED])}{more}" if names else ""
+        found.append(replace(first, message=first.message + also))
+    return tuple(found)
 
 
 def normalisation_warnings(datasets: Sequence[ResolvedDataset], workflow: Workflow) -> list[str]:

@@ -248,19 +248,24 @@ class _Checker:
         """Report what the formats need and the templates do not have."""
         if planned.formats:
             self.twice()
-        for number, tool in enumerate(self.templates.formats):
-            at = ("formats", number)
-            if not planned.observed:
-                hint = "name datasets in `data`, or write `pseudodata: {}` for the sum of all samples"
-                self.report(at, "E128", f"format `{tool}` needs data, and the workflow has none", hint)
-            if not planned.signals:
-                hint = "e.g. `signal: [ttbar]`"
-                self.report(at, "E128", f"format `{tool}` needs `signal`: samples whose normalisation is fitted", hint)
-            if tool != "cabinetry":
-                self.directions(tool, at)
-            elif "{histogram}" in planned.names:
-                hint = "`{region}` has the name of the histogram in it where that is needed"
-                self.report(("names",), "E128", "cabinetry has no path for `{histogram}`", hint)
+            self.needs(planned)
+        tools = list(self.templates.formats)
+        if "cabinetry" in tools and "{histogram}" in planned.names:
+            hint = "`{region}` has the name of the histogram in it where that is needed"
+            self.report(("names",), "E128", "cabinetry has no path for `{histogram}`", hint)
+        paired = [number for number, tool in enumerate(tools) if tool != "cabinetry"]
+        if paired:
+            self.directions(tools[paired[0]], ("formats", paired[0]))
+
+    def needs(self, planned: PlanTemplates) -> None:
+        """Report that there is nothing to fit. A name that does not exist is reported where it is."""
+        at, tool = ("formats", 0), self.templates.formats[0]
+        if not planned.observed and not self.templates.data:
+            hint = "name datasets in `data`, or write `pseudodata: {}` for the sum of all samples"
+            self.report(at, "E128", f"format `{tool}` needs data, and the workflow has none", hint)
+        if not self.templates.signal:
+            hint = "e.g. `signal: [ttbar]`"
+            self.report(at, "E128", f"format `{tool}` needs `signal`: samples whose normalisation is fitted", hint)
 
     def directions(self, tool: str, at: KeyPath) -> None:
         """Report variations with a direction and without their opposite."""

@@ -14,7 +14,7 @@ from fasthep_parsl.errors import Checked, Problem, suggest
 from fasthep_parsl.names import collision_key
 from fasthep_parsl.ops.axes import NOMINAL
 from fasthep_parsl.plan import Direction
-from fasthep_parsl.workflow.conditions import chosen
+from fasthep_parsl.workflow.conditions import DatasetFacts, chosen
 from fasthep_parsl.workflow.loader import LoadedWorkflow
 from fasthep_parsl.workflow.systematics import SystematicVariation
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
@@ -70,6 +70,15 @@ def either(a: Datasets, b: Datasets) -> Datasets:
     return None if a is None or b is None else tuple(dict.fromkeys((*a, *b)))
 
 
+def unknown_names(loaded: LoadedWorkflow, datasets: Sequence[DatasetFacts]) -> list[Problem]:
+    """Return a warning for each name in `applies_to` of a variation that no dataset has."""
+    return [
+        replace(wrong, code="W108", message=f"variation `{item.name}`: {wrong.message}")
+        for number, item in enumerate(loaded.workflow.systematics.variations)
+        for wrong in condition_problems(item.applies_to, datasets, loaded.document, (*SECTION, number, "applies_to"))
+    ]
+
+
 def find_systematics(
     loaded: LoadedWorkflow, stages: Sequence[CheckedStage], flow: Flow, inputs: Inputs
 ) -> Checked[AllSystematics]:
@@ -79,8 +88,9 @@ def find_systematics(
     for number, item in enumerate(section.variations):
         finder.add(item, (*SECTION, number))
     finder.of_ops()
+    unknown = [each for each in unknown_names(loaded, inputs.datasets) if each.key not in finder.explained]
     found = {name: finder.spared(item, section.variations) for name, item in finder.found.items()}
-    warnings = [*finder.warnings, *_alone(found.values())]
+    warnings = [*map(_with_hint, unknown), *finder.warnings, *_alone(found.values())]
     if not section.include_nominal:
         warnings.append("`systematics.include_nominal` is ignored: the nominal analysis always runs")
     kept = tuple(item for item in found.values() if item.datasets != () or item.replaces)
@@ -95,6 +105,7 @@ class _Finder:
         self.keys: dict[str, str] = {}
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
+        self.explained: set[str] = set()
 
     def report(self, path: KeyPath, code: str, message: str, hint: object = "", *, name: str = "") -> None:
         self.problems.append(problem(self.document, path, code, message, hint, name=name))  # type: ignore[arg-type]
@@ -131,8 +142,7 @@ class _Finder:
         if not item.datasets and self.found[item.name].datasets == ():
             why = f": {'; '.join(map(_with_hint, unknown))}" if unknown else ""
             self.warnings.append(f"variation `{item.name}` applies to no dataset, and is left out{why}")
-        else:
-            self.warnings += [f"`applies_to` of variation `{item.name}`: {_with_hint(each)}" for each in unknown]
+            self.explained |= {each.key for each in unknown}
 
     def check_name(self, item: SystematicVariation, path: KeyPath) -> None:
         other = self.keys.setdefault(collision_key(item.name), item.name)

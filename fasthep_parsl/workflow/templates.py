@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
 from fasthep_parsl.plan import TemplateFormat
+from fasthep_parsl.resources.validation import wrong_value
 from fasthep_parsl.workflow.values import (
     Line,
     Model,
@@ -18,6 +20,7 @@ from fasthep_parsl.workflow.values import (
     empty_mapping,
 )
 
+_PERCENT = re.compile(r"[+±]?\s*(\d+(?:\.\d*)?|\.\d+)\s*%")
 NAMES = "{region}_{sample}_{variation}"
 """Default names of templates."""
 
@@ -31,7 +34,18 @@ def _one_or_list(value: object) -> object:
 
 
 def _size(value: object) -> object:
-    return {"size": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+    return value if isinstance(value, dict | Model) else {"size": value}
+
+
+def _relative(value: object) -> object:
+    """Return a relative size. Say how to write what is a percentage or a factor."""
+    if isinstance(value, str) and (found := _PERCENT.fullmatch(value)):
+        hint = f"write the relative size: `{float(found[1]) / 100:.6g}`"
+        raise wrong_value(f"`{value}` is a percentage", hint, code="E106", name=value)
+    if isinstance(value, float) and 1 < value < 2:
+        hint = f"write the relative size: `{value - 1:.6g}`"
+        raise wrong_value(f"must be less than 1, got the factor `{value:g}`", hint, code="E106", name=str(value))
+    return value
 
 
 def _sum(value: object) -> object:
@@ -58,7 +72,7 @@ class Pseudodata(Model):
 class RateUncertainty(Model):
     """An uncertainty of the normalisation of samples."""
 
-    size: float = Field(gt=0, lt=1, description="relative size: `0.03` is ±3 %")
+    size: Annotated[float, BeforeValidator(_relative)] = Field(gt=0, lt=1, description="relative size: `0.03` is ±3 %")
     samples: References = Field((), description="samples; default: all")
 
 

@@ -6,11 +6,12 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from fasthep_parsl.errors import Hint, Problem, suggest
+from fasthep_parsl.errors import Hint, Problem, Suggestion, suggest
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.resources.units import describe
 from fasthep_parsl.resources.validation import WRONG_VALUE
@@ -65,11 +66,30 @@ def problems_of(
     for loc, detail in _by_place(error, model):
         at = base(loc) if callable(base) else base
         placed.append((loc, _problem(detail, loc, model, document, at)))
-    placed = _without_alternatives(placed)
+    placed = _renamed(_without_alternatives(placed))
     meant = {(*loc[:-1], name) for loc, item in placed if item.code == "E102" for name in item.suggestions[:1]}
     # a misspelt key is also missing under its right name: one mistake
     found = [item for loc, item in placed if not (item.code == "E104" and loc in meant)]
     return list(dict.fromkeys(found))
+
+
+def _renamed(placed: list[tuple[KeyPath, Problem]]) -> list[tuple[KeyPath, Problem]]:
+    """Return problems with one instead of two where one key is unknown and one is missing: it has another name."""
+    keys: dict[KeyPath, dict[str, list[tuple[KeyPath, Problem]]]] = {}
+    for loc, item in placed:
+        keys.setdefault(loc[:-1], {}).setdefault(item.code, []).append((loc, item))
+    merged: dict[Problem, Problem | None] = {}
+    for codes in keys.values():
+        if len(codes.get("E102", ())) != 1 or len(codes.get("E104", ())) != 1:
+            continue
+        ((_, unknown),), ((gone, missing),) = codes["E102"], codes["E104"]
+        if not unknown.suggestions and isinstance(unknown.hint, Suggestion):
+            name = str(gone[-1])
+            hint = replace(unknown.hint, close=(name,))
+            merged[unknown] = replace(unknown, message=f"{unknown.message}, and `{name}` is missing", hint=hint)
+            merged[missing] = None
+    found = ((loc, merged.get(item, item)) for loc, item in placed)
+    return [(loc, item) for loc, item in found if item is not None]
 
 
 def location_of(loc: KeyPath, kind: str, model: type[BaseModel]) -> KeyPath:
@@ -197,6 +217,8 @@ def unknown_key_hint(name: str, allowed: Iterable[str], loc: KeyPath = (), value
     """Return what to write instead of a key that is not known: similar names, and all that are allowed."""
     if loc[:2] == ("execution", "pools") and len(loc) == 4 and name in Resource.model_fields:
         return f"put quantities under `resources`: `resources: {{{name}: {value}}}`"
+    if loc[:2] == ("systematics", "variations") and loc[3:4] == ("replace",) and len(loc) == 5:
+        return f"put fields under `fields`: `replace: {{fields: {{{name}: {value}}}}}`"
     return suggest(name, allowed, what="allowed", complete=True)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fasthep_parsl.cli.plan import _tables
+from fasthep_parsl.cli.plan import _files, _tables
+from fasthep_parsl.cli.variation_lines import counted
 
 
 def printed(flow, *modifiers, overrides=()):
@@ -57,6 +58,31 @@ def test_files_are_shown_with_their_hashes(flow, small_files):
         ["t.json", "12", "B", hashes[0], "S.table", "S.more[0]"],
         ["model/", "13", "B", hashes[1], "S.folder"],
     ]
+
+
+def test_one_is_singular(flow, small_files):
+    (flow.folder / "a.root").symlink_to(small_files / "a.root")
+    flow.write([flow.stage("Sum", "probe.sum")], [flow.folder / "a.root"])
+    out = io.StringIO()
+    _tables(flow.compile(), Console(file=out, width=160), [])
+    assert " · 1 stage · 1 dataset · 1 file · " in out.getvalue()
+    assert " · 1 partition of ≤ " in out.getvalue()
+    assert [counted(n, "weight") for n in (0, 1, 2000)] == ["0 weights", "1 weight", "2,000 weights"]
+
+
+def test_files_of_copies_come_after_those_of_stages(flow, small_files):
+    (flow.folder / "a.root").symlink_to(small_files / "a.root")
+    shutil.copyfile(Path(__file__).parents[2] / "file_ops.py", flow.folder / "file_ops.py")
+    (flow.folder / "t.json").write_text('{"scale": 1}')
+    stages = [flow.stage("A", "file.scale", table="t.json"), flow.stage("B", "file.scale", table="t.json")]
+    plan = flow.write(stages, [flow.folder / "a.root"], use={"modules": ["file_ops.py"]}).compile()
+    copy = plan.stage("A").model_copy(update={"id": "A@up", "nominal": "A", "variation": "up"})
+    (file,) = plan.parameter_files
+    uses = (file.uses[0].model_copy(update={"stage": "A@up"}), *file.uses)
+    changed = {"stages": (copy, *plan.stages), "parameter_files": (file.model_copy(update={"uses": uses}),)}
+    out = io.StringIO()
+    _files(plan.model_copy(update=changed), Console(file=out, width=160))
+    assert out.getvalue().splitlines()[2].split()[-3:] == ["A.table", "B.table", "A@up.table"]
 
 
 def test_analysis_code_is_shown_with_its_hashes_and_why(flow, small_files):

@@ -137,11 +137,18 @@ FIT = {"histograms": "A", "samples": {"ttbar": ["ttbar"], "w": ["wjets"]}, "sign
         ({"samples": {"ttbar": ["ttbar"], "b": ["data"]}, "data": ["data"]}, "E127", "samples.b", "the data"),
         ({"data": ["dta"]}, "E126", "data[0]", "`data`"),
         ({"signal": ["tbar"]}, "E126", "signal[0]", "ttbar"),
+        ({"signal": "tt", "formats": ["cabinetry", "combine", "pyhf"]}, "E126", "signal[0]", "no sample `tt`"),
+        ({"data": ["dta"], "formats": ["cabinetry", "pyhf"]}, "E126", "data[0]", "`data`"),
         ({"pseudodata": [{"sample": "x"}]}, "E126", "pseudodata.sum[0].sample", "no sample `x`"),
         ({"pseudodata": [{"sample": "w", "variation": "v"}]}, "E126", "pseudodata.sum[0].variation", "no variation `v`"),
         ({"rates": {"lumi": {"size": 0.03, "samples": ["z"]}}}, "E126", "rates.lumi.samples[0]", "no sample `z`"),
-        ({"rates": {"lumi": 1.5}}, "E106", "rates.lumi.size", "less than 1"),
+        ({"rates": {"lumi": 1.025}}, "E106", "rates.lumi.size", "less than 1, got the factor `1.025`write the relative size: `0.025`"),
+        ({"rates": {"lumi": 2}}, "E106", "rates.lumi.size", "less than 1"),
+        ({"rates": {"lumi": "2.5%"}}, "E106", "rates.lumi.size", "is a percentagewrite the relative size: `0.025`"),
+        ({"rates": {"lumi": {"size": "± 3 %"}}}, "E106", "rates.lumi.size", "`0.03`"),
+        ({"rates": {"lumi": "much"}}, "E105", "rates.lumi.size", "expected a number, got text `much`"),
         ({"formats": ["cabinet"]}, "E106", "formats[0]", "cabinetry"),
+        ({"formats": ["cabinetry", "combine", "pyhf"], "signal": []}, "E128", "formats[0]", "signal"),
         ({"formats": ["pyhf"], "signal": []}, "E128", "formats[0]", "signal"),
         ({"formats": ["combine"], "data": []}, "E128", "formats[0]", "needs data"),
         ({"formats": ["cabinetry"], "names": "{histogram}_{region}_{sample}_{variation}"}, "E128", "names", "{histogram}"),
@@ -156,9 +163,42 @@ FIT = {"histograms": "A", "samples": {"ttbar": ["ttbar"], "w": ["wjets"]}, "sign
 )  # fmt: skip
 def test_mistakes_have_a_place(analysis, changes, code, key, words):
     found = problems(analysis({**FIT, **changes}))
-    assert [(item[0], item[1]) for item in found][:1] == [(code, key)], found
+    assert [(item[0], item[1]) for item in found] == [(code, key)], found
     assert words in found[0][2] + found[0][3]
     assert found[0][4] is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "key"),
+    [
+        ({"regions": ["too"]}, "E125", "analysis.stages[0].params.regions[0]"),
+        ({"regions": "alll"}, "E125", "analysis.stages[0].params.regions"),
+        ({"region": "two"}, "E102", "analysis.stages[0].params.region"),
+    ],
+)
+def test_a_wrong_region_is_one_mistake(analysis, changes, code, key):
+    written = hist("A", None)
+    written["params"] |= changes
+    assert [item[:2] for item in problems(analysis({**FIT, "histograms": {"two": "A"}}, stages=[written]))] == [
+        (code, key)
+    ]
+
+
+def test_an_unknown_dataset_of_a_variation_is_shown_with_the_mistake_that_follows(analysis):
+    flow = analysis({**FIT, "formats": ["combine", "pyhf"]})
+    content = json.loads(flow.path.read_text())
+    up, down = ({"group": "s", "direction": d, "weight": {"multiply": ["2"]}} for d in ("up", "down"))
+    content["systematics"] = {"variations": [{**up, "applies_to": {"datasets": ["ttba"]}}, down]}
+    flow.path.write_text(json.dumps(content, indent=1))
+    (_, at, *_), (code, key, message, hint, where) = sorted(problems(flow), key=lambda item: item[0])
+    assert at == "formats[0]"
+    assert (code, key) == ("W108", "systematics.variations[0].applies_to.datasets[0]")
+    assert message == "variation `s_up`: no dataset `ttba`"
+    assert "did you mean `ttbar`" in hint
+    assert where is not None
+    content["analysis"]["templates"]["formats"] = []
+    flow.path.write_text(json.dumps(content, indent=1))
+    assert any("no dataset `ttba`" in warning for warning in flow.compile().warnings)
 
 
 def test_channels_that_would_have_one_name(analysis):

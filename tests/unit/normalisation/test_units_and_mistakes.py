@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -96,6 +99,22 @@ def test_no_tree_with_sums_asks_and_names_the_ways(norm, odd):
     assert "bare.root: no tree `Runs`" in message
     assert "trees: Events" in hint
     assert "`{expr: genWeight}`" in hint
+
+
+@pytest.mark.parametrize("sums", [None, {"tree": "Run", "branch": "genEventSumw"}, "event"])
+def test_one_mistake_is_reported_once_for_all_datasets(norm, nano, odd, sums):
+    files = [odd[BARE]] if sums is None else paths(nano, 0)
+    flow = norm({"luminosity": 1, **({"sum_of_weights": sums} if sums else {})}, mc={**MC, "files": files})
+    content = json.loads(flow.path.read_text())
+    first = next(item for item in content["data"]["datasets"] if item["name"] == "mc")
+    for number in range(5):
+        other = shutil.copyfile(files[0], flow.folder / f"mc_{number}.root")
+        content["data"]["datasets"].append({**first, "name": f"mc_{number}", "files": [str(other)]})
+    flow.path.write_text(json.dumps(content))
+    ((code, _, message, _),) = mistakes(flow)
+    assert code == ("E105" if sums == "event" else "E211")
+    if code == "E211":
+        assert message.endswith("; the same for `mc_0`, `mc_1`, `mc_2`, and 2 more")
 
 
 def test_weights_that_cancel_are_refused_before_anything_starts(norm, odd):

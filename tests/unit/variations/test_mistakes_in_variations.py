@@ -37,6 +37,10 @@ AT = "systematics.variations[0]"
 CASES = {
     "nothing": ([up()], "E129", AT, "changes nothing"),
     "misspelt": ([up(**fields(Jet_pd="Jet_pt * 2"))], "E150", f"{AT}.replace.fields.Jet_pd", "unknown field `Jet_pd`"),
+    "no `fields`": (
+        [up(replace={"Jet_pt": "Jet_pt * 2"})],
+        "E102", f"{AT}.replace.Jet_pt", "unknown key `Jet_pt`",
+    ),
     "itself": ([up(**fields(Jet_pt="Jet_pt"))], "E129", f"{AT}.replace.fields.Jet_pt", "by itself"),
     "unread": ([up(**fields(met="met * 2"))], "E129", f"{AT}.replace.fields.met", "no stage reads `met`"),
     "expression": ([up(**fields(Jet_pt="Jet_pt * "))], "E151", f"{AT}.replace.fields.Jet_pt", ""),
@@ -96,6 +100,13 @@ def test_mistakes_have_a_place_and_a_code(compiled, case):
     assert right.where is not None
     assert right.where.line
     assert len(found) == 1, caught.value
+
+
+def test_fields_without_their_key_show_what_to_write(compiled):
+    with pytest.raises(ConfigError) as caught:
+        compiled(up(replace={"Jet_pt": "Jet_pt * 2"}))
+    (problem,) = caught.value.problems
+    assert problem.hint == "put fields under `fields`: `replace: {fields: {Jet_pt: Jet_pt * 2}}`"
 
 
 def test_a_weight_that_nothing_uses_is_a_mistake(flow, compiled):
