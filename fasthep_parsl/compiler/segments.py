@@ -7,7 +7,7 @@ segment by itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fasthep_parsl.compiler.fields import Flow
@@ -81,22 +81,48 @@ class _Place:
 def needed_columns(stages: Sequence[CheckedStage], flow: Flow) -> dict[str, set[str]]:
     """Return stage ("" for the source) → columns needed from its stream."""
     needed: dict[str, set[str]] = {"": set()}
+    limited = limited_columns(stages)
     for item in stages:
         needed[item.stage.id] = set()
     for item in reversed(stages):
-        needed[item.input] |= _wants(item, flow, needed)
+        needed[item.input] |= _wants(item, flow, needed, limited)
     return needed
 
 
-def _wants(item: CheckedStage, flow: Flow, needed: dict[str, set[str]]) -> set[str]:
-    """Return the columns that a stage needs from its input: those it reads, and those that later stages need."""
+def limited_columns(stages: Iterable[CheckedStage]) -> dict[str, tuple[str, ...]]:
+    """Return varied column → datasets that have it, for those that not all have."""
+    return {column: item.datasets for item in stages for column in item.outputs.values() if item.datasets is not None}
+
+
+def covers(datasets: Iterable[str], wanted: Sequence[str] | None) -> bool:
+    """Return whether `datasets` has all that are wanted; None: all of the workflow."""
+    return wanted is not None and set(wanted) <= set(datasets)
+
+
+def _wants(
+    item: CheckedStage, flow: Flow, needed: dict[str, set[str]], limited: Mapping[str, tuple[str, ...]]
+) -> set[str]:
+    """Return the columns that a stage needs from its input: those it reads, and those that later stages need.
+
+    Where a varied column exists for some datasets only (`limited`), the others have the plain one.
+    """
     name = item.stage.id
-    read = {item.renames.get(field, field) for field in flow.reads[name]}
+
+    def columns(fields: Iterable[str]) -> set[str]:
+        found = set()
+        for field in fields:
+            column = item.renames.get(field, field)
+            found.add(column)
+            if column in limited and not covers(limited[column], item.datasets):
+                found.add(field)
+        return found
+
+    read = columns(flow.reads[name])
     if not item.op.stream:
         return read
     if item.outputs:  # it adds columns to the stream of its input
         return read | needed[name].difference(item.outputs.values())
-    return read | {item.renames.get(field, field) for field in needed[name].difference(flow.writes[name])}
+    return read | columns(needed[name].difference(flow.writes[name]))
 
 
 class _Cutter:
@@ -105,6 +131,7 @@ class _Cutter:
         self.pools = pools
         self.flow = flow
         self.needed = needed_columns(stages, flow)
+        self.limited = limited_columns(stages)
         self.by_id = {item.stage.id: item for item in stages}
         self.places: dict[str, _Place] = {}
         for item in stages:
@@ -139,7 +166,7 @@ class _Cutter:
         columns: set[str] = set()
         for item in members:
             if item.input == place.origin:
-                columns |= _wants(item, self.flow, self.needed)
+                columns |= _wants(item, self.flow, self.needed, self.limited)
         after = {number[self.places[node]] for item in members for node in self._barriers(item)}
         return PlanSegment(
             id=number[place],
@@ -160,5 +187,5 @@ class _Cutter:
         stores: dict[str, set[str]] = {}
         for item in self.stages:
             if item.input in ids and self.places[item.stage.id] != place:
-                stores.setdefault(item.input, set()).update(_wants(item, self.flow, self.needed))
+                stores.setdefault(item.input, set()).update(_wants(item, self.flow, self.needed, self.limited))
         return {stage: tuple(sorted(names)) for stage, names in stores.items()}

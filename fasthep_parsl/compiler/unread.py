@@ -79,7 +79,9 @@ def _flow_of(dataset: str, files: Files, stages: Sequence[CheckedStage], flow: F
         own.writes[name] = flow.writes[name] if runs else ()
         if runs:
             without_use = lacking | unused_by_weights(item, dataset, flow)
-            own.reads[name] = tuple(f for f in flow.reads[name] if item.renames.get(f, f) not in without_use)
+            there = {f for f in flow.reads[name] if item.renames.get(f, f) not in without_use}
+            there |= {f for f in flow.reads[name] if item.renames.get(f, f) in lacking and f not in without_use}
+            own.reads[name] = tuple(f for f in flow.reads[name] if f in there)
             without[name] = lacking - written
         else:
             own.reads[name] = ()

@@ -8,6 +8,7 @@ from itertools import chain
 
 from fasthep_parsl.analysis_code.modules import OpTable
 from fasthep_parsl.compiler.fields import Flow
+from fasthep_parsl.compiler.segments import covers, limited_columns
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.compiler.variation_model import Copies, VariedPlace, Way
 from fasthep_parsl.compiler.variation_pruning import only_fields
@@ -71,7 +72,8 @@ class Copier:
         ways = {known.name: self.way(item, known) for known in self.systematics}
         weights = [self.weight(item, known) for known in self.systematics if ways[known.name] == "weight"]
         nominal = self.flow.reads[name]
-        extra = {w.variation: tuple(c for c in self.rules.columns(name, w) if c not in nominal) for w in weights}
+        columns = {w.variation: (*self.rules.columns(name, w), *self.plain(w)) for w in weights}
+        extra = {of: tuple(c for c in found if c not in nominal) for of, found in columns.items()}
         self.result.flow.reads[name] = tuple(dict.fromkeys((*nominal, *chain(*extra.values()))))
         self.result.flow.of_weights[name] = extra
         self.weighted[name] = list(extra)
@@ -136,6 +138,11 @@ class Copier:
             multiply=multiply,
             datasets=both(item.datasets, known.datasets),
         )
+
+    def plain(self, weight: PlanWeight) -> list[str]:
+        """Return the fields of a weight that have their nominal column for some datasets that vary."""
+        limited = limited_columns(self.result.items)
+        return [f for f, c in weight.renames.items() if c in limited and not covers(limited[c], weight.datasets)]
 
     # --- copies -------------------------------------------------------------------------------------------
 

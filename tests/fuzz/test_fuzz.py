@@ -45,7 +45,7 @@ def test_workflows(block):
     assert no_difference(one_workflow(f"suite-{block}-{i}") for i in range(WORKFLOWS)) == WORKFLOWS
 
 
-@pytest.mark.parametrize("seed", ["5-11", "5-175", "11-703", "77-245", "77-469"])
+@pytest.mark.parametrize("seed", ["5-11", "5-175", "11-703", "77-245", "77-469", "20261130-266", "20261130-1173"])
 def test_variations_that_were_wrong(seed):
     """Fields that few datasets overwrite were not read; weights of cutflows took nominal fields."""
     assert no_difference([one_variations(seed)]) == 1
