@@ -261,7 +261,7 @@ def _together(problems: Sequence[tuple[str, Problem]]) -> tuple[Problem, ...]:
     """Return problems of datasets, those of sums that are missing at one place for one reason once."""
     groups: dict[object, list[tuple[str, Problem]]] = {}
     for name, item in problems:
-        why = (item.code, item.key, item.hint, item.message.rpartition(": ")[2])
+        why = (item.code, item.key, item.hint)
         groups.setdefault(why if item.code == "E211" else item, []).append((name, item))
     found = []
     for (_, first), *others in groups.values():
