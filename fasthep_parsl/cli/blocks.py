@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
+from fasthep_parsl.cli.console import counted
 from fasthep_parsl.events import BlockChanged, Event
 from fasthep_parsl.plan import Plan
 
@@ -98,13 +99,11 @@ class BlockBoard:
                     block.reason for block in blocks.values() if block.phase == "waiting" and block.reason
                 )
                 reason = f" ({', '.join(text for text, _ in reasons.most_common(2))})" if reasons else ""
-                parts.append(f"{_jobs(phases['waiting'])} wait{'s' if phases['waiting'] == 1 else ''}{queue}{reason}")
+                parts.append(
+                    f"{counted(phases['waiting'], 'job')} wait{'s' if phases['waiting'] == 1 else ''}{queue}{reason}"
+                )
             if phases["starting"]:
-                parts.append(f"{_jobs(phases['starting'])} starting")
+                parts.append(f"{counted(phases['starting'], 'job')} starting")
             if parts:
                 found[pool] = f"pool {pool}: {', '.join(parts)}, {phases['up']} up"
         return found
-
-
-def _jobs(count: int) -> str:
-    return f"{count} job{'' if count == 1 else 's'}"

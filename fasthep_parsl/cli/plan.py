@@ -10,11 +10,11 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from fasthep_parsl.cli.console import Screen, emit, emit_json, print_line
+from fasthep_parsl.cli.console import Screen, counted, emit, emit_json, print_line
 from fasthep_parsl.cli.explain import explain_key
 from fasthep_parsl.cli.progress import HeaderLines
 from fasthep_parsl.cli.server_lines import places_of
-from fasthep_parsl.cli.variation_lines import counted, datasets_of, nominal_stages, stages_of, variation_rows
+from fasthep_parsl.cli.variation_lines import datasets_of, nominal_stages, stages_of, variation_rows
 from fasthep_parsl.driver.api import compile_plan, load
 from fasthep_parsl.driver.job_scripts import write_scripts
 from fasthep_parsl.plan import Plan, PlanCredential, PlanEnvironment, PlanJoin, PlanModifier, PlanPool, substitutes

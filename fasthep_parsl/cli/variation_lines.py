@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fasthep_parsl.cli.console import counted
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage, PlanVariation
 
 
@@ -37,11 +38,6 @@ class VariationRow:
         parts = [f"{counted(self.copies, 'stage')} once more ({self.share:.0%})"] if self.copies else []
         parts += [counted(self.weights, "weight")] if self.weights else []
         return " · ".join(parts)
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number of things: ``1 stage``, ``2,000 stages``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def nominal_stages(plan: Plan) -> list[PlanStage]:

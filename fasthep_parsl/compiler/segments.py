@@ -7,7 +7,7 @@ segment by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fasthep_parsl.compiler.fields import Flow
@@ -89,18 +89,23 @@ def needed_columns(stages: Sequence[CheckedStage], flow: Flow) -> dict[str, set[
     return needed
 
 
-def limited_columns(stages: Iterable[CheckedStage]) -> dict[str, tuple[str, ...]]:
-    """Return varied column → datasets that have it, for those that not all have."""
-    return {column: item.datasets for item in stages for column in item.outputs.values() if item.datasets is not None}
+def limited_columns(stages: Iterable[CheckedStage]) -> dict[str, frozenset[str]]:
+    """Return varied column → datasets for which every stage that writes it runs, if those are not all."""
+    found: dict[str, frozenset[str]] = {}
+    for item in stages:
+        if item.datasets is not None:
+            for column in item.outputs.values():
+                found[column] = found.get(column, frozenset(item.datasets)) & set(item.datasets)
+    return found
 
 
-def covers(datasets: Iterable[str], wanted: Sequence[str] | None) -> bool:
+def covers(datasets: Collection[str] | None, wanted: Iterable[str] | None) -> bool:
     """Return whether `datasets` has all that are wanted; None: all of the workflow."""
-    return wanted is not None and set(wanted) <= set(datasets)
+    return datasets is None or (wanted is not None and set(wanted) <= set(datasets))
 
 
 def _wants(
-    item: CheckedStage, flow: Flow, needed: dict[str, set[str]], limited: Mapping[str, tuple[str, ...]]
+    item: CheckedStage, flow: Flow, needed: dict[str, set[str]], limited: Mapping[str, Collection[str]]
 ) -> set[str]:
     """Return the columns that a stage needs from its input: those it reads, and those that later stages need.
 
@@ -109,13 +114,9 @@ def _wants(
     name = item.stage.id
 
     def columns(fields: Iterable[str]) -> set[str]:
-        found = set()
-        for field in fields:
-            column = item.renames.get(field, field)
-            found.add(column)
-            if column in limited and not covers(limited[column], item.datasets):
-                found.add(field)
-        return found
+        found = {field: item.renames.get(field, field) for field in fields}
+        plain = {field for field, column in found.items() if not covers(limited.get(column), item.datasets)}
+        return plain.union(found.values())
 
     read = columns(flow.reads[name])
     if not item.op.stream:

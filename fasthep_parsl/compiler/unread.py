@@ -79,9 +79,9 @@ def _flow_of(dataset: str, files: Files, stages: Sequence[CheckedStage], flow: F
         own.writes[name] = flow.writes[name] if runs else ()
         if runs:
             without_use = lacking | unused_by_weights(item, dataset, flow)
-            there = {f for f in flow.reads[name] if item.renames.get(f, f) not in without_use}
-            there |= {f for f in flow.reads[name] if item.renames.get(f, f) in lacking and f not in without_use}
-            own.reads[name] = tuple(f for f in flow.reads[name] if f in there)
+            columns = {f: item.renames.get(f, f) for f in flow.reads[name]}
+            # a field whose varied column is lacking is read as it is
+            own.reads[name] = tuple(f for f, c in columns.items() if (f if c in lacking else c) not in without_use)
             without[name] = lacking - written
         else:
             own.reads[name] = ()

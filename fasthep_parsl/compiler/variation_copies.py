@@ -8,14 +8,14 @@ from itertools import chain
 
 from fasthep_parsl.analysis_code.modules import OpTable
 from fasthep_parsl.compiler.fields import Flow
-from fasthep_parsl.compiler.segments import covers, limited_columns
+from fasthep_parsl.compiler.segments import limited_columns
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.compiler.variation_model import Copies, VariedPlace, Way
 from fasthep_parsl.compiler.variation_pruning import only_fields
 from fasthep_parsl.compiler.variation_replacements import FieldReplacements
 from fasthep_parsl.compiler.variation_sources import Systematic, both
 from fasthep_parsl.compiler.variation_unread import reads_in
-from fasthep_parsl.compiler.variation_weights import WeightRules, multiplied
+from fasthep_parsl.compiler.variation_weights import WeightRules, multiplied, plain
 from fasthep_parsl.interfaces import variant
 from fasthep_parsl.ops.targets import OP as WRITE
 from fasthep_parsl.plan import SUMS, PlanWeight
@@ -72,8 +72,9 @@ class Copier:
         ways = {known.name: self.way(item, known) for known in self.systematics}
         weights = [self.weight(item, known) for known in self.systematics if ways[known.name] == "weight"]
         nominal = self.flow.reads[name]
-        columns = {w.variation: (*self.rules.columns(name, w), *self.plain(w)) for w in weights}
-        extra = {of: tuple(c for c in found if c not in nominal) for of, found in columns.items()}
+        limited = limited_columns(self.result.items) if weights else {}
+        found = ((w.variation, (*self.rules.columns(name, w), *plain(w, limited))) for w in weights)
+        extra = {variation: tuple(c for c in columns if c not in nominal) for variation, columns in found}
         self.result.flow.reads[name] = tuple(dict.fromkeys((*nominal, *chain(*extra.values()))))
         self.result.flow.of_weights[name] = extra
         self.weighted[name] = list(extra)
@@ -138,11 +139,6 @@ class Copier:
             multiply=multiply,
             datasets=both(item.datasets, known.datasets),
         )
-
-    def plain(self, weight: PlanWeight) -> list[str]:
-        """Return the fields of a weight that have their nominal column for some datasets that vary."""
-        limited = limited_columns(self.result.items)
-        return [f for f, c in weight.renames.items() if c in limited and not covers(limited[c], weight.datasets)]
 
     # --- copies -------------------------------------------------------------------------------------------
 

@@ -88,9 +88,8 @@ def find_systematics(
     for number, item in enumerate(section.variations):
         finder.add(item, (*SECTION, number))
     finder.of_ops()
-    unknown = [each for each in unknown_names(loaded, inputs.datasets) if each.key not in finder.explained]
     found = {name: finder.spared(item, section.variations) for name, item in finder.found.items()}
-    warnings = [*map(_with_hint, unknown), *finder.warnings, *_alone(found.values())]
+    warnings = [*finder.warnings, *_alone(found.values())]
     if not section.include_nominal:
         warnings.append("`systematics.include_nominal` is ignored: the nominal analysis always runs")
     kept = tuple(item for item in found.values() if item.datasets != () or item.replaces)
@@ -105,7 +104,6 @@ class _Finder:
         self.keys: dict[str, str] = {}
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
-        self.explained: set[str] = set()
 
     def report(self, path: KeyPath, code: str, message: str, hint: object = "", *, name: str = "") -> None:
         self.problems.append(problem(self.document, path, code, message, hint, name=name))  # type: ignore[arg-type]
@@ -142,7 +140,8 @@ class _Finder:
         if not item.datasets and self.found[item.name].datasets == ():
             why = f": {'; '.join(map(_with_hint, unknown))}" if unknown else ""
             self.warnings.append(f"variation `{item.name}` applies to no dataset, and is left out{why}")
-            self.explained |= {each.key for each in unknown}
+        else:
+            self.warnings += [f"variation `{item.name}`: {_with_hint(each)}" for each in unknown]
 
     def check_name(self, item: SystematicVariation, path: KeyPath) -> None:
         other = self.keys.setdefault(collision_key(item.name), item.name)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from fasthep_parsl.compiler.fields import Flow
+from fasthep_parsl.compiler.segments import covers
 from fasthep_parsl.compiler.stages import CheckedStage
 from fasthep_parsl.compiler.variation_sources import Systematic
 from fasthep_parsl.errors import Problem
@@ -106,3 +107,8 @@ def multiplied(item: CheckedStage, factors: Sequence[str]) -> CheckedStage:
     changed = {**params, key: text}
     valid = item.params.model_copy(update={key: text}) if item.params is not None else None
     return replace(item, stage=item.stage.model_copy(update={"params": changed}), params=valid)
+
+
+def plain(weight: PlanWeight, limited: Mapping[str, Collection[str]]) -> list[str]:
+    """Return the fields of a weight that have their nominal column for some datasets that vary; see `limited_columns`."""
+    return [field for field, column in weight.renames.items() if not covers(limited.get(column), weight.datasets)]

@@ -129,11 +129,15 @@ class BuildCombinations(_Common):
         names = [self.collection] if self.collection else self.collections or []
         merged = len(names) < 2
         n = self.n or 2 if merged else len(names)
-        roles = self.roles or ([f"{names[0]}_{i + 1}" for i in range(n)] if merged and names else names)
+        roles = self._roles(names, n)
         orders = None
         if self.exchangeable is not None and len(roles) == n and not self._wrong_groups(names, roles):
             orders = orders_of(n, [[roles.index(role) for role in group] for group in self.exchangeable])
         return self._spec(names, roles, n=n, merged=merged, candidate=self.output, index=True, orders=orders)
+
+    def _roles(self, names: list[str], n: int) -> list[str]:
+        """Return the names of the constituents."""
+        return self.roles or ([f"{names[0]}_{i + 1}" for i in range(n)] if len(names) == 1 else names)
 
     def _wrong_groups(self, names: list[str], roles: list[str]) -> list[OpProblem]:
         """Return what is wrong with `exchangeable`."""
@@ -173,8 +177,7 @@ class BuildCombinations(_Common):
         if self.roles is not None and (len(self.roles) != n or len(set(self.roles)) < n):
             found.append(OpProblem(("roles",), f"{n} different roles are needed, one per object"))
         else:
-            roles = self.roles or ([f"{names[0]}_{i + 1}" for i in range(n)] if len(names) == 1 else names)
-            found += self._wrong_groups(names, roles)
+            found += self._wrong_groups(names, self._roles(names, n))
         return found
 
 

@@ -7,7 +7,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, get_args, get_origin
+from typing import Any, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -117,7 +117,7 @@ def _is_key(model: type[BaseModel], steps: KeyPath) -> bool:
     return at is dict or get_origin(at) is dict or (_is_model(at) and _field(at, str(steps[-1])) is not None)
 
 
-def _is_model(at: Any) -> bool:
+def _is_model(at: Any) -> TypeGuard[type[BaseModel]]:
     return isinstance(at, type) and issubclass(at, BaseModel)
 
 
@@ -150,17 +150,12 @@ def _by_place(error: ValidationError, model: type[BaseModel]) -> list[tuple[KeyP
 
 def _without_alternatives(placed: list[tuple[KeyPath, Problem]]) -> list[tuple[KeyPath, Problem]]:
     """Return problems without those that say that a value could also be something else, where a part of it is wrong."""
-    other = {"E105", "E106"}
-    inner = [loc for loc, item in placed if item.code == "E113"]
-    deeper = [loc for loc, _ in placed]
-    return [
-        (loc, item)
-        for loc, item in placed
-        if item.code not in other
-        or not (
-            any(f[: len(loc)] == loc for f in inner) or any(len(d) > len(loc) and d[: len(loc)] == loc for d in deeper)
-        )
-    ]
+
+    def explained(loc: KeyPath) -> bool:
+        inside = (pair for pair in placed if pair[0][: len(loc)] == loc)
+        return any(len(place) > len(loc) or item.code == "E113" for place, item in inside)
+
+    return [(loc, item) for loc, item in placed if item.code not in ("E105", "E106") or not explained(loc)]
 
 
 def _problem(
@@ -225,7 +220,7 @@ def unknown_key_hint(name: str, allowed: Iterable[str], loc: KeyPath = (), value
 def allowed_keys(model: type[BaseModel], loc: KeyPath) -> list[str]:
     """Return the valid keys of the mapping at `loc` below `model`, as written in a file."""
     at = _annotation(model, loc)
-    if not (isinstance(at, type) and issubclass(at, BaseModel)):
+    if not _is_model(at):
         return []
     keys = [field.alias or name for name, field in at.model_fields.items()]
     return [*keys, "include"] if not loc and "analysis" in keys else keys
@@ -239,7 +234,7 @@ def described(model: type[BaseModel], loc: KeyPath) -> str:
     if not steps:
         return ""
     parent = _annotation(model, tuple(steps[:-1]))
-    if isinstance(parent, type) and issubclass(parent, BaseModel):
+    if _is_model(parent):
         field = _field(parent, str(steps[-1]))
         return f"{steps[-1]}: {field.description}" if field is not None and field.description else ""
     return ""
