@@ -19,6 +19,7 @@ CODES: dict[str, str] = {
     "E113": "a file that an op reads does not exist, cannot be used, or was edited",
     "E114": "an environment cannot be packed: there is no installation, or the lock file of a pixi project is missing or does not fit",
     "E115": "a credential is missing, or does not suffice",
+    "E116": "a style of plots, or what a style names, does not exist: a base, a dataset, a colour; or two plots have one name",
     "E120": "two stages have the same id",
     "E121": "`needs` or `from` names a stage that does not exist",
     "E122": "stages need each other in a cycle",

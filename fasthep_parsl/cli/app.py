@@ -102,6 +102,29 @@ def plan(
 
 
 @app.command()
+def plot(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Run directory.", show_default=False)],
+    workflow: Annotated[
+        Path | None,
+        typer.Option("--workflow", "-w", metavar="FILE", help="File with `styles`; default: the workflow of the run."),
+    ] = None,
+    stage: Annotated[list[str] | None, typer.Option("--stage", help="Draw only this stage; can be repeated.")] = None,
+    formats: Annotated[
+        list[Literal["png", "pdf", "svg"]] | None,
+        typer.Option("--format", "-f", help="Files to write; can be repeated. Default: those of the style."),
+    ] = None,
+    outdir: Annotated[
+        Path | None, typer.Option("--outdir", "-o", help="Folder of the plots; default: plots in the run directory.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")] = False,
+) -> None:
+    """Draw the plots of a run again with the styles of a workflow file. No event is read."""
+    from fasthep_parsl.cli.plot import draw_again
+
+    draw_again(run_dir, workflow=workflow, stages=stage or (), formats=formats or (), outdir=outdir, quiet=quiet)
+
+
+@app.command()
 def cleanup(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Run directory.", show_default=False)],
     force: Annotated[

@@ -19,6 +19,7 @@ from fasthep_parsl.compiler.outputs import planned_params
 from fasthep_parsl.compiler.routes import Routing
 from fasthep_parsl.compiler.segments import columns_at_once, cut_segments, keep_after
 from fasthep_parsl.compiler.stages import CheckedStage, package_of
+from fasthep_parsl.compiler.styles import left_out, plan_pictures
 from fasthep_parsl.compiler.templates import unused_datasets
 from fasthep_parsl.compiler.undeclared_files import undeclared_files
 from fasthep_parsl.compiler.unread import only_used, with_unread
@@ -128,6 +129,7 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         segments=segments,
         variations=checked.variations,
         templates=checked.templates,
+        pictures=plan_pictures(loaded).value,
         apart=_keeps_apart(checked, datasets),
         pools=pools,
         environment=environment,
@@ -166,6 +168,7 @@ def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple
         *mask_warnings(checked.stages, inputs),
         *_constant_fields(inputs),
         *unused_datasets(checked.templates, inputs.datasets, checked.variations),
+        *left_out(loaded),
     )
 
 
@@ -178,8 +181,10 @@ def _packages(checked: CheckedWorkflow) -> set[str]:
     """Return the top-level modules that define the installed ops, the modifiers and the source in use."""
     ops = {package_of(item.op.call) for item in checked.stages if not item.module}
     kinds = {placed.planned.kind for found in checked.modifiers.values() for placed in found}
-    loaded = {registry.load("modifiers", kind) for kind in kinds}
-    loaded.add(registry.load("sources", checked.inputs.source.kind))
+    loaded = {
+        registry.load("sources", checked.inputs.source.kind),
+        *(registry.load("modifiers", kind) for kind in kinds),
+    }
     return {name for name in ops | {package_of(item) for item in loaded} if name}
 
 

@@ -25,6 +25,7 @@ from fasthep_parsl.compiler.outputs import check_outputs
 from fasthep_parsl.compiler.regions import expand_regions, named_like_variations, with_selections
 from fasthep_parsl.compiler.routes import route_stages
 from fasthep_parsl.compiler.stages import Stages, check_stages, load_ops
+from fasthep_parsl.compiler.styles import plan_pictures
 from fasthep_parsl.compiler.templates import plan_templates
 from fasthep_parsl.compiler.trial import try_reading
 from fasthep_parsl.compiler.unread import reads_of
@@ -137,6 +138,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
         *(_modifier_fields(workflow) if stages.value.ordered else ()),
         *check_facts(workflow.stages, workflow.inputs.datasets, loaded.document),
         *comparisons.problems,
+        *plan_pictures(loaded).problems,
         *check_lumi_masks(running.items, inputs.value, loaded.document),
         *check_visibility(loaded, workflow.stages, workflow.inputs.datasets, workflow.inputs.source),
     )

@@ -237,7 +237,8 @@ class PlanRun:
         )
         normalisation = self.results.normalisation
         content["normalisation"] = normalisation.summary()
-        content["warnings"] += [*normalisation.warnings(self.error), *self.results.fit_notes, *self._write_notes()]
+        content["warnings"] += [*normalisation.warnings(self.error), *self.results.fit_notes]
+        content["warnings"] += [*self.results.range_notes, *self._write_notes()]
         content["output"] = join_output(self.directory.path, [stage.id for stage in self.plan.stages])
         if self.damaged:
             content["warnings"].append(

@@ -11,7 +11,7 @@ from fasthep_parsl.driver.run_products import product_files, product_names, prod
 from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.interfaces import Session
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.results import assemble, write_numbers_of, write_plots, write_results
+from fasthep_parsl.results import assemble, range_warnings, write_numbers_of, write_plots, write_results
 
 
 class RunResults:
@@ -36,6 +36,8 @@ class RunResults:
         How datasets were normalised.
     fit_notes : list of str
         What fit tools should know about the templates.
+    range_notes : list of str
+        Axes of histograms that hold nothing.
     """
 
     def __init__(self, plan: Plan, path: Path, *, plots: bool) -> None:
@@ -46,6 +48,7 @@ class RunResults:
         self.results: dict[tuple[str, str], Any] = {}
         self.normalisation = Normalisation()
         self.fit_notes: list[str] = []
+        self.range_notes: list[str] = []
         self._written = False
 
     def write_beside(self, session: Session, states: list[SegmentState]) -> None:
@@ -58,7 +61,8 @@ class RunResults:
         numbers = session.call(pool, write_numbers_of, *files, recipe)
         if self.plots:
             self.products = products_of(self.plan, states)
-            write_plots(assemble(self.products, recipe), self.path, recipe.datasets)
+            results = assemble(self.products, recipe)
+            write_plots(results, self.path / "plots", recipe.plots(results))
         with contextlib.suppress(Exception):  # if the worker is lost, the driver writes them
             numbers.result()
             self._written = True
@@ -72,5 +76,6 @@ class RunResults:
             write_results(self.products, self.path, plots=self.plots, recipe=recipe)
         self.normalisation, self.products = settled(self.plan, states, self.products, self.path)
         self.results = assemble(self.products, recipe)
+        self.range_notes = range_warnings(self.results)
         if self.plan.templates is not None and self.products:
             self.fit_notes = write_templates(self.plan, self.products, self.normalisation, self.path)

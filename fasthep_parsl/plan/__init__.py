@@ -30,6 +30,7 @@ from fasthep_parsl.plan.pools import (
     PlanScaling,
 )
 from fasthep_parsl.plan.stages import Binding, PlanCode, PlanModifier, PlanModule, PlanSegment, PlanStage
+from fasthep_parsl.plan.styles import PlanPicture, PlotStyle
 from fasthep_parsl.plan.templates import PlanChannel, PlanRate, PlanSample, PlanTemplates, PlanTerm, TemplateFormat
 from fasthep_parsl.plan.variations import Direction, PlanVariation, PlanWeight, substitutes
 
@@ -60,6 +61,7 @@ __all__ = [
     "PlanNetwork",
     "PlanNormalisation",
     "PlanParameterFile",
+    "PlanPicture",
     "PlanPool",
     "PlanRate",
     "PlanSample",
@@ -73,6 +75,7 @@ __all__ = [
     "PlanTerm",
     "PlanVariation",
     "PlanWeight",
+    "PlotStyle",
     "SumMethod",
     "TemplateFormat",
     "cancelled",

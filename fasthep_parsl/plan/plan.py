@@ -15,6 +15,7 @@ from fasthep_parsl.plan.inputs import PlanDataset, PlanFile, PlanSource, without
 from fasthep_parsl.plan.parameter_files import PlanParameterFile, without_paths
 from fasthep_parsl.plan.pools import PlanCredential, PlanEnvironment, PlanPool
 from fasthep_parsl.plan.stages import PlanCode, PlanModule, PlanSegment, PlanStage
+from fasthep_parsl.plan.styles import PlanPicture
 from fasthep_parsl.plan.templates import PlanTemplates
 from fasthep_parsl.plan.variations import PlanVariation
 
@@ -38,6 +39,7 @@ class Plan(Frozen):
     segments: tuple[PlanSegment, ...]
     variations: tuple[PlanVariation, ...] = ()
     templates: PlanTemplates | None = None
+    pictures: tuple[PlanPicture, ...] = Field((), description="how results are drawn")
     apart: bool = Field(False, description="whether histograms keep datasets apart until they are written")
     pools: tuple[PlanPool, ...]
     environment: PlanEnvironment | None = None
@@ -72,6 +74,7 @@ class Plan(Frozen):
                 "site",
                 "workflow",
                 "templates",  # they are written from the results
+                "pictures",
             ),
             True,
         )

@@ -12,10 +12,11 @@ from typing import Any
 
 from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Cutflow, DatasetHistograms, Rows
-from fasthep_parsl.plan import Plan, PlanStage, PlanVariation
+from fasthep_parsl.plan import Plan, PlanPicture, PlanStage, PlanVariation
 from fasthep_parsl.results.axes_of_results import HistogramOfStage
 from fasthep_parsl.results.families import Family, Place, ProductKey, families, product_of
 from fasthep_parsl.results.normalisation import Normalisation
+from fasthep_parsl.results.plot_recipe import PlotRecipe, total_luminosity
 from fasthep_parsl.results.scaling import Factors, factor_of, scaled_row
 
 RAW = "-raw"
@@ -37,12 +38,23 @@ class ResultRecipe:
     factors : mapping
         Stage or copy → dataset → normalisation factor, None if it is not known: the dataset is left out. Stages that are
         not in it are not normalised.
+    pictures : tuple of PlanPicture
+        Styles of plots.
+    luminosity : float or None
+        Integrated luminosity of all eras, 1/pb.
     """
 
     datasets: tuple[DatasetInfo, ...] = ()
     stages: tuple[PlanStage, ...] = ()
     variations: tuple[PlanVariation, ...] = ()
     factors: Factors = field(default_factory=dict)
+    pictures: tuple[PlanPicture, ...] = ()
+    luminosity: float | None = None
+
+    def plots(self, results: Mapping[ProductKey, Any]) -> PlotRecipe:
+        """Return how results are drawn."""
+        normalised = frozenset(stage for stage, name in results if name.endswith(RAW))
+        return PlotRecipe(self.datasets, self.variations, self.pictures, self.luminosity, normalised)
 
 
 def recipe_of(plan: Plan, normalisation: Normalisation) -> ResultRecipe:
@@ -55,6 +67,8 @@ def recipe_of(plan: Plan, normalisation: Normalisation) -> ResultRecipe:
             stage: {name: factor.value for name, factor in factors.items()}
             for stage, factors in normalisation.stages.items()
         },
+        plan.pictures,
+        total_luminosity(plan),
     )
 
 

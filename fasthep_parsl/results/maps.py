@@ -5,78 +5,89 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Histogram
 from fasthep_parsl.results.bins import drawn_edges, ticks_of
 from fasthep_parsl.results.histograms import categories_of
-from fasthep_parsl.results.plot_layers import Layer, layers
-from fasthep_parsl.results.style import axis_label, heading
+from fasthep_parsl.results.plot_axes import STEEP
+from fasthep_parsl.results.plot_layers import contents
+from fasthep_parsl.results.plot_layout import Layout
+from fasthep_parsl.results.plot_panels import contents_word
+from fasthep_parsl.results.plot_recipe import Drawing
+from fasthep_parsl.results.style import axis_label, safe_text
 
 
-def draw_maps(
-    figure: Any,
-    histogram: Histogram,
-    places: tuple[int | None, Sequence[int]],
-    datasets: Sequence[DatasetInfo],
-    title: str,
-) -> None:
-    """Draw a colour map for simulation and one for data, if there are any.
+def draw_maps(figure: Any, histogram: Histogram, places: tuple[int | None, Sequence[int]], drawing: Drawing) -> None:
+    """Draw a colour map for data and one for simulation, if there are any, with one scale of colours.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
         An empty figure.
     histogram : Histogram
-        With two axes, without the dataset axis.
+        With two axes, without those of datasets and variations.
     places : tuple of (int or None, sequence of int)
         Positions of the dataset axis, and of the two axes to draw, x first.
-    datasets : sequence of DatasetInfo
-        Datasets of the run.
-    title : str
-        Title above the plot.
+    drawing : Drawing
+        Datasets and style.
     """
     position, shown = places
-    data, simulation = layers(histogram.hist, shown, position, datasets)
+    content = contents(histogram, shown, position, drawing)
     panels: list[tuple[str, Any]] = []
-    if data is not None:
-        panels.append(("Data", data.values))
-    if simulation:
-        panels.append(("Simulation" if position is not None else "", _sum(simulation)))
+    if content.data is not None:
+        panels.append((content.data.label, content.data.values))
+    if content.simulation:
+        total = sum(layer.values for layer in content.simulation)
+        panels.append(("Simulation" if position is not None else "", total))
     axes = [histogram.hist.axes[number] for number in shown]
-    figure.set_size_inches(6.8 * max(len(panels), 1), 5.2)
-    count = max(len(panels), 1)
-    figure.subplots_adjust(left=0.12 / count, right=1 - 0.11 / count, bottom=0.13, top=0.92, wspace=0.3)
-    for number, (name, values) in enumerate(panels, start=1):
-        ax = figure.add_subplot(1, count, number)
-        _draw_map(figure, ax, axes, values)
-        heading(ax, title if number == 1 else "")
-        if name:
-            ax.set_title(name, loc="right", fontsize=13)
+    layout = Layout(figure, drawing, histogram.title, panels=max(len(panels), 1))
+    layout.right = 0.95
+    layout.place()
+    norm = _norm([values for _, values in panels], drawing)
+    mesh = None
+    for ax, (name, values) in zip(layout.main, panels, strict=False):
+        mesh = _draw_map(ax, axes, values, norm, drawing)
+        if name and len(panels) > 1:
+            ax.text(0.97, 0.95, safe_text(name), transform=ax.transAxes, ha="right", va="top", fontsize=13,
+                    bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 2})  # fmt: skip
+    layout.finish(histogram, [content])
+    at, width = layout.main[-1].get_position(), figure.get_figwidth()
+    place = figure.add_axes((at.x1 + 0.12 / width, at.y0, 0.22 / width, at.height))
+    if mesh is not None:
+        bar = figure.colorbar(mesh, cax=place)
+        word = contents_word(content, normalised=drawing.normalised, named=position is not None)
+        bar.set_label(drawing.style.axes.z.label or f"{word} / bin", loc="top")
 
 
-def _sum(simulation: list[Layer]) -> Any:
+def _norm(values: Sequence[Any], drawing: Drawing) -> Any:
+    """Return the scale of colours of all maps. Empty bins are white: no event is not a small number of events."""
+    import numpy as np
+    from matplotlib.colors import LogNorm, Normalize
+
+    style = drawing.style.axes.z
+    every = np.concatenate([part.ravel() for part in values]) if values else np.array([])
+    filled = every[np.isfinite(every) & (every != 0)]
+    if not len(filled):
+        return Normalize(0, 1)
+    positive = filled[filled > 0]
+    steep = len(positive) == len(filled) and filled.max() > STEEP * np.quantile(filled, 0.1)
+    if len(positive) and (style.scale == "log" or (style.scale == "auto" and steep)):
+        return LogNorm(*(style.limits or (positive.min(), max(positive.max(), positive.min() * 1.001))))
+    return Normalize(*(style.limits or (min(0.0, float(filled.min())), float(filled.max()))))
+
+
+def _draw_map(ax: Any, axes: Sequence[Any], values: Any, norm: Any, drawing: Drawing) -> Any:
     import numpy as np
 
-    return np.sum([layer.values for layer in simulation], axis=0)
-
-
-def _draw_map(figure: Any, ax: Any, axes: Sequence[Any], values: Any) -> None:
-    import numpy as np
-
-    edges = []
+    edges = [drawn_edges(axis) for axis in axes]
     for axis, letter in zip(axes, "xy", strict=True):
         categories = categories_of(axis)
-        edges.append(drawn_edges(axis))
         if categories is not None:
             getattr(ax, f"set_{letter}ticks")(*ticks_of(categories))
-    # Empty bins stay white: no event is not a small number of events.
     masked = np.ma.masked_where(values.T == 0, values.T)
-    drawn = bool((values != 0).any())
-    limits = {} if drawn else {"vmin": 0, "vmax": 1}
-    mesh = ax.pcolormesh(edges[0], edges[1], masked, cmap="viridis", rasterized=True, **limits)
-    bar = figure.colorbar(mesh, ax=ax, pad=0.02, fraction=0.06)
-    bar.set_label("Events / bin", loc="top")
-    ax.set_xlim(edges[0][0], edges[0][-1])
-    ax.set_ylim(edges[1][0], edges[1][-1])
-    ax.set_xlabel(axis_label(axes[0]), loc="right")
-    ax.set_ylabel(axis_label(axes[1]), loc="top")
+    mesh = ax.pcolormesh(edges[0], edges[1], masked, cmap="viridis", rasterized=True, norm=norm)
+    style = drawing.style.axes
+    ax.set_xlim(*(style.x.limits or (edges[0][0], edges[0][-1])))
+    ax.set_ylim(*(style.y.limits or (edges[1][0], edges[1][-1])))
+    ax.set_xlabel(safe_text(style.x.label) if style.x.label else axis_label(axes[0]), loc="right")
+    ax.set_ylabel(safe_text(style.y.label) if style.y.label else axis_label(axes[1]), loc="top")
+    return mesh

@@ -28,14 +28,10 @@ STYLE: dict[str, Any] = {
     "xtick.major.size": 8,
     "ytick.major.size": 8,
     "axes.titley": 1.01,  # fixed: an automatic height needs a second layout
+    "pdf.fonttype": 42,  # text can be edited and searched
+    "svg.hashsalt": "fasthep-parsl",  # the same plot is the same file
     "hatch.linewidth": 0.5,
 }
-
-
-def heading(ax: Any, title: str) -> None:
-    """Put `title` above the left end of the axes."""
-    if title:
-        ax.set_title(safe_text(title), loc="left", fontsize=14, fontweight="bold")
 
 
 def minor_ticks(ax: Any, *, x: bool = True, y: bool = True) -> None:

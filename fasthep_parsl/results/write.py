@@ -5,18 +5,21 @@ from __future__ import annotations
 import importlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Cutflow, Histogram, in_order
+from fasthep_parsl.plan.styles import PictureFormat
 from fasthep_parsl.results.assembled import RAW, ResultRecipe, assemble
 from fasthep_parsl.results.cutflows import write_cutflow
 from fasthep_parsl.results.families import Named, ProductKey
 from fasthep_parsl.results.generic import write_generic
 from fasthep_parsl.results.histograms import as_histogram, slices, write_json, write_root
+from fasthep_parsl.results.plot_recipe import Drawing, PlotRecipe
 from fasthep_parsl.worker.partials import load_products
 
 _HEAVY = (
@@ -74,7 +77,7 @@ def write_results(
     recipe = recipe or ResultRecipe(tuple(datasets))
     results = assemble(products, recipe)
     written = write_numbers(results, run_dir, recipe.datasets)
-    return written + (write_plots(results, run_dir, recipe.datasets) if plots else [])
+    return written + (write_plots(results, run_dir / "plots", recipe.plots(results)) if plots else [])
 
 
 def write_numbers(results: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
@@ -140,14 +143,53 @@ def read_products(files: Iterable[str], names: Mapping[str, str], datasets: Iter
     return {key: in_order(p, order) if isinstance(p, Cutflow) else p for key, p in found.items()}
 
 
-def write_plots(results: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
-    """Draw all histograms, one plot per region; parameters as in `write_numbers`."""
-    plots = {
-        "@".join(filter(None, (name.replace(":", "-"), region))): replace(histogram, hist=hist)
-        for name, histogram in _histograms(results).items()
-        for region, hist in slices(histogram.hist, histogram.region_axis)
-    }
-    return _draw_all(plots, run_dir / "plots", datasets)
+def write_plots(results: Mapping[ProductKey, Any], folder: Path, recipe: PlotRecipe) -> list[Path]:
+    """Draw all histograms and cutflows, one plot per region. What cannot be drawn is logged and left out.
+
+    Parameters
+    ----------
+    results : mapping
+        (stage of the workflow, name) → result; see `assemble`.
+    folder : Path
+        Gets the files.
+    recipe : PlotRecipe
+        How they are drawn.
+    """
+    from fasthep_parsl.results.plots import draw, draw_cutflow
+
+    written: list[Path] = []
+    kinds = {key: as_histogram(result) or result for key, result in results.items() if not key[1].endswith(RAW)}
+    shown = {key: result for key, result in kinds.items() if isinstance(result, Histogram | Cutflow)}
+    histograms = {key: result for key, result in shown.items() if isinstance(result, Histogram)}
+    names = {**_short_names(shown), **_short_names(histograms)}
+    for key, result in shown.items():
+        picture = recipe.picture(key[0])
+        name = names[key].replace(":", "-")
+        name = picture.name + name.removeprefix(key[0]) if picture.name else name
+        drawing = Drawing(recipe, picture.style, normalised=key[0] in recipe.normalised)
+        if isinstance(result, Cutflow):
+            draw_one = partial(draw_cutflow, result, title=key[0])
+            written += _attempt(draw_one, folder / name, drawing, picture.formats)
+            continue
+        for region, hist in slices(result.hist, result.region_axis):
+            draw_one = partial(draw, replace(result, hist=hist))
+            path = folder / "@".join(filter(None, (name, region)))
+            written += _attempt(draw_one, path, replace(drawing, region=region), picture.formats)
+    return written
+
+
+def _attempt(
+    draw_one: Callable[..., list[Path]], path: Path, drawing: Drawing, formats: Sequence[PictureFormat]
+) -> list[Path]:
+    try:
+        return draw_one(path, drawing, formats=formats)
+    except OSError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        log.warning("plot %s was not drawn (%s); its numbers are in results/", path, reason)
+        log.debug("traceback of the plot", exc_info=True)
+        return []
 
 
 def _histograms(results: Mapping[ProductKey, Any]) -> dict[str, Histogram]:
@@ -162,23 +204,3 @@ def _short_names(keys: Mapping[ProductKey, Any]) -> dict[ProductKey, str]:
     """Return ``<stage>`` for the only histogram of a stage, ``<stage>:<name>`` for one of several."""
     count = Counter(stage for stage, _ in keys)
     return {(stage, name): stage if count[stage] == 1 else f"{stage}:{name}" for stage, name in keys}
-
-
-def _draw_all(histograms: Mapping[str, Histogram], folder: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
-    from fasthep_parsl.results.plots import draw
-
-    written = []
-    for name, histogram in histograms.items():
-        path = folder / f"{name}.png"
-        try:
-            draw(histogram, path, datasets, title=histogram.title)
-        except OSError:
-            raise
-        except Exception as error:
-            log.warning(
-                "plot %s was not drawn (%s: %s); its numbers are in results/", path, type(error).__name__, error
-            )
-            log.debug("traceback of the plot", exc_info=True)
-        else:
-            written.append(path)
-    return written

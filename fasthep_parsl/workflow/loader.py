@@ -21,6 +21,7 @@ from fasthep_parsl.workflow.parse import load_file
 from fasthep_parsl.workflow.repair import repair
 from fasthep_parsl.workflow.sources import check_sources
 from fasthep_parsl.workflow.spellings import check_model, normalise, refuse_foreign
+from fasthep_parsl.workflow.styles import respell_styles
 from fasthep_parsl.workflow.translate import problems_of
 from fasthep_parsl.workflow.yamldoc import Document, merge, refuse
 
@@ -91,6 +92,9 @@ def load_workflow(
     warnings += of_joins
     document, wrong = respell_filesets(document)
     problems += wrong
+    document, wrong, of_styles = respell_styles(document)
+    problems += wrong
+    warnings += tuple(of_styles)
     warnings += respelled.warnings
     below = package_defaults().under("execution")
     document = replace(merge(below, spell_out(document, ("execution",))), path=str(path), files=document.files)

@@ -12,6 +12,7 @@ from fasthep_parsl.workflow.execution_model import Execution
 from fasthep_parsl.workflow.input_model import Data, Dataset, FieldOf, SourceOf
 from fasthep_parsl.workflow.join_model import JoinSpec
 from fasthep_parsl.workflow.stage_model import Analysis
+from fasthep_parsl.workflow.styles import Styles
 from fasthep_parsl.workflow.systematics import Systematics
 from fasthep_parsl.workflow.values import Line, Model, Reference, Texts, empty_mapping
 
@@ -61,6 +62,9 @@ class Workflow(Model):
     primary_stream: Reference | None = Field(None, description="name of the source or join, as fasthep-flow writes it")
     systematics: Annotated[Systematics, BeforeValidator(empty_mapping)] = Field(
         Systematics(), description="systematic variations"
+    )
+    styles: Styles = Field(
+        default_factory=dict, description="styles of plots; `default` is for stages without `render`"
     )
     analysis: Analysis = Field(description="the stages")
     execution: Execution = Field(Execution(), description="how and where the workflow runs")

@@ -17,9 +17,8 @@ FOREIGN_SECTIONS = {
     "outputs": "use a stage with `op: hep.write`",
     "observers": "remove the section; every run records events, times and memory",
     "reports": "remove the section; `run.json` in the run directory describes a run",
-    "styles": "remove the section; plots have the style of mplhep",
     "registry": "name your Python files in `use: {modules: […]}` and decorate functions with `@op`",
-    "render": "remove the section; every histogram is plotted",
+    "render": "write `styles: {NAME: …}` and `render: {style: NAME}` in stages",
     "hooks": _NOT_RUN,
     "execution_hooks": _NOT_RUN,
     "compile_hooks": _NOT_RUN,
@@ -29,7 +28,6 @@ FOREIGN_SECTIONS = {
     "workflow_metadata": _NOT_RUN,
 }
 FOREIGN_STAGE = {
-    "render": "remove it; every histogram is plotted",
     "write": "use a stage with `op: hep.write`",
     "inspect": "remove it",
     "observers": "remove it; every run records events, times and memory",

@@ -13,7 +13,8 @@ from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Histogram
 from fasthep_parsl.results import write_results
 from fasthep_parsl.results.histograms import dataset_axis
-from fasthep_parsl.results.plot_layers import layers
+from fasthep_parsl.results.plot_layers import contents
+from fasthep_parsl.results.plot_recipe import Drawing, PlotRecipe
 from fasthep_parsl.results.style import safe_text, y_label
 
 DATASETS = (
@@ -126,21 +127,25 @@ def test_two_histograms_of_a_stage(tmp_path: Path, mass: hist.Hist) -> None:
 
 
 def test_layers_sum_data_and_groups(mass: hist.Hist) -> None:
-    data, simulation = layers(mass, [1], 0, DATASETS)
+    content = contents(Histogram(mass), [1], 0, Drawing(PlotRecipe(DATASETS)))
+    data, simulation = content.data, content.simulation
     assert data is not None
     assert data.values.tolist() == [1.5, 1.5, 3.0, 0]  # weights 0.5 and 1
     assert data.variances.tolist() == [1.25, 1.25, 2.5, 0]
     assert (data.under, data.over) == (1.5, 1.5)
     assert [layer.label for layer in simulation] == ["dy", "diboson"]  # the smallest at the bottom
     assert simulation[1].values.tolist() == [4.5, 4.5, 9.0, 0]
-    without, _ = layers(mass["dy", :], [0], None, DATASETS)
-    assert without is None
+    assert contents(Histogram(mass["dy", :]), [0], None, Drawing(PlotRecipe(DATASETS))).data is None
 
 
 def test_colours_belong_to_datasets(mass: hist.Hist) -> None:
-    colours = {layer.label: layer.colour for layer in layers(mass, [1], 0, DATASETS)[1]}
+    def colours() -> dict[str, str]:
+        found = contents(Histogram(mass), [1], 0, Drawing(PlotRecipe(DATASETS)))
+        return {layer.label: layer.colour for layer in found.simulation}
+
+    before = colours()
     mass["dy", :] = np.full((6, 2), 1000.0)  # dy is now the largest
-    assert {layer.label: layer.colour for layer in layers(mass, [1], 0, DATASETS)[1]} == colours
+    assert colours() == before
 
 
 def test_dataset_axis_by_name_or_categories() -> None:

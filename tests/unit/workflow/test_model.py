@@ -138,7 +138,6 @@ def one(old, new):
         (one("{name: a, params: {x: 1}}", "{name: a, parms: {x: 1}}"), "E105", "unknown key `parms`", "allowed: name, params"),
         (one("require: gpu,", "require: gpu, prefer: gpu,"), "E106", "both `require` and `prefer`", "remove one"),
         (FULL + "observers: []", "E107", "`observers` of fasthep-flow is not supported", "remove the section"),
-        (one("op: custom.train", "op: custom.train\n      render: {}"), "E107", "`render` of fasthep-flow is not supported", "plotted"),
         (one("  backend: parsl", "  config: {workers: 3}"), "E107", "`config` of fasthep-flow is not supported", "strategy"),
         (FULL + "systematics: {variations: [{name: up, anchor: W}]}", "E107", "`anchor` of fasthep-flow is not supported", "what stages read"),
         (FULL + "systematics: {variations: [{name: up, patch: {}}]}", "E107", "`patch` of fasthep-flow is not supported", "replace: {fields:"),

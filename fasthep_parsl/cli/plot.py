@@ -1,0 +1,28 @@
+"""``plot``: draw the plots of a run again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fasthep_parsl.cli.console import Screen, print_line
+from fasthep_parsl.driver.redraw import redraw
+from fasthep_parsl.plan.styles import PictureFormat
+
+
+def draw_again(
+    run_dir: Path,
+    *,
+    workflow: Path | None,
+    stages: Sequence[str],
+    formats: Sequence[PictureFormat],
+    outdir: Path | None,
+    quiet: bool,
+) -> None:
+    """Draw the plots of a run again, and print their paths."""
+    made = redraw(run_dir, workflow=workflow, stages=stages, formats=formats, outdir=outdir)
+    out = Screen(quiet=quiet)
+    where = f"styles of {made.styles}" if made.styles is not None else "styles of the run: its workflow file is gone"
+    print_line(out, where)
+    for path in made.files:
+        print_line(out, f"  {path}")

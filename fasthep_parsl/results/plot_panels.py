@@ -1,0 +1,222 @@
+"""Draw one axis of a histogram: stack, band, data and their ratio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fasthep_parsl.plan.styles import AxisStyle
+from fasthep_parsl.results.bins import drawn_edges, open_ended, ticks_of
+from fasthep_parsl.results.histograms import categories_of
+from fasthep_parsl.results.intervals import garwood
+from fasthep_parsl.results.plot_axes import add_legend, ratio_limits, scale_y
+from fasthep_parsl.results.plot_layers import COLOURS, Content, Layer
+from fasthep_parsl.results.plot_layout import Layout
+from fasthep_parsl.results.style import axis_label, minor_ticks, safe_text, y_label
+
+BAND = "#333333"
+
+
+@dataclass(frozen=True)
+class Binning:
+    """Bins of a panel.
+
+    Attributes
+    ----------
+    edges : array of float64, shape (bins + 1,)
+        As drawn.
+    scale : array of float64, shape (bins,)
+        Factor of contents: 1, or 1 / width if widths differ.
+    uniform : bool
+        Whether all widths are equal.
+    categories : list or None
+        Names of bins.
+    """
+
+    edges: Any
+    scale: Any
+    uniform: bool
+    categories: list[Any] | None
+
+    @property
+    def centres(self) -> Any:
+        """Centres of bins."""
+        return (self.edges[1:] + self.edges[:-1]) / 2
+
+
+def binning(axis: Any) -> Binning:
+    """Return the bins of a histogram axis as they are drawn."""
+    import numpy as np
+
+    edges = drawn_edges(axis)
+    widths = np.diff(edges)
+    categories = categories_of(axis)
+    uniform = categories is not None or open_ended(axis) or bool(np.allclose(widths, widths[:1]))
+    return Binning(edges, np.ones_like(widths) if uniform else 1.0 / widths, uniform, categories)
+
+
+def data_errors(layer: Layer) -> tuple[Any, Any]:
+    """Return the errors of data, down and up: Garwood's for counts, the root of the sum of squares for weights."""
+    import numpy as np
+
+    root = np.sqrt(np.maximum(layer.variances, 0))
+    if not np.array_equal(layer.values, layer.variances) or (layer.values < 0).any():
+        return root, root
+    low, high = garwood(layer.values)
+    return layer.values - low, high - layer.values
+
+
+def draw_panel(layout: Layout, number: int, axis: Any, content: Content, *, legend: bool) -> None:
+    """Draw a panel and its ratio.
+
+    Parameters
+    ----------
+    layout : Layout
+        The picture.
+    number : int
+        Number of the panel.
+    axis : hist axis
+        The axis of the histogram.
+    content : Content
+        What is drawn on it.
+    legend : bool
+        Whether layers have names.
+    """
+    style = layout.drawing.style
+    ax, low, bins = layout.main[number], layout.lowest[number], binning(axis)
+    _draw_simulation(ax, content, bins, named=legend, layout=layout)
+    if content.data is not None:
+        _draw_data(ax, content.data, bins)
+    limits = style.axes.x.limits if number == 0 and style.axes.x.limits else (bins.edges[0], bins.edges[-1])
+    ax.set_xlim(*limits)
+    x, y = (style.axes.x, style.axes.y) if number == 0 else (AxisStyle(), AxisStyle())
+    low.set_xlabel(safe_text(x.label) if x.label else axis_label(axis), loc="right")
+    text = y_label(axis, None if bins.categories is not None else bins.edges[1:] - bins.edges[:-1], bins.uniform)
+    what = contents_word(content, normalised=layout.drawing.normalised, named=legend)
+    ax.set_ylabel(safe_text(y.label) if y.label else text.replace("Events", what, 1), loc="top")
+    if bins.categories is not None:
+        _category_ticks(layout, low, bins.categories)
+    if layout.ratio:
+        _draw_ratio(layout, number, content, bins)
+    box = add_legend(layout, ax, content) if legend else None
+    scale_y(ax, content, bins, y, box)
+    minor_ticks(ax, x=bins.categories is None)
+    if layout.ratio:
+        minor_ticks(low, x=bins.categories is None)
+
+
+def contents_word(content: Content, *, normalised: bool, named: bool) -> str:
+    """Return what contents are: normalised to a luminosity, sums of weights, or raw numbers of events."""
+    import numpy as np
+
+    if normalised or (named and not content.simulation):
+        return "Events"
+    layers = content.simulation
+    counts = all(np.array_equal(layer.values, layer.variances) for layer in layers)
+    if not named:
+        return "Events" if counts else "Weighted events"
+    return "Events (simulation: raw)" if counts else "Events (simulation: weighted)"
+
+
+def _category_ticks(layout: Layout, ax: Any, categories: list[Any]) -> None:
+    places, texts = ticks_of(categories)
+    long = max((len(text) for text in texts), default=0) * len(texts) > 60
+    ax.set_xticks(places, texts, rotation=40 if long else 0, ha="right" if long else "center",
+                  rotation_mode="anchor" if long else "default")  # fmt: skip
+    if long:
+        layout.bottom = max(layout.bottom, min(0.55 + 0.075 * max(len(text) for text in texts), 2.6))
+        layout.place()
+    ax.tick_params(axis="x", which="both", top=False)
+
+
+def _draw_simulation(ax: Any, content: Content, bins: Binning, *, named: bool, layout: Layout) -> None:
+    import numpy as np
+
+    if not content.simulation:
+        return
+    listing = layout.drawing.style.data_mc
+    total, _ = content.total()
+    up, down = content.errors()
+    if not named:
+        ax.stairs(total * bins.scale, bins.edges, color=COLOURS[0], linewidth=1.6)
+        _band(ax, total, up, down, bins, content)
+        return
+    base = np.zeros_like(bins.scale)
+    for layer in content.stack:
+        top = base + layer.values * bins.scale
+        if listing.histtype_mc == "step":
+            ax.stairs(top, bins.edges, color=layer.colour, linewidth=1.8, label=safe_text(layer.label))
+        else:
+            pattern = {"hatch": layer.hatch, "edgecolor": "white"} if layer.hatch else {}
+            ax.stairs(top, bins.edges, baseline=base, fill=True, facecolor=layer.colour, linewidth=0,
+                      alpha=layer.style.alpha, label=safe_text(layer.label), **pattern)  # fmt: skip
+        base = top
+    for number, layer in enumerate(layer for layer in content.simulation if not layer.stacked):
+        filled = layer.kind == "signal" and listing.histtype_signal == "fill"
+        ax.stairs(layer.values * bins.scale, bins.edges, color=layer.colour, linewidth=2.0, fill=filled,
+                  linestyle=("-", "--", "-.", ":")[number % 4], label=safe_text(layer.label))  # fmt: skip
+    if content.stack and listing.show_mc_uncertainty:
+        _band(ax, total, up, down, bins, content)
+
+
+def _band(ax: Any, total: Any, up: Any, down: Any, bins: Binning, content: Content) -> None:
+    ax.stairs((total + up) * bins.scale, bins.edges, baseline=(total - down) * bins.scale, fill=True, hatch="////",
+              facecolor="none", edgecolor=BAND, linewidth=0, gid="band",
+              label="Stat. unc." if content.up is None else "Stat. ⊕ syst. unc.")  # fmt: skip
+
+
+def _draw_data(ax: Any, data: Layer, bins: Binning) -> None:
+    down, up = data_errors(data)
+    filled = data.variances > 0  # no points for empty bins
+    half = None if bins.uniform else (bins.edges[1:] - bins.edges[:-1])[filled] / 2
+    ax.errorbar(
+        bins.centres[filled],
+        (data.values * bins.scale)[filled],
+        xerr=half,
+        yerr=[(down * bins.scale)[filled], (up * bins.scale)[filled]],
+        fmt="o",
+        color=data.colour,
+        markersize=4.6,
+        elinewidth=1.2,
+        capsize=0,
+        zorder=10,
+        label=safe_text(data.label),
+    )
+
+
+def _draw_ratio(layout: Layout, number: int, content: Content, bins: Binning) -> None:
+    """Draw data over the total, and the uncertainty of the total around 1. Points out of range become arrows."""
+    import numpy as np
+    from matplotlib.ticker import MaxNLocator
+
+    ax, style = layout.ratio[number], layout.drawing.style
+    total, _ = content.total()
+    up, down = content.errors()
+    data = content.data
+    valid = total > 0
+    safe = np.where(valid, total, 1.0)
+    if style.data_mc.show_mc_uncertainty:
+        high, low = (np.where(valid, 1 + side, 1.0) for side in (up / safe, -down / safe))
+        ax.stairs(high, bins.edges, baseline=low, fill=True, hatch="////", facecolor="none", edgecolor=BAND,
+                  linewidth=0, gid="band")  # fmt: skip
+    ax.axhline(1, color="black", linewidth=0.9, linestyle="--")
+    if data is not None:
+        shown = valid & (data.variances > 0)
+        ratio = np.where(shown, data.values / safe, np.nan)
+        low, high = data_errors(data)
+        ax.errorbar(bins.centres[shown], ratio[shown], yerr=[(low / safe)[shown], (high / safe)[shown]], fmt="o",
+                    color=data.colour, markersize=4.2, elinewidth=1.1, zorder=10)  # fmt: skip
+        own = style.axes.ratio.limits or style.data_mc.ratio_ylim
+        limits = own or ratio_limits(ratio[shown], (low / safe)[shown], (high / safe)[shown])
+        ax.set_ylim(*limits)
+        for outside, edge, marker in ((ratio > limits[1], limits[1], "^"), (ratio < limits[0], limits[0], "v")):
+            if outside.any():
+                place = edge + (0.04 if marker == "v" else -0.04) * (limits[1] - limits[0])
+                ax.plot(bins.centres[outside], np.full(int(outside.sum()), place), linestyle="", marker=marker,
+                        color=data.colour, markersize=5, zorder=11, gid="outside")  # fmt: skip
+    ax.set_ylabel(safe_text(style.axes.ratio.label or style.data_mc.ratio_ylabel), loc="center", fontsize=13)
+    ax.yaxis.set_major_locator(
+        MaxNLocator(4, steps=[1, 2, 5, 10], prune="upper")
+    )  # its highest label would meet the lowest one above
+    ax.grid(axis="y", color="#cccccc", linewidth=0.5)
+    ax.set_axisbelow(True)
