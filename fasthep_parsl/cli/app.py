@@ -110,8 +110,8 @@ def plot(
     ] = None,
     stage: Annotated[list[str] | None, typer.Option("--stage", help="Draw only this stage; can be repeated.")] = None,
     formats: Annotated[
-        list[Literal["png", "pdf", "svg"]] | None,
-        typer.Option("--format", "-f", help="Files to write; can be repeated. Default: those of the style."),
+        list[str] | None,
+        typer.Option("--format", "-f", help="png, pdf or svg; can be repeated. Default: those of the style."),
     ] = None,
     outdir: Annotated[
         Path | None, typer.Option("--outdir", "-o", help="Folder of the plots; default: plots in the run directory.")

@@ -109,9 +109,9 @@ def contents_word(content: Content, *, normalised: bool, named: bool) -> str:
     """Return what contents are: normalised to a luminosity, sums of weights, or raw numbers of events."""
     import numpy as np
 
-    if normalised or (named and not content.simulation):
-        return "Events"
     layers = content.simulation
+    if normalised or not any(layer.variances.any() for layer in layers):
+        return "Events"
     counts = all(np.array_equal(layer.values, layer.variances) for layer in layers)
     if not named:
         return "Events" if counts else "Weighted events"

@@ -14,7 +14,7 @@ from fasthep_parsl.results.histograms import dataset_axis
 from fasthep_parsl.results.plot_layers import contents, variation_axis
 from fasthep_parsl.results.plot_layout import Layout
 from fasthep_parsl.results.plot_recipe import Drawing
-from fasthep_parsl.results.style import STYLE
+from fasthep_parsl.results.style import STYLE, look
 
 _METADATA: dict[PictureFormat, dict[str, Any]] = {
     "pdf": {"CreationDate": None},
@@ -72,7 +72,7 @@ def draw_cutflow(
 
 
 def figure_of(histogram: Histogram, drawing: Drawing) -> Any:
-    """Return the figure of a histogram, for notebooks and tests; call it within ``rc_context(STYLE)``."""
+    """Return the figure of a histogram, for notebooks and tests; call it within ``rc_context(look(…))``."""
     figure = _figure(drawing)
     _panels(figure, histogram, drawing)
     return figure
@@ -92,7 +92,7 @@ def _drawn(path: Path, formats: Sequence[PictureFormat], drawing: Drawing, fill:
     from matplotlib import rc_context
 
     written = []
-    with rc_context(STYLE), warnings.catch_warnings():
+    with rc_context(look(drawing.style.style.experiment)), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box is drawn instead
         figure = _figure(drawing)
         fill(figure)

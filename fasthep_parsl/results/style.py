@@ -34,6 +34,16 @@ STYLE: dict[str, Any] = {
 }
 
 
+def look(experiment: str) -> dict[str, Any]:
+    """Return the settings of matplotlib for the plots of an experiment: LHCb has a font with serifs, as in mplhep."""
+    if experiment != "LHCb":
+        return STYLE
+    font = "TeX Gyre Termes"
+    math_fonts = {"rm": font, "it": f"{font}:italic", "bf": f"{font}:bold", "cal": font}
+    families = {"font.family": ["serif", "DejaVu Sans"], "font.serif": [font, "Times New Roman", "DejaVu Serif"]}
+    return {**STYLE, **families, **{f"mathtext.{name}": value for name, value in math_fonts.items()}}
+
+
 def minor_ticks(ax: Any, *, x: bool = True, y: bool = True) -> None:
     """Draw minor ticks as markers; those of matplotlib take half of the time of a plot."""
     from matplotlib.ticker import AutoMinorLocator

@@ -21,7 +21,6 @@ from fasthep_parsl.results.plot_recipe import PlotRecipe
 from fasthep_parsl.results.plots import figure_of
 from fasthep_parsl.results.ranges import range_warnings
 from fasthep_parsl.results.style import STYLE
-
 from plot_samples import DATASETS, MASS, VARIATIONS, cutflow, drawing, many, peak, varied
 
 INSIDE = slice(1, -1)
@@ -29,9 +28,7 @@ INSIDE = slice(1, -1)
 
 def drawn(histogram, what):
     with rc_context(STYLE):
-        figure = figure_of(histogram, what)
-        figure.canvas.draw()
-    return figure
+        return figure_of(histogram, what)
 
 
 def stairs(ax):

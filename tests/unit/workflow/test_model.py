@@ -160,7 +160,8 @@ def test_a_misspelt_key_is_not_missing_too(refused):
 
 def test_all_mistakes_come_at_once_in_the_order_of_the_file(refused):
     text = (
-        one("64GB", "64G").replace("tree: Events", "tre: Events").replace("timeout: 30m", "timeout: x") + "styles: {}\n"
+        one("64GB", "64G").replace("tree: Events", "tre: Events").replace("timeout: 30m", "timeout: x")
+        + "observers: {}\n"
     )
     problems = refused(text)
     assert [p.code for p in problems] == ["E102", "E105", "E105", "E107"]
