@@ -6,7 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from fasthep_parsl.plan.styles import AxisStyle
-from fasthep_parsl.results.plot_layers import Content
+from fasthep_parsl.results.plot_layers import PlotContent
 from fasthep_parsl.results.plot_layout import Layout
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 as shares of the panel."""
 
 
-def add_legend(layout: Layout, ax: Any, content: Content) -> Box | None:
+def add_legend(layout: Layout, ax: Any, content: PlotContent) -> Box | None:
     """Add a legend: data, then the stack from the top, then the band. Return its place in the panel, None if beside it."""
     style = layout.drawing.style
     handles, labels = ax.get_legend_handles_labels()
@@ -62,14 +62,14 @@ def _box(layout: Layout, ax: Any, legend: Any) -> Box:
     return float(extent.x0), float(extent.y0), float(extent.x1), float(extent.y1)
 
 
-def scale_y(ax: Any, content: Content, bins: Binning, style: AxisStyle, box: Box | None) -> None:
+def scale_y(ax: Any, content: PlotContent, bins: Binning, style: AxisStyle, box: Box | None) -> None:
     """Choose a linear or logarithmic axis, with room for the legend and below the lowest data point.
 
     Parameters
     ----------
     ax : Axes
         The panel.
-    content : Content
+    content : PlotContent
         What is drawn.
     bins : Binning
         Its bins.
@@ -115,7 +115,7 @@ def scale_y(ax: Any, content: Content, bins: Binning, style: AxisStyle, box: Box
         ax.yaxis.get_offset_text().set_x(-0.13)  # left of the title
 
 
-def _hidden_points(ax: Any, content: Content, bins: Binning) -> None:
+def _hidden_points(ax: Any, content: PlotContent, bins: Binning) -> None:
     """Mark data points that the limits of the user hide."""
     import numpy as np
 

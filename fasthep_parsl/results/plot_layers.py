@@ -58,7 +58,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Content:
+class PlotContent:
     """Everything that is drawn on some axes of a histogram.
 
     Attributes
@@ -111,7 +111,7 @@ def variation_axis(histogram: Histogram, position: int | None) -> int | None:
     return found[0] if found and histogram.hist.ndim > 1 else None
 
 
-def contents(histogram: Histogram, keep: Sequence[int], position: int | None, drawing: Drawing) -> Content:
+def contents(histogram: Histogram, keep: Sequence[int], position: int | None, drawing: Drawing) -> PlotContent:
     """Return what is drawn on the axes `keep` of a histogram.
 
     Parameters
@@ -146,7 +146,7 @@ def contents(histogram: Histogram, keep: Sequence[int], position: int | None, dr
     nominal = kinds.index(NOMINAL)
     parts = [_layer(values[n, nominal], variances[n, nominal], axes) for n in range(len(names))]
     if position is None:
-        content = Content(None, [parts[0]])
+        content = PlotContent(None, [parts[0]])
         groups = [[0]]
     else:
         content, groups = _by_label(parts, names, drawing)
@@ -212,7 +212,7 @@ def _layer(values: Any, variances: Any, axes: Sequence[Any]) -> Layer:
     return Layer("", _inside(values, axes), _inside(variances, axes), under, over)
 
 
-def _by_label(parts: list[Layer], names: list[str], drawing: Drawing) -> tuple[Content, list[list[int]]]:
+def _by_label(parts: list[Layer], names: list[str], drawing: Drawing) -> tuple[PlotContent, list[list[int]]]:
     """Return data and simulation, and the positions of the datasets of each layer of simulation."""
     style, datasets = drawing.style, drawing.recipe.datasets
     infos = {dataset.name: dataset for dataset in datasets}
@@ -237,7 +237,7 @@ def _by_label(parts: list[Layer], names: list[str], drawing: Drawing) -> tuple[C
         data = replace(data, label=named.label or DATA, colour=named.color or "black", kind="data", style=named)
     styled = {key: _styled(layer, key, keys, drawing) for key, layer in found.items()}
     ordered = sorted(styled, key=lambda key: _rank(key, styled[key], style))
-    return Content(data, [styled[key] for key in ordered]), [members[key] for key in ordered]
+    return PlotContent(data, [styled[key] for key in ordered]), [members[key] for key in ordered]
 
 
 def key_kind(info: DatasetInfo, style: PlotStyle) -> tuple[str, str]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fasthep_parsl.ops.products import Histogram
-from fasthep_parsl.results.plot_layers import Content, Layer
+from fasthep_parsl.results.axis_ranges import empty_axes
+from fasthep_parsl.results.plot_layers import Layer, PlotContent
 from fasthep_parsl.results.plot_recipe import Drawing
-from fasthep_parsl.results.ranges import empty_axes
 from fasthep_parsl.results.style import safe_text
 
 WIDTH, MAIN, RATIO, GAP = 6.8, 4.3, 1.35, 0.09
@@ -88,7 +88,7 @@ class Layout:
     def _two_lines(self) -> bool:
         return bool(self.title) and self.drawing.style.style.experiment != "plain"
 
-    def finish(self, histogram: Histogram, found: Sequence[Content]) -> None:
+    def finish(self, histogram: Histogram, found: Sequence[PlotContent]) -> None:
         """Add labels above, and the entries that are not in bins below."""
         lines = list(small_print(histogram, found))
         shown = [part for line in lines for part in textwrap.wrap(line, 105 * self._panels, subsequent_indent="    ")]
@@ -148,7 +148,7 @@ def lumi_text(lumi: float) -> str:
     return rf"{lumi:.0f} fb$^{{-1}}$" if lumi >= 100 else rf"{lumi:.3g} fb$^{{-1}}$"
 
 
-def small_print(histogram: Histogram, found: Sequence[Content]) -> Iterator[str]:
+def small_print(histogram: Histogram, found: Sequence[PlotContent]) -> Iterator[str]:
     """Yield the entries that are not in bins: of data and of each dataset, never added, and those without a value."""
     for content in found[:1] if len(found) == 1 else ():
         layers = [*([content.data] if content.data is not None else []), *reversed(content.simulation)]

@@ -10,7 +10,7 @@ from fasthep_parsl.results.bins import drawn_edges, open_ended, ticks_of
 from fasthep_parsl.results.histograms import categories_of
 from fasthep_parsl.results.intervals import garwood
 from fasthep_parsl.results.plot_axes import add_legend, ratio_limits, scale_y
-from fasthep_parsl.results.plot_layers import COLOURS, Content, Layer
+from fasthep_parsl.results.plot_layers import COLOURS, Layer, PlotContent
 from fasthep_parsl.results.plot_layout import Layout
 from fasthep_parsl.results.style import axis_label, minor_ticks, safe_text, y_label
 
@@ -66,7 +66,7 @@ def data_errors(layer: Layer) -> tuple[Any, Any]:
     return layer.values - low, high - layer.values
 
 
-def draw_panel(layout: Layout, number: int, axis: Any, content: Content, *, legend: bool) -> None:
+def draw_panel(layout: Layout, number: int, axis: Any, content: PlotContent, *, legend: bool) -> None:
     """Draw a panel and its ratio.
 
     Parameters
@@ -77,7 +77,7 @@ def draw_panel(layout: Layout, number: int, axis: Any, content: Content, *, lege
         Number of the panel.
     axis : hist axis
         The axis of the histogram.
-    content : Content
+    content : PlotContent
         What is drawn on it.
     legend : bool
         Whether layers have names.
@@ -105,7 +105,7 @@ def draw_panel(layout: Layout, number: int, axis: Any, content: Content, *, lege
         minor_ticks(low, x=bins.categories is None)
 
 
-def contents_word(content: Content, *, normalised: bool, named: bool) -> str:
+def contents_word(content: PlotContent, *, normalised: bool, named: bool) -> str:
     """Return what contents are: normalised to a luminosity, sums of weights, or raw numbers of events."""
     import numpy as np
 
@@ -129,7 +129,7 @@ def _category_ticks(layout: Layout, ax: Any, categories: list[Any]) -> None:
     ax.tick_params(axis="x", which="both", top=False)
 
 
-def _draw_simulation(ax: Any, content: Content, bins: Binning, *, named: bool, layout: Layout) -> None:
+def _draw_simulation(ax: Any, content: PlotContent, bins: Binning, *, named: bool, layout: Layout) -> None:
     import numpy as np
 
     if not content.simulation:
@@ -159,7 +159,7 @@ def _draw_simulation(ax: Any, content: Content, bins: Binning, *, named: bool, l
         _band(ax, total, up, down, bins, content)
 
 
-def _band(ax: Any, total: Any, up: Any, down: Any, bins: Binning, content: Content) -> None:
+def _band(ax: Any, total: Any, up: Any, down: Any, bins: Binning, content: PlotContent) -> None:
     ax.stairs((total + up) * bins.scale, bins.edges, baseline=(total - down) * bins.scale, fill=True, hatch="////",
               facecolor="none", edgecolor=BAND, linewidth=0, gid="band",
               label="Stat. unc." if content.up is None else "Stat. ⊕ syst. unc.")  # fmt: skip
@@ -184,7 +184,7 @@ def _draw_data(ax: Any, data: Layer, bins: Binning) -> None:
     )
 
 
-def _draw_ratio(layout: Layout, number: int, content: Content, bins: Binning) -> None:
+def _draw_ratio(layout: Layout, number: int, content: PlotContent, bins: Binning) -> None:
     """Draw data over the total, and the uncertainty of the total around 1. Points out of range become arrows."""
     import numpy as np
     from matplotlib.ticker import MaxNLocator

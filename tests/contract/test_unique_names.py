@@ -36,6 +36,7 @@ SHARED_MODULE_NAMES = {
     "sources": "the kinds, their contract, and the section of the workflow",
     "store": "what keeps large values under a name: products on workers, archives in the cache",
     "stages": "the stages: checked by the compiler, recorded in the plan",
+    "styles": "styles of plots: as written, checked, and planned",
     "templates": "templates for fit tools: as written, checked, planned, and filled",
     "worker_setups": "worker setups: combined by the compiler, prepared by the driver",
     "write": "what writes files: `hep.write`, results, demo data",

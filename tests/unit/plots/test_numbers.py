@@ -14,12 +14,12 @@ from scipy import stats
 
 from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Histogram
+from fasthep_parsl.results.axis_ranges import range_warnings
 from fasthep_parsl.results.intervals import garwood
 from fasthep_parsl.results.plot_cutflows import efficiencies
 from fasthep_parsl.results.plot_layers import systematic_errors
 from fasthep_parsl.results.plot_recipe import PlotRecipe
 from fasthep_parsl.results.plots import figure_of
-from fasthep_parsl.results.ranges import range_warnings
 from fasthep_parsl.results.style import STYLE
 from plot_samples import DATASETS, MASS, VARIATIONS, cutflow, drawing, many, peak, varied
 
