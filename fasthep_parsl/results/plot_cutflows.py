@@ -79,7 +79,8 @@ def draw_efficiencies(figure: Any, cutflow: Cutflow, drawing: Drawing, title: st
         colour = own.color or ("black" if data else COLOURS[number % len(COLOURS)])
         ax.plot(places, values, marker=MARKERS[number % len(MARKERS)], color=colour, linewidth=1.2, markersize=5.5,
                 linestyle=("-", "--", ":")[number // len(COLOURS) % 3] if not data else "-",
-                label=safe_text(own.label or key))  # fmt: skip
+                zorder=5 if data else 2,
+            label=safe_text(own.label or key))  # fmt: skip
         number += not data
         drawn += [value for value in values if value > 0]
     if drawn and max(drawn) > 100 * min(drawn):
