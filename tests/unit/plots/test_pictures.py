@@ -5,6 +5,8 @@ The tolerance lets other versions of matplotlib and FreeType shift text; the num
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import hist
 import pytest
 from matplotlib import rc_context
@@ -15,6 +17,8 @@ from fasthep_parsl.results.plots import _figure, figure_of
 from fasthep_parsl.results.style import STYLE
 from plot_samples import MASS, VARIATIONS, cutflow, drawing, many, peak, varied
 
+SIZE = {"figure": {"size": [10, 7.5]}}
+"""Of pictures with a legend beside the plot: their own size depends on the width of its letters."""
 compared = pytest.mark.mpl_image_compare(baseline_dir="baseline", tolerance=12, savefig_kwargs={"dpi": 50}, style=STYLE)
 
 
@@ -38,7 +42,8 @@ def test_experiment():
 
 @compared
 def test_many_datasets():
-    return figure_of(*many())
+    histogram, what = many()
+    return figure_of(histogram, replace(what, style=drawing(SIZE).style))
 
 
 @compared
@@ -61,6 +66,6 @@ def test_map():
 @compared
 def test_cut_efficiencies():
     with rc_context(STYLE):
-        figure = _figure(drawing())
-        draw_efficiencies(figure, cutflow(), drawing(), "Selection")
+        figure = _figure(drawing(SIZE))
+        draw_efficiencies(figure, cutflow(), drawing(SIZE), "Selection")
     return figure
