@@ -27,6 +27,7 @@ from bench_kernels import kernels
 from bench_modifiers import modifiers
 from bench_ntuple import ntuple
 from bench_replicas import replicas
+from bench_report import report
 from bench_start import light, start
 from bench_storage import link, opens, renewal
 from bench_tasks import memory, noop
@@ -40,7 +41,7 @@ BENCHMARKS = {
     "start": start, "memory": memory, "light": light,
     "idle": idle, "environment": environment,
     "batch": batch, "modifiers": modifiers, "kernels": kernels, "corrections": corrections,
-    "opens": opens, "link": link, "replicas": replicas, "renewal": renewal,
+    "opens": opens, "link": link, "replicas": replicas, "renewal": renewal, "report": report,
 }  # fmt: skip
 
 

@@ -125,6 +125,22 @@ def plot(
 
 
 @app.command()
+def report(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Run directory.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page; default: report.html in the run directory.")
+    ] = None,
+    embed: Annotated[
+        bool, typer.Option("--embed", help="Put the plots into the page, to send it as one file.")
+    ] = False,
+) -> None:
+    """Write the page about a run (report.html) again. Also while it runs, or after it was killed."""
+    from fasthep_parsl.cli.report import report_run
+
+    report_run(run_dir, output, embed=embed)
+
+
+@app.command()
 def cleanup(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Run directory.", show_default=False)],
     force: Annotated[

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from fasthep_parsl.atomic import close_drafts
 from fasthep_parsl.blocks.block_folder import sweep
 from fasthep_parsl.blocks.job_control import job_control
+from fasthep_parsl.blocks.job_tally import JobTally, OpenJob
 from fasthep_parsl.driver.driver_process import DriverProcess, is_alive
-from fasthep_parsl.driver.job_tally import JobTally, OpenJob
 from fasthep_parsl.driver.lock import DriverLock
 from fasthep_parsl.driver.lock_files import holders
 from fasthep_parsl.driver.run_directory import MARKER

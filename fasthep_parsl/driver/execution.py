@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import logging
 import os
 import shutil
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Literal
 
 from fasthep_parsl import registry
@@ -44,11 +46,15 @@ from fasthep_parsl.events import (
     read_events,
 )
 from fasthep_parsl.plan import Plan
+from fasthep_parsl.report import NAME as REPORT
+from fasthep_parsl.report import write_report
 from fasthep_parsl.results import preload
 from fasthep_parsl.room import DiskFullError, full_message, is_full
 from fasthep_parsl.setup_folder import SetupProgress
 from fasthep_parsl.signals import terminable, undisturbed
 from fasthep_parsl.worker import trail
+
+log = logging.getLogger(__name__)
 
 
 class PlanRun:
@@ -120,6 +126,7 @@ class PlanRun:
             with undisturbed():
                 outcome = self._conclude(states, status)
                 record(RunEnded(status=outcome.status, exit_code=outcome.exit_code))
+                _report(path, self.plan)
         return outcome
 
     def _check_lock(self) -> None:
@@ -259,6 +266,14 @@ class PlanRun:
             except Exception as error:  # noqa: BLE001  (modifiers may come from other packages)
                 problems.append(f"notes of modifier `{kind}` could not be written: {error}")
         return problems
+
+
+def _report(path: Path, plan: Plan) -> None:
+    """Write the report. The run is what it is without it: it can be written again, e.g. when the disk has room."""
+    try:
+        write_report(path, alive=False, plan=plan)
+    except Exception as error:  # noqa: BLE001 - a page must not cost the results
+        log.warning("%s was not written (%s); `fasthep-parsl report` writes it", path / REPORT, error)
 
 
 def _preload() -> None:

@@ -33,6 +33,7 @@ OURS = (
     "plan.json",
     "events.jsonl",
     "run.json",
+    "report.html",
     "missing.json",
     "log",
     "results",

@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 from fasthep_parsl import registry
+from fasthep_parsl.blocks.job_tally import JobTally
 from fasthep_parsl.driver.credential_tally import CredentialTally
-from fasthep_parsl.driver.job_tally import JobTally
 from fasthep_parsl.driver.node_tally import NodeTally
 from fasthep_parsl.driver.segment_state import SegmentState
 from fasthep_parsl.driver.servers import ServerTally

@@ -16,7 +16,7 @@ _NOT_RUN = "remove it"
 FOREIGN_SECTIONS = {
     "outputs": "use a stage with `op: hep.write`",
     "observers": "remove the section; every run records events, times and memory",
-    "reports": "remove the section; `run.json` in the run directory describes a run",
+    "reports": "remove the section; every run writes `report.html` (`fasthep-parsl report`)",
     "registry": "name your Python files in `use: {modules: […]}` and decorate functions with `@op`",
     "render": "write `styles: {NAME: …}` and `render: {style: NAME}` in stages",
     "hooks": _NOT_RUN,

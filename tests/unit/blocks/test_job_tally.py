@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fasthep_parsl.driver.job_tally import JobTally
+from fasthep_parsl.blocks.job_tally import JobTally
 from fasthep_parsl.events import BlockChanged
 from sample_events import block
 

@@ -81,6 +81,10 @@ class JobTally:
         """Return the jobs that the run could not remove."""
         return [job for job in self._open.values() if job.left]
 
+    def queued(self, pool: str) -> list[float]:
+        """Return the times that the jobs of a pool waited in the queue, s."""
+        return list(self._pools[pool].queued) if pool in self._pools else []
+
     def summary(self, pool: str) -> dict[str, Any]:
         """Return the entry of ``run.json`` for the jobs of a pool; times in seconds."""
         found = self._pools.get(pool, _Pool())

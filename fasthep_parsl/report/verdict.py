@@ -1,0 +1,137 @@
+"""The verdict: whether the events that are done and those that are missing are the events of the plan."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fasthep_parsl.plan import Plan
+from fasthep_parsl.report.models import DatasetRow, Verdict
+from fasthep_parsl.report.run_log import RunLog, events_of
+
+MAX_REASONS = 8
+
+
+def dataset_rows(plan: Plan, log: RunLog) -> tuple[DatasetRow, ...]:
+    """Return the events of each dataset that are done in every result."""
+    done = log.done()
+    return tuple(
+        DatasetRow(
+            plan.datasets[d].name,
+            plan.events_in(first, last),
+            events_of(plan, done, (first, last)),
+            len(plan.datasets[d].files),
+            sum(max(file.size, 0) for file in plan.datasets[d].files),
+        )
+        for d, first, last in plan.dataset_partitions()
+    )
+
+
+def verdict_of(
+    plan: Plan,
+    log: RunLog,
+    rows: tuple[DatasetRow, ...],
+    summary: Mapping[str, Any],
+    run_dir: Path,
+    alive: bool | None,
+) -> Verdict:
+    """Return the verdict.
+
+    Parameters
+    ----------
+    plan, log : Plan, RunLog
+        The plan, and what the event log says.
+    rows : tuple of DatasetRow
+        Events of each dataset.
+    summary : mapping
+        Content of ``run.json``, empty while the run has not ended.
+    run_dir : Path
+        The run directory.
+    alive : bool or None
+        Whether its driver still runs; None: unknown.
+    """
+    total, counted = plan.entries, sum(row.done for row in rows)
+    if not summary:
+        return _open(plan, log, counted, run_dir, alive)
+    done = int(summary["events"]["done"])
+    missing = missing_events(run_dir / "missing.json")
+    status = str(summary["status"])
+    reasons = _disagreements(total, done, missing, counted)
+    complete = status == "complete" and done == total and not reasons
+    if complete:
+        headline = f"Complete: all {total:,} events are in the results."
+    elif reasons:
+        headline = f"The numbers do not agree: {done:,} events done, {missing:,} missing, {total:,} in the plan."
+    elif done == total:
+        headline = f"{status.capitalize()}: all {total:,} events were processed, but there is something wrong."
+    else:
+        headline = f"{status.capitalize()}: {missing:,} of {total:,} events are missing."
+    reasons += [str(summary["error"])] if summary["error"] and status != "interrupted" else []
+    reasons += [f"{stages} did not run: {why}" for stages, why in summary["blocked"].items()]
+    seconds = float(summary["seconds"])
+    if complete:
+        return Verdict("good", headline, status, total, done, missing, seconds)
+    again, advice = _finish(plan, log, run_dir)
+    return Verdict("bad", headline, status, total, done, missing, seconds, tuple(reasons[:MAX_REASONS]), again, advice)
+
+
+def _open(plan: Plan, log: RunLog, done: int, run_dir: Path, alive: bool | None) -> Verdict:
+    """Return the verdict on a run that has not ended."""
+    status = {True: "running", False: "killed", None: "not ended"}[alive]
+    total = plan.entries
+    share = f"{done:,} of {total:,} events are done"
+    headline = {
+        True: f"Running: {share}.",
+        False: f"Killed: the run has stopped without an end. {share[0].upper()}{share[1:]}.",
+        None: f"Not ended: {share}. The run still works, or was killed.",
+    }[alive]
+    seconds = _seconds(log.started.time if log.started else log.first_time, log.last_time)
+    if alive:
+        return Verdict("open", headline, status, total, done, total - done, seconds)
+    command, advice = _finish(plan, log, run_dir)
+    tone: Any = "open" if alive is None else "bad"
+    return Verdict(tone, headline, status, total, done, total - done, seconds, (), command, advice)
+
+
+def _disagreements(total: int, done: int, missing: int, counted: int) -> list[str]:
+    found = []
+    if done + missing != total:
+        found.append(
+            f"run.json has {done:,} events as done and missing.json lists {missing:,}, but {total:,} are planned"
+        )
+    if counted != done:
+        found.append(
+            f"the event log has {counted:,} events as done, run.json {done:,}: files of finished tasks were lost"
+        )
+    return found
+
+
+def missing_events(path: Path) -> int:
+    """Return the events in a list of missing events, 0 if there is none."""
+    if not path.exists():
+        return 0
+    listed = json.loads(path.read_bytes())
+    return sum(
+        stop - start for entry in listed.values() for file in entry["files"].values() for start, stop in file["steps"]
+    )
+
+
+def _finish(plan: Plan, log: RunLog, run_dir: Path) -> tuple[str, str]:
+    """Return the command that finishes the run, and what to do before."""
+    site = [] if plan.site == "local" else ["--site", plan.site]
+    mended = log.causes.of_the_user
+    command = ["fasthep-parsl", "run", plan.workflow, *site, "--outdir", str(run_dir)]
+    command.append("--force" if mended else "--resume")
+    advice = "Fix what has failed first; then all events are processed again. " if mended else ""
+    where = "" if Path(plan.workflow).is_absolute() else " in the folder in which the run was started"
+    return shlex.join(command), f"{advice}Call it{where} with the options --set and --chunk-size that the run had."
+
+
+def _seconds(first: str, last: str) -> float:
+    if not first or not last:
+        return 0.0
+    return max(0.0, (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds())
