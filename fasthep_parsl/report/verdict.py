@@ -89,6 +89,8 @@ def _open(plan: Plan, log: RunLog, done: int, run_dir: Path, alive: bool | None)
         False: f"Killed: the run has stopped without an end. {share[0].upper()}{share[1:]}.",
         None: f"Not ended: {share}. The run still works, or was killed.",
     }[alive]
+    if log.ended is not None:  # the disk was full, or somebody has removed it
+        alive, status, headline = False, log.ended.status, f"{log.ended.status.capitalize()} without run.json: {share}."
     seconds = _seconds(log.started.time if log.started else log.first_time, log.last_time)
     if alive:
         return Verdict("open", headline, status, total, done, total - done, seconds)

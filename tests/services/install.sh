@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install what the tests run on: Slurm with accounting, HTCondor, apptainer and XRootD. Debian and its relatives.
+# Install what the tests run on: Slurm with accounting, HTCondor, apptainer, XRootD and Chromium. Debian and its relatives.
 # What is there already is left alone; no daemon is started and nothing is removed.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -50,5 +50,6 @@ if [ -f install_condor.sh ]; then
 fi
 bash install_apptainer.sh || status=1
 bash install_xrootd.sh || status=1
-[ $status -ne 0 ] || echo "services: Slurm, HTCondor, apptainer and XRootD are installed"
+sh install_chromium.sh || status=1
+[ $status -ne 0 ] || echo "services: Slurm, HTCondor, apptainer, XRootD and Chromium are installed"
 exit $status

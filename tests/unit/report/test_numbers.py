@@ -179,6 +179,14 @@ def test_the_summary_of_an_earlier_session_is_not_that_of_this_one(flow, small_f
     assert read_report(run_dir, alive=True).verdict.headline == "Running: 75 of 100 events are done."
 
 
+def test_a_run_that_has_ended_without_a_summary(flow, small_files):
+    flow.write([flow.stage("L", "probe.lengths", [])], [small_files / "a.root"]).run(chunk_size=25)
+    (flow.folder / "run" / "run.json").unlink()
+    verdict = read_report(flow.folder / "run", alive=False).verdict
+    assert verdict.headline == "Complete without run.json: 100 of 100 events are done."
+    assert verdict.tone == "bad"
+
+
 def test_damaged_lines_are_said(killed):
     content = (killed / "events.jsonl").read_bytes().replace(b'"kind":"submitted"', b'"kind":"submittee"', 1)
     (killed / "events.jsonl").write_bytes(content)

@@ -9,6 +9,8 @@ from urllib.parse import unquote
 import pytest
 
 from fasthep_parsl.cli.main import invoke
+from fasthep_parsl.driver.liveness import driver_runs
+from fasthep_parsl.driver.lock import DriverLock
 from fasthep_parsl.report import read_report, write_report
 from fasthep_parsl.report.page import base_of, cut, duration, percent, render, visible
 from report_pages import Page
@@ -125,6 +127,13 @@ def test_the_command_writes_it_again(ran, capsys, tmp_path):
     error = capsys.readouterr().err
     assert "E164" in error
     assert "is not a run directory" in error
+
+
+def test_whether_a_driver_works_in_a_folder(tmp_path):
+    assert driver_runs(tmp_path) is False
+    with DriverLock(tmp_path):
+        assert driver_runs(tmp_path) is True
+    assert driver_runs(tmp_path) is False
 
 
 def test_a_report_that_cannot_be_written_does_not_change_the_run(flow, small_files, monkeypatch, caplog):
