@@ -7,7 +7,7 @@ from pathlib import Path
 from fasthep_parsl.cli.console import Screen, print_line
 from fasthep_parsl.driver.liveness import driver_runs
 from fasthep_parsl.report import write_report
-from fasthep_parsl.report.build import plan_of
+from fasthep_parsl.report.run_report import plan_of
 
 
 def report_run(run_dir: Path, output: Path | None, *, embed: bool) -> None:

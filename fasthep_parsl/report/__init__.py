@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fasthep_parsl.report.build import read_report
+from fasthep_parsl.report.run_report import read_report
 from fasthep_parsl.report.write import NAME, write_report
 
 __all__ = ["NAME", "read_report", "write_report"]

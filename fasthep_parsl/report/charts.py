@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fasthep_parsl.report.models import MemoryRow, Part, Raster
+from fasthep_parsl.report.models import MemoryRow, Raster, TimePart
 
 LEVELS = 4
 """Shades of the raster."""
@@ -21,7 +21,7 @@ class Slice:
     tone: int
 
 
-def slices(parts: Iterable[Part], total: float) -> list[Slice]:
+def slices(parts: Iterable[TimePart], total: float) -> list[Slice]:
     """Return the parts of a stacked bar."""
     found: list[Slice] = []
     start = 0.0

@@ -81,7 +81,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TimePart:
     """A part of a whole in a bar or a table of times."""
 
     name: str
@@ -162,8 +162,8 @@ class Raster:
 class TimeUse:
     """Where the time went."""
 
-    parts: tuple[Part, ...]
-    stages: tuple[Part, ...]
+    parts: tuple[TimePart, ...]
+    stages: tuple[TimePart, ...]
     more_stages: int
     segments: tuple[SegmentRow, ...]
     pools: tuple[PoolTime, ...]
@@ -320,7 +320,7 @@ class Hashed:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeGroup:
+class EqualNodes:
     """Equal nodes."""
 
     nodes: tuple[str, ...]
@@ -349,7 +349,7 @@ class Provenance:
     versions: tuple[tuple[str, str], ...] = ()
     code: tuple[Hashed, ...] = ()
     more_code: int = 0
-    nodes: tuple[NodeGroup, ...] = ()
+    nodes: tuple[EqualNodes, ...] = ()
     inputs: tuple[InputList, ...] = ()
     more_inputs: int = 0
     files: int = 0

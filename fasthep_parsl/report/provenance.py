@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fasthep_parsl.plan import Plan, PlanDataset, PlanFile
-from fasthep_parsl.report.models import FactorRow, Hashed, InputList, NodeGroup, Physics, Provenance
+from fasthep_parsl.report.models import EqualNodes, FactorRow, Hashed, InputList, Physics, Provenance
 from fasthep_parsl.report.run_log import RunLog
 from fasthep_parsl.resources.units import format_memory
 
@@ -46,13 +46,13 @@ def provenance_of(plan: Plan, log: RunLog, summary: Mapping[str, Any]) -> Proven
     )
 
 
-def _nodes(log: RunLog) -> tuple[NodeGroup, ...]:
+def _nodes(log: RunLog) -> tuple[EqualNodes, ...]:
     names: dict[tuple[str, str, str, str], list[str]] = defaultdict(list)
     for event in log.nodes.values():
         gpus = ", ".join(sorted({str(gpu.get("name", "")) for gpu in event.gpus}))
         names[event.system, event.cpu, event.python, gpus].append(event.node)
     return tuple(
-        NodeGroup(tuple(sorted(found)[:MAX_NODES]), max(0, len(found) - MAX_NODES), *facts)
+        EqualNodes(tuple(sorted(found)[:MAX_NODES]), max(0, len(found) - MAX_NODES), *facts)
         for facts, found in list(names.items())[:MAX_GROUPS]
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.report.models import BlockRow, Part, PoolTime, Raster, SegmentRow, TimeUse
+from fasthep_parsl.report.models import BlockRow, PoolTime, Raster, SegmentRow, TimePart, TimeUse
 from fasthep_parsl.report.quantiles import quantiles
 from fasthep_parsl.report.run_log import RunLog
 
@@ -20,10 +20,10 @@ def time_use(plan: Plan, log: RunLog) -> TimeUse:
     stages = [_part(name, row, pool_of.get(name, "")) for name, row in log.stages.items() if name not in OTHER]
     stages.sort(key=lambda part: -part.seconds)
     wall, cpu = sum(log.pool_wall.values()), sum(log.pool_cpu.values())
-    parts = [Part("stages", sum(part.seconds for part in stages), sum(part.cpu for part in stages))]
+    parts = [TimePart("stages", sum(part.seconds for part in stages), sum(part.cpu for part in stages))]
     parts += [_part(_NAMES[name], log.stages[name], "") for name in OTHER if name in log.stages]
     rest = wall - sum(part.seconds for part in parts)
-    parts.append(Part("rest of the tasks", max(0.0, rest), max(0.0, cpu - sum(part.cpu for part in parts))))
+    parts.append(TimePart("rest of the tasks", max(0.0, rest), max(0.0, cpu - sum(part.cpu for part in parts))))
     return TimeUse(
         tuple(parts),
         tuple(stages[:MAX_STAGES]),
@@ -40,8 +40,8 @@ def time_use(plan: Plan, log: RunLog) -> TimeUse:
     )
 
 
-def _part(name: str, row: list[float], pool: str) -> Part:
-    return Part(name, row[1], row[2], int(row[0]), int(row[3]), int(row[4]), pool)
+def _part(name: str, row: list[float], pool: str) -> TimePart:
+    return TimePart(name, row[1], row[2], int(row[0]), int(row[3]), int(row[4]), pool)
 
 
 def _pool(name: str, log: RunLog) -> PoolTime:

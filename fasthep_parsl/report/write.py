@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.report.build import read_report
 from fasthep_parsl.report.page import base_of, render
+from fasthep_parsl.report.run_report import read_report
 
 NAME = "report.html"
 

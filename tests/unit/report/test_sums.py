@@ -14,7 +14,7 @@ from fasthep_parsl.events import PartitionFailed, TaskLost
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.report import charts
 from fasthep_parsl.report.causes import MAX_GROUPS, MAX_KEPT, Causes
-from fasthep_parsl.report.memory import proposal, setting
+from fasthep_parsl.report.memory_use import proposal, setting
 from fasthep_parsl.report.models import Raster, RasterRow
 from fasthep_parsl.report.occupancy import BINS, MAX_ROWS, Occupancy
 from fasthep_parsl.report.quantiles import histogram, quantiles

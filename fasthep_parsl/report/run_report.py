@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.report.memory import memory_rows
+from fasthep_parsl.report.memory_use import memory_rows
 from fasthep_parsl.report.models import Report
 from fasthep_parsl.report.provenance import physics_of, provenance_of
 from fasthep_parsl.report.result_files import results_of
