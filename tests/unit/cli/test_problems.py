@@ -80,7 +80,7 @@ error[E102]: unknown key `exection`
   |
 6 | exection: {}
   | ^^^^^^^^ did you mean `execution`?
-  = allowed: analysis, data, execution, fields, include, joins, primary_stream, sources,
+  = allowed: analysis, data, execution, fields, include, joins, primary_stream, sources, styles,
     systematics, use, version
 4 errors; nothing was started.
 """
