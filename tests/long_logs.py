@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def long_plan(partitions, *, stages=8, files=1000, events=10):
 
 def finished(task, time, worker, stages, **changes):
     """Return the result of a task of one partition."""
+    memory, host, pid = worker_facts(worker).values()
     facts = {
         "what": "map",
         "segment": 0,
@@ -97,12 +99,56 @@ def finished(task, time, worker, stages, **changes):
         "bytes": 4096,
         "wall": wall_of(task),
         "cpu": 0.75 * wall_of(task),
-        "peak_memory": 900_000_000 + 100_000 * (worker % 1000),
-        "host": f"node{worker // 8:04}.cluster.example",
-        "pid": 1000 + worker % 8,
+        "peak_memory": memory,
+        "host": host,
+        "pid": pid,
         "stages": {"read": (1, 1.0, 0.5, 10, 10), **dict.fromkeys(stages, (1, 0.125, 0.125, 10, 10))},
     }
     return TaskFinished(task=task, time=when(time), **{**facts, **changes})
+
+
+TASK = 900_000_000
+"""Stands for the number of a task in a line that is written for many."""
+
+
+def pattern(event, **values):
+    """Return the line of an event as a pattern, to be filled by `line`: encoding each of very many takes long.
+
+    Parameters
+    ----------
+    event : Event
+        An event of task `TASK`.
+    values : object
+        Places of the pattern, with what is there in the event.
+    """
+    body, _, _ = encode(event).rpartition(',"crc":')
+    body = body.replace("%", "%%")
+    for name, value in values.items():
+        assert str(value) in body, name
+        body = body.replace(str(value), f"%({name})s")
+    return body
+
+
+def line(pattern, **values):
+    """Return the line of an event."""
+    body = pattern % values
+    return f'{body},"crc":"{zlib.crc32(body.encode()):08x}"}}\n'
+
+
+def patterns(stages):
+    """Return the patterns of a submission and of a result."""
+    facts = {"what": "map", "segment": 0, "pool": "default", "partitions": ((TASK, TASK + 1),)}
+    numbers = {"next": TASK + 1, "task": TASK, "time": when(0)}
+    submitted = pattern(TaskSubmitted(task=TASK, time=when(0), **facts), **numbers)
+    result = finished(TASK, 0, 0, stages, wall=1.0625, cpu=2.0625, peak_memory=3_000_003, host="node.x", pid=4_000_004)
+    numbers |= {"wall": 1.0625, "cpu": 2.0625, "memory": 3_000_003, "host": "node.x", "pid": 4_000_004}
+    return submitted, pattern(result, **numbers)
+
+
+def worker_facts(worker):
+    """Return memory, node and process of a worker."""
+    host = f"node{worker // 8:04}.cluster.example"
+    return {"memory": 900_000_000 + 100_000 * (worker % 1000), "host": host, "pid": 1000 + worker % 8}
 
 
 def write_long_log(path: Path, plan, *, workers=1000, failures=0, lost=0, ended=True):
@@ -122,6 +168,7 @@ def write_long_log(path: Path, plan, *, workers=1000, failures=0, lost=0, ended=
         Whether the run has ended.
     """
     stages = [stage.id for stage in plan.stages]
+    submitted, result = patterns(stages)
     total = plan.partitions
     with path.open("w") as file:
 
@@ -137,9 +184,7 @@ def write_long_log(path: Path, plan, *, workers=1000, failures=0, lost=0, ended=
             write(BlockChanged(state="up", time=when(60), node=f"node{block:04}.cluster.example", **facts))
         for task in range(total):
             worker, begin = task % workers, 60 + WORK * (task // workers)
-            span = ((task, task + 1),)
-            facts = {"what": "map", "segment": 0, "pool": "default", "partitions": span}
-            write(TaskSubmitted(task=task, time=when(begin - 2), **facts))
+            file.write(line(submitted, task=task, next=task + 1, time=when(begin - 2)))
             if failures <= task < failures + lost:
                 write(TaskLost(task=task, segment=0, message=f"worker {worker} was lost", time=when(begin)))
                 write(TaskRetried(task=task, segment=0, time=when(begin)))
@@ -148,7 +193,9 @@ def write_long_log(path: Path, plan, *, workers=1000, failures=0, lost=0, ended=
                 message = f"cannot read /data/{task}.root: not a ROOT file"
                 failed = {"segment": 0, "partition": task, "message": message, "time": when(begin + WORK)}
                 write(PartitionFailed(**failed, **facts))
-            done = {"done": (), "events": 0} if task < failures else {}
-            write(finished(task, begin + WORK, worker, stages, **done))
+                write(finished(task, begin + WORK, worker, stages, done=(), events=0))
+                continue
+            numbers = {"task": task, "next": task + 1, "wall": wall_of(task), "cpu": 0.75 * wall_of(task)}
+            file.write(line(result, **numbers, time=when(begin + WORK), **worker_facts(worker)))
         if ended:
             write(RunEnded(status="partial" if failures else "complete", exit_code=3 if failures else 0))
