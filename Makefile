@@ -33,10 +33,10 @@ services: ## install Slurm, HTCondor, apptainer and XRootD for the tests; needs 
 test: lint docs ## run the linters, build the documentation, run all tests
 	$(PYTEST)
 
-test-unit: $(STAMP) ## run the fast tests
-	$(PYTEST) tests/unit
+test-unit: $(STAMP) ## run the unit tests that take less than about a second each
+	$(PYTEST) -m "not slow and not integration" tests/unit
 
-test-pythons: $(STAMP) ## run the fast tests and the demo with other installed Pythons and with the oldest dependencies
+test-pythons: $(STAMP) ## run the tests that are not slow and the demo with other installed Pythons and with the oldest dependencies
 	sh tests/pythons.sh $(PYTHONS)
 
 test-gpu: $(STAMP) ## run the tests that need a GPU; without one they report what is missing

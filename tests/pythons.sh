@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run the fast tests, runs with Parsl and `make demo` on every other supported Python of this machine, and on the oldest
+# Run the tests that are not slow, runs with Parsl and `make demo` on every other supported Python of this machine, and on the oldest
 # supported versions of the dependencies. What is found: `python3.x` on the path, then those of pyenv.
 #
 #   sh tests/pythons.sh                all of them, side by side; those that are missing are named
@@ -29,7 +29,7 @@ try() {
     environment=.venv-$1 python=$2
     shift 2
     make venv VENV="$environment" PYTHON="$python" EXTRAS=dev &&
-        "$environment/bin/python" -m pytest -p no:cacheprovider -q "$@" $TESTS
+        "$environment/bin/python" -m pytest -p no:cacheprovider -q -m "not slow" "$@" $TESTS
 }
 
 # The two commands of the README. All environments write the same files: one after the other.

@@ -89,6 +89,7 @@ def test_it_is_a_frozen_model(backend):
     assert callable(found().open)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("chunk", [37, 1000])
 def test_chunks_do_not_change_results(run, config, chunk):

@@ -47,6 +47,7 @@ def python(code, *arguments, **environment):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_every_module_can_be_imported_alone():
     names = [info.name for info in pkgutil.walk_packages([str(PACKAGE)], "fasthep_parsl.")]
     names.remove("fasthep_parsl.__main__")

@@ -107,6 +107,7 @@ def plain(product):
     return product
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op_name", registry.names("ops"))
 def test_results_stay_what_they_are(made, op_name, demo_events, examples, tmp_path):
     name, modifier = made

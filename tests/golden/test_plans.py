@@ -136,6 +136,7 @@ def test_no_stored_plan_is_left_over():
     assert {path.name for path in STORED.iterdir()} == known
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_hash_is_the_same_in_every_process(checkout, config):

@@ -63,6 +63,7 @@ RESULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("result", RESULTS)
 def test_what_an_op_should_return_is_said(flow, small_files, result):
     (flow.folder / "my_ops.py").write_text(HEAD.replace("{result}", result))
@@ -112,6 +113,7 @@ SUMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", GOOD)
 def test_what_an_op_may_return(flow, small_files, kind):
     (flow.folder / "my_ops.py").write_text(HEAD.replace("{result}", GOOD[kind]))
@@ -137,6 +139,7 @@ TOUCHES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [True, False])
 @pytest.mark.parametrize("touch", TOUCHES)
 def test_an_undeclared_field_is_named(flow, small_files, touch, other):

@@ -122,6 +122,7 @@ def test_a_second_close_does_nothing(place):
     assert here.events == before
 
 
+@pytest.mark.slow
 def test_jobs_that_cannot_be_removed_are_named_and_not_waited_for_twice(place, monkeypatch):
     monkeypatch.setattr(watching, "LAST_CHANCE", 0.1)
     here = place()

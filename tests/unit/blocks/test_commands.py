@@ -86,6 +86,7 @@ def test_after_the_end_of_the_run_no_command_is_started(tmp_path):
     assert not (tmp_path / "started").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leave", ["", "setsid "])
 def test_what_a_command_leaves_running_is_not_waited_for(tmp_path, leave):
     """A plug-in or an ssh master that holds the output open would turn a submission into a time-out."""

@@ -117,6 +117,7 @@ class Machine:
         return self.now - began
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10_000), period=st.floats(10.0, 60.0), kills=st.integers(0, 100))
 def test_kills_every_ten_seconds_never_end_a_pool(seed, period, kills):

@@ -95,6 +95,7 @@ def test_a_port_that_is_none_is_named_too():
         check_node(options(99999))
 
 
+@pytest.mark.slow
 def test_addresses_that_are_silent_share_the_time(monkeypatch):
     """A firewall that drops everything: each address gets its part, and all together what is allowed."""
     monkeypatch.setattr(node_checks, "REACH_TIMEOUT", 0.9)

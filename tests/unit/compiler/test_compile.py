@@ -35,6 +35,7 @@ def test_workers_and_machines_do_not_change_the_hash(simple):
     assert plan.hash == other.hash == larger.hash
 
 
+@pytest.mark.slow
 def test_parameters_chunks_inputs_and_code_change_the_hash(flow, simple, small_files):
     hashes = {simple.compile().hash, simple.compile(chunk_size=30).hash}
     hashes.add(flow.write([flow.stage("T", "probe.sum", field="nJet")], [small_files / "a.root"]).compile().hash)

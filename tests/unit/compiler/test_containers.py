@@ -35,6 +35,7 @@ def container(image=DOCKER, **fields):
     return {"kind": "container", "image": image, **fields}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "fields", "runtime"),
     [
@@ -65,6 +66,7 @@ BUNDLES = {"kind": "slurm", "oci_bundles": True}
 IMAGED = {"kind": "htcondor", "container_image": "docker://b"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "fields", "shared", "key", "message"),
     [

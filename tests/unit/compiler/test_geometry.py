@@ -302,6 +302,7 @@ resources = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     workers=st.none() | counts,

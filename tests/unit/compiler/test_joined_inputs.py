@@ -70,6 +70,7 @@ def values(flow, name):
     return np.reshape(content["storage"]["values"], shape)[inner]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 7, None])
 def test_histograms_are_those_of_a_plain_join(flow, files, chunk):
     fields = {"fx": {"stream": "friend", "branch": "x"}, "zz": {"stream": "events", "branch": "extra.z"}}

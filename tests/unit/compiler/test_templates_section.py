@@ -120,6 +120,7 @@ def test_templates_do_not_change_the_hash(analysis):
 FIT = {"histograms": "A", "samples": {"ttbar": ["ttbar"], "w": ["wjets"]}, "signal": ["ttbar"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "code", "key", "words"),
     [

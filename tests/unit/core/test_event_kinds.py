@@ -110,6 +110,7 @@ def keys_of_events(tree: ast.AST) -> Iterator[int]:
             yield node.lineno
 
 
+@pytest.mark.slow
 def test_events_have_attributes_not_keys():
     assert list(keys_of_events(ast.parse('event["kind"]\nevent.get("pool", "")\nevents["x"]'))) == [1, 2]
     places = [

@@ -64,6 +64,7 @@ def test_files_of_datasets(text, file):
     assert file_name(text) == file
 
 
+@pytest.mark.slow
 @given(st.text(max_size=400))
 def test_every_text_has_a_name_that_is_one_part_of_a_path(text):
     name = file_name(text)

@@ -41,6 +41,7 @@ def test_a_scope_covers_another(granted, wanted, good):
     assert covers(["openid", granted], wanted) is good
 
 
+@pytest.mark.slow
 @given(OPERATIONS, PARTS, PARTS)
 def test_a_folder_covers_what_is_below_and_nothing_else(operation, folder, rest):
     def path(parts):

@@ -101,6 +101,7 @@ def test_the_command_has_no_input_no_terminal_and_the_given_variables():
     assert (done.output, done.error) == (b"no terminal good", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "expected"),
     [

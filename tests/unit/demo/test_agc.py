@@ -61,6 +61,7 @@ def test_it_is_short_and_has_no_python():
     assert not any(line.startswith("use:") for line in lines)
 
 
+@pytest.mark.slow
 def test_all_124_histograms_have_the_names_and_contents_of_the_reference(tmp_path):
     folder = checkout(tmp_path / "checkout", 6000)
     found = templates(run(folder / "configs" / "agc.yaml", tmp_path / "run"))
@@ -69,6 +70,7 @@ def test_all_124_histograms_have_the_names_and_contents_of_the_reference(tmp_pat
     assert_equal(found, agc_event_loop.analyse(agc_event_loop.samples_in(folder / "demo" / "agc")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("chunk_size", "events", "file_events"), [(1, 60, 60), (7, 400, 60)])
 def test_results_do_not_depend_on_chunks(tmp_path, chunk_size, events, file_events):
     folder = checkout(tmp_path / "checkout", events, file_events=file_events, seed=4)
@@ -96,6 +98,7 @@ def test_real_open_data(tmp_path):
     assert_equal(templates(run(workflow, tmp_path / "run")), expected)
 
 
+@pytest.mark.slow
 def test_with_workers(tmp_path):
     folder = checkout(tmp_path / "checkout", 600, seed=9)
     found = templates(run(folder / "configs" / "agc.yaml", tmp_path / "run", "execution.backend=parsl"))

@@ -60,6 +60,7 @@ def templates(folder: Path, outdir: Path, chunk_size: int) -> dict[str, tuple[np
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_size", [170, 100_000])
 def test_every_bin_is_that_of_the_loops(folder, expected, tmp_path, chunk_size):
     found = templates(folder, tmp_path / "run", chunk_size)

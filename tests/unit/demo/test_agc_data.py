@@ -85,6 +85,7 @@ def test_names_and_types_are_those_of_the_open_data(folder):
         assert values == set(ak.flatten(real["Events"]["Jet_jetId"].array()))
 
 
+@pytest.mark.slow
 def test_same_seed_same_events_and_one_number_per_event(folder, tmp_path):
     write_demo_data(tmp_path / "again", 12_000, like="agc", seed=2, threads=1)
     write_demo_data(tmp_path / "other", 12_000, like="agc", seed=3)

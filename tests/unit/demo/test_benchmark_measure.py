@@ -54,6 +54,7 @@ def test_own_cpu_memory_and_exit_code(measure):
     assert used.output == "done\n"
 
 
+@pytest.mark.slow
 def test_what_never_ends_is_ended(measure, tmp_path):
     marker = tmp_path / "pid"
     code = f"import os, time; open({str(marker)!r}, 'w').write(str(os.getpid())); time.sleep(60)"

@@ -62,6 +62,7 @@ def dimuon(checkout):
     return outdir
 
 
+@pytest.mark.slow
 def test_dimuon_equals_the_handwritten_loop(checkout, dimuon):
     handwritten = load_module(ROOT / "benchmarks" / "handwritten.py")
     expected = handwritten.run(checkout / "demo" / "data", 700)
@@ -124,6 +125,7 @@ def test_heterogeneous_trains_and_indexes(checkout):
     assert means["ttbar"] > 0.75
 
 
+@pytest.mark.slow
 def test_gpu_inference_finds_top_pairs_anywhere(checkout):
     device.pop_counts()  # of other tests in this process
     outdir = checkout / "run-gpu-inference"

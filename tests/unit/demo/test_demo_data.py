@@ -100,6 +100,7 @@ def test_trigger_needs_a_hard_muon(folder):
     assert 0.85 < np.mean(events.HLT_IsoMu24[hardest > 35]) < 1
 
 
+@pytest.mark.slow
 def test_same_seed_same_events(folder, tmp_path):
     again, other = tmp_path / "again", tmp_path / "other"
     write_demo_data(again, EVENTS, seed=5, threads=1)
@@ -134,6 +135,7 @@ def test_own_files_are_replaced_and_stale_ones_removed(tmp_path):
     assert set(json.loads((tmp_path / "demo-data.json").read_text())["files"]) == expected - {"demo-data.json"}
 
 
+@pytest.mark.slow
 def test_relative_folder(tmp_path, monkeypatch):
     """`tempfile.mkdtemp` gives the path as it was named up to Python 3.11, an absolute one since."""
     (tmp_path / "elsewhere").mkdir()

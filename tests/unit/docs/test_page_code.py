@@ -41,6 +41,7 @@ def test_a_package_is_complete(page):
                 assert f"def {name}(" in text or f"class {name}(" in text, target
 
 
+@pytest.mark.slow
 def test_its_commands_work_and_print_what_it_shows(page, tmp_path):
     for command, output, shown in page.run(page.write(tmp_path)):
         assert page_code.missing_lines(shown, output) == [], f"$ {command}\n{output}"
@@ -68,6 +69,7 @@ def demo_run(tmp_path_factory, checkout):
     return checkout
 
 
+@pytest.mark.slow
 def test_results_can_be_read_as_the_page_says(demo_run):
     blocks = page_code.read("read-results").nameless
     assert len(blocks) == 2
@@ -76,6 +78,7 @@ def test_results_can_be_read_as_the_page_says(demo_run):
         subprocess.run([sys.executable, "-c", code], cwd=demo_run, check=True, timeout=100)
 
 
+@pytest.mark.slow
 def test_python_code_of_the_tutorial_runs(demo_run):
     (block,) = re.findall(
         r"```python\n(.*?)```", (page_code.ROOT / "docs/tutorials/first-analysis.md").read_text(), re.DOTALL
@@ -103,6 +106,7 @@ def test_the_kernel_of_a_page_gives_what_the_op_of_another_page_gives(tmp_path):
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_a_page_that_is_wrong_is_noticed(tmp_path):
     output = "first 1\n  second   2\nthird 3\n"
     assert page_code.missing_lines(["first 1", "second 2"], output) == []

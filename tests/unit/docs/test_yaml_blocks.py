@@ -72,6 +72,7 @@ def folder(tmp_path, demo_data, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [block for block in blocks() if not is_profile(block.values[0])])
 def test_a_workflow_or_a_part_of_one_is_valid(content, folder):
     found, allowed = workflow(content)
@@ -80,6 +81,7 @@ def test_a_workflow_or_a_part_of_one_is_valid(content, folder):
     assert [problem for problem in problems(path) if problem.code not in allowed] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [block for block in blocks() if is_profile(block.values[0])])
 def test_a_site_profile_is_valid(content, folder, capsys):
     path = folder / "mine.yaml"

@@ -31,6 +31,7 @@ def altered(monkeypatch, change):
 # --- order ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 7, 25, None])
 def test_products_are_merged_in_the_order_of_events(flow, both, chunk):
     s = flow.stage
@@ -47,6 +48,7 @@ def test_products_are_merged_in_the_order_of_events(flow, both, chunk):
     assert products["Far", "order"] == [x for x in range(140) if x != 3]
 
 
+@pytest.mark.slow
 def test_repaired_partitions_are_merged_in_order(flow, both):
     s = flow.stage
     flag = flow.folder / "repaired"
@@ -76,6 +78,7 @@ def test_repaired_partitions_are_merged_in_order(flow, both):
     assert clean.products["Float", "float"] == whole.products["Float", "float"]
 
 
+@pytest.mark.slow
 def test_parts_are_merged_across_many_failures(flow, both, monkeypatch):
     monkeypatch.setattr("fasthep_parsl.driver.segment_state.MOST_PARTS", 4)
     monkeypatch.setattr("fasthep_parsl.worker.sums.Sums.limit.__defaults__", (4,))
@@ -94,6 +97,7 @@ def test_parts_are_merged_across_many_failures(flow, both, monkeypatch):
     assert flow.run(plan, "resume").products["Order", "order"] == list(range(140))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [3, 25, None])
 def test_sums_of_floats_are_the_same_however_work_is_bundled(flow, both, monkeypatch, chunk):
     plan = flow.write([flow.stage("Float", "probe.float", [])], both).compile(chunk_size=chunk)
@@ -184,6 +188,7 @@ def _with(result, **changes):
     return replace(result, **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [twice, less, other, forgets])
 def test_inconsistent_counts_fail_the_run(flow, both, monkeypatch, change):
     altered(monkeypatch, change)
@@ -249,6 +254,7 @@ def write(path, events):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reads", [True, False])
 @pytest.mark.parametrize("events", [100, 90])
 def test_a_file_that_was_replaced_by_one_of_equal_size_and_time(flow, tmp_path, events, reads):
@@ -283,6 +289,7 @@ def damage_line(line, how):
     return line[: len(line) // 2] + "\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["digit", "zeros", "gone", "half", "twice"])
 def test_the_task_of_a_damaged_line_is_repeated_and_nothing_is_counted_twice(flow, both, how, monkeypatch):
     s = flow.stage

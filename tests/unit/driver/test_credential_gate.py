@@ -118,6 +118,7 @@ def test_what_is_always_refused_with_a_good_credential_fails_as_data(remote):
     assert summary.missing_partitions(run.states, run.plan) == [(3, 4), (60, 61)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("datasets", [1, 3])
 def test_a_credential_that_opens_nothing_ends_the_run_soon(remote, datasets):
     tries = Counter()

@@ -269,6 +269,7 @@ def test_a_kind_that_fails_is_told_and_the_others_are_kept(bench, monkeypatch):
     assert b.states()[-1] == "renewed"
 
 
+@pytest.mark.slow
 def test_the_thread_renews_and_ends_at_once_with_a_hanging_command(bench, tmp_path):
     b = bench("touch {next}.began; sleep 1000", lifetime=12)
     b.start()
@@ -298,6 +299,7 @@ def test_the_thread_notices_a_fresh_token_soon_while_work_waits(bench):
     assert b.keeper.usable
 
 
+@pytest.mark.slow
 def test_the_thread_sleeps_while_nothing_is_due(bench, monkeypatch):
     b = bench()
     looks = []

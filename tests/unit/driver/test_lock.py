@@ -91,6 +91,7 @@ def test_it_is_held_once_and_nothing_is_left(tmp_path):
     DriverLock(tmp_path).release()
 
 
+@pytest.mark.slow
 def test_who_holds_it_since_when_and_what_to_do(tmp_path, process):
     other = process(HOLD)
     other.stdout.readline()
@@ -106,6 +107,7 @@ def test_who_holds_it_since_when_and_what_to_do(tmp_path, process):
         DriverLock(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_process_is_replaced(tmp_path, process):
     other = process(HOLD)
     other.stdout.readline()
@@ -125,6 +127,7 @@ def test_another_process_with_its_number_is_not_the_holder(tmp_path):
     DriverLock(tmp_path).release()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dead", [False, True])
 def test_of_many_at_the_same_time_one_gets_it(tmp_path, process, dead):
     if dead:
@@ -180,6 +183,7 @@ def test_clocks_that_differ_do_not_matter(tmp_path, quick, age):
     DriverLock(tmp_path).release()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["", "{", "[]", "\0" * 100])
 def test_an_unreadable_lock_is_replaced_after_some_time(tmp_path, quick, content):
     path = tmp_path / "driver.lock.4"

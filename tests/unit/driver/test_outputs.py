@@ -81,6 +81,7 @@ def test_stages_that_would_write_one_file_are_refused(flow, small_files, case):
     assert not (flow.folder / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "two",
     [
@@ -163,6 +164,7 @@ def test_a_run_does_not_go_on_among_files_of_another(flow, small_files):
     assert "old-000000.root" in message
 
 
+@pytest.mark.slow
 def test_a_folder_into_which_another_run_writes_is_refused(flow, small_files):
     flow.write([skim(flow)], [small_files / "a.root"]).run()
     shutil.move(flow.folder / "run", flow.folder / "other")

@@ -179,6 +179,7 @@ def test_the_layout_of_pixi_pack_needs_a_project(environment, tmp_path):
         write_pixi_layout(environment, tmp_path / "environment.tar")
 
 
+@pytest.mark.slow
 def test_the_layout_of_pixi_pack_is_written(tmp_path):
     pytest.importorskip("rattler")
     from fasthep_parsl.environments.packed_pixi import PackedPixi

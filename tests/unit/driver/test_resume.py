@@ -77,6 +77,7 @@ def check(outcome):
     assert outcome.summary["events"]["done"] == 140
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [2, 5, 9, 1000])
 def test_what_a_server_refused_is_neither_lost_nor_counted_twice(flow, small, monkeypatch, stop):
     """The server refuses a file twice, and the run is interrupted some tasks later, or not at all."""
@@ -108,6 +109,7 @@ def test_a_clean_run(flow, small):
     check(run(flow, small))
 
 
+@pytest.mark.slow
 def test_a_complete_run_does_nothing_more(flow, small):
     run(flow, small)
     before = len(finished(flow))
@@ -115,6 +117,7 @@ def test_a_complete_run_does_nothing_more(flow, small):
     assert len(finished(flow)) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tasks", [0, 1, 5, 8])
 def test_an_interrupted_run_goes_on(flow, small, monkeypatch, tasks):
     with monkeypatch.context() as patch:
@@ -127,6 +130,7 @@ def test_an_interrupted_run_goes_on(flow, small, monkeypatch, tasks):
     assert len({e.task for e in finished(flow)}) == len(finished(flow))  # numbers are not used twice
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_again_and_again(flow, small, monkeypatch):
     mode = "new"
     for _ in range(20):
@@ -139,6 +143,7 @@ def test_a_run_interrupted_again_and_again(flow, small, monkeypatch):
     check(outcome)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tasks", [7, 1000])
 @pytest.mark.parametrize(
     ("kind", "which"),
@@ -156,6 +161,7 @@ def test_missing_files_are_made_again(flow, small, monkeypatch, tasks, kind, whi
     check(run(flow, small, "resume"))
 
 
+@pytest.mark.slow
 def test_only_the_event_log_is_left(flow, small):
     run(flow, small)
     for file in (flow.folder / "run" / "work").rglob("*.*"):
@@ -163,6 +169,7 @@ def test_only_the_event_log_is_left(flow, small):
     check(run(flow, small, "resume"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [1, 300])
 def test_a_half_written_last_line(flow, small, monkeypatch, cut):
     with monkeypatch.context() as patch:
@@ -227,6 +234,7 @@ def test_partial_sums_cover_what_is_done(flow, small, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_a_complete_run_keeps_no_streams(flow, small):
     run(flow, small)
     assert not (flow.folder / "run" / "work" / "streams").exists()

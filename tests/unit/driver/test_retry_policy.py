@@ -71,6 +71,7 @@ def test_tasks_next_to_a_killer_are_done(make_plan, scripted, bad):
     assert {(p, p + 1) for p in bad} <= {task.partitions[0] for task in alone if task.kind == "map"}
 
 
+@pytest.mark.slow
 def test_if_all_tasks_kill_few_run_alone(make_plan, scripted):
     run = scripted(make_plan([(["A"], "p", HIST)], 100), kills=set(range(100)))
     session = Crowded(run.session)

@@ -227,6 +227,7 @@ def test_an_unexpected_error_of_a_task_is_a_failure_not_a_crash(make_plan, scrip
     assert all("RuntimeError" in f.message for f in run.states[0].failures)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_partitions_cost_the_driver_little(make_plan, scripted):
     segments = [
         (["A"], "p", {"products": ("A",), "stores": {"A": ("x",)}}),

@@ -50,6 +50,7 @@ def test_every_partition_is_in_one_bundle(state, partitions, seconds):
     assert all(bundle for bundle in taken)
 
 
+@pytest.mark.slow
 def test_bundles_take_no_longer_than_the_target(state):
     sizes = [count(spans) for spans in drain(state(100_000), 2, 1.0)]
     assert max(sizes[1:]) <= TARGET + 1

@@ -86,6 +86,7 @@ def test_a_tally_counts_events_of_the_source_once(plan):
     assert tally.counts["finished"] == 3
 
 
+@pytest.mark.slow
 def test_very_many_partitions_of_which_every_other_is_missing(make_plan):
     plan = make_plan([(["A"], "p", {}), (["B"], "p", {"input": "A"})], 200_000, datasets=4)
     done = [(n, n + 1) for n in range(0, 200_000, 2)]

@@ -16,6 +16,7 @@ def same_bits(a, b):
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", kernel_cases.CASES)
 def test_compiled_and_plain_python_agree_to_the_bit(case):
     expected, found = (kernel_cases.run(case, call) for call in (kernel_cases.plain, kernel_cases.compiled))

@@ -98,6 +98,7 @@ def test_what_is_not_a_modifier_is_refused(planned):
     assert (problem.code, problem.message) == ("E111", "`their.wrong` is not a modifier")
 
 
+@pytest.mark.slow
 def test_no_module_names_a_built_in_modifier_but_its_own():
     names = set(registry.names("modifiers")) - {"profile", "their.gpu", "their.wrong"}  # sites have profiles, too
     assert {"gpu.preload", "cuda.jit", "diagnostics"} <= names

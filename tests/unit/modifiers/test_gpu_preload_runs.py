@@ -142,6 +142,7 @@ def test_too_little_memory_halves_the_pass(flow, small_files, monkeypatch, long_
     assert failures[0]["kind"] == "infrastructure"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dimuon", "heterogeneous", "gpu_inference"])
 def test_the_shipped_workflows_yield_what_they_yield_without(checkout, name, monkeypatch):
     monkeypatch.setattr(fake_cupy.module.cuda.runtime, "getDeviceCount", lambda: 0)  # an op that asks trains on the CPU

@@ -127,6 +127,7 @@ def test_without_modifiers_the_op_itself_is_called(flow, small_files):
     assert outcome.status == "complete"
 
 
+@pytest.mark.slow
 def test_notes_of_before_and_after_an_interrupt_are_joined(flow, small_files, monkeypatch):
     stages = [
         with_modifiers(flow.stage("Some", "hep.select", [], selection=["x > 3"]), "diagnostics", "profile"),

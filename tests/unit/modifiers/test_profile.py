@@ -277,6 +277,7 @@ def test_one_unit_per_column():
     assert table(("a", "b", "c"), [("x", "", "1"), ("yyy", "", "20")]) == "a     c\n---  --\nx     1\nyyy  20\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["time", "flame", "cprofile", "memory"])
 def test_what_a_run_writes(flow, small_files, what):
     stage = flow.stage("Sum", "probe.sum", [])

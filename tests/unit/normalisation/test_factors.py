@@ -21,6 +21,7 @@ def failing(flow, *at, once=""):
     return [flow.stage("Fail", "probe.fail", at=list(at), once=once), cuts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, None])
 @pytest.mark.parametrize("way", [None, RUNS, {"expr": "genWeight"}, "events", 1234.5])
 def test_the_factor_is_exact_for_every_way_and_chunk(norm, nano, way, chunk):

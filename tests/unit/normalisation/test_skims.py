@@ -37,6 +37,7 @@ def total(nano):
     return math.fsum(np.concatenate(list(nano.values())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [None, {"expr": "genWeight"}, "events"])
 def test_a_skim_without_survivors_counts_in_the_sum(norm, nano, flow, total, way):
     manifest = skim(norm, nano, way)
@@ -53,6 +54,7 @@ def test_a_skim_without_survivors_counts_in_the_sum(norm, nano, flow, total, way
     assert found["method"] == "manifest"
 
 
+@pytest.mark.slow
 def test_a_manifest_beside_the_files_is_found_and_files_without_events_may_be_missing(norm, nano, flow, total):
     manifest = skim(norm, nano, {"expr": "genWeight"})
     (flow.folder / "skim" / "manifest.json").write_text(manifest.read_text())
@@ -83,6 +85,7 @@ def test_the_sum_of_a_file_that_was_skimmed_in_part_is_refused_later(norm, nano,
         later(norm, flow, manifest)
 
 
+@pytest.mark.slow
 def test_a_skim_of_a_skim_has_the_sum_of_the_first(norm, nano, flow, total):
     manifest = skim(norm, nano, None)
     (flow.folder / "skim").rename(flow.folder / "once")
@@ -94,6 +97,7 @@ def test_a_skim_of_a_skim_has_the_sum_of_the_first(norm, nano, flow, total):
     assert summary(flow)["normalisation"]["datasets"]["mc"]["sum"] == pytest.approx(total, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_files_that_do_not_fit_the_manifest_are_refused(norm, nano, flow):
     manifest = skim(norm, nano, {"expr": "genWeight"})
     first = flow.folder / "skim" / "mc-000000.root"

@@ -99,6 +99,7 @@ def once(*, context):
 """
 
 
+@pytest.mark.slow
 def test_what_an_op_learns_from_its_context(flow, small_files):
     (flow.folder / "context_ops.py").write_text(CONTEXT)
     stages = [flow.stage("Each", "my.each", []), flow.stage("Set", "my.dataset", []), flow.stage("Once", "my.once", [])]

@@ -96,6 +96,7 @@ def compare(events, axes, storage):
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", range(4))
 def test_one_call_is_as_one_call_for_each_weight(block):
     filled = 0

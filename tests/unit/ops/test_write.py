@@ -222,6 +222,7 @@ STRUCTURES = {
 NOT_IN_ROOT = {"lists of lists", "missing", "missing lists", "missing in lists"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["parquet", "root"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)

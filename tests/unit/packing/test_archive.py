@@ -136,6 +136,7 @@ def test_an_archive_with_its_relocations_before_its_files_is_read_too(tmp_path):
     assert verify_archive(target) == manifest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["zst", "gz"])
 def test_a_manifest_with_very_many_packages_is_written_and_read(tmp_path, form):
     made = small_prefix(tmp_path / "env")

@@ -37,6 +37,7 @@ def test_the_size_of_what_is_stored_does_not_depend_on_its_content(form, size):
     assert len(stored(bytes(size), form)) == len(stored(os.urandom(size), form))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", PROGRAMS)
 def test_pieces_of_all_sizes_come_out_in_their_order(form):
     pieces = [os.urandom(size) for size in (10, 0, BLOCK // 2 - 1, BLOCK // 2, 7, BLOCK, 3 * BLOCK + 5, 1)]

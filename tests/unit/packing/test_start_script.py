@@ -54,6 +54,7 @@ def test_only_checksums_are_accepted(checksum):
 # --- a start ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", ["zst", "gz"])
 @pytest.mark.parametrize("folder", ["plain", "a b", "it's $HOME `x` \\ é"])
 def test_a_start_unpacks_once_and_activates(tmp_path, compression, folder):
@@ -106,6 +107,7 @@ CALLERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", CALLERS)
 def test_the_options_of_the_caller_do_no_harm_and_stay(node, before):
     flags = node.folder / "flags"
@@ -157,6 +159,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "compression"),
     [*((damage, "zst") for damage in DAMAGES), *((damage, "gz") for damage in ("half", "last byte missing", "longer"))],
@@ -238,6 +241,7 @@ def test_a_node_of_another_platform(tmp_path, machine, said):
     assert not node.own.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("here", "needed", "works"),
     [
@@ -325,6 +329,7 @@ def test_the_folder_of_the_option_is_made_and_is_the_only_one(tmp_path, node):
     assert "no folder of this node can be used: : its name is empty" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -397,6 +402,7 @@ CHANGES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_damaged_environment_is_unpacked_again(node, change):
     node.run()
@@ -420,6 +426,7 @@ def test_what_python_writes_is_no_damage(node):
     assert node.run().stderr == ""
 
 
+@pytest.mark.slow
 def test_starts_within_a_minute_look_at_all_files_once(node, tmp_path):
     """Sixteen starts at once would else each walk through the files of an environment."""
     node.run()
@@ -455,6 +462,7 @@ def ages(*nodes):
         os.utime(node.prefix / ".used", (OLD - age, OLD - age))
 
 
+@pytest.mark.slow
 def test_the_least_recently_used_environments_are_removed(tmp_path):
     nodes = [StartNode(tmp_path / f"block {name}", SmallEnvironment(name=name), limit=10_000) for name in "abcd"]
     for node in nodes[:3]:
@@ -467,6 +475,7 @@ def test_the_least_recently_used_environments_are_removed(tmp_path):
     assert unpackings(nodes[1].run().stderr) == 1
 
 
+@pytest.mark.slow
 def test_an_environment_in_use_is_not_removed(tmp_path):
     nodes = [StartNode(tmp_path / f"block {name}", SmallEnvironment(name=name), limit=1) for name in "abc"]
     busy = nodes[0].start("trap '' HUP; echo up; read -r _ </dev/fd/9; [ -x \"$FASTHEP_PARSL_PREFIX/bin/python\" ] && echo there",

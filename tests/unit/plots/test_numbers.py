@@ -112,6 +112,7 @@ def test_both_directions_on_one_side_count_once():
     assert (up.tolist(), down.tolist()) == ([3.0], [0.0])
 
 
+@pytest.mark.slow
 def test_no_data_point_is_below_a_logarithmic_axis():
     histogram, what = many()
     for style in ({}, {"axes": {"y": {"scale": "log"}}}, {"axes": {"y": {"scale": "log", "limits": [100, 1e6]}}}):

@@ -22,6 +22,7 @@ SIZE = {"figure": {"size": [10, 7.5]}}
 compared = pytest.mark.mpl_image_compare(baseline_dir="baseline", tolerance=12, savefig_kwargs={"dpi": 50}, style=STYLE)
 
 
+@pytest.mark.slow
 @compared
 def test_stack():
     return figure_of(Histogram(peak(4000), none=4), drawing())
@@ -40,6 +41,7 @@ def test_experiment():
     )
 
 
+@pytest.mark.slow
 @compared
 def test_many_datasets():
     histogram, what = many()

@@ -79,6 +79,7 @@ def folder(tmp_path, demo_data, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_styles_are_drawn_in_a_run_and_again_without_one(folder, capsys):
     path = workflow(folder)
     invoke(["run", str(path), "--backend", "local", "--outdir", str(folder / "run")])
@@ -120,6 +121,7 @@ def test_styles_do_not_change_the_plan(folder):
     assert fp.compile_plan is compile_plan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("styles", "render", "code", "key", "message"),
     [

@@ -37,6 +37,7 @@ def test_lines_that_are_written_from_a_pattern_are_those_of_the_event_log(tmp_pa
     assert [e.partitions for e in read_events(path) if e.kind == "submitted"] == [((t, t + 1),) for t in range(30)]
 
 
+@pytest.mark.slow
 def test_the_page_is_small(report):
     text = render(report)
     assert len(text.encode()) < 300_000

@@ -27,6 +27,7 @@ intervals = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(intervals)
 def test_occupancy_is_the_time_that_tasks_ran(tasks):
     occupancy = Occupancy(0.0)

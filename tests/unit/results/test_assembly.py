@@ -106,6 +106,7 @@ def expected(content, stages, region, dataset, variation, factors):
     return {place: (cell[0] * factor, cell[1] * factor**2) for place, cell in cells.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", AXES)
 @pytest.mark.parametrize("with_axis", [True, False])
 @pytest.mark.parametrize("normalised", [True, False])

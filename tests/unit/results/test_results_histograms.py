@@ -194,6 +194,7 @@ AXES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(AXES))
 def test_empty_histograms_are_drawn(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     assert written(tmp_path, Histogram(filled(*AXES[kind])))[-1] == "plots/Mass.png"
@@ -201,6 +202,7 @@ def test_empty_histograms_are_drawn(tmp_path: Path, kind: str, caplog: pytest.Lo
     assert caplog.text == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in AXES if kind != "growing"])
 def test_filled_histograms_are_drawn(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     made = filled(*AXES[kind])

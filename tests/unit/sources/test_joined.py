@@ -98,6 +98,7 @@ def shuffled(request, tmp_path_factory):
     return str(path), join(kind=kind, params=params, files=f"friends/{{stem}}_f.{suffix}", by=BY_EVT), data, words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", CHUNKS)
 def test_shuffled_friends_are_found_by_their_keys(shuffled, chunk):
     path, friend, data, words = shuffled

@@ -37,6 +37,7 @@ def readable(file):
     return {name: branch for name, branch in file.branches().found.items() if not branch.problem}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITTEN_BY_ROOT)
 def test_every_range_of_every_field_is_as_uproot_reads_it(data_files, name):
     path = data_files / f"ntuple-{name}.root"
@@ -127,6 +128,7 @@ def test_a_number_called_like_the_lengths_names_lists(tmp_path):
     file.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("op", "params"),
     [
@@ -185,6 +187,7 @@ def histograms(flow, files):
     return found
 
 
+@pytest.mark.slow
 def test_an_analysis_reads_trees_rntuples_and_both_in_one_dataset(flow):
     """The workflow is the same: the file decides what it is."""
     trees = [write_tree(flow.folder / f"t{n}.root") for n in range(2)]

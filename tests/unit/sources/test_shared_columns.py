@@ -102,6 +102,7 @@ RIGHT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["source", "made", "filtered", "stored"])
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_what_others_use_cannot_be_changed(flow, small_files, kind, attack):

@@ -54,6 +54,7 @@ def bins(values, low, high, number=400):
     return np.histogram(np.array(inside, dtype=float), number, (low, high))[0].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_size", [1, 3, None])
 @pytest.mark.parametrize("pool", ["default", "other"])
 def test_results_are_those_of_a_loop(flow, files, chunk_size, pool):

@@ -160,6 +160,7 @@ def test_lasting_faults_are_not_tried_again(server, status, expected):
     assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [500, 503, 429])
 def test_passing_faults_are_tried_again(server, status):
     server.statuses["/a.root"] = [status, status]
@@ -197,6 +198,7 @@ def test_a_server_that_nobody_vouches_for_is_refused(server, monkeypatch, tmp_pa
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_a_read_that_stalls_ends_in_time(server):
     file = WebFile(server.url("/a.root"), SHORT, 1000)
     server.stall_after = 10_000

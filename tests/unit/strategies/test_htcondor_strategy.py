@@ -141,6 +141,7 @@ def test_a_run_directory_may_have_any_name(read, tmp_path, name):
     assert found.value("Which") == '"' + name.replace('"', '\\"') + '"'
 
 
+@pytest.mark.slow
 @pytest.mark.condor
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_job_runs_its_node_script(condor, tmp_path, shared):

@@ -77,6 +77,7 @@ def test_sbatch_accepts_them(slurm, tmp_path, number):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.slurm
 @pytest.mark.parametrize("name", ["plain", "a b", "it's", 'q"q', "p%j%%x", "h#a$b\\c%j", "é,x"])
 def test_a_run_directory_may_have_any_name(slurm, tmp_path, name):

@@ -36,6 +36,7 @@ def wanted(events, dataset, region, variation):
     return [np.histogram(met, EDGES, weights=weight[keep] ** power)[0] for power in (1, 2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [5, None])
 def test_numbers_of_all_categories(flow, samples, chunk):
     data = samples.write()

@@ -41,6 +41,7 @@ def test_a_factor_sees_the_replaced_field_in_a_cutflow_before_its_first_reader(f
         assert table[dataset][-1].sumw_out == each(dataset, lambda e: np.where(e["met"] + 50 > 60, 2, 0.5)).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [False, True])
 @pytest.mark.parametrize("chunk", [5, 1000])
 def test_a_field_that_is_overwritten_for_one_dataset_is_read_for_the_others(flow, samples, factor, chunk):

@@ -88,6 +88,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_mistakes_have_a_place_and_a_code(compiled, case):
     variations, code, key, message = CASES[case]

@@ -66,6 +66,7 @@ def expected(oracle, flow, samples, name):
     return oracle[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 7, None])
 @pytest.mark.parametrize("datasets", [ALL, ("a", "b")])
 def test_variations_equal_runs_on_changed_files(flow, samples, in_variation, oracle, chunk, datasets, long_passes):
@@ -80,6 +81,7 @@ def test_variations_equal_runs_on_changed_files(flow, samples, in_variation, ora
     assert in_variation(wanted["jes_up"]) != in_variation(wanted[""])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("applies", [{}, {"applies_to": {"datasets": ["a"]}}])
 def test_a_weight_with_a_variation_of_the_same_name_varies_with_the_fields(flow, samples, in_variation, applies):
     s = flow.stage

@@ -78,6 +78,7 @@ def test_ids_of_copies_that_are_too_long_for_file_names_are_refused(flow, sample
     assert "shorten" in str(found.hint)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [False, True])
 def test_sums_of_weights_read_the_fields_of_their_own_dataset(flow, samples, wrong):
     data = samples.write(change=lambda _: {})

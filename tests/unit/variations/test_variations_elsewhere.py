@@ -66,6 +66,7 @@ def test_the_same_on_a_gpu(flow, samples, in_variation, expected, monkeypatch):
         assert "Ht@jes_up" in json.loads(path.read_text())["stages"]
 
 
+@pytest.mark.slow
 def test_the_same_on_parsl(flow, samples, in_variation, expected):
     pools = {"default": {"workers": 2}}
     flow.write(

@@ -51,6 +51,7 @@ def hist(flow, name, axis, weight="w", **keys):
     return flow.stage(name, "hep.hist", axes=[axis], weight_expr=weight, dataset_axis=True, **keys)
 
 
+@pytest.mark.slow
 def test_ops_of_users_fork_unless_they_keep_all_events(flow, compared):
     stages = [flow.stage("Lead", "probe.leading"), hist(flow, "Hist", LEAD), hist(flow, "Met", MET)]
     plan = compared(stages, {"jes_up": (stages, doubled)})
@@ -71,6 +72,7 @@ def test_an_op_that_drops_events_against_its_word_fails(flow, samples):
     assert "op `probe.liar` keeps all events, but returned" in outcome.summary["failures"][0]["message"]
 
 
+@pytest.mark.slow
 def test_streams_between_pools_carry_variations(flow, compared):
     s = flow.stage
     stages = [
@@ -91,6 +93,7 @@ def test_streams_between_pools_carry_variations(flow, compared):
         assert len(plan.segments) > 3
 
 
+@pytest.mark.slow
 def test_weights_of_ops_vary_with_objects_and_alone(flow, compared):
     def stages(weight="sf * w"):
         return [
@@ -116,6 +119,7 @@ def test_weights_of_ops_vary_with_objects_and_alone(flow, compared):
     assert {s.variation for s in plan.stages if s.nominal in ("Own", "Later")} == {"jes_up"}
 
 
+@pytest.mark.slow
 def test_a_variation_of_fields_and_weights_together(flow, compared):
     def stages(weight):
         return [
@@ -128,6 +132,7 @@ def test_a_variation_of_fields_and_weights_together(flow, compared):
     compared(stages("w"), {"jes_up": (stages("(w) * (x % 3) * (0.5)"), doubled)}, [known])
 
 
+@pytest.mark.slow
 def test_equal_names_vary_together(flow, compared):
     def stages(weight="sf * w"):
         return [flow.stage("SF", "probe.scale_factor"), hist(flow, "Pt", PT, "1.0"), hist(flow, "Met", MET, weight)]
@@ -139,6 +144,7 @@ def test_equal_names_vary_together(flow, compared):
     compared(stages(), wanted, [same])
 
 
+@pytest.mark.slow
 def test_a_field_that_a_stage_defines_is_replaced_after_it(flow, compared):
     def stages(*more):
         return [
@@ -154,6 +160,7 @@ def test_a_field_that_a_stage_defines_is_replaced_after_it(flow, compared):
     compared(stages(), {"ht_up": (stages(again), None)}, [known])
 
 
+@pytest.mark.slow
 def test_nothing_is_computed_twice(flow, compared):
     """What a variation does not reach is shared; streams end before those of the next variation begin."""
     s = flow.stage
@@ -189,6 +196,7 @@ def test_memory_of_copies_makes_smaller_partitions(flow, samples):
     assert sizes[1] < sizes[0]
 
 
+@pytest.mark.slow
 def test_a_stage_that_overwrites_what_it_reads(flow, compared):
     def stages():
         return [
@@ -209,6 +217,7 @@ def test_a_stage_that_overwrites_what_it_reads(flow, compared):
     assert "Free@jes_up" not in {stage.id for stage in plan.stages}
 
 
+@pytest.mark.slow
 def test_what_only_variations_of_the_nominal_weight_need_is_not_copied(flow, compared):
     def stages(factor=None, select=True):
         factor = factor or {"nominal": 1, "up": "hard", "down": "0.5 * hard"}

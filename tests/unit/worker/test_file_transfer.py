@@ -207,6 +207,7 @@ def test_only_so_many_bytes_travel_at_a_time(tmp_path):
     assert not futures[4].done()
 
 
+@pytest.mark.slow
 def test_very_many_tasks_of_a_pool_that_is_closed_fail_one_after_the_other(tmp_path):
     task, first = piece(tmp_path, 60), Slow()
 

@@ -33,6 +33,7 @@ MODIFIERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modifiers", [[], *([one] for one in MODIFIERS), MODIFIERS], ids=str)
 def test_modifiers_pass_files_on(flow, small_files, modifiers):
     stages = [

@@ -52,6 +52,7 @@ def of(outcome, server):
     return next(item for item in outcome.summary["storage"] if item["server"] == server)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("long_passes")
 @pytest.mark.parametrize("seed", range(12))
 def test_all_events_are_read_once_under_random_faults(fake, flow, seed):
@@ -134,6 +135,7 @@ def test_a_local_place_is_one_of_the_places(fake, flow):
     assert of(outcome, "this machine")["files"] == FILES - 2
 
 
+@pytest.mark.slow
 def test_the_failure_has_the_reason_of_each_place_and_resume_reads_it(fake, flow):
     fake.faults = {"a": lambda url, what: "corrupt" if what == "read" and "/3.root" in url else ""}
     fake.faults["b"] = lambda url, what: "not_found" if "/3.root" in url and what == "open" else ""
@@ -158,6 +160,7 @@ def test_the_failure_has_the_reason_of_each_place_and_resume_reads_it(fake, flow
     assert sorted(outcome.products["Order", "order"]) == list(range(EVENTS))
 
 
+@pytest.mark.slow
 def test_missing_json_is_read_as_files_again(fake, flow, tmp_path):
     fake.faults = {host: lambda url, what: "not_found" if "/3.root" in url else "" for host in "ab"}
     plan = summed(flow, [replicas(n, "ab") for n in range(FILES)])

@@ -47,6 +47,7 @@ def reference():
     return {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("chunk", "size"), [(None, None), (1, None), (7, None), (7, 1), (7, 20), (25, 60), (1000, 1)])
 def test_results_do_not_depend_on_chunks_and_passes(flow, both, reference, long_passes, chunk, size):
     plan = flow.write(jets(flow), both).compile(chunk_size=chunk)
@@ -102,6 +103,7 @@ def test_a_partition_that_fails_is_found_and_named(flow, both):
     assert outcome.summary["events"] == {"total": 140, "done": 130, "read": 130}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cause", "kind"),
     [("not_permitted", "credential"), ("not_authenticated", "credential"), ("not_found", "data"), ("", "data")],
@@ -225,6 +227,7 @@ def test_a_file_that_was_replaced_is_read_anew_by_the_next_plan(flow, small_file
     assert flow.run(mode="force").products["Sum", "sum"] == sum(range(100, 140))
 
 
+@pytest.mark.slow
 def test_a_stage_that_takes_too_long_is_stopped(flow, small_files):
     slow = flow.stage("Slow", "probe.sleep", [], seconds=30)
     slow["execution"] = {"timeout": "0.2s"}

@@ -50,6 +50,7 @@ def test_ranges_behave_like_sets(seed):
     assert 0 <= count(high) - count(low) <= 1
 
 
+@pytest.mark.slow
 def test_very_many_ranges_are_cheap():
     every_other = [(n, n + 1) for n in range(0, 200_000, 2)]
     began = time.process_time()

@@ -103,6 +103,7 @@ def one(old, new):
     return FULL.replace(old, new, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "code", "message", "hint"),
     [

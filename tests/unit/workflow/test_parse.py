@@ -127,6 +127,7 @@ def test_control_characters(text):
     assert complaint(text).message.isprintable()
 
 
+@pytest.mark.slow
 def test_deep_nesting_is_refused_in_words():
     assert "nested too deeply" in complaint("a: " + "[" * 5000 + "]" * 5000).message
 

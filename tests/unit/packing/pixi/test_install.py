@@ -70,6 +70,7 @@ def run(prefix, program, *arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_prefix_has_what_the_lock_file_says(manifest, tmp_path):
     reports = []
     locked = locked_of(manifest)
@@ -101,6 +102,7 @@ def test_a_missing_or_other_package_is_noticed(newest, tmp_path):
         check_installed(locked, prefix)
 
 
+@pytest.mark.slow
 def test_installing_never_changes_the_cache(working, tmp_path):
     locked = locked_of(working)
     cache = tmp_path / "cache"
@@ -181,6 +183,7 @@ def test_a_damaged_download_is_fetched_again(newest, channel, tmp_path):
     assert path.read_bytes() == good
 
 
+@pytest.mark.slow
 def test_a_channel_that_does_not_answer_is_named(newest, channel, tmp_path):
     with served(channel) as url:
         locked = locked_of(moved(newest, channel, url))
