@@ -28,6 +28,7 @@ def write_all(folder: Path) -> None:
         "workflow.md": workflow,
         "ops.md": ops,
         "cli.md": command_line,
+        "inspected.md": inspected,
         "functions.md": functions,
         "errors.md": errors,
         "kinds.md": kinds,
@@ -136,6 +137,16 @@ def workflow() -> str:
 
 
 # --- kinds ------------------------------------------------------------------------------------------------
+
+
+def inspected() -> str:
+    """Return the keys of ``inspect --json``."""
+    from fasthep_parsl.sources.inspected import InspectedFile
+
+    parts = []
+    for model in models_of(InspectedFile):
+        parts += [f"### {model.__name__}", "", markdown(inspect.getdoc(model) or ""), "", table(model)]
+    return "\n".join(parts)
 
 
 def ops() -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fasthep_parsl.cli.env_app import env_app
+from fasthep_parsl.cli.files_app import files_app
 from fasthep_parsl.cli.ops_app import ops_app
 from fasthep_parsl.cli.shared_options import ChunkSize, Settings, SiteOption, WorkflowFile
 from fasthep_parsl.cli.sites_app import sites_app
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.add_typer(ops_app, name="ops")
 app.add_typer(sites_app, name="sites")
 app.add_typer(env_app, name="env")
+app.add_typer(files_app)  # without a name: its commands are those of the program
 
 
 def _version(value: bool) -> None:

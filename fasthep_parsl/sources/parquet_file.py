@@ -17,6 +17,7 @@ from fasthep_parsl.errors import suggest, summary_of
 from fasthep_parsl.interfaces import Branch, Branches, InputFileError
 from fasthep_parsl.ops.stream import Column
 from fasthep_parsl.sources.columns import tidy
+from fasthep_parsl.sources.disk_sizes import StoredBranch, StoredTree
 from fasthep_parsl.sources.forms import Members, fields_of, take
 from fasthep_parsl.storage import FileObject, Range, current_limits, is_remote, local_path, open_remote
 
@@ -161,6 +162,14 @@ class ParquetFile:
             name: sum(group.column(leaf).total_compressed_size for group in groups for leaf in self._leaves[name])
             for name in columns
         }
+
+    def stored(self) -> StoredTree:
+        """Return what the columns take on disk, as the footer says."""
+        names = list(dict.fromkeys(self._file.schema_arrow.names))
+        sizes = self._column_bytes(names, 0, self.entries)
+        branches = {name: StoredBranch("", size) for name, size in sizes.items()}
+        metadata = self._file.metadata
+        return StoredTree(sum(sizes.values()), "chunks", metadata.num_row_groups * metadata.num_columns, branches)
 
     @property
     def bytes_read(self) -> int:

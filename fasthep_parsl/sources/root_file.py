@@ -31,9 +31,9 @@ def open_tree(path: str, tree: str) -> OpenInput:
     InputFileError
         The file cannot be read, or has no such tree.
     """
-    file = _opened(path)
+    file = open_root(path)
     try:
-        return _tree_in(file, path, tree)
+        return tree_in(file, path, tree)
     except Exception:
         file.close()
         raise
@@ -47,10 +47,17 @@ def open_beside(opened: Any, tree: str) -> OpenInput:
     InputFileError
         The file has no such tree.
     """
-    return _tree_in(opened.directory, opened.path, tree)
+    return tree_in(opened.directory, opened.path, tree)
 
 
-def _tree_in(file: Any, path: str, tree: str) -> OpenInput:
+def tree_in(file: Any, path: str, tree: str) -> OpenInput:
+    """Return a TTree or an RNTuple of a file that `open_root` has opened. It is closed with the file.
+
+    Raises
+    ------
+    InputFileError
+        The file has no such tree, or it cannot be read.
+    """
     tree = tree.strip("/")
     key = _key(file, path, tree)
     found = _read(key, path, tree)
@@ -64,7 +71,14 @@ def _plain_name(tree: str) -> str:
     return "/".join(part.partition(";")[0] for part in tree.split("/") if part)
 
 
-def _opened(path: str) -> Any:
+def open_root(path: str) -> Any:
+    """Open a ROOT file, local or remote, without a look at its objects.
+
+    Raises
+    ------
+    InputFileError
+        The file cannot be read.
+    """
     import uproot
 
     place = local_path(path)
@@ -164,8 +178,12 @@ def _trees(file: Any) -> list[str]:
 
 
 def _trees_with_cycles(file: Any) -> list[str]:
+    return [name for name, kind in classes_in(file).items() if kind in CLASSES]
+
+
+def classes_in(file: Any) -> dict[str, str]:
+    """Return name with cycle → class, for the objects in all folders that uproot can read."""
     try:
-        kinds = file.classnames()
+        return dict(file.classnames())
     except Exception:  # noqa: BLE001  (a folder that uproot cannot read)
-        kinds = file.classnames(recursive=False)
-    return [name for name, kind in kinds.items() if kind in CLASSES]
+        return dict(file.classnames(recursive=False))

@@ -83,6 +83,11 @@ class Names:
                 self.fields[names[0]] = place
                 self.synonyms |= dict.fromkeys(names[1:], names[0])
 
+    @property
+    def split(self) -> dict[str, Any]:
+        """Path → branch whose members are separate branches."""
+        return {place.path: place.branch for place in self._split}
+
     def of_split(self) -> dict[str, Branch]:
         """Return the descriptions of split branches."""
         members: dict[str, list[str]] = {place.path: [] for place in self._split}

@@ -13,6 +13,7 @@ from fasthep_parsl.errors import suggest, summary_of
 from fasthep_parsl.interfaces import Branch, Branches, InputFileError
 from fasthep_parsl.ops.stream import Column
 from fasthep_parsl.sources.columns import tidy
+from fasthep_parsl.sources.disk_sizes import StoredBranch, StoredTree
 from fasthep_parsl.sources.forms import Members, fields_of, take
 from fasthep_parsl.sources.ntuple_arrays import Arrays, columns_of
 from fasthep_parsl.sources.ntuple_lists import list_names
@@ -182,6 +183,24 @@ class NTupleFile:
             counted |= own
             found[name] = sum(self._pages.size(column, clusters) for column in own)
         return found
+
+    def stored(self) -> StoredTree:
+        """Return what the RNTuple takes on disk. Offsets that several fields share count for the first of them."""
+        clusters = range(len(self._edges) - 1)
+        counted: set[int] = set()
+        branches, pages = {}, 0
+        for name, top in self._top.items():
+            try:
+                form = self._ntuple.field_form(top.field_id, self._paths[name])
+                own = set(columns_of(form)) - counted
+                size = sum(self._pages.size(column, clusters) for column in own)
+                pages += sum(self._pages.count(column, clusters) for column in own)
+            except Exception:  # noqa: BLE001  (a type that uproot cannot read)
+                branches[name] = StoredBranch(str(top.description), None)
+                continue
+            counted |= own
+            branches[name] = StoredBranch(str(top.description), size)
+        return StoredTree(sum(branch.bytes or 0 for branch in branches.values()), "pages", pages, branches)
 
     @property
     def bytes_read(self) -> int:

@@ -60,6 +60,10 @@ class Pages:
         """Return the compressed bytes of a column in `clusters`."""
         return sum(int(p.locator.num_bytes) for cluster in clusters for p in self._pages(column, cluster)[1])
 
+    def count(self, column: int, clusters: Iterable[int]) -> int:
+        """Return the number of pages of a column in `clusters`."""
+        return sum(len(self._pages(column, cluster)[1]) for cluster in clusters)
+
     def raw(self, column: int, part: ElementRange) -> bytes:
         """Return the compressed pages that overlap a range: equal bytes are equal elements."""
         pages = self._overlapping(column, part, self._pages(column, part.cluster)[1])

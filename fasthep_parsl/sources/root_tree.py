@@ -13,6 +13,7 @@ from fasthep_parsl.errors import suggest, summary_of
 from fasthep_parsl.interfaces import Branch, Branches, InputFileError
 from fasthep_parsl.ops.stream import Column
 from fasthep_parsl.sources.columns import tidy
+from fasthep_parsl.sources.disk_sizes import StoredBranch, StoredTree
 from fasthep_parsl.sources.forms import Members, take
 from fasthep_parsl.sources.jagged_branches import JaggedNumbers, KnownOffsets, reads_faster
 from fasthep_parsl.sources.root_names import Names
@@ -215,6 +216,14 @@ class TreeFile:
             found[name] = sums[min(last, len(sums) - 1)] - sums[first] if stop > start else 0
         return found
 
+    def stored(self) -> StoredTree:
+        """Return what the tree takes on disk, as its header says. Split branches and unreadable ones are included."""
+        every = list(self._tree.itervalues(recursive=True))
+        known = {**self._names.split, **{name: place.branch for name, place in self._names.fields.items()}}
+        branches = {name: StoredBranch(str(branch.title), _size(branch)) for name, branch in known.items()}
+        pieces = sum(branch.num_baskets for branch in every)
+        return StoredTree(sum(_size(branch) or 0 for branch in every), "baskets", pieces, branches)
+
     @property
     def bytes_read(self) -> int:
         """Compressed bytes read so far."""
@@ -223,3 +232,9 @@ class TreeFile:
     def close(self) -> None:
         """Release the file."""
         self._file.close()
+
+
+def _size(branch: Any) -> int | None:
+    """Return the compressed bytes of a branch, None if its values are in the header of the tree."""
+    size = int(branch.compressed_bytes)
+    return None if not size and branch.num_baskets else size

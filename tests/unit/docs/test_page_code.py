@@ -17,6 +17,7 @@ PAGES = [
     "inference",
     "normalise",
     "several-trees",
+    "start-from-a-file",
     *sorted(path.stem for path in page_code.HOW_TO.glob("add-*.md")),
 ]
 
