@@ -53,7 +53,7 @@ def run_workflow(
     _summary(outcome, out, err)
     _jobs_left(outcome, err)
     if outcome.status != "complete":
-        _next_steps(outcome, [str(workflow), *_options(site, overrides, chunk_size)], err)
+        _next_steps(outcome, [str(workflow), *plan.arguments], err)
     return outcome.exit_code
 
 
@@ -178,13 +178,6 @@ def _next_steps(outcome: RunOutcome, arguments: list[str], err: Console) -> None
     else:
         advice = f"To complete the run:\n  {shlex.join([*again, '--resume'])}"
     print_line(err, advice)
-
-
-def _options(site: str, overrides: list[str], chunk_size: int | None) -> list[str]:
-    """Return the options that give the same plan."""
-    found = [] if site == "local" else ["--site", site]
-    found += [part for setting in overrides for part in ("--set", setting)]
-    return found + ([] if chunk_size is None else ["--chunk-size", str(chunk_size)])
 
 
 def _short(path: Path) -> str:

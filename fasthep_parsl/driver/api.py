@@ -16,6 +16,7 @@ from fasthep_parsl.driver.outputs import check_targets, take_targets
 from fasthep_parsl.driver.run_directory import Mode
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.events import Observer
+from fasthep_parsl.names import harmful
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.resources.machine import this_machine
 from fasthep_parsl.setup_folder import SetupProgress
@@ -94,7 +95,20 @@ def compile_plan(
     credentials = inspect_credentials(loaded)
     options = CompileOptions(str(site), chunk_size, machine, cache, progress, credentials)
     with credential_variables(credentials.used):
-        return compile_workflow(loaded, options)
+        plan = compile_workflow(loaded, options)
+    folder = str(Path.cwd())
+    given = {
+        "arguments": arguments_of(str(site), overrides, chunk_size),
+        "folder": "" if harmful(folder) else folder,  # a plan is UTF-8
+    }
+    return plan.model_copy(update=given)
+
+
+def arguments_of(site: str, overrides: Sequence[str], chunk_size: int | None) -> tuple[str, ...]:
+    """Return the options of the command line that give the same plan."""
+    found = [] if site == "local" else ["--site", site]
+    found += [part for setting in overrides for part in ("--set", setting)]
+    return (*found, *([] if chunk_size is None else ["--chunk-size", str(chunk_size)]))
 
 
 def run(

@@ -29,6 +29,8 @@ class Plan(Frozen):
     name: str
     workflow: str = Field("", description="path of the workflow file")
     site: str = "local"
+    arguments: tuple[str, ...] = Field((), description="options of the command line that give this plan")
+    folder: str = Field("", description="where it was made: `workflow` and `arguments` may be relative to it")
     backend: str = "parsl"
     strategy: str = "local"
     chunk_size: int = Field(description="most events per partition")
@@ -73,6 +75,8 @@ class Plan(Frozen):
                 "strategy",
                 "site",
                 "workflow",
+                "arguments",
+                "folder",
                 "templates",  # they are written from the results
                 "pictures",
             ),

@@ -75,7 +75,7 @@ def verdict_of(
     seconds = float(summary["seconds"])
     if complete:
         return Verdict("good", headline, status, total, done, missing, seconds)
-    again, advice = _finish(plan, log, run_dir)
+    again, advice = _finish(plan, log, run_dir, done)
     return Verdict("bad", headline, status, total, done, missing, seconds, tuple(reasons[:MAX_REASONS]), again, advice)
 
 
@@ -94,7 +94,7 @@ def _open(plan: Plan, log: RunLog, done: int, run_dir: Path, alive: bool | None)
     seconds = _seconds(log.started.time if log.started else log.first_time, log.last_time)
     if alive:
         return Verdict("open", headline, status, total, done, total - done, seconds)
-    command, advice = _finish(plan, log, run_dir)
+    command, advice = _finish(plan, log, run_dir, done)
     tone: Any = "open" if alive is None else "bad"
     return Verdict(tone, headline, status, total, done, total - done, seconds, (), command, advice)
 
@@ -122,15 +122,21 @@ def missing_events(path: Path) -> int:
     )
 
 
-def _finish(plan: Plan, log: RunLog, run_dir: Path) -> tuple[str, str]:
-    """Return the command that finishes the run, and what to do before."""
-    site = [] if plan.site == "local" else ["--site", plan.site]
-    mended = log.causes.of_the_user
-    command = ["fasthep-parsl", "run", plan.workflow, *site, "--outdir", str(run_dir)]
-    command.append("--force" if mended else "--resume")
-    advice = "Fix what has failed first; then all events are processed again. " if mended else ""
-    where = "" if Path(plan.workflow).is_absolute() else " in the folder in which the run was started"
-    return shlex.join(command), f"{advice}Call it{where} with the options --set and --chunk-size that the run had."
+def _finish(plan: Plan, log: RunLog, run_dir: Path, done: int) -> tuple[str, str]:
+    """Return the command that finishes the run, with the options that it had, and what to do before."""
+    partial = log.ended is not None and log.ended.status == "partial"
+    advice = ""
+    if log.causes.of_the_user:
+        advice = "Fix what has failed first; then all events are processed again. "
+    elif partial and done == plan.entries and not log.causes.partitions:  # a dataset cannot be normalised
+        advice = "All events are processed, so --resume changes nothing. Correct what is wrong first. "
+    inside = bool(plan.folder) and run_dir.is_relative_to(plan.folder)
+    outdir = run_dir.relative_to(plan.folder) if inside else run_dir
+    options = [*plan.arguments, "--outdir", str(outdir), "--force" if advice else "--resume"]
+    command = shlex.join(["fasthep-parsl", "run", plan.workflow, *options])
+    if plan.folder:
+        return f"cd {shlex.quote(plan.folder)}\n{command}", advice.strip()
+    return command, f"{advice}Call it where the run was started, with its options --site, --set and --chunk-size."
 
 
 def _seconds(first: str, last: str) -> float:

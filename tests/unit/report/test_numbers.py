@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
+from fasthep_parsl.cli.main import invoke
+from fasthep_parsl.driver.api import arguments_of, compile_plan
 from fasthep_parsl.events import read_events
 from fasthep_parsl.report import read_report, write_report
 
@@ -134,17 +137,68 @@ def test_a_resumed_run_forgets_the_failures_of_before(flow, small_files, tmp_pat
     assert any("resumed" in note for note in report.notes)
 
 
-@pytest.fixture
-def killed(flow, small_files):
-    """A run directory as a kill leaves it: a log that ends in a line, and no summary."""
-    flow.write([flow.stage("L", "probe.lengths", [])], [small_files / "a.root"]).run(chunk_size=10)
-    run_dir = flow.folder / "run"
+def kill(run_dir, tasks=1):
+    """Leave a run directory as a kill after some tasks does: a log that ends within a line, and no summary."""
     lines = (run_dir / "events.jsonl").read_bytes().splitlines(keepends=True)
     first = next(number for number, line in enumerate(lines) if b'"kind":"finished"' in line)
-    (run_dir / "events.jsonl").write_bytes(b"".join(lines[: first + 1]) + b'{"time":"2026-11-30T07:00')
+    (run_dir / "events.jsonl").write_bytes(b"".join(lines[: first + tasks]) + b'{"time":"2026-11-30T07:00')
     (run_dir / "run.json").unlink()
     (run_dir / "report.html").unlink()
     return run_dir
+
+
+@pytest.fixture
+def killed(flow, small_files):
+    flow.write([flow.stage("L", "probe.lengths", [])], [small_files / "a.root"]).run(chunk_size=10)
+    return kill(flow.folder / "run")
+
+
+def test_the_command_finishes_a_run_with_the_options_that_it_had(flow, small_files, monkeypatch, tmp_path):
+    flow.write([flow.stage("L", "probe.lengths", [])], [small_files / "a.root"])
+    monkeypatch.chdir(flow.folder)
+    settings = ["analysis.stages[0].params={}", "execution.pools.other.workers=2"]
+    options = ["--set", settings[0], "--chunk-size", "10", "--set", settings[1]]
+    assert invoke(["run", "flow.yaml", *options, "--outdir", "my run", "--quiet"]) == 0
+    run_dir = kill(flow.folder / "my run", tasks=0)
+    before = read_report(run_dir, alive=False).verdict
+    assert before.done == 0
+    folder, command = map(shlex.split, before.command.splitlines())
+    assert command[:3] == ["fasthep-parsl", "run", "flow.yaml"]
+    assert command[-3:] == ["--outdir", "my run", "--resume"]
+    monkeypatch.chdir(tmp_path.parent)
+    monkeypatch.chdir(folder[1])
+    assert invoke([*command[1:], "--quiet"]) == 0
+    after = read_report(run_dir, alive=False)
+    assert after.verdict.headline == "Complete: all 100 events are in the results."
+    assert after.sessions == 2
+
+
+def test_options_that_give_the_same_plan(flow, small_files, monkeypatch):
+    assert arguments_of("local", (), None) == ()
+    settings = ("a=1", "b=x y")
+    assert arguments_of("my site.yaml", settings, 7) == (
+        *("--site", "my site.yaml", "--set", "a=1", "--set", "b=x y", "--chunk-size", "7"),
+    )
+    flow.write([flow.stage("L", "probe.lengths", [])], [small_files / "a.root"])
+    monkeypatch.chdir(flow.folder)
+    plain, other = compile_plan("flow.yaml"), compile_plan("flow.yaml", overrides=["execution.pools.other.workers=3"])
+    assert (plain.arguments, plain.folder) == ((), str(flow.folder))
+    assert other.arguments == ("--set", "execution.pools.other.workers=3")
+    assert other.hash == plain.hash
+
+
+def test_events_that_cannot_be_normalised_are_not_resumed(flow, small_files):
+    """All events are done and the run is partial: processing the rest would change nothing."""
+    flow.write([flow.stage("L", "probe.lengths", [])], [small_files / "a.root"]).run(chunk_size=50)
+    run_dir = flow.folder / "run"
+    for name, old, new in (("run.json", '"complete"', '"partial"'), ("events.jsonl", '"complete"', '"partial"')):
+        lines = [line.replace(old, new).split(',"crc"')[0] for line in (run_dir / name).read_text().splitlines()]
+        closed = [f"{line}}}" if name == "events.jsonl" else line for line in lines]
+        (run_dir / name).write_text("\n".join(closed) + "\n")
+    verdict = read_report(run_dir).verdict
+    assert verdict.headline == "Partial: all 100 events were processed, but there is something wrong."
+    assert verdict.command.endswith("--force")
+    assert "--resume changes nothing" in verdict.advice
 
 
 @pytest.mark.parametrize(
