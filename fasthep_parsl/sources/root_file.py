@@ -86,6 +86,8 @@ def open_root(path: str) -> Any:
     size = Path(place).stat().st_size if local and Path(place).is_file() else -1
     if size == 0:
         raise InputFileError(path, "the file is empty (0 bytes)", "was it written to the end?", cause="corrupt")
+    if size > 0:
+        _check_magic(path, Path(place))
     try:
         file = uproot.open({place: None}, array_cache=None, **_handler(place))  # a colon may be in its name
     except InputFileError:
@@ -104,6 +106,19 @@ def open_root(path: str) -> Any:
         message = f"the file is truncated: it has {size:,} of {file.file.fEND:,} bytes"
         raise InputFileError(path, message, "copy it again", cause="corrupt")
     return file
+
+
+def _check_magic(path: str, place: Path) -> None:
+    """Refuse a local file that does not begin as a ROOT file does. Files that cannot be opened are left to uproot."""
+    try:
+        with place.open("rb") as file:
+            begin = file.read(4)
+    except OSError:
+        return
+    if begin == b"PAR1":
+        raise InputFileError(path, "this is a Parquet file", "write `kind: parquet` in `sources`", cause="corrupt")
+    if begin != b"root":
+        raise InputFileError(path, "not a ROOT file: it does not begin with `root`", cause="corrupt")
 
 
 def _handler(path: str) -> dict[str, Any]:

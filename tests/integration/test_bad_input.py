@@ -205,7 +205,7 @@ CASES = {
     "code in an expression": (
         [("MET_pt > 20", "__import__('os').getcwd() > 1")], "E151", None, "only named functions can be called"),
     "truncated file": ([("a.root", "truncated.root")], "E135", "truncated.root", "is truncated: it has"),
-    "not a ROOT file": ([("a.root", "text.root")], "E135", "text.root", "not a readable ROOT file"),
+    "not a ROOT file": ([("a.root", "text.root")], "E135", "text.root", "not a ROOT file: it does not begin with `root`"),
     "file of 0 bytes": ([("a.root", "nothing.root")], "E135", "nothing.root", "empty (0 bytes)"),
     "wrong tree": ([("tree: Events", "tree: Event")], "E135", "Event", "did you mean `Events`?"),
     "a histogram as tree": ([("tree: Events", "tree: h")], "E135", None, "`h` is a TH1D, not a TTree"),
