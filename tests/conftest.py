@@ -176,10 +176,10 @@ class Workflow:
             found["from"] = [dict(zip(("node", "port", "as"), bind, strict=True))]
         return found
 
-    def compile(self, *, overrides=(), chunk_size=None, machine=None, cache=True):
+    def compile(self, *, overrides=(), chunk_size=None, machine=None, cache=True, limit=None):
         loaded = load(self.path, "local", overrides)
-        machine = machine or self.machine
-        return compile_workflow(loaded, CompileOptions(chunk_size=chunk_size, machine=machine, cache=cache))
+        options = CompileOptions(chunk_size=chunk_size, machine=machine or self.machine, cache=cache, limit=limit)
+        return compile_workflow(loaded, options)
 
     def run(self, plan=None, mode="new", **options):
         """Run in process; the plan, or what `compile` makes with `options`."""

@@ -10,7 +10,7 @@ import typer
 from fasthep_parsl.cli.env_app import env_app
 from fasthep_parsl.cli.files_app import files_app
 from fasthep_parsl.cli.ops_app import ops_app
-from fasthep_parsl.cli.shared_options import ChunkSize, Settings, SiteOption, WorkflowFile
+from fasthep_parsl.cli.shared_options import ChunkSize, Limit, Settings, SiteOption, WorkflowFile
 from fasthep_parsl.cli.sites_app import sites_app
 from fasthep_parsl.version import __version__
 
@@ -53,6 +53,7 @@ def run(
     outdir: Annotated[Path, typer.Option("--outdir", "-o", help="Run directory.")] = Path("run"),
     settings: Settings = None,
     chunk_size: ChunkSize = None,
+    limit: Limit = None,
     backend: Annotated[
         str | None, typer.Option(help="Where tasks run: parsl (on workers) or local (in this process).")
     ] = None,
@@ -60,19 +61,28 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Complete the run in --outdir.")] = False,
     plots: Annotated[bool, typer.Option(help="Draw the histograms.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, as `plan` does. Starts nothing.")] = False,
 ) -> None:
     """Run a workflow and write histograms, cutflows and plots.
 
     Exit codes: 0 complete, 1 failed, 2 bad input (nothing was started), 3 partial (some events are missing; see
     missing.json), 4 the site refused, or jobs were left in its queue, 130 interrupted.
     """
-    from fasthep_parsl.cli.run import run_workflow
-
     if force and resume:
         raise typer.BadParameter("--force and --resume exclude each other: use one of them")
     overrides = [*(settings or []), *([f"execution.backend={backend}"] if backend else [])]
+    if dry_run:
+        given = [name for name, value in (("--force", force), ("--resume", resume), ("--quiet", quiet)) if value]
+        if given:
+            raise typer.BadParameter(f"--dry-run shows the plan and writes nothing: leave out {' and '.join(given)}")
+        from fasthep_parsl.cli.plan import show_plan
+
+        show_plan(workflow, site, overrides, chunk_size, limit)
+        return
+    from fasthep_parsl.cli.run import run_workflow
+
     mode: Mode = "force" if force else "resume" if resume else "new"
-    code = run_workflow(workflow, site, outdir, overrides, chunk_size, mode, plots=plots, quiet=quiet)
+    code = run_workflow(workflow, site, outdir, overrides, chunk_size, mode, limit, plots=plots, quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -82,6 +92,7 @@ def plan(
     site: SiteOption = "local",
     settings: Settings = None,
     chunk_size: ChunkSize = None,
+    limit: Limit = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
     graph: Annotated[bool, typer.Option("--graph", help="Print the plan as a Mermaid graph.")] = False,
     explain: Annotated[
@@ -99,7 +110,15 @@ def plan(
         given += ["--scripts"] if scripts else []
         raise typer.BadParameter(f"{' and '.join(given)} exclude each other: use one of them")
     show_plan(
-        workflow, site, settings or [], chunk_size, as_json=as_json, graph=graph, explain=explain, scripts=scripts
+        workflow,
+        site,
+        settings or [],
+        chunk_size,
+        limit,
+        as_json=as_json,
+        graph=graph,
+        explain=explain,
+        scripts=scripts,
     )
 
 

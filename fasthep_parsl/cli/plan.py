@@ -12,6 +12,7 @@ from rich.text import Text
 
 from fasthep_parsl.cli.console import Screen, counted, emit, emit_json, print_line
 from fasthep_parsl.cli.explain import explain_key
+from fasthep_parsl.cli.plan_graph import mermaid
 from fasthep_parsl.cli.progress import HeaderLines
 from fasthep_parsl.cli.server_lines import places_of
 from fasthep_parsl.cli.variation_lines import datasets_of, nominal_stages, stages_of, variation_rows
@@ -29,10 +30,11 @@ def show_plan(
     site: str,
     overrides: list[str],
     chunk_size: int | None,
+    limit: int | None = None,
     *,
-    as_json: bool,
-    graph: bool,
-    explain: str | None,
+    as_json: bool = False,
+    graph: bool = False,
+    explain: str | None = None,
     scripts: Path | None = None,
 ) -> None:
     """Print the plan in one form. Write the job scripts if `scripts` is a folder."""
@@ -41,12 +43,12 @@ def show_plan(
             explain_key(
                 load(workflow, site, overrides),
                 explain,
-                lambda: compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size),
+                lambda: compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size, limit=limit),
             )
         )
         return
     lines = HeaderLines(Screen(stderr=True))
-    plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size, progress=lines)
+    plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size, limit=limit, progress=lines)
     written = write_scripts(plan, scripts) if scripts is not None else []
     if as_json:
         emit_json({"hash": plan.hash, **plan.model_dump(mode="json")})
@@ -68,6 +70,9 @@ def _tables(plan: Plan, console: Console, written: Sequence[Path]) -> None:
     print_line(console, head)
     for join in plan.source.joins:
         print_line(console, _joined(join))
+    if plan.extent:
+        unread = sum(dataset.unread_files for dataset in plan.datasets)
+        print_line(console, f"{plan.extent}; {counted(unread, 'file')} behind them not opened", "yellow")
     console.print()
     console.print(_stages(plan))
     _variations(plan, console)
@@ -272,28 +277,3 @@ def _files(plan: Plan, console: Console) -> None:
         )
     console.print()
     console.print(table)
-
-
-def mermaid(plan: Plan) -> str:
-    """Return the graph of stages, grouped by segment, as Mermaid text."""
-    nodes = {"": "source"} | {stage.id: f"n{number}" for number, stage in enumerate(plan.stages)}
-    lines = ["flowchart TD", f'  source[("{_label(plan.source.name)}<br/>{plan.entries:,} events")]']
-    for segment in plan.segments:
-        lines.append(f'  subgraph s{segment.id}["segment {segment.id} · pool {_label(segment.pool)}"]')
-        for name in segment.stages:
-            stage = plan.stage(name)
-            left, right = ("[", "]") if stage.stream else ("([", "])")
-            lines.append(f'    {nodes[name]}{left}"{_label(name)}<br/>{_label(stage.op)}"{right}')
-        lines.append("  end")
-    for stage in plan.stages:
-        target = nodes[stage.id]
-        lines.append(f"  {nodes[stage.input]} --> {target}")
-        lines += [f"  {nodes[bind.node]} -.->|{_label(bind.port)}| {target}" for bind in stage.bind]
-        others = set(stage.needs) - {stage.input} - {bind.node for bind in stage.bind}
-        lines += [f"  {nodes[node]} -.-> {target}" for node in sorted(others)]
-    return "\n".join(lines)
-
-
-def _label(text: str) -> str:
-    """Return `text` with the special characters of a quoted Mermaid label escaped."""
-    return "".join(f"#{ord(char)};" if char in '"#&<>`|\\' else char for char in text)

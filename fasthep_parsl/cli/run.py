@@ -31,6 +31,7 @@ def run_workflow(
     overrides: list[str],
     chunk_size: int | None,
     mode: Mode,
+    limit: int | None = None,
     *,
     plots: bool,
     quiet: bool,
@@ -38,7 +39,7 @@ def run_workflow(
     """Run a workflow, print its progress and outcome, return the exit code."""
     out, err = Screen(quiet=quiet), Screen(stderr=True)
     lines = None if quiet else HeaderLines(err)
-    plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size, progress=lines)
+    plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size, limit=limit, progress=lines)
     if not quiet:
         for warning in plan.warnings:
             print_line(err, f"warning: {warning}", "yellow")
@@ -50,7 +51,7 @@ def run_workflow(
     _normalisation(outcome, out)
     _output(outcome, out, shown=plan.backend == "local")
     _failures(outcome, {Path(module.path).name for module in plan.modules}, err)
-    _summary(outcome, out, err)
+    _summary(outcome, plan.extent, out, err)
     _jobs_left(outcome, err)
     if outcome.status != "complete":
         _next_steps(outcome, [str(workflow), *plan.arguments], err)
@@ -132,11 +133,12 @@ def _failures(outcome: RunOutcome, modules: set[str], err: Console) -> None:
         print_line(err, f"not run: {stages}: {why}", "red")
 
 
-def _summary(outcome: RunOutcome, out: Console, err: Console) -> None:
+def _summary(outcome: RunOutcome, extent: str, out: Console, err: Console) -> None:
     summary = outcome.summary
     events = summary["events"]
     rate = events["done"] / max(summary["seconds"], 1e-9)
     line = f"{events['done']:,} of {events['total']:,} events in {summary['seconds']:.1f} s ({rate:,.0f}/s)"
+    line = f"{extent}: {line}" if extent else line
     if outcome.status == "complete":
         print_line(out, f"\ncomplete: {line}", "green")
     else:

@@ -14,6 +14,10 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a value, e.g. execution.pools.default.workers=4."),
 ]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", metavar="N", min=1, help="Only the first N events of each dataset; every result says so."),
+]
 ChunkSize = Annotated[
     int | None,
     typer.Option("--chunk-size", min=1, help="Maximum number of events per partition; default: limited by memory."),

@@ -2,5 +2,6 @@
 
 from fasthep_parsl.compiler.compile import CompileOptions, compile_workflow
 from fasthep_parsl.compiler.credentials import Credentials, inspect_credentials
+from fasthep_parsl.compiler.first_events import check_limit
 
-__all__ = ["CompileOptions", "Credentials", "compile_workflow", "inspect_credentials"]
+__all__ = ["CompileOptions", "Credentials", "check_limit", "compile_workflow", "inspect_credentials"]

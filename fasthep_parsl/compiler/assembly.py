@@ -14,7 +14,7 @@ from fasthep_parsl.compiler.inputs import Inputs, choose_chunk, plan_datasets
 from fasthep_parsl.compiler.kinds_of_data import hidden_data
 from fasthep_parsl.compiler.lumi_masks import mask_warnings
 from fasthep_parsl.compiler.modifiers import Placed, pool_modifiers, unused_modifiers
-from fasthep_parsl.compiler.normalisation import normalisation_warnings
+from fasthep_parsl.compiler.normalisation_warnings import limit_warnings, normalisation_warnings
 from fasthep_parsl.compiler.outputs import planned_params
 from fasthep_parsl.compiler.routes import Routing
 from fasthep_parsl.compiler.segments import columns_at_once, cut_segments, keep_after
@@ -123,6 +123,7 @@ def make_plan(checked: CheckedWorkflow, *, site: str, chunk_size: int | None) ->
         strategy=execution.strategy.kind,
         chunk_size=chunk,
         pass_size=max(default * PASS_FACTOR, 1),
+        limit=checked.inputs.reach.limit,
         source=_only_used(checked.inputs.source, segments),
         datasets=datasets,
         stages=_plan_stages(checked),
@@ -165,6 +166,7 @@ def _warnings(checked: CheckedWorkflow, pool_warnings: tuple[str, ...]) -> tuple
         *_unread_places(inputs),
         *_empty_datasets(inputs),
         *normalisation_warnings(inputs.datasets, loaded.workflow),
+        *limit_warnings(inputs, loaded.workflow),
         *mask_warnings(checked.stages, inputs),
         *_constant_fields(inputs),
         *unused_datasets(checked.templates, inputs.datasets, checked.variations),

@@ -59,6 +59,8 @@ class CompileOptions:
         Called with the number of headers read and the number of all headers.
     credentials : Credentials or None
         Credentials that were inspected already; None: inspect them.
+    limit : int or None
+        Events of each dataset, the first ones; None: all.
     """
 
     site: str = "local"
@@ -67,6 +69,7 @@ class CompileOptions:
     cache: bool = True
     progress: Callable[[int, int], None] | None = None
     credentials: Credentials | None = None
+    limit: int | None = None
 
 
 def compile_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Plan:
@@ -107,7 +110,7 @@ def check_workflow(loaded: LoadedWorkflow, options: CompileOptions) -> Checked[C
     running = with_narrow_selections(regions.value.stages)
     pools, wrapped = with_selections(regions.value, loaded, routing.value, modifiers.value)
     apart = told_apart(running.items, facts_of(loaded.workflow))
-    inputs = read_inputs(loaded, apart=apart, cache=options.cache, progress=options.progress)
+    inputs = read_inputs(loaded, apart=apart, cache=options.cache, progress=options.progress, limit=options.limit)
     flow = follow_classes(running, inputs.value, loaded.document)
     templates = plan_templates(loaded, running.items, inputs.value.datasets, None)
     comparisons = check_comparisons(running.items, inputs.value.datasets, loaded.document)

@@ -61,7 +61,7 @@ def same_sections(
 
 
 def unexpected_counts(
-    datasets: tuple[ResolvedDataset, ...], headers: dict[DatasetFile, Header], document: Document
+    datasets: Sequence[ResolvedDataset], headers: dict[DatasetFile, Header], document: Document
 ) -> list[Problem]:
     """Refuse datasets with another number of events than `nevents`."""
     found = []

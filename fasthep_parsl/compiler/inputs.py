@@ -9,6 +9,7 @@ from pathlib import Path
 from fasthep_parsl.cache_folder import cache_folder
 from fasthep_parsl.compiler.aliases import Aliases, Files, branches_of, resolve_aliases
 from fasthep_parsl.compiler.file_checks import same_sections, unexpected_counts, unusable
+from fasthep_parsl.compiler.first_events import Reach, open_first
 from fasthep_parsl.compiler.joined_inputs import condition_mistakes, shared_friends, with_joins
 from fasthep_parsl.compiler.normalisation import plan_normalisation, wanted_of
 from fasthep_parsl.compiler.schema import Common, common, distinct, united
@@ -53,6 +54,8 @@ class Inputs:
         Places that could not be read, of files that have others.
     normalisation : mapping
         Dataset → how it is normalised.
+    reach : Reach
+        How far into each dataset a run reads. Files behind that are not in `datasets`.
     """
 
     source: PlanSource
@@ -64,6 +67,7 @@ class Inputs:
     faults: tuple[PlaceFault, ...] = ()
     normalisation: Mapping[str, PlanNormalisation] = field(default_factory=dict)
     classes: tuple[Files, ...] = ()
+    reach: Reach = field(default_factory=Reach)
 
     def of(self, files: Files) -> Inputs:
         """Return the input of one class of datasets; `source` has its branches."""
@@ -113,6 +117,7 @@ def read_inputs(
     apart: Mapping[str, Hashable] | None = None,
     cache: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    limit: int | None = None,
 ) -> Checked[Inputs]:
     """Find all input files and read their headers, unless the source is not valid.
 
@@ -126,19 +131,21 @@ def read_inputs(
         Whether to use the cache of file headers.
     progress : callable, optional
         Called with the number of headers read and the number of all headers.
+    limit : int, optional
+        Events of each dataset, the first ones. Only the files that have them are opened.
     """
     document = loaded.document
     resolved = resolve_datasets(loaded.workflow, document)
     source = _source(loaded, resolved.value)
     priced = with_cross_sections(resolved.value, loaded.workflow, document)
-    datasets = Checked(priced.value, (*resolved.problems, *priced.problems))
     if source is None:
-        return Checked(Inputs(PlanSource(), datasets.value, {}), datasets.problems)
-    files = [file for dataset in datasets.value for file in dataset.files]
-    servers = Servers()
-    wanted = {file: wanted_of(loaded.workflow, dataset) for dataset in datasets.value for file in dataset.files}
-    headers = _headers(wanted, source, servers, cache_folder() if cache else None, progress)
-    normalisation = plan_normalisation(datasets.value, headers, loaded)
+        return Checked(Inputs(PlanSource(), priced.value, {}), (*resolved.problems, *priced.problems))
+    wanted = {file: wanted_of(loaded.workflow, dataset) for dataset in priced.value for file in dataset.files}
+    reader = _HeaderReader(wanted, source, cache_folder() if cache else None, progress)
+    opened, headers, reach = open_first(priced.value, limit, reader.read)
+    datasets = Checked(opened, (*resolved.problems, *priced.problems))
+    files = [file for dataset in opened for file in dataset.files]
+    normalisation = plan_normalisation(opened, headers, loaded, reach)
     classes = _classes(loaded, datasets.value, headers, apart or {})
     aliases = resolve_aliases(loaded.workflow.fields, classes, document)
     problems = (
@@ -146,16 +153,16 @@ def read_inputs(
         *unusable(files, headers, source, loaded),
         *shared_friends(files, source, document),
         *condition_mistakes(loaded.workflow, datasets.value, document),
-        *unexpected_counts(datasets.value, headers, document),
+        *unexpected_counts([item for item in opened if item.name not in reach.unread], headers, document),
         *same_sections(datasets.value, headers, document),
         *aliases.problems,
         *normalisation.problems,
     )
-    storage = source.storage.model_copy(update={"avoid": servers.dead})
+    storage = source.storage.model_copy(update={"avoid": reader.servers.dead})
     complete = source.model_copy(update={"defaults": aliases.defaults, "storage": storage})
     known = united([files.known for files in classes])
-    faults, sums = servers.faults, normalisation.value
-    return Checked(Inputs(complete, datasets.value, headers, known, aliases, faults, sums, classes), problems)
+    faults, sums = reader.servers.faults, normalisation.value
+    return Checked(Inputs(complete, opened, headers, known, aliases, faults, sums, classes, reach), problems)
 
 
 def _classes(
@@ -177,29 +184,35 @@ def _classes(
     return tuple(found)
 
 
-def _headers(
-    wanted: Mapping[DatasetFile, Wanted],
-    source: PlanSource,
-    servers: Servers,
-    cache: Path | None,
-    progress: Callable[[int, int], None] | None,
-) -> dict[DatasetFile, Header]:
-    """Read the headers of all files, those of one tree at a time. `wanted` is what to read from their other trees."""
-    found: dict[DatasetFile, Header] = {}
+@dataclass
+class _HeaderReader:
+    """Reads headers of files. `wanted` is what to read from their other trees, `done` the number of files so far."""
 
-    def report(done: int, _: int) -> None:
-        if progress is not None:
-            progress(len(found) + done, len(wanted))
+    wanted: Mapping[DatasetFile, Wanted]
+    source: PlanSource
+    cache: Path | None
+    progress: Callable[[int, int], None] | None
+    servers: Servers = field(default_factory=Servers)
+    done: int = 0
 
-    groups: dict[tuple[str, Wanted], tuple[PlanSource, list[DatasetFile]]] = {}
-    for file, more in wanted.items():
-        own = source.with_tree(file.tree, file.dataset)
-        groups.setdefault((own.identity, more), (own, []))[1].append(file)
-    for (_, more), (own, mine) in groups.items():
-        places = [file.places for file in mine]
-        read = read_headers(places, own, cache=cache, servers=servers, progress=report, wanted=more)
-        found |= zip(mine, read, strict=True)
-    return {file: found[file] for file in wanted}
+    def read(self, files: Sequence[DatasetFile]) -> dict[DatasetFile, Header]:
+        """Return the headers of files, read from those of one tree at a time."""
+        found: dict[DatasetFile, Header] = {}
+
+        def report(done: int, _: int) -> None:
+            if self.progress is not None:
+                self.progress(self.done + len(found) + done, self.done + len(files))
+
+        groups: dict[tuple[str, Wanted], tuple[PlanSource, list[DatasetFile]]] = {}
+        for file in files:
+            own, more = self.source.with_tree(file.tree, file.dataset), self.wanted[file]
+            groups.setdefault((own.identity, more), (own, []))[1].append(file)
+        for (_, more), (own, mine) in groups.items():
+            places = [file.places for file in mine]
+            read = read_headers(places, own, cache=self.cache, servers=self.servers, progress=report, wanted=more)
+            found |= zip(mine, read, strict=True)
+        self.done += len(files)
+        return {file: found[file] for file in files}
 
 
 def choose_chunk(columns: int, memory: int) -> int:
@@ -237,14 +250,18 @@ def plan_datasets(inputs: Inputs, chunk_size: int) -> tuple[PlanDataset, ...]:
             era=dataset.era,
             aliases=inputs.aliases_of(dataset),
             tree=dataset.tree,
-            files=tuple(_plan_file(f, inputs.headers[f], chunk_size, keep=f == first) for f in dataset.files),
+            files=tuple(
+                _plan_file(file, inputs.headers[file], events, chunk_size, keep=file == first)
+                for file, events in zip(dataset.files, inputs.reach.events(dataset, inputs.headers), strict=True)
+            ),
+            unread_files=inputs.reach.unread.get(dataset.name, 0),
             normalisation=inputs.normalisation.get(dataset.name, PlanNormalisation()),
         )
         for dataset in inputs.datasets
     )
 
 
-def _plan_file(file: DatasetFile, header: Header, chunk_size: int, *, keep: bool) -> PlanFile:
+def _plan_file(file: DatasetFile, header: Header, events: int, chunk_size: int, *, keep: bool) -> PlanFile:
     return PlanFile(
         path=header.path,
         replicas=file.replicas,
@@ -252,7 +269,7 @@ def _plan_file(file: DatasetFile, header: Header, chunk_size: int, *, keep: bool
         size=header.size,
         mtime_ns=header.mtime_ns,
         uuid=header.uuid,
-        edges=(0, 0) if keep else cut(header.entries, header.clusters, chunk_size),
+        edges=(0, 0) if keep else cut(events, header.clusters, chunk_size),
         sections=_sections(header),
     )
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fasthep_parsl import registry
+from fasthep_parsl.compiler.first_events import Reach
 from fasthep_parsl.compiler.schema import short
-from fasthep_parsl.compiler.skims import ManifestError, manifests_beside, skimmed_sums
+from fasthep_parsl.compiler.skims import ManifestError, manifests_beside, name_of, skimmed_sums
 from fasthep_parsl.compiler.stages import CheckedStage, Stages
 from fasthep_parsl.errors import Checked, Problem, suggest
 from fasthep_parsl.ops.targets import OP as WRITE
@@ -124,6 +125,7 @@ def sums_path(workflow: Workflow, index: int) -> KeyPath:
 class _Planner:
     loaded: LoadedWorkflow
     headers: Mapping[DatasetFile, Header]
+    reach: Reach
 
     @property
     def document(self) -> Document:
@@ -184,6 +186,8 @@ class _Planner:
         if way is None and not beside:
             return self._tree(dataset, DEFAULT_TREE, DEFAULT_BRANCH)
         if way is None or way.method == "manifest":
+            if self.reach.leaves_out(dataset, self.headers):
+                return self._of_all(dataset, "the manifest of the skim")
             return self._manifests(dataset, beside or (self._manifest(dataset, way),))
         if way.method == "tree":
             return self._tree(dataset, way.tree or "", way.branch or "")
@@ -198,6 +202,8 @@ class _Planner:
     def _counted(self, dataset: ResolvedDataset, way: SumOfWeights) -> Checked[PlanNormalisation]:
         """Return a sum that the workflow gives, or that is over all events."""
         if way.value is not None:
+            if self.reach.leaves_out(dataset, self.headers):
+                return self._of_all(dataset, "the sum in the workflow")
             total = PlanSum(files=tuple(range(len(dataset.files))), events=-1, weight=way.value)
             return Checked(PlanNormalisation(method="given", source="the sum in the workflow", sums=(total,)))
         method: SumMethod = "expr" if way.expr else "events"
@@ -207,6 +213,8 @@ class _Planner:
 
     def _tree(self, dataset: ResolvedDataset, tree: str, branch: str) -> Checked[PlanNormalisation]:
         """Return the sums in a tree of each file."""
+        if self.reach.tears(dataset, self.headers):
+            return self._of_all(dataset, f"{tree}.{branch} of a file")
         sums = []
         path = sums_path(self.workflow, dataset.index)
         for number, file in enumerate(dataset.files):
@@ -229,8 +237,13 @@ class _Planner:
             at = (*path, "manifest") if self.document.has((*path, "manifest")) else path
             message = f"dataset `{dataset.name}`: {error.message}"
             return Checked(PlanNormalisation(), (problem(self.document, at, "E213", message, error.hint),))
-        source = ", ".join(map(str, places))
+        source = ", ".join(map(name_of, places))
         return self._checked(dataset, PlanNormalisation(method="manifest", source=source, sums=sums))
+
+    def _of_all(self, dataset: ResolvedDataset, source: str) -> Checked[PlanNormalisation]:
+        """Return that a sum is over events that are left out."""
+        why = f"{source} counts all events, and the limit leaves out some of `{dataset.name}`"
+        return Checked(PlanNormalisation(why=why))
 
     def _checked(self, dataset: ResolvedDataset, found: PlanNormalisation) -> Checked[PlanNormalisation]:
         squares = [known.square for known in found.sums]
@@ -248,13 +261,22 @@ class _Planner:
 
 
 def plan_normalisation(
-    datasets: Sequence[ResolvedDataset], headers: Mapping[DatasetFile, Header], loaded: LoadedWorkflow
+    datasets: Sequence[ResolvedDataset],
+    headers: Mapping[DatasetFile, Header],
+    loaded: LoadedWorkflow,
+    reach: Reach,
 ) -> Checked[dict[str, PlanNormalisation]]:
-    """Return dataset → how it is normalised, and what is missing for that."""
-    planner = _Planner(loaded, headers)
+    """Return dataset → how it is normalised, and what is missing for that.
+
+    If a limit takes the sum of a dataset away, nothing is normalised: a part of a sum of datasets would look like all.
+    """
+    planner = _Planner(loaded, headers, reach)
     found = {dataset.name: planner.of(dataset) for dataset in datasets}
     problems = _together([(name, item) for name, checked in found.items() for item in checked.problems])
-    return Checked({name: checked.value for name, checked in found.items()}, problems)
+    planned = {name: checked.value for name, checked in found.items()}
+    if reach.limit is not None and any(how.why for how in planned.values()):
+        planned = {name: how.model_copy(update={"luminosity": None}) for name, how in planned.items()}
+    return Checked(planned, problems)
 
 
 def _together(problems: Sequence[tuple[str, Problem]]) -> tuple[Problem, ...]:
@@ -270,23 +292,3 @@ def _together(problems: Sequence[tuple[str, Problem]]) -> tuple[Problem, ...]:
         also = f"; the same for {', '.join(names[:MAX_NAMED])}{more}" if names else ""
         found.append(replace(first, message=first.message + also))
     return tuple(found)
-
-
-def normalisation_warnings(datasets: Sequence[ResolvedDataset], workflow: Workflow) -> list[str]:
-    """Warn of luminosities and sums of weights that have no effect, or do not fit the data."""
-    found = []
-    given = workflow.data.luminosity
-    if isinstance(given, dict):
-        eras = {getattr(dataset, "era", "") for dataset in datasets}
-        unused = [era for era in given if era not in eras]
-        found += [f"`data.luminosity` has a value for era `{era}`, which no dataset has" for era in unused]
-        real = {getattr(dataset, "era", "") for dataset in datasets if dataset.eventtype == "data"}
-        lacking = [era for era in given if era in eras and era not in real]
-        if real:
-            found += [
-                f"era `{era}` has a luminosity, but no data: its simulation is compared with nothing" for era in lacking
-            ]
-    named = workflow.data.sum_of_weights or any(dataset.sum_of_weights for dataset in workflow.data.datasets)
-    if named and not needed(workflow):
-        found.append("`sum_of_weights` has no effect without `data.luminosity`: nothing is normalised")
-    return found

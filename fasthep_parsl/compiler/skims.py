@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from fasthep_parsl.errors import suggest
 from fasthep_parsl.ops.skims import SkimBlock, SkimManifest, SkimmedDataset
-from fasthep_parsl.plan import PlanSum
+from fasthep_parsl.plan import PlanSum, extent_of
 from fasthep_parsl.sources.headers import Header
-from fasthep_parsl.workflow.datasets import DatasetFile
+from fasthep_parsl.workflow.datasets import DatasetFile, ResolvedDataset
 
 NAME = "manifest.json"
 MAX_NAMED = 3
@@ -71,6 +71,18 @@ def manifests_beside(files: Sequence[DatasetFile]) -> list[Path]:
         if manifest is not None and manifest.skims and names & {_name(file.path) for file in manifest.files}:
             found.append(path)
     return found
+
+
+def name_of(path: Path) -> str:
+    """Return the path of a manifest for people: also that it is of a part of the events."""
+    extent = extent_of(read_manifest(path).limit)
+    return f"{path} ({extent})" if extent else str(path)
+
+
+def limited_skims(datasets: Iterable[ResolvedDataset]) -> list[tuple[Path, int]]:
+    """Return the manifests beside files of datasets that were written with a limit, and the limit."""
+    paths = dict.fromkeys(path for dataset in datasets for path in manifests_beside(dataset.files))
+    return [(path, limit) for path in paths if (limit := read_manifest(path).limit) is not None]
 
 
 def skimmed_sums(

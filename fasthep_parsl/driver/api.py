@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fasthep_parsl.analysis_code.modules import activate, session_kept
-from fasthep_parsl.compiler import CompileOptions, compile_workflow, inspect_credentials
+from fasthep_parsl.compiler import CompileOptions, check_limit, compile_workflow, inspect_credentials
 from fasthep_parsl.driver import run_directory
 from fasthep_parsl.driver.credential_variables import credential_variables
 from fasthep_parsl.driver.execution import PlanRun
@@ -58,6 +58,7 @@ def compile_plan(
     *,
     overrides: Sequence[str] = (),
     chunk_size: int | None = None,
+    limit: int | None = None,
     cache: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
@@ -73,6 +74,9 @@ def compile_plan(
         Settings ``key=value`` with the highest precedence, e.g. ``execution.pools.default.workers=4``.
     chunk_size : int, optional
         Maximum number of events per partition.
+    limit : int, optional
+        Only so many events of each dataset, the first ones in the order of its files; default: all. Files behind them
+        are not opened. Every result says so.
     cache : bool
         Whether to use cached headers of input files.
     progress : callable, optional
@@ -90,24 +94,28 @@ def compile_plan(
     CredentialError
         A credential that the run needs is missing, or does not suffice. No input file was opened.
     """
+    check_limit(limit)
     loaded = load(workflow, site, overrides, tolerant=True)  # the compiler adds its own problems, and raises
     machine = None if is_batch(loaded.workflow.execution.strategy.kind) else this_machine()
     credentials = inspect_credentials(loaded)
-    options = CompileOptions(str(site), chunk_size, machine, cache, progress, credentials)
+    options = CompileOptions(str(site), chunk_size, machine, cache, progress, credentials, limit)
     with credential_variables(credentials.used):
         plan = compile_workflow(loaded, options)
     folder = str(Path.cwd())
     given = {
-        "arguments": arguments_of(str(site), overrides, chunk_size),
+        "arguments": arguments_of(str(site), overrides, chunk_size, limit),
         "folder": "" if harmful(folder) else folder,  # a plan is UTF-8
     }
     return plan.model_copy(update=given)
 
 
-def arguments_of(site: str, overrides: Sequence[str], chunk_size: int | None) -> tuple[str, ...]:
+def arguments_of(
+    site: str, overrides: Sequence[str], chunk_size: int | None, limit: int | None = None
+) -> tuple[str, ...]:
     """Return the options of the command line that give the same plan."""
     found = [] if site == "local" else ["--site", site]
     found += [part for setting in overrides for part in ("--set", setting)]
+    found += [] if limit is None else ["--limit", str(limit)]
     return (*found, *([] if chunk_size is None else ["--chunk-size", str(chunk_size)]))
 
 
@@ -118,6 +126,7 @@ def run(
     outdir: str | Path = "run",
     overrides: Sequence[str] = (),
     chunk_size: int | None = None,
+    limit: int | None = None,
     mode: Mode = "new",
     plots: bool = True,
     observer: Observer | None = None,
@@ -130,8 +139,8 @@ def run(
     ----------
     workflow : str, Path or Plan
         The workflow file, or a plan of `compile_plan`.
-    site, overrides, chunk_size
-        As in `compile_plan`; not used for a plan.
+    site, overrides, chunk_size, limit
+        As in `compile_plan`; not used for a plan, which has its own.
     outdir : str or Path
         The run directory.
     mode : "new", "force" or "resume"
@@ -163,11 +172,12 @@ def run(
     LockLostError
         Another driver has taken over the run directory, because this one was stopped for too long.
     """
-    plan = (
-        workflow
-        if isinstance(workflow, Plan)
-        else compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size)
-    )
+    if not isinstance(workflow, Plan):
+        plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size, limit=limit)
+    elif limit in (None, workflow.limit):
+        plan = workflow
+    else:
+        raise ConfigError(Problem("E106", "a plan has its own limit", hint="give `limit` to `compile_plan`"))
     check_targets(plan, Path(outdir), mode)
     with run_directory.taken(Path(outdir), plan, mode) as directory:
         take_targets(plan, directory.path, mode)

@@ -35,7 +35,8 @@ def write_lumis(
         _write(folder / PROCESSED, written(account.processed))
         missing = account.missing_content()
         if missing:
-            _write(folder / MISSING, missing)
+            limit = {"limit": plan.limit} if plan.limit is not None else {}
+            _write(folder / MISSING, {**limit, **missing})
         else:
             (folder / MISSING).unlink(missing_ok=True)
     return whole

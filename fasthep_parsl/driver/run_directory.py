@@ -195,6 +195,10 @@ def _remove(path: Path) -> None:
 def _difference(before: Plan, now: Plan) -> str:
     """Return a short description of how two plans differ."""
     names = ("stages", "datasets", "segments", "source", "chunk_size", "pass_size", "name")
+    if before.limit != now.limit:  # then all else may differ because of it
+        limits = [f"the {plan.extent}" if plan.extent else "all events" for plan in (before, now)]
+        again = "without --limit" if before.limit is None else f"with --limit {before.limit}"
+        return f"it processes {limits[0]}, and this would process {limits[1]}: resume it {again}"
     changed = [*_edited(before, now), *_versions(before, now)]
     code = {"op_hash"} if changed else set()
     for name in names:

@@ -37,4 +37,4 @@ def write_templates(plan: Plan, products: Products, normalisation: Normalisation
     from fasthep_parsl.results.fit_files import write_fit_files
 
     factors = {stage: normalisation.values(stage) for stage in normalisation.stages}
-    return write_fit_files(plan, products, run_dir / "results", factors)
+    return write_fit_files(plan, products, run_dir / "results", factors, plan.extent)

@@ -129,6 +129,7 @@ def run_summary(plan: Plan, states: list[SegmentState], tally: Tally, **facts: A
         "site": plan.site,
         "backend": plan.backend,
         "plan_hash": plan.hash,
+        "limit": plan.limit,
         "partitions": {
             "total": plan.partitions,
             "done": plan.partitions - count(missing),

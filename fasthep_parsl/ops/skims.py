@@ -78,3 +78,4 @@ class SkimManifest(BaseModel):
     format: str
     files: tuple[ListedFile, ...]
     skims: tuple[SkimmedDataset, ...] = ()
+    limit: int | None = None

@@ -66,11 +66,14 @@ class WrittenFiles:
         The files.
     skims : tuple of SkimmedDataset
         Events and sums of weights that were read to write them, added at the end of a run.
+    limit : int or None
+        Events of each dataset that were skimmed, the first ones; None: all. Added at the end of a run.
     """
 
     format: str
     files: tuple[WrittenFile, ...] = ()
     skims: tuple[SkimmedDataset, ...] = ()
+    limit: int | None = None
 
 
 def merge_written_files(a: WrittenFiles, b: WrittenFiles) -> WrittenFiles:

@@ -16,7 +16,7 @@ from fasthep_parsl.plan.inputs import (
 from fasthep_parsl.plan.joins import Mismatch, PlanJoin
 from fasthep_parsl.plan.normalisation import SUMS, PlanNormalisation, PlanSum, SumMethod, cancelled
 from fasthep_parsl.plan.parameter_files import FileUse, PlanParameterFile
-from fasthep_parsl.plan.plan import SCHEMA_VERSION, Plan
+from fasthep_parsl.plan.plan import SCHEMA_VERSION, Plan, extent_of
 from fasthep_parsl.plan.pools import (
     BatchCredentialKind,
     ContainerRuntime,
@@ -80,5 +80,6 @@ __all__ = [
     "TemplateFormat",
     "cancelled",
     "dataset_facts",
+    "extent_of",
     "substitutes",
 ]

@@ -50,6 +50,11 @@ class PlanFile(Frozen):
         return any("://" in place for place in self.places)
 
     @property
+    def events(self) -> int:
+        """Number of events that are processed: all entries, unless the plan is limited."""
+        return self.edges[-1] - self.edges[0] if self.edges else 0
+
+    @property
     def partitions(self) -> int:
         """Number of partitions in this file."""
         return max(len(self.edges) - 1, 0)
@@ -68,12 +73,18 @@ class PlanDataset(Frozen):
     )
     tree: str = Field("", description="name of its tree; empty: that of the source")
     files: tuple[PlanFile, ...] = ()
+    unread_files: int = Field(0, ge=0, description="files behind the last event of a limited plan; nobody opens them")
     normalisation: PlanNormalisation = PlanNormalisation()
 
     @property
     def entries(self) -> int:
-        """Number of events."""
-        return sum(file.entries for file in self.files)
+        """Number of events that are processed."""
+        return sum(file.events for file in self.files)
+
+    @property
+    def limited(self) -> bool:
+        """Whether a limit leaves out some of its events, as far as is known without opening files."""
+        return self.unread_files > 0 or any(file.events < file.entries for file in self.files)
 
 
 class PlanDefault(Frozen):

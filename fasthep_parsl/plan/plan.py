@@ -22,6 +22,13 @@ from fasthep_parsl.plan.variations import PlanVariation
 SCHEMA_VERSION = 1
 
 
+def extent_of(limit: int | None) -> str:
+    """Return what a run with a limit processes, for people; empty if there is no limit."""
+    if limit is None:
+        return ""
+    return f"first {limit:,} events of each dataset" if limit > 1 else "first event of each dataset"
+
+
 class Plan(Frozen):
     """Everything that a run needs. A backend executes it without further decisions."""
 
@@ -35,6 +42,7 @@ class Plan(Frozen):
     strategy: str = "local"
     chunk_size: int = Field(description="most events per partition")
     pass_size: int = Field(1, description="most events to read in one pass over adjacent partitions")
+    limit: int | None = Field(None, ge=1, description="events of each dataset, the first ones; None: all")
     source: PlanSource
     datasets: tuple[PlanDataset, ...] = ()
     stages: tuple[PlanStage, ...]
@@ -84,13 +92,15 @@ class Plan(Frozen):
         )
         inner: dict[str, Any] = {
             "stages": {"__all__": {"why", "lacking", "timeout"}},
+            "datasets": {"__all__": {"unread_files"}},
             "parameter_files": {"__all__": {"path"}},
             "source": {"storage"},
         }
         stages = without_paths(self.stages, self.parameter_files)
         datasets = without_places(self.datasets)
         update = {"stages": stages, "datasets": datasets}
-        content = self.model_copy(update=update).model_dump_json(exclude={**excluded, **inner})
+        unlimited = {} if self.limit is not None else {"limit": True}
+        content = self.model_copy(update=update).model_dump_json(exclude={**excluded, **inner, **unlimited})
         return hashlib.sha256(content.encode()).hexdigest()
 
     @cached_property
@@ -115,8 +125,13 @@ class Plan(Frozen):
 
     @property
     def entries(self) -> int:
-        """Number of events of all datasets."""
+        """Number of events that are processed, of all datasets."""
         return sum(dataset.entries for dataset in self.datasets)
+
+    @property
+    def extent(self) -> str:
+        """What is processed of each dataset, for people; empty if it is all."""
+        return extent_of(self.limit)
 
     def locate(self, partition: int) -> tuple[int, int, int]:
         """Return (dataset, file, number within the file) of a plan-wide partition number."""

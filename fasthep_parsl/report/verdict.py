@@ -63,13 +63,13 @@ def verdict_of(
     reasons = _disagreements(total, done, missing, counted)
     complete = status == "complete" and done == total and not reasons
     if complete:
-        headline = f"Complete: all {total:,} events are in the results."
+        headline = f"Complete: {_everything(plan)} are in the results."
     elif reasons:
         headline = f"The numbers do not agree: {done:,} events done, {missing:,} missing, {total:,} in the plan."
     elif done == total:
-        headline = f"{status.capitalize()}: all {total:,} events were processed, but there is something wrong."
+        headline = f"{status.capitalize()}: {_everything(plan)} were processed, but there is something wrong."
     else:
-        headline = f"{status.capitalize()}: {missing:,} of {total:,} events are missing."
+        headline = f"{status.capitalize()}: {missing:,} of {_everything(plan).removeprefix('all ')} are missing."
     reasons += [str(summary["error"])] if summary["error"] and status != "interrupted" else []
     reasons += [f"{stages} did not run: {why}" for stages, why in summary["blocked"].items()]
     seconds = float(summary["seconds"])
@@ -83,7 +83,7 @@ def _open(plan: Plan, log: RunLog, done: int, run_dir: Path, alive: bool | None)
     """Return the verdict on a run that has not ended."""
     status = {True: "running", False: "killed", None: "not ended"}[alive]
     total = plan.entries
-    share = f"{done:,} of {total:,} events are done"
+    share = f"{done:,} of {_everything(plan).removeprefix('all ')} are done"
     headline = {
         True: f"Running: {share}.",
         False: f"Killed: the run has stopped without an end. {share[0].upper()}{share[1:]}.",
@@ -97,6 +97,11 @@ def _open(plan: Plan, log: RunLog, done: int, run_dir: Path, alive: bool | None)
     command, advice = _finish(plan, log, run_dir, done)
     tone: Any = "open" if alive is None else "bad"
     return Verdict(tone, headline, status, total, done, total - done, seconds, (), command, advice)
+
+
+def _everything(plan: Plan) -> str:
+    """Return the events of the plan: ``all 4,000 events``; of a limited one what they are."""
+    return f"the {plan.extent} ({plan.entries:,} events)" if plan.extent else f"all {plan.entries:,} events"
 
 
 def _disagreements(total: int, done: int, missing: int, counted: int) -> list[str]:
@@ -136,7 +141,7 @@ def _finish(plan: Plan, log: RunLog, run_dir: Path, done: int) -> tuple[str, str
     command = shlex.join(["fasthep-parsl", "run", plan.workflow, *options])
     if plan.folder:
         return f"cd {shlex.quote(plan.folder)}\n{command}", advice.strip()
-    return command, f"{advice}Call it where the run was started, with its options --site, --set and --chunk-size."
+    return command, f"{advice}Call it where the run was started, with its options --site, --set, --limit and --chunk-size."
 
 
 def _seconds(first: str, last: str) -> float:

@@ -42,6 +42,8 @@ class ResultRecipe:
         Styles of plots.
     luminosity : float or None
         Integrated luminosity of all eras, 1/pb.
+    extent : str
+        Which events the results are of, if not of all; see `Plan.extent`.
     """
 
     datasets: tuple[DatasetInfo, ...] = ()
@@ -50,11 +52,12 @@ class ResultRecipe:
     factors: Factors = field(default_factory=dict)
     pictures: tuple[PlanPicture, ...] = ()
     luminosity: float | None = None
+    extent: str = ""
 
     def plots(self, results: Mapping[ProductKey, Any]) -> PlotRecipe:
         """Return how results are drawn."""
         normalised = frozenset(stage for stage, name in results if name.endswith(RAW))
-        return PlotRecipe(self.datasets, self.variations, self.pictures, self.luminosity, normalised)
+        return PlotRecipe(self.datasets, self.variations, self.pictures, self.luminosity, normalised, self.extent)
 
 
 def recipe_of(plan: Plan, normalisation: Normalisation) -> ResultRecipe:
@@ -69,6 +72,7 @@ def recipe_of(plan: Plan, normalisation: Normalisation) -> ResultRecipe:
         },
         plan.pictures,
         total_luminosity(plan),
+        plan.extent,
     )
 
 

@@ -14,7 +14,7 @@ from fasthep_parsl.atomic import write_text
 from fasthep_parsl.plan import PlanTemplates
 from fasthep_parsl.plan.templates import nominal_names, variation_path
 from fasthep_parsl.results.nuisances import Effect, Nuisance, nuisances, processes
-from fasthep_parsl.results.templates import ROOT_FILE, Collected
+from fasthep_parsl.results.templates import ROOT_FILE, Collected, measurement_name
 
 FILE = "cabinetry.yml"
 _NOTE = """\
@@ -49,7 +49,7 @@ def cabinetry_config(found: Collected) -> dict[str, Any]:
     }
     return {
         "General": {
-            "Measurement": "fit",
+            "Measurement": measurement_name(found),
             "POI": normalisation["Name"],
             "InputPath": f"{ROOT_FILE}:{_input_path(wanted)}",
             "HistogramFolder": "histograms/",

@@ -14,7 +14,7 @@ import numpy as np
 
 from fasthep_parsl.atomic import atomic, write_text
 from fasthep_parsl.results.nuisances import Nuisance, nuisances, processes, yields
-from fasthep_parsl.results.templates import Collected
+from fasthep_parsl.results.templates import Collected, measurement_name
 
 FOLDER = "combine"
 CARD = "datacard.txt"
@@ -79,6 +79,7 @@ def datacard(found: Collected, kinds: list[Nuisance]) -> str:
     rates = [rate for rate in found.wanted.rates if any(sample in rate.samples for sample in used)]
     observed = [sum(yields(hist)) if (hist := found.observed(channel)) is not None else 0 for channel in channels]
     head = [
+        *([f"# {measurement_name(found)}"] if found.extent else []),
         *_remarks(kinds),
         f"imax {len(channels)}  number of channels",
         f"jmax {len(used) - 1}  number of processes minus 1",

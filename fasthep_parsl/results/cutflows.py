@@ -70,12 +70,13 @@ def reports(cutflow: Cutflow) -> Iterator[CutReport]:
             yield CutReport(dataset, row, _ratio(row.n_out, row.n_in), _ratio(row.n_out, start))
 
 
-def write_cutflow(cutflow: Cutflow, path: Path) -> list[Path]:
+def write_cutflow(cutflow: Cutflow, path: Path, extent: str = "") -> list[Path]:
     """Write `cutflow` to `path` (``….json``) and to the CSV file of the same name; return both paths.
 
     The CSV file has the columns `VARIED` of each systematic variation, named ``<column>@<variation>``, behind the others.
+    `extent` says which events they are of, if not of all: a key of the JSON file, and the last column of the CSV file.
     """
-    return [write_text(path, _json(cutflow)), write_text(path.with_suffix(".csv"), _csv(cutflow))]
+    return [write_text(path, _json(cutflow, extent)), write_text(path.with_suffix(".csv"), _csv(cutflow, extent))]
 
 
 def cutflow_table(cutflow: Cutflow, *, title: str = "", width: int | None = None) -> Table:
@@ -119,8 +120,9 @@ def _by_dataset(rows: Rows) -> dict[str, list[dict[str, str | int | float | None
     return datasets
 
 
-def _json(cutflow: Cutflow) -> str:
+def _json(cutflow: Cutflow, extent: str) -> str:
     content: dict[str, Any] = {
+        **({"extent": extent} if extent else {}),
         "weighted": cutflow.weighted,
         "nan_weights": cutflow.nan,
         "datasets": _by_dataset(cutflow.rows),
@@ -130,10 +132,11 @@ def _json(cutflow: Cutflow) -> str:
     return json_text(content, indent=1) + "\n"
 
 
-def _csv(cutflow: Cutflow) -> str:
+def _csv(cutflow: Cutflow, extent: str) -> str:
     out = io.StringIO()
     varied = [f"{column}@{name}" for name in cutflow.variations for column in VARIED]
-    writer = csv.DictWriter(out, [*CSV_COLUMNS, *varied], lineterminator="\n")
+    last = {"extent": extent} if extent else {}
+    writer = csv.DictWriter(out, [*CSV_COLUMNS, *varied, *last], lineterminator="\n")
     writer.writeheader()
     place: Counter[str] = Counter()
     for report in reports(cutflow):
@@ -142,7 +145,7 @@ def _csv(cutflow: Cutflow) -> str:
             for row in rows.get(report.dataset, ())[place[report.dataset] : place[report.dataset] + 1]:
                 values |= {f"{column}@{name}": getattr(row, column) for column in VARIED}
         place[report.dataset] += 1
-        writer.writerow(values)
+        writer.writerow(values | last)
     return out.getvalue()
 
 

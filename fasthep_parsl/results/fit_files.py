@@ -22,7 +22,11 @@ _WRITERS: dict[TemplateFormat, Callable[[Collected, Path], list[Path]]] = {
 
 
 def write_fit_files(
-    layout: TemplateLayout, products: Mapping[ProductKey, Any], folder: Path, factors: Factors | None = None
+    layout: TemplateLayout,
+    products: Mapping[ProductKey, Any],
+    folder: Path,
+    factors: Factors | None = None,
+    extent: str = "",
 ) -> list[str]:
     """Write what ``analysis.templates`` asks for, and return what is not as one would expect.
 
@@ -38,8 +42,10 @@ def write_fit_files(
         ``results`` of the run directory.
     factors : mapping, optional
         Stage or copy → dataset → normalisation factor.
+    extent : str
+        Which events the products are of, if not of all.
     """
-    found = collect_templates(layout, products, factors)
+    found = collect_templates(layout, products, factors, extent)
     if found is None:
         return []
     formats = found.wanted.formats

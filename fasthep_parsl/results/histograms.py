@@ -14,7 +14,9 @@ from fasthep_parsl.ops.axes import NOMINAL
 from fasthep_parsl.ops.products import Histogram
 
 METADATA_KEY = "fasthep_{}"
-"""Keys in the UHI metadata for ``title``, ``none`` and ``nan``; UHI allows no mapping there."""
+"""Keys in the UHI metadata for ``title``, ``none``, ``nan`` and ``extent``; UHI allows no mapping there."""
+EXTENT = "extent"
+"""Name of the text in ROOT files that says which events they are of, if not of all."""
 
 
 def as_histogram(product: Any) -> Histogram | None:
@@ -45,12 +47,16 @@ def categories_of(axis: Any) -> list[Any] | None:
     return list(axis) if type(axis).__name__ in ("StrCategory", "IntCategory") else None
 
 
-def write_json(histogram: Histogram, path: Path) -> Path:
-    """Write `histogram` as UHI JSON, with its title and the counts of missing values in the metadata (`METADATA_KEY`)."""
+def write_json(histogram: Histogram, path: Path, extent: str = "") -> Path:
+    """Write `histogram` as UHI JSON, with its title and the counts of missing values in the metadata (`METADATA_KEY`).
+
+    `extent` says which events it is of, if not of all.
+    """
     import uhi.io.json
 
     content = uhi.io.json.default(histogram.hist)
     own = {"title": histogram.title, "none": histogram.none, "nan": histogram.nan}
+    own |= {EXTENT: extent} if extent else {}
     content["metadata"] = {
         **content.get("metadata", {}),
         **{METADATA_KEY.format(key): value for key, value in own.items()},
@@ -58,7 +64,9 @@ def write_json(histogram: Histogram, path: Path) -> Path:
     return write_text(path, json_text(content, default=uhi.io.json.default) + "\n")
 
 
-def write_root(histograms: Mapping[str, Histogram], path: Path, datasets: Sequence[DatasetInfo]) -> Path:
+def write_root(
+    histograms: Mapping[str, Histogram], path: Path, datasets: Sequence[DatasetInfo], extent: str = ""
+) -> Path:
     """Write all histograms to one ROOT file.
 
     Parameters
@@ -71,15 +79,20 @@ def write_root(histograms: Mapping[str, Histogram], path: Path, datasets: Sequen
         The file; replaced if it exists.
     datasets : sequence of DatasetInfo
         Datasets of the run.
+    extent : str
+        Which events the histograms are of, if not of all: in their titles, and in the text `EXTENT` of the file.
     """
     import numpy as np
     import uproot
 
     # uproot computes the mean of infinite bins, which is invalid
     with np.errstate(invalid="ignore"), atomic(path) as draft, uproot.recreate(draft) as file:
+        if extent:
+            file[EXTENT] = extent
         for name, histogram in histograms.items():
+            title = f"{histogram.title} ({extent})".lstrip() if extent else histogram.title
             for key, hist in _singles(name, histogram, datasets):
-                writable = _for_root(hist, histogram.title)
+                writable = _for_root(hist, title)
                 if writable is not None:
                     file[key] = writable
     return path

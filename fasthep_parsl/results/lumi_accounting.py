@@ -32,7 +32,8 @@ class LumiAccount:
     ----------
     certified, processed, missing, incomplete : mapping
         Run → ranges. ``processed``: certified sections of what was processed; ``missing``: certified sections of files
-        that failed, and of no other file; ``incomplete``: processed sections of which some events may have failed.
+        that failed, and of no other file; ``incomplete``: processed sections of which some events may have failed, or
+        are behind the limit of the run.
     unlisted : tuple of str
         Files that failed, completely or in part, and do not list their sections.
     surely : bool
@@ -142,14 +143,16 @@ def _account(plan: Plan, stage: PlanStage, done: list[Span], seen: SeenSections,
         for file, span in files:
             sections = None if file.sections is None else read_listed(file.sections)
             surely = surely and sections is not None
-            whole = covers(done, span)
-            if whole and sections is not None:
-                own.append(sections)
-            elif not whole and sections is None:
+            complete = covers(done, span)
+            if not complete and sections is None:
                 unlisted.append(file.path)
-            elif not whole and sections is not None:
+            elif not complete and sections is not None:
                 lost.append(sections)
                 torn.append(common_sections(sections, mine))
+            elif file.events < file.entries:  # sections without events may be behind the limit, too
+                torn.append(mine if sections is None else common_sections(sections, mine))
+            elif sections is not None:
+                own.append(sections)
         processed += own
         if any(own) and not united(*own).keys() & golden.keys():
             foreign.append(dataset.name)

@@ -18,8 +18,10 @@ LEFT, RIGHT, BOTTOM, TOP, LINE = 0.95, 0.2, 0.62, 0.38, 0.17
 SMALL = 8.5
 MAX_NAMED = 6
 """Datasets that the small print names one by one."""
+EXTENT = 0.24
+"""Height of the line that says that the results are not of all events, inches."""
 MAX_LINES = 4
-GREY = "#555555"
+GREY, RED = "#555555", "#b00020"
 
 
 class Layout:
@@ -68,7 +70,7 @@ class Layout:
     def place(self) -> None:
         """Place the panels: the figure is as large as they, their labels, the legend beside and the small print need."""
         size = self.drawing.style.figure.size
-        top = TOP + (0.3 if self._two_lines else 0)
+        top = TOP + (0.3 if self._two_lines else 0) + (EXTENT if self.drawing.recipe.extent else 0)
         below = self.bottom + LINE * self.lines
         extra = (RATIO + GAP) if self._has_ratio else 0.0
         width = WIDTH * self._panels + self.right if size is None else size[0]
@@ -104,8 +106,8 @@ class Layout:
         if empty:
             text = "\n".join(textwrap.fill(safe_text(line), 44) for line in empty)
             self.main[0].text(0.5, 0.5, text, transform=self.main[0].transAxes, ha="center", va="center", fontsize=13,
-                              color="#b00020", fontweight="bold", zorder=20,
-                              bbox={"facecolor": "white", "edgecolor": "#b00020", "pad": 6})  # fmt: skip
+                              color=RED, fontweight="bold", zorder=20,
+                              bbox={"facecolor": "white", "edgecolor": RED, "pad": 6})  # fmt: skip
 
     def labels(self, *, data: bool) -> None:
         """Write the experiment, the title and the luminosity above the first panel."""
@@ -128,6 +130,11 @@ class Layout:
         if right:
             last = self.main[-1]
             last.set_title(safe_text(right), loc="right", fontsize=13)
+        if self.drawing.recipe.extent:
+            height, at = self.figure.get_figheight(), ax.get_position()
+            above = 0.36 + (0.3 if self._two_lines else 0)
+            self.figure.text(at.x0, at.y1 + above / height, self.drawing.recipe.extent, fontsize=11, color=RED,
+                             fontweight="bold")  # fmt: skip
 
     def _right_text(self) -> str:
         """Return year, luminosity and energy: ``2018, 36.3 fb⁻¹ (13 TeV)``."""

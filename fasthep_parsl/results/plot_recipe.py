@@ -25,6 +25,8 @@ class PlotRecipe:
         Integrated luminosity of all eras, 1/pb; None if nothing is normalised.
     normalised : frozenset of str
         Stages whose results are normalised.
+    extent : str
+        Which events the results are of, if not of all; written on each plot.
     """
 
     datasets: Sequence[DatasetInfo] = ()
@@ -32,6 +34,7 @@ class PlotRecipe:
     pictures: Sequence[PlanPicture] = ()
     luminosity: float | None = None
     normalised: frozenset[str] = field(default_factory=frozenset)
+    extent: str = ""
 
     def picture(self, stage: str) -> PlanPicture:
         """Return how the results of a stage are drawn."""

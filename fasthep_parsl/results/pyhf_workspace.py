@@ -14,7 +14,7 @@ from fasthep_parsl.atomic import write_text
 from fasthep_parsl.jsontext import json_text
 from fasthep_parsl.results.cabinetry_config import parameter_of_interest
 from fasthep_parsl.results.nuisances import Effect, Nuisance, nuisances, processes, yields
-from fasthep_parsl.results.templates import Collected
+from fasthep_parsl.results.templates import Collected, measurement_name
 
 FILE = "workspace.json"
 
@@ -53,7 +53,7 @@ def pyhf_workspace(found: Collected) -> dict[str, Any]:
         ],
         "measurements": [
             {
-                "name": "fit",
+                "name": measurement_name(found),
                 "config": {
                     "poi": interest,
                     "parameters": [{"name": interest, "inits": [1.0], "bounds": [[0.0, 10.0]]}],

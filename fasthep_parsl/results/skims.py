@@ -52,7 +52,7 @@ def with_skims(
         if _runs_for(planned, dataset):
             known = _Skimmed(plan, dataset, first, last, union(done), target, files.get(dataset.name, {}))
             skims.append(known.dataset_with(sums, union(summed)))
-    return replace(manifest, skims=tuple(skims))
+    return replace(manifest, skims=tuple(skims), limit=plan.limit)
 
 
 def _runs_for(stage: PlanStage, dataset: PlanDataset) -> bool:

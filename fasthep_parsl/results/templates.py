@@ -13,6 +13,7 @@ from fasthep_parsl.atomic import atomic, write_text
 from fasthep_parsl.jsontext import json_text
 from fasthep_parsl.plan import PlanChannel, PlanSample, PlanTemplates, PlanVariation
 from fasthep_parsl.results.families import Family, ProductKey, ResultLayout, families
+from fasthep_parsl.results.histograms import EXTENT
 from fasthep_parsl.results.parts import histogram_at
 from fasthep_parsl.results.scaling import is_count, scaled, weighted
 
@@ -49,12 +50,15 @@ class Collected:
         template of a sample is there if any of its datasets was read; a variation if it applies to one of them.
     notes : list of str
         What is not as one would expect, for the end of the run.
+    extent : str
+        Which events they are of, if not of all.
     """
 
     wanted: PlanTemplates
     variations: tuple[PlanVariation, ...]
     content: dict[Key, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    extent: str = ""
 
     def nominal(self, channel: str, sample: str) -> Any | None:
         """Return the nominal template of a sample, None if there is none or it is empty."""
@@ -74,7 +78,7 @@ class Collected:
 
 
 def collect_templates(
-    layout: TemplateLayout, products: Mapping[ProductKey, Any], factors: Factors | None = None
+    layout: TemplateLayout, products: Mapping[ProductKey, Any], factors: Factors | None = None, extent: str = ""
 ) -> Collected | None:
     """Return the templates that a plan asks for, None if it asks for none.
 
@@ -90,10 +94,14 @@ def collect_templates(
     factors : mapping, optional
         Stage or copy → dataset → normalisation factor. A sample with a dataset without a factor has no template, and a
         note says so. Default: nothing is normalised.
+    extent : str
+        Which events the products are of, if not of all.
     """
     if layout.templates is None:
         return None
-    found = Collected(layout.templates, tuple(layout.variations))
+    found = Collected(layout.templates, tuple(layout.variations), extent=extent)
+    if extent:
+        found.notes.append(f"templates are of the {extent}: what is fitted is not the result of all")
     known = {family.stage: family for family in families(layout)}
     for channel in found.wanted.channels:
         if channel.stage in known:
@@ -105,6 +113,11 @@ def is_empty(hist: Any) -> bool:
     """Whether nothing has been filled, in underflow and overflow neither."""
     view = hist.view(flow=True)
     return not (view["value"].any() or view["variance"].any())
+
+
+def measurement_name(found: Collected) -> str:
+    """Return the name of the measurement in files for fit tools: the only place there for a remark."""
+    return f"fit of the {found.extent}" if found.extent else "fit"
 
 
 @dataclass(frozen=True)
@@ -236,13 +249,15 @@ def write_templates(found: Collected, folder: Path) -> list[Path]:
     path = folder / ROOT_FILE
     index: dict[str, Any] = {}
     with np.errstate(invalid="ignore"), atomic(path) as draft, uproot.recreate(draft) as file:
+        if found.extent:
+            file[EXTENT] = found.extent
         for (channel, sample, variation), hist in found.content.items():
             if is_empty(hist) and sample != found.wanted.observed and found.nominal(channel, sample) is None:
                 continue
             name = found.wanted.name(found.wanted.channel(channel), sample, variation)
             file[name] = _titled(hist, name)
             index[name] = _entry(found, channel, sample, variation, hist)
-    content = {"templates": index, "notes": found.notes}
+    content = {**({EXTENT: found.extent} if found.extent else {}), "templates": index, "notes": found.notes}
     return [path, write_text(folder / INDEX_FILE, json_text(content) + "\n")]
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fasthep_parsl.atomic import write_text
 from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Cutflow, Histogram, in_order
 from fasthep_parsl.plan.styles import PictureFormat
@@ -28,6 +29,7 @@ _HEAVY = (
     "matplotlib.backends.backend_agg",
     "mplhep",
 )
+EXTENT_FILE = "extent.txt"
 log = logging.getLogger(__name__)
 
 
@@ -76,11 +78,13 @@ def write_results(
     """
     recipe = recipe or ResultRecipe(tuple(datasets))
     results = assemble(products, recipe)
-    written = write_numbers(results, run_dir, recipe.datasets)
+    written = write_numbers(results, run_dir, recipe.datasets, recipe.extent)
     return written + (write_plots(results, run_dir / "plots", recipe.plots(results)) if plots else [])
 
 
-def write_numbers(results: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo]) -> list[Path]:
+def write_numbers(
+    results: Mapping[ProductKey, Any], run_dir: Path, datasets: Sequence[DatasetInfo], extent: str = ""
+) -> list[Path]:
     """Write everything except plots.
 
     Parameters
@@ -91,22 +95,25 @@ def write_numbers(results: Mapping[ProductKey, Any], run_dir: Path, datasets: Se
         The run directory.
     datasets : sequence of DatasetInfo
         Datasets of the run.
+    extent : str
+        Which events the results are of, if not of all. Every file of a known form says so, and `EXTENT_FILE` for the
+        others.
     """
     folder = run_dir / "results"
-    written: list[Path] = []
+    written = [write_text(folder / EXTENT_FILE, f"{extent}\n")] if extent else []
     for (stage, name), product in results.items():
         path = folder / stage / f"{name}.json"
         histogram = as_histogram(product)
         if histogram is not None:
-            written.append(write_json(histogram, path))
+            written.append(write_json(histogram, path, extent))
         elif isinstance(product, Cutflow):
-            written += write_cutflow(product, path)
+            written += write_cutflow(product, path, extent)
         else:
             written.append(write_generic(product, path))
     histograms = _histograms(results)
     if histograms:
         rooted = {name.replace(":", "/"): histogram for name, histogram in histograms.items()}
-        written.append(write_root(rooted, folder / "histograms.root", datasets))
+        written.append(write_root(rooted, folder / "histograms.root", datasets, extent))
     return written
 
 
@@ -125,7 +132,7 @@ def write_numbers_of(files: Sequence[str], names: Mapping[str, str], run_dir: Pa
         How products become results.
     """
     products = read_products(files, names, recipe.datasets)
-    return write_numbers(assemble(products, recipe), run_dir, recipe.datasets)
+    return write_numbers(assemble(products, recipe), run_dir, recipe.datasets, recipe.extent)
 
 
 def read_products(files: Iterable[str], names: Mapping[str, str], datasets: Iterable[Named]) -> dict[ProductKey, Any]:
