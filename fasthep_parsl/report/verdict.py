@@ -141,7 +141,10 @@ def _finish(plan: Plan, log: RunLog, run_dir: Path, done: int) -> tuple[str, str
     command = shlex.join(["fasthep-parsl", "run", plan.workflow, *options])
     if plan.folder:
         return f"cd {shlex.quote(plan.folder)}\n{command}", advice.strip()
-    return command, f"{advice}Call it where the run was started, with its options --site, --set, --limit and --chunk-size."
+    return (
+        command,
+        f"{advice}Call it where the run was started, with its options (--site, --set, --limit, --chunk-size).",
+    )
 
 
 def _seconds(first: str, last: str) -> float:
