@@ -146,7 +146,8 @@ def _summary(outcome: RunOutcome, extent: str, out: Console, err: Console) -> No
         if outcome.summary["error"] and outcome.status != "interrupted":
             print_line(err, outcome.summary["error"])
     notes = [(kind, kind) for kind in registry.names("modifiers")]
-    for name, what in (("plots", "plots"), ("results", "results"), *notes, ("run.json", "summary")):
+    first = (("report.html", "report"), ("plots", "plots"), ("results", "results"))
+    for name, what in (*first, *notes, ("run.json", "summary")):
         path = outcome.run_dir / name
         if path.is_file() or any(item.is_file() for item in path.rglob("*")):
             print_line(out, f"  {what:11} {_short(path)}")

@@ -74,6 +74,11 @@ class Causes:
         """Whether a failure is one of the user's code or settings: the plan changes when that is mended."""
         return any(group.first.cause in ("user", "configuration") for group in self._groups.values())
 
+    @property
+    def of_the_input(self) -> bool:
+        """Whether a failure is one of an input file."""
+        return any(group.first.cause == "data" for group in self._groups.values())
+
     def summary(self, blocked: tuple[tuple[str, str], ...] = ()) -> Failures:
         """Return what has failed, the largest groups first."""
         groups = sorted(self._groups.values(), key=lambda group: -group.partitions)

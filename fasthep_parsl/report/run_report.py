@@ -20,6 +20,8 @@ from fasthep_parsl.report.times import block_rows, time_use
 from fasthep_parsl.report.verdict import dataset_rows, verdict_of
 
 MAX_DATASETS, MAX_WARNINGS = 200, 40
+_NEEDED = ("status", "error", "events", "seconds", "blocked", "warnings")
+"""Keys of ``run.json`` without which it says nothing."""
 
 
 def read_report(run_dir: Path, *, alive: bool | None = None, embed: bool = False, plan: Plan | None = None) -> Report:
@@ -46,6 +48,7 @@ def read_report(run_dir: Path, *, alive: bool | None = None, embed: bool = False
     log = read_log(run_dir / "events.jsonl", plan)
     summary = _summary(run_dir) if log.ended else {}
     rows = dataset_rows(plan, log)
+    results = results_of(run_dir, embed=embed)
     warnings = [str(text) for text in summary.get("warnings", plan.warnings)]
     blocked = tuple((str(name), str(why)) for name, why in summary.get("blocked", {}).items())
     return Report(
@@ -54,10 +57,10 @@ def read_report(run_dir: Path, *, alive: bool | None = None, embed: bool = False
         datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         log.first_time,
         log.sessions,
-        verdict_of(plan, log, rows, summary, run_dir, alive),
+        verdict_of(plan, log, rows, summary, run_dir, alive, results),
         rows[:MAX_DATASETS],
         max(0, len(rows) - MAX_DATASETS),
-        results_of(run_dir, embed=embed),
+        results,
         time_use(plan, log),
         memory_rows(plan, log),
         block_rows(plan, log),
@@ -76,33 +79,49 @@ def plan_of(run_dir: Path) -> Plan:
     Raises
     ------
     ConfigError
-        The folder has no run.
+        The folder has no run, or its plan or event log was removed or cannot be read.
     """
+    plan_file, hint = run_dir / "plan.json", "give the folder of `run --outdir`"
+    if not plan_file.is_file():
+        raise ConfigError(Problem("E164", f"{run_dir} is not a run directory", hint=hint))
     try:
-        plan = Plan.model_validate_json((run_dir / "plan.json").read_bytes())
+        plan = Plan.model_validate_json(plan_file.read_bytes())
     except (OSError, ValidationError):
-        plan = None
-    if plan is None or not (run_dir / "events.jsonl").is_file():
-        message, hint = f"{run_dir} is not a run directory", "give the folder of `run --outdir`"
+        message, hint = (
+            f"{plan_file} cannot be read by this version",
+            "use the version of fasthep-parsl that has run it",
+        )
+        raise ConfigError(Problem("E164", message, hint=hint)) from None
+    if not (run_dir / "events.jsonl").is_file():
+        message, hint = f"{run_dir} has no events.jsonl, from which the report is made", "restore it, or run again"
         raise ConfigError(Problem("E164", message, hint=hint))
     return plan
 
 
 def _summary(run_dir: Path) -> dict[str, Any]:
-    """Return ``run.json``; empty if there is none: the disk was full."""
+    """Return ``run.json``; empty if there is none, or if it is not a summary: the disk was full, or it was edited."""
     try:
         content: dict[str, Any] = json.loads((run_dir / "run.json").read_bytes())
-    except (OSError, ValueError):
+        complete = all(name in content for name in _NEEDED) and "done" in content["events"]
+    except (OSError, ValueError, TypeError):
         return {}
-    return content
+    return content if complete else {}
 
 
 def _notes(log: RunLog) -> tuple[str, ...]:
     notes = []
     if log.damaged:
-        notes.append(f"{log.damaged:,} damaged lines of events.jsonl are left out")
+        what = (
+            "1 damaged line of events.jsonl is"
+            if log.damaged == 1
+            else f"{log.damaged:,} damaged lines of events.jsonl are"
+        )
+        notes.append(f"{what} left out")
     if log.open:
-        notes.append(f"{len(log.open):,} tasks were submitted and have not ended")
+        what = (
+            "1 task was submitted and has" if len(log.open) == 1 else f"{len(log.open):,} tasks were submitted and have"
+        )
+        notes.append(f"{what} not ended")
     if log.sessions > 1:
         notes.append(f"the run was resumed: times and tasks are those of all {log.sessions} sessions together")
     return tuple(notes)

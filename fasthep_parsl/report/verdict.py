@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.plan import Plan
-from fasthep_parsl.report.models import DatasetRow, Verdict
+from fasthep_parsl.report.models import DatasetRow, Results, Verdict
 from fasthep_parsl.report.run_log import RunLog, events_of
 
 MAX_REASONS = 8
@@ -38,6 +38,7 @@ def verdict_of(
     summary: Mapping[str, Any],
     run_dir: Path,
     alive: bool | None,
+    results: Results,
 ) -> Verdict:
     """Return the verdict.
 
@@ -53,23 +54,27 @@ def verdict_of(
         The run directory.
     alive : bool or None
         Whether its driver still runs; None: unknown.
+    results : Results
+        The results that are there.
     """
     total, counted = plan.entries, sum(row.done for row in rows)
     if not summary:
         return _open(plan, log, counted, run_dir, alive)
     done = int(summary["events"]["done"])
-    missing = missing_events(run_dir / "missing.json")
+    listed = missing_events(run_dir / "missing.json")
+    missing = total - done if listed is None else listed
     status = str(summary["status"])
-    reasons = _disagreements(total, done, missing, counted)
-    complete = status == "complete" and done == total and not reasons
-    if complete:
-        headline = f"Complete: {_everything(plan)} are in the results."
-    elif reasons:
+    reasons, faults = _disagreements(total, done, missing, counted), []
+    if listed is None:
+        faults.append("missing.json cannot be read")
+    if status == "complete" and total and not results.files and any(segment.products for segment in plan.segments):
+        faults.append("the folder results has no files: they were removed after the run")
+    complete = status == "complete" and done == total and not (reasons or faults)
+    if reasons:
         headline = f"The numbers do not agree: {done:,} events done, {missing:,} missing, {total:,} in the plan."
-    elif done == total:
-        headline = f"{status.capitalize()}: {_everything(plan)} were processed, but there is something wrong."
     else:
-        headline = f"{status.capitalize()}: {missing:,} of {_everything(plan).removeprefix('all ')} are missing."
+        headline = _headline(plan, status, total - done, complete=complete)
+    reasons += faults
     reasons += [str(summary["error"])] if summary["error"] and status != "interrupted" else []
     reasons += [f"{stages} did not run: {why}" for stages, why in summary["blocked"].items()]
     seconds = float(summary["seconds"])
@@ -77,6 +82,14 @@ def verdict_of(
         return Verdict("good", headline, status, total, done, missing, seconds)
     again, advice = _finish(plan, log, run_dir, done)
     return Verdict("bad", headline, status, total, done, missing, seconds, tuple(reasons[:MAX_REASONS]), again, advice)
+
+
+def _headline(plan: Plan, status: str, missing: int, *, complete: bool) -> str:
+    if complete:
+        return f"Complete: {_everything(plan)} are in the results."
+    if missing:
+        return f"{status.capitalize()}: {missing:,} of {_everything(plan).removeprefix('all ')} are missing."
+    return f"{status.capitalize()}: {_everything(plan)} were processed, but there is something wrong."
 
 
 def _open(plan: Plan, log: RunLog, done: int, run_dir: Path, alive: bool | None) -> Verdict:
@@ -117,14 +130,16 @@ def _disagreements(total: int, done: int, missing: int, counted: int) -> list[st
     return found
 
 
-def missing_events(path: Path) -> int:
-    """Return the events in a list of missing events, 0 if there is none."""
+def missing_events(path: Path) -> int | None:
+    """Return the events in a list of missing events: 0 if there is none, None if it cannot be read."""
     if not path.exists():
         return 0
-    listed = json.loads(path.read_bytes())
-    return sum(
-        stop - start for entry in listed.values() for file in entry["files"].values() for start, stop in file["steps"]
-    )
+    try:
+        listed = json.loads(path.read_bytes())
+        files = [file for entry in listed.values() for file in entry["files"].values()]
+        return sum(int(stop) - int(start) for file in files for start, stop in file["steps"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _finish(plan: Plan, log: RunLog, run_dir: Path, done: int) -> tuple[str, str]:
@@ -135,9 +150,12 @@ def _finish(plan: Plan, log: RunLog, run_dir: Path, done: int) -> tuple[str, str
         advice = "Fix what has failed first; then all events are processed again. "
     elif partial and done == plan.entries and not log.causes.partitions:  # a dataset cannot be normalised
         advice = "All events are processed, so --resume changes nothing. Correct what is wrong first. "
+    again = "--force" if advice else "--resume"
+    if not advice and log.causes.of_the_input:
+        advice = "Files that cannot be read fail again: replace them first, or leave them out of the workflow. "
     inside = bool(plan.folder) and run_dir.is_relative_to(plan.folder)
     outdir = run_dir.relative_to(plan.folder) if inside else run_dir
-    options = [*plan.arguments, "--outdir", str(outdir), "--force" if advice else "--resume"]
+    options = [*plan.arguments, "--outdir", str(outdir), again]
     command = shlex.join(["fasthep-parsl", "run", plan.workflow, *options])
     if plan.folder:
         return f"cd {shlex.quote(plan.folder)}\n{command}", advice.strip()

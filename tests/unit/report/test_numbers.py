@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 
 import pytest
 
 from fasthep_parsl.cli.main import invoke
 from fasthep_parsl.driver.api import arguments_of, compile_plan
+from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.events import read_events
 from fasthep_parsl.report import read_report, write_report
 
@@ -245,3 +247,71 @@ def test_damaged_lines_are_said(killed):
     content = (killed / "events.jsonl").read_bytes().replace(b'"kind":"submitted"', b'"kind":"submittee"', 1)
     (killed / "events.jsonl").write_bytes(content)
     assert any("1 damaged line" in note for note in read_report(killed).notes)
+
+
+def said(run_dir):
+    """Return headline, tone and reasons of a run directory that was changed after the run."""
+    verdict = read_report(run_dir, alive=False).verdict
+    return verdict.headline, verdict.tone, " ".join(verdict.reasons)
+
+
+def test_files_that_were_removed_or_damaged_after_the_run_are_said(flow, small_files):
+    stages = [flow.stage("Bad", "probe.fail", [], at=[30]), flow.stage("L", "probe.lengths", ["Bad"])]
+    flow.write(stages, [small_files / "a.root"]).run(chunk_size=25)
+    run_dir = flow.folder / "run"
+    missing, summary = (run_dir / "missing.json").read_text(), (run_dir / "run.json").read_text()
+    partial = "Partial: 25 of 100 events are missing."
+    assert said(run_dir) == (partial, "bad", "")
+    for damage in ("{", "[]", '{"a": {"files": {"b": {"steps": 1}}}}'):
+        (run_dir / "missing.json").write_text(damage)
+        assert said(run_dir) == (partial, "bad", "missing.json cannot be read")
+    (run_dir / "missing.json").unlink()
+    assert said(run_dir)[0].startswith("The numbers do not agree: 75 events done, 0 missing, 100 in the plan")
+    (run_dir / "missing.json").write_text(missing)
+    for damage in ("", "[]", "3", '{"status": "complete"}', json.dumps(json.loads(summary) | {"events": 3})):
+        (run_dir / "run.json").write_text(damage)
+        assert said(run_dir) == ("Partial without run.json: 75 of 100 events are done.", "bad", "")
+        assert "Partial without" in write_report(run_dir, alive=False).read_text()
+
+
+def test_a_complete_run_without_its_results_is_not_good(flow, small_files):
+    flow.write([flow.stage("L", "probe.lengths", [])], [small_files / "a.root"]).run(chunk_size=50)
+    run_dir = flow.folder / "run"
+    assert said(run_dir) == ("Complete: all 100 events are in the results.", "good", "")
+    shutil.rmtree(run_dir / "results")
+    headline, tone, reasons = said(run_dir)
+    assert (headline, tone) == ("Complete: all 100 events were processed, but there is something wrong.", "bad")
+    assert reasons == "the folder results has no files: they were removed after the run"
+    assert flow.run(chunk_size=50, mode="resume").status == "complete"  # what the page advises
+    assert said(run_dir)[1] == "good"
+
+
+def refused(folder):
+    """Return why a folder has no report."""
+    with pytest.raises(ConfigError) as caught:
+        read_report(folder)
+    (problem,) = caught.value.problems
+    assert problem.code == "E164"
+    assert problem.hint
+    return problem.message
+
+
+def test_a_folder_that_has_lost_its_plan_or_its_events(killed, tmp_path):
+    assert refused(tmp_path / "nowhere").endswith("nowhere is not a run directory")
+    (killed / "events.jsonl").rename(tmp_path / "events.jsonl")
+    assert refused(killed).endswith("has no events.jsonl, from which the report is made")
+    (tmp_path / "events.jsonl").rename(killed / "events.jsonl")
+    (killed / "plan.json").write_bytes((killed / "plan.json").read_bytes()[:100])
+    assert refused(killed).endswith("plan.json cannot be read by this version")
+    (killed / "plan.json").unlink()
+    assert refused(killed).endswith("is not a run directory")
+
+
+def test_a_log_that_ends_anywhere_is_read_as_far_as_it_goes(killed):
+    content = (killed / "events.jsonl").read_bytes()
+    step = max(len(content) // 12, 1)
+    for end in range(0, len(content), step):
+        (killed / "events.jsonl").write_bytes(content[:end])
+        verdict = read_report(killed, alive=False).verdict
+        assert verdict.done + verdict.missing == verdict.total == 100
+        assert "Killed" in write_report(killed, alive=False).read_text()

@@ -84,6 +84,33 @@ def test_hostile_names_stay_text(ran):
     assert not any(key.startswith("on") for _, attrs in page.elements for key in attrs)
 
 
+def test_a_run_over_hostile_names(flow, small_files):
+    """Names reach the page as they are in the workflow, through the plan and the events."""
+    name = "<script>alert(1)</script>&amp;\"'"
+    stages = [
+        flow.stage("Bad", "probe.fail", [], at=[30]),
+        flow.stage("Cuts", "hep.selection.cutflow", ["Bad"], selection=["x < 50"]),
+    ]
+    flow.write(stages, datasets={name: [small_files / "a.root"]}).run(chunk_size=25)
+    text = (flow.folder / "run" / "report.html").read_text()
+    assert "<script" not in text
+    page = Page(text)
+    assert page.text["verdict"] == "Partial: 25 of 100 events are missing."
+    assert page.all_text.count(name) >= 3  # events, failures, input files
+
+
+def test_links_within_the_page_have_a_target(ran):
+    """Also if events are missing without a failure: the driver was killed."""
+    lines = (ran / "events.jsonl").read_text().splitlines(keepends=True)
+    (ran / "run.json").unlink()
+    (ran / "events.jsonl").write_text("".join(line for line in lines[:-1] if '"kind":"failed"' not in line))
+    page = Page(write_report(ran, alive=False).read_text())
+    assert page.text["missing"] == "25"
+    targets = {attrs["href"][1:] for attrs in page.named("a") if attrs["href"][0] == "#"}
+    assert targets
+    assert targets <= set(page.text)
+
+
 def test_names_that_are_not_unicode(ran):
     report = read_report(ran)
     text = render(dataclasses.replace(report, title="bad \udcff name"))
