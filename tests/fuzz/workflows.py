@@ -43,6 +43,7 @@ class Workflow:
     expected: dict[str, dict[str, Any]]
     chunk: int
     events: dict[str, int]
+    limit: int | None = None
 
 
 def one_workflow(seed: str, *, backend: str = "local", kill: bool = False) -> tuple[bool, str]:
@@ -57,7 +58,7 @@ def one_workflow(seed: str, *, backend: str = "local", kill: bool = False) -> tu
         listing = "\n".join(f"{p.name}: {_about(p)}" for p in sorted(folder.glob("*.txt")))
         return (
             True,
-            f"seed {seed}, backend {backend}:\n{json.dumps(made.content)}\nchunk {made.chunk}\n{listing}\n{why}"
+            f"seed {seed}, backend {backend}:\n{json.dumps(made.content)}\nchunk {made.chunk}, limit {made.limit}\n{listing}\n{why}"
             if why
             else "",
         )
@@ -89,6 +90,8 @@ def make(random: Random, folder: Path, backend: str, *, kill: bool) -> Workflow:
             written.append((path, fields, sum(clusters)))
         datasets[name] = [str(path) for path, _, _ in written]
         parts[name] = _joined([(fields, number) for _, fields, number in written])
+    limit = random.choice([None, None, 1, 5, 12])
+    parts = {name: _first(events, limit) for name, events in parts.items()}
     stages = _stages(random, parts)
     pools = (
         {"default": {"workers": 1}, "other": {"workers": 1}} if random.random() < 0.5 else {"default": {"workers": 2}}
@@ -119,7 +122,15 @@ def make(random: Random, folder: Path, backend: str, *, kill: bool) -> Workflow:
         {stage.spec["id"]: stage.result for stage in stages if stage.product},
         random.choice([1, 3, 7, 20, 1000]),
         {name: number for name, (_, number) in parts.items()},
+        limit,
     )
+
+
+def _first(events: Events, limit: int | None) -> Events:
+    """Return the first events."""
+    fields, number = events
+    cut = {name: Field(f.kind, f.depth, f.data[:limit], f.dtype, f.structure) for name, f in fields.items()}
+    return cut, number if limit is None else min(number, limit)
 
 
 def _joined(written: list[Events]) -> Events:
@@ -185,7 +196,9 @@ def _run(made: Workflow, folder: Path) -> str:
     import fasthep_parsl
 
     try:
-        outcome = fasthep_parsl.run(folder / "flow.yaml", outdir=folder / "run", chunk_size=made.chunk, plots=False)
+        outcome = fasthep_parsl.run(
+            folder / "flow.yaml", outdir=folder / "run", chunk_size=made.chunk, limit=made.limit, plots=False
+        )
     except Exception as error:  # noqa: BLE001 - every one of these workflows is right
         return f"{type(error).__name__}: {error}"
     if outcome.status != "complete":

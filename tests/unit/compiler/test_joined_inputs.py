@@ -88,6 +88,20 @@ def test_histograms_are_those_of_a_plain_join(flow, files, chunk):
     assert values(flow, "D").tolist() == expected(x / 2)
 
 
+@pytest.mark.parametrize(("limit", "chunk"), [(7, None), (EVENTS, 7), (EVENTS + 21, 10)])
+def test_a_limited_join_has_the_partners_of_the_first_events(flow, files, limit, chunk):
+    """Friends are in another order, and the trees of the file itself have all of its events."""
+    stages = [hist(flow, "A", "m.x", "score"), hist(flow, "C", "2 * z", "score")]
+    result = flow.write(stages, [flow.folder / "in/*.root"], **STREAM).run(limit=limit, chunk_size=chunk)
+    assert result.exit_code == 0, result.error
+    x = (np.tile(np.arange(EVENTS) % 10, 2) + 0.5)[:limit]
+    wanted = np.histogramdd((x, x), bins=10, range=[(0, 10)] * 2)[0].tolist()
+    assert values(flow, "A").tolist() == wanted
+    assert values(flow, "C").tolist() == wanted
+    plan = json.loads((flow.folder / "run" / "plan.json").read_text())
+    assert len(plan["datasets"][0]["files"]) == -(-limit // EVENTS)
+
+
 def test_only_the_columns_that_are_used_are_read(flow, files):
     plan = flow.write([hist(flow, "A", "score")], files, **STREAM).compile(chunk_size=7)
     (segment,) = plan.segments

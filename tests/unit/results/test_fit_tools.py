@@ -254,3 +254,18 @@ def test_a_mirrored_variation_that_only_goes_down():
     effect = nuisance.effect("4j1b", "ttbar")
     assert effect.mirrored
     assert effect.high.tolist() == (2 * effect.nominal - effect.low).tolist()
+
+
+def test_files_of_a_limited_run_say_so_and_are_read(tmp_path, monkeypatch):
+    extent = "first 1,000 events of each dataset"
+    run = make_run(formats=("cabinetry", "combine", "pyhf"))
+    notes = write_fit_files(run.layout, run.products, tmp_path, extent=extent)
+    assert any(extent in note for note in notes)
+    monkeypatch.chdir(tmp_path)
+    assert (tmp_path / "combine" / "datacard.txt").read_text().startswith(f"# fit of the {extent}\n")
+    read_datacard(tmp_path / "combine" / "datacard.txt")
+    assert json.loads((tmp_path / "templates.json").read_text())["extent"] == extent
+    content = json.loads((tmp_path / "workspace.json").read_text())
+    assert pyhf.Workspace(content).get_measurement()["name"] == f"fit of the {extent}"
+    built = build(cabinetry.configuration.load("cabinetry.yml"))
+    assert [each["name"] for each in built["measurements"]] == [f"fit of the {extent}"]
