@@ -65,6 +65,7 @@ CODES: dict[str, str] = {
     "E171": "demo data: unknown dataset, or wrong shares",
     "E172": "demo data: the directory has other files, or is not a readable directory",
     "E173": "demo data: the directory cannot be written",
+    "E174": "a first workflow: the file exists, or cannot be written",
     "E180": "a modifier needs a GPU, but the pool of its stage has none",
     "E181": "a modifier does not support this op",
     "E190": "a packed environment does not exist, is not one, or cannot be written",

@@ -1,7 +1,8 @@
-"""The commands that begin with an input file, ``inspect``, with their arguments, options and help texts."""
+"""The commands that begin with an input file, ``inspect`` and ``init``, with their arguments, options and help texts."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,3 +31,27 @@ def inspect(
     from fasthep_parsl.cli.inspect_file import show_file
 
     raise typer.Exit(show_file(file, tree, search, as_json=as_json))
+
+
+@files_app.command("init")
+def init(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE]...", help="Files, folders, patterns, URLs; none: demo data.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The workflow file.")] = Path("analysis.yaml"),
+    tree: TreeOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the workflow file.")] = False,
+) -> None:
+    """Write a workflow for input files, with one cut and one histogram, that runs as it is.
+
+    Files with equal names but for a number at the end are one dataset. Without files, demo data are written to the
+    folder data.
+
+    Exit codes: 0 written, 2 a file cannot be read, or the workflow file exists.
+    """
+    from fasthep_parsl.cli.init_workflow import init_workflow
+
+    init_workflow(files or [], output, tree, force=force)

@@ -13,7 +13,7 @@ from fasthep_parsl.cli.console import Screen, counted, emit_json, print_line
 from fasthep_parsl.errors import suggest
 from fasthep_parsl.sources.file_problems import inspected
 from fasthep_parsl.sources.folded import BranchGroup, fold
-from fasthep_parsl.sources.inspected import ONLY, InspectedBranch, InspectedFile, InspectedObject, InspectedTree
+from fasthep_parsl.sources.inspected import InspectedBranch, InspectedFile, InspectedObject, InspectedTree
 
 MOST_LISTED = 30
 """Most branches of a tree that are listed one by one, in the order of the file."""
@@ -28,6 +28,8 @@ MIN_TITLES = 36
 """Fewest columns in which titles are beside the branches."""
 LONGEST_TITLE = 120
 """Most characters of a title that are shown."""
+CHOSEN = {"named": "by its name", "largest": "the largest"}
+"""Why a tree is shown, if there are others."""
 NO_SIZE = "–"
 MOST_TREES = 8
 """Most other trees and objects that are named."""
@@ -89,9 +91,9 @@ def _print_head(screen: Console, found: InspectedFile) -> None:
     others = [_object(item) for item in found.objects if item.name != tree.name]
     if others:
         more = f", … ({len(others)} in all)" if len(others) > MOST_TREES else ""
-        shown = f"shown: {tree.name}, {tree.why}; " if tree.why not in {"--tree", ONLY} else ""
+        shown = f"shown: {tree.name}, {CHOSEN[tree.chosen]}; " if tree.chosen in CHOSEN else ""
         text = f"{shown}also in the file: {', '.join(others[:MOST_TREES])}{more}"
-        hint = "" if tree.why == ONLY else ". Another tree: --tree NAME"
+        hint = "" if tree.chosen == "only" else ". Another tree: --tree NAME"
         for line in textwrap.wrap(text + hint, screen.width):
             print_line(screen, line, "dim")
 

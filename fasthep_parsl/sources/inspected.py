@@ -21,8 +21,8 @@ KINDS: dict[FileFormat, str] = {"root": "root_tree", "parquet": "parquet"}
 """Format → kind of the source that reads it."""
 MOST_READ = 20
 """Most trees of a file whose headers are read to compare them."""
-ONLY = "the only one"
-"""Why a tree is chosen that has no others beside it."""
+Chosen = Literal["only", "named", "largest", "asked"]
+"""Why a tree is looked at: there is no other, it is called ``Events``, it is the largest, the user names it."""
 USUAL = "events"
 """Name of the tree with events, in lower case."""
 
@@ -48,7 +48,7 @@ class InspectedTree(_Part):
     """The tree that was looked at."""
 
     name: str = Field(description="with its folder; empty for Parquet")
-    why: str = Field(description="why this one was chosen")
+    chosen: Chosen = Field(description="why this one: there is no other, its name, its size, or `--tree`")
     entries: int = Field(description="number of events")
     clusters: int = Field(description="parts that can be read separately: clusters, row groups")
     pieces: int = Field(description="compressed pieces: baskets, pages, column chunks")
@@ -142,11 +142,13 @@ def _root(path: str, wanted: str | None) -> InspectedFile:
             raise InputFileError(path, *_without_trees(classes))
         several = {name: _opened_tree(file, path, name) for name in trees[:MOST_READ]}
         read = {name: _tree_facts(name, classes[name], opened) for name, opened in several.items()}
-        name, why = (wanted.strip("/"), "--tree") if wanted is not None else choose(trees, read)
+        name, chosen = choose(trees, read)
+        if wanted is not None:
+            name, chosen = wanted.strip("/"), "asked"
         opened: Any = several.get(name) or tree_in(file, path, name)
         objects = [read.get(n) or InspectedObject(name=n, kind=kind) for n, kind in classes.items()]
         size = None if is_remote(path) else Path(local_path(path)).stat().st_size
-        found = _tree(opened, name, why)
+        found = _tree(opened, name, chosen)
     return InspectedFile(path=path, format="root", bytes=size, objects=tuple(objects), tree=found)
 
 
@@ -157,7 +159,7 @@ def _parquet(path: str, wanted: str | None) -> InspectedFile:
         raise InputFileError(path, "a Parquet file has no trees", "leave out --tree")
     with _closing(ParquetFile(path)) as file:
         size = None if is_remote(path) else Path(local_path(path)).stat().st_size
-        return InspectedFile(path=path, format="parquet", bytes=size, tree=_tree(file, "", ONLY))
+        return InspectedFile(path=path, format="parquet", bytes=size, tree=_tree(file, "", "only"))
 
 
 @contextmanager
@@ -194,25 +196,23 @@ def _tree_facts(name: str, kind: str, opened: Any) -> InspectedObject:
     return InspectedObject(name=name, kind=kind, entries=opened.entries, bytes=opened.stored().bytes)
 
 
-def choose(names: Iterable[str], read: dict[str, InspectedObject]) -> tuple[str, str]:
+def choose(names: Iterable[str], read: dict[str, InspectedObject]) -> tuple[str, Chosen]:
     """Return the tree that probably has the events, and why: the only one, ``Events``, or the largest."""
     every = list(names)
-    if len(every) == 1:
-        return every[0], ONLY
+    if len(every) < 2:
+        return "".join(every), "only"
     usual = [name for name in every if name.rpartition("/")[2].lower() == USUAL]
     if usual:
-        return usual[0], "by its name"
-    largest = max(every, key=lambda name: (read[name].bytes or 0) if name in read else -1)
-    among = f"the first {len(read)}" if len(read) < len(every) else str(len(every))
-    return largest, f"the largest of {among}"
+        return usual[0], "named"
+    return max(every, key=lambda name: (read[name].bytes or 0) if name in read else -1), "largest"
 
 
-def _tree(opened: Any, name: str, why: str) -> InspectedTree:
+def _tree(opened: Any, name: str, chosen: Chosen) -> InspectedTree:
     stored = opened.stored()
     found = opened.branches().found
     return InspectedTree(
         name=name,
-        why=why,
+        chosen=chosen,
         entries=opened.entries,
         clusters=max(len(opened.clusters()) - 1, 0),
         pieces=stored.pieces,

@@ -156,7 +156,7 @@ def test_the_largest_tree_is_chosen_if_none_is_called_events(tmp_path):
         file["small"] = {"x": np.arange(2.0)}
         file["folder/large"] = {"x": np.arange(5000.0)}
     assert inspect_file(str(path)).tree.name == "folder/large"
-    assert inspect_file(str(path)).tree.why == "the largest of 2"
+    assert inspect_file(str(path)).tree.chosen == "largest"
     assert inspect_file(str(path), "small").tree.entries == 2
     with uproot.update(path) as file:
         file["Events"] = {"x": np.arange(1.0)}
@@ -170,7 +170,7 @@ def test_the_newest_cycle_of_a_tree_is_read(tmp_path):
         file["Events"] = {"x": np.arange(3.0)}
     found = inspect_file(str(path))
     assert [item.name for item in found.objects] == ["Events"]
-    assert (found.tree.entries, found.tree.why) == (3, "the only one")
+    assert (found.tree.entries, found.tree.chosen) == (3, "only")
 
 
 @pytest.mark.parametrize(
