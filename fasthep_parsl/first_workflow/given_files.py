@@ -17,7 +17,7 @@ from fasthep_parsl.workflow.locations import local_path
 
 SUFFIXES = (".root", ".parquet", ".pq")
 """Endings of the files of a folder that are taken."""
-FARTHEST = 3
+FARTHEST = 2
 """Most ``..`` at the beginning of a relative path; beyond that, it is written as an absolute one."""
 _NUMBER = re.compile(r"^(.+)[._-](?!(?:19|20)\d\d$)\d+$")
 """A name with a number at its end that is no year: a part of a dataset."""
