@@ -258,11 +258,25 @@ def functions() -> str:
 
 
 def errors() -> str:
-    """Return the table of codes."""
+    """Return the table of codes, and a section with cause and examples of each code."""
     from fasthep_parsl.error_codes import CODES
 
-    rows = [f"| {code} | {text} |" for code, text in CODES.items()]
-    return "\n".join(["| code | meaning |", "| --- | --- |", *rows, ""])
+    rows = [f"| [{code}](#{code.lower()}) | {entry.meaning} |" for code, entry in CODES.items()]
+    parts = ["| code | meaning |", "| --- | --- |", *rows, ""]
+    for code, entry in CODES.items():
+        parts += [
+            f"({code.lower()})=",
+            f"## {code}",
+            "",
+            f"{entry.meaning[0].upper()}{entry.meaning[1:]}.",
+            "",
+            entry.cause,
+        ]
+        parts += [f"See [](/{entry.page}.md).", ""]
+        for title, text in (("Wrong", entry.wrong), ("Right", entry.right)):
+            language = "shell" if entry.form == "command" else "yaml"
+            parts += [f"{title}:", "", f"```{language}", text.rstrip("\n"), "```", ""] if text else []
+    return "\n".join(parts)
 
 
 def events() -> str:
@@ -334,4 +348,5 @@ def _help(command: Any, context: Any) -> str:
         if rows:
             with formatter.section(title):
                 formatter.write_dl(rows)
+    command.format_epilog(context, formatter)
     return formatter.getvalue().rstrip()

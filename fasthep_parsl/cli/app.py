@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fasthep_parsl.cli.completion import code_names, run_directories, stages_of_run
 from fasthep_parsl.cli.env_app import env_app
 from fasthep_parsl.cli.files_app import files_app
+from fasthep_parsl.cli.help_examples import epilog
 from fasthep_parsl.cli.ops_app import ops_app
-from fasthep_parsl.cli.shared_options import ChunkSize, Limit, Settings, SiteOption, WorkflowFile
+from fasthep_parsl.cli.shared_options import ChunkSize, Limit, RunDirectoryArgument, Settings, SiteOption, WorkflowFile
 from fasthep_parsl.cli.sites_app import sites_app
 from fasthep_parsl.version import __version__
 
@@ -21,6 +23,7 @@ app = typer.Typer(
     name="fasthep-parsl",
     help="Run FAST-HEP workflows on Parsl: the same analysis on a laptop, a batch system or a remote facility.",
     no_args_is_help=True,
+    epilog=epilog(""),
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich help pages take 0.15 s
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -46,11 +49,13 @@ def _root(
     del version
 
 
-@app.command()
+@app.command(epilog=epilog("run"))
 def run(
     workflow: WorkflowFile,
     site: SiteOption = "local",
-    outdir: Annotated[Path, typer.Option("--outdir", "-o", help="Run directory.")] = Path("run"),
+    outdir: Annotated[
+        Path, typer.Option("--outdir", "-o", help="Run directory.", autocompletion=run_directories)
+    ] = Path("run"),
     settings: Settings = None,
     chunk_size: ChunkSize = None,
     limit: Limit = None,
@@ -86,7 +91,7 @@ def run(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(epilog=epilog("plan"))
 def plan(
     workflow: WorkflowFile,
     site: SiteOption = "local",
@@ -122,14 +127,17 @@ def plan(
     )
 
 
-@app.command()
+@app.command(epilog=epilog("plot"))
 def plot(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Run directory.", show_default=False)],
+    run_dir: RunDirectoryArgument,
     workflow: Annotated[
         Path | None,
         typer.Option("--workflow", "-w", metavar="FILE", help="File with `styles`; default: the workflow of the run."),
     ] = None,
-    stage: Annotated[list[str] | None, typer.Option("--stage", help="Draw only this stage; can be repeated.")] = None,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option("--stage", help="Draw only this stage; can be repeated.", autocompletion=stages_of_run),
+    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", "-f", help="png, pdf or svg; can be repeated. Default: those of the style."),
@@ -145,9 +153,9 @@ def plot(
     draw_again(run_dir, workflow=workflow, stages=stage or (), formats=formats or (), outdir=outdir, quiet=quiet)
 
 
-@app.command()
+@app.command(epilog=epilog("report"))
 def report(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Run directory.", show_default=False)],
+    run_dir: RunDirectoryArgument,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The page; default: report.html in the run directory.")
     ] = None,
@@ -161,9 +169,9 @@ def report(
     report_run(run_dir, output, embed=embed)
 
 
-@app.command()
+@app.command(epilog=epilog("cleanup"))
 def cleanup(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Run directory.", show_default=False)],
+    run_dir: RunDirectoryArgument,
     force: Annotated[
         bool,
         typer.Option("--force", help="Also for a run started on another machine. Use only if that run has ended."),
@@ -179,7 +187,7 @@ def cleanup(
     raise typer.Exit(clean(run_dir, force=force))
 
 
-@app.command()
+@app.command(epilog=epilog("credentials"))
 def credentials(
     workflow: Annotated[
         Path | None,
@@ -198,7 +206,7 @@ def credentials(
     raise typer.Exit(show_credentials(workflow, site, settings or [], as_json=as_json))
 
 
-@app.command("demo-data")
+@app.command("demo-data", epilog=epilog("demo-data"))
 def demo_data(
     directory: Annotated[Path, typer.Argument(metavar="FOLDER", help="Output folder.", show_default=False)],
     events: Annotated[int, typer.Option("--events", "-n", help="Number of events in all datasets together.")] = 200_000,
@@ -216,7 +224,40 @@ def demo_data(
     typer.echo(f"{events:,} events in {len(paths)} files ({size / 1e6:.1f} MB) in {directory}")
 
 
-@app.command()
+@app.command(epilog=epilog("examples"))
+def examples(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FOLDER]", help="Copy them to FOLDER/configs; default: only list them.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """List the example workflows, or copy them with the files that they need."""
+    from fasthep_parsl.cli.example_workflows import copy_examples, list_examples
+
+    if folder is None:
+        list_examples()
+    else:
+        copy_examples(folder)
+
+
+@app.command(epilog=epilog("explain"))
+def explain(
+    codes: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CODE...", help="Codes that errors show, e.g. E102.", show_default=False, autocompletion=code_names
+        ),
+    ],
+) -> None:
+    """Explain the code of an error: what it means, its usual cause, what is wrong and what is right."""
+    from fasthep_parsl.cli.codes import explain_codes
+
+    explain_codes(codes)
+
+
+@app.command(epilog=epilog("schema"))
 def schema() -> None:
     """Print the JSON Schema of workflow files. For that of site profiles, use `sites schema`."""
     from fasthep_parsl.cli.console import emit_schema

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from fasthep_parsl.cli.help_examples import epilog
 from fasthep_parsl.cli.shared_options import Settings, SiteOption, WorkflowFile
 
-env_app = typer.Typer(help="Pack, show and verify the software of workers.", no_args_is_help=True)
+env_app = typer.Typer(help="Pack, show and verify the software of workers.", no_args_is_help=True, epilog=epilog("env"))
 
 
-@env_app.command("pack")
+@env_app.command("pack", epilog=epilog("env pack"))
 def env_pack(
     workflow: WorkflowFile,
     site: SiteOption = "local",
@@ -37,7 +38,7 @@ def env_pack(
     pack(workflow, site, settings or [], output, layout=layout, force=force)
 
 
-@env_app.command("show")
+@env_app.command("show", epilog=epilog("env show"))
 def env_show(
     target: Annotated[
         str | None,
@@ -55,7 +56,7 @@ def env_show(
     show(target, site, settings or [])
 
 
-@env_app.command("verify")
+@env_app.command("verify", epilog=epilog("env verify"))
 def env_verify(
     target: Annotated[
         str, typer.Argument(metavar="ARCHIVE|HASH", help="An archive or an environment hash.", show_default=False)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fasthep_parsl.cli.help_examples import epilog
+
 files_app = typer.Typer()
 
 TreeOption = Annotated[
@@ -15,7 +17,7 @@ TreeOption = Annotated[
 ]
 
 
-@files_app.command()
+@files_app.command(epilog=epilog("inspect"))
 def inspect(
     file: Annotated[str, typer.Argument(metavar="FILE", help="ROOT or Parquet file, path or URL.", show_default=False)],
     tree: TreeOption = None,
@@ -33,7 +35,7 @@ def inspect(
     raise typer.Exit(show_file(file, tree, search, as_json=as_json))
 
 
-@files_app.command("init")
+@files_app.command("init", epilog=epilog("init"))
 def init(
     files: Annotated[
         list[str] | None,

@@ -6,10 +6,13 @@ from typing import Annotated
 
 import typer
 
-ops_app = typer.Typer(help="List and describe the operations of stages.", no_args_is_help=True)
+from fasthep_parsl.cli.completion import op_names
+from fasthep_parsl.cli.help_examples import epilog
+
+ops_app = typer.Typer(help="List and describe the operations of stages.", no_args_is_help=True, epilog=epilog("ops"))
 
 
-@ops_app.command("list")
+@ops_app.command("list", epilog=epilog("ops list"))
 def ops_list() -> None:
     """List the installed operations."""
     from fasthep_parsl.cli.ops import list_ops
@@ -17,8 +20,12 @@ def ops_list() -> None:
     list_ops()
 
 
-@ops_app.command("show")
-def ops_show(name: Annotated[str, typer.Argument(metavar="OP", help="Name of an operation, e.g. hep.hist.")]) -> None:
+@ops_app.command("show", epilog=epilog("ops show"))
+def ops_show(
+    name: Annotated[
+        str, typer.Argument(metavar="OP", help="Name of an operation, e.g. hep.hist.", autocompletion=op_names)
+    ],
+) -> None:
     """Describe an operation and its parameters."""
     from fasthep_parsl.cli.ops import show_op
 

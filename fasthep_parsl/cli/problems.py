@@ -17,13 +17,15 @@ from fasthep_parsl.workflow.parse import split_lines
 WIDTH = 100
 """Columns for source lines and hints if the output is not a terminal."""
 MAX_HINT_LINES = 3
+MAX_CODES = 4
+"""Codes to name in the command that explains them."""
 OPTIONS = ("--set ", "--explain ")
 """Beginning of `Location.file` for places on the command line."""
 _TAB = "    "
 
 
 def render(problems: Sequence[Problem], console: Console, *, summary: bool = True) -> None:
-    """Print problems, then the number of errors.
+    """Print problems, then the number of errors and the command that explains their codes.
 
     Parameters
     ----------
@@ -32,17 +34,19 @@ def render(problems: Sequence[Problem], console: Console, *, summary: bool = Tru
     console : Console
         Where to print; in colours only on a terminal.
     summary : bool
-        Whether to print the number of errors, if there are any.
+        Whether to print the last two lines, if there are errors.
     """
     _lines_of.cache_clear()  # the user may have edited the file
     width = max(40, min(console.width, WIDTH)) if console.is_terminal else WIDTH
     for item in problems:
         for line in layout(item, width):
             console.print(line, soft_wrap=True, highlight=False)
-    errors = sum(not item.is_warning for item in problems)
-    if summary and errors:
-        text = f"{errors} error{'s' if errors > 1 else ''}; nothing was started."
-        console.print(Text(text, style="bold"), soft_wrap=True, highlight=False)
+    codes = [item.code for item in problems if not item.is_warning]
+    if summary and codes:
+        text = f"{len(codes)} error{'s' if len(codes) > 1 else ''}; nothing was started."
+        more = f"for more: fasthep-parsl explain {' '.join(list(dict.fromkeys(codes))[:MAX_CODES])}"
+        for line in (Text(text, style="bold"), Text(more, style="dim")):
+            console.print(line, soft_wrap=True, highlight=False)
 
 
 def layout(item: Problem, width: int = WIDTH) -> list[Text]:

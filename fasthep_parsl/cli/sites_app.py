@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from fasthep_parsl.cli.help_examples import epilog
 from fasthep_parsl.cli.shared_options import SiteName
 
-sites_app = typer.Typer(help="List, show, check and create site profiles.", no_args_is_help=True)
+sites_app = typer.Typer(
+    help="List, show, check and create site profiles.", no_args_is_help=True, epilog=epilog("sites")
+)
 
 
-@sites_app.command("list")
+@sites_app.command("list", epilog=epilog("sites list"))
 def sites_list() -> None:
     """List the site profiles."""
     from fasthep_parsl.cli.sites import show_list
@@ -20,7 +23,7 @@ def sites_list() -> None:
     show_list()
 
 
-@sites_app.command("show")
+@sites_app.command("show", epilog=epilog("sites show"))
 def sites_show(
     name: SiteName,
     resolved: Annotated[bool, typer.Option("--resolved", help="Merge in the profiles that it extends.")] = False,
@@ -36,7 +39,7 @@ def sites_show(
     show_site(name, resolved=resolved, origin=origin)
 
 
-@sites_app.command("check")
+@sites_app.command("check", epilog=epilog("sites check"))
 def sites_check(
     name: SiteName,
     settings: Annotated[
@@ -66,7 +69,7 @@ def sites_check(
     raise typer.Exit(code)
 
 
-@sites_app.command("schema")
+@sites_app.command("schema", epilog=epilog("sites schema"))
 def sites_schema() -> None:
     """Print the JSON Schema of site profiles."""
     from fasthep_parsl.cli.console import emit_schema
@@ -75,7 +78,7 @@ def sites_schema() -> None:
     emit_schema(SiteFile)
 
 
-@sites_app.command("init")
+@sites_app.command("init", epilog=epilog("sites init"))
 def sites_init(
     name: Annotated[
         str | None,

@@ -1,10 +1,10 @@
 """Sites: YAML profiles that describe how workers are created on a cluster."""
 
+from fasthep_parsl.site_search import PATH_VARIABLE, list_sites, search_path
 from fasthep_parsl.sites.loading import load_site
 from fasthep_parsl.sites.model import Requirement, Site, SiteFile, SiteMeta
 from fasthep_parsl.sites.options import is_batch, strategy_options
 from fasthep_parsl.sites.requirements import missing_requirements
-from fasthep_parsl.sites.search import PATH_VARIABLE, list_sites, search_path
 
 __all__ = [
     "PATH_VARIABLE",

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from fasthep_parsl import registry
 from fasthep_parsl.errors import ConfigError, Problem, suggest
+from fasthep_parsl.site_search import BASE, find_files, list_sites
 from fasthep_parsl.sites.model import Requirement, Site, SiteFile, SiteMeta
-from fasthep_parsl.sites.search import BASE, find_files, list_sites
 from fasthep_parsl.workflow.execution_model import Execution
 from fasthep_parsl.workflow.execution_spellings import respell_execution
 from fasthep_parsl.workflow.includes import load_document

@@ -275,7 +275,9 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file(here, capsys):
         "nbin",
         "exection",
     ]
-    assert err.endswith("8 errors; nothing was started.\n")
+    *_, errors, more = err.splitlines()
+    assert errors == "8 errors; nothing was started."
+    assert re.fullmatch(r"for more: fasthep-parsl explain( E\d{3}){4}", more)
 
 
 def test_a_mistake_is_not_repeated_by_what_follows_from_it(here, capsys):

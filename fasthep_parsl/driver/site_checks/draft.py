@@ -13,7 +13,7 @@ from fasthep_parsl.blocks.survey import Survey, group_names, survey_machine
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.interfaces import NodeGroup
 from fasthep_parsl.resources.units import format_duration
-from fasthep_parsl.sites.search import user_folder
+from fasthep_parsl.site_search import user_folder
 from fasthep_parsl.workflow.execution_model import Execution
 
 MOST_GROUPS = 12

@@ -40,6 +40,7 @@ error[E102]: wrong
   |                            ^^^^^^ did you mean `memory`?
   = allowed: cpus, memory
 1 error; nothing was started.
+for more: fasthep-parsl explain E102
 """
     )
 
@@ -83,6 +84,7 @@ error[E102]: unknown key `exection`
   = allowed: analysis, data, execution, fields, include, joins, primary_stream, sources, styles,
     systematics, use, version
 4 errors; nothing was started.
+for more: fasthep-parsl explain E105 E102
 """
     )
 
@@ -90,7 +92,9 @@ error[E102]: unknown key `exection`
 def test_warnings_are_not_counted(at):
     warning = Problem("W107", "no effect")
     assert shown(warning) == "warning[W107]: no effect\n"
-    assert shown(warning, Problem("E143", "bad"), Problem("E143", "bad")).endswith("2 errors; nothing was started.\n")
+    assert shown(warning, Problem("E143", "bad"), Problem("E143", "bad")).endswith(
+        "2 errors; nothing was started.\nfor more: fasthep-parsl explain E143\n"
+    )
 
 
 def under(lines):
@@ -128,7 +132,12 @@ def test_wide_characters_take_two_cells(at):
 
 def test_markup_in_names_stays_text(at):
     problem = Problem("E121", "stage `[bold]x[/bold]` [red]", hint="[link=x]")
-    assert shown(problem) == "error[E121]: stage `[bold]x[/bold]` [red]\n  = [link=x]\n1 error; nothing was started.\n"
+    assert shown(problem).splitlines() == [
+        "error[E121]: stage `[bold]x[/bold]` [red]",
+        "  = [link=x]",
+        "1 error; nothing was started.",
+        "for more: fasthep-parsl explain E121",
+    ]
 
 
 def test_what_cannot_be_shown_is_left_out(tmp_path):

@@ -1,4 +1,4 @@
-"""The search path of site profiles."""
+"""The search path of site profiles. Light: completion in a shell imports it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def search_path() -> list[tuple[Path, str]]:
     folders += [(Path(item).expanduser(), profile) for item in os.environ.get(PATH_VARIABLE, "").split(os.pathsep)
                 if item]  # fmt: skip
     folders.append((user_folder(), user))
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parent
     # a wheel contains the profiles, an editable install has them next to the package
     folders += [(package / "site_profiles", profile), (package.parent / "site_profiles", profile)]
     return folders
