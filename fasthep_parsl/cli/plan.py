@@ -72,7 +72,8 @@ def _tables(plan: Plan, console: Console, written: Sequence[Path]) -> None:
         print_line(console, _joined(join))
     if plan.extent:
         unread = sum(dataset.unread_files for dataset in plan.datasets)
-        print_line(console, f"{plan.extent}; {counted(unread, 'file')} behind them not opened", "yellow")
+        behind = f"; {counted(unread, 'file')} behind them not opened" if unread else ""
+        print_line(console, plan.extent + behind, "yellow")
     console.print()
     console.print(_stages(plan))
     _variations(plan, console)

@@ -8,7 +8,10 @@ from fasthep_parsl.plan import Plan
 def mermaid(plan: Plan) -> str:
     """Return the graph of stages, grouped by segment, as Mermaid text."""
     nodes = {"": "source"} | {stage.id: f"n{number}" for number, stage in enumerate(plan.stages)}
-    lines = ["flowchart TD", f'  source[("{_label(plan.source.name)}<br/>{plan.entries:,} events")]']
+    lines = [
+        "flowchart TD",
+        f'  source[("{_label(plan.source.name)}<br/>{plan.extent or f"{plan.entries:,} events"}")]',
+    ]
     for segment in plan.segments:
         lines.append(f'  subgraph s{segment.id}["segment {segment.id} · pool {_label(segment.pool)}"]')
         for name in segment.stages:

@@ -119,9 +119,10 @@ def test_the_command_line_says_it(made):
     code, output = called("run", made.path, "--limit", 30, "-o", made.folder / "run", "--no-plots")
     assert code == 0, output
     assert f"complete: {EXTENT}: 60 of 60 events in " in output
-    code, output = called("plan", made.path, "--limit", 30)
-    assert code == 0
-    assert EXTENT in output
+    for option in ((), ("--graph",)):
+        code, output = called("plan", made.path, "--limit", 30, *option)
+        assert code == 0
+        assert EXTENT in output
 
 
 @pytest.mark.parametrize("command", ["run", "plan"])
