@@ -39,7 +39,7 @@ class LumiAccount:
     surely : bool
         Whether all files list their sections. If not, sections without an event are not known.
     foreign : tuple of str
-        Datasets of which no run is certified.
+        Datasets of which no run is certified, if all of their events were planned: the first ones may be of such a run.
     """
 
     certified: Mapping[int, Ranges] = field(default_factory=dict)
@@ -154,7 +154,7 @@ def _account(plan: Plan, stage: PlanStage, done: list[Span], seen: SeenSections,
             elif sections is not None:
                 own.append(sections)
         processed += own
-        if any(own) and not united(*own).keys() & golden.keys():
+        if any(own) and not dataset.limited and not united(*own).keys() & golden.keys():
             foreign.append(dataset.name)
     good = common_sections(united(*processed), golden)
     missing = without(common_sections(united(*lost), golden), good)

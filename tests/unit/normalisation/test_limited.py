@@ -146,6 +146,21 @@ def test_sections_of_whole_files_are_complete(norm, tmp_path):
     assert (processed, missing) == ({"1": [[1, 7]]}, {})
 
 
+@pytest.mark.parametrize("sections", [None, [(5, 1)]])
+def test_the_first_events_may_be_of_a_run_that_is_not_certified(norm, tmp_path, sections):
+    (tmp_path / "golden.json").write_text(json.dumps({"1": [[1, 100]]}))
+    files = []
+    for run in (5, 1):
+        more = {"run": np.full(20, run, "u4"), "luminosityBlock": np.ones(20, "u4")}
+        listed = sections and [(run, 1)]
+        files.append(str(write_nano(tmp_path / f"{run}.root", np.ones(20), runs=False, sections=listed, **more)))
+    mask = {"id": "Mask", "op": "hep.lumi_mask", "params": {"file": "golden.json"}}
+    flow = norm({}, [mask], real={"files": files, "eventtype": "data"})
+    for limit in (10, 20):
+        outcome = flow.run(limit=limit, mode="force")
+        assert (outcome.exit_code, outcome.error) == (0, "")
+
+
 def test_data_beside_normalised_simulation_are_named(norm, nano, tmp_path):
     data = write_nano(tmp_path / "data.root", np.ones(80), runs=False)
     flow = norm(
