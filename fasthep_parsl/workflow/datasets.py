@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os.path
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from fasthep_parsl.workflow.storage_model import FileReplicas
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
 DEFAULT_EVENTTYPE = "mc"
+_DEMO = {"data": "", "agc": " --like agc"}
+"""Folder of demo data in `demo` → the options that write it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,13 +236,23 @@ def _expand(full: Path, text: str) -> tuple[list[Path], tuple[str, str, Hint] | 
         matches = sorted(path for path in map(Path, found) if path.is_file())
         if matches:
             return matches, None
-        return [], ("E131", f"no file matches `{text}`", near_names(normal.parent, None))
+        return [], ("E131", f"no file matches `{text}`", _demo_data(normal.parent) or near_names(normal.parent, None))
     if normal.is_dir():
         return [], ("E132", f"`{text}` is a folder", f"write `{text.rstrip('/')}/*.root`")
     hint = near_names(normal.parent, normal.name)
     if text.startswith(CMS):
         hint = "if it is a logical name, set `execution.storage.prefixes: [root://host/]`"
     return [], ("E132", f"no such file: `{text}`", hint)
+
+
+def _demo_data(folder: Path) -> str:
+    """Return how to get the data of the examples, if a folder that does not exist is theirs."""
+    if folder.parts[-2:-1] != ("demo",) or folder.name not in _DEMO or folder.exists():
+        return ""
+    if folder.is_relative_to(Path(__file__).parents[1]):
+        return "examples of an installation are copied before they run: `fasthep-parsl examples FOLDER`"
+    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    return f"write demo data: `fasthep-parsl demo-data {shlex.quote(str(shown))}{_DEMO[folder.name]}`"
 
 
 def near_names(folder: Path, name: str | None, *, folders: bool = False) -> Hint:

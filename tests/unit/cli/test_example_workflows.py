@@ -48,3 +48,11 @@ def test_an_installation_is_not_written_to(name, capsys):
     assert invoke(["examples", str(folder)]) == 2
     assert "is part of the Python installation" in capsys.readouterr().err
     assert not folder.exists()
+
+
+def test_an_example_without_its_data_says_how_to_write_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert invoke(["examples", "."]) == 0
+    for name, command in (("dimuon", "demo-data demo/data`"), ("agc", "demo-data demo/agc --like agc`")):
+        assert invoke(["plan", f"configs/{name}.yaml"]) == 2
+        assert f"write demo data: `fasthep-parsl {command}" in capsys.readouterr().err
