@@ -10,7 +10,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "explain E102",
     ),
     "run": (
-        "run analysis.yaml",
+        "run analysis.yaml --limit 1000 --outdir try",
         "run analysis.yaml --site lxplus --outdir run_2024",
         "run analysis.yaml --outdir run_2024 --resume",
         "run analysis.yaml --backend local --set execution.pools.default.workers=4",
