@@ -292,7 +292,13 @@ def python() -> str:
         importlib.import_module("fasthep_parsl.driver")
     except ImportError as error:
         return f"The driver is not part of this build ({type(error).__name__}).\n"
-    names = ("autofunction:: run", "autofunction:: compile_plan", "autoclass:: RunOutcome")
+    names = (
+        "autofunction:: run",
+        "autofunction:: open_run",
+        "autofunction:: compile_plan",
+        "autoclass:: RunOutcome",
+        "autoclass:: Run\n   :members:\n   :inherited-members:",
+    )
     directives = "\n\n".join(f".. {name.replace(':: ', ':: fasthep_parsl.driver.')}" for name in names)
     return f"```{{eval-rst}}\n{directives}\n```\n"
 

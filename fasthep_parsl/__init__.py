@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from fasthep_parsl.version import __version__
 
 if TYPE_CHECKING:
-    from fasthep_parsl.driver import compile_plan, run
-    from fasthep_parsl.errors import IncompleteRunError
+    from fasthep_parsl.driver import compile_plan, open_run, run
+    from fasthep_parsl.errors import IncompleteRunError, IncompleteRunWarning
     from fasthep_parsl.interfaces.file_parameters import InputFile, InputFolder
     from fasthep_parsl.kernels import float64, kernel
     from fasthep_parsl.ops.declare import op
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IncompleteRunError",
+    "IncompleteRunWarning",
     "InputFile",
     "InputFolder",
     "__version__",
@@ -29,11 +30,13 @@ __all__ = [
     "kernel",
     "lists",
     "op",
+    "open_run",
     "run",
 ]
 
 _MODULES = {
     "IncompleteRunError": "fasthep_parsl.errors",
+    "IncompleteRunWarning": "fasthep_parsl.errors",
     "InputFile": "fasthep_parsl.interfaces.file_parameters",
     "InputFolder": "fasthep_parsl.interfaces.file_parameters",
     "compile_plan": "fasthep_parsl.driver",
@@ -42,6 +45,7 @@ _MODULES = {
     "kernel": "fasthep_parsl.kernels",
     "lists": "fasthep_parsl.ops.lists",
     "op": "fasthep_parsl.ops.declare",
+    "open_run": "fasthep_parsl.driver",
     "run": "fasthep_parsl.driver",
 }
 
@@ -53,3 +57,8 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those that are not imported yet."""
+    return sorted(__all__)

@@ -9,6 +9,7 @@
     ├── RunError                 1   the run failed
     │   ├── PoolError            1   a pool cannot run tasks
     │   └── IncompleteRunError   1   `run` in Python: some events were not processed; has the partial results
+    ├── UnknownResultError       1   an opened run has no result of this name
     ├── WorkerLostError          1   the worker of a task was lost; the task may run again
     │   └── BlockLostError       1   its node or block was lost
     └── OpError                  1   an op failed on some events (raised on workers)
@@ -222,6 +223,17 @@ class IncompleteRunError(RunError):
     def __init__(self, message: str, outcome: Any = None) -> None:
         super().__init__(message, outcome)
         self.outcome = outcome
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class IncompleteRunWarning(UserWarning):
+    """A run that is opened is not complete: its results, if there are any, lack events."""
+
+
+class UnknownResultError(FastHepError, KeyError):
+    """A run has no result of this name."""
 
     def __str__(self) -> str:
         return str(self.args[0])

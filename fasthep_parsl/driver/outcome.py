@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fasthep_parsl.driver.run_view import RunView
 from fasthep_parsl.errors import IncompleteRunError
 from fasthep_parsl.events import RunStatus
 
 EXIT_CODES: Mapping[RunStatus, int] = {"complete": 0, "failed": 1, "partial": 3, "interrupted": 130}
 
 
-@dataclass(frozen=True)
-class RunOutcome:
-    """Outcome of a run.
+@dataclass(frozen=True, repr=False)
+class RunOutcome(RunView):
+    """Outcome of a run. ``outcome["MuonPt"]`` is a histogram; a notebook shows verdict, plots and cutflows.
 
     Attributes
     ----------
@@ -41,6 +42,9 @@ class RunOutcome:
     products: dict[tuple[str, str], Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+
+    def _results(self) -> Mapping[tuple[str, str], Any]:
+        return self.products
 
 
 def why_incomplete(summary: Mapping[str, Any]) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fasthep_parsl.compiler.styles import plan_pictures
-from fasthep_parsl.driver.run_directory import MARKER
 from fasthep_parsl.errors import ConfigError, Problem, suggest
-from fasthep_parsl.plan import Plan, PlanPicture
+from fasthep_parsl.plan import PlanPicture
 from fasthep_parsl.plan.styles import PictureFormat
+from fasthep_parsl.report.run_report import plan_of
 from fasthep_parsl.results import PlotRecipe, ResultRecipe, recipe_of, write_plots
 from fasthep_parsl.results.normalisation import Normalisation
 from fasthep_parsl.results.stored import stored_results
@@ -62,7 +62,7 @@ def redraw(
     ConfigError
         The folder is not a run directory, a style has a mistake, or a stage has no plot.
     """
-    plan = read_plan(run_dir)
+    plan = plan_of(run_dir)
     given = workflow or (Path(plan.workflow) if Path(plan.workflow).is_file() else None)
     pictures = pictures_of(given) if given is not None else plan.pictures
     if formats:
@@ -81,22 +81,6 @@ def redraw(
     recipe: ResultRecipe = replace(recipe_of(plan, Normalisation()), pictures=pictures)
     drawn: PlotRecipe = recipe.plots(results)
     return Redrawn(write_plots(shown, outdir or run_dir / "plots", drawn), given)
-
-
-def read_plan(run_dir: Path) -> Plan:
-    """Return the plan of a run directory.
-
-    Raises
-    ------
-    ConfigError
-        The folder is not a run directory.
-    """
-    path = run_dir / MARKER
-    try:
-        return Plan.model_validate_json(path.read_text())
-    except (OSError, ValueError) as error:
-        message = f"`{run_dir}` is not a run directory of this version: {path.name} cannot be read"
-        raise ConfigError(Problem("E164", message, hint="name the folder of `--outdir`")) from error
 
 
 def pictures_of(workflow: Path) -> tuple[PlanPicture, ...]:

@@ -62,8 +62,10 @@ class Verdict:
         From the start of the run, or its last resumption, to its end or last event.
     reasons : tuple of str
         Why it is not complete.
-    command : str
-        Command that finishes the run, empty if there is nothing to do.
+    command, call : str
+        Command and call in Python that finish the run, empty if there is nothing to do.
+    again : bool
+        Whether they process all events again.
     advice : str
         What to do before.
     """
@@ -77,6 +79,8 @@ class Verdict:
     seconds: float
     reasons: tuple[str, ...] = ()
     command: str = ""
+    call: str = ""
+    again: bool = False
     advice: str = ""
 
 

@@ -19,7 +19,8 @@ LONG = 300
 
 
 @cache
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Return the templates with their filters."""
     found = Environment(
         loader=PackageLoader("fasthep_parsl.report"),
         autoescape=True,
@@ -63,7 +64,7 @@ def render(report: Report, base: str = "") -> str:
     def link(path: str) -> str:
         return quote(f"{base}/{path}" if base else f"./{path}", errors="surrogateescape")
 
-    text = _environment().get_template("report.html.j2").render(r=report, link=link, version=__version__)
+    text = page_environment().get_template("report.html.j2").render(r=report, link=link, version=__version__)
     return text.encode("utf-8", "replace").decode()
 
 

@@ -60,28 +60,41 @@ def _pictures(run_dir: Path, *, embed: bool) -> Iterator[Picture]:
         large = kinds[0] == ".svg" and ".png" in found and found[".svg"].stat().st_size > PREFER_PNG
         kind = ".png" if large else kinds[0]
         others = tuple(path.relative_to(run_dir).as_posix() for key, path in found.items() if key != kind)
-        content = _data(found[kind], SHOWN[kind]) if embed and number < MAX_PICTURES else ""
+        content = picture_data(found[kind]) if embed and number < MAX_PICTURES else ""
         yield Picture(name, found[kind].relative_to(run_dir).as_posix(), others, content)
 
 
-def _data(path: Path, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+def picture_data(path: Path) -> str:
+    """Return a picture as a URL with its content."""
+    return f"data:{SHOWN[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _cutflow(run_dir: Path, path: Path) -> CutflowTable | None:
     """Return a cutflow; None if its file is not one: an op may have written a product of this name."""
     try:
-        content = json.loads(path.read_bytes())
-        datasets: dict[str, list[dict[str, Any]]] = content["datasets"]
-        weighted = bool(content["weighted"])
-        shown = dict(islice(datasets.items(), MAX_COLUMNS))
-        rows = list(_rows(shown, weighted=weighted))
-        nan = int(content["nan_weights"])
+        return table_of(json.loads(path.read_bytes()), path.parent.name, path.relative_to(run_dir).as_posix())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def table_of(content: dict[str, Any], name: str, path: str) -> CutflowTable:
+    """Return a cutflow as a table.
+
+    Parameters
+    ----------
+    content : dict
+        Content of its JSON file.
+    name, path : str
+        Its stage, and where its file is.
+    """
+    datasets: dict[str, list[dict[str, Any]]] = content["datasets"]
+    weighted = bool(content["weighted"])
+    shown = dict(islice(datasets.items(), MAX_COLUMNS))
+    rows = list(_rows(shown, weighted=weighted))
+    nan = int(content["nan_weights"])
     return CutflowTable(
-        path.parent.name,
-        path.relative_to(run_dir).as_posix(),
+        name,
+        path,
         tuple(shown),
         tuple(rows[:MAX_ROWS]),
         max(0, len(datasets) - MAX_COLUMNS),

@@ -80,8 +80,8 @@ def verdict_of(
     seconds = float(summary["seconds"])
     if complete:
         return Verdict("good", headline, status, total, done, missing, seconds)
-    again, advice = _finish(plan, log, run_dir, done)
-    return Verdict("bad", headline, status, total, done, missing, seconds, tuple(reasons[:MAX_REASONS]), again, advice)
+    finish = _finish(plan, log, run_dir, done)
+    return Verdict("bad", headline, status, total, done, missing, seconds, tuple(reasons[:MAX_REASONS]), *finish)
 
 
 def _headline(plan: Plan, status: str, missing: int, *, complete: bool) -> str:
@@ -107,9 +107,8 @@ def _open(plan: Plan, log: RunLog, done: int, run_dir: Path, alive: bool | None)
     seconds = _seconds(log.started.time if log.started else log.first_time, log.last_time)
     if alive:
         return Verdict("open", headline, status, total, done, total - done, seconds)
-    command, advice = _finish(plan, log, run_dir, done)
     tone: Any = "open" if alive is None else "bad"
-    return Verdict(tone, headline, status, total, done, total - done, seconds, (), command, advice)
+    return Verdict(tone, headline, status, total, done, total - done, seconds, (), *_finish(plan, log, run_dir, done))
 
 
 def _everything(plan: Plan) -> str:
@@ -142,27 +141,41 @@ def missing_events(path: Path) -> int | None:
         return None
 
 
-def _finish(plan: Plan, log: RunLog, run_dir: Path, done: int) -> tuple[str, str]:
-    """Return the command that finishes the run, with the options that it had, and what to do before."""
+def _finish(plan: Plan, log: RunLog, run_dir: Path, done: int) -> tuple[str, str, bool, str]:
+    """Return what finishes the run, with its options: command, call in Python, whether all events are processed again.
+
+    The last is what to do before.
+    """
     partial = log.ended is not None and log.ended.status == "partial"
     advice = ""
     if log.causes.of_the_user:
         advice = "Fix what has failed first; then all events are processed again. "
     elif partial and done == plan.entries and not log.causes.partitions:  # a dataset cannot be normalised
-        advice = "All events are processed, so --resume changes nothing. Correct what is wrong first. "
-    again = "--force" if advice else "--resume"
+        advice = "All events are processed, so to resume changes nothing. Correct what is wrong first. "
+    again = bool(advice)
     if not advice and log.causes.of_the_input:
         advice = "Files that cannot be read fail again: replace them first, or leave them out of the workflow. "
     inside = bool(plan.folder) and run_dir.is_relative_to(plan.folder)
     outdir = run_dir.relative_to(plan.folder) if inside else run_dir
-    options = [*plan.arguments, "--outdir", str(outdir), again]
+    options = [*plan.arguments, "--outdir", str(outdir), "--force" if again else "--resume"]
     command = shlex.join(["fasthep-parsl", "run", plan.workflow, *options])
+    call = _call(plan, str(outdir), "force" if again else "resume")
     if plan.folder:
-        return f"cd {shlex.quote(plan.folder)}\n{command}", advice.strip()
-    return (
-        command,
-        f"{advice}Call it where the run was started, with its options (--site, --set, --limit, --chunk-size).",
-    )
+        return f"cd {shlex.quote(plan.folder)}\n{command}", call, again, advice.strip()
+    advice += "Call it where the run was started, with its site, settings, limit and chunk size."
+    return command, call, again, advice
+
+
+def _call(plan: Plan, outdir: str, mode: str) -> str:
+    """Return the call in Python that finishes the run."""
+    given = list(zip(plan.arguments[::2], plan.arguments[1::2], strict=True))
+    options = [f"site={value!r}" for name, value in given if name == "--site"]
+    settings = [value for name, value in given if name == "--set"]
+    options += [f"overrides={settings!r}"] if settings else []
+    numbers = {"--limit": "limit", "--chunk-size": "chunk_size"}
+    options += [f"{numbers[name]}={value}" for name, value in given if name in numbers]
+    call = f"fp.run({', '.join([repr(plan.workflow), *options, f'outdir={outdir!r}', f'mode={mode!r}'])})"
+    return f"# in {plan.folder}\n{call}" if plan.folder else call
 
 
 def _seconds(first: str, last: str) -> float:

@@ -120,7 +120,8 @@ def _by_dataset(rows: Rows) -> dict[str, list[dict[str, str | int | float | None
     return datasets
 
 
-def _json(cutflow: Cutflow, extent: str) -> str:
+def cutflow_content(cutflow: Cutflow, extent: str = "") -> dict[str, Any]:
+    """Return the content of the JSON file of a cutflow."""
     content: dict[str, Any] = {
         **({"extent": extent} if extent else {}),
         "weighted": cutflow.weighted,
@@ -129,15 +130,29 @@ def _json(cutflow: Cutflow, extent: str) -> str:
     }
     if cutflow.variations:
         content["variations"] = {name: _by_dataset(rows) for name, rows in cutflow.variations.items()}
-    return json_text(content, indent=1) + "\n"
+    return content
+
+
+def _json(cutflow: Cutflow, extent: str) -> str:
+    return json_text(cutflow_content(cutflow, extent), indent=1) + "\n"
 
 
 def _csv(cutflow: Cutflow, extent: str) -> str:
     out = io.StringIO()
-    varied = [f"{column}@{name}" for name in cutflow.variations for column in VARIED]
-    last = {"extent": extent} if extent else {}
-    writer = csv.DictWriter(out, [*CSV_COLUMNS, *varied, *last], lineterminator="\n")
+    writer = csv.DictWriter(out, csv_columns(cutflow, extent), lineterminator="\n")
     writer.writeheader()
+    writer.writerows(csv_rows(cutflow, extent))
+    return out.getvalue()
+
+
+def csv_columns(cutflow: Cutflow, extent: str = "") -> list[str]:
+    """Return the columns of the CSV file of a cutflow."""
+    varied = [f"{column}@{name}" for name in cutflow.variations for column in VARIED]
+    return [*CSV_COLUMNS, *varied, *(["extent"] if extent else [])]
+
+
+def csv_rows(cutflow: Cutflow, extent: str = "") -> Iterator[dict[str, Any]]:
+    """Yield column → value for each dataset and cut. Variations that do not apply to a dataset are not in its rows."""
     place: Counter[str] = Counter()
     for report in reports(cutflow):
         values = _values(report)
@@ -145,8 +160,7 @@ def _csv(cutflow: Cutflow, extent: str) -> str:
             for row in rows.get(report.dataset, ())[place[report.dataset] : place[report.dataset] + 1]:
                 values |= {f"{column}@{name}": getattr(row, column) for column in VARIED}
         place[report.dataset] += 1
-        writer.writerow(values | last)
-    return out.getvalue()
+        yield values | ({"extent": extent} if extent else {})
 
 
 def _percent(value: float | None) -> str:

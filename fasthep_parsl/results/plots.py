@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fasthep_parsl.results.histograms import dataset_axis
 from fasthep_parsl.results.plot_layers import contents, variation_axis
 from fasthep_parsl.results.plot_layout import Layout
 from fasthep_parsl.results.plot_recipe import Drawing
+from fasthep_parsl.results.result_plots import ResultPlot
 from fasthep_parsl.results.style import STYLE, look
 
 _METADATA: dict[PictureFormat, dict[str, Any]] = {
@@ -71,8 +73,27 @@ def draw_cutflow(
     return _drawn(path, formats, drawing, lambda figure: draw_efficiencies(figure, cutflow, drawing, title))
 
 
+def draw_files(plot: ResultPlot, path: Path) -> list[Path]:
+    """Draw a plot of a run to files; parameters and result as of `draw`."""
+    if isinstance(plot.result, Cutflow):
+        return draw_cutflow(plot.result, path, plot.drawing, title=plot.key[0], formats=plot.formats)
+    return draw(plot.result, path, plot.drawing, formats=plot.formats)
+
+
+def draw_figure(plot: ResultPlot) -> Any:
+    """Return a plot of a run as a figure of matplotlib."""
+    from fasthep_parsl.results.plot_cutflows import draw_efficiencies
+
+    with _looking(plot.drawing):
+        if isinstance(plot.result, Histogram):
+            return figure_of(plot.result, plot.drawing)
+        figure = _figure(plot.drawing)
+        draw_efficiencies(figure, plot.result, plot.drawing, plot.key[0])
+        return figure
+
+
 def figure_of(histogram: Histogram, drawing: Drawing) -> Any:
-    """Return the figure of a histogram, for notebooks and tests; call it within ``rc_context(look(…))``."""
+    """Return the figure of a histogram; call it within ``rc_context(look(…))``."""
     figure = _figure(drawing)
     _panels(figure, histogram, drawing)
     return figure
@@ -80,20 +101,25 @@ def figure_of(histogram: Histogram, drawing: Drawing) -> Any:
 
 def _figure(drawing: Drawing) -> Any:
     import mplhep  # noqa: F401  (it registers its fonts)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(dpi=drawing.style.figure.dpi)
-    FigureCanvasAgg(figure)
-    return figure
+    from fasthep_parsl.results.plot_figure import PlotFigure
+
+    return PlotFigure(drawing.style.style.experiment, dpi=drawing.style.figure.dpi)
+
+
+@contextmanager
+def _looking(drawing: Drawing) -> Iterator[None]:
+    """Use the fonts and ticks of a plot. A box is drawn for a glyph that no font has."""
+    from matplotlib import rc_context
+
+    with rc_context(look(drawing.style.style.experiment)), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        yield
 
 
 def _drawn(path: Path, formats: Sequence[PictureFormat], drawing: Drawing, fill: Callable[[Any], None]) -> list[Path]:
-    from matplotlib import rc_context
-
     written = []
-    with rc_context(look(drawing.style.style.experiment)), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a box is drawn instead
+    with _looking(drawing):
         figure = _figure(drawing)
         fill(figure)
         for kind in formats:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Cutflow, Histogram, in_order
-from fasthep_parsl.plan.styles import PictureFormat
 from fasthep_parsl.results.assembled import RAW, ResultRecipe, assemble
 from fasthep_parsl.results.cutflows import write_cutflow
 from fasthep_parsl.results.families import Named, ProductKey
 from fasthep_parsl.results.generic import write_generic
-from fasthep_parsl.results.histograms import as_histogram, slices, write_json, write_root
-from fasthep_parsl.results.plot_recipe import Drawing, PlotRecipe
+from fasthep_parsl.results.histograms import as_histogram, write_json, write_root
+from fasthep_parsl.results.plot_recipe import PlotRecipe
+from fasthep_parsl.results.result_plots import ResultPlot, result_plots, short_names
 from fasthep_parsl.worker.partials import load_products
 
 _HEAVY = (
@@ -162,34 +159,18 @@ def write_plots(results: Mapping[ProductKey, Any], folder: Path, recipe: PlotRec
     recipe : PlotRecipe
         How they are drawn.
     """
-    from fasthep_parsl.results.plots import draw, draw_cutflow
-
     written: list[Path] = []
-    kinds = {key: as_histogram(result) or result for key, result in results.items() if not key[1].endswith(RAW)}
-    shown = {key: result for key, result in kinds.items() if isinstance(result, Histogram | Cutflow)}
-    histograms = {key: result for key, result in shown.items() if isinstance(result, Histogram)}
-    names = {**_short_names(shown), **_short_names(histograms)}
-    for key, result in shown.items():
-        picture = recipe.picture(key[0])
-        name = names[key].replace(":", "-")
-        name = picture.name + name.removeprefix(key[0]) if picture.name else name
-        drawing = Drawing(recipe, picture.style, normalised=key[0] in recipe.normalised)
-        if isinstance(result, Cutflow):
-            draw_one = partial(draw_cutflow, result, title=key[0])
-            written += _attempt(draw_one, folder / name, drawing, picture.formats)
-            continue
-        for region, hist in slices(result.hist, result.region_axis):
-            draw_one = partial(draw, replace(result, hist=hist))
-            path = folder / "@".join(filter(None, (name, region)))
-            written += _attempt(draw_one, path, replace(drawing, region=region), picture.formats)
+    for plot in result_plots(results, recipe):
+        written += _attempt(plot, folder)
     return written
 
 
-def _attempt(
-    draw_one: Callable[..., list[Path]], path: Path, drawing: Drawing, formats: Sequence[PictureFormat]
-) -> list[Path]:
+def _attempt(plot: ResultPlot, folder: Path) -> list[Path]:
+    from fasthep_parsl.results.plots import draw_files
+
+    path = folder / plot.file
     try:
-        return draw_one(path, drawing, formats=formats)
+        return draw_files(plot, path)
     except OSError:
         raise
     except Exception as error:
@@ -203,11 +184,5 @@ def _histograms(results: Mapping[ProductKey, Any]) -> dict[str, Histogram]:
     """Return short name → histogram, without raw ones."""
     found = {key: as_histogram(product) for key, product in results.items() if not key[1].endswith(RAW)}
     histograms = {key: histogram for key, histogram in found.items() if histogram is not None}
-    names = _short_names(histograms)
+    names = short_names(histograms)
     return {names[key]: histogram for key, histogram in histograms.items()}
-
-
-def _short_names(keys: Mapping[ProductKey, Any]) -> dict[ProductKey, str]:
-    """Return ``<stage>`` for the only histogram of a stage, ``<stage>:<name>`` for one of several."""
-    count = Counter(stage for stage, _ in keys)
-    return {(stage, name): stage if count[stage] == 1 else f"{stage}:{name}" for stage, name in keys}

@@ -1,0 +1,69 @@
+"""A cutflow as a table: rows, text, HTML, and a data frame of pandas."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fasthep_parsl.ops.products import Cutflow
+from fasthep_parsl.report.fragment import cutflow_fragment
+from fasthep_parsl.report.result_files import table_of
+from fasthep_parsl.results.cutflows import csv_columns, csv_rows, cutflow_content, cutflow_table
+
+WIDTH = 100
+"""Characters of a line of text."""
+
+
+@dataclass(frozen=True, repr=False)
+class CutTable:
+    """A cutflow of a run.
+
+    Attributes
+    ----------
+    name : str
+        Its stage.
+    cutflow : Cutflow
+        The numbers.
+    """
+
+    name: str
+    cutflow: Cutflow
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per dataset and cut, with the columns of the CSV file."""
+        return list(csv_rows(self.cutflow))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.cutflow.rows.values()))
+
+    def to_pandas(self) -> Any:
+        """Return the rows as a `pandas.DataFrame`.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ModuleNotFoundError as error:
+            message = "to_pandas() needs pandas: pip install 'fasthep-parsl[pandas]'"
+            raise ModuleNotFoundError(message, name=error.name) from None
+        return pd.DataFrame(self.rows, columns=csv_columns(self.cutflow))
+
+    def __repr__(self) -> str:
+        from rich.console import Console
+
+        out = io.StringIO()
+        console = Console(file=out, width=WIDTH, color_system=None, markup=False, emoji=False, highlight=False)
+        console.print(cutflow_table(self.cutflow, title=self.name, width=WIDTH))
+        return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+    def _repr_html_(self) -> str:
+        return cutflow_fragment(table_of(cutflow_content(self.cutflow), self.name, ""))
