@@ -200,7 +200,7 @@ def test_events_that_cannot_be_normalised_are_not_resumed(flow, small_files):
     verdict = read_report(run_dir).verdict
     assert verdict.headline == "Partial: all 100 events were processed, but there is something wrong."
     assert verdict.command.endswith("--force")
-    assert "--resume changes nothing" in verdict.advice
+    assert "to resume changes nothing" in verdict.advice
 
 
 @pytest.mark.parametrize(
