@@ -26,15 +26,18 @@ class CutTable:
         Its stage.
     cutflow : Cutflow
         The numbers.
+    extent : str
+        Which events they are of, if not of all.
     """
 
     name: str
     cutflow: Cutflow
+    extent: str = ""
 
     @property
     def rows(self) -> list[dict[str, Any]]:
         """One row per dataset and cut, with the columns of the CSV file."""
-        return list(csv_rows(self.cutflow))
+        return list(csv_rows(self.cutflow, self.extent))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.rows)
@@ -55,15 +58,16 @@ class CutTable:
         except ModuleNotFoundError as error:
             message = "to_pandas() needs pandas: pip install 'fasthep-parsl[pandas]'"
             raise ModuleNotFoundError(message, name=error.name) from None
-        return pd.DataFrame(self.rows, columns=csv_columns(self.cutflow))
+        return pd.DataFrame(self.rows, columns=csv_columns(self.cutflow, self.extent))
 
     def __repr__(self) -> str:
         from rich.console import Console
 
         out = io.StringIO()
         console = Console(file=out, width=WIDTH, color_system=None, markup=False, emoji=False, highlight=False)
-        console.print(cutflow_table(self.cutflow, title=self.name, width=WIDTH))
+        title = f"{self.name} ({self.extent})" if self.extent else self.name
+        console.print(cutflow_table(self.cutflow, title=title, width=WIDTH))
         return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
     def _repr_html_(self) -> str:
-        return cutflow_fragment(table_of(cutflow_content(self.cutflow), self.name, ""))
+        return cutflow_fragment(table_of(cutflow_content(self.cutflow, self.extent), self.name, ""))

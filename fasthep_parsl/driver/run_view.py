@@ -12,6 +12,7 @@ from fasthep_parsl.driver.cut_table import CutTable
 from fasthep_parsl.driver.liveness import driver_runs
 from fasthep_parsl.errors import ConfigError, FastHepError, Problem, UnknownResultError, suggest
 from fasthep_parsl.ops.products import Cutflow, Histogram
+from fasthep_parsl.plan.plan import extent_of
 from fasthep_parsl.report import NAME, read_report, write_report
 from fasthep_parsl.report.fragment import run_fragment
 from fasthep_parsl.report.models import Report
@@ -122,7 +123,8 @@ class RunView:
     @property
     def cutflows(self) -> NamedResults[CutTable]:
         """Name → cutflow, a table."""
-        found = {name: CutTable(name, item) for name, item in self._named.values() if isinstance(item, Cutflow)}
+        extent = extent_of(self.summary.get("limit") if self.summary else self.plan.limit)
+        found = {name: CutTable(name, item, extent) for name, item in self._named.values() if isinstance(item, Cutflow)}
         return NamedResults("cutflow", found, self.missing)
 
     def __getitem__(self, name: str) -> Any:
