@@ -67,7 +67,8 @@ def _print(screen: Console, made: FirstWorkflow) -> None:
     looked = f"{choice.cut.passed:,} of {choice.looked_at:,} events pass" if choice.looked_at else "there are no events"
     print_line(screen, f"  cut        {choice.cut.expression} ({looked})")
     how = f", {bins.nbins} bins from {number_text(bins.low)} to {number_text(bins.high)} {choice.unit}" if bins else ""
-    print_line(screen, f"  histogram  {choice.branch.branch}{how}".rstrip())
+    other = f" (in expressions: {choice.branch.field})" if choice.branch.renamed else ""
+    print_line(screen, f"  histogram  {choice.branch.branch}{other}{how}".rstrip())
     if choice.looked_at and not choice.filled:
         print_line(
             screen, "  No branch has values in the events that were looked at: the histogram may be empty.", "yellow"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Sequence
 
@@ -179,6 +180,7 @@ def _print_next(screen: Console, found: InspectedFile, *, folded: bool) -> None:
         )
     if folded:
         lines.append("Types and titles of branches, for example: --search pt")
+    lines.append(f"A workflow for this file: fasthep-parsl init {shlex.quote(found.path)}")
     for number, line in enumerate(lines):
         print_line(screen, line if number else f"\n{line}", "dim")
 

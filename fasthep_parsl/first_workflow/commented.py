@@ -13,7 +13,7 @@ from fasthep_parsl.first_workflow.nice_bins import number_text
 from fasthep_parsl.first_workflow.ranking import clean
 from fasthep_parsl.plan import EventType
 
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:[A-Za-z0-9_./*-]*[A-Za-z0-9_*])?")
+_PLAIN = re.compile(r"(?:(?:\.\./)+|/)?[A-Za-z][A-Za-z0-9_]*(?:[A-Za-z0-9_./*-]*[A-Za-z0-9_*])?")
 _WORDS = {"yes", "no", "on", "off", "true", "false", "null", "y", "n"}
 _CUT = re.compile(r"[A-Za-z_()][\w.()]* (?:>=|==) -?[\w.()+-]+")
 

@@ -24,7 +24,7 @@ from fasthep_parsl.sources.folded import fold
 from fasthep_parsl.sources.headers import Header, read_headers
 from fasthep_parsl.sources.inspected import KINDS, InspectedTree
 
-MOST_COLLECTIONS = 8
+MOST_COLLECTIONS = 4
 """Most collections that a comment names."""
 
 

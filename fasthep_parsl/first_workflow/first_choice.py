@@ -104,7 +104,7 @@ def first_choices(
             try:
                 found = _choice(item, tried, branches, events, nano=nano)
             except InputFileError as error:
-                skipped.append(f"`{item.branch}`: {error.message}")
+                skipped.append(f"`{item.branch}` {error.message}")
                 continue
             if found.filled:
                 yield _with(found, skipped)

@@ -18,6 +18,7 @@ from fasthep_parsl.cli.main import invoke
 from fasthep_parsl.driver.api import compile_plan
 from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.first_workflow.composition import write_first_workflow
+from services.web import WebServer
 
 NUMBERS = np.linspace(-3, 12, 40)
 LISTS = ak.unflatten(np.arange(60.0), np.arange(40) % 4)
@@ -25,12 +26,14 @@ LISTS = ak.unflatten(np.arange(60.0), np.arange(40) % 4)
 
 def tree(path: Path, columns: dict[str, Any], name: str = "Events") -> Path:
     with uproot.recreate(path) as file:
-        types = {
-            key: "string" if isinstance(c, list) else c.dtype if isinstance(c, np.ndarray) else ak.type(c).content
-            for key, c in columns.items()
-        }
-        file.mktree(name, types).extend(columns)
+        file.mktree(name, {key: _type(column) for key, column in columns.items()}).extend(columns)
     return path
+
+
+def _type(column: Any) -> Any:
+    if isinstance(column, list):
+        return "string"
+    return (column.dtype, column.shape[1:]) if isinstance(column, np.ndarray) else ak.type(column).content
 
 
 def ntuple(path: Path, columns: dict[str, Any]) -> Path:
@@ -48,7 +51,8 @@ def columns_of(path: Path, name: str) -> dict[str, Any]:
     """Return all columns of a file, read without this package."""
     if path.suffix == ".parquet":
         found = ak.from_parquet(path)
-        return {key: found[key] for key in found.fields}
+        members = {f"{key}.{member}": found[key, member] for key in found.fields for member in found[key].fields}
+        return {key: found[key] for key in found.fields} | members
     with uproot.open(path) as file:
         opened = file[name]
         return {key: opened[key].array() for key in opened.keys(recursive=True)}
@@ -133,6 +137,11 @@ ODD: dict[str, dict[str, Any]] = {
     "small": {"x": np.linspace(1e-310, 2e-310, 40), "y": np.linspace(1e-7, 2e-7, 40)},
     "integers": {"i8": (np.arange(40) - 20).astype(np.int8), "u64": np.arange(40, dtype=np.uint64) * 10**15},
     "float32": {"x": NUMBERS.astype(np.float32), "y": (NUMBERS / 7).astype(np.float32)},
+    "clash": {"a b": NUMBERS, "a_b": NUMBERS * 2},
+    "fixed size": {"x": NUMBERS.reshape(10, 4), "m": NUMBERS.reshape(10, 2, 2)},
+    "late": {"x": np.where(np.arange(6000) < 5990, np.nan, 3.0)},
+    "integers beyond": {"a": np.array([2**62, 2**62 + 5, 0])},
+    "quotes": {"word": ['a"b', "c\\d", "é", "1"] * 5},
     "cut": {"Cut": NUMBERS, "dataset": NUMBERS, "events": NUMBERS},
 }
 
@@ -163,6 +172,9 @@ def test_text_becomes_categories(tmp_path):
 def test_lists_of_lists_and_missing_values_run(tmp_path):
     nested = ak.Array([[[1.0, 2.0], []], [], [[3.0]]])
     check(parquet(tmp_path / "a.parquet", {"deep": nested}), tmp_path)
+    check(ntuple(tmp_path / "a.root", {"deep": nested}), tmp_path / "n")
+    records = ak.Array([[{"pt": 1.0, "eta": 2}], [], [{"pt": 3.0, "eta": 1}]])
+    check(parquet(tmp_path / "r.parquet", {"jets": records}), tmp_path / "r")
     (tmp_path / "b").mkdir()
     path = parquet(tmp_path / "b" / "a.parquet", {"x": ak.Array([1.0, None, 3.0]), "y": ak.Array([None, 2, 3])})
     check(path, tmp_path / "b")
@@ -227,6 +239,29 @@ def test_only_branches_that_all_files_have_are_used(tmp_path):
     tree(tmp_path / "b.root", {"x": NUMBERS})
     write_first_workflow([str(tmp_path)], tmp_path / "analysis.yaml")
     assert "source: x" in (tmp_path / "analysis.yaml").read_text()
+
+
+def test_a_branch_that_cannot_be_used_is_said(tmp_path, capsys):
+    path = parquet(tmp_path / "a.parquet", {"pt": np.full(3, 2**64 - 1, np.uint64), "jet x": np.arange(3)})
+    assert invoke(["init", str(path), "-o", str(tmp_path / "analysis.yaml")]) == 0
+    out = capsys.readouterr().out
+    assert "not taken: `pt` has values above 2⁶³ − 1" in out
+    assert "jet x (in expressions: jet_x)" in out
+
+
+def test_files_on_a_server_are_datasets(tmp_path, no_credentials, authority, monkeypatch, capsys):
+    monkeypatch.setenv("X509_CERT_DIR", str(authority.certificates))
+    token = authority.token_file(path=tmp_path / "token")
+    monkeypatch.setenv("BEARER_TOKEN_FILE", str(token))
+    workflow = tmp_path / "analysis.yaml"
+    with WebServer(authority.host) as server:
+        server.tokens = {token.read_text().strip()}
+        content = tree(tmp_path / "dy_1.root", {"x": NUMBERS}).read_bytes()
+        server.files |= {"/a/dy_1.root": content, "/a/dy_2.root": content}
+        urls = [server.url("/a/dy_1.root"), server.url("/a/dy_2.root")]
+        assert invoke(["init", *urls, "-o", str(workflow)]) == 0, capsys.readouterr().err
+        (dataset,) = yaml.safe_load(workflow.read_text())["data"]["datasets"]
+        assert (dataset["name"], dataset["files"]) == ("dy", urls)
 
 
 def test_nothing_is_overwritten_without_force(tmp_path, capsys):
