@@ -170,10 +170,25 @@ def _not_here(check: StageCheck) -> list[Problem]:
 
 def _validate(check: StageCheck, params: Mapping[str, Any]) -> Checked[BaseModel | None]:
     try:
-        return Checked(validate_params(check.op, params, check.bound, files=check.files))
+        found = validate_params(check.op, params, check.bound, files=check.files)
+        wrong = _needed_in_plan(check, found)
+        return Checked(None if wrong else found, tuple(wrong))
     except ValidationError as error:
-        wrong = problems_of(error, check.op.params, check.document, (*check.path, "params"))
-        return Checked(_with_any_files(check.op, params, check.bound), tuple(wrong))
+        invalid = problems_of(error, check.op.params, check.document, (*check.path, "params"))
+        return Checked(_with_any_files(check.op, params, check.bound), tuple(invalid))
+
+
+def _needed_in_plan(check: StageCheck, params: BaseModel) -> list[Problem]:
+    """Refuse products of other stages for parameters that decide what is read: they are not known before the run."""
+    if not check.bound:
+        return []
+    try:
+        check.op.analyse(params, {})
+    except Exception:  # noqa: BLE001 - code of any op, which meets None
+        names = " or ".join(f"`{item.to}`" for item in check.stage.inputs)
+        message = f"parameter {names} of `{check.op.name}` cannot be the product of a stage: the plan needs its value"
+        return [problem(check.document, (*check.path, "from", 0, "as"), "E111", message, "write it in `params`")]
+    return []
 
 
 def _any_file(path: ParamPath, text: str, *, folder: bool) -> Path:

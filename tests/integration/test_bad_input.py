@@ -176,6 +176,9 @@ CASES = {
         [("needs: [Sel]", "from: [{node: Goodd, port: hist, as: title}]")], "E121", "Goodd", "did you mean `Good`?"),
     "unknown port": (
         [("needs: [Sel]", "from: [{node: Sel, port: hist, as: title}]")], "E124", "hist", "products: cutflow"),
+    "a product where the plan needs a value": (
+        [("needs: [Sel]", "from: [{node: Sel, port: cutflow, as: axes}]"), (AXIS, "")], "E111", "axes",
+        "the plan needs its value"),
     "bound to no parameter": (
         [("needs: [Sel]", "from: [{node: Sel, port: cutflow, as: titel}]")], "E111", "titel", "did you mean `title`?"),
     "missing file": ([("a.root", "aa.root")], "E132", "aa.root", "did you mean `a.root`?"),
