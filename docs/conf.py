@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import gallery_pictures
 import generate
 
 from fasthep_parsl import __version__
@@ -21,7 +22,7 @@ exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown"}
 root_doc = "index"
 
-myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 copybutton_prompt_text = r"\$ |>>> "
 copybutton_prompt_is_regexp = True
@@ -43,3 +44,4 @@ html_theme_options = {
 }
 
 generate.write_all(Path(__file__).parent / "_build" / "generated")
+gallery_pictures.draw_all(Path(__file__).parent / "_build" / "gallery")

@@ -16,6 +16,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 HOW_TO = ROOT / "docs" / "how-to"
+RUN_PAGES = [
+    "certified-data",
+    "corrections",
+    "files-of-ops",
+    "from-coffea",
+    "from-root",
+    "inference",
+    "normalise",
+    "several-trees",
+    "start-from-a-file",
+    *sorted(path.stem for path in HOW_TO.glob("add-*.md")),
+]
+"""How-to pages all of whose code is run."""
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"# ([\w./-]+\.(?:py|yaml|toml|sh))(?: \(continued\))?\n")
 _NOT_HERE = ("pip ", "make ", "pytest ", ".venv/bin/pytest ", "FASTHEP_EXAMPLES")

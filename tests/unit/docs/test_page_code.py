@@ -10,19 +10,8 @@ import pytest
 
 import page_code
 
-PAGES = [
-    "certified-data",
-    "corrections",
-    "files-of-ops",
-    "inference",
-    "normalise",
-    "several-trees",
-    "start-from-a-file",
-    *sorted(path.stem for path in page_code.HOW_TO.glob("add-*.md")),
-]
 
-
-@pytest.fixture(scope="module", params=PAGES)
+@pytest.fixture(scope="module", params=page_code.RUN_PAGES)
 def page(request):
     return page_code.read(request.param)
 
