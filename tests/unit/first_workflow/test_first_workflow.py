@@ -148,7 +148,14 @@ ODD: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_a_workflow_for_an_odd_tree_runs_as_it_is(tmp_path, name):
-    check(tree(tmp_path / "a.root", ODD[name]), tmp_path, plots=name in {"formula", "booleans", "unicode"})
+    check(tree(tmp_path / "a.root", ODD[name]), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["formula", "booleans", "unicode"])
+def test_its_plots_are_drawn(tmp_path, name):
+    check(tree(tmp_path / "a.root", ODD[name]), tmp_path, plots=True)
+    assert len(list((tmp_path / "run" / "plots").glob("*.png"))) == 2
 
 
 @pytest.mark.parametrize("name", ["three", "spaces", "jagged", "booleans", "nan"])
@@ -277,6 +284,7 @@ def test_nothing_is_overwritten_without_force(tmp_path, capsys):
     assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")] == []
 
 
+@pytest.mark.slow
 def test_without_files_there_are_demo_data(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert invoke(["init"]) == 0
