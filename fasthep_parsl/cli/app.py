@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from fasthep_parsl.cli.completion import code_names, run_directories, stages_of_run
 from fasthep_parsl.cli.env_app import env_app
@@ -19,8 +20,22 @@ from fasthep_parsl.version import __version__
 if TYPE_CHECKING:
     from fasthep_parsl.driver.run_directory import Mode
 
+COMMANDS = (
+    "init", "inspect", "plan", "run", "plot", "report", "explain", "ops", "examples", "demo-data",
+    "sites", "credentials", "env", "cleanup", "schema",
+)  # fmt: skip
+"""In the order in which a new user needs them."""
+
+
+class _InOrder(TyperGroup):
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """Return the names of the commands as the help shows them."""
+        return sorted(super().list_commands(ctx), key=COMMANDS.index)
+
+
 app = typer.Typer(
     name="fasthep-parsl",
+    cls=_InOrder,
     help="Run FAST-HEP workflows on Parsl: the same analysis on a laptop, a batch system or a remote facility.",
     no_args_is_help=True,
     epilog=epilog(""),

@@ -33,7 +33,7 @@ def memory_rows(plan: Plan, log: RunLog) -> tuple[MemoryRow, ...]:
 def _row(plan: Plan, pool: PlanPool, peaks: list[int]) -> MemoryRow:
     used = quantiles(peaks)
     largest = max(peaks)
-    proposed = proposal(largest)
+    proposed = 0 if plan.limit else proposal(largest)
     reach = max(pool.memory, largest) * 1.05
     note = _note(plan, pool.memory, largest, proposed)
     return MemoryRow(
@@ -43,7 +43,7 @@ def _row(plan: Plan, pool: PlanPool, peaks: list[int]) -> MemoryRow:
         histogram(peaks, reach, BINS),
         reach,
         proposed,
-        setting(pool, proposed),
+        setting(pool, proposed) if proposed else "",
         note,
     )
 
@@ -69,6 +69,8 @@ def setting(pool: PlanPool, memory: int) -> str:
 def _note(plan: Plan, requested: int, largest: int, proposed: int) -> str:
     if plan.backend == "local":
         return "one process ran the whole workflow (backend `local`): its memory is not that of a worker"
+    if plan.limit:
+        return "a run of all events uses more: nothing is proposed from the first ones"
     if largest > requested:
         return "workers used more than was requested: request more, or batch systems may end them"
     if proposed > requested:

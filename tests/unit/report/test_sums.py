@@ -14,10 +14,11 @@ from fasthep_parsl.events import PartitionFailed, TaskLost
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.report import charts
 from fasthep_parsl.report.causes import MAX_GROUPS, MAX_KEPT, Causes
-from fasthep_parsl.report.memory_use import proposal, setting
+from fasthep_parsl.report.memory_use import memory_rows, proposal, setting
 from fasthep_parsl.report.models import Raster, RasterRow
 from fasthep_parsl.report.occupancy import BINS, MAX_ROWS, Occupancy
 from fasthep_parsl.report.quantiles import histogram, quantiles
+from fasthep_parsl.report.run_log import RunLog
 from fasthep_parsl.resources.units import parse_memory
 from fasthep_parsl.workflow.model import Workflow
 from long_logs import long_plan, when
@@ -131,3 +132,13 @@ def test_charts():
     assert charts.raster_paths(Raster(1.0, rows, 2)) == ["", "M3 0h1v.9h-1z", "", "M0 0h2v.9h-2z"]
     assert [charts.level(value) for value in (0.0, 0.009, 0.01, 0.25, 0.75, 0.99, 1.0)] == [0, 0, 1, 2, 4, 4, 4]
     assert math.isclose(sum(s.length for s in charts.slices((), 0.0)), 0.0)
+
+
+def test_nothing_is_proposed_from_a_run_of_the_first_events():
+    plan = long_plan(4)
+    log = RunLog(plan)
+    log.peaks = {(plan.pools[0].name, "node", 1): 300_000_000}
+    (row,) = memory_rows(plan, log)
+    assert (row.proposed, bool(row.yaml)) == (330_000_000, True)
+    (row,) = memory_rows(plan.model_copy(update={"limit": 100}), log)
+    assert (row.proposed, row.yaml) == (0, "")
