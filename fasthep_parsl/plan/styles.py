@@ -34,7 +34,9 @@ class AxisStyle(Frozen):
     name: str | None = Field(None, description="name of the axis, as fasthep-render writes it; ignored")
     label: str | None = Field(None, description="label with unit; default: that of the histogram")
     scale: Literal["auto", "linear", "log"] = Field(
-        "auto", description="`auto` is logarithmic if contents span more than three decades; for `y` and `z`"
+        "auto",
+        description="`auto` is logarithmic if contents span more than three decades (`y`, `z`), or if bins are equal in"
+        " the logarithm (`x`)",
     )
     limits: Limits | None = Field(None, description="lowest and highest value that is shown")
 

@@ -39,6 +39,11 @@ def empty_axes(histogram: Histogram) -> Iterator[str]:
             yield _sentence(axis, inside, total, line, histogram.nan)
 
 
+def filled(histogram: Histogram) -> bool:
+    """Return whether a histogram has any content, also outside of its axes."""
+    return bool((histogram.hist.values(flow=True) != 0).any())
+
+
 def _sentence(axis: Any, inside: float, total: float, line: Any, nan: int) -> str:
     """Return what an axis holds, in shares: counts of data and sums of weights have no common number."""
     low, high = float(axis.edges[0]), float(axis.edges[-1])

@@ -12,6 +12,16 @@ MAX_TICKS = 40
 """Labelled categories: thousands of labels take a minute to draw and cannot be read."""
 
 
+def bin_names(axis: Any) -> list[Any] | None:
+    """Return the names of the bins of `axis`: its categories, or False and True. None for an axis of numbers."""
+    return ["False", "True"] if type(axis).__name__ == "Boolean" else categories_of(axis)
+
+
+def of_integers(axis: Any) -> bool:
+    """Return whether each bin of `axis` is an integer."""
+    return type(axis).__name__ == "Integer"
+
+
 def open_ended(axis: Any) -> bool:
     """Return whether the first or the last bin extends to infinity."""
     import numpy as np
@@ -22,13 +32,14 @@ def open_ended(axis: Any) -> bool:
 def drawn_edges(axis: Any) -> Any:
     """Return the edges of the bins of `axis` in a plot, float64, shape (bins + 1,).
 
-    Categories have width one and are centred at integers. An infinite bin is as wide as its neighbour.
+    Categories have width one and are centred at integers, as bins of integers are. An infinite bin is as wide as its
+    neighbour.
     """
     import numpy as np
 
-    if categories_of(axis) is not None:
+    if bin_names(axis) is not None:
         return np.arange(len(axis) + 1.0) - 0.5
-    edges = np.array(axis.edges, dtype=np.float64)
+    edges = np.array(axis.edges, dtype=np.float64) - (0.5 if of_integers(axis) else 0.0)
     finite = np.flatnonzero(np.isfinite(edges))
     if not len(finite):
         return np.array([-1.0, 1.0])

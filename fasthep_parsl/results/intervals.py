@@ -1,4 +1,4 @@
-"""Errors of data points: central intervals of the mean of a Poisson distribution."""
+"""Errors of counts and of efficiencies: central intervals of Poisson and binomial distributions, without SciPy."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ TAIL = math.erfc(math.sqrt(0.5)) / 2
 """Probability of each tail outside one standard deviation of a normal distribution: (1 - 0.6827) / 2."""
 LARGE = 100_000
 """Counts from which on quantiles are those of Wilson and Hilferty."""
+MANY = 1000
+"""Counts from which on a quantile of a beta distribution with many events is that of Abramowitz and Stegun."""
 MAX_STEPS = 60
 
 
@@ -58,6 +60,77 @@ def _quantile(shape: float, probability: float) -> float:
         if abs(step) < 1e-13 * x:
             break
     return x
+
+
+def clopper_pearson(passed: float, total: float) -> tuple[float, float]:
+    """Return the central 68.3 % confidence interval of the probability of a binomial distribution.
+
+    C. Clopper and E. Pearson, Biometrika 26 (1934) 404; equation (40.83) of the review of statistics of the Particle Data
+    Group (2024).
+
+    Parameters
+    ----------
+    passed, total : float
+        Numbers of events, 0 ≤ `passed` ≤ `total`, `total` > 0. They need not be integers.
+
+    Returns
+    -------
+    low, high : float
+        Limits, not distances to `passed` / `total`.
+    """
+    failed = total - passed
+    low = _beta_quantile(passed, failed + 1, TAIL) if passed > 0 else 0.0
+    high = 1 - _beta_quantile(failed, passed + 1, TAIL) if failed > 0 else 1.0
+    return low, high
+
+
+@lru_cache(maxsize=4096)
+def _beta_quantile(a: float, b: float, probability: float) -> float:
+    """Return x with I(x; a, b) = `probability`, the lower tail of one standard deviation of a beta distribution."""
+    if a + b > LARGE and a < MANY:  # a gamma distribution with its first correction
+        rare = _quantile(a, probability)
+        return rare / (b + (a - 1 + rare) / 2)
+    if a + b > LARGE and b < MANY:
+        rare = _quantile(b, 1 - probability)
+        return 1 - rare / (a + (b - 1 + rare) / 2)
+    x = _beta_start(a, b)
+    if a + b > LARGE:
+        return x
+    below, above = 0.0, 1.0
+    constant = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    for _ in range(MAX_STEPS):  # Newton's method, within limits
+        excess = _beta_share(a, b, x) - probability
+        below, above = (below, x) if excess > 0 else (x, above)
+        step = excess / math.exp(constant + (a - 1) * math.log(x) + (b - 1) * math.log1p(-x))
+        if abs(step) < 1e-13 * x:
+            break
+        x = x - step if below < x - step < above else (below + above) / 2
+    return x
+
+
+def _beta_start(a: float, b: float) -> float:
+    """Return the quantile one standard deviation below the median, by equation 26.5.22 of Abramowitz and Stegun."""
+    u, v = 1 / (2 * a - 1 if a > 1 else a), 1 / (2 * b - 1 if b > 1 else b)
+    h = 2 / (u + v)
+    w = math.sqrt(max(h - 1 / 3, 1e-3)) / h - (v - u) * (0.5 - 2 / (3 * h))
+    return min(max(a / (a + b * math.exp(min(2 * w, 500.0))), 1e-12), 1 - 1e-12)
+
+
+def _beta_share(a: float, b: float, x: float) -> float:
+    """Return the regularised incomplete beta function I(x; a, b), by its continued fraction (DLMF 8.17.22)."""
+    if x > (a + 1) / (a + b + 2):
+        return 1 - _beta_share(b, a, 1 - x)
+    front = math.exp(
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x) - math.log(a)
+    )
+
+    def numerator(k: int) -> float:
+        m = k // 2
+        if k % 2:
+            return -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        return m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+
+    return front / _fraction(numerator, lambda _: 1.0)
 
 
 def _regularised(shape: float, x: float) -> float:

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from fasthep_parsl.ops.products import Histogram
-from fasthep_parsl.results.bins import drawn_edges, ticks_of
-from fasthep_parsl.results.histograms import categories_of
 from fasthep_parsl.results.plot_axes import STEEP
-from fasthep_parsl.results.plot_layers import contents
+from fasthep_parsl.results.plot_contents import contents
 from fasthep_parsl.results.plot_layout import Layout
-from fasthep_parsl.results.plot_panels import contents_word
+from fasthep_parsl.results.plot_panels import binning, contents_word, named_ticks
 from fasthep_parsl.results.plot_recipe import Drawing
 from fasthep_parsl.results.style import axis_label, safe_text
 
@@ -78,16 +76,18 @@ def _norm(values: Sequence[Any], drawing: Drawing) -> Any:
 def _draw_map(ax: Any, axes: Sequence[Any], values: Any, norm: Any, drawing: Drawing) -> Any:
     import numpy as np
 
-    edges = [drawn_edges(axis) for axis in axes]
-    for axis, letter in zip(axes, "xy", strict=True):
-        categories = categories_of(axis)
-        if categories is not None:
-            getattr(ax, f"set_{letter}ticks")(*ticks_of(categories))
-    masked = np.ma.masked_where(values.T == 0, values.T)
-    mesh = ax.pcolormesh(edges[0], edges[1], masked, cmap="viridis", rasterized=True, norm=norm)
     style = drawing.style.axes
-    ax.set_xlim(*(style.x.limits or (edges[0][0], edges[0][-1])))
-    ax.set_ylim(*(style.y.limits or (edges[1][0], edges[1][-1])))
+    x, y = binning(axes[0], style.x), binning(axes[1], style.y)
+    masked = np.ma.masked_where(values.T == 0, values.T)
+    mesh = ax.pcolormesh(x.edges, y.edges, masked, cmap="viridis", rasterized=True, norm=norm)
+    if x.log:
+        ax.set_xscale("log")
+    if y.log:
+        ax.set_yscale("log")
+    for place, axis in zip((ax.xaxis, ax.yaxis), axes, strict=True):
+        named_ticks(place, axis)
+    ax.set_xlim(*x.limits(style.x))
+    ax.set_ylim(*y.limits(style.y))
     ax.set_xlabel(safe_text(style.x.label) if style.x.label else axis_label(axes[0]), loc="right")
     ax.set_ylabel(safe_text(style.y.label) if style.y.label else axis_label(axes[1]), loc="top")
     return mesh

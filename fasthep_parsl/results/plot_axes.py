@@ -6,7 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from fasthep_parsl.plan.styles import AxisStyle
-from fasthep_parsl.results.plot_layers import PlotContent
+from fasthep_parsl.results.plot_contents import PlotContent
 from fasthep_parsl.results.plot_layout import Layout
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ LONG, BESIDE = 26, 44
 """Characters of a line in the legend, in the plot and beside it."""
 MAX_HEIGHT, MAX_WIDTH = 0.42, 0.94
 """Largest legend in a panel, as a share of it; a larger one is beside it."""
+FAR = (5.0, 10.0, 20.0, 50.0, 100.0, 1000.0, 10_000.0)
+"""Upper ends of the ratio if most points are above the usual ranges."""
 RATIO_RANGES = ((0.8, 1.2), (0.5, 1.5), (0.0, 2.0), (0.0, 3.0))
 
 Box = tuple[float, float, float, float]
@@ -104,15 +106,17 @@ def scale_y(ax: Any, content: PlotContent, bins: Binning, style: AxisStyle, box:
         low = max(float(filled.min()) / 2, float(top.max()) * 1e-7)
         low = min([low, *(points / 2)])  # no data point is below the axis
         ax.set_yscale("log")
-        ax.set_ylim(*(style.limits or (low, low * _log_room(top / low, bins.centres, ax.get_xlim(), box))))
+        ax.set_ylim(*(style.limits or (low, low * _log_room(top / low, _shares(ax, bins), box))))
         _hidden_points(ax, content, bins)
         return
-    lowest = min(0.0, float((total * bins.scale).min()) * 1.1)
-    ax.set_ylim(*(style.limits or (lowest, _room(top, bins.centres, ax.get_xlim(), box))))
+    below = ((total - content.errors()[1]) * bins.scale)[total < 0]
+    lowest = 1.1 * float(below.min()) if len(below) else 0.0
+    if lowest:
+        ax.axhline(0, color="black", linewidth=0.8)
+    ax.set_ylim(*(style.limits or (lowest, _room(top, _shares(ax, bins), box))))
     _hidden_points(ax, content, bins)
-    if ax.get_ylim()[1] >= 1e4:
-        ax.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
-        ax.yaxis.get_offset_text().set_x(-0.13)  # left of the title
+    ax.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
+    ax.yaxis.get_offset_text().set_x(-0.13)  # left of the title
 
 
 def _hidden_points(ax: Any, content: PlotContent, bins: Binning) -> None:
@@ -130,36 +134,46 @@ def _hidden_points(ax: Any, content: PlotContent, bins: Binning) -> None:
                     gid="outside")  # fmt: skip
 
 
-def _under(tops: Any, centres: Any, xlim: tuple[float, float], box: Box) -> float:
+def _shares(ax: Any, bins: Binning) -> tuple[Any, Any]:
+    """Return the left and the right end of bins as shares of the panel."""
+    import numpy as np
+
+    low, high = ax.get_xlim()
+    ends, low, high = (np.log(part) if bins.log else part for part in (bins.edges, low, high))
+    shares = (ends - low) / (high - low)
+    return shares[:-1], shares[1:]
+
+
+def _under(tops: Any, shares: tuple[Any, Any], box: Box) -> float:
     """Return the highest content below the legend."""
-    width = xlim[1] - xlim[0]
-    share = (centres - xlim[0]) / width
-    step = 1.0 / max(len(centres), 1)
-    below = tops[(share >= box[0] - step) & (share <= box[2] + step)]
+    below = tops[(shares[1] >= box[0]) & (shares[0] <= box[2])]
     return max(float(below.max()), 0.0) if len(below) else 0.0
 
 
-def _room(tops: Any, centres: Any, xlim: tuple[float, float], box: Box | None) -> float:
+def _room(tops: Any, shares: tuple[Any, Any], box: Box | None) -> float:
     needed = 1.12 * float(tops.max())
     if box is not None and box[3] > 0.6:
-        needed = max(needed, 1.04 * _under(tops, centres, xlim, box) / max(box[1] - 0.02, 0.2))
+        needed = max(needed, 1.04 * _under(tops, shares, box) / max(box[1] - 0.02, 0.2))
     return needed or 1.0
 
 
-def _log_room(tops: Any, centres: Any, xlim: tuple[float, float], box: Box | None) -> float:
+def _log_room(tops: Any, shares: tuple[Any, Any], box: Box | None) -> float:
     """Return the upper limit over the lower one; `tops` are relative to that."""
     needed = 2.5 * float(tops.max())
     if box is not None and box[3] > 0.6:
-        under = max(_under(tops, centres, xlim, box), 1.0)
+        under = max(_under(tops, shares, box), 1.0)
         needed = max(needed, 1.3 * under ** (1 / max(box[1] - 0.02, 0.2)))
     return needed
 
 
 def ratio_limits(ratio: Any, low: Any, high: Any) -> tuple[float, float]:
-    """Return the smallest usual range that holds 90 % of points with their errors."""
+    """Return the smallest usual range that holds 90 % of points with their errors, or half of the points if they are far."""
     import numpy as np
 
     if not len(ratio):
         return RATIO_RANGES[1]
     below, above = float(np.quantile(ratio - low, 0.05)), float(np.quantile(ratio + high, 0.95))
-    return next((limits for limits in RATIO_RANGES if limits[0] <= below and above <= limits[1]), RATIO_RANGES[-1])
+    largest = RATIO_RANGES[-1]
+    if float(np.median(ratio)) > largest[1]:
+        return 0.0, next((end for end in FAR if end >= np.quantile(ratio, 0.9)), float(ratio.max()))
+    return next((limits for limits in RATIO_RANGES if limits[0] <= below and above <= limits[1]), largest)

@@ -7,13 +7,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fasthep_parsl.ops.products import Histogram
-from fasthep_parsl.results.axis_ranges import empty_axes
-from fasthep_parsl.results.plot_layers import Layer, PlotContent
+from fasthep_parsl.results.axis_ranges import empty_axes, filled
+from fasthep_parsl.results.bins import open_ended
+from fasthep_parsl.results.plot_contents import PlotContent
+from fasthep_parsl.results.plot_layers import Layer
 from fasthep_parsl.results.plot_recipe import Drawing
+from fasthep_parsl.results.plot_texts import fit_text, length_of
 from fasthep_parsl.results.style import safe_text
 
 WIDTH, MAIN, RATIO, GAP = 6.8, 4.3, 1.35, 0.09
-LEFT, RIGHT, BOTTOM, TOP, LINE = 0.95, 0.2, 0.62, 0.38, 0.17
+LEFT, RIGHT, BOTTOM, TOP, LINE = 0.95, 0.24, 0.62, 0.38, 0.17
 """Sizes, inches."""
 SMALL = 8.5
 MAX_NAMED = 6
@@ -22,6 +25,8 @@ EXTENT = 0.24
 """Height of the line that says that the results are not of all events, inches."""
 MAX_LINES = 4
 GREY, RED = "#555555", "#b00020"
+EDGE = 0.05
+"""Between a text and the end of the picture, inches."""
 
 
 class Layout:
@@ -55,7 +60,7 @@ class Layout:
         self._panels, self._has_ratio, self._height = panels, ratio, height
         self.right = 0.0
         self.lines = 0
-        self.bottom = BOTTOM
+        self.left, self.side, self.bottom = LEFT, RIGHT, BOTTOM
         self.main = [figure.add_axes((0.1, 0.5, 0.8, 0.4)) for _ in range(panels)]
         self.ratio = [figure.add_axes((0.1, 0.1, 0.8, 0.2), sharex=ax) for ax in self.main] if ratio else []
         for ax in self.main if ratio else ():
@@ -73,14 +78,15 @@ class Layout:
         top = TOP + (0.3 if self._two_lines else 0) + (EXTENT if self.drawing.recipe.extent else 0)
         below = self.bottom + LINE * self.lines
         extra = (RATIO + GAP) if self._has_ratio else 0.0
-        width = WIDTH * self._panels + self.right if size is None else size[0]
+        wider = self.left - LEFT + self.side - RIGHT
+        width = (WIDTH + wider) * self._panels + self.right if size is None else size[0]
         height = below + self._height + extra + top if size is None else size[1]
         each = (width - self.right) / self._panels
         inner = height - below - top
         share = inner * RATIO / (RATIO + self._height) if self._has_ratio else 0.0
         self.figure.set_size_inches(width, height)
         for number, ax in enumerate(self.main):
-            x, w = (each * number + LEFT) / width, (each - LEFT - RIGHT) / width
+            x, w = (each * number + self.left) / width, (each - self.left - self.side) / width
             low = below + (share + GAP if self._has_ratio else 0.0)
             ax.set_position((x, low / height, w, (below + inner - low) / height))
             if self._has_ratio:
@@ -90,8 +96,30 @@ class Layout:
     def _two_lines(self) -> bool:
         return bool(self.title) and self.drawing.style.style.experiment != "plain"
 
+    def fit(self) -> None:
+        """Make room for labels of axes and bins that are longer than usual."""
+        renderer, dpi = self.figure.canvas.get_renderer(), self.figure.dpi
+        for ax in (*self.main, *self.ratio):
+            fit_text(ax.yaxis.label, 1.02 * ax.bbox.height, upright=True)
+            box = ax.yaxis.get_tightbbox(renderer)
+            if box is not None:
+                self.left = max(self.left, (ax.bbox.x0 - box.x0) / dpi + EDGE)
+        for ax in self.lowest:
+            box = ax.xaxis.get_tightbbox(renderer)
+            power = bool(ax.xaxis.get_offset_text().get_text())  # it is at the right end
+            share = 0.9 if power else 1.0
+            ax.xaxis.label.set_x(share)
+            fit_text(ax.xaxis.label, share * ax.bbox.width + 0.6 * LEFT * dpi, lines=True)
+            box = ax.xaxis.get_tightbbox(renderer)
+            if box is not None:
+                self.left = max(self.left, (ax.bbox.x0 - box.x0) / dpi + EDGE)
+                self.side = max(self.side, (box.x1 - ax.bbox.x1) / dpi + EDGE)
+                self.bottom = max(self.bottom, (ax.bbox.y0 - box.y0) / dpi + EDGE)
+        self.place()
+
     def finish(self, histogram: Histogram, found: Sequence[PlotContent]) -> None:
         """Add labels above, and the entries that are not in bins below."""
+        self.fit()
         lines = list(small_print(histogram, found))
         shown = [part for line in lines for part in textwrap.wrap(line, 105 * self._panels, subsequent_indent="    ")]
         if len(shown) > MAX_LINES:
@@ -102,9 +130,9 @@ class Layout:
         for number, line in enumerate(reversed(shown)):
             self.figure.text(0.012, (0.06 + LINE * number) / height, safe_text(line), fontsize=SMALL, color=GREY)
         self.labels(data=any(content.data is not None for content in found))
-        empty = list(empty_axes(histogram))
-        if empty:
-            text = "\n".join(textwrap.fill(safe_text(line), 44) for line in empty)
+        loud = list(empty_axes(histogram)) or ([] if filled(histogram) else ["no entries"])
+        if loud:
+            text = "\n".join(textwrap.fill(safe_text(line), 44) for line in loud)
             self.main[0].text(0.5, 0.5, text, transform=self.main[0].transAxes, ha="center", va="center", fontsize=13,
                               color=RED, fontweight="bold", zorder=20,
                               bbox={"facecolor": "white", "edgecolor": RED, "pad": 6})  # fmt: skip
@@ -114,22 +142,25 @@ class Layout:
         from mplhep import label
 
         look, ax = self.drawing.style.style, self.main[0]
-        right = self._right_text()
+        room = self.main[-1].bbox.x1 - ax.bbox.x0
+        right = self.main[-1].set_title(safe_text(self._right_text()), loc="right", fontsize=13)
+        fit_text(right, 0.6 * room)
+        free = room - length_of(right) - 0.15 * self.figure.dpi
         if look.experiment == "plain":
             parts = " ".join(filter(None, (self.title, look.label)))
-            ax.set_title(safe_text(parts), loc="left", fontsize=14, fontweight="bold")
+            fit_text(ax.set_title(safe_text(parts), loc="left", fontsize=14, fontweight="bold"), free)
         else:
             suffix = " ".join(filter(None, ("" if data else "Simulation", look.label)))
             slanted = "italic" if look.experiment == "ATLAS" else "normal"
-            label.exp_text(look.experiment, safe_text(suffix), loc=0, ax=ax, fontsize=(17, 14, 12, 12),
-                           fontstyle=(slanted, "italic", "normal", "normal"), scilocator_adjust=False)  # fmt: skip
+            name, behind, *_ = label.exp_text(
+                look.experiment, safe_text(suffix), loc=0, ax=ax, fontsize=(17, 14, 12, 12),
+                fontstyle=(slanted, "italic", "normal", "normal"), scilocator_adjust=False,
+            )  # fmt: skip
+            fit_text(behind, free - length_of(name) - 0.08 * self.figure.dpi)
         if self._two_lines:
             height = self.figure.get_figheight()
             at = ax.get_position()
-            self.figure.text(at.x0, at.y1 + 0.36 / height, safe_text(self.title), fontsize=12)
-        if right:
-            last = self.main[-1]
-            last.set_title(safe_text(right), loc="right", fontsize=13)
+            fit_text(self.figure.text(at.x0, at.y1 + 0.36 / height, safe_text(self.title), fontsize=12), room)
         if self.drawing.recipe.extent:
             height, at = self.figure.get_figheight(), ax.get_position()
             above = 0.36 + (0.3 if self._two_lines else 0)
@@ -157,12 +188,16 @@ def lumi_text(lumi: float) -> str:
 
 def small_print(histogram: Histogram, found: Sequence[PlotContent]) -> Iterator[str]:
     """Yield the entries that are not in bins: of data and of each dataset, never added, and those without a value."""
-    for content in found[:1] if len(found) == 1 else ():
+    for content in found:
         layers = [*([content.data] if content.data is not None else []), *reversed(content.simulation)]
-        for name in ("under", "over"):
-            parts = _named(layers, name)
+        axis = f"{content.axes[0].name}: " if len(found) > 1 and content.axes else ""
+        words = {"over": "outside of the axes"} if len(content.axes) > 1 else {"under": "underflow", "over": "overflow"}
+        for side, word in words.items():
+            parts = _named(layers, side)
             if parts:
-                yield f"{name}flow: {'; '.join(parts)}"
+                yield f"{axis}{word}: {'; '.join(parts)}"
+        if len(content.axes) == 1 and open_ended(content.axes[0]):
+            yield f"{axis}the first or last bin has no end"
     counts = (("missing values", histogram.none), ("NaN (value or weight)", histogram.nan))
     rest = "; ".join(f"{name}: {count:,}" for name, count in counts if count)
     if rest:
@@ -173,5 +208,12 @@ def _named(layers: Sequence[Layer], side: str) -> list[str]:
     """Return the flow of each layer; of many layers, those with the largest one."""
     flows = [(layer, getattr(layer, side)) for layer in layers if getattr(layer, side)]
     shown = sorted(flows, key=lambda pair: (pair[0].kind != "data", -abs(pair[1])))[: MAX_NAMED + 1]
-    named = [f"{layer.label} {value:,.4g}".strip() for layer, value in flows if any(layer is one for one, _ in shown)]
+    named = [
+        f"{layer.label} {_number(value)}".strip() for layer, value in flows if any(layer is one for one, _ in shown)
+    ]
     return [*named, f"{len(flows) - len(shown)} more with less"] if len(flows) > len(shown) else named
+
+
+def _number(value: float) -> str:
+    """Return a content as text: numbers of events are whole."""
+    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e9 or value == int(value) else f"{value:.4g}"

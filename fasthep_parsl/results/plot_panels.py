@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from fasthep_parsl.plan.styles import AxisStyle
-from fasthep_parsl.results.bins import drawn_edges, open_ended, ticks_of
-from fasthep_parsl.results.histograms import categories_of
+from fasthep_parsl.results.bins import bin_names, drawn_edges, of_integers, open_ended, ticks_of
 from fasthep_parsl.results.intervals import garwood
 from fasthep_parsl.results.plot_axes import add_legend, ratio_limits, scale_y
-from fasthep_parsl.results.plot_layers import COLOURS, Layer, PlotContent
+from fasthep_parsl.results.plot_contents import PlotContent
+from fasthep_parsl.results.plot_layers import COLOURS, Layer
 from fasthep_parsl.results.plot_layout import Layout
 from fasthep_parsl.results.style import axis_label, minor_ticks, safe_text, y_label
 
 BAND = "#333333"
+SHORT, FLAT = 14, 50
+"""Letters of the name of a bin that is written large, and of all names that are written side by side."""
 
 
 @dataclass(frozen=True)
@@ -27,32 +29,63 @@ class Binning:
         As drawn.
     scale : array of float64, shape (bins,)
         Factor of contents: 1, or 1 / width if widths differ.
-    uniform : bool
-        Whether all widths are equal.
+    word : str
+        What a bin holds, such as ``Events / 2 GeV``.
     categories : list or None
         Names of bins.
+    integers : bool
+        Whether bins are integers.
+    log : bool
+        Whether the axis is logarithmic.
     """
 
     edges: Any
     scale: Any
-    uniform: bool
-    categories: list[Any] | None
+    word: str
+    categories: list[Any] | None = None
+    integers: bool = False
+    log: bool = False
 
     @property
     def centres(self) -> Any:
-        """Centres of bins."""
-        return (self.edges[1:] + self.edges[:-1]) / 2
+        """Centres of bins, as they are drawn."""
+        import numpy as np
+
+        first, last = self.edges[:-1], self.edges[1:]
+        return np.sqrt(first * last) if self.log else (first + last) / 2
+
+    def limits(self, style: AxisStyle) -> tuple[float, float]:
+        """Return the ends of the axis. Those that a style gives for integers are edges of the histogram."""
+        if style.limits is None:
+            return float(self.edges[0]), float(self.edges[-1])
+        low, high = (value - 0.5 if self.integers and value == int(value) else value for value in style.limits)
+        return low, high
 
 
-def binning(axis: Any) -> Binning:
-    """Return the bins of a histogram axis as they are drawn."""
+def binning(axis: Any, style: AxisStyle) -> Binning:
+    """Return the bins of a histogram axis as they are drawn.
+
+    Parameters
+    ----------
+    axis : hist axis
+        The axis.
+    style : AxisStyle
+        Its style. The axis is also logarithmic if its bins are equal in the logarithm.
+    """
     import numpy as np
 
-    edges = drawn_edges(axis)
+    edges, categories = drawn_edges(axis), bin_names(axis)
     widths = np.diff(edges)
-    categories = categories_of(axis)
-    uniform = categories is not None or open_ended(axis) or bool(np.allclose(widths, widths[:1]))
-    return Binning(edges, np.ones_like(widths) if uniform else 1.0 / widths, uniform, categories)
+    if categories is not None or of_integers(axis):
+        return Binning(edges, np.ones_like(widths), "Events", categories, of_integers(axis))
+    equal = bool(np.allclose(widths, widths[:1]))
+    one = equal or open_ended(axis)
+    word = "Events / bin" if one and not equal else y_label(axis, widths, equal)
+    log = style.scale == "log" or (style.scale == "auto" and str(getattr(axis, "transform", None)) == "log")
+    log = log and len(edges) > 2 and bool(edges[1] > 0)
+    if log and edges[0] <= 0:
+        edges[0] = edges[1] ** 2 / edges[2]
+    return Binning(edges, np.ones_like(widths) if one else 1.0 / widths, word, log=log)
 
 
 def data_errors(layer: Layer) -> tuple[Any, Any]:
@@ -83,26 +116,26 @@ def draw_panel(layout: Layout, number: int, axis: Any, content: PlotContent, *, 
         Whether layers have names.
     """
     style = layout.drawing.style
-    ax, low, bins = layout.main[number], layout.lowest[number], binning(axis)
+    x, y = (style.axes.x, style.axes.y) if number == 0 else (AxisStyle(), AxisStyle())
+    ax, low, bins = layout.main[number], layout.lowest[number], binning(axis, x)
     _draw_simulation(ax, content, bins, named=legend, layout=layout)
     if content.data is not None:
         _draw_data(ax, content.data, bins)
-    limits = style.axes.x.limits if number == 0 and style.axes.x.limits else (bins.edges[0], bins.edges[-1])
-    ax.set_xlim(*limits)
-    x, y = (style.axes.x, style.axes.y) if number == 0 else (AxisStyle(), AxisStyle())
+    if bins.log:
+        ax.set_xscale("log")
+    ax.set_xlim(*bins.limits(x))
     low.set_xlabel(safe_text(x.label) if x.label else axis_label(axis), loc="right")
-    text = y_label(axis, None if bins.categories is not None else bins.edges[1:] - bins.edges[:-1], bins.uniform)
     what = contents_word(content, normalised=layout.drawing.normalised, named=legend)
-    ax.set_ylabel(safe_text(y.label) if y.label else text.replace("Events", what, 1), loc="top")
-    if bins.categories is not None:
-        _category_ticks(layout, low, bins.categories)
+    ax.set_ylabel(safe_text(y.label) if y.label else bins.word.replace("Events", what, 1), loc="top")
+    named_ticks(low.xaxis, axis)
     if layout.ratio:
         _draw_ratio(layout, number, content, bins)
-    box = add_legend(layout, ax, content) if legend else None
+    box = add_legend(layout, ax, content)
     scale_y(ax, content, bins, y, box)
-    minor_ticks(ax, x=bins.categories is None)
+    numbers = bins.categories is None and not bins.integers
+    minor_ticks(ax, x=numbers)
     if layout.ratio:
-        minor_ticks(low, x=bins.categories is None)
+        minor_ticks(low, x=numbers)
 
 
 def contents_word(content: PlotContent, *, normalised: bool, named: bool) -> str:
@@ -118,15 +151,30 @@ def contents_word(content: PlotContent, *, normalised: bool, named: bool) -> str
     return "Events (simulation: raw)" if counts else "Events (simulation: weighted)"
 
 
-def _category_ticks(layout: Layout, ax: Any, categories: list[Any]) -> None:
-    places, texts = ticks_of(categories)
-    long = max((len(text) for text in texts), default=0) * len(texts) > 60
-    ax.set_xticks(places, texts, rotation=40 if long else 0, ha="right" if long else "center",
-                  rotation_mode="anchor" if long else "default")  # fmt: skip
-    if long:
-        layout.bottom = max(layout.bottom, min(0.55 + 0.075 * max(len(text) for text in texts), 2.6))
-        layout.place()
-    ax.tick_params(axis="x", which="both", top=False)
+def named_ticks(axis: Any, bins: Any) -> None:
+    """Write the names of bins at an axis of a plot; integers have a tick at most each.
+
+    Parameters
+    ----------
+    axis : matplotlib.axis.Axis
+        The axis of the plot.
+    bins : hist axis
+        That of the histogram.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    names = bin_names(bins)
+    if names is None:
+        if of_integers(bins):
+            axis.set_major_locator(MaxNLocator(10, integer=True))
+        return
+    places, texts = ticks_of(names)
+    longest = max((len(text) for text in texts), default=0)
+    size = 10 if longest > SHORT or len(texts) > 20 else None
+    turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+    many = axis.axis_name == "x" and longest * len(texts) > FLAT
+    axis.set_ticks(places, texts, **({"fontsize": size} if size else {}), **(turned if many else {}))
+    axis.set_tick_params(which="both", top=False) if axis.axis_name == "x" else None
 
 
 def _draw_simulation(ax: Any, content: PlotContent, bins: Binning, *, named: bool, layout: Layout) -> None:
@@ -168,11 +216,13 @@ def _band(ax: Any, total: Any, up: Any, down: Any, bins: Binning, content: PlotC
 def _draw_data(ax: Any, data: Layer, bins: Binning) -> None:
     down, up = data_errors(data)
     filled = data.variances > 0  # no points for empty bins
-    half = None if bins.uniform else (bins.edges[1:] - bins.edges[:-1])[filled] / 2
+    xerr = None
+    if (bins.scale != 1).any():  # bins of different widths
+        xerr = [(bins.centres - bins.edges[:-1])[filled], (bins.edges[1:] - bins.centres)[filled]]
     ax.errorbar(
         bins.centres[filled],
         (data.values * bins.scale)[filled],
-        xerr=half,
+        xerr=xerr,
         yerr=[(down * bins.scale)[filled], (up * bins.scale)[filled]],
         fmt="o",
         color=data.colour,

@@ -12,7 +12,7 @@ from fasthep_parsl.atomic import atomic
 from fasthep_parsl.ops.products import Cutflow, Histogram
 from fasthep_parsl.plan.styles import PictureFormat
 from fasthep_parsl.results.histograms import dataset_axis
-from fasthep_parsl.results.plot_layers import contents, variation_axis
+from fasthep_parsl.results.plot_contents import contents, variation_axis
 from fasthep_parsl.results.plot_layout import Layout
 from fasthep_parsl.results.plot_recipe import Drawing
 from fasthep_parsl.results.result_plots import ResultPlot

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
@@ -27,7 +26,10 @@ STYLE: dict[str, Any] = {
     "ytick.right": True,
     "xtick.major.size": 8,
     "ytick.major.size": 8,
+    "axes.formatter.use_mathtext": True,
+    "axes.formatter.limits": (-4, 5),
     "axes.titley": 1.01,  # fixed: an automatic height needs a second layout
+    "svg.fonttype": "none",
     "pdf.fonttype": 42,  # text can be edited and searched
     "svg.hashsalt": "fasthep-parsl",  # the same plot is the same file
     "hatch.linewidth": 0.5,
@@ -101,8 +103,16 @@ def y_label(axis: Any, widths: Any, uniform: bool) -> str:
     unit = found.group(1) if found else ""
     if not uniform:
         return f"Events / {unit}" if unit else "Events / unit width"
-    width = float(widths[0])
-    digits = f"{width:.3g}" if math.isfinite(width) else ""
     if not unit:
         return "Events / bin"
+    digits = short_number(float(widths[0]))
     return f"Events / {unit}" if digits == "1" else f"Events / {digits} {unit}"
+
+
+def short_number(value: float) -> str:
+    """Return a number with three digits for matplotlib, with a power of ten where it is very large or small."""
+    if value and not 1e-4 <= abs(value) < 1e5:
+        mantissa, _, power = f"{value:.2e}".partition("e")
+        mantissa = mantissa.rstrip("0").rstrip(".")
+        return rf"$10^{{{int(power)}}}$" if mantissa == "1" else rf"{mantissa}$\times10^{{{int(power)}}}$"
+    return f"{float(f'{value:.3g}'):g}"

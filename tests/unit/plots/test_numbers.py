@@ -13,13 +13,14 @@ from matplotlib.container import ErrorbarContainer
 from scipy import stats
 
 from fasthep_parsl.interfaces import DatasetInfo
-from fasthep_parsl.ops.products import Histogram
+from fasthep_parsl.ops.products import Cutflow, CutflowRow, Histogram
 from fasthep_parsl.results.axis_ranges import range_warnings
-from fasthep_parsl.results.intervals import garwood
-from fasthep_parsl.results.plot_cutflows import efficiencies
-from fasthep_parsl.results.plot_layers import systematic_errors
+from fasthep_parsl.results.cut_efficiencies import efficiencies, weighted_efficiency
+from fasthep_parsl.results.intervals import clopper_pearson, garwood
+from fasthep_parsl.results.plot_contents import systematic_errors
+from fasthep_parsl.results.plot_cutflows import draw_efficiencies
 from fasthep_parsl.results.plot_recipe import PlotRecipe
-from fasthep_parsl.results.plots import figure_of
+from fasthep_parsl.results.plots import _figure, figure_of
 from fasthep_parsl.results.style import STYLE
 from plot_samples import DATASETS, MASS, VARIATIONS, cutflow, drawing, many, peak, varied
 
@@ -211,9 +212,64 @@ def test_order_colours_and_labels_are_those_of_the_style():
 def test_efficiencies_are_those_of_the_cutflow():
     found = efficiencies(cutflow(), drawing())
     assert list(found) == ["Data", "dy", "ttbar", "diboson"]
-    assert found["Data"] == [0.9, 0.81, 0.729, 0.656]
+    assert [one.value for one in found["Data"]] == [0.9, 0.81, 0.729, 0.656]
     rows = cutflow().rows
-    assert found["diboson"][-1] == (rows["ww"][-1].n_out + rows["zz"][-1].n_out) / 2000
+    left = rows["ww"][-1].n_out + rows["zz"][-1].n_out
+    last = found["diboson"][-1]
+    assert (last.value, last.low, last.high) == (left / 2000, *clopper_pearson(left, 2000))
+
+
+@pytest.mark.parametrize("total", [1, 2, 10, 57.5, 1000, 50_000, 200_000, 10_000_000])
+def test_clopper_pearson_is_that_of_scipy(total):
+    tail = stats.norm.sf(1)
+    for passed in {
+        0,
+        min(1, total),
+        total / 3,
+        total * 0.9,
+        max(total - 1, 0),
+        total,
+        min(500, total),
+        min(1500, total),
+    }:
+        low, high = clopper_pearson(passed, total)
+        expected = (
+            stats.beta.ppf(tail, passed, total - passed + 1) if passed else 0,
+            stats.beta.isf(tail, passed + 1, total - passed) if passed < total else 1,
+        )
+        np.testing.assert_allclose((low, high), expected, rtol=0, atol=3e-5 * (expected[1] - expected[0]))
+
+
+def test_errors_of_weighted_efficiencies():
+    """Passed and failed events are independent; with one weight, the error is that of a binomial distribution."""
+    start = CutflowRow("All", 0, "a", 100, 40, 200.0, 80.0, 400.0, 160.0)
+    found = weighted_efficiency(start, start)
+    assert (found.value, found.high - found.value) == pytest.approx((0.4, math.sqrt(0.4 * 0.6 / 100)))
+    rng = np.random.default_rng(1)
+    weight = rng.choice([1.0, -0.3, 4.0], (2000, 400))
+    passed = rng.random(weight.shape) < 0.3
+    row = CutflowRow("", 0, "", 400, 1, *(float(np.mean(part.sum(axis=1))) for part in (
+        weight, weight * passed, weight**2, weight**2 * passed)))  # fmt: skip
+    spread = np.std((weight * passed).sum(axis=1) / weight.sum(axis=1))
+    found = weighted_efficiency(row, row)
+    assert found.high - found.value == pytest.approx(spread, rel=0.05)
+
+
+def test_no_event_and_each_event_have_errors():
+    none = CutflowRow("All", 0, "a", 10, 0, 20.0, 0.0, 40.0, 0.0)
+    every = replace(none, n_out=10, sumw_out=20.0, sumw2_out=40.0)
+    assert weighted_efficiency(none, none).high == clopper_pearson(0, 10)[1] > 0.1
+    assert weighted_efficiency(every, every).low == clopper_pearson(10, 10)[0] < 0.9
+
+
+def test_selections_are_not_connected():
+    rows = tuple(CutflowRow(name, k, f"cut {k}", 100, 50) for name in ("SR", "CR") for k in range(2))
+    with rc_context(STYLE):
+        figure = _figure(drawing())
+        draw_efficiencies(figure, Cutflow({"dy": rows}), drawing(), "Selection")
+    lines = [bars.lines[0].get_xdata().tolist() for bars in figure.axes[0].containers]
+    assert lines == [[0, 1], [2, 3]]
+    assert {"SR", "CR"} <= {text.get_text() for text in figure.axes[0].texts}
 
 
 def test_more_datasets_than_colours_differ():

@@ -13,7 +13,7 @@ from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Histogram
 from fasthep_parsl.results import write_results
 from fasthep_parsl.results.histograms import dataset_axis
-from fasthep_parsl.results.plot_layers import contents
+from fasthep_parsl.results.plot_contents import contents
 from fasthep_parsl.results.plot_recipe import Drawing, PlotRecipe
 from fasthep_parsl.results.style import safe_text, y_label
 
