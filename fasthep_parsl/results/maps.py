@@ -11,7 +11,7 @@ from fasthep_parsl.results.plot_contents import contents
 from fasthep_parsl.results.plot_layout import Layout
 from fasthep_parsl.results.plot_panels import binning, contents_word, named_ticks
 from fasthep_parsl.results.plot_recipe import Drawing
-from fasthep_parsl.results.style import axis_label, safe_text
+from fasthep_parsl.results.style import axis_label, power_of_ten, safe_text
 
 
 def draw_maps(figure: Any, histogram: Histogram, places: tuple[int | None, Sequence[int]], drawing: Drawing) -> None:
@@ -88,6 +88,9 @@ def _draw_map(ax: Any, axes: Sequence[Any], values: Any, norm: Any, drawing: Dra
         named_ticks(place, axis)
     ax.set_xlim(*x.limits(style.x))
     ax.set_ylim(*y.limits(style.y))
+    for letter, bins in (("x", x), ("y", y)):
+        if bins.categories is None:
+            power_of_ten(ax, letter)
     ax.set_xlabel(safe_text(style.x.label) if style.x.label else axis_label(axes[0]), loc="right")
     ax.set_ylabel(safe_text(style.y.label) if style.y.label else axis_label(axes[1]), loc="top")
     return mesh

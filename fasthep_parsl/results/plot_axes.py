@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fasthep_parsl.plan.styles import AxisStyle
 from fasthep_parsl.results.plot_contents import PlotContent
 from fasthep_parsl.results.plot_layout import Layout
+from fasthep_parsl.results.style import power_of_ten
 
 if TYPE_CHECKING:
     from fasthep_parsl.results.plot_panels import Binning
@@ -115,7 +116,7 @@ def scale_y(ax: Any, content: PlotContent, bins: Binning, style: AxisStyle, box:
         ax.axhline(0, color="black", linewidth=0.8)
     ax.set_ylim(*(style.limits or (lowest, _room(top, _shares(ax, bins), box))))
     _hidden_points(ax, content, bins)
-    ax.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
+    power_of_ten(ax, "y")
     ax.yaxis.get_offset_text().set_x(-0.13)  # left of the title
 
 

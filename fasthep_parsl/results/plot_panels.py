@@ -12,7 +12,7 @@ from fasthep_parsl.results.plot_axes import add_legend, ratio_limits, scale_y
 from fasthep_parsl.results.plot_contents import PlotContent
 from fasthep_parsl.results.plot_layers import COLOURS, Layer
 from fasthep_parsl.results.plot_layout import Layout
-from fasthep_parsl.results.style import axis_label, minor_ticks, safe_text, y_label
+from fasthep_parsl.results.style import axis_label, minor_ticks, power_of_ten, safe_text, y_label
 
 BAND = "#333333"
 SHORT, FLAT = 14, 50
@@ -78,9 +78,9 @@ def binning(axis: Any, style: AxisStyle) -> Binning:
     widths = np.diff(edges)
     if categories is not None or of_integers(axis):
         return Binning(edges, np.ones_like(widths), "Events", categories, of_integers(axis))
-    equal = bool(np.allclose(widths, widths[:1]))
-    one = equal or open_ended(axis)
-    word = "Events / bin" if one and not equal else y_label(axis, widths, equal)
+    equal, endless = bool(np.allclose(widths, widths[:1])), open_ended(axis)
+    one = equal or endless
+    word = "Events / bin" if endless else y_label(axis, widths, equal)
     log = style.scale == "log" or (style.scale == "auto" and str(getattr(axis, "transform", None)) == "log")
     log = log and len(edges) > 2 and bool(edges[1] > 0)
     if log and edges[0] <= 0:
@@ -127,6 +127,8 @@ def draw_panel(layout: Layout, number: int, axis: Any, content: PlotContent, *, 
     low.set_xlabel(safe_text(x.label) if x.label else axis_label(axis), loc="right")
     what = contents_word(content, normalised=layout.drawing.normalised, named=legend)
     ax.set_ylabel(safe_text(y.label) if y.label else bins.word.replace("Events", what, 1), loc="top")
+    if bins.categories is None:
+        power_of_ten(low, "x")
     named_ticks(low.xaxis, axis)
     if layout.ratio:
         _draw_ratio(layout, number, content, bins)

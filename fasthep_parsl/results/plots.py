@@ -127,8 +127,18 @@ def _drawn(path: Path, formats: Sequence[PictureFormat], drawing: Drawing, fill:
             options = {"pil_kwargs": {"compress_level": 4}} if kind == "png" else {}
             with atomic(target) as draft:
                 figure.savefig(draft, format=kind, dpi=drawing.style.figure.dpi, metadata=_METADATA[kind], **options)
+                if kind == "svg":
+                    _name_other_fonts(draft)
             written.append(target)
     return written
+
+
+def _name_other_fonts(path: Path) -> None:
+    """Name fonts of formulas that other machines have, as matplotlib does for other text."""
+    text = path.read_text(encoding="utf-8")
+    for font, others in (("Heros", "Helvetica, Arial, sans-serif"), ("Termes", "'Times New Roman', serif")):
+        text = text.replace(f"'TeX Gyre {font}'\"", f"'TeX Gyre {font}', {others}\"")
+    path.write_text(text, encoding="utf-8")
 
 
 def _panels(figure: Any, histogram: Histogram, drawing: Drawing) -> None:

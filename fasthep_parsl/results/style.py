@@ -16,7 +16,6 @@ STYLE: dict[str, Any] = {
     "font.size": 13,
     "axes.labelsize": 15,
     "axes.linewidth": 1.1,
-    "axes.unicode_minus": False,
     "legend.fontsize": 12,
     "legend.frameon": False,
     "legend.handlelength": 1.4,
@@ -26,11 +25,9 @@ STYLE: dict[str, Any] = {
     "ytick.right": True,
     "xtick.major.size": 8,
     "ytick.major.size": 8,
-    "axes.formatter.use_mathtext": True,
-    "axes.formatter.limits": (-4, 5),
     "axes.titley": 1.01,  # fixed: an automatic height needs a second layout
+    "pdf.fonttype": 42,  # text can be edited and searched, also in SVG
     "svg.fonttype": "none",
-    "pdf.fonttype": 42,  # text can be edited and searched
     "svg.hashsalt": "fasthep-parsl",  # the same plot is the same file
     "hatch.linewidth": 0.5,
 }
@@ -44,6 +41,14 @@ def look(experiment: str) -> dict[str, Any]:
     math_fonts = {"rm": font, "it": f"{font}:italic", "bf": f"{font}:bold", "cal": font}
     families = {"font.family": ["serif", "DejaVu Sans"], "font.serif": [font, "Times New Roman", "DejaVu Serif"]}
     return {**STYLE, **families, **{f"mathtext.{name}": value for name, value in math_fonts.items()}}
+
+
+def power_of_ten(ax: Any, letter: str) -> None:
+    """Write numbers that are very large or small with one power of ten at the end of the axis ``x`` or ``y``."""
+    axis = getattr(ax, f"{letter}axis")
+    largest = max(abs(end) for end in axis.get_view_interval())
+    if axis.get_scale() == "linear" and not 1e-3 <= largest < (1e4 if letter == "y" else 1e5):
+        ax.ticklabel_format(axis=letter, style="sci", scilimits=(0, 0), useMathText=True)
 
 
 def minor_ticks(ax: Any, *, x: bool = True, y: bool = True) -> None:
