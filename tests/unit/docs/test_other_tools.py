@@ -6,6 +6,7 @@ The loops do what the processor and the macros of the pages do.
 from __future__ import annotations
 
 import math
+import re
 import shutil
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import uproot
 
 import page_code
-from fasthep_parsl.driver.api import run
+from fasthep_parsl.driver.api import compile_plan, run
 
 
 @pytest.fixture
@@ -103,3 +104,17 @@ def test_the_workflow_beside_the_draw_command(results, demo_data):
         if charge > 0
     ]
     assert_equal(results("Pt"), entries, 40, 0, 100)
+
+
+def test_the_program_of_the_comparison_is_planned_and_as_long_as_the_page_says(tmp_path, demo_data, monkeypatch):
+    programs = page_code.ROOT / "benchmarks" / "newcomers"
+    monkeypatch.syspath_prepend(str(programs.parent))
+    from bench_newcomers import TOOLS, code_lines
+
+    lines = [str(code_lines(programs / TOOLS[name].program)) for name in ("fasthep-parsl", "coffea", "FAST-HEP")]
+    page = (page_code.ROOT / "docs/explanation/comparison.md").read_text()
+    (row,) = (line for line in page.splitlines() if line.startswith("| lines of the user"))
+    assert re.findall(r"\d+", row) == lines
+    shutil.copy(programs / "fasthep_parsl.yaml", tmp_path)
+    shutil.copytree(demo_data, tmp_path / "data")
+    assert compile_plan(tmp_path / "fasthep_parsl.yaml").warnings == ()
