@@ -85,8 +85,3 @@ def emit_json(content: Any) -> None:
 def emit_schema(model: type[BaseModel]) -> None:
     """Write the JSON Schema of a model to stdout."""
     emit_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema(by_alias=True)})
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number of things: ``1 stage``, ``2,000 stages``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

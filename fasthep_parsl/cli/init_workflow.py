@@ -9,12 +9,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fasthep_parsl.cli.console import Screen, counted, print_line
+from fasthep_parsl.cli.console import Screen, print_line
 from fasthep_parsl.cli.inspect_file import CHOSEN
 from fasthep_parsl.demo import write_demo_data
 from fasthep_parsl.errors import ConfigError
 from fasthep_parsl.first_workflow.composition import FirstWorkflow, check_free, write_first_workflow
 from fasthep_parsl.first_workflow.nice_bins import number_text
+from fasthep_parsl.resources.units import counted
 
 DEMO_FOLDER = "data"
 DEMO_EVENTS = 4000

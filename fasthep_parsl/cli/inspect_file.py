@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fasthep_parsl.cli.console import Screen, counted, emit_json, print_line
+from fasthep_parsl.cli.console import Screen, emit_json, print_line
 from fasthep_parsl.errors import suggest
+from fasthep_parsl.resources.units import counted
 from fasthep_parsl.sources.file_problems import inspected
 from fasthep_parsl.sources.folded import BranchGroup, fold
 from fasthep_parsl.sources.inspected import InspectedBranch, InspectedFile, InspectedObject, InspectedTree

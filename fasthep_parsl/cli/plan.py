@@ -10,16 +10,16 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from fasthep_parsl.cli.console import Screen, counted, emit, emit_json, print_line
+from fasthep_parsl.cli.console import Screen, emit, emit_json, print_line
 from fasthep_parsl.cli.explain import explain_key
 from fasthep_parsl.cli.plan_graph import mermaid
 from fasthep_parsl.cli.progress import HeaderLines
-from fasthep_parsl.cli.server_lines import places_of
 from fasthep_parsl.cli.variation_lines import datasets_of, nominal_stages, stages_of, variation_rows
 from fasthep_parsl.driver.api import compile_plan, load
 from fasthep_parsl.driver.job_scripts import write_scripts
+from fasthep_parsl.driver.server_lines import places_of
 from fasthep_parsl.plan import Plan, PlanCredential, PlanEnvironment, PlanJoin, PlanModifier, PlanPool, substitutes
-from fasthep_parsl.resources.units import format_duration, format_memory
+from fasthep_parsl.resources.units import counted, format_duration, format_memory
 
 MOST_CODE = 40
 """Most rows of the table of analysis code."""

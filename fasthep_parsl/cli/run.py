@@ -44,14 +44,16 @@ def run_workflow(
         for warning in plan.warnings:
             print_line(err, f"warning: {warning}", "yellow")
     with make_progress(plan, err, quiet=quiet) as observer, SetupSteps(err, quiet=quiet) as steps:
-        outcome = run(plan, outdir=outdir, mode=mode, plots=plots, observer=observer, preparing=steps, check=False)
+        outcome = run(
+            plan, outdir=outdir, mode=mode, plots=plots, observer=observer, preparing=steps, progress=False, check=False
+        )
     for warning in outcome.summary["warnings"][len(plan.warnings) :]:
         print_line(err, f"warning: {warning}", "yellow")
     _tables(outcome, out)
     _normalisation(outcome, out)
     _output(outcome, out, shown=plan.backend == "local")
     _failures(outcome, {Path(module.path).name for module in plan.modules}, err)
-    _summary(outcome, plan.extent, out, err)
+    _summary(outcome, out, err)
     _jobs_left(outcome, err)
     if outcome.status != "complete":
         _next_steps(outcome, [str(workflow), *plan.arguments], err)
@@ -133,16 +135,11 @@ def _failures(outcome: RunOutcome, modules: set[str], err: Console) -> None:
         print_line(err, f"not run: {stages}: {why}", "red")
 
 
-def _summary(outcome: RunOutcome, extent: str, out: Console, err: Console) -> None:
-    summary = outcome.summary
-    events = summary["events"]
-    rate = events["done"] / max(summary["seconds"], 1e-9)
-    line = f"{events['done']:,} of {events['total']:,} events in {summary['seconds']:.1f} s ({rate:,.0f}/s)"
-    line = f"{extent}: {line}" if extent else line
+def _summary(outcome: RunOutcome, out: Console, err: Console) -> None:
     if outcome.status == "complete":
-        print_line(out, f"\ncomplete: {line}", "green")
+        print_line(out, f"\n{outcome.last_line}", "green")
     else:
-        print_line(err, f"\n{outcome.status}: {line}", "red")
+        print_line(err, f"\n{outcome.last_line}", "red")
         if outcome.summary["error"] and outcome.status != "interrupted":
             print_line(err, outcome.summary["error"])
     notes = [(kind, kind) for kind in registry.names("modifiers")]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fasthep_parsl.cli.console import counted
 from fasthep_parsl.plan import Plan, PlanSegment, PlanStage, PlanVariation
+from fasthep_parsl.resources.units import counted
 
 
 @dataclass(frozen=True)

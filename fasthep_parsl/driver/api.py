@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from fasthep_parsl.analysis_code.modules import activate, session_kept
 from fasthep_parsl.compiler import CompileOptions, check_limit, compile_workflow, inspect_credentials
@@ -14,8 +15,9 @@ from fasthep_parsl.driver.execution import PlanRun
 from fasthep_parsl.driver.outcome import RunOutcome, raise_unless_complete
 from fasthep_parsl.driver.outputs import check_targets, take_targets
 from fasthep_parsl.driver.run_directory import Mode
+from fasthep_parsl.driver.run_display import open_display
 from fasthep_parsl.errors import ConfigError, Problem
-from fasthep_parsl.events import Observer
+from fasthep_parsl.events import Event, Observer
 from fasthep_parsl.names import harmful
 from fasthep_parsl.plan import Plan
 from fasthep_parsl.resources.machine import this_machine
@@ -131,6 +133,7 @@ def run(
     plots: bool = True,
     observer: Observer | None = None,
     preparing: SetupProgress | None = None,
+    progress: bool | None = None,
     check: bool = True,
 ) -> RunOutcome:
     """Run a workflow and write its results.
@@ -152,6 +155,9 @@ def run(
     preparing : callable, optional
         Called with a text, the finished part and the whole while the software of workers is prepared, which can take
         minutes; with an empty text when it is ready.
+    progress : bool, optional
+        Whether to show progress: in the output of the cell in a notebook, as lines on stderr elsewhere. Default: in
+        notebooks, if there is no `observer`.
     check : bool
         Whether a run that is not complete raises an exception. If False, check the `status` of the outcome. In both
         cases results are written, and ``run.json`` lists what is missing.
@@ -172,18 +178,34 @@ def run(
     LockLostError
         Another driver has taken over the run directory, because this one was stopped for too long.
     """
-    if not isinstance(workflow, Plan):
-        plan = compile_plan(workflow, site, overrides=overrides, chunk_size=chunk_size, limit=limit)
-    elif limit in (None, workflow.limit):
-        plan = workflow
-    else:
+    if isinstance(workflow, Plan) and limit not in (None, workflow.limit):
         raise ConfigError(Problem("E106", "a plan has its own limit", hint="give `limit` to `compile_plan`"))
-    check_targets(plan, Path(outdir), mode)
-    with run_directory.taken(Path(outdir), plan, mode) as directory:
-        take_targets(plan, directory.path, mode)
-        with session_kept():
-            activate(plan.code, directory.path / "code")  # products may be objects of its classes
-            outcome = PlanRun(plan, directory, plots=plots, observer=observer, preparing=preparing).execute()
+    with open_display(progress, observed=observer is not None) as display:
+        if isinstance(workflow, Plan):
+            plan = workflow
+        else:
+            options: dict[str, Any] = {"overrides": overrides, "chunk_size": chunk_size, "limit": limit}
+            plan = compile_plan(workflow, site, progress=display.headers, **options)
+        check_targets(plan, Path(outdir), mode)
+        with run_directory.taken(Path(outdir), plan, mode) as directory:
+            take_targets(plan, directory.path, mode)
+            observe = _each(observer, display.follow(plan))
+            with session_kept():
+                activate(plan.code, directory.path / "code")  # products may be objects of its classes
+                facts: dict[str, Any] = {"observer": observe, "preparing": preparing or display.preparing}
+                outcome = PlanRun(plan, directory, plots=plots, **facts).execute()
+        display.end(outcome)
     if check:
         raise_unless_complete(outcome)
     return outcome
+
+
+def _each(*observers: Observer | None) -> Observer | None:
+    """Return what calls all of these observers."""
+    found = [observer for observer in observers if observer is not None]
+
+    def observe(event: Event) -> None:
+        for observer in found:
+            observer(event)
+
+    return observe if found else None

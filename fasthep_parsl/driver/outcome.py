@@ -11,6 +11,7 @@ from typing import Any
 from fasthep_parsl.driver.run_view import RunView
 from fasthep_parsl.errors import IncompleteRunError
 from fasthep_parsl.events import RunStatus
+from fasthep_parsl.plan.plan import extent_of
 
 EXIT_CODES: Mapping[RunStatus, int] = {"complete": 0, "failed": 1, "partial": 3, "interrupted": 130}
 
@@ -42,6 +43,15 @@ class RunOutcome(RunView):
     products: dict[tuple[str, str], Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+
+    @property
+    def last_line(self) -> str:
+        """Status, events, time and rate; of a limited run also which events they are."""
+        events, seconds = self.summary["events"], self.summary["seconds"]
+        rate = events["done"] / max(seconds, 1e-9)
+        extent = extent_of(self.summary.get("limit"))
+        status = f"{self.status}: {extent}" if extent else self.status
+        return f"{status}: {events['done']:,} of {events['total']:,} events in {seconds:.1f} s ({rate:,.0f}/s)"
 
     def _results(self) -> Mapping[tuple[str, str], Any]:
         return self.products

@@ -185,3 +185,8 @@ def format_duration(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or f"{seconds:.3g}s"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: ``1 stage``, ``2,000 stages``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

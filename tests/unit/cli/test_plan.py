@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from fasthep_parsl.cli.plan import _files, _tables
-from fasthep_parsl.cli.variation_lines import counted
+from fasthep_parsl.resources.units import counted
 
 
 def printed(flow, *modifiers, overrides=()):

@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 
 from fasthep_parsl.cli import progress
+from fasthep_parsl.driver import progress_lines
 from fasthep_parsl.events import PoolChanged, ServerChanged
 from fasthep_parsl.plan import Plan, PlanBlock, PlanDataset, PlanFile, PlanPool, PlanSegment, PlanSource, PlanStage
 from sample_events import block, finished, partition_failed, submitted
@@ -91,7 +92,7 @@ def test_headers_of_many_files_are_counted(monkeypatch):
 
 
 def test_reasons_of_waiting_jobs_have_a_line_when_they_are_stable(plan, monkeypatch):
-    monkeypatch.setattr(progress, "SETTLED", 0.2)
+    monkeypatch.setattr(progress_lines, "SETTLED", 0.2)
     monkeypatch.setattr(progress, "PLAIN_PERIOD", 0.05)
     jobs = PlanBlock(memory=10**9, walltime=600.0, queue="big")
     pool = plan.pools[0].model_copy(update={"block": jobs, "provider": "slurm"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fasthep_parsl.cli.blocks import BlockBoard
+from fasthep_parsl.driver.block_board import BlockBoard
 from fasthep_parsl.events import BlockChanged
 from fasthep_parsl.plan import Plan, PlanBlock, PlanPool, PlanSource
 from sample_events import block

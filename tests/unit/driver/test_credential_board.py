@@ -9,8 +9,8 @@ import time
 import pytest
 from rich.console import Console
 
-from fasthep_parsl.cli.credential_lines import CredentialBoard
 from fasthep_parsl.cli.progress import make_progress
+from fasthep_parsl.driver.credential_board import CredentialBoard
 from fasthep_parsl.events import CredentialChanged
 from fasthep_parsl.plan import Plan, PlanSource
 

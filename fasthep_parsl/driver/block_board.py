@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from fasthep_parsl.cli.console import counted
 from fasthep_parsl.events import BlockChanged, Event
 from fasthep_parsl.plan import Plan
+from fasthep_parsl.resources.units import counted
 
 PROBLEMS = ("refused", "failed", "lost", "left")
 """States that are reported."""
