@@ -39,6 +39,7 @@ def write_all(folder: Path) -> None:
         "credentials.md": partial(plug_ins, "credentials"),
         "modifiers.md": modifiers,
         "python.md": python,
+        "notebook.md": notebook,
         "layers.md": layers,
         "events.md": events,
     }
@@ -301,6 +302,18 @@ def python() -> str:
     )
     directives = "\n\n".join(f".. {name.replace(':: ', ':: fasthep_parsl.driver.')}" for name in names)
     return f"```{{eval-rst}}\n{directives}\n```\n"
+
+
+def notebook() -> str:
+    """Return the cells of the notebook of the tutorials; the tests execute it."""
+    path = Path(__file__).parent / "tutorials" / "notebook.ipynb"
+    cells = json.loads(path.read_text())["cells"]
+    texts = ("".join(cell["source"]) for cell in cells)
+    shown = (
+        text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
+        for cell, text in zip(cells, texts, strict=True)
+    )
+    return "\n\n".join(shown) + "\n"
 
 
 def layers() -> str:
