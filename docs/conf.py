@@ -36,6 +36,8 @@ napoleon_use_ivar = True
 html_theme = "pydata_sphinx_theme"
 html_title = "fasthep-parsl"
 html_show_sourcelink = False
+html_search_scorer = str(Path(__file__).parent / "search_scorer.js")
+html_sidebars = {"gallery": []}
 html_theme_options = {
     "github_url": "https://github.com/FAST-HEP/fasthep-parsl",
     "navigation_with_keys": False,
