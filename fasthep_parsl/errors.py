@@ -27,6 +27,10 @@ from typing import Any, ClassVar, Generic, TypeVar
 T = TypeVar("T")
 
 
+SETTING = "--set "
+"""Beginning of `Location.file` for places in settings."""
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """A place in a file.
@@ -34,7 +38,7 @@ class Location:
     Attributes
     ----------
     file : str
-        Path as written by the user.
+        Path as written by the user, or `SETTING` and a setting.
     line, column : int
         Counted from 1.
     length : int
@@ -46,8 +50,13 @@ class Location:
     column: int
     length: int = 1
 
+    @property
+    def setting(self) -> str:
+        """The setting ``key=value`` that the place is in, empty if it is in a file."""
+        return self.file.removeprefix(SETTING) if self.file.startswith(SETTING) else ""
+
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"overrides, `{self.setting}`" if self.setting else f"{self.file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +97,56 @@ class Suggestion:
         return " ".join(part for part in (self.question, self.listing) if part)
 
 
-Hint = str | Suggestion
+OPTIONS = {
+    "chunk_size": ("chunk_size", "--chunk-size"),
+    "force": ("mode='force'", "--force"),
+    "limit": ("limit", "--limit"),
+    "outdir": ("outdir", "--outdir"),
+    "resume": ("mode='resume'", "--resume"),
+}
+"""Options of a run: as arguments in Python, and on the command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to do, in a sentence that names options of a run. Python and the command line spell them differently.
+
+    Attributes
+    ----------
+    text : str
+        The sentence, a format: ``{outdir}`` is an option of `OPTIONS`, ``{settings}`` are `settings`, ``{0}`` is the
+        first of `values`.
+    settings : tuple of str
+        Settings ``key=value``: in Python items of ``overrides``, on the command line ``--set key=value``.
+    values : tuple of str
+        Any texts.
+    """
+
+    text: str
+    settings: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self._spelled(0, f"overrides={list(self.settings)!r}")
+
+    @property
+    def on_command_line(self) -> str:
+        """The sentence with the options of the command line."""
+        written = [f"'{text}'" if set(text) & set(" [{") else text for text in self.settings]
+        return self._spelled(1, " ".join(SETTING + text for text in written))
+
+    def _spelled(self, edge: int, settings: str) -> str:
+        options = {name: spellings[edge] for name, spellings in OPTIONS.items()}
+        return self.text.format(*self.values, **options, settings=settings)
+
+
+Hint = str | Suggestion | Advice
 """What to do about a mistake: a sentence, or names to use instead."""
+
+
+def on_command_line(hint: Hint) -> str:
+    """Return a hint with the options of the command line; `str()` has the arguments of Python."""
+    return hint.on_command_line if isinstance(hint, Advice) else str(hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +165,7 @@ class Problem:
         Key path in the file (``analysis.stages[2].params.expr``), also of a key that is missing; empty if unknown.
     where : Location or None
         Place in the file, if known.
-    hint : str or Suggestion
+    hint : str, Suggestion or Advice
         What to do: names to use instead, the allowed values, or a command.
     name : str
         The name that does not exist (a key, a field, an op), empty if the mistake is another.

@@ -84,7 +84,7 @@ def _shown(value: Any) -> str:
 def _place(where: Location | None) -> str:
     if where is None:
         return ""
-    return f" ({where.file})" if where.file.startswith("--set ") else f" at {where}"
+    return f" ({where.file})" if where.setting else f" at {where}"
 
 
 def _planned(loaded: LoadedWorkflow, path: KeyPath, compile_plan: Callable[[], Plan]) -> list[str]:

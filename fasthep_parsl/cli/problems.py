@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from fasthep_parsl.errors import Location, Problem, Suggestion
+from fasthep_parsl.errors import SETTING, Location, Problem, Suggestion, on_command_line
 from fasthep_parsl.workflow.parse import split_lines
 
 WIDTH = 100
@@ -19,7 +19,7 @@ WIDTH = 100
 MAX_HINT_LINES = 3
 MAX_CODES = 4
 """Codes to name in the command that explains them."""
-OPTIONS = ("--set ", "--explain ")
+OPTIONS = (SETTING, "--explain ")
 """Beginning of `Location.file` for places on the command line."""
 _TAB = "    "
 
@@ -55,7 +55,7 @@ def layout(item: Problem, width: int = WIDTH) -> list[Text]:
     label = f"{'warning' if item.is_warning else 'error'}[{item.code}]"
     margin = len(str(item.where.line)) if item.where else 1
     near = _clean(item.hint.question) if isinstance(item.hint, Suggestion) else ""
-    below = str(item.hint)
+    below = on_command_line(item.hint)
     lines = [Text.assemble((label, f"bold {colour}"), f": {_clean(item.message)}")]
     if item.where is not None:
         place = Text(f"{' ' * margin} --> {_place(item.where)}")

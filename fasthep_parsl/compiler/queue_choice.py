@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fasthep_parsl.errors import Hint, suggest
+from fasthep_parsl.errors import Advice, Hint, suggest
 from fasthep_parsl.pools.model import Pool
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.resources.units import format_duration, format_memory
@@ -25,7 +25,7 @@ class Refusal:
         The wrong setting of the pool: ``("queue",)`` or ``("resources", "memory")``.
     reason : str
         What is wrong, without the name of the pool.
-    hint : str or Suggestion
+    hint : str, Suggestion or Advice
         What to do.
     name : str
         The name of a queue that does not exist.
@@ -186,7 +186,7 @@ def _too_long(pool: Pool, large: Sequence[Choice], every: Sequence[Choice]) -> R
     others = [c.name for c in every if c not in large and _fits(c, pool) and _lasts(c, pool.resource)]
     instead = f"queue `{others[0]}` allows it; " if others else ""
     key = f"resources.{pool.resource_class}" if pool.resource_class else f"pools.{pool.name}"
-    hint = f"{instead}ask for at most {limit}: `--set {key}.walltime={limit}`"
+    hint = Advice("{0}ask for at most {1}: `{settings}`", (f"{key}.walltime={limit}",), (instead, limit))
     return Refusal("E144", ("resources", "walltime"), reason, hint, fallback=False)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fasthep_parsl.compiler.grants import Facility, Grant
 from fasthep_parsl.compiler.stages import CheckedStage
-from fasthep_parsl.errors import Checked, Problem
+from fasthep_parsl.errors import Advice, Checked, Problem
 from fasthep_parsl.plan import PlanPool
 from fasthep_parsl.pools.model import DEFAULT, Pool, build_pools
 from fasthep_parsl.pools.routing import Route, route
@@ -154,8 +154,8 @@ def _too_few_ports(routing: Routing, stages: Sequence[CheckedStage]) -> list[Pro
     moved = [item.stage.id for item in stages if routing.routes[item.stage.id].pool != target]
     settings = [f"stages[{name}].execution.require={target}" for name in moved]
     settings.append(f"pools.{target}.resources={_largest(routing, used)}")
-    written = " ".join(f"--set '{text}'" for text in settings)
-    hint = f"use one pool: `{written}`, or run on a machine with more ports that workers can reach (`network.ports`)"
+    text = "use one pool: `{settings}`, or run on a machine with more ports that workers can reach (`network.ports`)"
+    hint = Advice(text, tuple(settings))
     return [problem(facility.loaded.document, ("execution", "network", "ports"), "E145", message, hint)]
 
 

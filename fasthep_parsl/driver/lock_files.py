@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fasthep_parsl.driver.driver_process import DriverProcess, is_alive, is_stopped
-from fasthep_parsl.errors import ConfigError, Problem
+from fasthep_parsl.errors import Advice, ConfigError, Hint, Problem
 
 NAME = "driver.lock"
 BEAT = 10.0
@@ -147,20 +147,19 @@ def who(holder: LockHolder) -> str:
     return f"{name}, since {holder.since}"
 
 
-def _what_to_do(holder: LockHolder) -> str:
+def _what_to_do(holder: LockHolder) -> Hint:
     if holder.driver is None:
         return _wait_or_end("")
     pid = holder.driver.pid
     if pid == os.getpid() and is_alive(holder.driver):
-        return "another thread of this program uses it: wait for it, or give another --outdir"
+        return Advice("another thread of this program uses it: wait for it, or give another {outdir}")
     if is_stopped(holder.driver):
         return f"it is stopped: `kill -CONT {pid}` continues it, `kill -KILL {pid}` ends it"
     if is_alive(holder.driver):
-        return f"wait for it, end it with Ctrl-C or `kill {pid}`, or give another --outdir"
+        return Advice("wait for it, end it with Ctrl-C or `kill {0}`, or give another {outdir}", values=(str(pid),))
     return _wait_or_end(f" on {holder.driver.host}")
 
 
-def _wait_or_end(where: str) -> str:
-    return (
-        f"wait for it, or end it{where}; if the machine is down, try again in {STALE:.0f} s; or give another --outdir"
-    )
+def _wait_or_end(where: str) -> Advice:
+    text = "wait for it, or end it{0}; if the machine is down, try again in %.0f s; or give another {outdir}"
+    return Advice(text % STALE, values=(where,))

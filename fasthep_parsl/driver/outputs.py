@@ -15,7 +15,7 @@ from typing import Any
 
 from fasthep_parsl.atomic import write_text
 from fasthep_parsl.driver.run_directory import Mode
-from fasthep_parsl.errors import ConfigError, Problem, RunError
+from fasthep_parsl.errors import Advice, ConfigError, Hint, Problem, RunError
 from fasthep_parsl.ops.targets import OutputTarget, files_of, partitions_of, targets_of
 from fasthep_parsl.plan import Plan
 
@@ -41,11 +41,11 @@ def check_targets(plan: Plan, run_dir: Path, mode: Mode) -> None:
         if mode == "force":
             foreign = [name for name in foreign if not any(own.fullmatch(name) for own in _own(plan, folder))]
         if foreign:
-            hint = "remove them, or" if mode == "force" else "--force removes files of the same datasets;"
+            hint = "remove them, or" if mode == "force" else "{force} removes files of the same datasets;"
             number = "1 file" if len(foreign) == 1 else f"{len(foreign)} files"
             whose = f", written by {other or owner}" if owner else ""
             what = f"{folder} contains {number} like those of stage `{target.stage}`: `{foreign[0]}`{whose}"
-            raise _refuse(target, what, f"{hint} give another `path`")
+            raise _refuse(target, what, Advice(f"{hint} give another `path`"))
 
 
 def _check_writable(target: OutputTarget, folder: Path, plan: Plan) -> None:
@@ -168,5 +168,5 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
-def _refuse(target: OutputTarget, message: str, hint: str) -> ConfigError:
+def _refuse(target: OutputTarget, message: str, hint: Hint) -> ConfigError:
     return ConfigError(Problem("E167", message, key=f"stage {target.stage}, params.path", hint=hint))

@@ -17,7 +17,7 @@ from fasthep_parsl.driver.code_copies import copy_code
 from fasthep_parsl.driver.lock import DriverLock
 from fasthep_parsl.driver.lock_files import is_lock
 from fasthep_parsl.driver.parameter_files import copy_parameter_files
-from fasthep_parsl.errors import ConfigError, Problem
+from fasthep_parsl.errors import Advice, ConfigError, Hint, Problem
 from fasthep_parsl.jsontext import json_text
 from fasthep_parsl.names import harmful
 from fasthep_parsl.plan import Plan
@@ -88,13 +88,13 @@ def taken(path: Path, plan: Plan, mode: Mode) -> Iterator[RunDirectory]:
     """
     path = path.expanduser().absolute()
     if path.exists() and not path.is_dir():
-        raise _refuse("E160", f"{path} is a file, not a folder", "give another --outdir")
+        raise _refuse("E160", f"{path} is a file, not a folder", Advice("give another {outdir}"))
     made = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = DriverLock(path)
     except OSError as error:
-        raise _refuse("E161", f"{path} cannot be written: {error.strerror}", "give another --outdir") from None
+        raise _refuse("E161", f"{path} cannot be written: {error.strerror}", Advice("give another {outdir}")) from None
     prepared = False
     try:
         with lock:
@@ -123,9 +123,9 @@ def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:
     resumed = False
     if harmful(str(path)):
         message = f"{ascii(str(path))[1:-1]} has a control character or is not UTF-8, so scripts cannot contain it"
-        raise _refuse("E161", message, "give another --outdir")
+        raise _refuse("E161", message, Advice("give another {outdir}"))
     if path.exists() and not path.is_dir():
-        raise _refuse("E160", f"{path} is a file, not a folder", "give another --outdir")
+        raise _refuse("E160", f"{path} is a file, not a folder", Advice("give another {outdir}"))
     _check_apart(path, plan)
     if path.is_dir() and not all(map(is_lock, path.iterdir())):
         resumed = _existing(path, plan, mode)
@@ -138,7 +138,7 @@ def prepare(path: Path, plan: Plan, mode: Mode) -> RunDirectory:
         write_text(path / MARKER, plan.model_dump_json(indent=1) + "\n")
         reserve = Reserve(path / "log" / "reserve", RESERVE)
     except OSError as error:
-        raise _refuse("E161", f"{path} cannot be written: {error.strerror}", "give another --outdir") from None
+        raise _refuse("E161", f"{path} cannot be written: {error.strerror}", Advice("give another {outdir}")) from None
     return RunDirectory(path, resumed, reserve=reserve)
 
 
@@ -149,32 +149,36 @@ def _check_apart(path: Path, plan: Plan) -> None:
         place = Path(file.path).resolve()
         if place.is_relative_to(real) or (file.folder and real.is_relative_to(place)):
             message = f"`{file.uses[0]}` names {file.path}, and the run would write to {real}"
-            raise _refuse("E160", message, "give another --outdir, or copy the file to another folder")
+            raise _refuse("E160", message, Advice("give another {outdir}, or copy the file to another folder"))
 
 
 def _existing(path: Path, plan: Plan, mode: Mode) -> bool:
     """Refuse, resume or remove the run in a folder; return whether it is resumed."""
     if mode == "new":
         if not (path / MARKER).exists():
-            raise _refuse("E160", f"{path} is not empty and is not a run directory", "give another --outdir")
+            raise _refuse("E160", f"{path} is not empty and is not a run directory", Advice("give another {outdir}"))
         what = "already contains a run"
-        raise _refuse("E160", f"{path} {what}", "--resume continues it, --force replaces it, or give another --outdir")
+        raise _refuse(
+            "E160", f"{path} {what}", Advice("{resume} continues it, {force} replaces it, or give another {outdir}")
+        )
     if mode == "resume" and (path / MARKER).exists():
         try:
             before = Plan.model_validate_json((path / MARKER).read_bytes())
         except ValidationError:
-            raise _refuse("E162", f"{path / MARKER} cannot be read by this version", "--force starts again") from None
+            raise _refuse(
+                "E162", f"{path / MARKER} cannot be read by this version", Advice("{force} starts again")
+            ) from None
         if before.hash != plan.hash:
-            hint = "--force starts again, or give another --outdir"
+            hint = Advice("{force} starts again, or give another {outdir}")
             raise _refuse("E162", f"{path} contains another run: {_difference(before, plan)}", hint)
         return True
     if mode == "resume":
-        raise _refuse("E160", f"{path} does not contain a run to resume", "omit --resume, or give its --outdir")
+        raise _refuse("E160", f"{path} does not contain a run to resume", Advice("omit {resume}, or give its {outdir}"))
     if not (path / MARKER).exists():
         raise _refuse(
             "E160",
             f"{path} is not empty and is not a run directory",
-            "--force replaces only runs: give another --outdir",
+            Advice("{force} replaces only runs: give another {outdir}"),
         )
     _remove(path)
     return False
@@ -189,7 +193,9 @@ def _remove(path: Path) -> None:
             else:
                 item.unlink(missing_ok=True)
         except OSError as error:
-            raise _refuse("E161", f"{item} cannot be removed: {error.strerror}", "give another --outdir") from None
+            raise _refuse(
+                "E161", f"{item} cannot be removed: {error.strerror}", Advice("give another {outdir}")
+            ) from None
 
 
 def _difference(before: Plan, now: Plan) -> str:
@@ -197,7 +203,7 @@ def _difference(before: Plan, now: Plan) -> str:
     names = ("stages", "datasets", "segments", "source", "chunk_size", "pass_size", "name")
     if before.limit != now.limit:  # then all else may differ because of it
         limits = [f"the {plan.extent}" if plan.extent else "all events" for plan in (before, now)]
-        again = "without --limit" if before.limit is None else f"with --limit {before.limit}"
+        again = "without a limit" if before.limit is None else f"with the limit {before.limit}"
         return f"it processes {limits[0]}, and this would process {limits[1]}: resume it {again}"
     changed = [*_edited(before, now), *_versions(before, now)]
     code = {"op_hash"} if changed else set()
@@ -235,5 +241,5 @@ def _versions(before: Plan, now: Plan) -> list[str]:
     ]
 
 
-def _refuse(code: str, message: str, hint: str) -> ConfigError:
+def _refuse(code: str, message: str, hint: Hint) -> ConfigError:
     return ConfigError(Problem(code, message, hint=hint))

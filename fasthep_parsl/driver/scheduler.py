@@ -294,5 +294,5 @@ class Scheduler:
 def _why_stuck(state: SegmentState) -> str:
     name = "/".join(state.segment.stages)
     if state.blocked:
-        return f"{name} cannot continue: {state.blocked} (`--resume` continues the run)"
+        return f"{name} cannot continue: {state.blocked} (to resume the run continues it)"
     return f"{name} is not complete, but nothing is left to run"

@@ -81,7 +81,7 @@ def plan_of(run_dir: Path) -> Plan:
     ConfigError
         The folder has no run, or its plan or event log was removed or cannot be read.
     """
-    plan_file, hint = run_dir / "plan.json", "give the folder of `run --outdir`"
+    plan_file, hint = run_dir / "plan.json", "give the folder of a run"
     if not plan_file.is_file():
         raise ConfigError(Problem("E164", f"{run_dir} is not a run directory", hint=hint))
     try:

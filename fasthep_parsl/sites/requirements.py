@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import reduce
 
-from fasthep_parsl.errors import Problem
+from fasthep_parsl.errors import Advice, Problem
 from fasthep_parsl.sites.model import Requirement, Site
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, merge, show_path, walk
 
@@ -68,5 +68,6 @@ def _problem(site: Site, item: Requirement, at: KeyPath) -> Problem:
     own = "…"
     for step in reversed(item.path):
         own = f"{{{step}: {own}}}"
-    hint = f"{item.help}; `--set {key}=…`, or a site file of your own with `extends: {site.name}` and `{own[1:-1]}`"
+    rest = f"or a site file of your own with `extends: {site.name}` and `{own[1:-1]}`"
+    hint = Advice("{0}; `{settings}`, {1}", (f"{key}=…",), (item.help, rest))
     return Problem("E146", f"site `{site.name}` needs `{key}`", show_path((*at, *item.path)), item.where, hint)

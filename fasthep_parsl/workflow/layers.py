@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import reduce
 
-from fasthep_parsl.errors import Problem
+from fasthep_parsl.errors import Advice, Problem
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, Node, merge, show_path
 
 KINDS = ("backend", "strategy", "environment")
@@ -142,7 +142,7 @@ class _Expander:
         if value is None:
             key = show_path(path)
             message = f"environment variable `{name}` is not set"
-            hint = f"`export {name}=…`, or `--set {key}=…`"
-            self.problems.append(Problem("E147", message, key, node.where, hint, name))
+            advice = Advice("`export {0}=…`, or `{settings}`", (f"{key}=…",), (name,))
+            self.problems.append(Problem("E147", message, key, node.where, advice, name))
             return ""
         return value

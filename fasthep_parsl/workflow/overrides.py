@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from fasthep_parsl.errors import ConfigError, Hint, Location, Problem, suggest
+from fasthep_parsl.errors import Advice, ConfigError, Hint, Location, Problem, suggest
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.workflow.execution_model import Execution
 from fasthep_parsl.workflow.layers import KINDS, spelled
@@ -106,7 +106,7 @@ def apply_override(document: Document, text: str) -> Document:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         where = Location(shown, 1, start, max(len(text), 1))
-        hint = "write `--set pools.default.workers=4`"
+        hint: Hint = Advice("write `{settings}`", ("pools.default.workers=4",))
         raise ConfigError(Problem("E109", f"`{text}` is not `key=value`", "", where, hint))
     key_at = Location(shown, 1, start, len(key))
     value_at = Location(shown, 1, start + len(key) + 1, max(len(value), 1))

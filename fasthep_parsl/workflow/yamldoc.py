@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from fasthep_parsl.errors import ConfigError, Hint, Location, Problem
+from fasthep_parsl.errors import SETTING, ConfigError, Hint, Location, Problem
 
 KeyPath = tuple[str | int, ...]
 """Path of a value in a document: keys and list positions."""
@@ -145,7 +145,7 @@ class Document:
         """
         where = self.marks.value(path)
         file = where.file if where else self.path
-        return Path.cwd() if file.startswith("--set ") else Path(file).resolve().parent
+        return Path.cwd() if file.startswith(SETTING) else Path(file).resolve().parent
 
     def under(self, *keys: str) -> Document:
         """Return a new document with the content under `keys`."""

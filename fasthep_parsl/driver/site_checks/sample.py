@@ -14,7 +14,7 @@ from fasthep_parsl.compiler.credentials import InspectedCredential, inspect_cred
 from fasthep_parsl.compiler.grants import Facility, open_facility
 from fasthep_parsl.compiler.modifiers import pool_modifiers
 from fasthep_parsl.compiler.worker_setups import planned_kinds
-from fasthep_parsl.errors import Checked, Problem
+from fasthep_parsl.errors import Checked, Problem, on_command_line
 from fasthep_parsl.interfaces import Script
 from fasthep_parsl.plan import PlanCredential, PlanEnvironment, PlanPool
 from fasthep_parsl.pools.model import DEFAULT, Pool, build_pools
@@ -168,9 +168,13 @@ def loaded_alone(site: Site, overrides: Sequence[str]) -> LoadedWorkflow:
 
 def _profile(site: Site, loaded: LoadedWorkflow, problems: Sequence[Problem]) -> list[Check]:
     wrong = [item for item in (*loaded.problems, *problems) if item.code != "E147"]
-    checks = [Check(False, "profile", "; ".join(item.message for item in wrong), str(wrong[0].hint))] if wrong else []
+    checks = (
+        [Check(False, "profile", "; ".join(item.message for item in wrong), on_command_line(wrong[0].hint))]
+        if wrong
+        else []
+    )
     modifiers = pool_modifiers(loaded)
-    checks += [Check(False, "profile", item.headline, str(item.hint)) for item in modifiers.problems]
+    checks += [Check(False, "profile", item.headline, on_command_line(item.hint)) for item in modifiers.problems]
     if not checks:
         names = [Path(document.root.layer.split()[-1]).name for document in site.layers[:-1]]
         above = f", extends {', '.join(reversed(names))}" if names else ""
@@ -191,7 +195,7 @@ def _filled_in(site: Site, loaded: LoadedWorkflow, missing: Sequence[Problem]) -
             node = loaded.document.get(path)
             checks.append(Check(True, what, str(node.plain()) if node else ""))
     variables = [item for item in loaded.problems if item.code == "E147"]
-    return checks + [Check(False, "environment", item.message, str(item.hint)) for item in variables]
+    return checks + [Check(False, "environment", item.message, on_command_line(item.hint)) for item in variables]
 
 
 def _sampled(loaded: LoadedWorkflow) -> list[tuple[Pool, Queue]]:
@@ -243,7 +247,7 @@ def _own_pools(facility: Facility) -> list[tuple[PlanPool | None, Check]]:
     found: list[tuple[PlanPool | None, Check]] = []
     execution = facility.execution
     wanted = build_pools(execution, facility.loaded.document)
-    found += [(None, Check(False, item.key, item.message, str(item.hint))) for item in wanted.problems]
+    found += [(None, Check(False, item.key, item.message, on_command_line(item.hint))) for item in wanted.problems]
     for pool in wanted.value:
         node = facility.loaded.document.get(("execution", "pools", pool.name))
         if node is None or node.layer == package_defaults().root.layer:
@@ -251,7 +255,7 @@ def _own_pools(facility: Facility) -> list[tuple[PlanPool | None, Check]]:
         grant = facility.grant(pool)
         what, refusal = f"pool {pool.name}", grant.refusal
         if grant.pool is None:
-            found.append((None, Check(False, what, grant.reason, str(refusal.hint) if refusal else "")))
+            found.append((None, Check(False, what, grant.reason, on_command_line(refusal.hint) if refusal else "")))
             continue
         block = grant.pool.block
         where = f"queue {block.queue}" if block and block.queue else "fits"
