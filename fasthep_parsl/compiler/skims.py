@@ -146,7 +146,7 @@ def _sums(skim: Skim, numbers: Mapping[str, int]) -> list[PlanSum]:
 def _sum(skim: Skim, block: SkimBlock, numbers: Mapping[str, int]) -> PlanSum:
     if block.weight is None:
         what = f"dataset `{skim.dataset.dataset}` was skimmed only in part"
-        raise ManifestError(f"`{skim.path}`: {what}", "complete the skim with `--resume`")
+        raise ManifestError(f"`{skim.path}`: {what}", "resume the run that skims it")
     mine = tuple(sorted(numbers[_name(path)] for path in block.files if _name(path) in numbers))
     return PlanSum(files=mine, events=block.events, weight=block.weight, square=block.square)
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from fasthep_parsl import registry
 from fasthep_parsl.compiler.outputs import planned_params
 from fasthep_parsl.compiler.stages import CheckedStage
-from fasthep_parsl.errors import Problem
+from fasthep_parsl.errors import Advice, Problem
 from fasthep_parsl.ops.targets import OP
 from fasthep_parsl.plan import PlanSource
 from fasthep_parsl.plan.parameter_files import merged_files
@@ -47,8 +47,9 @@ def check_visibility(
         able = [name for name in registry.names("strategies") if is_batch(name)]
         able = [f"`{name}`" for name in able if registry.load("strategies", name).brings_files]
         message = f"strategy `{kind}` cannot send files to workers, which do not see the run directory"
-        hint = f"set `shared_filesystem: true` and --outdir on a file system that nodes see; {', '.join(able)} can send files"
-        problems.append(problem(loaded.document, ("execution", "shared_filesystem"), "E149", message, hint))
+        text = "set `shared_filesystem: true` and {outdir} on a file system that nodes see; {0} can send files"
+        advice = Advice(text, values=(", ".join(able),))
+        problems.append(problem(loaded.document, ("execution", "shared_filesystem"), "E149", message, advice))
     for dataset in datasets:
         unseen = [file for file in dataset.files if not (file.remote or _any_seen(file, execution))]
         problems += [_unseen_input(loaded, dataset, unseen)] if unseen else []

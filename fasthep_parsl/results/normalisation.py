@@ -239,7 +239,9 @@ def _computed(
         total = sums.rows.get(dataset.name, WeightSum() if not mine else None)
     else:
         lost = count(subtract(summed, mine)) + count(subtract(mine, summed))
-        return Known(why=f"{lost} of its partitions failed in one pool but not in another; `--resume` repeats them")
+        return Known(
+            why=f"{lost} of its partitions failed in one pool but not in another; to resume the run repeats them"
+        )
     if total is None or total.events != events:
         return Known(why="the sums of its weights have other events than its results: this is a bug")
     if total.nan:
@@ -275,4 +277,4 @@ def _partly(dataset: PlanDataset, known: PlanSum, mine: list[Span], spans: list[
     what = f"{dataset.files[number].path} was processed only in part"
     if len(known.files) > 1:
         what = f"{dataset.files[number].path} was not processed, but other files of the same skimmed block were"
-    return f"{what}, and {dataset.normalisation.source} is known only for all of it; `--resume` repeats what has failed"
+    return f"{what}, and {dataset.normalisation.source} is known only for all of it; to resume the run repeats what has failed"

@@ -95,7 +95,7 @@ class _Fileset:
             message = (
                 f"`steps` are {sum(b - a for a, b in ordered):,} events of this file; only whole files can be read"
             )
-            hint = "`fasthep-parsl run --resume` processes what a run has missed; without `steps` all events are read"
+            hint = "to resume a run processes what it has missed; without `steps` all events are read"
             self._refuse(("files", name, "steps"), message, hint)
 
     def _with_metadata(self, content: dict[str, Node]) -> dict[str, Node]:

@@ -23,7 +23,7 @@ FOREIGN_SECTIONS = {
     "execution_hooks": _NOT_RUN,
     "compile_hooks": _NOT_RUN,
     "products": _NOT_RUN,
-    "profiles": "remove the section; site profiles describe machines (`--site`)",
+    "profiles": "remove the section; site profiles describe machines (option `site`)",
     "progress": _NOT_RUN,
     "workflow_metadata": _NOT_RUN,
 }
@@ -36,7 +36,7 @@ FOREIGN_STAGE = {
     "variations": "write them in section `systematics`",
 }
 FOREIGN_EXECUTION = {
-    "profiles": "remove it; site profiles describe machines (`--site`)",
+    "profiles": "remove it; site profiles describe machines (option `site`)",
     "config": "move the options to their kind: `strategy: {kind: name, …}`",
 }
 FOREIGN_VARIATION = {
@@ -118,7 +118,7 @@ def normalise(document: Document) -> tuple[Document, tuple[Problem, ...]]:
     warnings = []
     if document.has(("use", "profiles")):
         message = "`use.profiles` is ignored: these are profiles of fasthep-flow"
-        hint = "site profiles describe machines (`--site`)"
+        hint = "site profiles describe machines (option `site`)"
         warnings.append(problem(document, ("use", "profiles"), "W107", message, hint, on="key"))
     return document, tuple(warnings)
 

@@ -161,7 +161,7 @@ def test_one_port_is_enough_for_one_pool_and_the_hint_works(on_site, flow):
     assert (problem.code, problem.key) == ("E145", "execution.network.ports")
     assert problem.message == "2 pools (default, gpu) need a port each, but workers can reach only one port, 8786"
     assert problem.where.file.endswith("here.yaml")
-    overrides = [part.split("'")[0] for part in str(problem.hint).split("--set '")[1:]]
+    overrides = [part.split("'")[0] for part in problem.hint.on_command_line.split("--set '")[1:]]
     plan = on_site(site, overrides=overrides)
     assert [pool.name for pool in plan.pools if pool.used] == ["default"]
     assert (plan.pool("default").gpus, plan.pool("default").memory) == (1, 8 * 10**9)
@@ -195,7 +195,7 @@ def test_what_a_site_requires_is_asked_for_with_its_help(on_site, flow):
     assert problem.message == "site `here` needs `strategy.account`"
     assert problem.where.file.endswith("here.yaml")
     assert str(problem.hint) == (
-        "your project, `m1234`; `--set strategy.account=…`, "
+        "your project, `m1234`; `overrides=['strategy.account=…']`, "
         "or a site file of your own with `extends: here` and `strategy: {account: …}`"
     )
     plan = on_site(site, overrides=["strategy.account=m1"])

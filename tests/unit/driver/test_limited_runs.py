@@ -81,11 +81,13 @@ def test_a_run_is_resumed_with_its_limit_only(made):
     plans = {limit: made.compile(limit=limit) for limit in (None, 30, 40)}
     made.run(plans[30])
     for limit, wanted in ((None, "all events"), (40, "the first 40 events")):
-        with pytest.raises(ConfigError, match=f"processes the {EXTENT}, and this would process {wanted}.* --limit 30"):
+        with pytest.raises(
+            ConfigError, match=f"processes the {EXTENT}, and this would process {wanted}.* with the limit 30"
+        ):
             prepare(made.folder / "run", plans[limit], "resume")
     assert made.run(plans[30], mode="resume").status == "complete"
     made.run(plans[None], mode="force")
-    with pytest.raises(ConfigError, match=r"processes all events, and .* without --limit"):
+    with pytest.raises(ConfigError, match=r"processes all events, and .* without a limit"):
         prepare(made.folder / "run", plans[30], "resume")
 
 

@@ -133,7 +133,7 @@ def test_keys_of_the_command_line(files, key, path):
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("abc", "is not `key=value`", "--set pools"),
+        ("abc", "is not `key=value`", "overrides=['pools"),
         ("=3", "is not `key=value`", ""),
         ("a..b=3", "is not a key", ""),
         ("pols.x=1", "unknown key `pols`", "did you mean `pools`?"),
@@ -230,7 +230,7 @@ def test_a_variable_that_is_not_set_is_named_unless_somebody_else_says_it(files,
         ("E147", "execution.queues.q.walltime", 3),
     ]
     assert found[0].message == "environment variable `NOT_SET` is not set"
-    assert str(found[0].hint) == "`export NOT_SET=…`, or `--set execution.scratch=…`"
+    assert str(found[0].hint) == "`export NOT_SET=…`, or `overrides=['execution.scratch=…']`"
     site = "strategy: local\nscratch: ${NOT_SET}"
     assert on_site(files, site, overrides=["scratch=/tmp"]).scratch == "/tmp"
     assert on_site(files, [site, "scratch: /x"]).scratch == "/x"
