@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fasthep_parsl.errors import Checked, Problem, suggest
 from fasthep_parsl.plan.styles import PlanPicture, PlotStyle
 from fasthep_parsl.workflow.loader import LoadedWorkflow
+from fasthep_parsl.workflow.stage_model import Stage
 from fasthep_parsl.workflow.styles import DEFAULT, SECTION, Render
 from fasthep_parsl.workflow.yamldoc import Document, KeyPath, problem
 
@@ -25,24 +26,39 @@ def plan_pictures(loaded: LoadedWorkflow) -> Checked[tuple[PlanPicture, ...]]:
     """
     workflow, document = loaded.workflow, loaded.document
     problems = [item for name, style in workflow.styles.items() for item in _mistakes(name, style, loaded)]
-    pictures: dict[str, PlanPicture] = {}
+    pictures: list[PlanPicture] = []
     if DEFAULT in workflow.styles:
         style = workflow.styles[DEFAULT]
-        pictures[""] = PlanPicture(stage="", style=style, formats=style.formats or PNG)
+        pictures.append(PlanPicture(stage="", style=style, formats=style.formats or PNG))
     names: dict[str, str] = {}
     for number, stage in enumerate(workflow.analysis.stages):
-        path: KeyPath = ("analysis", "stages", number, "render")
-        if stage.render is None:
-            continue
-        problems += _missing(stage.render, workflow.styles, path, document)
-        pictures[stage.id] = _picture(stage.id, stage.render, workflow.styles)
-        name = stage.render.out or stage.id
-        others = {other.id for other in workflow.analysis.stages if other.id != stage.id} | names.keys()
-        if name in others:
-            message = f"the plot of stage `{stage.id}` has the name of that of `{names.get(name, name)}`"
-            problems.append(problem(document, (*path, "out"), "E116", message, "choose another name", on="key"))
-        names[name] = stage.id
-    return Checked(tuple(pictures.values()), tuple(problems))
+        for position, render in enumerate(stage.render):
+            path: KeyPath = ("analysis", "stages", number, "render", position)
+            problems += _missing(render, workflow.styles, path, document)
+            picture = _picture(stage.id, render, workflow.styles)
+            problems += _no_axis(picture, stage, path, document)
+            pictures.append(picture)
+            name = render.out or stage.id
+            others = {other.id for other in workflow.analysis.stages if other.id != stage.id} | names.keys()
+            if name in others:
+                message = f"the plot of stage `{stage.id}` has the name of that of `{names.get(name, name)}`"
+                at = (*path, "out") if document.has((*path, "out")) else path
+                hint = "choose another name with `out`"
+                problems.append(problem(document, at, "E116", message, hint, on="key" if at != path else "value"))
+            names[name] = stage.id
+    return Checked(tuple(pictures), tuple(problems))
+
+
+def _no_axis(picture: PlanPicture, stage: Stage, path: KeyPath, document: Document) -> Iterator[Problem]:
+    """Yield a problem if a style projects on an axis that the histogram of the stage does not have."""
+    project, axes = picture.style.project, stage.params.get("axes")
+    if project is None or not isinstance(axes, list):
+        return
+    known = [axis["name"] for axis in axes if isinstance(axis, dict) and isinstance(axis.get("name"), str)]
+    if project.axis not in known:
+        message = f"stage `{stage.id}` has no axis `{project.axis}` to project on"
+        hint = suggest(project.axis, known, what="axes")
+        yield problem(document, path, "E116", message, hint, name=project.axis)
 
 
 def _picture(stage: str, render: Render, styles: dict[str, PlotStyle]) -> PlanPicture:
@@ -104,7 +120,7 @@ def _colour(colour: str, at: KeyPath, document: Document) -> Iterator[Problem]:
 def left_out(loaded: LoadedWorkflow) -> list[str]:
     """Warn of datasets that a style does not draw, because it lists others."""
     data = loaded.workflow.data
-    used = {stage.render.style for stage in loaded.workflow.analysis.stages if stage.render} | {DEFAULT}
+    used = {one.style for stage in loaded.workflow.analysis.stages for one in stage.render} | {DEFAULT}
     found = []
     for name, style in loaded.workflow.styles.items():
         listed = {*style.data_mc.backgrounds, *style.data_mc.signals}

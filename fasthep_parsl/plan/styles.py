@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -10,8 +11,8 @@ from fasthep_parsl.plan.base import Frozen
 
 PictureFormat = Literal["png", "pdf", "svg"]
 """Format of the file of a plot."""
-Experiment = Literal["ALICE", "ATLAS", "CMS", "DUNE", "LHCb", "plain"]
-"""Experiment whose label a plot has, as mplhep writes it; ``plain``: none."""
+EXPERIMENTS = ("ALICE", "ATLAS", "CMS", "DUNE", "LHCb", "plain")
+"""Experiments whose label is written as mplhep does; ``plain``: none. Any other text is written as it is."""
 Location = Literal[
     "best", "upper right", "upper left", "lower left", "lower right", "right", "center left", "center right",
     "lower center", "upper center", "center", "outside",
@@ -88,7 +89,11 @@ class DatasetStyle(Frozen):
 class Appearance(Frozen):
     """Labels and colours."""
 
-    experiment: Experiment = Field("plain", description="label of the experiment")
+    experiment: str = Field(
+        "plain",
+        min_length=1,
+        description="label: `ALICE`, `ATLAS`, `CMS`, `DUNE`, `LHCb`, any other text; `plain`: none",
+    )
     label: str | None = Field(None, description="text behind it, such as `Preliminary`")
     lumi: float | str | None = Field(
         None, description="1/fb; default: `data.luminosity` of the workflow. Text is written as it is"
@@ -97,6 +102,15 @@ class Appearance(Frozen):
     year: float | str | None = Field(None, description="year of data taking; default: not written")
     datasets: dict[str, DatasetStyle] = Field(default_factory=dict, description="dataset or group → how it is drawn")
     color_cycle: tuple[str, ...] = Field((), description="colours of datasets without one")
+
+    @field_validator("experiment")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        close = difflib.get_close_matches(value.upper(), [name.upper() for name in EXPERIMENTS], n=1)
+        meant = next((name for name in EXPERIMENTS if close and name.upper() == close[0]), value)
+        if value != meant:
+            raise ValueError(f"`{value}` is not allowed: did you mean `{meant}`?")
+        return value
 
 
 class DataMcStyle(Frozen):
@@ -127,6 +141,13 @@ class DataMcStyle(Frozen):
         return (self.data,) if isinstance(self.data, str) else self.data or ()
 
 
+class ProjectionStyle(Frozen):
+    """One axis of a histogram with several, drawn alone."""
+
+    axis: str = Field(description="name of the axis")
+    keep_dataset: bool = Field(True, description="whether datasets are told apart")
+
+
 class PlotStyle(Frozen):
     """A style of plots."""
 
@@ -139,14 +160,16 @@ class PlotStyle(Frozen):
     formats: tuple[PictureFormat, ...] = Field((), description="files to write: `png`, `pdf`, `svg`; default: `png`")
     hist1d: dict[str, Any] = Field(default_factory=dict, description="of fasthep-render; ignored with a warning")
     heatmap2d: dict[str, Any] = Field(default_factory=dict, description="of fasthep-render; ignored with a warning")
-    project: dict[str, Any] = Field(default_factory=dict, description="of fasthep-render; ignored with a warning")
+    project: ProjectionStyle | None = Field(
+        None, description="draw one axis of several; its key `then: {use: BASE, with: {…}}` is the style of that plot"
+    )
     comparison: dict[str, Any] = Field(default_factory=dict, description="of fasthep-render; ignored with a warning")
     select: dict[str, Any] = Field(default_factory=dict, description="of fasthep-render; ignored with a warning")
     transforms: tuple[dict[str, Any], ...] = Field((), description="of fasthep-render; ignored with a warning")
     extensions: dict[str, Any] = Field(default_factory=dict, description="of fasthep-render; ignored")
 
 
-IGNORED = ("hist1d", "heatmap2d", "project", "comparison", "select", "transforms")
+IGNORED = ("hist1d", "heatmap2d", "comparison", "select", "transforms")
 """Keys of a style that have no effect here."""
 
 

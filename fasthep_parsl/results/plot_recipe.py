@@ -36,10 +36,10 @@ class PlotRecipe:
     normalised: frozenset[str] = field(default_factory=frozenset)
     extent: str = ""
 
-    def picture(self, stage: str) -> PlanPicture:
-        """Return how the results of a stage are drawn."""
-        found = {picture.stage: picture for picture in self.pictures}
-        return found.get(stage) or found.get("") or PlanPicture(stage=stage)
+    def pictures_of(self, stage: str) -> list[PlanPicture]:
+        """Return how the results of a stage are drawn: one or several times."""
+        own = [picture for picture in self.pictures if picture.stage == stage]
+        return own or [picture for picture in self.pictures if not picture.stage] or [PlanPicture(stage=stage)]
 
     def group(self, variation: str) -> str:
         """Return the group of a variation. Those of a histogram itself have one for ``x_up`` and ``x_down``."""

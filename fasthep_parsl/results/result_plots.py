@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fasthep_parsl.interfaces import DatasetInfo
 from fasthep_parsl.ops.products import Cutflow, Histogram
-from fasthep_parsl.plan.styles import PictureFormat
+from fasthep_parsl.plan import PlanPicture
+from fasthep_parsl.plan.styles import PictureFormat, ProjectionStyle
 from fasthep_parsl.results.assembled import RAW
 from fasthep_parsl.results.families import ProductKey
-from fasthep_parsl.results.histograms import as_histogram, slices
+from fasthep_parsl.results.histograms import as_histogram, dataset_axis, slices
+from fasthep_parsl.results.plot_contents import variation_axis
 from fasthep_parsl.results.plot_recipe import Drawing, PlotRecipe
 
 
@@ -54,17 +57,41 @@ def result_plots(results: Mapping[ProductKey, Any], recipe: PlotRecipe) -> Itera
     histograms = {key: result for key, result in shown.items() if isinstance(result, Histogram)}
     names = {**short_names(shown), **short_names(histograms)}
     for key, result in shown.items():
-        picture = recipe.picture(key[0])
-        name = names[key].replace(":", "-")
-        name = picture.name + name.removeprefix(key[0]) if picture.name else name
-        drawing = Drawing(recipe, picture.style, normalised=key[0] in recipe.normalised)
-        if isinstance(result, Cutflow):
-            yield ResultPlot(key, name, result, drawing, picture.formats)
-            continue
-        for region, hist in slices(result.hist, result.region_axis):
-            file = "@".join(filter(None, (name, region)))
-            part = replace(result, hist=hist)
-            yield ResultPlot(key, file, part, replace(drawing, region=region), picture.formats)
+        for picture in recipe.pictures_of(key[0]):
+            name = names[key].replace(":", "-")
+            name = picture.name + name.removeprefix(key[0]) if picture.name else name
+            yield from _drawn_as(
+                picture, ResultPlot(key, name, result, _drawing(key, picture, recipe), picture.formats)
+            )
+
+
+def _drawing(key: ProductKey, picture: PlanPicture, recipe: PlotRecipe) -> Drawing:
+    return Drawing(recipe, picture.style, normalised=key[0] in recipe.normalised)
+
+
+def _drawn_as(picture: PlanPicture, plot: ResultPlot) -> Iterator[ResultPlot]:
+    """Yield a plot of a result for each of its regions, projected if the style says so."""
+    result = plot.result
+    if isinstance(result, Cutflow):
+        yield plot
+        return
+    if picture.style.project is not None:
+        result = projected(result, picture.style.project, plot.drawing.recipe.datasets)
+    for region, hist in slices(result.hist, result.region_axis):
+        file = "@".join(filter(None, (plot.file, region)))
+        yield replace(plot, file=file, result=replace(result, hist=hist), drawing=replace(plot.drawing, region=region))
+
+
+def projected(histogram: Histogram, style: ProjectionStyle, datasets: Sequence[DatasetInfo]) -> Histogram:
+    """Return a histogram of one axis, and of those of datasets, regions and variations."""
+    hist = histogram.hist
+    position = dataset_axis(hist, datasets)
+    names = [axis.name for axis in hist.axes]
+    varied = variation_axis(histogram, position)
+    outer = {histogram.region_axis, *(() if varied is None else (names[varied],))}
+    outer |= {names[position]} if position is not None and style.keep_dataset else set()
+    kept = [name for name in names if name in outer or name == style.axis]
+    return replace(histogram, hist=hist.project(*kept))
 
 
 def plain_results(results: Mapping[ProductKey, Any]) -> dict[ProductKey, Histogram | Cutflow]:

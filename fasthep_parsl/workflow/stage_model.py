@@ -10,7 +10,7 @@ from fasthep_parsl.resources.validation import Duration
 from fasthep_parsl.workflow.conditions import Condition
 from fasthep_parsl.workflow.kind_reference import ModifierOf
 from fasthep_parsl.workflow.regions import Regions
-from fasthep_parsl.workflow.styles import RenderOf
+from fasthep_parsl.workflow.styles import Renders
 from fasthep_parsl.workflow.templates import Templates
 from fasthep_parsl.workflow.values import Line, Model, Name, Reference, References, empty_list, empty_mapping
 
@@ -58,7 +58,9 @@ class Stage(Model):
     inputs: Annotated[tuple[Input, ...], BeforeValidator(empty_list)] = Field(
         (), alias="from", description="products of other stages"
     )
-    render: RenderOf = Field(None, description="how its results are drawn; a text is the name of a style")
+    render: Renders = Field(
+        (), description="how its results are drawn; a text is the name of a style; a list draws them several times"
+    )
     execution: Annotated[StageExecution, BeforeValidator(empty_mapping)] = Field(
         StageExecution(), description="labels, timeout, modifiers"
     )

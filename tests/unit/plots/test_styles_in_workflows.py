@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+import hist
+import numpy as np
 import pytest
 import yaml
 
@@ -14,7 +16,12 @@ from fasthep_parsl.cli.main import invoke
 from fasthep_parsl.driver.api import compile_plan
 from fasthep_parsl.driver.redraw import redraw
 from fasthep_parsl.errors import ConfigError
+from fasthep_parsl.interfaces import DatasetInfo
+from fasthep_parsl.ops.products import Histogram
+from fasthep_parsl.plan.styles import ProjectionStyle
+from fasthep_parsl.results.result_plots import projected
 
+DATASETS = (DatasetInfo("data", "data"), DatasetInfo("dy", "mc"))
 STYLES = """
 styles:
   base:
@@ -32,6 +39,18 @@ styles:
   mass:
     use: base
     with: {style: {label: Preliminary, lumi: 36.3}, axes: {y: {scale: linear}}}
+"""
+
+PROJECTIONS = """
+styles:
+  base: {op: hep.render.data_mc, style: {experiment: LZ}, figure: {dpi: 60}}
+  maps: {op: hep.render.heatmap2d, style: {experiment: LZ}}
+  of_pt:
+    op: hep.render.project
+    project:
+      axis: pt
+      keep_dataset: true
+      then: {use: base, with: {axes: {x: {name: pt, limits: [0, 50]}}}}
 """
 
 
@@ -125,11 +144,11 @@ def test_styles_do_not_change_the_plan(folder):
 @pytest.mark.parametrize(
     ("styles", "render", "code", "key", "message"),
     [
-        (STYLES, "{style: maas}", "E116", "analysis.stages[1].render.style", "no style `maas`"),
-        ("", "{style: mass}", "E116", "analysis.stages[1].render.style", "no style `mass`"),
-        (STYLES, "mas", "E116", "analysis.stages[1].render", "no style `mas`"),
-        (STYLES, "{style: mass, out: Cuts}", "E116", "analysis.stages[1].render.out", "has the name of that of `Cuts`"),
-        (STYLES, "{style: mass, formats: [gif]}", "E106", "analysis.stages[1].render.formats[0]", "`gif` is not allowed"),
+        (STYLES, "{style: maas}", "E116", "analysis.stages[1].render[0].style", "no style `maas`"),
+        ("", "{style: mass}", "E116", "analysis.stages[1].render[0].style", "no style `mass`"),
+        (STYLES, "mas", "E116", "analysis.stages[1].render[0]", "no style `mas`"),
+        (STYLES, "{style: mass, out: Cuts}", "E116", "analysis.stages[1].render[0].out", "has the name of that of `Cuts`"),
+        (STYLES, "{style: mass, formats: [gif]}", "E106", "analysis.stages[1].render[0].formats[0]", "`gif` is not allowed"),
         (STYLES.replace("use: base", "use: bsae"), "mass", "E116", "styles.mass.use", "no style `bsae`"),
         (STYLES.replace("use: base", "use: mass"), "mass", "E116", "styles.mass.use", "inherits from itself"),
         (STYLES.replace("signals: []", "signals: [zzz]"), "mass", "E116", "styles.base.data_mc.signals[0]", "no dataset or group `zzz`"),
@@ -137,7 +156,9 @@ def test_styles_do_not_change_the_plan(folder):
         (STYLES.replace("datasets: {dy:", "datasets: {dyy:"), "mass", "E116", "styles.base.style.datasets.dyy", "no dataset or group `dyy`"),
         (STYLES.replace("'#5790fc'", "rde"), "mass", "E116", "styles.base.style.datasets.dy.color", "no colour `rde`"),
         (STYLES.replace("scale: log", "scale: logg"), "mass", "E106", "styles.base.axes.y.scale", "`logg` is not allowed"),
-        (STYLES.replace("experiment: CMS", "experiment: CNS"), "mass", "E106", "styles.base.style.experiment", "`CNS` is not allowed"),
+        (STYLES.replace("experiment: CMS", "experiment: CNS"), "mass", "E105", "styles.base.style.experiment", "did you mean `CMS`?"),
+        (PROJECTIONS.replace("axis: pt", "axis: ptt"), "[maps, of_pt]", "E116", "analysis.stages[1].render[1]", "no axis `ptt` to project on"),
+        (PROJECTIONS, "[maps, {style: of_pt}]", "E116", "analysis.stages[1].render[1]", "has the name of that of `MuonPt`"),
         (STYLES.replace("limits: [60, 120]", "limits: [120, 60]"), "mass", "E105", "styles.base.axes.x", "limits must rise"),
         (STYLES.replace("legend:", "legnd:"), "mass", "E102", "styles.base.legnd", "unknown key `legnd`"),
         (STYLES.replace("ncol: 1", "ncol: 0"), "mass", "E106", "styles.base.legend.ncol", "must be at least 1"),
@@ -168,3 +189,32 @@ def test_upstreams_example_is_drawn(folder):
     assert style["op"] == "hep.render.data_mc"
     plan = compile_plan(workflow(folder, STYLES, "{style: base, when: final}"), site="local")
     assert plan.pictures[0].formats == ("png",)
+
+
+def test_a_result_is_drawn_several_times_and_projected(folder):
+    render = "[{style: maps, when: dataset, out: Map}, {style: of_pt, out: Pt.png, overlays: [{kind: box}]}]"
+    plan = compile_plan(workflow(folder, PROJECTIONS, render), site="local")
+    assert [(item.stage, item.name) for item in plan.pictures] == [("MuonPt", "Map"), ("MuonPt", "Pt")]
+    style = plan.pictures[1].style
+    assert (style.project.axis, style.axes.x.limits, style.style.experiment) == ("pt", (0, 50), "LZ")
+    assert any("`overlays` of fasthep-render has no effect" in line for line in plan.warnings)
+    assert any("`when: dataset` is `final`" in line for line in plan.warnings)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_projection_is_the_sum_over_the_other_axes(keep):
+    axes = [
+        hist.axis.StrCategory(["data", "dy"], name="dataset"),
+        hist.axis.Regular(3, 0, 3, name="x"),
+        hist.axis.Regular(2, 0, 2, name="y"),
+        hist.axis.StrCategory(["nominal", "up"], name="variation"),
+    ]
+    made = hist.Hist(*axes, storage="weight")
+    made.view()["value"] = np.arange(24).reshape(2, 3, 2, 2)
+    found = projected(
+        Histogram(made, variation_axis="variation"), ProjectionStyle(axis="y", keep_dataset=keep), DATASETS
+    )
+    names = ["dataset", "y", "variation"] if keep else ["y", "variation"]
+    assert [axis.name for axis in found.hist.axes] == names
+    expected = np.arange(24).reshape(2, 3, 2, 2).sum(axis=1)
+    assert np.array_equal(found.hist.values(), expected if keep else expected.sum(axis=0))
