@@ -33,9 +33,7 @@ def draw_all(folder: Path) -> list[str]:
     list of str
         The examples that were run.
     """
-    common = _hash(
-        path for path in (DOCS.parent / "fasthep_parsl").rglob("*") if path.suffix in {".py", ".yaml", ".mplstyle"}
-    ) + _hash(path for path in GALLERY.iterdir() if path.is_file() and path not in examples())
+    common = key_of([path for path in GALLERY.iterdir() if path.is_file() and path not in examples()])
     old = [path for path in examples() if _key(folder / path.stem) != common + _hash([path])]
     if old:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,6 +43,12 @@ def draw_all(folder: Path) -> list[str]:
                 _draw(Path(work), path.name, folder / path.stem)
                 (folder / path.stem / "key").write_text(common + _hash([path]))
     return [path.stem for path in old]
+
+
+def key_of(paths: list[Path]) -> str:
+    """Return a hash of files and of the package: what was made from them is made again if it changes."""
+    package = (DOCS.parent / "fasthep_parsl").rglob("*")
+    return _hash(path for path in package if path.suffix in {".py", ".yaml", ".mplstyle"}) + _hash(paths)
 
 
 def _draw(work: Path, name: str, pictures: Path) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from notebook_page import notebook_page
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -305,15 +306,8 @@ def python() -> str:
 
 
 def notebook() -> str:
-    """Return the cells of the notebook of the tutorials; the tests execute it."""
-    path = Path(__file__).parent / "tutorials" / "notebook.ipynb"
-    cells = json.loads(path.read_text())["cells"]
-    texts = ("".join(cell["source"]) for cell in cells)
-    shown = (
-        text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
-        for cell, text in zip(cells, texts, strict=True)
-    )
-    return "\n\n".join(shown) + "\n"
+    """Return the cells of the notebook of the tutorials with what they show."""
+    return notebook_page(Path(__file__).parent / "_build" / "notebook")
 
 
 def layers() -> str:

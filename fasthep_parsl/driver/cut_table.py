@@ -64,7 +64,9 @@ class CutTable:
         from rich.console import Console
 
         out = io.StringIO()
-        console = Console(file=out, width=WIDTH, color_system=None, markup=False, emoji=False, highlight=False)
+        # in a notebook, rich would display the table instead of writing it
+        plain = {"color_system": None, "markup": False, "emoji": False, "highlight": False, "force_jupyter": False}
+        console = Console(file=out, width=WIDTH, **plain)  # type: ignore[arg-type]
         title = f"{self.name} ({self.extent})" if self.extent else self.name
         console.print(cutflow_table(self.cutflow, title=title, width=WIDTH))
         return "\n".join(line.rstrip() for line in out.getvalue().splitlines())

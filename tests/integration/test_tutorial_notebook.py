@@ -18,6 +18,8 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     assert all(not cell.outputs for cell in book.cells if cell.cell_type == "code"), "stored without outputs"
     NotebookClient(book, timeout=250, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
+    shown = {cell.source: cell.outputs for cell in book.cells if cell.cell_type == "code"}
+    assert len(shown['run.cutflows["TwoMuons"]']) == 1, "the table is shown once"
     pages = "".join(output.data.get("text/html", "") for output in outputs if "data" in output)
     text = "".join(output.get("text", "") for output in outputs)
     assert pages.count("Complete: all ") == 2
