@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS ?= dev
 EVENTS ?= 200000
-JOBS ?= 2
-# Tests of different files run side by side in JOBS processes: many of them wait for other processes most of the time.
+JOBS ?= 3
+# Tests of different files run side by side in JOBS processes: many of them wait for other processes most of the time, so
+# there are more than cores.
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help

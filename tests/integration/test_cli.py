@@ -251,7 +251,7 @@ def test_an_interrupted_run_names_no_empty_folders(here, capsys):
     assert (here / "run" / "results").is_dir()
     assert "interrupted: " in err
     assert "--resume" in err
-    assert [line.split()[0] for line in out.splitlines() if line] == ["summary"]
+    assert [line.split()[0] for line in out.splitlines() if line] == ["report", "summary"]
 
 
 def test_a_bug_is_called_one_and_written_down(here, capsys, monkeypatch):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fasthep_parsl.compiler.geometry import shape
 from fasthep_parsl.compiler.queue_choice import Refusal
+from fasthep_parsl.errors import on_command_line
 from fasthep_parsl.pools.model import Pool
 from fasthep_parsl.resources.model import Resource
 from fasthep_parsl.workflow.facility import Queue, Scaling
@@ -236,7 +237,7 @@ def test_what_does_not_fit_is_refused_with_what_would(wanted, code, key, message
     assert isinstance(found.refusal, Refusal)
     assert (found.refusal.code, ".".join(found.refusal.key)) == (code, key)
     assert message in found.refusal.reason
-    assert hint in str(found.refusal.hint)
+    assert hint in on_command_line(found.refusal.hint)
 
 
 def test_quantities_that_no_node_has_together():
