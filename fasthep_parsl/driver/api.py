@@ -11,11 +11,11 @@ from fasthep_parsl.analysis_code.modules import activate, session_kept
 from fasthep_parsl.compiler import CompileOptions, check_limit, compile_workflow, inspect_credentials
 from fasthep_parsl.driver import run_directory
 from fasthep_parsl.driver.credential_variables import credential_variables
+from fasthep_parsl.driver.display_choice import open_display
 from fasthep_parsl.driver.execution import PlanRun
 from fasthep_parsl.driver.outcome import RunOutcome, raise_unless_complete
 from fasthep_parsl.driver.outputs import check_targets, take_targets
 from fasthep_parsl.driver.run_directory import Mode
-from fasthep_parsl.driver.run_display import open_display
 from fasthep_parsl.errors import ConfigError, Problem
 from fasthep_parsl.events import Event, Observer
 from fasthep_parsl.names import harmful

@@ -7,9 +7,10 @@ from typing import Any
 
 from fasthep_parsl.ops.products import Histogram
 from fasthep_parsl.results.plot_axes import STEEP
+from fasthep_parsl.results.plot_binning import binning
 from fasthep_parsl.results.plot_contents import contents
 from fasthep_parsl.results.plot_layout import Layout
-from fasthep_parsl.results.plot_panels import binning, contents_word, named_ticks
+from fasthep_parsl.results.plot_panels import contents_word, named_ticks
 from fasthep_parsl.results.plot_recipe import Drawing
 from fasthep_parsl.results.style import axis_label, power_of_ten, safe_text
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fasthep_parsl.plan.styles import AxisStyle
+from fasthep_parsl.results.plot_binning import Binning, data_errors
 from fasthep_parsl.results.plot_contents import PlotContent
 from fasthep_parsl.results.plot_layout import Layout
 from fasthep_parsl.results.style import power_of_ten
-
-if TYPE_CHECKING:
-    from fasthep_parsl.results.plot_panels import Binning
 
 STEEP = 1000.0
 """The y axis is logarithmic if the highest bin exceeds the 10 % quantile of filled bins by this factor."""
@@ -91,8 +89,6 @@ def scale_y(ax: Any, content: PlotContent, bins: Binning, style: AxisStyle, box:
     ]
     points = np.array([])
     if content.data is not None:
-        from fasthep_parsl.results.plot_panels import data_errors
-
         tops.append((content.data.values + data_errors(content.data)[1]) * bins.scale * (content.data.variances > 0))
         points = (content.data.values * bins.scale)[content.data.values > 0]
     top = np.max(tops, axis=0)

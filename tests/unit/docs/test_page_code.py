@@ -63,7 +63,11 @@ def demo_run(tmp_path_factory, checkout):
 def test_results_can_be_read_as_the_page_says(demo_run):
     blocks = page_code.read("read-results").nameless
     assert len(blocks) == 3
-    checks = ("run['DimuonMass'].sum(flow=True).value > 0", "dy.sum(flow=True).value > 0", "dy.sum(flow=True).value > 0")
+    checks = (
+        "run['DimuonMass'].sum(flow=True).value > 0",
+        "dy.sum(flow=True).value > 0",
+        "dy.sum(flow=True).value > 0",
+    )
     for block, check in zip(blocks, checks, strict=True):
         code = f"{block}\nassert {check}"
         subprocess.run([sys.executable, "-c", code], cwd=demo_run, check=True, timeout=100)

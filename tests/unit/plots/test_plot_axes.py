@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from fasthep_parsl.ops.products import Histogram
 from fasthep_parsl.plan.styles import AxisStyle
 from fasthep_parsl.results.plot_axes import ratio_limits
-from fasthep_parsl.results.plot_panels import binning
+from fasthep_parsl.results.plot_binning import binning
 from fasthep_parsl.results.plots import draw, figure_of
 from fasthep_parsl.results.style import STYLE, short_number
 from plot_samples import MASS, drawing, peak
