@@ -83,8 +83,10 @@ def _drawn_as(picture: PlanPicture, plot: ResultPlot) -> Iterator[ResultPlot]:
 
 
 def projected(histogram: Histogram, style: ProjectionStyle, datasets: Sequence[DatasetInfo]) -> Histogram:
-    """Return a histogram of one axis, and of those of datasets, regions and variations."""
+    """Return a histogram of one axis, and of those of datasets, regions and variations; without that axis, all of it."""
     hist = histogram.hist
+    if style.axis not in [axis.name for axis in hist.axes]:  # of an op of the user, or of the style `default`
+        return histogram
     position = dataset_axis(hist, datasets)
     names = [axis.name for axis in hist.axes]
     varied = variation_axis(histogram, position)

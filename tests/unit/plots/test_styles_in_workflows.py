@@ -216,5 +216,7 @@ def test_a_projection_is_the_sum_over_the_other_axes(keep):
     )
     names = ["dataset", "y", "variation"] if keep else ["y", "variation"]
     assert [axis.name for axis in found.hist.axes] == names
+    whole = Histogram(made, variation_axis="variation")
+    assert projected(whole, ProjectionStyle(axis="z", keep_dataset=keep), DATASETS) is whole  # no plot is lost
     expected = np.arange(24).reshape(2, 3, 2, 2).sum(axis=1)
     assert np.array_equal(found.hist.values(), expected if keep else expected.sum(axis=0))
